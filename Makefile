@@ -1,0 +1,59 @@
+# The few words everything is done with. CI calls what a laptop calls.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := auth bench demo fleet graph realfleet rest_compat server tests
+CLUSTERS ?= 3
+MEMBERS ?= 3
+PODS ?= 300
+PORT ?= 8080
+
+.PHONY: setup demo test real fleet check bench lock schema graphiql format clean
+
+setup: $(VENV)/.stamp ## .venv with the project and its tools, from the lock file
+
+$(VENV)/.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## a simulated fleet and the server in front of it, on http://127.0.0.1:8080
+	@$(BIN)/openmcp-apiserver demo --port $(PORT)
+
+test: setup ## all tests; REQUIRE_REAL=1 makes a missing real server a failure
+	@$(BIN)/python -m pytest
+
+real: setup ## builds the real servers that tests use into a cache outside the clone
+	@$(BIN)/python -m realfleet build
+
+fleet: setup ## a real fleet on loopback until Ctrl-C; writes .fleet/kubeconfig and .fleet/env
+	@$(BIN)/python -m realfleet up --members $(MEMBERS) --pods $(PODS)
+
+check: setup ## formatter, linter, types, import contracts, schema drift
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/openmcp-apiserver schema | diff -u schema.graphql - || (echo 'schema.graphql is not what the code says: run make schema' && exit 1)
+
+bench: setup ## side-by-side measurements, as a table
+	@$(BIN)/python -m bench
+
+schema: setup ## writes schema.graphql from the code
+	@$(BIN)/openmcp-apiserver schema > schema.graphql
+
+graphiql: ## builds the GraphiQL page from its npm packages (needs Node and npm)
+	@graph/graphiql/build.sh
+
+format: setup
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## re-resolves requirements.lock (needs uv)
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --all-extras --custom-compile-command 'make lock' --quiet --output-file requirements.lock pyproject.toml
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,14 @@
+"""Who calls."""
+
+from msgspec import Struct
+
+from fleet.scope import Scope
+
+
+class Principal(Struct, frozen=True):
+    """An authenticated caller. `expires_at` (Unix seconds) is when the credential stops to count; None: never."""
+
+    name: str
+    scope: Scope
+    groups: tuple[str, ...] = ()
+    expires_at: float | None = None

@@ -1,0 +1,154 @@
+"""The seams: what the federation needs of the world, as Protocols. Adapters live in `fleet.kubernetes` and `fleet.metrics`."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from fleet.models import ClusterRole, NodeKey, PlatformInfo, PodKey
+from fleet.usage import Column, History, Kind, Measure, Point, Usage, Window
+
+Headers = Iterable[tuple[str, str]]
+
+
+class Answer(Struct, frozen=True):
+    """A whole answer of a member: status, headers in lower case, body decoded from its content encoding."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class StreamedAnswer(Protocol):
+    """An answer whose body is still arriving, byte for byte as the member sent it (no decompression)."""
+
+    status: int
+    headers: list[tuple[str, str]]
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body's bytes as they arrive. Raises ClusterError when the member cuts it off."""
+        ...
+
+
+class Connection(Protocol):
+    """One member's API server: its address, its credential, its pool. Raises ClusterError and nothing of a library.
+
+    `path` starts with `/` and is sent exactly as given (already percent-encoded); `query` likewise, without `?`.
+    `timeout` is in seconds; for `open_stream` it bounds the wait for the answer's head, and `idle_timeout` the silence
+    between chunks (None: no bound). Statuses are answers here: 404 is returned, not raised; only 401 on `request` raises
+    ClusterUnauthorized.
+    """
+
+    cluster: str
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Headers = (),
+        body: bytes | None = None,
+        timeout: float,
+    ) -> Answer:
+        """Sends a request and reads the whole answer (bounded in size)."""
+        ...
+
+    def open_stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Headers = (),
+        body: bytes | AsyncIterator[bytes] | None = None,
+        timeout: float,
+        idle_timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[StreamedAnswer]:
+        """Sends a request and hands over the answer as soon as its head is there; leaving the `with` ends it."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the pool."""
+        ...
+
+
+class Credential(Struct, frozen=True):
+    """How to reach and prove oneself to a cluster. Equal credentials need no new connection.
+
+    `source` opens the connection; it is opaque here so that exec plugins, token files and certificates stay in
+    `fleet.kubernetes`. `fingerprint` changes exactly when the connection must be made anew.
+    """
+
+    fingerprint: str
+    endpoint: str
+
+
+class MemberSpec(Struct, frozen=True):
+    """What a source says of one cluster. `problem` is set (and `credential` None) when it can't be reached as described:
+    the message says what to mend and never holds a secret. `offline` is the platform's own verdict (KubeFed's Offline
+    condition with status True), with its message.
+    """
+
+    name: str
+    role: ClusterRole
+    credential: Credential | None
+    info: PlatformInfo = PlatformInfo()
+    problem: str | None = None
+    offline: str | None = None
+
+
+class MemberSource(Protocol):
+    """Says which clusters exist, now and after every change."""
+
+    def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
+        """Yields all clusters once they are known, and again after each change. Never ends; retries by itself."""
+        ...
+
+    async def open_connection(self, spec: MemberSpec) -> Connection:
+        """Opens the pool for a spec of its last snapshot. Raises ClusterUnreachable when the credential can't be read."""
+        ...
+
+
+class MetricStore(Protocol):
+    """Usage and history. One question is one query, whatever the number of objects. Raises MetricsUnavailable."""
+
+    name: str
+
+    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
+        """The newest usage of each pod that has any."""
+        ...
+
+    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
+        """The newest usage of each node that has any."""
+        ...
+
+    async def pod_history(
+        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[PodKey, History]:
+        """The columns over the window for each pod that has a point in it."""
+        ...
+
+    async def node_history(
+        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[NodeKey, History]:
+        """The columns over the window for each node that has a point in it."""
+        ...
+
+    async def points(
+        self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[Point]:
+        """Stored points of one object in [start, end), oldest first, at most `limit` (the newest ones).
+
+        With neither start nor end: the single newest point, however old.
+        """
+        ...
+
+    async def check(self) -> str:
+        """Asks the store something cheap and says what it is, for example `InfluxDB 1.6.7, database Metrics`."""
+        ...
+
+    async def close(self) -> None:
+        """Closes pools and files."""
+        ...

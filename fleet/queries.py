@@ -1,0 +1,112 @@
+"""Questions about pods and nodes, as frozen values, and their paged answers."""
+
+import enum
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from fleet.models import Node, Outcome, Pod, PodPhase
+from fleet.selectors import FieldSelector, LabelSelector
+
+MAX_PAGE = 10_000
+DEFAULT_PAGE = 100
+
+T = TypeVar("T", Pod, Node)
+
+
+class NameFilter(Struct, frozen=True):
+    """All parts given must hold."""
+
+    eq: str | None = None
+    one_of: frozenset[str] | None = None
+    contains: str | None = None
+    starts_with: str | None = None
+
+    def matches(self, name: str) -> bool:
+        """Whether the name passes."""
+        return (
+            (self.eq is None or name == self.eq)
+            and (self.one_of is None or name in self.one_of)
+            and (self.contains is None or self.contains in name)
+            and (self.starts_with is None or name.startswith(self.starts_with))
+        )
+
+
+class OwnerFilter(Struct, frozen=True):
+    """Matches the controlling owner reference."""
+
+    kind: str
+    name: str | None = None
+
+
+class PodFilter(Struct, frozen=True):
+    """Which pods. None means no bound; an empty set matches nothing."""
+
+    clusters: frozenset[str] | None = None
+    namespaces: frozenset[str] | None = None
+    nodes: frozenset[str] | None = None
+    phases: frozenset[PodPhase] | None = None
+    name: NameFilter | None = None
+    labels: LabelSelector | None = None
+    fields: FieldSelector | None = None
+    owner: OwnerFilter | None = None
+
+
+class NodeFilter(Struct, frozen=True):
+    """Which nodes. None means no bound; an empty set matches nothing."""
+
+    clusters: frozenset[str] | None = None
+    name: NameFilter | None = None
+    labels: LabelSelector | None = None
+    fields: FieldSelector | None = None
+    ready: bool | None = None
+
+
+class PodColumn(enum.Enum):
+    """Columns pods can be ordered by."""
+
+    NAME = "NAME"
+    NAMESPACE = "NAMESPACE"
+    CLUSTER = "CLUSTER"
+    NODE = "NODE"
+    PHASE = "PHASE"
+    STATUS = "STATUS"
+    RESTARTS = "RESTARTS"
+    CREATED_AT = "CREATED_AT"
+
+
+class NodeColumn(enum.Enum):
+    """Columns nodes can be ordered by."""
+
+    NAME = "NAME"
+    CLUSTER = "CLUSTER"
+    STATUS = "STATUS"
+    CREATED_AT = "CREATED_AT"
+
+
+class Order(Struct, frozen=True):
+    """One sort key. Nulls come last in both directions; ties are broken by cluster, namespace and name."""
+
+    column: PodColumn | NodeColumn
+    descending: bool = False
+
+
+class PageRequest(Struct, frozen=True):
+    """`first` items after the cursor. A cursor belongs to an order: with another order it is refused."""
+
+    first: int = DEFAULT_PAGE
+    after: str | None = None
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A page of a filtered and ordered set over all clusters that answered.
+
+    `matched` is the whole filtered set, unordered, for counts that ship no body; `cursors[i]` belongs to `items[i]`.
+    """
+
+    items: tuple[T, ...]
+    cursors: tuple[str, ...]
+    matched: tuple[T, ...]
+    has_next: bool
+    has_previous: bool
+    outcomes: tuple[Outcome, ...]
