@@ -161,7 +161,7 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
     `status` is what kubectl's STATUS column says. `requests` and `limits` are the effective sums the scheduler uses:
     the larger of the containers' sum (sidecars included) and the largest init container, plus overhead; a limit is None
     where any container has none. `manifest` is the whole object as the API server sent it, compressed
-    (`fleet.cache.blobs`).
+    (`fleet.manifests`).
     """
 
     cluster: str
