@@ -1,0 +1,99 @@
+"""GraphiQL in a real browser on the demo: sign in, ask the opening query, see usage move; no other host is asked."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Page, Request, async_playwright
+
+from tests.processes import RunningServer, free_port, open_server
+from tests.required import need
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    port = free_port()
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    async with open_server("demo", "--port", str(port), environment={}, port=port, log=log) as server:
+        yield server
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    chromium = need("chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        try:
+            yield await browser.new_page(viewport={"width": 1400, "height": 900})
+        finally:
+            await browser.close()
+
+
+async def run_opening_query(page: Page) -> dict[str, Any]:
+    async with page.expect_response(lambda answer: "query Fleet" in (answer.request.post_data or "")) as waiting:
+        await page.click("button.graphiql-execute-button")
+    answer = json.loads(await (await waiting.value).text())
+    await page.wait_for_selector(".result-window .view-line >> text=totalCount")
+    return cast("dict[str, Any]", answer["data"]["pods"])
+
+
+def usage_by_pod(pods: dict[str, Any]) -> dict[str, Any]:
+    return {pod["name"]: pod["usage"] for pod in pods["items"]}
+
+
+async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, page: Page, tmp_path: Path) -> None:
+    requests: list[Request] = []
+    complaints: list[str] = []
+    page.on("request", requests.append)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    await page.goto(f"{demo.url}/graphql")
+    await page.fill("input[name=username]", "openmcp")
+    await page.fill("input[name=password]", "keti")
+    await page.click("button[type=submit]")
+    await page.wait_for_selector(".graphiql-query-editor .view-line")
+
+    first = await run_opening_query(page)
+    second = first
+    async with asyncio.timeout(30):
+        while second["items"] == first["items"]:
+            second = await run_opening_query(page)
+
+    screenshot = Path(os.environ.get("OPENMCP_SCREENSHOTS", tmp_path)) / "graphiql.png"
+    await page.screenshot(path=screenshot)
+    assert screenshot.stat().st_size > 50_000
+
+    assert first["totalCount"] > 0
+    assert usage_by_pod(first).keys() & usage_by_pod(second).keys()
+    assert any(
+        usage_by_pod(second)[pod] != usage for pod, usage in usage_by_pod(first).items() if pod in usage_by_pod(second)
+    )
+    assert any(outcome["state"] != "OK" for outcome in first["clusters"])
+    assert {urlsplit(request.url).hostname for request in requests if request.url.startswith("http")} == {"127.0.0.1"}
+    assert not complaints
+
+
+async def test_a_wrong_password_is_said_in_words(demo: RunningServer, page: Page) -> None:
+    await page.goto(f"{demo.url}/graphql")
+    await page.fill("input[name=username]", "openmcp")
+    await page.fill("input[name=password]", "wrong")
+    await page.click("button[type=submit]")
+    await page.wait_for_selector("[role=alert] >> text=The user name or the password is wrong.")

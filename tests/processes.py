@@ -1,0 +1,99 @@
+"""The server as a user runs it: a subprocess of the console script on a free loopback port."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A started server: where it listens, its process id and where its output goes."""
+
+    url: str
+    port: int
+    pid: int
+    log: Path
+
+    async def sign_in(self, username: str = "openmcp", password: str = "keti") -> str:  # noqa: S107 - the demo's published password
+        """A token for the user."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/token", json={"username": username, "password": password}) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            return str((await answer.json())["token"])
+
+    async def ask(self, token: str, query: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
+        """The whole GraphQL answer, errors included."""
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+            session.post(f"{self.url}/graphql", json={"query": query, "variables": dict(variables or {})}) as answer,
+        ):
+            body: dict[str, object] = await answer.json(content_type=None)
+            return body
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def open_server(
+    *arguments: str, environment: Mapping[str, str], port: int, log: Path, ready_seconds: float = 60.0
+) -> AsyncIterator[RunningServer]:
+    """Starts `openmcp-apiserver ARGUMENTS`, waits for `/readyz`, and stops it by its process id."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await _wait_ready(url, process, log, ready_seconds)
+        yield RunningServer(url, port, process.pid, log)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _wait_ready(url: str, process: asyncio.subprocess.Process, log: Path, seconds: float) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        try:
+            async with asyncio.timeout(seconds):
+                while process.returncode is None:
+                    try:
+                        async with session.get(f"{url}/readyz") as answer:
+                            if answer.status == 200:
+                                return
+                    except (aiohttp.ClientError, TimeoutError):
+                        pass
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pass
+    raise AssertionError(f"the server at {url} was not ready within {seconds} s:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-4000:]
