@@ -1,0 +1,64 @@
+"""Small conversions from wire values to model values that every kind needs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from sys import intern
+
+from fleet.kubernetes.wire import OwnerReference, QuantityMap, WireCondition
+from fleet.models import NO_RESOURCES, Condition, Owner, Pairs, Resources
+from fleet.quantities import parse_bytes, parse_cores, parse_count
+
+
+def seconds(time: datetime | None) -> float | None:
+    """Unix seconds; None stays None."""
+    return None if time is None else time.timestamp()
+
+
+def interned(text: str | None) -> str | None:
+    """One shared copy of a string that repeats; None and "" become None."""
+    return intern(text) if text else None
+
+
+def as_pairs(labels: Mapping[str, str] | None) -> Pairs:
+    """Labels sorted by key, as shared strings: labels of one workload's pods are the same."""
+    if not labels:
+        return ()
+    return tuple(sorted((intern(key), intern(value)) for key, value in labels.items()))
+
+
+def as_resources(amounts: QuantityMap | None) -> Resources:
+    """A resource list. Raises ValueError for what is no quantity."""
+    if not amounts:
+        return NO_RESOURCES
+    cpu = amounts.get("cpu")
+    memory = amounts.get("memory")
+    storage = amounts.get("ephemeral-storage")
+    pods = amounts.get("pods")
+    return Resources(
+        cpu_cores=None if cpu is None else parse_cores(str(cpu)),
+        memory_bytes=None if memory is None else parse_bytes(str(memory)),
+        ephemeral_storage_bytes=None if storage is None else parse_bytes(str(storage)),
+        pods=None if pods is None else parse_count(str(pods)),
+    )
+
+
+def as_owner(references: list[OwnerReference] | None) -> Owner | None:
+    """The controlling owner, else the first one."""
+    if not references:
+        return None
+    chosen = next((reference for reference in references if reference.controller), references[0])
+    return Owner(intern(chosen.api_version), intern(chosen.kind), intern(chosen.name), intern(chosen.uid))
+
+
+def as_conditions(conditions: list[WireCondition] | None) -> tuple[Condition, ...]:
+    """`status.conditions` in the object's order."""
+    return tuple(
+        Condition(
+            intern(condition.type),
+            intern(condition.status),
+            interned(condition.reason),
+            interned(condition.message),
+            seconds(condition.last_transition_time),
+        )
+        for condition in conditions or ()
+    )

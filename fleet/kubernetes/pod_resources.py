@@ -1,0 +1,92 @@
+"""What a pod asks of its node: effective requests and limits.
+
+Source: `PodRequests` and `PodLimits` in k8s.io/component-helpers/resource, and KEP-753 for sidecars. Init container i
+needs its own amount beside the sidecars started before it.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from fleet.kubernetes.convert import as_resources
+from fleet.kubernetes.pod_status import is_sidecar
+from fleet.kubernetes.wire import PodSpec, Requirements, WireContainer
+from fleet.models import NO_RESOURCES, Resources
+
+_Amount = float | int | None
+_AMOUNTS = ("cpu_cores", "memory_bytes", "ephemeral_storage_bytes")
+
+
+def pod_requests(spec: PodSpec) -> Resources:
+    """The amounts the scheduler reserves: None where no container asks for any. Raises ValueError."""
+    overhead = as_resources(spec.overhead)
+    per_pod = _requests_of(spec.resources)
+
+    def finish(amount: _Amount, read: Callable[[Resources], Any]) -> _Amount:
+        return _sum(amount if read(per_pod) is None else read(per_pod), read(overhead))
+
+    return _combine(spec, _requests_of, finish, strict=False)
+
+
+def pod_limits(spec: PodSpec) -> Resources:
+    """The amounts the pod can't exceed: None where a container that keeps running has no limit. Raises ValueError."""
+    overhead = as_resources(spec.overhead)
+    per_pod = _limits_of(spec.resources)
+
+    def finish(amount: _Amount, read: Callable[[Resources], Any]) -> _Amount:
+        limit = amount if read(per_pod) is None else read(per_pod)
+        # An unlimited pod stays unlimited whatever the overhead.
+        return _sum(limit, read(overhead)) if limit else limit
+
+    return _combine(spec, _limits_of, finish, strict=True)
+
+
+def _combine(
+    spec: PodSpec,
+    pick: Callable[[Requirements | None], Resources],
+    finish: Callable[[_Amount, Callable[[Resources], Any]], _Amount],
+    *,
+    strict: bool,
+) -> Resources:
+    main = [pick(container.resources) for container in spec.containers or ()]
+    init = [(is_sidecar(container), pick(container.resources)) for container in spec.init_containers or ()]
+    amounts: dict[str, Any] = {}
+    for name in _AMOUNTS:
+        read = attrgetter(name)
+        amount = _effective([read(entry) for entry in main], [(side, read(entry)) for side, entry in init], strict)
+        amount = finish(amount, read)
+        amounts[name] = round(amount, 9) if isinstance(amount, float) else amount
+    return Resources(**amounts) if any(amount is not None for amount in amounts.values()) else NO_RESOURCES
+
+
+def _effective(main: list[_Amount], init: list[tuple[bool, _Amount]], strict: bool) -> _Amount:
+    running = main + [amount for sidecar, amount in init if sidecar]
+    if strict and any(amount is None for amount in running):
+        return None
+    total = _sum(*running)
+    started: _Amount = None
+    for sidecar, amount in init:
+        needed = _sum(started, amount)
+        if sidecar:
+            started = needed
+        if needed is not None and (total is None or needed > total):
+            total = needed
+    return total
+
+
+def _sum(*amounts: _Amount) -> _Amount:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
+
+
+def _requests_of(resources: Requirements | None) -> Resources:
+    return NO_RESOURCES if resources is None else as_resources(resources.requests)
+
+
+def _limits_of(resources: Requirements | None) -> Resources:
+    return NO_RESOURCES if resources is None else as_resources(resources.limits)
+
+
+def container_resources(container: WireContainer) -> tuple[Resources, Resources]:
+    """A single container's requests and limits. Raises ValueError."""
+    return _requests_of(container.resources), _limits_of(container.resources)

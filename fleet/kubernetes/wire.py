@@ -1,0 +1,268 @@
+"""The parts of Kubernetes objects that are read, shaped as they are on the wire. Source: Kubernetes API, core/v1.
+
+Lists and maps may be null on the wire (Go's nil), therefore `| None`. A field that is not named here is skipped by the
+decoder without being built. Times are RFC 3339.
+"""
+
+from datetime import datetime
+
+from msgspec import Raw, Struct, field
+
+QuantityMap = dict[str, str | int | float]
+
+
+class DecodeError(ValueError):
+    """Bytes of a member that are not what the Kubernetes API promises; the message names the object where it can."""
+
+
+class Wire(Struct, frozen=True, rename="camel", gc=False):
+    """The base of everything on the wire."""
+
+
+class OwnerReference(Wire):
+    """`metadata.ownerReferences[]`."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class Metadata(Wire):
+    """`metadata`, without annotations and managed fields."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+
+
+class WireCondition(Wire):
+    """`status.conditions[]`."""
+
+    type: str
+    status: str = ""
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: datetime | None = None
+
+
+class Requirements(Wire):
+    """`resources` of a container or a pod."""
+
+    requests: QuantityMap | None = None
+    limits: QuantityMap | None = None
+
+
+class WireContainer(Wire):
+    """`spec.containers[]` and `spec.initContainers[]`."""
+
+    name: str
+    image: str = ""
+    restart_policy: str | None = None
+    resources: Requirements | None = None
+
+
+class Waiting(Wire):
+    """`state.waiting`."""
+
+    reason: str = ""
+    message: str | None = None
+
+
+class Running(Wire):
+    """`state.running`."""
+
+    started_at: datetime | None = None
+
+
+class Terminated(Wire):
+    """`state.terminated`."""
+
+    exit_code: int = 0
+    signal: int = 0
+    reason: str = ""
+    message: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class WireContainerState(Wire):
+    """`state` and `lastState` of a container status; one of three at most."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+EMPTY_STATE = WireContainerState()
+
+
+class ContainerStatus(Wire):
+    """`status.containerStatuses[]` and `status.initContainerStatuses[]`."""
+
+    name: str
+    ready: bool = False
+    started: bool | None = None
+    restart_count: int = 0
+    state: WireContainerState = EMPTY_STATE
+    last_state: WireContainerState = EMPTY_STATE
+
+
+class PodSpec(Wire):
+    """`spec` of a pod."""
+
+    containers: list[WireContainer] | None = None
+    init_containers: list[WireContainer] | None = None
+    node_name: str | None = None
+    service_account_name: str = ""
+    restart_policy: str = ""
+    scheduler_name: str = ""
+    overhead: QuantityMap | None = None
+    resources: Requirements | None = None
+
+
+class PodStatus(Wire):
+    """`status` of a pod."""
+
+    phase: str = ""
+    reason: str = ""
+    pod_ip: str | None = field(default=None, name="podIP")
+    host_ip: str | None = field(default=None, name="hostIP")
+    qos_class: str | None = None
+    conditions: list[WireCondition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+
+
+class WirePod(Wire):
+    """A pod."""
+
+    metadata: Metadata
+    spec: PodSpec
+    status: PodStatus
+    kind: str = ""
+
+
+class WireTaint(Wire):
+    """`spec.taints[]` of a node."""
+
+    key: str
+    effect: str = ""
+    value: str | None = None
+
+
+class WireAddress(Wire):
+    """`status.addresses[]` of a node."""
+
+    type: str
+    address: str
+
+
+class NodeInfo(Wire):
+    """`status.nodeInfo`."""
+
+    kubelet_version: str = ""
+    os_image: str = ""
+    architecture: str = ""
+
+
+class NodeSpec(Wire):
+    """`spec` of a node."""
+
+    unschedulable: bool = False
+    taints: list[WireTaint] | None = None
+
+
+class NodeStatus(Wire):
+    """`status` of a node."""
+
+    capacity: QuantityMap | None = None
+    allocatable: QuantityMap | None = None
+    conditions: list[WireCondition] | None = None
+    addresses: list[WireAddress] | None = None
+    node_info: NodeInfo | None = None
+
+
+class WireNode(Wire):
+    """A node."""
+
+    metadata: Metadata
+    spec: NodeSpec
+    status: NodeStatus
+    kind: str = ""
+
+
+class NamespaceStatus(Wire):
+    """`status` of a namespace."""
+
+    phase: str = ""
+
+
+class WireNamespace(Wire):
+    """A namespace."""
+
+    metadata: Metadata
+    status: NamespaceStatus
+    kind: str = ""
+
+
+class Annotated(Wire):
+    """Only the annotations of an object."""
+
+    annotations: dict[str, str] | None = None
+
+
+class WireAnnotated(Wire):
+    """An object of which only the annotations are read."""
+
+    metadata: Annotated
+
+
+class Named(Wire):
+    """Only the name of an object, to say which one can't be read."""
+
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class WireNamed(Wire):
+    """An object of which only the name is read."""
+
+    metadata: Named
+
+
+class ListMetadata(Wire):
+    """`metadata` of a list."""
+
+    resource_version: str = ""
+    continue_token: str = field(default="", name="continue")
+
+
+class WireList(Wire):
+    """A list; its items stay bytes until one by one they are decoded."""
+
+    kind: str = ""
+    metadata: ListMetadata = field(default_factory=ListMetadata)
+    items: list[Raw] | None = None
+
+
+class WireStatus(Wire):
+    """A Status: what the API server answers in the place of an object when something is wrong."""
+
+    code: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class WireEvent(Wire):
+    """A line of a watch."""
+
+    type: str
+    object: Raw

@@ -1,0 +1,96 @@
+"""Whole objects as the cache keeps them: the API server's own bytes, compressed, and redacted when they are read back.
+
+Redaction happens on reading, so that whatever shows a manifest shows the redacted one: values of Secrets, the
+kubeconfig that the platform keeps in OpenMCPCluster objects, and the copies of both that `kubectl apply` leaves in an
+annotation.
+"""
+
+from typing import Any
+
+import msgspec
+import zstandard
+
+REDACTED = "REDACTED"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+_LEVEL = 3
+_MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+
+
+class ManifestCodec:
+    """Compresses single objects. `dictionary` is a trained zstd dictionary's bytes; both sides need the same one.
+
+    Not for threads: zstd contexts are reused from call to call.
+    """
+
+    def __init__(self, dictionary: bytes | None = None) -> None:
+        trained = None if dictionary is None else zstandard.ZstdCompressionDict(dictionary)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=trained, write_checksum=False)
+        self._decompressor = zstandard.ZstdDecompressor(dict_data=trained)
+
+    def compress(self, raw: bytes) -> bytes:
+        """Shrinks one object's JSON."""
+        # The compressor's own result keeps a buffer many times its length alive; the copy is exact.
+        return bytes(memoryview(self._compressor.compress(raw)))
+
+    def decompress(self, blob: bytes) -> bytes:
+        """The JSON again. Raises ValueError for bytes that `compress` did not make."""
+        try:
+            return self._decompressor.decompress(blob, max_output_size=_MAX_MANIFEST_BYTES)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"not a compressed manifest: {error}") from error
+
+
+_CODEC = ManifestCodec()
+
+
+def compress(raw: bytes) -> bytes:
+    """Shrinks one object's JSON for `Pod.manifest` and `Node.manifest`."""
+    return _CODEC.compress(raw)
+
+
+def load_raw_manifest(blob: bytes) -> bytes:
+    """The object's JSON, **not redacted**: for decoding into models, never for showing. Raises ValueError."""
+    return _CODEC.decompress(blob)
+
+
+def load_manifest(blob: bytes) -> dict[str, Any]:
+    """The whole object as JSON values, redacted. Raises ValueError for bytes that `compress` did not make."""
+    try:
+        manifest = msgspec.json.decode(_CODEC.decompress(blob), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a manifest: {error}") from error
+    return redact(manifest)
+
+
+def redact(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The object without secrets (changed in place and returned). Lists of objects are redacted item by item."""
+    kind = manifest.get("kind")
+    if not isinstance(kind, str):
+        return manifest
+    items = manifest.get("items")
+    if kind.endswith("List") and isinstance(items, list):
+        for item in items:
+            if isinstance(item, dict):
+                _redact_object(item, str(item.get("kind") or kind.removesuffix("List")))
+    else:
+        _redact_object(manifest, kind)
+    return manifest
+
+
+def _redact_object(manifest: dict[str, Any], kind: str) -> None:
+    if kind == "Secret":
+        for part in ("data", "stringData"):
+            values = manifest.get(part)
+            if values is not None:
+                manifest[part] = dict.fromkeys(values, REDACTED) if isinstance(values, dict) else REDACTED
+    elif kind == "OpenMCPCluster":
+        spec = manifest.get("spec")
+        if isinstance(spec, dict) and "kubeconfigInfo" in spec:
+            spec["kubeconfigInfo"] = REDACTED
+    else:
+        return
+    metadata = manifest.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if isinstance(annotations, dict) and LAST_APPLIED in annotations:
+        annotations[LAST_APPLIED] = REDACTED
