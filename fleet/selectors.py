@@ -255,8 +255,8 @@ def _check_key(token: _Token) -> None:
 def _check_value(token: _Token) -> None:
     if token.text and (len(token.text) > 63 or not _NAME.fullmatch(token.text)):
         raise InvalidQuery(
-            f"label selector, character {token.position + 1}: {token.text[:80]!r} is no label value: it must be empty or "
-            "at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
+            f"label selector, character {token.position + 1}: {token.text[:80]!r} is no label value: it must be "
+            "empty or at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
         )
 
 
