@@ -1,0 +1,22 @@
+"""How long to wait before the next attempt."""
+
+import random
+
+
+class Backoff:
+    """Doubles from `first` to `last` seconds; each wait is drawn from its upper half, so that nothing beats in step."""
+
+    def __init__(self, first: float = 0.2, last: float = 10.0) -> None:
+        self._first = first
+        self._last = last
+        self._next = first
+
+    def reset(self) -> None:
+        """Starts anew after a success."""
+        self._next = self._first
+
+    def next_delay(self) -> float:
+        """Seconds to wait now."""
+        delay = self._next
+        self._next = min(self._next * 2, self._last)
+        return delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, protects nothing
