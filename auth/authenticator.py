@@ -1,0 +1,87 @@
+"""From a credential to a `Principal`."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from auth.directory import POLL_SECONDS, Directory, open_directory
+from auth.errors import InvalidCredentials, Unauthenticated
+from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, hash_password, open_passwords
+from auth.principal import Principal
+from auth.tokens import Tokens, bearer_token
+from auth.users import User
+from fleet.scope import EVERYTHING
+
+_log = logging.getLogger(__name__)
+
+
+class AuthOptions(Struct, frozen=True):
+    """What an authenticator is opened with. `token_lifetime` and `poll_seconds` are in seconds."""
+
+    signing_key: bytes
+    token_lifetime: int = 3600
+    users_file: Path | None = None
+    administrator: tuple[str, str] | None = None
+    poll_seconds: float = POLL_SECONDS
+
+    def __repr__(self) -> str:
+        """Without the key and the password."""
+        return f"AuthOptions(token_lifetime={self.token_lifetime}, users_file={self.users_file})"
+
+
+class Authenticator:
+    """Says who calls. A token counts as long as its user exists; the user's rights are those of this moment."""
+
+    def __init__(self, tokens: Tokens, directory: Directory, passwords: Passwords) -> None:
+        self._tokens = tokens
+        self._directory = directory
+        self._passwords = passwords
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the users file, whose last good content is in force; None while all is well."""
+        return self._directory.problem
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """The caller who sent this `Authorization` header. Raises Unauthenticated."""
+        claims = self._tokens.verify(bearer_token(authorization))
+        user = self._directory.get_user(claims.user)
+        if user is None:
+            raise Unauthenticated("the user of this token does not exist any more")
+        return Principal(name=user.name, scope=user.scope, groups=user.groups, expires_at=claims.expires_at)
+
+    async def login(self, username: str, password: str) -> str:
+        """A token for the user.
+
+        Raises InvalidCredentials, after the same time for a wrong name as for a wrong password, and TooManyLogins.
+        """
+        if not username or not password or len(password) > MAX_PASSWORD_CHARACTERS:
+            raise InvalidCredentials
+        user = self._directory.get_user(username)
+        right = await self._passwords.matches(user.password_hash if user else None, password)
+        if user is None or not right:
+            # An unknown name stays out of the log: it may be a password typed into the wrong field.
+            _log.warning("sign-in refused for %s", f"user {user.name!r}" if user else "an unknown user")
+            raise InvalidCredentials
+        return self._tokens.sign(user.name)
+
+
+@asynccontextmanager
+async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticator]:
+    """Opens the users and the threads passwords are checked in. Raises UsersFileInvalid."""
+    async with AsyncExitStack() as stack:
+        passwords = stack.enter_context(open_passwords())
+        administrator = None
+        if options.administrator is not None:
+            name, password = options.administrator
+            administrator = User(name, await asyncio.to_thread(hash_password, password), EVERYTHING)
+        directory = await stack.enter_async_context(
+            open_directory(options.users_file, administrator, poll_seconds=options.poll_seconds)
+        )
+        if not len(directory):
+            _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
+        yield Authenticator(Tokens(options.signing_key, options.token_lifetime), directory, passwords)

@@ -1,0 +1,103 @@
+"""Who may sign in now: the users file, re-read when it changes, and the one administrator of the environment."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from auth.errors import UsersFileInvalid
+from auth.users import User, load_users
+
+POLL_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+_Stamp = tuple[int, int, int] | None
+
+
+class Directory:
+    """All users by name. `problem` says what is wrong with the file while its last good content is still used."""
+
+    def __init__(self, path: Path | None, administrator: User | None) -> None:
+        self._path = path
+        self._administrator = administrator
+        self._users: Mapping[str, User] = {}
+        self._stamp: _Stamp = None
+        self.problem: str | None = None
+
+    def get_user(self, name: str) -> User | None:
+        """The user of that name, as the file has them now."""
+        return self._users.get(name)
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def load(self) -> None:
+        """Reads the file whatever its age. Raises UsersFileInvalid. Blocks: call it in a thread."""
+        # The stamp is taken first, so that a write in between is seen as a change the next time.
+        stamp = _stamp_of(self._path)
+        users = load_users(self._path) if self._path is not None else {}
+        if self._administrator is not None:
+            if self._administrator.name in users:
+                raise UsersFileInvalid(
+                    f"users file {self._path}: user {self._administrator.name!r}: name: is also the administrator's of "
+                    "API_USER_NAME; rename one of them"
+                )
+            users[self._administrator.name] = self._administrator
+        self._users, self._stamp = users, stamp
+
+    def reload(self) -> None:
+        """Reads the file if it changed; what can't be used is logged and leaves the last good users in place."""
+        stamp = _stamp_of(self._path)
+        if stamp == self._stamp and (stamp is not None or self.problem is not None):
+            return
+        try:
+            self.load()
+        except UsersFileInvalid as error:
+            self._stamp = stamp
+            self.problem = str(error)
+            _log.error("the users of its last good content stay in force: %s", error)
+        else:
+            self.problem = None
+            _log.info("users file read: %d users", len(self._users))
+
+
+@asynccontextmanager
+async def open_directory(
+    path: Path | None, administrator: User | None, *, poll_seconds: float = POLL_SECONDS
+) -> AsyncIterator[Directory]:
+    """A directory that looks at its file every `poll_seconds`. Raises UsersFileInvalid where it is wrong at first.
+
+    Polling by `stat` follows the swapped links of a mounted Secret and works on network file systems, where
+    notifications do not.
+    """
+    directory = Directory(path, administrator)
+    await asyncio.to_thread(directory.load)
+    if path is None:
+        yield directory
+        return
+    watch = asyncio.create_task(_watch(directory, poll_seconds), name="users file")
+    try:
+        yield directory
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _watch(directory: Directory, poll_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(poll_seconds)
+        await asyncio.to_thread(directory.reload)
+
+
+def _stamp_of(path: Path | None) -> _Stamp:
+    if path is None:
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size

@@ -1,0 +1,84 @@
+"""Tokens of our own: JSON Web Tokens (RFC 7519), HS256, with exactly the claims `user`, `iat` and `exp`."""
+
+import time
+from typing import Any
+
+import jwt
+from msgspec import Struct
+
+from auth.errors import Unauthenticated
+
+ALGORITHM = "HS256"
+MAX_TOKEN_CHARACTERS = 8192
+
+_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY = 32
+
+
+class Claims(Struct, frozen=True):
+    """What a valid token says. `expires_at` is in Unix seconds."""
+
+    user: str
+    expires_at: float
+
+
+class Tokens:
+    """Signs and verifies tokens with one key. `lifetime` is in seconds."""
+
+    def __init__(self, key: bytes, lifetime: int = 3600) -> None:
+        # HMAC pads a short key with zero bytes itself (RFC 2104, section 2), so the signature is that of the key as it
+        # was given; PyJWT would write a warning about its length at every call. Settings warn once, at the start.
+        self._key = key.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0")
+        self._lifetime = lifetime
+
+    def sign(self, user: str) -> str:
+        """A token for the user, valid from now on for the lifetime."""
+        now = int(time.time())
+        claims = {"user": user, "iat": now, "exp": now + self._lifetime}
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+
+    def verify(self, token: str) -> Claims:
+        """The claims of a token that counts. Raises Unauthenticated with the reason.
+
+        Only HS256 counts, `exp` must be there, and a time of issue in the future is refused without leeway.
+        """
+        if token.count(".") != 2 or len(token) > MAX_TOKEN_CHARACTERS:
+            raise Unauthenticated("token contains an invalid number of segments")
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": ["exp", "user"]})
+        except (jwt.InvalidTokenError, OverflowError) as error:
+            raise Unauthenticated(_reason(error, token)) from error
+        return _claims_of(claims)
+
+
+def bearer_token(authorization: str | None) -> str:
+    """The token of an `Authorization` header (RFC 6750). Raises Unauthenticated when there is none of that form."""
+    if not authorization:
+        raise Unauthenticated("Required authorization token not found")
+    fields = authorization.split()
+    if len(fields) != 2 or fields[0].lower() != "bearer":
+        raise Unauthenticated("Authorization header format must be Bearer {token}")
+    return fields[1]
+
+
+def _claims_of(claims: dict[str, Any]) -> Claims:
+    user, expires_at = claims["user"], claims["exp"]
+    if not isinstance(user, str) or not isinstance(expires_at, int | float):
+        raise Unauthenticated("token is malformed")
+    return Claims(user=user, expires_at=float(expires_at))
+
+
+def _reason(error: Exception, token: str) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "Token is expired"
+        case jwt.ImmatureSignatureError():
+            return "Token is not valid yet" if "nbf" in str(error) else "Token used before issued"
+        case jwt.InvalidSignatureError():
+            return "signature is invalid"
+        case jwt.InvalidAlgorithmError():
+            algorithm = str(jwt.get_unverified_header(token).get("alg"))
+            return f"Expected {ALGORITHM} signing method but token specified {algorithm[:20]}"
+        case jwt.MissingRequiredClaimError():
+            return f"Token has no claim {error.claim}"
+        case _:
+            return "token is malformed"

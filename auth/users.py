@@ -1,0 +1,148 @@
+"""Users and the file they are kept in: YAML, a list of entries.
+
+```yaml
+- name: alice
+  password_hash: $argon2id$v=19$m=19456,t=2,p=1$...
+  role: view                  # view, edit or admin
+  clusters: [cluster*]        # shell patterns; left out: all
+  namespaces: [team-a]        # shell patterns; left out: all
+  groups: [developers]        # left out: none
+```
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+from auth.errors import UsersFileInvalid
+from auth.passwords import is_password_hash
+from fleet.scope import Role, Scope
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+
+_FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups")
+_ROLES = {role.name.lower(): role for role in Role}
+
+
+class User(Struct, frozen=True):
+    """Somebody who may sign in."""
+
+    name: str
+    password_hash: str
+    scope: Scope
+    groups: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the hash, which belongs in no log."""
+        return f"User({self.name!r}, {self.scope!r}, {self.groups!r})"
+
+
+def load_users(path: Path) -> dict[str, User]:
+    """All users of the file by name. Raises UsersFileInvalid, which names every wrong entry."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsersFileInvalid(f"users file {path}: {error.strerror or error}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise UsersFileInvalid(f"users file {path}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        content = yaml.safe_load(raw)
+    except (yaml.YAMLError, ValueError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise UsersFileInvalid(f"users file {path}{line}: not YAML: {getattr(error, 'problem', error)}") from error
+    return parse_users(content, str(path))
+
+
+def parse_users(content: object, source: str) -> dict[str, User]:
+    """Users from the decoded file. Raises UsersFileInvalid; `source` is how the message names the file."""
+    if content is None:
+        return {}
+    if not isinstance(content, list):
+        raise UsersFileInvalid(f"users file {source}: must be a list of users, is a {type(content).__name__}")
+    users: dict[str, User] = {}
+    problems: list[str] = []
+    for number, entry in enumerate(content, 1):
+        found, wrong = _parse_entry(entry, number)
+        if found is not None and found.name in users:
+            wrong = [f"user {found.name!r}: name: is there twice"]
+        if found is not None and not wrong:
+            users[found.name] = found
+        problems += wrong
+    if problems:
+        raise UsersFileInvalid(f"users file {source}: " + "; ".join(problems))
+    return users
+
+
+def save_users(path: Path, users: Iterable[User]) -> None:
+    """Writes the file whole or not at all, readable by its owner only. Raises UsersFileInvalid."""
+    entries = [_as_entry(user) for user in users]
+    text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    # A link (a mounted volume, say) stays a link: the file it leads to is replaced.
+    target = path.resolve()
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp gives mode 0600
+        temporary = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise UsersFileInvalid(f"users file {path}: can't be written: {error.strerror or error}") from error
+
+
+def _as_entry(user: User) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": user.name,
+        "password_hash": user.password_hash,
+        "role": user.scope.role.name.lower(),
+        "clusters": list(user.scope.clusters),
+        "namespaces": list(user.scope.namespaces),
+    }
+    if user.groups:
+        entry["groups"] = list(user.groups)
+    return entry
+
+
+def _parse_entry(entry: object, number: int) -> tuple[User | None, list[str]]:
+    if not isinstance(entry, dict):
+        return None, [f"entry {number}: must be a mapping, is a {type(entry).__name__}"]
+    name = entry.get("name")
+    named = isinstance(name, str) and bool(name.strip())
+    label = f"user {name!r}" if named else f"entry {number}"
+    problems = [f"{label}: {field}: {wrong}" for field, wrong in _wrong_fields(entry, named)]
+    if problems:
+        return None, problems
+    scope = Scope(
+        role=_ROLES[entry["role"]],
+        clusters=tuple(entry.get("clusters", ["*"])),
+        namespaces=tuple(entry.get("namespaces", ["*"])),
+    )
+    return User(entry["name"], entry["password_hash"], scope, tuple(entry.get("groups", []))), []
+
+
+def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, str]]:
+    if not named:
+        yield "name", "must be a text that is not empty"
+    password_hash = entry.get("password_hash")
+    if not isinstance(password_hash, str) or not is_password_hash(password_hash):
+        yield "password_hash", "must be an argon2id hash ($argon2id$...), as `openmcp-apiserver user add` writes it"
+    if not isinstance(entry.get("role"), str) or entry["role"] not in _ROLES:
+        yield "role", f"is {entry.get('role')!r}, must be one of {', '.join(_ROLES)}"
+    for field in ("clusters", "namespaces", "groups"):
+        values = entry.get(field, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+            yield field, "must be a list of texts that are not empty"
+    for field in entry:
+        if field not in _FIELDS:
+            yield str(field)[:50], f"is not known; known are {', '.join(_FIELDS)}"
