@@ -19,7 +19,7 @@ class Wire(Struct, frozen=True, rename="camel", gc=False):
     """The base of everything on the wire."""
 
 
-class OwnerReference(Wire):
+class OwnerReference(Wire, frozen=True):
     """`metadata.ownerReferences[]`."""
 
     api_version: str = ""
@@ -29,7 +29,7 @@ class OwnerReference(Wire):
     controller: bool | None = None
 
 
-class Metadata(Wire):
+class Metadata(Wire, frozen=True):
     """`metadata`, without annotations and managed fields."""
 
     name: str
@@ -42,7 +42,7 @@ class Metadata(Wire):
     owner_references: list[OwnerReference] | None = None
 
 
-class WireCondition(Wire):
+class WireCondition(Wire, frozen=True):
     """`status.conditions[]`."""
 
     type: str
@@ -52,14 +52,14 @@ class WireCondition(Wire):
     last_transition_time: datetime | None = None
 
 
-class Requirements(Wire):
+class Requirements(Wire, frozen=True):
     """`resources` of a container or a pod."""
 
     requests: QuantityMap | None = None
     limits: QuantityMap | None = None
 
 
-class WireContainer(Wire):
+class WireContainer(Wire, frozen=True):
     """`spec.containers[]` and `spec.initContainers[]`."""
 
     name: str
@@ -68,20 +68,20 @@ class WireContainer(Wire):
     resources: Requirements | None = None
 
 
-class Waiting(Wire):
+class Waiting(Wire, frozen=True):
     """`state.waiting`."""
 
     reason: str = ""
     message: str | None = None
 
 
-class Running(Wire):
+class Running(Wire, frozen=True):
     """`state.running`."""
 
     started_at: datetime | None = None
 
 
-class Terminated(Wire):
+class Terminated(Wire, frozen=True):
     """`state.terminated`."""
 
     exit_code: int = 0
@@ -92,7 +92,7 @@ class Terminated(Wire):
     finished_at: datetime | None = None
 
 
-class WireContainerState(Wire):
+class WireContainerState(Wire, frozen=True):
     """`state` and `lastState` of a container status; one of three at most."""
 
     waiting: Waiting | None = None
@@ -103,7 +103,7 @@ class WireContainerState(Wire):
 EMPTY_STATE = WireContainerState()
 
 
-class ContainerStatus(Wire):
+class ContainerStatus(Wire, frozen=True):
     """`status.containerStatuses[]` and `status.initContainerStatuses[]`."""
 
     name: str
@@ -114,7 +114,7 @@ class ContainerStatus(Wire):
     last_state: WireContainerState = EMPTY_STATE
 
 
-class PodSpec(Wire):
+class PodSpec(Wire, frozen=True):
     """`spec` of a pod."""
 
     containers: list[WireContainer] | None = None
@@ -127,7 +127,7 @@ class PodSpec(Wire):
     resources: Requirements | None = None
 
 
-class PodStatus(Wire):
+class PodStatus(Wire, frozen=True):
     """`status` of a pod."""
 
     phase: str = ""
@@ -140,7 +140,7 @@ class PodStatus(Wire):
     init_container_statuses: list[ContainerStatus] | None = None
 
 
-class WirePod(Wire):
+class WirePod(Wire, frozen=True):
     """A pod."""
 
     metadata: Metadata
@@ -149,7 +149,7 @@ class WirePod(Wire):
     kind: str = ""
 
 
-class WireTaint(Wire):
+class WireTaint(Wire, frozen=True):
     """`spec.taints[]` of a node."""
 
     key: str
@@ -157,14 +157,14 @@ class WireTaint(Wire):
     value: str | None = None
 
 
-class WireAddress(Wire):
+class WireAddress(Wire, frozen=True):
     """`status.addresses[]` of a node."""
 
     type: str
     address: str
 
 
-class NodeInfo(Wire):
+class NodeInfo(Wire, frozen=True):
     """`status.nodeInfo`."""
 
     kubelet_version: str = ""
@@ -172,14 +172,14 @@ class NodeInfo(Wire):
     architecture: str = ""
 
 
-class NodeSpec(Wire):
+class NodeSpec(Wire, frozen=True):
     """`spec` of a node."""
 
     unschedulable: bool = False
     taints: list[WireTaint] | None = None
 
 
-class NodeStatus(Wire):
+class NodeStatus(Wire, frozen=True):
     """`status` of a node."""
 
     capacity: QuantityMap | None = None
@@ -189,7 +189,7 @@ class NodeStatus(Wire):
     node_info: NodeInfo | None = None
 
 
-class WireNode(Wire):
+class WireNode(Wire, frozen=True):
     """A node."""
 
     metadata: Metadata
@@ -198,13 +198,13 @@ class WireNode(Wire):
     kind: str = ""
 
 
-class NamespaceStatus(Wire):
+class NamespaceStatus(Wire, frozen=True):
     """`status` of a namespace."""
 
     phase: str = ""
 
 
-class WireNamespace(Wire):
+class WireNamespace(Wire, frozen=True):
     """A namespace."""
 
     metadata: Metadata
@@ -212,19 +212,19 @@ class WireNamespace(Wire):
     kind: str = ""
 
 
-class Annotated(Wire):
+class Annotated(Wire, frozen=True):
     """Only the annotations of an object."""
 
     annotations: dict[str, str] | None = None
 
 
-class WireAnnotated(Wire):
+class WireAnnotated(Wire, frozen=True):
     """An object of which only the annotations are read."""
 
     metadata: Annotated
 
 
-class Named(Wire):
+class Named(Wire, frozen=True):
     """Only the name of an object, to say which one can't be read."""
 
     name: str = ""
@@ -232,20 +232,20 @@ class Named(Wire):
     resource_version: str = ""
 
 
-class WireNamed(Wire):
+class WireNamed(Wire, frozen=True):
     """An object of which only the name is read."""
 
     metadata: Named
 
 
-class ListMetadata(Wire):
+class ListMetadata(Wire, frozen=True):
     """`metadata` of a list."""
 
     resource_version: str = ""
     continue_token: str = field(default="", name="continue")
 
 
-class WireList(Wire):
+class WireList(Wire, frozen=True):
     """A list; its items stay bytes until one by one they are decoded."""
 
     kind: str = ""
@@ -253,7 +253,7 @@ class WireList(Wire):
     items: list[Raw] | None = None
 
 
-class WireStatus(Wire):
+class WireStatus(Wire, frozen=True):
     """A Status: what the API server answers in the place of an object when something is wrong."""
 
     code: int | None = None
@@ -261,7 +261,7 @@ class WireStatus(Wire):
     message: str = ""
 
 
-class WireEvent(Wire):
+class WireEvent(Wire, frozen=True):
     """A line of a watch."""
 
     type: str

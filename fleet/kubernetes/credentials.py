@@ -1,0 +1,99 @@
+"""Ways to prove oneself to a member: each gives the Authorization header of the next request."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class CredentialError(Exception):
+    """The credential can't be read; the message says what to mend and holds no secret."""
+
+
+class Authorizer(Protocol):
+    """Gives the Authorization header, fresh for each request."""
+
+    async def authorization(self) -> str | None:
+        """The header's value, None where TLS or nothing proves who we are. Raises CredentialError."""
+        ...
+
+    def forget(self) -> None:
+        """Drops what is remembered, because the member refused it (401)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedAuthorizer:
+    """A header that never changes, or none."""
+
+    value: str | None = None
+
+    async def authorization(self) -> str | None:
+        """The value as it is."""
+        return self.value
+
+    def forget(self) -> None:
+        """Nothing to forget: there is no other."""
+
+
+ANONYMOUS = FixedAuthorizer()
+
+
+def bearer(token: str) -> FixedAuthorizer:
+    """A static token."""
+    return FixedAuthorizer(f"Bearer {token}")
+
+
+def basic(username: str, password: str) -> FixedAuthorizer:
+    """HTTP basic authentication (RFC 7617), UTF-8."""
+    return FixedAuthorizer("Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii"))
+
+
+class TokenFileAuthorizer:
+    """A token in a file that is replaced from time to time, such as a pod's bound service-account token.
+
+    Read again after `max_age` seconds or a refusal; when reading fails then, the last token is used on.
+    """
+
+    def __init__(self, path: Path, *, max_age: float = 10.0) -> None:
+        self._path = path
+        self._max_age = max_age
+        self._value: str | None = None
+        self._read_at = 0.0
+
+    async def authorization(self) -> str | None:
+        """`Bearer` and the file's text without surrounding white space."""
+        now = asyncio.get_running_loop().time()
+        if self._value is None or now - self._read_at >= self._max_age:
+            try:
+                # A few hundred bytes of a local file: cheaper than a thread.
+                token = load_token(self._path)
+            except CredentialError:
+                if self._value is None:
+                    raise
+            else:
+                self._value = f"Bearer {token}"
+            self._read_at = now
+        return self._value
+
+    def forget(self) -> None:
+        """Reads the file again next time."""
+        self._read_at = float("-inf")
+
+
+def load_token(path: Path) -> str:
+    """The token in a file. Raises CredentialError."""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise CredentialError(f"the token file {path} can't be read: {reason}") from error
+    if not is_token(token):
+        raise CredentialError(f"the token file {path} is empty or holds more than one token")
+    return token
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can stand in a header: printable ASCII without spaces."""
+    return bool(text) and all("!" <= character <= "~" for character in text)

@@ -1,0 +1,86 @@
+"""Foreign exceptions of a request become the fleet's: the one place that knows aiohttp's."""
+
+import os
+import ssl
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
+from fleet.kubernetes.credentials import CredentialError
+from fleet.kubernetes.wire import DecodeError
+
+# What `translate` understands; an `except` names exactly these.
+FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, CredentialError, DecodeError)
+
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
+_NAME_MISMATCH = frozenset({62, 64})
+_TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+
+
+def translate(error: BaseException, cluster: str, endpoint: str, timeout: float | None) -> ClusterError:
+    """The fleet's error for one of FOREIGN; `timeout` is the deadline in seconds that was given."""
+    if isinstance(error, TimeoutError):
+        within = "in time" if timeout is None else f"within {timeout:g} s"
+        return ClusterTimeout(cluster, f"cluster {cluster}: no answer from {endpoint} {within}")
+    if isinstance(error, CredentialError):
+        return ClusterUnreachable(cluster, f"cluster {cluster}: {error}")
+    if isinstance(error, DecodeError | HttpProcessingError) or _is_bad_http(error):
+        return ClusterAnswerInvalid(cluster, f"cluster {cluster}: {endpoint} answered nonsense: {_short(error)}")
+    return ClusterUnreachable(cluster, f"cluster {cluster}: {_reason(error, endpoint)}")
+
+
+def _is_bad_http(error: BaseException) -> bool:
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientPayloadError):
+        return False
+    return isinstance(error, aiohttp.ClientResponseError) or isinstance(error.__cause__, HttpProcessingError)
+
+
+def _reason(error: BaseException, endpoint: str) -> str:
+    certificate = _verification_error(error)
+    if certificate is not None:
+        return _tls_reason(certificate, endpoint)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy on the way to {endpoint} answered {error.status} {error.message}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return (
+            f"the proxy {error.host}:{error.port} on the way to {endpoint} can't be reached: {_short(error.os_error)}"
+        )
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the host name of {endpoint} can't be resolved: {_short(error.os_error)}"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        return f"TLS with {endpoint} failed: {_short(cause)}; is it an https endpoint?"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {endpoint}: {_short(error.os_error)}"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
+        return f"{endpoint} cut the connection off: {_short(error)}"
+    return f"the request to {endpoint} failed: {_short(error)}"
+
+
+def _verification_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        error = error.certificate_error
+    return error if isinstance(error, ssl.SSLCertVerificationError) else None
+
+
+def _tls_reason(error: ssl.SSLCertVerificationError, endpoint: str) -> str:
+    code = getattr(error, "verify_code", 0)
+    said = getattr(error, "verify_message", "") or _short(error)
+    if code in _NAME_MISMATCH:
+        mend = "its certificate is for another host name; mend the endpoint or set tls-server-name"
+    elif code in _TIME:
+        mend = "renew its certificate"
+    else:
+        mend = "the CA bundle is not of the authority that signed its certificate"
+    return f"TLS verification of {endpoint} failed: {said}: {mend}"
+
+
+def _short(error: BaseException) -> str:
+    """A few words: an OSError's own text where there is one, never more than a line."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        # asyncio puts the address in the place of the system's own words.
+        number = 0 if isinstance(error, ssl.SSLError) else error.errno or 0
+        text = os.strerror(number) if number > 0 else error.strerror
+    return (text or type(error).__name__).splitlines()[0][:200]
