@@ -1,0 +1,83 @@
+"""`python -m realfleet build` and `python -m realfleet up`: what `make real` and `make fleet` call."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from realfleet.build import build_servers
+from realfleet.cache import MissingServersError, build_folder, list_missing
+from realfleet.client import KubeError
+from realfleet.fleet import Fleet, open_fleet
+from realfleet.influx import InfluxError
+from realfleet.kubeconfig import write_private
+from realfleet.processes import FleetError
+
+_FOLDER = Path(".fleet")
+
+
+@click.group()
+def main() -> None:
+    """Real servers for tests, benchmarks and a look by hand."""
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
+def build(*, check: bool) -> None:
+    """Build the real servers into a cache outside the clone; a second call does nothing."""
+    if check:
+        if missing := list_missing(build_folder()):
+            raise click.ClickException("\n".join(missing))
+        return
+    try:
+        folder = build_servers()
+    except MissingServersError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"real servers are in {folder}")
+
+
+@main.command()
+@click.option("--members", type=click.IntRange(1, 15), default=3, show_default=True)
+@click.option("--pods", type=click.IntRange(1), default=300, show_default=True, help="Of each member.")
+@click.option("--nodes", type=click.IntRange(1, 250), default=3, show_default=True, help="Of each member.")
+def up(members: int, pods: int, nodes: int) -> None:
+    """Run a fleet in the foreground until Ctrl-C; prints `ready` when pods run and metrics arrive."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    click.echo(f"starting a host and {members} members with {pods} pods each")
+    try:
+        with open_fleet(members, pods, nodes) as fleet:
+            _hand_over(fleet)
+    except KeyboardInterrupt:
+        click.echo("stopped")
+    except (FleetError, InfluxError, KubeError, MissingServersError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _hand_over(fleet: Fleet) -> None:
+    """Writes the fleet's files, says `ready`, and takes the files back when the fleet ends."""
+    _FOLDER.mkdir(exist_ok=True)
+    kubeconfig = _FOLDER / "kubeconfig"
+    environment = _FOLDER / "env"
+    try:
+        write_private(kubeconfig, fleet.kubeconfig.read_text())
+        variables = fleet.environment(kubeconfig.resolve())
+        write_private(environment, "".join(f"export {name}='{value}'\n" for name, value in variables.items()))
+        click.echo(f"kubectl --kubeconfig {kubeconfig} --context cluster1 get pods -A")
+        click.echo(f". {environment}; openmcp-apiserver serve")
+        click.echo("ready")
+        threading.Event().wait()
+    finally:
+        # They lead to servers that are about to end.
+        for path in (kubeconfig, environment):
+            path.unlink(missing_ok=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Where the real servers are kept: a folder outside the clone, keyed by versions and the sources built from."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+KUBERNETES_VERSION = "1.36.3"
+KWOK_VERSION = "0.7.0"
+
+CONTROLPLANE_SOURCES = Path(__file__).parent / "controlplane"
+_SOURCE_NAMES = ("go.mod", "go.sum", "main.go")
+# Debian's package leaves the server outside of some users' PATH.
+_SYSTEM_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """The programs a fleet is made of."""
+
+    controlplane: Path
+    """etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl: the first argument names the part."""
+    kubectl: Path
+    kwok: Path
+    influxd: Path
+
+
+class MissingServersError(Exception):
+    """Real servers are not there; the message says which, and what to do about each."""
+
+
+def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of all builds: OPENMCP_REAL_CACHE, else below XDG_CACHE_HOME, else below ~/.cache."""
+    if named := environment.get("OPENMCP_REAL_CACHE"):
+        return Path(named).expanduser()
+    if home := environment.get("XDG_CACHE_HOME"):
+        return Path(home).expanduser() / "openmcp-apiserver"
+    return Path.home() / ".cache" / "openmcp-apiserver"
+
+
+def build_folder(root: Path | None = None) -> Path:
+    """The folder of this build: another version or another line of the module's sources is another folder."""
+    digest = hashlib.sha256()
+    for name in _SOURCE_NAMES:
+        digest.update((CONTROLPLANE_SOURCES / name).read_bytes())
+    key = f"kubernetes-{KUBERNETES_VERSION}-kwok-{KWOK_VERSION}-{digest.hexdigest()[:12]}"
+    return (root or cache_root()) / key
+
+
+def find_influxd() -> Path | None:
+    """InfluxDB 1.x as the system has it, or None."""
+    found = shutil.which("influxd", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_FOLDERS)))
+    return Path(found) if found else None
+
+
+def list_missing(folder: Path) -> list[str]:
+    """What a fleet needs and this machine lacks, a sentence each; empty when all is there."""
+    missing = [f"{name} is not built" for name in ("controlplane", "kubectl", "kwok") if not (folder / name).is_file()]
+    if missing:
+        missing = [f"{', '.join(missing)} ({folder}): run `make real`"]
+    if find_influxd() is None:
+        missing.append("influxd (InfluxDB 1.x) is not installed: apt-get install influxdb, then run `make real`")
+    return missing
+
+
+def find_binaries() -> Binaries:
+    """The programs of this build. Raises MissingServersError."""
+    folder = build_folder()
+    influxd = find_influxd()
+    if (missing := list_missing(folder)) or influxd is None:
+        raise MissingServersError("; ".join(missing))
+    return Binaries(
+        controlplane=folder / "controlplane",
+        kubectl=folder / "kubectl",
+        kwok=folder / "kwok",
+        influxd=influxd,
+    )

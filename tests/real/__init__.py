@@ -1,0 +1,1 @@
+"""The real fleet is what it says it is."""
