@@ -1,0 +1,110 @@
+"""One member hangs, one refuses: the others are whole, the ill ones named in time; then all is well again."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from realfleet.fleet import Fleet
+from realfleet.kubeconfig import Access
+from realfleet.membership import place_of, register_member, unregister_member
+from realfleet.ports import list_free_ports
+from tests.processes import RunningServer
+
+pytestmark = pytest.mark.real
+
+MEMBER_TIMEOUT = 5.0
+SLACK = 1.0  # a test machine of two cores runs five API servers beside this
+WHOLE_WITHIN = 10.0
+
+QUESTION = "{ pods(first: 10000) { items { cluster { name } name } clusters { name state message ageSeconds } } }"
+REFUSING = "cluster9"
+
+
+@pytest.fixture
+def refusing(real_fleet: Fleet) -> Iterator[str]:
+    """A member whose port nobody listens on."""
+    nobody = f"https://127.0.0.1:{list_free_ports(1)[0]}"
+    access = Access(REFUSING, nobody, real_fleet.host.ca_pem, "a-token-that-nobody-reads")
+    register_member(real_fleet.host.client, access, place_of(9))
+    try:
+        yield REFUSING
+    finally:
+        unregister_member(real_fleet.host.client, REFUSING)
+
+
+async def ask(served: RunningServer, token: str) -> tuple[dict[str, Any], dict[str, int], float]:
+    """Outcomes by cluster, pods by cluster, and the seconds the answer took."""
+    began = time.monotonic()
+    body: Any = await served.ask(token, QUESTION)
+    took = time.monotonic() - began
+    assert "errors" not in body, body["errors"]
+    pods: dict[str, int] = {}
+    for pod in body["data"]["pods"]["items"]:
+        pods[pod["cluster"]["name"]] = pods.get(pod["cluster"]["name"], 0) + 1
+    return {outcome["name"]: outcome for outcome in body["data"]["pods"]["clusters"]}, pods, took
+
+
+async def wait_for_state(served: RunningServer, token: str, cluster: str, state: str | None, within: float) -> float:
+    """Seconds until the cluster's outcome has the state (None: the cluster is gone)."""
+    began = time.monotonic()
+    async with asyncio.timeout(within):
+        while True:
+            outcomes, _, _ = await ask(served, token)
+            if outcomes.get(cluster, {}).get("state") == state:
+                return time.monotonic() - began
+            await asyncio.sleep(0.1)
+
+
+async def test_hanging_and_refusing_members(
+    real_fleet: Fleet, served: RunningServer, token: str, refusing: str
+) -> None:
+    await wait_for_state(served, token, refusing, "UNREACHABLE", within=WHOLE_WITHIN)
+    _, whole, _ = await ask(served, token)
+    ill, well = real_fleet.members[0], real_fleet.members[1]
+
+    ill.process.pause()
+    try:
+        await wait_for_state(served, token, ill.name, "TIMEOUT", within=MEMBER_TIMEOUT + 2 * SLACK)
+        outcomes, pods, took = await ask(served, token)
+        assert took < MEMBER_TIMEOUT + SLACK
+        assert outcomes[well.name]["state"] == outcomes["openmcp"]["state"] == "OK"
+        assert pods == {well.name: whole[well.name]}
+        assert outcomes[ill.name]["message"]
+        assert outcomes[refusing]["state"] == "UNREACHABLE"
+        assert "refused" in outcomes[refusing]["message"]
+    finally:
+        ill.process.resume()
+
+    assert await wait_for_state(served, token, ill.name, "OK", within=WHOLE_WITHIN) < WHOLE_WITHIN
+    _, pods, _ = await ask(served, token)
+    assert pods == whole
+
+
+async def test_the_first_answer_after_a_member_hangs_is_within_the_deadline(
+    real_fleet: Fleet, served: RunningServer, token: str
+) -> None:
+    ill = real_fleet.members[1]
+    ill.process.pause()
+    try:
+        _, _, took = await ask(served, token)
+        assert took < MEMBER_TIMEOUT + SLACK
+        await wait_for_state(served, token, ill.name, "TIMEOUT", within=MEMBER_TIMEOUT + 2 * SLACK)
+    finally:
+        ill.process.resume()
+    await wait_for_state(served, token, ill.name, "OK", within=WHOLE_WITHIN)
+
+
+async def test_a_member_comes_and_goes_without_a_restart(real_fleet: Fleet, served: RunningServer, token: str) -> None:
+    model = real_fleet.members[0].access
+    again = Access("cluster8", model.url, model.ca_pem, model.token)
+    register_member(real_fleet.host.client, again, place_of(8))
+    try:
+        await wait_for_state(served, token, "cluster8", "OK", within=5.0)
+        _, pods, _ = await ask(served, token)
+        assert pods["cluster8"] == pods[real_fleet.members[0].name]
+    finally:
+        unregister_member(real_fleet.host.client, "cluster8")
+    await wait_for_state(served, token, "cluster8", None, within=5.0)
