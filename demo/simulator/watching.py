@@ -53,9 +53,9 @@ async def watch_objects(
             return
         for change in store.changes_after(version):
             version = change.version
-            line = _change_line(kind, selection, change)
-            if line is not None:
-                yield line
+            event = _change_line(kind, selection, change)
+            if event is not None:
+                yield event
         now = time.monotonic()
         if plan.bookmarks and now >= min(bookmark_at, ends):
             yield _bookmark_line(kind, version)
