@@ -1,0 +1,145 @@
+"""The demo: a simulated fleet, and the server in front of it, on loopback only."""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from pydantic import SecretStr
+
+from demo.child import ChildFleet, SimulatorError, open_child_fleet
+from demo.feeder import Feeder
+from fleet.errors import FleetError
+from fleet.metrics.embedded import EmbeddedStore
+from fleet.tasks import open_task
+from server.environment import SettingsInvalid
+from server.lifespan import OpenState, State, open_state
+from server.serve import Listening, run_server
+from server.settings import (
+    AuthSettings,
+    ClusterSettings,
+    HttpSettings,
+    LoggingSettings,
+    MetricSettings,
+    Settings,
+    TimeoutSettings,
+)
+
+LOOPBACK = "127.0.0.1"
+USER = "openmcp"
+PASSWORD = "keti"  # noqa: S105 - that of the documented examples, made public long ago; it opens nothing but the demo
+HOST_CONTEXT = "openmcp"
+_SYNC_SECONDS = 10.0
+_WELCOME = """
+{members} clusters with {pods} pods each, simulated, and the server in front of them.
+
+  GraphiQL   {url}/graphql
+  user       {user}
+  password   {password}
+{ill}
+  TOKEN=$(curl -s '{url}/token?username={user}&password={password}' | cut -d'"' -f4)
+  curl -s -H "Authorization: Bearer $TOKEN" '{url}/api/v1/namespaces/default/pods?clustername=cluster1'
+  curl -s -H "Authorization: Bearer $TOKEN" '{url}/metrics/nodes/kube1-worker1?clustername=cluster1'
+  curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' {url}/graphql \\
+    -d '{{"query": "{{ pods(first: 3) {{ items {{ name usage {{ cpuCores }} }} clusters {{ name state }} }} }}"}}'
+
+Ctrl-C ends it.
+"""
+_ILL = """
+{name} is ill on purpose: it accepts connections and never answers, so that partial answers can be seen.
+"""
+
+
+class DemoPlan(Struct, frozen=True):
+    """How large the demo is. `clusters` counts members, `pods` a member's."""
+
+    clusters: int
+    pods: int
+
+    @property
+    def ill(self) -> str | None:
+        """The member that hangs: the last one, where another is left that does not."""
+        return f"cluster{self.clusters}" if self.clusters > 1 else None
+
+
+def run_demo(clusters: int, pods: int, port: int) -> None:
+    """Runs the demo until Ctrl-C or SIGTERM, then returns. `clusters` counts members, `pods` a member's.
+
+    Port 0 is any free one. Exits with a message where the port is taken or the fleet does not start.
+    """
+    plan = DemoPlan(clusters, pods)
+    with tempfile.TemporaryDirectory(prefix="openmcp-demo-") as folder:
+        settings = build_settings(Path(folder) / "usage.sqlite", port)
+        try:
+            asyncio.run(run_server(settings, build_open_state(plan), on_listening=_build_welcome(plan)))
+        except asyncio.CancelledError:
+            return  # ended while it was still starting
+        except SettingsInvalid as error:
+            sys.exit(f"port {port} can't be used, choose another with --port: {error}")
+        except (SimulatorError, FleetError) as error:
+            sys.exit(f"the demo did not start: {error}")
+
+
+def build_settings(usage_file: Path, port: int) -> Settings:
+    """What the server is told; the signing key is another one each time."""
+    key = SecretStr(secrets.token_hex(32))
+    return Settings(
+        http=HttpSettings(host=LOOPBACK, port=port, ops_port=0, shutdown_grace=1.0),
+        auth=AuthSettings(signing_key=key, user_name=USER, user_password=SecretStr(PASSWORD)),
+        clusters=ClusterSettings(cluster_source="kubefed", host_context=HOST_CONTEXT),
+        metrics=MetricSettings(metric_store="embedded", embedded_file=usage_file),
+        timeouts=TimeoutSettings(member_timeout=3.0),
+        logging=LoggingSettings(log_level="error"),
+    )
+
+
+def build_open_state(plan: DemoPlan) -> OpenState:
+    """An `open_state` that starts the fleet first, and feeds the metric store while the server runs."""
+
+    @asynccontextmanager
+    async def open_demo_state(settings: Settings) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            fleet = await stack.enter_async_context(open_child_fleet(plan.clusters, plan.pods))
+            clusters = settings.clusters.model_copy(update={"kubeconfig": (fleet.kubeconfig,)})
+            state = await stack.enter_async_context(open_state(settings.model_copy(update={"clusters": clusters})))
+            feeder = await _fill(state)
+            await stack.enter_async_context(open_task("feed usage", feeder.run))
+            await _make_ill(fleet, plan)
+            yield state
+
+    return open_demo_state
+
+
+async def _fill(state: State) -> Feeder:
+    """Waits for the fleet to be in memory and writes its last hour, so that the first answer is a whole one."""
+    store = state["metric_store"]
+    if not isinstance(store, EmbeddedStore):
+        raise SimulatorError(f"the demo writes into the embedded metric store, not into {store.name}")
+    await state["federation"].wait_synced(_SYNC_SECONDS)
+    feeder = Feeder(state["federation"], store)
+    await feeder.feed()
+    return feeder
+
+
+async def _make_ill(fleet: ChildFleet, plan: DemoPlan) -> None:
+    """Only now, when the member is in memory: so its last known state can be asked for too."""
+    if plan.ill is not None:
+        await fleet.set_fault(plan.ill, "hang")
+
+
+def _build_welcome(plan: DemoPlan) -> Callable[[Listening], None]:
+    def say_welcome(listening: Listening) -> None:
+        ill = _ILL.format(name=plan.ill) if plan.ill else ""
+        text = _WELCOME.format(
+            members=plan.clusters, pods=plan.pods, url=listening.main_url, user=USER, password=PASSWORD, ill=ill
+        )
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    return say_welcome
