@@ -23,7 +23,7 @@ class Tokens:
     spare: str = field(default_factory=secrets.token_hex)
     """A second one in `system:masters`, to rotate to."""
     viewer: str = field(default_factory=secrets.token_hex)
-    """User `viewer`, group `viewers`: bound to the ClusterRole `view`, which shows neither nodes nor Secrets."""
+    """User `viewer`, group `viewers`: reads pods, Services and Deployments everywhere; neither nodes nor Secrets."""
     stranger: str = field(default_factory=secrets.token_hex)
     """User `stranger`: known, and allowed nothing."""
 

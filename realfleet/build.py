@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +30,7 @@ def build_servers() -> Path:
     folder = build_folder()
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with _locked(folder.parent / f"{folder.name}.lock"):
             if not folder.is_dir():
                 _build_into(folder)
     if missing := list_missing(folder):
@@ -44,14 +43,16 @@ def _build_into(folder: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise MissingServersError("go is not installed: install Go 1.26 or newer (https://go.dev/doc/install)")
-    staging = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+    # Whoever holds the lock owns it; what a build that was killed left there goes.
+    staging = folder.parent / f".building-{folder.name}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
     try:
         _build_controlplane(go, staging)
         _build_kwok(go, staging)
         kubectl = staging / "kubectl"
         kubectl.write_text(_KUBECTL)
         kubectl.chmod(0o755)
-        staging.chmod(0o755)
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -10,6 +10,7 @@ from realfleet.processes import Server, Servers
 _RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 # What workloads, namespaces and nodes need. The others cost memory and start-up time, and have nothing to do here.
 _CONTROLLERS = (
+    "clusterrole-aggregation-controller",
     "cronjob-controller",
     "daemonset-controller",
     "deployment-controller",

@@ -15,7 +15,7 @@ from realfleet.crds import install_crds
 from realfleet.etcd import start_etcd
 from realfleet.influx import Influx, start_influx
 from realfleet.kubeconfig import build_kubeconfig, write_private
-from realfleet.member import bind_viewers, start_member
+from realfleet.member import create_viewers, start_member
 from realfleet.membership import (
     HOST_NAME,
     KUBEFED_NAMESPACE,
@@ -163,7 +163,7 @@ def _start_host(servers: Servers, binaries: Binaries, api: ApiServer, members: l
     wait_ready(servers, api)
     for namespace in (KUBEFED_NAMESPACE, PLATFORM_NAMESPACE):
         api.client.create(NAMESPACES_PATH, build_namespace(namespace))
-    bind_viewers(api.client)
+    create_viewers(api.client)
     install_crds(servers, api.client)
     for number, member in enumerate(members, start=1):
         register_member(api.client, member.access, place_of(number))

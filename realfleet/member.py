@@ -23,7 +23,7 @@ from realfleet.workloads import (
 )
 
 _NODES_TIMEOUT = 120.0
-_BINDINGS_PATH = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+_RBAC_PATH = "/apis/rbac.authorization.k8s.io/v1"
 
 
 def start_member(
@@ -42,7 +42,7 @@ def start_member(
         api.client.create(NODES_PATH, build_node(number, position, size, place))
     for name in NAMESPACES:
         _create_once(api.client, NAMESPACES_PATH, build_namespace(name))
-    bind_viewers(api.client)
+    create_viewers(api.client)
     # Pods made earlier would be refused, or wait in the scheduler's back-off.
     servers.wait_until(lambda: _takes_pods(api.client, nodes), f"{api.cluster}'s nodes take pods", _NODES_TIMEOUT)
     replicas = {workload: count for workload, count in share_replicas(pods).items() if count}
@@ -59,18 +59,25 @@ def start_member(
     )
 
 
-def bind_viewers(client: KubeClient) -> None:
-    """Gives the group of the viewer's token (`realfleet.apiserver.Tokens`) the ClusterRole `view`. Raises KubeError."""
-    client.create(
-        _BINDINGS_PATH,
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "viewers"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-            "subjects": [{"kind": "Group", "name": "viewers", "apiGroup": "rbac.authorization.k8s.io"}],
-        },
-    )
+def create_viewers(client: KubeClient) -> None:
+    """Gives the group of the viewer's token (`realfleet.apiserver.Tokens`) its rights. Raises KubeError.
+
+    Not by the ClusterRole `view`: that one is empty where no controller manager fills it.
+    """
+    reads = ["get", "list", "watch"]
+    rules = [
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "services", "namespaces", "events"], "verbs": reads},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": reads},
+    ]
+    group = "rbac.authorization.k8s.io"
+    head = {"apiVersion": f"{group}/v1", "metadata": {"name": "viewers"}}
+    client.create(f"{_RBAC_PATH}/clusterroles", head | {"kind": "ClusterRole", "rules": rules})
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "viewers"},
+        "subjects": [{"apiGroup": group, "kind": "Group", "name": "viewers"}],
+    }
+    client.create(f"{_RBAC_PATH}/clusterrolebindings", head | binding)
 
 
 def _create_once(client: KubeClient, path: str, manifest: dict[str, Any]) -> None:

@@ -60,13 +60,18 @@ class Server:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def died(self) -> bool:
         """Whether it ended without being stopped."""
         return self._process is not None and self._process.poll() is not None
 
     def start(self) -> None:
         """Starts the program, unless it runs; its output is appended to the log. Readiness is another matter."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             return
         with self.log.open("ab") as output:
             # Ended by `stop` or by the undertaker, so there is no `with` to leave.
@@ -150,6 +155,11 @@ class Servers:
                 raise NotReadyError(f"not within {timeout:g} s: {what}")
             if self._closing.wait(_POLL):
                 raise FleetClosedError(f"closed while waiting until {what}")
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the servers that run."""
+        return [server.pid for server in tuple(self._servers) if server.is_running]
 
     def stop_all(self) -> None:
         """Stops every server, the youngest first to be told, all at once waited for."""
