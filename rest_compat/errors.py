@@ -1,0 +1,167 @@
+"""Error answers that yesterday's clients survive.
+
+Those clients read bodies and never the status, and assert shapes: where a list or an object was expected, a Status
+whose `status` is text ends their process. So a read without an `Accept` header (none of them sends one; curl, browsers,
+kubectl and client libraries do) is answered a widened Status, whose `status` is an object and whose `items` is an empty
+list; everybody else gets a genuine Status. The HTTP status is the real one in both.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.routing import APIRoute
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from auth.errors import AuthError, TooManyLogins
+from fleet.errors import (
+    ClusterError,
+    ClusterTimeout,
+    ClusterUnreachable,
+    FleetError,
+    Forbidden,
+    InvalidQuery,
+    MetricsUnavailable,
+    NotFound,
+)
+
+_log = logging.getLogger(__name__)
+
+ErrorAnswer = Callable[[Request, FleetError | AuthError], Response]
+
+
+class BodyTooLarge(FleetError):
+    """The caller's body is larger than this server reads; the message says how large it may be."""
+
+
+class NotServed(FleetError):
+    """A part of the Kubernetes API that this server does not pass on."""
+
+
+# The first class an error belongs to decides.
+_STATUSES: tuple[tuple[type[FleetError], HTTPStatus, str], ...] = (
+    (InvalidQuery, HTTPStatus.BAD_REQUEST, "BadRequest"),
+    (NotFound, HTTPStatus.NOT_FOUND, "NotFound"),
+    (Forbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
+    (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
+    (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
+    (ClusterUnreachable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+    (ClusterTimeout, HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),
+    (ClusterError, HTTPStatus.BAD_GATEWAY, "BadGateway"),
+    (MetricsUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+    (FleetError, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
+)
+
+# What Kubernetes calls the statuses that members answer in plain text.
+_REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    410: "Gone",
+    413: "RequestEntityTooLarge",
+    415: "UnsupportedMediaType",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+
+
+class ErrorShape(Struct, frozen=True):
+    """Which Status a caller survives. `with_spec` adds an empty `spec`: only readers of OpenMCPClusters want it."""
+
+    widened: bool
+    with_spec: bool
+
+    def build_status(self, code: int, reason: str, message: str) -> bytes:
+        """The JSON of a Status."""
+        body: dict[str, object] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        if self.widened:
+            body |= {"status": {}, "items": []} | ({"spec": {}} if self.with_spec else {})
+        body |= {"message": message, "reason": reason, "code": code}
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def reshape(self, code: int, content_type: str, body: bytes) -> bytes | None:
+        """What to answer in the place of a member's error body; None where that body can go as it is."""
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type not in ("", "application/json", "text/plain", "text/html"):
+            # YAML, protobuf and the like came because the caller asked for them.
+            return None
+        status = _load_object(body)
+        if status is None:
+            message = body[:1000].decode(errors="replace").strip() or HTTPStatus(code).phrase
+            return self.build_status(code, _REASONS.get(code, ""), message)
+        if not self.widened:
+            return None
+        return self.build_status(code, str(status.get("reason", "")), str(status.get("message", "")))
+
+
+def build_error_shape(request: Request) -> ErrorShape:
+    """The shape for this caller."""
+    return ErrorShape(
+        widened=request.method == "GET" and "accept" not in request.headers,
+        with_spec="openmcpclusters" in request.url.path.split("/"),
+    )
+
+
+def find_status(error: FleetError) -> tuple[HTTPStatus, str]:
+    """The HTTP status of an error and what Kubernetes calls it."""
+    return next((status, reason) for kind, status, reason in _STATUSES if isinstance(error, kind))
+
+
+def build_status_answer(shape: ErrorShape, error: FleetError) -> Response:
+    """The answer to a failed request for the Kubernetes API."""
+    status, reason = find_status(error)
+    return Response(shape.build_status(status, reason, str(error)), status, media_type="application/json")
+
+
+def build_auth_answer(error: AuthError) -> Response:
+    """401 in plain text, as the original says it; 503 where too many are signing in."""
+    if isinstance(error, TooManyLogins):
+        return Response(b'{"error":"too_many_logins"}', 503, {"Retry-After": "1"}, "application/json")
+    headers = {"WWW-Authenticate": "Bearer", "X-Content-Type-Options": "nosniff"}
+    return PlainTextResponse(f"{error}\n", HTTPStatus.UNAUTHORIZED, headers)
+
+
+def build_kubernetes_answer(request: Request, error: FleetError | AuthError) -> Response:
+    """The answer of `/api` and `/apis` to any error that is not the member's."""
+    if isinstance(error, AuthError):
+        return build_auth_answer(error)
+    return build_status_answer(build_error_shape(request), error)
+
+
+def build_route_class(answer: ErrorAnswer) -> type[APIRoute]:
+    """A route that answers errors in a shape of its own."""
+
+    class ErrorRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            return _answering(super().get_route_handler(), answer)
+
+    return ErrorRoute
+
+
+def _answering(
+    handle: Callable[[Request], Awaitable[Response]], answer: ErrorAnswer
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def handle_and_answer(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except (FleetError, AuthError) as error:
+            return answer(request, error)
+
+    return handle_and_answer
+
+
+def _load_object(body: bytes) -> dict[str, object] | None:
+    try:
+        loaded = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return loaded if isinstance(loaded, dict) else None

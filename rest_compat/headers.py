@@ -1,0 +1,39 @@
+"""Which headers pass between a caller and a member. What is hop-by-hop is dropped by the connection to the member."""
+
+from collections.abc import Iterable
+
+# Who the caller is, to a member, is what this server says: its own credential, and none of these.
+_NEVER_SENT = frozenset({"authorization", "cookie", "expect", "forwarded", "host", "user-agent", "via", "x-real-ip"})
+_NEVER_SENT_PREFIXES = ("impersonate-", "x-remote-", "x-forwarded-")
+_OF_A_BODY = frozenset({"content-encoding", "content-length", "content-type"})
+
+# This server says these itself, or they would speak for its address: cookies, transport security, sign-in.
+_NEVER_RETURNED = frozenset({"alt-svc", "date", "server", "set-cookie", "strict-transport-security"})
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def build_member_headers(raw: Iterable[tuple[bytes, bytes]], *, with_body: bool) -> list[tuple[str, str]]:
+    """The caller's headers for a member.
+
+    The caller's User-Agent stays here: kube-apiserver indents its answers for curl and browsers, which doubles them.
+    """
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in _NEVER_SENT
+        and not name.startswith(_NEVER_SENT_PREFIXES)
+        and (with_body or name not in _OF_A_BODY)
+    ]
+
+
+def build_caller_headers(headers: Iterable[tuple[str, str]]) -> RawHeaders:
+    """A member's headers for the caller, when the member's body goes with them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers if name not in _NEVER_RETURNED]
+
+
+def build_reshaped_headers(headers: Iterable[tuple[str, str]], body: bytes) -> RawHeaders:
+    """A member's headers for the caller, when another body in JSON goes with them."""
+    kept = [(name, value) for name, value in build_caller_headers(headers) if name.decode() not in _OF_A_BODY]
+    return [*kept, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

@@ -1,0 +1,173 @@
+"""`/metrics/...` with `?clustername=`: stored usage of one node or pod in the shapes the original answered."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from auth.dependencies import CurrentPrincipal
+from auth.errors import AuthError
+from auth.policy import authorize_request
+from auth.principal import Principal
+from fleet.errors import FleetError, MetricsUnavailable, NotFound
+from fleet.federation import Federation
+from fleet.models import NodeKey, PodKey
+from fleet.ports import MetricStore
+from fleet.quantities import format_kibibytes, format_nanocores
+from fleet.request_info import RequestInfo
+from fleet.usage import Kind, Point
+from rest_compat.errors import build_auth_answer, build_route_class, find_status
+from rest_compat.parameters import read_parameter, read_query, split_clustername
+from rest_compat.times import format_time, parse_time
+
+MAX_POINTS = 100_000
+"""The newest points of a range that are answered: a week at the platform's five seconds has 120,960."""
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+Describe = Callable[[Point], Mapping[str, str]]
+"""What names the object of a point: the first members of its entry."""
+
+_BLOCK = 200
+
+
+def build_metrics_router() -> APIRouter:
+    """The routes, for whatever method they are called with; whatever else is below `/metrics` is a 404."""
+    router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
+    for path, endpoint in (
+        ("/metrics/nodes/{node}", answer_node),
+        ("/metrics/namespaces/{namespace}/pods/{pod}", answer_pod),
+        ("/metrics/pods/{pod}", answer_pod_of_no_namespace),
+    ):
+        for form in (path, f"{path}/"):
+            router.add_api_route(form, endpoint, methods=METHODS, response_model=None)
+    for path in ("/metrics", "/metrics/{rest:path}"):
+        router.add_api_route(path, refuse_path, methods=METHODS, response_model=None)
+    return router
+
+
+async def answer_node(request: Request, principal: CurrentPrincipal, node: str) -> Response:
+    """The points of a node."""
+    cluster = _authorize(request, principal, "nodes", None, node)
+    points = await _load_points(request, Kind.NODE, NodeKey(cluster, node))
+    named = {"cluster": cluster, "node": node}
+    return _build_answer("nodemetrics", points, lambda point: {"time": format_time(point.time_ns), **named})
+
+
+async def answer_pod(request: Request, principal: CurrentPrincipal, namespace: str, pod: str) -> Response:
+    """The points of a pod; each says on which node it was."""
+    cluster = _authorize(request, principal, "pods", namespace, pod)
+    points = await _load_points(request, Kind.POD, PodKey(cluster, namespace, pod))
+
+    def describe(point: Point) -> dict[str, str]:
+        named = {"cluster": cluster, "namespace": namespace, "node": point.node or "", "pod": pod}
+        return {"time": format_time(point.time_ns), **named}
+
+    return _build_answer("podmetrics", points, describe)
+
+
+async def answer_pod_of_no_namespace(request: Request, principal: CurrentPrincipal, pod: str) -> Response:
+    """A pod without a namespace has no points, as ever."""
+    _authorize(request, principal, "pods", None, pod)
+    return _build_answer("podmetrics", [], lambda _: {})
+
+
+async def refuse_path(request: Request, principal: CurrentPrincipal) -> Response:
+    """Says which paths there are."""
+    raise NotFound(
+        f"{request.url.path[:200]!r} is not served: /metrics/nodes/NODE and /metrics/namespaces/NAMESPACE/pods/POD are"
+    )
+
+
+def _authorize(request: Request, principal: Principal, resource: str, namespace: str | None, name: str) -> str:
+    """The cluster that is asked for, when the caller may read usage there."""
+    cluster, _ = split_clustername(read_query(request))
+    info = RequestInfo(
+        verb="get",
+        is_resource=True,
+        api_group="metrics.k8s.io",
+        version="v1beta1",
+        resource=resource,
+        namespace=namespace,
+        name=name,
+    )
+    authorize_request(principal, cluster, info)
+    federation: Federation = request.state.federation
+    federation.get_cluster(principal.scope, cluster)
+    return cluster
+
+
+async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> list[Point]:
+    query = read_query(request)
+    start, end = (
+        parse_time(text) if (text := read_parameter(query, name)) else None for name in ("timeStart", "timeEnd")
+    )
+    store: MetricStore = request.state.metric_store
+    bound: float = request.state.request_timeout
+    try:
+        async with asyncio.timeout(bound):
+            return await store.points(kind, key, start_ns=start, end_ns=end, limit=MAX_POINTS)
+    except TimeoutError as error:
+        raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
+
+
+def _build_error(request: Request, error: FleetError | AuthError) -> Response:
+    if isinstance(error, AuthError):
+        return build_auth_answer(error)
+    member = "nodemetrics" if request.url.path.startswith("/metrics/nodes") else "podmetrics"
+    body = json.dumps({member: None, "error": str(error)}, indent="\t", ensure_ascii=False)
+    return Response(body, find_status(error)[0], media_type="application/json")
+
+
+def _build_answer(member: str, points: list[Point], describe: Describe) -> Response:
+    pieces = _render(member, points, describe)
+    if len(points) <= _BLOCK:
+        return Response("".join(pieces), media_type="application/json")
+    return StreamingResponse(_paced(pieces), media_type="application/json")
+
+
+async def _paced(pieces: Iterator[str]) -> AsyncIterator[str]:
+    for piece in pieces:
+        yield piece
+        # A long range takes seconds to write out; other callers get their turn in between.
+        await asyncio.sleep(0)
+
+
+def _render(member: str, points: list[Point], describe: Describe) -> Iterator[str]:
+    """The answer as Go's encoder indents it, in pieces."""
+    yield f'{{\n\t"{member}": '
+    if not points:
+        yield "null\n}"
+        return
+    for start in range(0, len(points), _BLOCK):
+        entries = [{**describe(point), **_measures(point)} for point in points[start : start + _BLOCK]]
+        texts = (json.dumps(entry, indent="\t", ensure_ascii=False).replace("\n", "\n\t\t") for entry in entries)
+        yield (",\n\t\t" if start else "[\n\t\t") + ",\n\t\t".join(texts)
+    yield "\n\t]\n}"
+
+
+def _measures(point: Point) -> dict[str, Mapping[str, str]]:
+    return {
+        "cpu": {"CPUUsageNanoCores": "" if point.cpu_cores is None else format_nanocores(point.cpu_cores)},
+        "memory": {
+            "MemoryAvailableBytes": _kibibytes(point.memory_available_bytes),
+            "MemoryUsageBytes": _kibibytes(point.memory_usage_bytes),
+            "MemoryWorkingSetBytes": _kibibytes(point.memory_bytes),
+        },
+        "fs": {
+            "FsAvailableBytes": _kibibytes(point.fs_available_bytes),
+            "FsCapacityBytes": _kibibytes(point.fs_capacity_bytes),
+            "FsUsedBytes": _kibibytes(point.fs_used_bytes),
+        },
+        "network": {
+            "NetworkRxBytes": "" if point.network_receive_bytes is None else str(point.network_receive_bytes),
+            "NetworkTxBytes": "" if point.network_transmit_bytes is None else str(point.network_transmit_bytes),
+        },
+    }
+
+
+def _kibibytes(amount: int | None) -> str:
+    return "" if amount is None else format_kibibytes(amount)

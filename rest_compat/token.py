@@ -1,0 +1,101 @@
+"""`/token`: a user's name and password in, a token out. Asked in every way its clients ever asked."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth.authenticator import Authenticator
+from auth.errors import AuthError, InvalidCredentials
+from fleet.errors import FleetError, InvalidQuery
+from rest_compat.errors import BodyTooLarge, build_auth_answer, build_route_class, find_status
+
+MAX_BODY = 64 * 1024
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+_NAMES = ("username", "password")
+
+
+def build_token_router() -> APIRouter:
+    """The route, for whatever method it is called with."""
+    router = APIRouter(route_class=build_route_class(_build_answer), include_in_schema=False)
+    router.add_api_route("/token", issue_token, methods=METHODS, response_model=None)
+    return router
+
+
+async def issue_token(request: Request) -> Response:
+    """Signs the user in. What the body says goes before what the query says."""
+    given = _read_query(request) | await _read_body(request)
+    if not all(given.get(name) for name in _NAMES):
+        raise InvalidQuery("username and password are needed: in the query, as JSON or as a form")
+    authenticator: Authenticator = request.state.authenticator
+    return _build_json({"token": await authenticator.login(given["username"], given["password"])}, 200)
+
+
+def _build_answer(request: Request, error: FleetError | AuthError) -> Response:
+    # Flat, always: omcpctl reads any answer of this route into a map of strings.
+    if isinstance(error, InvalidCredentials):
+        return _build_json({"error": "invalid_credentials"}, 401)
+    if isinstance(error, AuthError):
+        return build_auth_answer(error)
+    return _build_json({"error": str(error)}, find_status(error)[0])
+
+
+def _build_json(content: Mapping[str, str], status: int) -> Response:
+    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _read_query(request: Request) -> dict[str, str]:
+    return _first_values(request.scope["query_string"].decode("latin-1"))
+
+
+async def _read_body(request: Request) -> dict[str, str]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise BodyTooLarge(f"the body may have {MAX_BODY} bytes at most")
+    if not body.strip():
+        return {}
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return await _read_multipart(request, body)
+    text = body.decode(errors="replace").lstrip()
+    return _read_json(text) if text.startswith("{") else _first_values(text)
+
+
+def _read_json(text: str) -> dict[str, str]:
+    """The members of the first JSON value, found by their names in any case."""
+    try:
+        content, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidQuery("the body begins as JSON but is none") from error
+    named = {key.lower(): value for key, value in content.items() if key.lower() in _NAMES}
+    if not all(isinstance(value, str) for value in named.values()):
+        raise InvalidQuery("username and password must be strings")
+    return named
+
+
+def _first_values(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
+    except ValueError as error:
+        raise InvalidQuery("there are more than 1000 parameters") from error
+    # A later pair would win: the first one is to.
+    return {name: value for name, value in reversed(pairs) if name in _NAMES and value}
+
+
+async def _read_multipart(request: Request, body: bytes) -> dict[str, str]:
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(request.headers, once(), max_files=0, max_fields=100, max_part_size=MAX_BODY)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        raise InvalidQuery("the body is not the form its content type names") from error
+    return {name: value for name in _NAMES if isinstance(value := form.get(name), str)}
