@@ -1,9 +1,34 @@
 """The federation as both faces read it."""
 
-from fleet.models import Cluster, Node, NodeKey, OnUnavailable, Outcome, Pod, PodKey, Resources
+import asyncio
+import contextlib
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from fleet.errors import ClusterNotFound, ClusterTimeout, Forbidden
+from fleet.health import error_of
+from fleet.member import Kind, Member
+from fleet.models import (
+    NO_RESOURCES,
+    Cluster,
+    ClusterRole,
+    Node,
+    NodeKey,
+    OnUnavailable,
+    Outcome,
+    OutcomeState,
+    Pod,
+    PodKey,
+    Resources,
+)
+from fleet.paging import build_node_sorting, build_pod_sorting, check_page, cut_page
 from fleet.ports import Connection
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter
 from fleet.scope import Scope
+from fleet.selection import select_nodes, select_pods
 
 
 class Federation:
@@ -11,15 +36,35 @@ class Federation:
 
     What the scope does not reach looks empty and is marked FORBIDDEN in lists, and raises Forbidden when it is named.
     Lists wait for members that have not proved themselves lately, all at once and at most for the member timeout.
+
+    `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time.
     """
+
+    def __init__(self, members: Mapping[str, Member], known: asyncio.Event, *, member_timeout: float) -> None:
+        self.member_timeout = member_timeout
+        self._members = members
+        self._known = known
+        self._sums: dict[str, tuple[Member, int, Resources]] = {}
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the source has said which clusters exist."""
+        return self._known.is_set()
+
+    async def wait_synced(self, timeout: float) -> None:
+        """Waits until every member is in memory or known to be ill, at most `timeout` seconds. Raises nothing."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._known.wait()
+                await asyncio.gather(*(member.wait_settled() for member in self._members.values()))
 
     def list_clusters(self, scope: Scope) -> list[Cluster]:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
-        raise NotImplementedError
+        return [member.describe() for member in self._ordered() if scope.sees_cluster(member.name)]
 
     def get_cluster(self, scope: Scope, name: str) -> Cluster:
         """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""
-        raise NotImplementedError
+        return self._get_member(scope, name).describe()
 
     async def list_pods(
         self,
@@ -33,8 +78,16 @@ class Federation:
 
         Raises InvalidQuery, ClusterNotFound for a named cluster that does not exist (in every mode), Forbidden where
         every named cluster is out of reach, and with STRICT the ClusterError of the first member that is missing.
+        STRICT also makes one named cluster out of reach Forbidden.
         """
-        raise NotImplementedError
+        sorting = build_pod_sorting(orders)
+        check_page(page, sorting)
+        asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
+        matched: list[Pod] = []
+        for member in asked.members:
+            matched.extend(select_pods(member.pods, filter, scope, member.name))
+        cut = cut_page(matched, sorting, page)
+        return Page(cut.items, cut.cursors, tuple(matched), cut.has_next, cut.has_previous, asked.outcomes)
 
     async def list_nodes(
         self,
@@ -44,32 +97,180 @@ class Federation:
         page: PageRequest,
         on_unavailable: OnUnavailable,
     ) -> Page[Node]:
-        """A page of nodes, from memory; as `list_pods`."""
-        raise NotImplementedError
+        """A page of nodes, from memory; as `list_pods`. Nodes are out of reach where not all namespaces are in it."""
+        sorting = build_node_sorting(orders)
+        check_page(page, sorting)
+        asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
+        matched: list[Node] = []
+        for member in asked.members:
+            matched.extend(select_nodes(member.nodes, filter))
+        cut = cut_page(matched, sorting, page)
+        return Page(cut.items, cut.cursors, tuple(matched), cut.has_next, cut.has_previous, asked.outcomes)
 
     async def get_pod(self, scope: Scope, key: PodKey) -> Pod | None:
         """One pod, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
-        raise NotImplementedError
+        await self._wait_known()
+        member = self._get_member(scope, key.cluster)
+        if not scope.sees_namespace(key.cluster, key.namespace):
+            raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
+        await _require(member, "pods")
+        return member.pods.get(key.namespace, key.name)
 
     async def get_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """One node, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
-        raise NotImplementedError
+        await self._wait_known()
+        member = self._get_member(scope, key.cluster)
+        if not scope.sees_all_namespaces(key.cluster):
+            raise Forbidden(_NODES_FORBIDDEN)
+        await _require(member, "nodes")
+        return member.nodes.get("", key.name)
 
     def cached_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """The node of a pod that was just answered, from memory, without waiting; None where it is out of reach."""
-        raise NotImplementedError
+        member = self._members.get(key.cluster)
+        if member is None or not scope.sees_all_namespaces(key.cluster):
+            return None
+        return member.nodes.get("", key.name)
 
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""
-        raise NotImplementedError
+        member = self._members.get(key.cluster)
+        return NO_RESOURCES if member is None else _sum_requests(member.pods.select("node", key.name))
+
+    def requested_in(self, cluster: str) -> Resources:
+        """The sum of the requests of all pods of a cluster that are on a node and not finished."""
+        member = self._members.get(cluster)
+        if member is None:
+            return NO_RESOURCES
+        known = self._sums.get(cluster)
+        if known is None or known[0] is not member or known[1] != member.pods.generation:
+            placed = (pod for pod in member.pods if pod.node_name is not None)
+            known = self._sums[cluster] = (member, member.pods.generation, _sum_requests(placed))
+        return known[2]
 
     async def cluster_outcomes(self, scope: Scope, names: frozenset[str] | None) -> list[Outcome]:
-        """Asks the named (or all) clusters for a sign of life and says how each is."""
-        raise NotImplementedError
+        """Asks the named (or all) clusters for a sign of life and says how each is.
+
+        Raises ClusterNotFound, and Forbidden where every named cluster is out of reach.
+        """
+        return list((await self._ask(scope, None, names, OnUnavailable.PARTIAL)).outcomes)
 
     def get_connection(self, scope: Scope, cluster: str) -> Connection:
         """The pool to a cluster's API server, for pass-through.
 
         Raises ClusterNotFound, Forbidden, ClusterUnreachable (ill, or cut off by its breaker, with the reason).
         """
-        raise NotImplementedError
+        return self._get_member(scope, cluster).check_reachable()
+
+    async def _ask(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> "_Asked":
+        await self._wait_known()
+        members = self._named(scope, names)
+        refusals = {member.name: reason for member in members if (reason := _refusal(scope, kind, member.name))}
+        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
+            raise Forbidden(next(iter(refusals.values())))
+        proofs = await _prove([member for member in members if member.name not in refusals], kind)
+        answering: list[Member] = []
+        outcomes: list[Outcome] = []
+        for member in members:
+            if reason := refusals.get(member.name):
+                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
+                continue
+            outcome = _settle(proofs[member.name], member, kind, on_unavailable)
+            outcomes.append(outcome)
+            if outcome.state in _ANSWERED:
+                answering.append(member)
+        return _Asked(answering, tuple(outcomes))
+
+    async def _wait_known(self) -> None:
+        if self._known.is_set():
+            return
+        try:
+            async with asyncio.timeout(self.member_timeout):
+                await self._known.wait()
+        except TimeoutError:
+            raise ClusterTimeout(
+                "", "it is not known yet which clusters exist: their source has not answered"
+            ) from None
+
+    def _named(self, scope: Scope, names: frozenset[str] | None) -> list[Member]:
+        for name in sorted(names or ()):
+            if name not in self._members:
+                raise ClusterNotFound(name, self._visible(scope))
+        return [member for member in self._ordered() if names is None or member.name in names]
+
+    def _get_member(self, scope: Scope, name: str) -> Member:
+        member = self._members.get(name)
+        if member is None:
+            raise ClusterNotFound(name, self._visible(scope))
+        if not scope.sees_cluster(name):
+            raise Forbidden(_cluster_forbidden(name))
+        return member
+
+    def _ordered(self) -> list[Member]:
+        return sorted(
+            self._members.values(), key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name)
+        )
+
+    def _visible(self, scope: Scope) -> tuple[str, ...]:
+        return tuple(member.name for member in self._ordered() if scope.sees_cluster(member.name))
+
+
+class _Asked(NamedTuple):
+    members: list[Member]
+    outcomes: tuple[Outcome, ...]
+
+
+_ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
+_NODES_FORBIDDEN = "nodes belong to the whole cluster, and not all of its namespaces are within your reach"
+
+
+def _cluster_forbidden(name: str) -> str:
+    return f"the cluster {name} is out of your reach"
+
+
+def _refusal(scope: Scope, kind: Kind | None, cluster: str) -> str | None:
+    if not scope.sees_cluster(cluster):
+        return _cluster_forbidden(cluster)
+    if kind == "nodes" and not scope.sees_all_namespaces(cluster):
+        return _NODES_FORBIDDEN
+    return None
+
+
+async def _prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
+    """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
+    now = asyncio.get_running_loop().time()
+    outcomes = {member.name: member.verdict(kind, now) for member in members}
+    waiting = [member for member in members if outcomes[member.name] is None]
+    for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
+        outcomes[outcome.cluster] = outcome
+    return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
+
+
+def _settle(outcome: Outcome, member: Member, kind: Kind | None, on_unavailable: OnUnavailable) -> Outcome:
+    """What becomes of a member that did not prove itself. Raises its ClusterError with STRICT."""
+    if outcome.state is OutcomeState.OK:
+        return outcome
+    if on_unavailable is OnUnavailable.STRICT:
+        raise error_of(outcome)
+    if on_unavailable is OnUnavailable.STALE and kind is not None and member.has_listed(kind):
+        return msgspec.structs.replace(outcome, state=OutcomeState.STALE)
+    return outcome
+
+
+async def _require(member: Member, kind: Kind) -> None:
+    outcome = await member.ensure_fresh(kind)
+    if outcome.state is not OutcomeState.OK:
+        raise error_of(outcome)
+
+
+def _sum_requests(pods: Iterable[Pod]) -> Resources:
+    running = [pod.requests for pod in pods if not pod.finished]
+    return Resources(
+        # Quantities of CPU are whole nanocores: more digits would only be the noise of adding floats.
+        cpu_cores=round(math.fsum(entry.cpu_cores or 0.0 for entry in running), 9),
+        memory_bytes=sum(entry.memory_bytes or 0 for entry in running),
+        ephemeral_storage_bytes=sum(entry.ephemeral_storage_bytes or 0 for entry in running),
+        pods=len(running),
+    )

@@ -1,0 +1,266 @@
+"""Keeps a store equal to one member's objects of one kind: lists in pages, then watches from the listed version.
+
+Source: Kubernetes API concepts, "Efficient detection of changes" and "Retrieving large results sets in chunks".
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from typing import Generic, NoReturn
+from urllib.parse import urlencode
+
+import msgspec
+
+from fleet.cache.backoff import Backoff
+from fleet.cache.store import R, Store
+from fleet.errors import (
+    ClusterAnswerInvalid,
+    ClusterError,
+    ClusterForbidden,
+    ClusterTimeout,
+    ClusterUnauthorized,
+    ClusterUnreachable,
+)
+from fleet.kubernetes.decode import Codec, DecodeError, EventType, ListPage
+from fleet.kubernetes.watch import iter_lines
+from fleet.ports import Connection, StreamedAnswer
+
+logger = logging.getLogger(__name__)
+
+# Near members spend more time on compressing than the network saves; a watch is handed over undecoded.
+_HEADERS = (("accept", "application/json"), ("accept-encoding", "identity"))
+_LINES_A_TURN = 50
+_ORDINARY_SECONDS = 5.0  # a watch that was open this long is followed by the next one at once
+_REFUSALS_BEFORE_RELIST = 3
+_GONE = 410
+
+
+class ReflectorOptions(msgspec.Struct, frozen=True):
+    """Sizes and times (seconds) of one reflector.
+
+    `answer_timeout` bounds a page and the head of a watch; `watch_seconds` is how long a member is asked to keep a
+    watch open; `silence_seconds` ends one that says nothing: API servers send a bookmark a minute.
+    """
+
+    page_size: int = 250
+    answer_timeout: float = 30.0
+    watch_seconds: float = 300.0
+    silence_seconds: float = 75.0
+
+
+class Reflector(Generic[R]):
+    """List and watch of one kind. It may be run, cancelled and run again: it goes on from the last version it saw.
+
+    `live` says that the store follows the member: it was just listed, or the watch from its version on is open.
+    `problem` is what the last attempt failed with, `failures` how many did since a watch last spoke.
+    `on_proof` is called with each sign of life, `on_change` whenever `live` or `problem` changed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        codec: Codec[R],
+        store: Store[R],
+        *,
+        on_proof: Callable[[], None],
+        on_change: Callable[[], None] = lambda: None,
+        options: ReflectorOptions | None = None,
+    ) -> None:
+        self.live = False
+        self.problem: ClusterError | None = None
+        self.failures = 0
+        self._connection = connection
+        self._codec = codec
+        self._store = store
+        self._on_proof = on_proof
+        self._on_change = on_change
+        self._options = options or ReflectorOptions()
+        self._backoff = Backoff()
+        self._version: str | None = None
+        self._whole_list = False
+
+    async def run(self) -> NoReturn:
+        """Follows the member until cancelled. Every answer of a member, however wrong, leads to another attempt."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    if self._version is None:
+                        self._version = await self._list()
+                        self._set_live()
+                    opened = loop.time()
+                    await self._watch(self._version)
+                    if loop.time() - opened >= _ORDINARY_SECONDS:
+                        self._backoff.reset()
+                        continue
+                except _ExpiredError as expired:
+                    logger.info("%s of %s: %s; listing again", self._codec.path, self._connection.cluster, expired)
+                    self._version = None
+                    self._set_dead(None)
+                except ClusterError as error:
+                    self._note_failure(error)
+                await asyncio.sleep(self._backoff.next_delay())
+        finally:
+            self._backoff.reset()
+            self._set_dead(self.problem)
+
+    async def _list(self) -> str:
+        staged = self._store.stage()
+        token: str | None = None
+        version = ""
+        while True:
+            page = await self._list_page(token)
+            for complaint in page.malformed:
+                logger.warning("%s: left out: %s", self._connection.cluster, complaint)
+            staged.add(page.records)
+            version = version or page.resource_version
+            token = page.continue_token
+            if token is None:
+                break
+            await asyncio.sleep(0)
+        if not version:
+            raise self._invalid("its list has no resourceVersion")
+        staged.commit()
+        self._whole_list = False
+        return version
+
+    async def _list_page(self, token: str | None) -> ListPage[R]:
+        query = {} if self._whole_list else {"limit": str(self._options.page_size)}
+        if token is not None:
+            query["continue"] = token
+        answer = await self._connection.request(
+            "GET",
+            self._codec.path,
+            query=urlencode(query),
+            headers=_HEADERS,
+            timeout=self._options.answer_timeout,
+        )
+        self._on_proof()
+        if answer.status == _GONE and token is not None:
+            # The pages took longer than the member keeps a version: the next attempt takes all in one.
+            self._whole_list = True
+            raise _ExpiredError("the list expired between its pages")
+        if answer.status != 200:
+            raise self._refusal(answer.status, _message_of(answer.body))
+        try:
+            return self._codec.decode_list(answer.body, self._connection.cluster)
+        except DecodeError as error:
+            raise self._invalid(str(error)) from error
+
+    async def _watch(self, version: str) -> None:
+        seconds = self._options.watch_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, protects nothing
+        query = urlencode(
+            {
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "resourceVersion": version,
+                "timeoutSeconds": str(max(1, int(seconds))),
+            }
+        )
+        async with self._connection.open_stream(
+            "GET",
+            self._codec.path,
+            query=query,
+            headers=_HEADERS,
+            timeout=self._options.answer_timeout,
+            idle_timeout=self._options.silence_seconds,
+        ) as stream:
+            self._on_proof()
+            if stream.status == _GONE:
+                raise _ExpiredError("the watched version has expired")
+            if stream.status != 200:
+                raise self._refusal(stream.status, await _read_message(stream))
+            self._set_live()
+            # A silent or broken watch is nothing unusual: the next attempt shows whether the member is well.
+            with contextlib.suppress(ClusterTimeout, ClusterUnreachable):
+                await self._apply_lines(stream)
+        self._set_dead(None)
+
+    async def _apply_lines(self, stream: StreamedAnswer) -> None:
+        count = 0
+        try:
+            async with contextlib.aclosing(iter_lines(stream.chunks())) as lines:  # type: ignore[type-var]  # a generator
+                async for line in lines:
+                    self._on_proof()
+                    self._apply(line)
+                    count += 1
+                    if count % _LINES_A_TURN == 0:
+                        await asyncio.sleep(0)
+        except DecodeError as error:
+            raise self._invalid(str(error)) from error
+
+    def _apply(self, line: bytes) -> None:
+        event = self._codec.decode_event(line, self._connection.cluster)
+        if event.type is EventType.ERROR:
+            if event.code == _GONE:
+                raise _ExpiredError("the watch has expired")
+            raise self._refusal(event.code or 0, event.message or "")
+        if event.type is not EventType.BOOKMARK:
+            if event.record is None:
+                # What the object was before can't be told from here, so only a list makes the store true again.
+                self._version = None
+                raise self._invalid(event.message or "an object can't be read")
+            if event.type is EventType.DELETED:
+                self._store.discard(event.record)
+            else:
+                self._store.put(event.record)
+        if event.resource_version:
+            self._version = event.resource_version
+        self.failures = 0
+        self._backoff.reset()
+
+    def _note_failure(self, error: ClusterError) -> None:
+        self.failures += 1
+        if isinstance(error, ClusterAnswerInvalid) and self.failures % _REFUSALS_BEFORE_RELIST == 0:
+            self._version = None  # a version that the member never knew (a restored backup) is refused for ever
+        if self.problem is None:
+            logger.warning("%s can't be followed on %s: %s", self._codec.path, error.cluster, error)
+        self._set_dead(error)
+
+    def _set_live(self) -> None:
+        if not self.live or self.problem is not None:
+            self.live, self.problem = True, None
+            self._on_change()
+
+    def _set_dead(self, problem: ClusterError | None) -> None:
+        if self.live or problem is not self.problem:
+            self.live, self.problem = False, problem
+            self._on_change()
+
+    def _invalid(self, message: str) -> ClusterAnswerInvalid:
+        cluster = self._connection.cluster
+        return ClusterAnswerInvalid(cluster, f"{cluster}: {message[:300]}")
+
+    def _refusal(self, status: int, message: str) -> ClusterError:
+        cluster = self._connection.cluster
+        text = f"{cluster} answered {status} to a list of {self._codec.path}: {message[:300]}"
+        match status:
+            case 401:
+                return ClusterUnauthorized(cluster, text)
+            case 403:
+                return ClusterForbidden(cluster, text)
+            case _:
+                return ClusterAnswerInvalid(cluster, text)
+
+
+class _ExpiredError(Exception):
+    """The member has forgotten the version that was asked for: only a list helps."""
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+
+
+async def _read_message(stream: StreamedAnswer) -> str:
+    async for chunk in stream.chunks():
+        return _message_of(chunk)  # a Status is short: it comes in one piece, or is not worth waiting for
+    return ""
+
+
+def _message_of(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except ValueError:  # not a Status: its beginning has to say what is wrong
+        return body[:200].decode(errors="replace")

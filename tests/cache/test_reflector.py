@@ -1,0 +1,175 @@
+"""The reflector against an API server of this process, through everything that can end a watch."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fleet.cache.reflector import Reflector, ReflectorOptions
+from fleet.cache.store import Store, build_pod_store
+from fleet.errors import ClusterAnswerInvalid, ClusterForbidden, ClusterUnreachable
+from fleet.kubernetes.decode import PODS
+from fleet.models import Pod
+from fleet.tasks import open_task
+from tests.fakes.kubernetes import FakeCluster, FakeConnection, build_pod, status_body
+from tests.fakes.waiting import until
+
+PATH = PODS.path
+
+
+class Followed:
+    """A reflector at work, and what it said."""
+
+    def __init__(self, cluster: FakeCluster, page_size: int) -> None:
+        self.cluster = cluster
+        self.store: Store[Pod] = build_pod_store()
+        self.proofs = 0
+        self.reflector = Reflector(
+            FakeConnection(cluster),
+            PODS,
+            self.store,
+            on_proof=self._prove,
+            options=ReflectorOptions(page_size=page_size, answer_timeout=1.0),
+        )
+
+    def _prove(self) -> None:
+        self.proofs += 1
+
+    def is_equal(self) -> bool:
+        """Whether the store holds the cluster's pods, in their last version."""
+        held = {(pod.namespace, pod.name): pod.resource_version for pod in self.store}
+        real = self.cluster.objects["Pod"].items()
+        return held == {key: item["metadata"]["resourceVersion"] for key, item in real}
+
+    async def until_watching(self) -> None:
+        await until(lambda: self.reflector.live and self.cluster.count(PATH, watch=True) > 0, what="watching")
+
+
+@contextlib.asynccontextmanager
+async def open_followed(pods: int = 3, page_size: int = 250) -> AsyncIterator[Followed]:
+    cluster = FakeCluster("c1")
+    for number in range(pods):
+        cluster.put(build_pod("x", f"p{number}"))
+    followed = Followed(cluster, page_size)
+    async with open_task("reflector", followed.reflector.run):
+        await followed.until_watching()
+        yield followed
+
+
+async def test_it_lists_in_pages_and_then_follows() -> None:
+    async with open_followed(pods=10, page_size=3) as followed:
+        assert followed.is_equal()
+        assert followed.cluster.count(PATH) == 4
+        followed.cluster.put(build_pod("y", "new"))
+        followed.cluster.put(build_pod("x", "p1", app="changed"))
+        followed.cluster.delete("Pod", "x", "p2")
+        await until(followed.is_equal)
+        assert followed.cluster.count(PATH) == 4
+
+
+async def test_a_cut_watch_goes_on_where_it_was() -> None:
+    async with open_followed() as followed:
+        followed.cluster.cut_watches()
+        followed.cluster.delete("Pod", "x", "p0")
+        followed.cluster.put(build_pod("x", "new"))
+        await until(followed.is_equal)
+        assert followed.cluster.count(PATH) == 1
+
+
+@pytest.mark.parametrize("how", ["status", "event"])
+async def test_an_expired_version_lists_again_and_what_vanished_is_gone(how: str) -> None:
+    async with open_followed() as followed:
+        followed.cluster.answering.clear()
+        followed.cluster.delete("Pod", "x", "p0")
+        if how == "status":
+            followed.cluster.expire()
+            followed.cluster.cut_watches()
+        else:
+            followed.cluster.expire_watches()
+        followed.cluster.answering.set()
+        await until(followed.is_equal)
+        assert followed.cluster.count(PATH) == 2
+        await until(lambda: followed.reflector.live)
+
+
+async def test_a_list_that_expires_between_its_pages_is_taken_in_one() -> None:
+    cluster = FakeCluster("c1")
+    for number in range(9):
+        cluster.put(build_pod("x", f"p{number}"))
+    followed = Followed(cluster, page_size=3)
+    cluster.expire_after_page = True
+    async with open_task("reflector", followed.reflector.run):
+        await followed.until_watching()
+    assert followed.is_equal()
+    assert [("limit" in query) for path, query in cluster.calls if path == PATH][:3] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"nonsense\n", b'{"type":"ADDED"}\n', b'{"type":"ADDED","object":{"metadata":[]}}\n', b"\xff\xfe\n"]
+)
+async def test_garbage_on_the_watch_is_survived(garbage: bytes) -> None:
+    async with open_followed() as followed:
+        followed.cluster.garbage = garbage
+        followed.cluster.put(build_pod("x", "meanwhile"))
+        await until(lambda: isinstance(followed.reflector.problem, ClusterAnswerInvalid))
+        followed.cluster.garbage = None
+        await until(lambda: followed.reflector.live and followed.is_equal())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b"<html>", ClusterAnswerInvalid),
+        (200, b'{"kind":"NodeList","metadata":{"resourceVersion":"1"},"items":[]}', ClusterAnswerInvalid),
+        (500, status_body(500, "etcd is down"), ClusterAnswerInvalid),
+        (403, status_body(403, "pods is forbidden"), ClusterForbidden),
+    ],
+)
+async def test_a_wrong_answer_is_a_named_problem_until_it_is_right(
+    status: int, body: bytes, error: type[Exception]
+) -> None:
+    cluster = FakeCluster("c1")
+    cluster.put(build_pod("x", "p"))
+    cluster.statuses[PATH] = (status, body)
+    followed = Followed(cluster, page_size=10)
+    async with open_task("reflector", followed.reflector.run):
+        await until(lambda: isinstance(followed.reflector.problem, error))
+        assert "c1" in str(followed.reflector.problem)
+        assert not followed.reflector.live
+        del cluster.statuses[PATH]
+        await followed.until_watching()
+        assert followed.is_equal()
+
+
+async def test_an_unreachable_member_is_asked_less_and_less_often() -> None:
+    async with open_followed() as followed:
+        followed.cluster.refusing = True
+        followed.cluster.cut_watches()
+        await until(lambda: isinstance(followed.reflector.problem, ClusterUnreachable))
+        asked = len(followed.cluster.calls)
+        await until(lambda: followed.reflector.failures >= 3)
+        assert len(followed.cluster.calls) - asked <= 3
+        followed.cluster.put(build_pod("x", "meanwhile"))
+        followed.cluster.refusing = False
+        await until(followed.is_equal)
+
+
+async def test_bookmarks_move_the_version_and_prove_life() -> None:
+    async with open_followed() as followed:
+        before = followed.proofs
+        followed.cluster.bookmark()
+        await until(lambda: followed.proofs > before)
+        version = followed.cluster.version - 2  # the pods' bookmark is the first of three
+        followed.cluster.cut_watches()
+        await until(lambda: followed.cluster.count(PATH, watch=True) == 2)
+        assert f"resourceVersion={version}" in followed.cluster.calls[-1][1]
+
+
+async def test_an_object_that_cannot_be_read_makes_it_list_again() -> None:
+    async with open_followed() as followed:
+        broken = build_pod("x", "p1")
+        broken["spec"]["containers"] = "none"
+        followed.cluster.put(broken)
+        followed.cluster.delete("Pod", "x", "p1")
+        await until(followed.is_equal)
+        assert followed.cluster.count(PATH) >= 2

@@ -1,0 +1,274 @@
+"""An API server in this process, behind the `Connection` port: lists in pages and watches, in the real one's bytes."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from fleet.errors import ClusterTimeout, ClusterUnreachable
+from fleet.models import ClusterRole
+from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec
+
+Object = dict[str, Any]
+KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
+
+
+def build_pod(namespace: str, name: str, *, node: str | None = "n1", **labels: str) -> Object:
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "uid": f"uid-{namespace}-{name}",
+            "creationTimestamp": "2024-05-01T10:00:00Z",
+            "labels": labels,
+        },
+        "spec": {
+            "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m", "memory": "1Mi"}}}]
+        }
+        | ({} if node is None else {"nodeName": node}),
+        "status": {"phase": "Running" if node else "Pending"},
+    }
+
+
+def build_plain(kind: str, name: str) -> Object:
+    metadata = {"name": name, "uid": f"uid-{name}", "creationTimestamp": "2024-05-01T10:00:00Z"}
+    return {"kind": kind, "apiVersion": "v1", "metadata": metadata, "spec": {}, "status": {"phase": "Active"}}
+
+
+class FakeCluster:
+    """Objects with one version counter, the log that watches read, and faults: hang, refuse, expire, cut, garbage."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.objects: dict[str, dict[tuple[str, str], Object]] = {kind: {} for kind in KINDS.values()}
+        self.version = 100
+        self.oldest = 100
+        self.log: list[tuple[int, str, Object]] = []
+        self.calls: list[tuple[str, str]] = []
+        self.statuses: dict[str, tuple[int, bytes]] = {}
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.refusing = False
+        self.garbage: bytes | None = None
+        self.expire_after_page = False
+        self.opened = 0
+        self.closed = 0
+        self._wakes: set[asyncio.Event] = set()
+        self._cut = 0
+        self._lost = 0
+        self._tokens: dict[str, tuple[int, list[Object]]] = {}
+        self._numbers = itertools.count()
+
+    def put(self, item: Object) -> None:
+        key = (item["metadata"].get("namespace", ""), item["metadata"]["name"])
+        kind = item["kind"]
+        kept = json.loads(json.dumps(item))
+        self._log("MODIFIED" if key in self.objects[kind] else "ADDED", kept)
+        self.objects[kind][key] = kept
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self._log("DELETED", json.loads(json.dumps(self.objects[kind].pop((namespace, name)))))
+
+    def bookmark(self) -> None:
+        for kind in KINDS.values():
+            self._log("BOOKMARK", {"kind": kind, "apiVersion": "v1", "metadata": {}})
+
+    def cut_watches(self) -> None:
+        self._cut += 1
+        self._wake()
+
+    def expire(self) -> None:
+        """Forgets all history and all continue tokens, as a compaction does."""
+        self.version += 1
+        self.oldest = self.version
+        self.log = []
+        self._tokens.clear()
+
+    def expire_watches(self) -> None:
+        """Tells every open watch that it fell too far behind."""
+        self.expire()
+        self._lost += 1
+        self._wake()
+
+    def count(self, path: str, *, watch: bool = False) -> int:
+        return sum(1 for called, query in self.calls if called == path and ("watch=true" in query) is watch)
+
+    def list_page(self, kind: str, limit: int | None, token: str | None) -> tuple[int, bytes]:
+        if token is None:
+            version, items = self.version, [*self.objects[kind].values()]
+        elif token in self._tokens:
+            version, items = self._tokens.pop(token)
+        else:
+            return 410, status_body(410, "The provided continue parameter is too old")
+        page, rest = (items, []) if limit is None else (items[:limit], items[limit:])
+        metadata: Object = {"resourceVersion": str(version)}
+        if rest:
+            metadata["continue"] = f"token-{next(self._numbers)}"
+            self._tokens[metadata["continue"]] = (version, rest)
+            if self.expire_after_page:
+                self.expire()
+        return 200, json.dumps(
+            {"kind": f"{kind}List", "apiVersion": "v1", "metadata": metadata, "items": page}
+        ).encode()
+
+    async def watch(self, kind: str, version: int) -> AsyncIterator[bytes]:
+        wake = asyncio.Event()
+        self._wakes.add(wake)
+        cut, lost, seen = self._cut, self._lost, version
+        try:
+            while True:
+                await self.answering.wait()
+                if cut != self._cut:
+                    raise ClusterUnreachable(self.name, "the watch was cut off")
+                if self.garbage is not None:
+                    yield self.garbage
+                if lost != self._lost:
+                    yield self._line("ERROR", json.loads(status_body(410, "too old resource version")))
+                    return
+                for number, what, item in self.log:
+                    if number > seen and item["kind"] == kind:
+                        line = self._line(what, item)
+                        yield line[: len(line) // 2]
+                        yield line[len(line) // 2 :]
+                    seen = max(seen, number)
+                wake.clear()
+                await wake.wait()
+        finally:
+            self._wakes.discard(wake)
+
+    def _line(self, what: str, item: Object) -> bytes:
+        return json.dumps({"type": what, "object": item}).encode() + b"\n"
+
+    def _log(self, what: str, item: Object) -> None:
+        self.version += 1
+        item["metadata"]["resourceVersion"] = str(self.version)
+        self.log.append((self.version, what, item))
+        self._wake()
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
+
+
+class FakeStream:
+    def __init__(self, status: int, source: AsyncIterator[bytes]) -> None:
+        self.status = status
+        self.headers: list[tuple[str, str]] = []
+        self._source = source
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._source
+
+
+class FakeConnection:
+    """A pool to a fake cluster."""
+
+    def __init__(self, target: FakeCluster) -> None:
+        self.cluster = target.name
+        self._target = target
+        target.opened += 1
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Headers = (),
+        body: bytes | None = None,
+        timeout: float,
+    ) -> Answer:
+        await self._reach(path, query, timeout)
+        if path in self._target.statuses:
+            status, text = self._target.statuses[path]
+            return Answer(status, {}, text)
+        if path == "/readyz":
+            return Answer(200, {}, b"ok")
+        if path == "/version":
+            return Answer(200, {}, b'{"gitVersion": "v1.36.3"}')
+        wanted = parse_qs(query)
+        limit = int(wanted["limit"][0]) if "limit" in wanted else None
+        status, text = self._target.list_page(KINDS[path], limit, wanted.get("continue", [None])[0])
+        return Answer(status, {"content-type": "application/json"}, text)
+
+    @contextlib.asynccontextmanager
+    async def open_stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Headers = (),
+        body: bytes | AsyncIterator[bytes] | None = None,
+        timeout: float,
+        idle_timeout: float | None = None,
+    ) -> AsyncIterator[FakeStream]:
+        await self._reach(path, query, timeout)
+        version = int(parse_qs(query)["resourceVersion"][0])
+        if path in self._target.statuses:
+            status, text = self._target.statuses[path]
+            source = _once(text)
+        elif version < self._target.oldest:
+            status, source = 410, _once(status_body(410, "too old resource version"))
+        else:
+            status, source = 200, self._target.watch(KINDS[path], version)
+        try:
+            yield FakeStream(status, source)
+        finally:
+            await source.aclose()  # type: ignore[attr-defined]  # both sources are generators
+
+    async def close(self) -> None:
+        self._target.closed += 1
+
+    async def _reach(self, path: str, query: str, timeout: float) -> None:
+        self._target.calls.append((path, query))
+        await asyncio.sleep(0)
+        if self._target.refusing:
+            raise ClusterUnreachable(self.cluster, f"{self.cluster} refused the connection")
+        try:
+            async with asyncio.timeout(timeout):
+                await self._target.answering.wait()
+        except TimeoutError:
+            raise ClusterTimeout(self.cluster, f"{self.cluster} did not answer within {timeout:g} s") from None
+
+
+class FakeSource:
+    """A source that says what a test last told it."""
+
+    def __init__(self, *clusters: FakeCluster) -> None:
+        self.clusters = {cluster.name: cluster for cluster in clusters}
+        self._specs = {cluster.name: build_spec(cluster.name) for cluster in clusters}
+        self._queues: list[asyncio.Queue[Mapping[str, MemberSpec]]] = []
+
+    def say(self, *specs: MemberSpec) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        for queue in self._queues:
+            queue.put_nowait(self._specs)
+
+    async def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
+        queue: asyncio.Queue[Mapping[str, MemberSpec]] = asyncio.Queue()
+        self._queues.append(queue)
+        yield self._specs
+        while True:
+            yield await queue.get()
+
+    async def open_connection(self, spec: MemberSpec) -> Connection:
+        return FakeConnection(self.clusters[spec.name])
+
+
+def build_spec(name: str, *, fingerprint: str = "1", offline: str | None = None) -> MemberSpec:
+    role = ClusterRole.HOST if name == "openmcp" else ClusterRole.MEMBER
+    return MemberSpec(name, role, Credential(fingerprint, f"https://{name}"), offline=offline)
+
+
+def status_body(code: int, message: str) -> bytes:
+    return json.dumps({"kind": "Status", "status": "Failure", "code": code, "message": message}).encode()
+
+
+async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk

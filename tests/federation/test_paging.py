@@ -1,0 +1,153 @@
+"""Pages and their cursors."""
+
+import base64
+import itertools
+from functools import cmp_to_key
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.errors import InvalidQuery
+from fleet.models import Node, Pod
+from fleet.paging import build_node_sorting, build_pod_sorting, cut_page
+from fleet.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
+from tests.fakes.records import build_node_record, build_pod_record
+
+ORDERS = st.lists(st.builds(Order, st.sampled_from(PodColumn), st.booleans()), max_size=3).map(tuple)
+NAMES = st.tuples(st.sampled_from(["c1", "c2", "c3"]), st.sampled_from("xy"), st.sampled_from("abcdef"))
+PODS = st.dictionaries(
+    NAMES,
+    st.tuples(st.sampled_from([None, "n1", "n2"]), st.integers(0, 2), st.sampled_from([0.0, 1.5, 1e9])),
+    max_size=36,
+).map(
+    lambda found: [
+        build_pod_record(*name, node=node, restarts=restarts, created_at=created)
+        for name, (node, restarts, created) in found.items()
+    ]
+)
+VALUES: dict[PodColumn, Any] = {
+    PodColumn.NAME: lambda pod: pod.name,
+    PodColumn.NAMESPACE: lambda pod: pod.namespace,
+    PodColumn.CLUSTER: lambda pod: pod.cluster,
+    PodColumn.NODE: lambda pod: pod.node_name,
+    PodColumn.PHASE: lambda pod: pod.phase.value,
+    PodColumn.STATUS: lambda pod: pod.status,
+    PodColumn.RESTARTS: lambda pod: pod.restarts,
+    PodColumn.CREATED_AT: lambda pod: pod.created_at,
+}
+
+
+def plainly_sorted(pods: list[Pod], orders: tuple[Order, ...]) -> list[Pod]:
+    def compare(left: Pod, right: Pod) -> int:
+        for order in orders:
+            a, b = VALUES[order.column](left), VALUES[order.column](right)  # type: ignore[index]
+            if a != b:
+                if a is None or b is None:
+                    return 1 if a is None else -1
+                return (-1 if a < b else 1) * (-1 if order.descending else 1)
+        return -1 if left.key < right.key else 1
+
+    return sorted(pods, key=cmp_to_key(compare))
+
+
+@given(PODS, ORDERS, st.integers(1, 7))
+def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order, ...], first: int) -> None:
+    sorting = build_pod_sorting(orders)
+    read: list[Pod] = []
+    cursor = None
+    while True:
+        page = cut_page(pods, sorting, PageRequest(first, cursor))
+        assert page.has_previous is bool(read)
+        read.extend(page.items)
+        if not page.has_next:
+            break
+        cursor = page.cursors[-1]
+    assert [pod.key for pod in read] == [pod.key for pod in plainly_sorted(pods, orders)]
+
+
+@given(st.lists(PODS, min_size=1, max_size=6), PODS, ORDERS, st.integers(1, 5), st.data())
+def test_nothing_twice_and_nothing_skipped_that_was_there_throughout(
+    others: list[list[Pod]], stable: list[Pod], orders: tuple[Order, ...], first: int, data: st.DataObject
+) -> None:
+    sorting = build_pod_sorting(orders)
+    kept = {pod.key: pod for pod in stable}
+    read: list[Pod] = []
+    cursor = None
+    for around in itertools.cycle(others):
+        gone = data.draw(st.sampled_from(["c1", "c2", "c3", "none"]))
+        passing = {pod.key: pod for pod in around if pod.cluster != gone}
+        page = cut_page([*(passing | kept).values()], sorting, PageRequest(first, cursor))
+        read.extend(page.items)
+        if not page.has_next:
+            break
+        cursor = page.cursors[-1]
+    keys = [pod.key for pod in read if kept.get(pod.key) is pod]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) == set(kept)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_nulls_come_last_in_both_directions(descending: bool) -> None:
+    pods = [build_pod_record("c1", "x", str(node), node=node) for node in ("n2", None, "n1")]
+    page = cut_page(pods, build_pod_sorting((Order(PodColumn.NODE, descending),)), PageRequest(3))
+    assert page.items[-1].node_name is None
+
+
+def test_a_page_of_nothing_still_says_what_follows() -> None:
+    pods = [build_pod_record("c1", "x", "a")]
+    page = cut_page(pods, build_pod_sorting(()), PageRequest(0))
+    assert (page.items, page.has_next, page.has_previous) == ((), True, False)
+
+
+@pytest.mark.parametrize("first", [-1, MAX_PAGE + 1])
+def test_a_page_out_of_bounds_is_refused_with_the_bound(first: int) -> None:
+    with pytest.raises(InvalidQuery, match=r"0 to 10,000"):
+        cut_page([], build_pod_sorting(()), PageRequest(first))
+
+
+def test_a_cursor_of_another_order_is_refused() -> None:
+    pods = [build_pod_record("c1", "x", "a")]
+    cursor = cut_page(pods, build_pod_sorting(()), PageRequest(1)).cursors[0]
+    for other in ((Order(PodColumn.NAME),), (Order(PodColumn.NAME, descending=True),)):
+        with pytest.raises(InvalidQuery, match="another order"):
+            cut_page(pods, build_pod_sorting(other), PageRequest(1, cursor))
+    with pytest.raises(InvalidQuery, match="another order"):
+        cut_page([], build_node_sorting(()), PageRequest(1, cursor))
+
+
+FORGED = [
+    b"",
+    b"null",
+    b"[]",
+    b'[1,"pods:RESTARTS+",[]]',
+    b'[1,"pods:RESTARTS+",["1","c","n","p"]]',
+    b'[1,"pods:RESTARTS+",[1,"c","n",null]]',
+    b'[1,"pods:RESTARTS+",[true,"c","n","p"]]',
+    b'[1,"pods:RESTARTS+",[[],"c","n","p"]]',
+    b'[2,"pods:RESTARTS+",[1,"c","n","p"]]',
+    b"\xff" * 40,
+]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "=", "%%%", "ü", "a" * 100_000, *(base64.b64encode(x).decode() for x in FORGED)]
+)
+def test_garbage_is_no_cursor(cursor: str) -> None:
+    with pytest.raises(InvalidQuery):
+        cut_page([], build_pod_sorting((Order(PodColumn.RESTARTS),)), PageRequest(1, cursor))
+
+
+@given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_any_text_is_a_refused_cursor(cursor: str) -> None:
+    with pytest.raises(InvalidQuery):
+        cut_page([], build_pod_sorting(()), PageRequest(1, cursor))
+
+
+def test_nodes_are_paged_by_their_own_columns() -> None:
+    nodes: list[Node] = [build_node_record("c1", name, created_at=at) for name, at in (("a", 2.0), ("b", 1.0))]
+    page = cut_page(nodes, build_node_sorting((Order(NodeColumn.CREATED_AT),)), PageRequest(1))
+    assert [node.name for node in page.items] == ["b"]
+    with pytest.raises(InvalidQuery, match="RESTARTS"):
+        build_node_sorting((Order(PodColumn.RESTARTS),))
