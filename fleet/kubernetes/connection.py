@@ -5,7 +5,7 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from yarl import URL
@@ -41,7 +41,7 @@ class Target:
     tls: ssl.SSLContext | None = None
     authorizer: Authorizer = ANONYMOUS
     server_name: str | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 class HttpConnection:

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Authorizer(Protocol):
 class FixedAuthorizer:
     """A header that never changes, or none."""
 
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
 
     async def authorization(self) -> str | None:
         """The value as it is."""

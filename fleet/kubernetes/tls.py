@@ -3,7 +3,7 @@
 import os
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # KubeFed's names, spec.disabledTLSValidations of core.kubefed.io/v1beta1 KubeFedCluster.
@@ -26,7 +26,7 @@ class TlsMaterial:
 
     ca: bytes | None = None
     client_certificate: bytes | None = None
-    client_key: bytes | None = None
+    client_key: bytes | None = field(default=None, repr=False)
     disabled: frozenset[str] = frozenset()
 
 

@@ -1,0 +1,40 @@
+"""Addresses of API servers and proxies as people write them."""
+
+import re
+from urllib.parse import urlsplit
+
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
+
+
+def parse_endpoint(text: str) -> str:
+    """An API server's base URL without a trailing slash; `host[:port]` means https.
+
+    Raises ValueError that says what is wrong.
+    """
+    url = text.strip()
+    if not url:
+        raise ValueError("is empty; it must be https://HOST[:PORT]")
+    if "://" not in url:
+        url = f"https://{url}"
+    return _check(url, text, ("https", "http"), "https://HOST[:PORT]")
+
+
+def parse_proxy(text: str) -> str:
+    """An HTTP proxy's URL, which may hold a user and a password. Raises ValueError that says what is wrong."""
+    return _check(text.strip(), "the value", ("http", "https"), "http://HOST:PORT", secret=True)
+
+
+def _check(url: str, text: str, schemes: tuple[str, ...], shape: str, *, secret: bool = False) -> str:
+    shown = "the value" if secret else repr(text[:200])
+    try:
+        parts = urlsplit(url)
+        port_is_sane = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ValueError(f"{shown} is no URL; it must be {shape}") from error
+    if parts.scheme not in schemes or not _HOST.fullmatch(parts.hostname or "") or not port_is_sane:
+        raise ValueError(f"{shown} must be {shape}")
+    if parts.query or parts.fragment or (not secret and parts.username is not None):
+        raise ValueError(f"the URL of {parts.hostname} must be {shape}, without user, query or fragment")
+    if any(character <= " " or character > "~" for character in url):
+        raise ValueError(f"{shown} must be {shape}, in ASCII and without spaces")
+    return url.rstrip("/")
