@@ -38,8 +38,8 @@ N = TypeVar("N", bound=_Nameable)
 class FollowOptions:
     """Times in seconds.
 
-    `answer` bounds a page and the head of a watch, `watch` is how long a watch is asked to last, `silence` ends one that
-    says nothing (API servers send a bookmark a minute), `retry` is the longest wait between two attempts.
+    `answer` bounds a page and the head of a watch, `watch` is how long a watch is asked to last, `silence` ends one
+    that says nothing (API servers send a bookmark a minute), `retry` is the longest wait between two attempts.
     """
 
     answer: float = 5.0

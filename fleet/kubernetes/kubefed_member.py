@@ -66,9 +66,7 @@ def _build_tls(cluster: KubeFedCluster, owner: str) -> TlsMaterial:
     try:
         material = TlsMaterial(ca=base64.b64decode(str(bundle), validate=True), disabled=disabled)
     except (binascii.Error, ValueError) as error:
-        raise MemberProblemError(
-            f"{owner}: spec.caBundle is not base64; it must be base64 of a PEM certificate"
-        ) from error
+        raise MemberProblemError(f"{owner}: spec.caBundle is not base64 of a PEM certificate") from error
     try:
         build_ssl_context(material)
     except TlsMaterialError as error:
