@@ -1,0 +1,155 @@
+"""From stored points to usage and history: the arithmetic that every metric store shares. Pure.
+
+A `Series` holds the points of one object as columns, oldest first. Times are Unix nanoseconds, steps are half-open, and
+rates are units per second. Percentiles are nearest-rank: the smallest value that at least that share of the values does
+not exceed.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from msgspec import Struct
+
+from fleet.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, Usage, Window
+
+_LEAD_NS = 120 * NANOSECONDS
+
+Values = Sequence[float | None]
+
+
+class Series(Struct, frozen=True, gc=False):
+    """The points of one object: times ascend strictly, and each measure has one value (or None) for each time."""
+
+    times_ns: Sequence[int]
+    values: Mapping[Measure, Values]
+
+
+def build_series(points: Iterable[Point], measures: Iterable[Measure]) -> Series:
+    """The points as columns; where two points have the same time the later one given counts."""
+    by_time = {point.time_ns: point for point in points}
+    ordered = [by_time[time_ns] for time_ns in sorted(by_time)]
+    return Series(
+        [point.time_ns for point in ordered],
+        {measure: [getattr(point, measure.value) for point in ordered] for measure in measures},
+    )
+
+
+def counter_lead_ns(window: Window, measures: Iterable[Measure]) -> int:
+    """How far before the window a store must read so that the first step of a counter has a point to count from.
+
+    One step, but two minutes at least; 0 where no counter is asked for.
+    """
+    return max(window.step_ns, _LEAD_NS) if any(measure.is_counter for measure in measures) else 0
+
+
+def build_usage(series: Series) -> Usage | None:
+    """The newest point, nulls kept, rates between the two newest; None where there is no point."""
+    if not series.times_ns:
+        return None
+    newest: dict[str, Any] = {}
+    for measure, values in series.values.items():
+        if measure.is_counter:
+            newest[f"{measure.value}_per_second"] = _newest_rate(series.times_ns, values)
+        else:
+            newest[measure.value] = values[-1]
+    return Usage(time_ns=series.times_ns[-1], **newest)
+
+
+def _newest_rate(times_ns: Sequence[int], values: Values) -> float | None:
+    if len(values) < 2:
+        return None
+    before, now = values[-2], values[-1]
+    if before is None or now is None or now < before:
+        return None
+    return (now - before) * NANOSECONDS / (times_ns[-1] - times_ns[-2])
+
+
+def build_history(series: Series, window: Window, columns: Iterable[Column]) -> History | None:
+    """The columns over the window; None where no point lies in it.
+
+    Points outside the window may be there: those before it let a counter's first step count from them. A counter's MEAN
+    is what it grew by at the step's points, each seen from the point before it, over the time between them; its other
+    aggregates are over the rates at the points. A counter that fell is taken to have started again from zero.
+    """
+    first = bisect_left(series.times_ns, window.start_ns)
+    if first == bisect_left(series.times_ns, window.end_ns):
+        return None
+    edges = [*window.times_ns(), window.end_ns]
+    bounds = [bisect_left(series.times_ns, edge) for edge in edges]
+    increases: dict[Measure, _Increases] = {}
+    answer: dict[Column, list[float | None]] = {}
+    for measure, aggregate in columns:
+        if measure.is_counter:
+            if measure not in increases:
+                increases[measure] = _increases_of(series.times_ns, series.values[measure], edges)
+            answer[measure, aggregate] = _counter_column(increases[measure], aggregate)
+        else:
+            answer[measure, aggregate] = _gauge_column(series.values[measure], bounds, aggregate)
+    return History(window, answer)
+
+
+def _gauge_column(values: Values, bounds: list[int], aggregate: Aggregate) -> list[float | None]:
+    reduce = REDUCTIONS[aggregate]
+    column: list[float | None] = []
+    for begin, end in pairwise(bounds):
+        present = [value for value in values[begin:end] if value is not None] if begin < end else None
+        column.append(reduce(present) if present else None)
+    return column
+
+
+class _Increases(Struct, frozen=True, gc=False):
+    """What a counter grew by at each point after its first, over how many seconds; `bounds` cut the steps."""
+
+    grown: list[float]
+    seconds: list[float]
+    bounds: list[int]
+
+
+def _increases_of(times_ns: Sequence[int], values: Values, edges: list[int]) -> _Increases:
+    times: list[int] = []
+    grown: list[float] = []
+    seconds: list[float] = []
+    before_time, before = 0, None
+    for time_ns, value in zip(times_ns, values, strict=True):
+        if value is None:
+            continue
+        if before is not None:
+            times.append(time_ns)
+            grown.append(value - before if value >= before else value)
+            seconds.append((time_ns - before_time) / NANOSECONDS)
+        before_time, before = time_ns, value
+    return _Increases(grown, seconds, [bisect_left(times, edge) for edge in edges])
+
+
+def _counter_column(increases: _Increases, aggregate: Aggregate) -> list[float | None]:
+    grown, seconds = increases.grown, increases.seconds
+    column: list[float | None] = []
+    for begin, end in pairwise(increases.bounds):
+        if begin == end:
+            column.append(None)
+        elif aggregate is Aggregate.MEAN:
+            column.append(sum(grown[begin:end]) / sum(seconds[begin:end]))
+        else:
+            rates = [grown[index] / seconds[index] for index in range(begin, end)]
+            column.append(REDUCTIONS[aggregate](rates))
+    return column
+
+
+def nearest_rank(values: Sequence[float], percent: int) -> float:
+    """The nearest-rank percentile of at least one value, `percent` in 1..100."""
+    rank = -(-percent * len(values) // 100)
+    return float(sorted(values)[rank - 1])
+
+
+REDUCTIONS: Mapping[Aggregate, Callable[[Sequence[float]], float]] = {
+    Aggregate.MEAN: lambda values: sum(values) / len(values),
+    Aggregate.MIN: lambda values: float(min(values)),
+    Aggregate.MAX: lambda values: float(max(values)),
+    Aggregate.LAST: lambda values: float(values[-1]),
+    Aggregate.P50: lambda values: nearest_rank(values, 50),
+    Aggregate.P95: lambda values: nearest_rank(values, 95),
+    Aggregate.P99: lambda values: nearest_rank(values, 99),
+}
+"""How at least one value, oldest first, becomes one."""

@@ -1,0 +1,170 @@
+"""Reading the embedded store's file. Every function runs in a reader thread on a connection of its own.
+
+Objects are bound as one JSON array whatever their number. Column names are constants; nothing else enters a text.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar
+
+from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
+from fleet.metrics.embedded_file import MEASURE_COLUMNS
+from fleet.metrics.embedded_writes import series_name
+from fleet.models import NodeKey, PodKey
+from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+
+K = TypeVar("K", PodKey, NodeKey)
+
+_WANTED = """
+WITH wanted (position, series_id) AS MATERIALIZED (
+  SELECT asked.key, series.id FROM json_each(?) AS asked CROSS JOIN series
+  WHERE series.kind = asked.value ->> 0 AND series.cluster = asked.value ->> 1
+    AND series.namespace = asked.value ->> 2 AND series.name = asked.value ->> 3
+)
+"""
+_IN_SQL = {Aggregate.MEAN: "avg", Aggregate.MIN: "min", Aggregate.MAX: "max"}
+
+
+def _asked(kind: Kind, keys: Iterable[PodKey | NodeKey]) -> str:
+    return json.dumps([series_name(kind, key) for key in keys])
+
+
+def load_latest(
+    connection: sqlite3.Connection, kind: Kind, keys: Sequence[K], measures: Collection[Measure], since_ns: int
+) -> dict[K, Usage]:
+    """The newest usage of each object that has a point since then. Raises sqlite3.Error."""
+    chosen = sorted(measures, key=lambda measure: measure.value)
+    newest = 2 if any(measure.is_counter for measure in chosen) else 1
+    rows = connection.execute(
+        f"{_WANTED} SELECT position, points.time_ns{_columns(chosen)} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
+        "WHERE points.series_id = wanted.series_id AND points.time_ns IN (SELECT time_ns FROM points AS recent "
+        "WHERE recent.series_id = wanted.series_id AND recent.time_ns >= ? ORDER BY time_ns DESC LIMIT ?) "
+        "ORDER BY position, points.time_ns",
+        (_asked(kind, keys), since_ns, newest),
+    )
+    found = {keys[position]: build_usage(series) for position, series in _series(rows, chosen)}
+    return {key: usage for key, usage in found.items() if usage is not None}
+
+
+def load_history(
+    connection: sqlite3.Connection, kind: Kind, keys: Sequence[K], window: Window, columns: Collection[Column]
+) -> dict[K, History]:
+    """The columns of each object that has a point in the window, from one snapshot of the file. Raises sqlite3.Error.
+
+    Means, bounds and last values of gauges are made by SQLite; percentiles and rates here.
+    """
+    asked = _asked(kind, keys)
+    grouped = [column for column in columns if not column[0].is_counter and column[1] in _IN_SQL]
+    lasts = [column for column in columns if not column[0].is_counter and column[1] is Aggregate.LAST]
+    others = [column for column in columns if column not in grouped and column not in lasts]
+    connection.execute("BEGIN")
+    try:
+        found = _load_grouped(connection, asked, window, grouped)
+        for column in lasts:
+            _load_last(connection, asked, window, column, found)
+        if others:
+            _load_others(connection, asked, window, others, found)
+    finally:
+        connection.execute("COMMIT")
+    return {keys[position]: History(window, values) for position, values in found.items()}
+
+
+_Found = dict[int, dict[Column, list[float | None]]]
+
+
+def _load_grouped(connection: sqlite3.Connection, asked: str, window: Window, columns: list[Column]) -> _Found:
+    made = "".join(f", {_IN_SQL[aggregate]}(points.{measure.value})" for measure, aggregate in columns)
+    rows = connection.execute(
+        f"{_WANTED} SELECT position, (points.time_ns - ?) / ? AS step{made} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
+        "WHERE points.series_id = wanted.series_id AND points.time_ns >= ? AND points.time_ns < ? "
+        "GROUP BY position, step",
+        (asked, window.start_ns, window.step_ns, window.start_ns, window.end_ns),
+    )
+    found: _Found = {}
+    for position, step, *values in rows:
+        if position not in found:
+            found[position] = {column: [None] * window.steps for column in columns}
+        for column, value in zip(columns, values, strict=True):
+            found[position][column][step] = None if value is None else float(value)
+    return found
+
+
+def _load_last(connection: sqlite3.Connection, asked: str, window: Window, column: Column, found: _Found) -> None:
+    name = f"points.{column[0].value}"
+    # SQLite takes a bare column from the row that has the maximum.
+    rows = connection.execute(
+        f"{_WANTED} SELECT position, (points.time_ns - ?) / ? AS step, {name}, max(points.time_ns) "  # noqa: S608 - constants only
+        "FROM wanted CROSS JOIN points WHERE points.series_id = wanted.series_id AND points.time_ns >= ? "
+        f"AND points.time_ns < ? AND {name} IS NOT NULL GROUP BY position, step",
+        (asked, window.start_ns, window.step_ns, window.start_ns, window.end_ns),
+    )
+    for values in found.values():
+        values[column] = [None] * window.steps
+    for position, step, value, _ in rows:
+        found[position][column][step] = float(value)
+
+
+def _load_others(
+    connection: sqlite3.Connection, asked: str, window: Window, columns: list[Column], found: _Found
+) -> None:
+    chosen = sorted({measure for measure, _ in columns}, key=lambda measure: measure.value)
+    rows = connection.execute(
+        f"{_WANTED} SELECT position, points.time_ns{_columns(chosen)} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
+        "WHERE points.series_id = wanted.series_id AND points.time_ns >= ? AND points.time_ns < ? "
+        "ORDER BY position, points.time_ns",
+        (asked, window.start_ns - counter_lead_ns(window, chosen), window.end_ns),
+    )
+    for position, series in _series(rows, chosen):
+        history = build_history(series, window, columns)
+        if history is not None:
+            found[position].update(history.columns)
+
+
+def load_points(
+    connection: sqlite3.Connection,
+    kind: Kind,
+    key: PodKey | NodeKey,
+    *,
+    start_ns: int | None,
+    end_ns: int | None,
+    limit: int,
+) -> list[Point]:
+    """The newest `limit` points of one object in [start, end), oldest first. Raises sqlite3.Error."""
+    rows = connection.execute(
+        f"{_WANTED} SELECT points.time_ns, places.name, {', '.join(MEASURE_COLUMNS)} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
+        "LEFT JOIN places ON places.id = points.place_id WHERE points.series_id = wanted.series_id "
+        "AND points.time_ns >= ? AND points.time_ns < ? ORDER BY points.time_ns DESC LIMIT ?",
+        (
+            _asked(kind, [key]),
+            _MIN_TIME if start_ns is None else start_ns,
+            _MAX_TIME if end_ns is None else end_ns,
+            limit,
+        ),
+    ).fetchall()
+    return [
+        Point(
+            time_ns=time_ns,
+            node=key.name if kind is Kind.NODE else place,
+            **dict(zip(MEASURE_COLUMNS, values, strict=True)),
+        )
+        for time_ns, place, *values in reversed(rows)
+    ]
+
+
+_MIN_TIME = -(2**63)
+_MAX_TIME = 2**63 - 1
+
+
+def _columns(measures: Iterable[Measure]) -> str:
+    return "".join(f", points.{measure.value}" for measure in measures)
+
+
+def _series(rows: Iterable[tuple[Any, ...]], measures: Sequence[Measure]) -> Iterable[tuple[int, Series]]:
+    """Rows of position, time and measures, ordered by the first two, as one series for each position."""
+    collected: dict[int, list[tuple[Any, ...]]] = {}
+    for position, *row in rows:
+        collected.setdefault(position, []).append(tuple(row))
+    for position, entries in collected.items():
+        times, *values = zip(*entries, strict=True)
+        yield position, Series(times, dict(zip(measures, values, strict=True)))

@@ -1,0 +1,101 @@
+"""One face for tests over both stores: the same points go in, the same questions are asked."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.metrics.influx_text import FIELDS
+from fleet.metrics.influxql import InfluxOptions, open_influxql_store
+from fleet.models import NodeKey, PodKey
+from fleet.ports import MetricStore
+from fleet.usage import Measure, Point
+from tests.metrics.influxd import InfluxServer
+
+Pods = Iterable[tuple[PodKey, Point]]
+Nodes = Iterable[tuple[NodeKey, Point]]
+
+_databases: Iterator[int] = count(1)
+
+
+class Filled(Protocol):
+    """A store under test, and how points get into it."""
+
+    @property
+    def store(self) -> MetricStore: ...
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None: ...
+
+
+@dataclass
+class FilledEmbedded:
+    store: EmbeddedStore
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
+        await self.store.write(pods, nodes)
+
+
+@dataclass
+class FilledInflux:
+    store: MetricStore
+    server: InfluxServer
+    database: str
+    options: InfluxOptions
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
+        lines = [pod_line(key, text_fields(point), point.time_ns, point.node or "n1") for key, point in pods]
+        lines += [node_line(key, text_fields(point), point.time_ns) for key, point in nodes]
+        self.server.write(self.database, lines)
+
+    def write_cells(self, key: PodKey, time_ns: int, node: str = "n1", **cells: str) -> None:
+        """One point, its cells in line protocol as they are given."""
+        self.server.write(self.database, [pod_line(key, cells, time_ns, node)])
+
+
+def text_fields(point: Point) -> dict[str, str]:
+    """The fields of a point as the platform's collector writes them: strings, absent where there is no value."""
+    fields = {"NetworkLatency": '"0.012345"'}
+    for measure, name in FIELDS.items():
+        value = getattr(point, measure.value)
+        if value is not None:
+            fields[name] = f'"{round(value * 10**9)}n"' if measure is Measure.CPU_CORES else f'"{value}"'
+    return fields
+
+
+def pod_line(key: PodKey, cells: dict[str, str], time_ns: int, node: str) -> str:
+    tags = {"cluster": key.cluster, "namespace": key.namespace, "node": node, "pod": key.name}
+    return _line("Pods", tags, cells, time_ns)
+
+
+def node_line(key: NodeKey, cells: dict[str, str], time_ns: int) -> str:
+    return _line("Nodes", {"cluster": key.cluster, "node": key.name}, cells, time_ns)
+
+
+def _line(measurement: str, tags: dict[str, str], cells: dict[str, str], time_ns: int) -> str:
+    escaped = "".join(f",{name}={_escaped(value)}" for name, value in tags.items() if value)
+    return f"{measurement}{escaped} {','.join(f'{name}={cell}' for name, cell in cells.items())} {time_ns}"
+
+
+def _escaped(tag: str) -> str:
+    return tag.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
+
+
+@asynccontextmanager
+async def open_filled_embedded(folder: Path) -> AsyncIterator[FilledEmbedded]:
+    async with open_embedded_store(EmbeddedOptions(folder / "usage.db")) as store:
+        yield FilledEmbedded(store)
+
+
+@asynccontextmanager
+async def open_filled_influx(
+    server: InfluxServer, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux]:
+    database = f"Metrics{next(_databases)}"
+    server.query(f'CREATE DATABASE "{database}"')
+    options = change(InfluxOptions(server.url, database, server.username, server.password))
+    async with open_influxql_store(options) as store:
+        yield FilledInflux(store, server, database, options)
+    server.query(f'DROP DATABASE "{database}"')

@@ -1,0 +1,214 @@
+"""What InfluxDB alone can do: its cells, its silent failures, its refusals. Against a real server."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from fleet.errors import MetricsUnavailable
+from fleet.metrics.influx_http import open_influx_connection
+from fleet.metrics.influxql import InfluxOptions, InfluxqlStore, open_influxql_store
+from fleet.models import NodeKey, PodKey
+from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Usage, Window
+from tests.metrics.influxd import InfluxServer
+from tests.metrics.stores import FilledInflux, open_filled_influx
+
+pytestmark = pytest.mark.real
+
+WEB = PodKey("cluster1", "default", "web-0")
+NOW = time.time_ns()
+SECOND = NANOSECONDS
+MINUTE = Window(NOW - 60 * SECOND, NOW, 10 * SECOND)
+CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
+MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "expected"),
+    [
+        ('"218250189n"', '"14692232Ki"', (0.218250189, 15044845568)),
+        ('"21825u"', '"3Gi"', (0.021825, 3 * 2**30)),
+        ('"250m"', '"512Mi"', (0.25, 512 * 2**20)),
+        ('"2"', '"1234567"', (2.0, 1234567)),
+        ('"0"', '"0"', (0.0, 0)),
+        ('""', '""', (None, None)),
+        ('"nonsense"', '"12XB"', (None, None)),
+        ('"-5m"', '"-1Ki"', (None, None)),
+        ('"NaN"', '"1e400"', (None, None)),
+        (f'"{"9" * 5000}"', f'"{"9" * 5000}"', (None, None)),
+        ('"٣"', '"1 Ki"', (None, None)),
+        ('"1e-1"', '"1G"', (0.1, 10**9)),
+    ],
+)
+async def test_cells_are_quantities(
+    influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
+) -> None:
+    influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory, FsUsedBytes='"1"')
+    usage = await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+    assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=expected[0], memory_bytes=expected[1])}
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "expected"),
+    [("0.25", "1000.5", (0.25, 1001)), ("2i", "7i", (2.0, 7)), ("true", "-1.0", (None, None))],
+)
+async def test_cells_stored_as_numbers_mean_what_their_text_would(
+    influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
+) -> None:
+    influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory)
+    usage = await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+    assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=expected[0], memory_bytes=expected[1])}
+
+
+async def test_unreadable_cells_are_counted_and_logged_once(
+    influx: FilledInflux, caplog: pytest.LogCaptureFixture
+) -> None:
+    influx.write_cells(WEB, NOW, CPUUsageNanoCores='"many"', MemoryWorkingSetBytes='"much"')
+    assert isinstance(influx.store, InfluxqlStore)
+    with caplog.at_level(logging.WARNING, logger="fleet.metrics"):
+        await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+        await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+    assert influx.store.unparsable_cells == 4
+    assert len(caplog.records) == 1
+    assert "that is no quantity: 'm" in caplog.records[0].message
+
+
+async def test_fields_that_were_never_stored_are_null(influx: FilledInflux) -> None:
+    influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
+    usage = await influx.store.latest_pods(frozenset({WEB}), ALL_MEASURES)
+    assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=1.0)}
+    assert await influx.store.points(Kind.POD, WEB, start_ns=None, end_ns=None, limit=1) == [
+        Point(time_ns=NOW, cpu_cores=1.0, node="n1")
+    ]
+
+
+async def test_a_pod_reported_by_two_nodes_at_one_time_is_one_point(influx: FilledInflux) -> None:
+    for node in ("n1", "n2"):
+        influx.write_cells(WEB, NOW - SECOND, node, CPUUsageNanoCores='"2"')
+    history = await influx.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
+    assert [value for value in history[WEB].columns[Measure.CPU_CORES, Aggregate.MEAN] if value] == [2.0]
+
+
+async def test_one_question_is_one_request(influx: FilledInflux) -> None:
+    keys = frozenset(PodKey(f"c{i % 3}", f"ns{i % 7}", f"web-{i}") for i in range(1000))
+    async with open_influx_connection(influx.options) as connection:
+        store = InfluxqlStore(influx.options, connection)
+        await store.latest_pods(keys, ALL_MEASURES)
+        await store.pod_history(keys, MINUTE, MEANS)
+        await store.latest_nodes(frozenset(NodeKey("c", str(i)) for i in range(100)), ALL_MEASURES)
+        assert connection.queries_sent == 3
+
+
+async def test_questions_at_once_share_the_pool(influx: FilledInflux) -> None:
+    influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
+    answers = await asyncio.gather(*(influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY) for _ in range(20)))
+    assert all(answer[WEB].cpu_cores == 1.0 for answer in answers)
+
+
+def wrong_password(options: InfluxOptions) -> InfluxOptions:
+    return replace(options, password="wrong-secret-word")
+
+
+def without_user(options: InfluxOptions) -> InfluxOptions:
+    return replace(options, username="", password="")
+
+
+def other_database(options: InfluxOptions) -> InfluxOptions:
+    return replace(options, database="Nowhere")
+
+
+def without_rights(options: InfluxOptions) -> InfluxOptions:
+    return replace(options, username="nobody")
+
+
+def nothing_there(options: InfluxOptions) -> InfluxOptions:
+    return replace(options, url="http://127.0.0.1:9")
+
+
+def unknown_host(options: InfluxOptions) -> InfluxOptions:
+    return replace(options, url="http://influx.invalid:8086")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (wrong_password, "refuses user 'root' \\(401\\): check the name and the password"),
+        (without_user, "refuses a query without a user \\(401\\)"),
+        (other_database, "no database 'Nowhere'"),
+        (without_rights, "user 'nobody'|this server's user"),
+        (nothing_there, "at http://127.0.0.1:9 does not accept connections"),
+        (unknown_host, "host name of InfluxDB at http://influx.invalid:8086 is not known"),
+    ],
+)
+async def test_refusals_say_what_to_mend_and_no_secret(
+    influxd: InfluxServer, change: Callable[[InfluxOptions], InfluxOptions], said: str
+) -> None:
+    async with open_filled_influx(influxd, change) as filled:
+        for question in (
+            filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY),
+            filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS),
+            filled.store.points(Kind.POD, WEB, start_ns=None, end_ns=None, limit=1),
+        ):
+            with pytest.raises(MetricsUnavailable, match=said) as refused:
+                await question
+            assert "SELECT" not in str(refused.value)
+            assert filled.options.password not in str(refused.value) or not filled.options.password
+        with pytest.raises(MetricsUnavailable):
+            await filled.store.check()
+
+
+async def test_options_do_not_show_the_password() -> None:
+    assert "hidden" not in repr(InfluxOptions("http://h:1", password="hidden"))
+    assert InfluxOptions("http://user:hidden@h:1").place == "http://h:1"
+
+
+async def test_a_server_that_stops_is_named_and_one_that_comes_back_is_used(
+    start_influxd: Callable[..., InfluxServer],
+) -> None:
+    server = start_influxd()
+    async with open_filled_influx(server) as filled:
+        filled.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
+        assert await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+        server.stop()
+        with pytest.raises(MetricsUnavailable, match="does not accept connections"):
+            await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+        server.start()
+        assert await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "http", "said"),
+    [
+        ("  max-select-series = 3", "", "reached a limit of InfluxDB \\(max-select-series\\)"),
+        ("", "  max-row-limit = 10", "cut its answer short \\(max-row-limit\\)"),
+    ],
+)
+async def test_limits_of_the_server_are_reported(
+    start_influxd: Callable[..., InfluxServer], coordinator: str, http: str, said: str
+) -> None:
+    server = start_influxd(coordinator=coordinator, http=http)
+    keys = [PodKey("cluster1", "default", f"web-{i}") for i in range(5)]
+    async with open_filled_influx(server) as filled:
+        await filled.write((key, Point(time_ns=NOW - s * SECOND, cpu_cores=1.0)) for key in keys for s in range(30))
+        with pytest.raises(MetricsUnavailable, match=said):
+            await filled.store.pod_history(frozenset(keys), MINUTE, MEANS)
+
+
+async def test_an_answer_larger_than_the_bound_is_refused(influxd: InfluxServer) -> None:
+    async with open_filled_influx(influxd, lambda options: replace(options, max_answer_bytes=2000)) as filled:
+        await filled.write((WEB, Point(time_ns=NOW - s * SECOND, cpu_cores=1.0)) for s in range(1, 60))
+        with pytest.raises(MetricsUnavailable, match="larger than 2000 bytes"):
+            await filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
+
+
+async def test_check_names_version_and_database(influx: FilledInflux) -> None:
+    assert await influx.store.check() == f"InfluxDB {influx.server.version}, database {influx.database}"
+
+
+async def test_a_store_opens_though_its_server_is_down() -> None:
+    async with open_influxql_store(InfluxOptions("http://127.0.0.1:9")) as store:
+        with pytest.raises(MetricsUnavailable, match="does not accept connections"):
+            await store.check()
