@@ -4,7 +4,8 @@
 |---|---|---|---|
 | get, list, watch | all but the below | all but the below | all |
 | Secrets (OpenMCPSecrets too) | no | yes, but not in guarded namespaces | yes |
-| logs, exec, attach, port-forward, proxy | no | yes, but not in guarded namespaces | yes |
+| logs | no | yes | yes |
+| exec, attach, port-forward, proxy | no | yes, but not in guarded namespaces | yes |
 | writes | no | yes, but not in guarded namespaces and not of what gives rights | yes |
 | OpenMCPClusters (they hold an administrator's kubeconfig), proxy to a node | no | no | yes |
 
@@ -98,7 +99,7 @@ def _need(info: RequestInfo) -> _Need:
 
 
 def _beyond_reading(info: RequestInfo, *, read: bool, secret: bool) -> _Need:
-    if info.namespace in GUARDED_NAMESPACES:
+    if info.namespace in GUARDED_NAMESPACES and info.subresource != "log":
         return _Need(Role.ADMIN, f"namespace {info.namespace} holds the control of the cluster")
     if secret and info.namespace is None:
         return _Need(Role.ADMIN, "across all namespaces this includes the credentials of the cluster itself")
@@ -128,5 +129,5 @@ def _quote(text: str) -> str:
 
 
 def _clip(text: str) -> str:
-    # Parts of the caller's path end up in logs and answers: bounded here, and free of control characters by RequestInfo.
+    # Parts of the caller's path end up in answers and logs: bounded here, free of control characters by RequestInfo.
     return text if len(text) <= 100 else f"{text[:100]}..."

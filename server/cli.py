@@ -1,0 +1,150 @@
+"""The command line. What a person gets wrong is one message and exit code 2."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from auth.errors import AuthError
+from fleet.errors import FleetError
+from server.environment import SettingsInvalid, load_settings, unknown_variables
+from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
+from server.logs import configure_logging
+from server.mistakes import Mistake, ask_password
+from server.settings import PUBLISHED_SIGNING_KEY, Settings
+from server.user_commands import user
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML with the same names as the environment, which wins.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="openmcp-apiserver", message="%(version)s")
+def main() -> None:
+    """One GraphQL graph and the OpenMCP REST URLs in front of a federation of Kubernetes clusters."""
+
+
+@main.command()
+@_config_option
+@click.option("--host", help="Overrides OPENMCP_HOST.")
+@click.option("--port", type=int, help="Overrides OPENMCP_PORT.")
+@click.option("--ops-port", type=int, help="Overrides OPENMCP_OPS_PORT.")
+def serve(config_file: Path | None, host: str | None, port: int | None, ops_port: int | None) -> None:
+    """Run the server; all configuration is by environment or file."""
+    from server.lifespan import NO_SIGNING_KEY, open_state
+    from server.serve import run_server
+
+    given = {"OPENMCP_HOST": host, "OPENMCP_PORT": port, "OPENMCP_OPS_PORT": ops_port}
+    settings = _load(config_file, {name: str(value) for name, value in given.items() if value is not None})
+    if settings.auth.signing_key is None:
+        raise Mistake(NO_SIGNING_KEY)
+    configure_logging(settings.logging)
+    _warn(settings)
+    _run(lambda: run_server(settings, open_state))
+
+
+@main.command()
+@click.option("--clusters", type=click.IntRange(1, 50), default=3, show_default=True, help="Members.")
+@click.option("--pods", type=click.IntRange(1, 20_000), default=100, show_default=True, help="Pods of each member.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+def demo(clusters: int, pods: int, port: int) -> None:
+    """Run a simulated fleet and the server in front of it, on loopback only."""
+    from demo.run import run_demo
+
+    run_demo(clusters, pods, port)
+
+
+@main.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL)."""
+    from graph.schema import print_sdl
+
+    click.echo(print_sdl().rstrip("\n"))
+
+
+@main.command()
+@_config_option
+def check(config_file: Path | None) -> None:
+    """Try the configuration: users, host, each member, metric store; exit 1 if not all work."""
+    from server.checks import format_rows, run_checks
+
+    settings = _load(config_file, {})
+    configure_logging(settings.logging.model_copy(update={"log_level": "error"}))
+    for line in unknown_variables(os.environ):
+        click.echo(f"warning: {line}", err=True)
+    rows = _run(lambda: run_checks(settings))
+    click.echo(format_rows(rows))
+    if not all(row.works for row in rows):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--server", required=True, help="URL of this server, such as https://openmcp.example.org:8080.")
+@click.option("--user", "name", required=True, help="User to sign in as.")
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA of its certificate.")
+@click.option("--insecure", is_flag=True, help="Do not verify its certificate.")
+def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) -> None:
+    """Print a kubeconfig with a context a member; asks for the password, or takes OPENMCP_PASSWORD."""
+    trust = Trust(ca_file=ca_file, insecure=insecure)
+    try:
+        address = parse_server(server)
+        client = Client(address, trust)
+        token = client.load_token(name, ask_password())
+        text = build_kubeconfig(address, name, token, client.list_clusters(token), trust)
+    except (ServerSaysNo, ValueError, OSError) as error:
+        raise Mistake(str(error)) from error
+    click.echo(text, nl=False)
+    click.echo("the token in it ends as tokens do (an hour, unless the server says otherwise)", err=True)
+
+
+main.add_command(user)
+
+
+def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:
+    try:
+        return load_settings({**os.environ, **overrides}, config_file)
+    except SettingsInvalid as error:
+        raise Mistake(str(error)) from error
+
+
+def _warn(settings: Settings) -> None:
+    """Says what is allowed but hardly meant."""
+    for line in unknown_variables(os.environ):
+        _log.warning("%s", line)
+    key = settings.auth.signing_key
+    if key is not None and key.get_secret_value() == PUBLISHED_SIGNING_KEY:
+        _log.warning(
+            "the signing key is the one the platform publishes: whoever has read it can sign tokens for any user; "
+            "`openssl rand -hex 32` prints another"
+        )
+    if settings.http.tls_cert_file is None and settings.http.host not in ("127.0.0.1", "::1", "localhost"):
+        _log.warning("passwords and tokens pass in plain HTTP without OPENMCP_TLS_CERT_FILE and OPENMCP_TLS_KEY_FILE")
+
+
+def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs on uvloop where there is one. Ended while still starting is ended well."""
+    factory = None
+    if sys.platform != "win32":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(start())
+    except asyncio.CancelledError:
+        sys.exit(0)
+    except (SettingsInvalid, AuthError, FleetError) as error:
+        raise Mistake(str(error)) from error

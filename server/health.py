@@ -1,0 +1,107 @@
+"""Liveness and readiness, without a token.
+
+`/healthz` says that the process answers. `/readyz` says part by part how things are; only an unknown list of clusters
+makes it 503, since an ill member or metric store costs its own part of an answer and no more.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from auth.authenticator import Authenticator
+from fleet.errors import MetricsUnavailable
+from fleet.federation import Federation
+from fleet.models import Cluster, ClusterHealth
+from fleet.ports import MetricStore
+from fleet.scope import EVERYTHING
+
+METRIC_CHECK_SECONDS = 2.0
+METRIC_CHECK_KEPT_SECONDS = 5.0
+
+
+class Part(Struct, frozen=True):
+    """How one part of the server is. `detail` names clusters and addresses, and is for operators only."""
+
+    ready: bool
+    reason: str
+    detail: str | None = None
+
+
+class MetricProbe:
+    """Asks the metric store how it is, at most every few seconds, whoever asks."""
+
+    def __init__(self) -> None:
+        self._asking = asyncio.Lock()
+        self._kept = Part(ready=False, reason="not asked yet")
+        self._asked_at = float("-inf")
+
+    async def load(self, store: MetricStore) -> Part:
+        """The store's part: never makes the server unready."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > METRIC_CHECK_KEPT_SECONDS:
+                self._kept = await _ask(store)
+                self._asked_at = time.monotonic()
+        return self._kept
+
+
+async def load_parts(
+    federation: Federation, store: MetricStore, authenticator: Authenticator, probe: MetricProbe
+) -> Mapping[str, Part]:
+    """How each part is, now."""
+    problem = authenticator.problem
+    return {
+        "clusters": build_clusters_part(federation.list_clusters(EVERYTHING), known=federation.is_known),
+        "metrics": await probe.load(store),
+        "users": Part(ready=True, reason="the users file is wrong, its last good content is in force", detail=problem)
+        if problem
+        else Part(ready=True, reason="ok"),
+    }
+
+
+def build_clusters_part(clusters: list[Cluster], *, known: bool) -> Part:
+    """Ready as soon as the list of clusters is known, however they are."""
+    if not known:
+        return Part(ready=False, reason="it is not known yet which clusters there are")
+    ill = [cluster for cluster in clusters if cluster.health is not ClusterHealth.READY]
+    if not ill:
+        return Part(ready=True, reason=f"{len(clusters)} known, all ready")
+    detail = "; ".join(
+        f"{cluster.name} {cluster.health.value}: {cluster.message or 'no reason given'}" for cluster in ill
+    )
+    return Part(ready=True, reason=f"{len(clusters)} known, {len(ill)} not ready", detail=detail)
+
+
+def build_health_router(*, detailed: bool) -> APIRouter:
+    """`/healthz` and `/readyz`; `detailed` is for a port that users do not reach."""
+    router = APIRouter()
+    probe = MetricProbe()
+
+    @router.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return PlainTextResponse("ok\n")
+
+    @router.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> Response:
+        state = request.state
+        parts = await load_parts(state.federation, state.metric_store, state.authenticator, probe)
+        ready = all(part.ready for part in parts.values())
+        shown = {name: part.detail if detailed and part.detail else part.reason for name, part in parts.items()}
+        return JSONResponse({"ready": ready, **shown}, 200 if ready else 503)
+
+    return router
+
+
+async def _ask(store: MetricStore) -> Part:
+    try:
+        async with asyncio.timeout(METRIC_CHECK_SECONDS):
+            said = await store.check()
+    except MetricsUnavailable as error:
+        return Part(ready=True, reason="unavailable: answers have no usage", detail=str(error))
+    except TimeoutError:
+        return Part(ready=True, reason=f"unavailable: no answer within {METRIC_CHECK_SECONDS:g}s")
+    return Part(ready=True, reason="ok", detail=said)

@@ -1,0 +1,127 @@
+"""Builds a kubeconfig whose contexts lead to the members through this server."""
+
+import base64
+import http.client
+import json
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Request, build_opener
+
+import yaml
+from msgspec import Struct
+
+CALL_SECONDS = 15.0
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+class ServerSaysNo(Exception):
+    """The server can't be reached, refuses, or answers something else; the message says which."""
+
+
+class Trust(Struct, frozen=True):
+    """How the server's certificate is checked: by `ca_file`, else by the system's authorities, or not at all."""
+
+    ca_file: Path | None = None
+    insecure: bool = False
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_arguments: Any, **_named: Any) -> None:
+        return None  # a password or token follows nobody to another host
+
+
+class Client:
+    """The server as a command sees it."""
+
+    def __init__(self, server: str, trust: Trust) -> None:
+        self._server = server
+        self._opener = _build_opener(trust)
+
+    def load_token(self, user: str, password: str) -> str:
+        """A token for the user. Raises ServerSaysNo."""
+        answer = self._post("/token", {"username": user, "password": password})
+        token = answer.get("token")
+        if not isinstance(token, str):
+            raise ServerSaysNo(f"{self._server}/token gave no token")
+        return token
+
+    def list_clusters(self, token: str) -> list[str]:
+        """The names of the clusters in the user's reach. Raises ServerSaysNo."""
+        answer = self._post("/graphql", {"query": "{ clusters { name } }"}, token)
+        try:
+            return [str(cluster["name"]) for cluster in answer["data"]["clusters"]]
+        except (KeyError, TypeError) as error:
+            errors = json.dumps(answer.get("errors", "no data"))[:300]
+            raise ServerSaysNo(f"{self._server}/graphql does not list clusters: {errors}") from error
+
+    def _post(self, path: str, body: dict[str, str], token: str | None = None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        request = Request(self._server + path, json.dumps(body).encode(), headers, method="POST")  # noqa: S310 - parse_server
+        try:
+            with self._opener.open(request, timeout=CALL_SECONDS) as answer:
+                content = json.loads(answer.read(MAX_ANSWER_BYTES))
+        except HTTPError as error:
+            with error:
+                raise ServerSaysNo(f"{self._server}{path} answers {error.code}: {_said(error)}") from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise ServerSaysNo(f"{self._server} can't be reached: {reason}") from error
+        except ValueError as error:
+            raise ServerSaysNo(f"{self._server}{path} does not answer JSON; is it this server?") from error
+        if not isinstance(content, dict):
+            raise ServerSaysNo(f"{self._server}{path} does not answer an object; is it this server?")
+        return content
+
+
+def parse_server(url: str) -> str:
+    """The URL without a slash at its end. Raises ValueError for anything but http and https."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{url!r} must be an http or https URL such as https://openmcp.example.org:8080")
+    return url.rstrip("/")
+
+
+def build_kubeconfig(server: str, user: str, token: str, clusters: Iterable[str], trust: Trust) -> str:
+    """The YAML of a kubeconfig with a context a cluster. Raises OSError when the CA file can't be read."""
+    tls: dict[str, Any] = {}
+    if server.startswith("https:"):
+        if trust.insecure:
+            tls["insecure-skip-tls-verify"] = True
+        elif trust.ca_file is not None:
+            tls["certificate-authority-data"] = base64.b64encode(trust.ca_file.read_bytes()).decode()
+    names = list(clusters)
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": name, "cluster": {"server": f"{server}/clusters/{quote(name, safe='')}", **tls}} for name in names
+        ],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": user}} for name in names],
+        "current-context": names[0] if names else "",
+    }
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def _build_opener(trust: Trust) -> OpenerDirector:
+    context = ssl.create_default_context(cafile=trust.ca_file)
+    if trust.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return build_opener(_NoRedirects, HTTPSHandler(context=context))
+
+
+def _said(error: HTTPError) -> str:
+    text = error.read(1000).decode(errors="replace").strip()
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return text[:300] or error.reason
+    said = content.get("error") or content.get("message") if isinstance(content, dict) else None
+    return str(said or text)[:300]

@@ -1,0 +1,109 @@
+"""Opens everything the server works with, and closes it by leaving the `with`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TypedDict
+
+from auth.authenticator import Authenticator, AuthOptions, open_authenticator
+from fleet.federation import Federation
+from fleet.kubernetes.kubeconfig import open_kubeconfig_source
+from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
+from fleet.members import FleetOptions, open_federation
+from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
+from fleet.metrics.influxql import InfluxOptions, open_influxql_store
+from fleet.ports import MemberSource, MetricStore
+from server.environment import SettingsInvalid
+from server.settings import SHORTEST_SIGNING_KEY, AuthSettings, MetricSettings, Settings
+
+NO_SIGNING_KEY = (
+    "OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set, must be a secret of at least "
+    f"{SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints"
+)
+
+
+class State(TypedDict):
+    """What a request finds in `request.state`. `request_timeout` is in seconds."""
+
+    federation: Federation
+    metric_store: MetricStore
+    authenticator: Authenticator
+    request_timeout: float
+
+
+OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
+
+
+@asynccontextmanager
+async def open_state(settings: Settings) -> AsyncIterator[State]:
+    """Users, metric store, clusters. Raises SettingsInvalid, AuthError, FleetError where they can't be opened."""
+    async with AsyncExitStack() as stack:
+        authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings.auth)))
+        metric_store = await stack.enter_async_context(open_metric_store(settings))
+        source = await stack.enter_async_context(open_source(settings))
+        options = FleetOptions(
+            member_timeout=settings.timeouts.member_timeout, heartbeat_seconds=settings.timeouts.heartbeat
+        )
+        federation = await stack.enter_async_context(open_federation(source, options))
+        yield State(
+            federation=federation,
+            metric_store=metric_store,
+            authenticator=authenticator,
+            request_timeout=settings.timeouts.request_timeout,
+        )
+
+
+def build_auth_options(settings: AuthSettings) -> AuthOptions:
+    """What the authenticator is opened with. Raises SettingsInvalid without a signing key."""
+    if settings.signing_key is None:
+        raise SettingsInvalid([NO_SIGNING_KEY])
+    administrator = None
+    if settings.user_name is not None and settings.user_password is not None:
+        administrator = (settings.user_name, settings.user_password.get_secret_value())
+    return AuthOptions(
+        signing_key=settings.signing_key.get_secret_value().encode(),
+        token_lifetime=int(settings.token_lifetime),
+        users_file=settings.users_file,
+        administrator=administrator,
+    )
+
+
+def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
+    """The source of clusters that the settings name."""
+    clusters, timeout = settings.clusters, settings.timeouts.member_timeout
+    if clusters.cluster_source == "kubeconfig":
+        return open_kubeconfig_source(clusters.kubeconfig, host_context=clusters.host_context, member_timeout=timeout)
+    return open_kubefed_source(
+        HostAccess(),
+        namespace=clusters.kubefed_namespace,
+        platform_namespace=clusters.platform_namespace,
+        member_timeout=timeout,
+    )
+
+
+def open_metric_store(settings: Settings) -> AbstractAsyncContextManager[MetricStore]:
+    """The metric store that the settings name."""
+    metrics = settings.metrics
+    address = metrics.influx_address
+    if metrics.metric_store == "influxql" and address is not None:
+        return open_influxql_store(_influx_options(metrics, address, settings.timeouts.member_timeout))
+    metrics.embedded_file.parent.mkdir(parents=True, exist_ok=True)
+    return open_embedded_store(
+        EmbeddedOptions(
+            path=metrics.embedded_file,
+            max_age=metrics.embedded_max_age,
+            max_bytes=metrics.embedded_max_bytes,
+            lookback=metrics.usage_lookback,
+            timeout=settings.timeouts.member_timeout,
+        )
+    )
+
+
+def _influx_options(metrics: MetricSettings, address: str, timeout: float) -> InfluxOptions:
+    return InfluxOptions(
+        url=address,
+        database=metrics.influx_database,
+        username=metrics.influx_username or "",
+        password=metrics.influx_password.get_secret_value() if metrics.influx_password else "",
+        timeout=timeout,
+        lookback=metrics.usage_lookback,
+    )

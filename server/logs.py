@@ -1,0 +1,57 @@
+"""Log lines: text for people, JSON for collectors, to standard error. `extra={"fields": {...}}` adds members."""
+
+import logging
+import logging.config
+from datetime import UTC, datetime
+
+import orjson
+
+from server.settings import LoggingSettings
+
+
+class TextLines(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z warning auth.directory: message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback where there is one."""
+        line = f"{_time(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonLines(logging.Formatter):
+    """An object a line: time, level, logger, message, the fields of the record, and `exception` with its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        entry = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def configure_logging(settings: LoggingSettings) -> None:
+    """Sets the process' logging up. Libraries are heard from `warning` on."""
+    formatter = JsonLines if settings.log_format == "json" else TextLines
+    level = settings.log_level.upper()
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": formatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"handlers": ["stderr"], "level": "WARNING"},
+            "loggers": {name: {"level": level} for name in ("auth", "demo", "fleet", "graph", "rest_compat", "server")},
+        }
+    )
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,86 @@
+"""The operators' application: probes with names and reasons, and figures in Prometheus' text format (0.0.4)."""
+
+import resource
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from fleet.models import Cluster, ClusterHealth
+from fleet.scope import EVERYTHING
+from server.health import build_health_router
+from server.lifespan import OpenState
+from server.settings import Settings
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def create_ops_app(settings: Settings, open_state: OpenState) -> FastAPI:
+    """The application of the ops port. It asks for no token: the port is not for users."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with open_state(settings) as state:
+            yield cast("dict[str, Any]", state)
+
+    app = FastAPI(lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(build_health_router(detailed=True))
+    app.include_router(_build_metrics_router(time.time()))
+    return app
+
+
+def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
+    """The figures as text. `started_at` is in Unix seconds."""
+    lines = [
+        "# HELP openmcp_up Always 1: the process answers.",
+        "# TYPE openmcp_up gauge",
+        "openmcp_up 1",
+        "# HELP process_start_time_seconds Start of the process in Unix time.",
+        "# TYPE process_start_time_seconds gauge",
+        f"process_start_time_seconds {started_at:.3f}",
+        "# HELP openmcp_process_max_resident_bytes Largest resident size of the process so far.",
+        "# TYPE openmcp_process_max_resident_bytes gauge",
+        f"openmcp_process_max_resident_bytes {_max_resident_bytes()}",
+        "# HELP openmcp_cluster_ready Whether the cluster is ready (1) or not (0).",
+        "# TYPE openmcp_cluster_ready gauge",
+    ]
+    listed = list(clusters)
+    lines += [
+        f'openmcp_cluster_ready{{cluster="{_escape(cluster.name)}"}} {int(cluster.health is ClusterHealth.READY)}'
+        for cluster in listed
+    ]
+    lines += [
+        "# HELP openmcp_cluster_age_seconds Time since the cluster last proved itself.",
+        "# TYPE openmcp_cluster_age_seconds gauge",
+    ]
+    lines += [
+        f'openmcp_cluster_age_seconds{{cluster="{_escape(cluster.name)}"}} {cluster.age_seconds:.3f}'
+        for cluster in listed
+        if cluster.age_seconds is not None
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _build_metrics_router(started_at: float) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request) -> Response:
+        clusters = request.state.federation.list_clusters(EVERYTHING)
+        return PlainTextResponse(build_exposition(clusters, started_at), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _max_resident_bytes() -> int:
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes if sys.platform == "darwin" else kibibytes * 1024

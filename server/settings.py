@@ -1,0 +1,255 @@
+"""All configuration, as frozen groups, one per concern.
+
+Each field is the variable `OPENMCP_<FIELD>` and has a default, its unit and what it may be; `docs/configuration.md` is
+the same as a table. `server.environment` reads the variables; nothing else does.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from server.written import parse_bytes, parse_paths, parse_seconds, parse_word
+
+PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
+SHORTEST_SIGNING_KEY = 16
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+File = Annotated[Path, AfterValidator(Path.expanduser)]
+Word = BeforeValidator(parse_word)
+Paths = Annotated[tuple[Path, ...], BeforeValidator(parse_paths)]
+
+
+def setting(default: Any, text: str, *, values: str, aliases: tuple[str, ...] = (), **bounds: Any) -> Any:
+    """A field: what it is for, what it may be (in words, for messages and the table), other names of its variable."""
+    extra: dict[str, Any] = {"values": values, "aliases": list(aliases)}
+    return Field(default, description=text, json_schema_extra=extra, **bounds)
+
+
+class Group(BaseModel):
+    """A concern's settings. Frozen, complete, and silent about secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HttpSettings(Group):
+    """Where the server listens."""
+
+    host: str = setting("0.0.0.0", "Address all ports listen on.", values="an IP address or a host name", min_length=1)  # noqa: S104 - as the original does; a container has one network
+    port: int = setting(8080, "Main port.", values="a port, 0 to 65535 (0: any free one)", ge=0, le=65535)
+    ops_port: int = setting(
+        8081,
+        "Port of Prometheus exposition and probes, away from users.",
+        values="a port, 0 to 65535 (0: any free one)",
+        ge=0,
+        le=65535,
+    )
+    plain_port: int | None = setting(
+        None, "Second port in plain HTTP beside HTTPS.", values="a port, 0 to 65535; only with TLS", ge=0, le=65535
+    )
+    tls_cert_file: File | None = setting(
+        None, "Certificate chain in PEM; the main port then speaks HTTPS.", values="a file, with OPENMCP_TLS_KEY_FILE"
+    )
+    tls_key_file: File | None = setting(
+        None, "Private key of the certificate.", values="a file, with OPENMCP_TLS_CERT_FILE"
+    )
+    shutdown_grace: Seconds = setting(
+        10.0, "How long requests may take to end after SIGTERM.", values="a duration, 0s to 10m", ge=0, le=600
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "HttpSettings":
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            missing = "OPENMCP_TLS_KEY_FILE" if self.tls_key_file is None else "OPENMCP_TLS_CERT_FILE"
+            raise ValueError(f"{missing} is not set: a certificate and its key go together")
+        if self.plain_port is not None and self.tls_cert_file is None:
+            raise ValueError(
+                "OPENMCP_PLAIN_PORT is set without OPENMCP_TLS_CERT_FILE: OPENMCP_PORT is plain HTTP already"
+            )
+        return self
+
+
+class AuthSettings(Group):
+    """Who may sign in, and how tokens are signed."""
+
+    signing_key: SecretStr | None = setting(
+        None,
+        "Key that tokens are signed with (HS256). `serve` needs it.",
+        values=f"a secret of at least {SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints",
+        aliases=("API_APP_KEY",),
+    )
+    token_lifetime: Seconds = setting(
+        3600.0, "How long a token counts.", values="a duration, 1m to 24h", ge=60, le=86400
+    )
+    users_file: File | None = setting(
+        None, "Users, see `openmcp-apiserver user`; re-read when it changes.", values="a YAML file"
+    )
+    user_name: str | None = setting(
+        None,
+        "Name of the one administrator of the environment.",
+        values="a name, with OPENMCP_USER_PASSWORD",
+        aliases=("API_USER_NAME",),
+    )
+    user_password: SecretStr | None = setting(
+        None, "The administrator's password.", values="a password, with OPENMCP_USER_NAME", aliases=("API_USER_PW",)
+    )
+    authorization: Annotated[Literal["roles"], Word] = setting("roles", "How rights are decided.", values="roles")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "AuthSettings":
+        if self.signing_key is not None:
+            size = len(self.signing_key.get_secret_value().encode())
+            if size < SHORTEST_SIGNING_KEY:
+                raise ValueError(
+                    f"OPENMCP_SIGNING_KEY (or API_APP_KEY) is '***', {size} bytes, must be a secret of at least "
+                    f"{SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints"
+                )
+        if (self.user_name is None) != (self.user_password is None):
+            missing = "API_USER_PW" if self.user_password is None else "API_USER_NAME"
+            raise ValueError(f"{missing} is not set: API_USER_NAME and API_USER_PW go together")
+        return self
+
+
+class ClusterSettings(Group):
+    """Which clusters there are. Some defaults depend on where the server runs: `server.environment`."""
+
+    cluster_source: Annotated[Literal["kubefed", "kubeconfig"], Word] = setting(
+        "kubeconfig",
+        "Where members are found. Left out: kubefed in a cluster or with OPENMCP_HOST_CONTEXT, else kubeconfig.",
+        values="kubefed or kubeconfig",
+    )
+    kubeconfig: Paths = setting(
+        (Path("~/.kube/config"),),
+        "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config.",
+        values="files, separated as in PATH",
+    )
+    host_context: str | None = setting(
+        None,
+        "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account, else the "
+        "current context.",
+        values="a context's name",
+    )
+    kubefed_namespace: str = setting(
+        "kube-federation-system", "Where KubeFedClusters and their Secrets are.", values="a namespace", min_length=1
+    )
+    platform_namespace: str = setting("openmcp", "Where OpenMCPClusters are.", values="a namespace", min_length=1)
+
+
+class MetricSettings(Group):
+    """Where usage and its history come from."""
+
+    metric_store: Annotated[Literal["influxql", "embedded"], Word] = setting(
+        "embedded",
+        "Kind of metric store. Left out: influxql where an InfluxDB is named, else embedded.",
+        values="influxql or embedded",
+    )
+    influx_url: str | None = setting(
+        None, "InfluxDB 1.x.", values="an http or https URL", pattern=r"^https?://[^/?#\s]+/?[^?#\s]*$"
+    )
+    influx_host: str | None = setting(
+        None,
+        "Its host, where OPENMCP_INFLUX_URL is not given.",
+        values="an IP address or a host name",
+        aliases=("INFLUX_IP",),
+        pattern=r"^[A-Za-z0-9._:\[\]-]+$",
+    )
+    influx_port: int = setting(
+        8086,
+        "Its port, with OPENMCP_INFLUX_HOST.",
+        values="a port, 1 to 65535",
+        aliases=("INFLUX_PORT",),
+        ge=1,
+        le=65535,
+    )
+    influx_database: str = setting("Metrics", "Its database.", values="a name", min_length=1)
+    influx_username: str | None = setting(None, "User of InfluxDB.", values="a name", aliases=("INFLUX_USERNAME",))
+    influx_password: SecretStr | None = setting(
+        None, "Password of that user.", values="a password", aliases=("INFLUX_PASSWORD",)
+    )
+    embedded_file: File = setting(
+        Path("~/.local/state/openmcp-apiserver/usage.sqlite"), "File of the embedded store.", values="a file"
+    )
+    embedded_max_age: Seconds = setting(
+        86400.0, "How long the embedded store keeps points.", values="a duration, at least 1m", ge=60
+    )
+    embedded_max_bytes: Bytes = setting(
+        1073741824,
+        "How large the embedded store's file may grow; the oldest points go first.",
+        values="bytes, at least 1Mi; Ki, Mi, Gi are understood",
+        ge=1048576,
+    )
+    usage_lookback: Seconds = setting(
+        3600.0, "A newest point older than this is no usage.", values="a duration, 10s to 7d", ge=10, le=604800
+    )
+
+    @property
+    def influx_address(self) -> str | None:
+        """The URL of InfluxDB, None where none is named."""
+        if self.influx_url is not None:
+            return self.influx_url.rstrip("/")
+        if self.influx_host is None:
+            return None
+        host = (
+            f"[{self.influx_host}]"
+            if self.influx_host.count(":") > 1 and "[" not in self.influx_host
+            else self.influx_host
+        )
+        return f"http://{host}:{self.influx_port}"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "MetricSettings":
+        if self.metric_store == "influxql" and self.influx_address is None:
+            raise ValueError("OPENMCP_METRIC_STORE is influxql, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set")
+        return self
+
+
+class TimeoutSettings(Group):
+    """Deadlines."""
+
+    member_timeout: Seconds = setting(
+        5.0,
+        "Deadline of a call to a member.",
+        values="a duration, 100ms to 60s, shorter than OPENMCP_REQUEST_TIMEOUT",
+        ge=0.1,
+        le=60,
+    )
+    request_timeout: Seconds = setting(
+        9.0,
+        "Deadline of a request; yesterday's clients give up after 10 s.",
+        values="a duration, 200ms to 120s",
+        ge=0.2,
+        le=120,
+    )
+    heartbeat: Seconds = setting(
+        1.0, "How often a silent member is asked for a sign of life.", values="a duration, 100ms to 60s", ge=0.1, le=60
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TimeoutSettings":
+        if self.member_timeout >= self.request_timeout:
+            raise ValueError(
+                f"OPENMCP_MEMBER_TIMEOUT ({self.member_timeout:g}s) must be shorter than OPENMCP_REQUEST_TIMEOUT "
+                f"({self.request_timeout:g}s)"
+            )
+        return self
+
+
+class LoggingSettings(Group):
+    """What is logged, to standard error."""
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = setting(
+        "info", "Least severity that is logged.", values="debug, info, warning or error"
+    )
+    log_format: Annotated[Literal["text", "json"], Word] = setting("text", "Form of a line.", values="text or json")
+
+
+class Settings(Group):
+    """Everything the server can be told."""
+
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
+    clusters: ClusterSettings = ClusterSettings()
+    metrics: MetricSettings = MetricSettings()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    logging: LoggingSettings = LoggingSettings()

@@ -1,0 +1,118 @@
+"""`openmcp-apiserver user`: the users file, without an editor. No hash and no password is ever printed."""
+
+from pathlib import Path
+
+import click
+
+from auth.errors import UsersFileInvalid
+from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
+from auth.users import User, load_users, save_users
+from fleet.scope import Role, Scope
+from server.mistakes import Mistake, ask_password
+
+SHORTEST_PASSWORD = 8
+
+_file_option = click.option(
+    "--file",
+    "path",
+    envvar="OPENMCP_USERS_FILE",
+    show_envvar=True,
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The users file.",
+)
+
+
+@click.group()
+def user() -> None:
+    """Add, remove and list users, and set their passwords."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.name.lower() for role in Role]), required=True)
+@click.option(
+    "--cluster", "clusters", multiple=True, default=["*"], help="Pattern of clusters in reach; may be repeated."
+)
+@click.option(
+    "--namespace", "namespaces", multiple=True, default=["*"], help="Pattern of namespaces in reach; may be repeated."
+)
+@click.option("--group", "groups", multiple=True, help="A group the user is in; may be repeated.")
+@_file_option
+def add(
+    name: str, role: str, clusters: tuple[str, ...], namespaces: tuple[str, ...], groups: tuple[str, ...], path: Path
+) -> None:
+    """Add a user; asks for the password, or takes OPENMCP_PASSWORD."""
+    users = _load(path, may_be_missing=True)
+    if name in users:
+        raise Mistake(f"user {name!r} is there already; `user passwd` sets a password, `user remove` takes them out")
+    if not name.strip():
+        raise Mistake("the name must not be empty")
+    scope = Scope(Role[role.upper()], clusters, namespaces)
+    _save(path, {**users, name: User(name, _hash_new_password(), scope, groups)})
+    click.echo(f"user {name} added with role {role}")
+
+
+@user.command()
+@click.argument("name")
+@_file_option
+def remove(name: str, path: Path) -> None:
+    """Remove a user; their tokens stop to count within a second."""
+    users = _load(path)
+    _get(users, name, path)
+    _save(path, {key: entry for key, entry in users.items() if key != name})
+    click.echo(f"user {name} removed")
+
+
+@user.command()
+@click.argument("name")
+@_file_option
+def passwd(name: str, path: Path) -> None:
+    """Set a user's password; asks for it, or takes OPENMCP_PASSWORD."""
+    users = _load(path)
+    found = _get(users, name, path)
+    _save(path, {**users, name: User(name, _hash_new_password(), found.scope, found.groups)})
+    click.echo(f"password of user {name} set")
+
+
+@user.command("list")
+@_file_option
+def list_users(path: Path) -> None:
+    """List users with their roles and reach."""
+    rows = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS")]
+    for entry in _load(path).values():
+        scope = entry.scope
+        reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups))
+        rows.append((entry.name, scope.role.name.lower(), *reach))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _hash_new_password() -> str:
+    password = ask_password(confirm=True)
+    if not SHORTEST_PASSWORD <= len(password) <= MAX_PASSWORD_CHARACTERS:
+        raise Mistake(f"the password must have {SHORTEST_PASSWORD} to {MAX_PASSWORD_CHARACTERS} characters")
+    return hash_password(password)
+
+
+def _load(path: Path, *, may_be_missing: bool = False) -> dict[str, User]:
+    if may_be_missing and not path.exists():
+        return {}
+    try:
+        return load_users(path)
+    except UsersFileInvalid as error:
+        raise Mistake(str(error)) from error
+
+
+def _save(path: Path, users: dict[str, User]) -> None:
+    try:
+        save_users(path, users.values())
+    except UsersFileInvalid as error:
+        raise Mistake(str(error)) from error
+
+
+def _get(users: dict[str, User], name: str, path: Path) -> User:
+    if name not in users:
+        raise Mistake(f"there is no user {name!r} in {path}")
+    return users[name]

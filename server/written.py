@@ -1,0 +1,37 @@
+"""How durations, sizes, words and lists of paths are written in a setting."""
+
+import os
+import re
+from pathlib import Path
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_BYTES = re.compile(r"(\d+)(Ki|Mi|Gi|Ti)?")
+_MULTIPLES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+
+
+def parse_seconds(value: object) -> object:
+    """Seconds of `90s`, `5m`, `1h30m`, `250ms`; numbers, and texts that are numbers, are seconds already."""
+    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(value))
+    return value
+
+
+def parse_bytes(value: object) -> object:
+    """Bytes of `512Mi`, `1Gi`; a plain number is bytes already."""
+    match = _BYTES.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(match[1]) * _MULTIPLES[match[2]] if match else value
+
+
+def parse_paths(value: object) -> object:
+    """Paths of a text in which they are separated as in PATH; `~` is the home directory."""
+    parts = value.split(os.pathsep) if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str | Path) for part in parts):
+        return value
+    return tuple(Path(part).expanduser() for part in parts if str(part))
+
+
+def parse_word(value: object) -> object:
+    """One of a few words, in any case."""
+    return value.strip().lower() if isinstance(value, str) else value
