@@ -31,7 +31,7 @@ class _Version(Struct):
 
 
 async def run_checks(settings: Settings) -> list[Row]:
-    """Tries everything at once; each row says what answered or what to mend. Raises nothing that a setting can cause."""
+    """Tries everything at once; each row says what answered or what to mend."""
     users, clusters, metrics = await asyncio.gather(
         _check_users(settings), _check_clusters(settings), _check_metrics(settings)
     )

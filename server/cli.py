@@ -1,4 +1,7 @@
-"""The command line. What a person gets wrong is one message and exit code 2."""
+"""The command line. What a person gets wrong is one message and exit code 2.
+
+Commands import what they run when they run it, so that the others, and messages about settings, come at once.
+"""
 
 import asyncio
 import logging
@@ -16,7 +19,7 @@ from server.environment import SettingsInvalid, load_settings, unknown_variables
 from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
 from server.mistakes import Mistake, ask_password
-from server.settings import PUBLISHED_SIGNING_KEY, Settings
+from server.settings import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
 from server.user_commands import user
 
 T = TypeVar("T")
@@ -44,13 +47,13 @@ def main() -> None:
 @click.option("--ops-port", type=int, help="Overrides OPENMCP_OPS_PORT.")
 def serve(config_file: Path | None, host: str | None, port: int | None, ops_port: int | None) -> None:
     """Run the server; all configuration is by environment or file."""
-    from server.lifespan import NO_SIGNING_KEY, open_state
-    from server.serve import run_server
-
     given = {"OPENMCP_HOST": host, "OPENMCP_PORT": port, "OPENMCP_OPS_PORT": ops_port}
     settings = _load(config_file, {name: str(value) for name, value in given.items() if value is not None})
     if settings.auth.signing_key is None:
         raise Mistake(NO_SIGNING_KEY)
+    from server.lifespan import open_state
+    from server.serve import run_server
+
     configure_logging(settings.logging)
     _warn(settings)
     _run(lambda: run_server(settings, open_state))

@@ -13,12 +13,7 @@ from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
 from server.environment import SettingsInvalid
-from server.settings import SHORTEST_SIGNING_KEY, AuthSettings, MetricSettings, Settings
-
-NO_SIGNING_KEY = (
-    "OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set, must be a secret of at least "
-    f"{SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints"
-)
+from server.settings import NO_SIGNING_KEY, AuthSettings, MetricSettings, Settings
 
 
 class State(TypedDict):

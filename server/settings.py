@@ -13,6 +13,10 @@ from server.written import parse_bytes, parse_paths, parse_seconds, parse_word
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
 SHORTEST_SIGNING_KEY = 16
+NO_SIGNING_KEY = (
+    "OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set, must be a secret of at least "
+    f"{SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints"
+)
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
@@ -171,10 +175,10 @@ class MetricSettings(Group):
         Path("~/.local/state/openmcp-apiserver/usage.sqlite"), "File of the embedded store.", values="a file"
     )
     embedded_max_age: Seconds = setting(
-        86400.0, "How long the embedded store keeps points.", values="a duration, at least 1m", ge=60
+        604800.0, "How long the embedded store keeps points.", values="a duration, at least 1m", ge=60
     )
     embedded_max_bytes: Bytes = setting(
-        1073741824,
+        536870912,
         "How large the embedded store's file may grow; the oldest points go first.",
         values="bytes, at least 1Mi; Ki, Mi, Gi are understood",
         ge=1048576,

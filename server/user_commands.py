@@ -79,7 +79,7 @@ def passwd(name: str, path: Path) -> None:
 @_file_option
 def list_users(path: Path) -> None:
     """List users with their roles and reach."""
-    rows = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS")]
+    rows: list[tuple[str, ...]] = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS")]
     for entry in _load(path).values():
         scope = entry.scope
         reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups))
