@@ -124,8 +124,11 @@ def _find(variable: Variable, source: Mapping[str, Any]) -> tuple[str, Any] | No
 def _fill_defaults(given: dict[str, dict[str, Any]], environ: Mapping[str, str]) -> None:
     """Defaults that depend on other settings or on where the server runs."""
     clusters = given.setdefault("clusters", {})
-    if "host_context" in clusters or "KUBERNETES_SERVICE_HOST" in environ:
+    in_cluster = "KUBERNETES_SERVICE_HOST" in environ
+    if "host_context" in clusters or in_cluster:
         clusters.setdefault("cluster_source", "kubefed")
+    if in_cluster and clusters.get("cluster_source") == "kubefed" and "host_context" not in clusters:
+        clusters.setdefault("kubeconfig", [])
     clusters.setdefault("kubeconfig", environ.get("KUBECONFIG") or "~/.kube/config")
     metrics = given.setdefault("metrics", {})
     if "influx_url" in metrics or "influx_host" in metrics:

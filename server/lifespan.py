@@ -68,7 +68,7 @@ def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]
     if clusters.cluster_source == "kubeconfig":
         return open_kubeconfig_source(clusters.kubeconfig, host_context=clusters.host_context, member_timeout=timeout)
     return open_kubefed_source(
-        HostAccess(),
+        HostAccess(kubeconfig=clusters.kubeconfig, context=clusters.host_context),
         namespace=clusters.kubefed_namespace,
         platform_namespace=clusters.platform_namespace,
         member_timeout=timeout,

@@ -125,13 +125,13 @@ class ClusterSettings(Group):
     )
     kubeconfig: Paths = setting(
         (Path("~/.kube/config"),),
-        "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config.",
+        "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config; with kubefed in a cluster none at all.",
         values="files, separated as in PATH",
     )
     host_context: str | None = setting(
         None,
-        "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account, else the "
-        "current context.",
+        "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account where there is "
+        "no kubeconfig, else the current context.",
         values="a context's name",
     )
     kubefed_namespace: str = setting(

@@ -1,0 +1,223 @@
+"""What the environment and the file may say, and what is said about what they may not."""
+
+from pathlib import Path
+
+import pytest
+
+from server.environment import SettingsInvalid, list_variables, load_settings, unknown_variables
+from server.settings import Settings
+
+KEY = "0123456789abcdef"
+
+
+def problems(environ: dict[str, str], config_file: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsInvalid) as raised:
+        load_settings(environ, config_file)
+    return raised.value.problems
+
+
+def test_nothing_set_is_every_default() -> None:
+    settings = load_settings({})
+
+    assert (settings.http.port, settings.http.ops_port, settings.http.plain_port) == (8080, 8081, None)
+    assert (settings.timeouts.member_timeout, settings.timeouts.request_timeout) == (5.0, 9.0)
+    assert (settings.clusters.cluster_source, settings.metrics.metric_store) == ("kubeconfig", "embedded")
+    assert settings.clusters.kubeconfig == (Path("~/.kube/config").expanduser(),)
+    assert settings.auth.signing_key is None
+
+
+def test_the_original_s_names_stay_valid() -> None:
+    settings = load_settings(
+        {
+            "API_APP_KEY": KEY,
+            "API_USER_NAME": "openmcp",
+            "API_USER_PW": "keti",
+            "INFLUX_IP": "10.0.3.20",
+            "INFLUX_PORT": "30003",
+            "INFLUX_USERNAME": "root",
+            "INFLUX_PASSWORD": "toor",
+        }
+    )
+
+    assert settings.auth.signing_key is not None
+    assert settings.auth.signing_key.get_secret_value() == KEY
+    assert settings.auth.user_name == "openmcp"
+    assert (settings.metrics.metric_store, settings.metrics.influx_address) == ("influxql", "http://10.0.3.20:30003")
+    assert settings.metrics.influx_username == "root"
+
+
+def test_the_name_with_our_prefix_wins_and_an_empty_one_is_not_set() -> None:
+    one = load_settings({"OPENMCP_INFLUX_HOST": "a", "INFLUX_IP": "b"})
+    other = load_settings({"OPENMCP_INFLUX_HOST": "", "INFLUX_IP": "b"})
+
+    assert (one.metrics.influx_host, other.metrics.influx_host) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("environ", "source", "kubeconfig"),
+    [
+        ({}, "kubeconfig", ("~/.kube/config",)),
+        ({"KUBECONFIG": "/a:/b"}, "kubeconfig", ("/a", "/b")),
+        ({"KUBECONFIG": "/a", "OPENMCP_KUBECONFIG": "/c:"}, "kubeconfig", ("/c",)),
+        ({"OPENMCP_HOST_CONTEXT": "openmcp"}, "kubefed", ("~/.kube/config",)),
+        ({"OPENMCP_HOST_CONTEXT": "x", "OPENMCP_CLUSTER_SOURCE": "kubeconfig"}, "kubeconfig", ("~/.kube/config",)),
+        ({"KUBERNETES_SERVICE_HOST": "10.96.0.1"}, "kubefed", ()),
+        (
+            {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "OPENMCP_CLUSTER_SOURCE": "Kubeconfig"},
+            "kubeconfig",
+            ("~/.kube/config",),
+        ),
+        ({"KUBERNETES_SERVICE_HOST": "10.96.0.1", "OPENMCP_KUBECONFIG": "/a"}, "kubefed", ("/a",)),
+    ],
+)
+def test_where_clusters_come_from_depends_on_where_the_server_runs(
+    environ: dict[str, str], source: str, kubeconfig: tuple[str, ...]
+) -> None:
+    clusters = load_settings(environ).clusters
+
+    assert clusters.cluster_source == source
+    assert clusters.kubeconfig == tuple(Path(path).expanduser() for path in kubeconfig)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("1.5h", 5400), ("1d", 86400)]
+)
+def test_a_duration_is_written_in_several_ways(written: str, seconds: float) -> None:
+    assert load_settings({"OPENMCP_USAGE_LOOKBACK": written}).metrics.usage_lookback == seconds
+
+
+@pytest.mark.parametrize(("written", "size"), [("2097152", 2097152), ("2Mi", 2097152), ("1Gi", 1 << 30)])
+def test_a_size_is_written_in_several_ways(written: str, size: int) -> None:
+    assert load_settings({"OPENMCP_EMBEDDED_MAX_BYTES": written}).metrics.embedded_max_bytes == size
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "may_be"),
+    [
+        ("OPENMCP_PORT", "99999", "a port, 0 to 65535"),
+        ("OPENMCP_PORT", "http", "a port, 0 to 65535"),
+        ("OPENMCP_OPS_PORT", "-1", "a port, 0 to 65535"),
+        ("INFLUX_PORT", "0", "a port, 1 to 65535"),
+        ("OPENMCP_METRIC_STORE", "flux2", "influxql or embedded"),
+        ("OPENMCP_CLUSTER_SOURCE", "karmada", "kubefed or kubeconfig"),
+        ("OPENMCP_AUTHORIZATION", "none", "roles"),
+        ("OPENMCP_LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("OPENMCP_LOG_FORMAT", "xml", "text or json"),
+        ("OPENMCP_MEMBER_TIMEOUT", "soon", "a duration, 100ms to 60s"),
+        ("OPENMCP_MEMBER_TIMEOUT", "nan", "a duration, 100ms to 60s"),
+        ("OPENMCP_TOKEN_LIFETIME", "30s", "a duration, 1m to 24h"),
+        ("OPENMCP_INFLUX_URL", "influx:8086", "an http or https URL"),
+        ("INFLUX_IP", "http://influx", "an IP address or a host name"),
+        ("OPENMCP_EMBEDDED_MAX_BYTES", "1Ki", "bytes, at least 1Mi"),
+    ],
+)
+def test_a_wrong_value_names_variable_value_and_what_it_may_be(name: str, value: str, may_be: str) -> None:
+    (problem,) = problems({name: value})
+
+    assert problem.startswith(f"{name} is {value!r}, must be {may_be}")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {"API_APP_KEY": "fifteen bytes!!"},
+            "OPENMCP_SIGNING_KEY (or API_APP_KEY) is '***', 15 bytes, must be a secret of",
+        ),
+        ({"API_USER_NAME": "openmcp"}, "API_USER_PW is not set"),
+        ({"API_USER_PW": "keti"}, "API_USER_NAME is not set"),
+        ({"OPENMCP_TLS_CERT_FILE": "/c"}, "OPENMCP_TLS_KEY_FILE is not set"),
+        ({"OPENMCP_TLS_KEY_FILE": "/k"}, "OPENMCP_TLS_CERT_FILE is not set"),
+        ({"OPENMCP_PLAIN_PORT": "80"}, "OPENMCP_PLAIN_PORT is set without OPENMCP_TLS_CERT_FILE"),
+        ({"OPENMCP_METRIC_STORE": "influxql"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
+        (
+            {"OPENMCP_MEMBER_TIMEOUT": "9s"},
+            "OPENMCP_MEMBER_TIMEOUT (9s) must be shorter than OPENMCP_REQUEST_TIMEOUT (9s)",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_say_so(environ: dict[str, str], said: str) -> None:
+    (problem,) = problems(environ)
+
+    assert said in problem
+
+
+def test_all_problems_are_said_at_once_and_no_secret_with_them() -> None:
+    found = problems({"OPENMCP_PORT": "x", "OPENMCP_LOG_LEVEL": "y", "API_APP_KEY": "hush", "API_USER_PW": "hush-hush"})
+
+    assert len(found) == 3
+    assert "hush" not in "".join(found)
+
+
+def test_no_secret_is_in_the_repr_of_settings() -> None:
+    settings = load_settings(
+        {"API_APP_KEY": KEY, "API_USER_NAME": "a", "API_USER_PW": "hush", "INFLUX_PASSWORD": "psst"}
+    )
+
+    assert not any(secret in repr(settings) for secret in (KEY, "hush", "psst"))
+
+
+def test_the_file_has_the_same_names_and_the_environment_wins(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("OPENMCP_PORT: 1234\nOPENMCP_OPS_PORT: 1235\nOPENMCP_KUBECONFIG: [/a, /b]\nINFLUX_IP: influx\n")
+
+    settings = load_settings({"OPENMCP_PORT": "4321"}, path)
+
+    assert (settings.http.port, settings.http.ops_port) == (4321, 1235)
+    assert settings.clusters.kubeconfig == (Path("/a"), Path("/b"))
+    assert settings.metrics.influx_address == "http://influx:8086"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("OPENMCP_PROT: 1", "OPENMCP_PROT is no setting, did you mean OPENMCP_PORT?"),
+        ("OPENMCP_PORT: [", "not YAML"),
+        ("- 1", "must be a mapping"),
+        ("OPENMCP_PORT: many", "OPENMCP_PORT is 'many', must be a port"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+
+    assert said in "".join(problems({}, path))
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("OPENMCP_SIGNIN_KEY", "OPENMCP_SIGNING_KEY"),
+        ("OPENMCP_KUBECONFG", "OPENMCP_KUBECONFIG"),
+        ("OPENMCP_API_USER_NAME", "OPENMCP_USER_NAME"),
+    ],
+)
+def test_an_unknown_variable_is_said_with_the_nearest_known_one(name: str, nearest: str) -> None:
+    assert unknown_variables({name: "x"}) == [f"{name} is no setting, did you mean {nearest}?"]
+
+
+def test_what_kubernetes_puts_into_a_pod_is_not_unknown() -> None:
+    injected = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR")
+    environ = {f"OPENMCP_APISERVER_{part}": "x" for part in injected} | {"OPENMCP_PASSWORD": "x", "HOME": "/"}
+
+    assert unknown_variables(environ) == []
+    assert len(unknown_variables({"OPENMCP_OTHER_PORT": "1"})) == 1
+
+
+def test_every_setting_has_a_name_of_its_own_a_meaning_and_what_it_may_be() -> None:
+    variables = list_variables()
+    names = [name for variable in variables for name in (variable.name, *variable.aliases)]
+
+    assert len(names) == len(set(names))
+    assert len({variable.field for variable in variables}) == len(variables)
+    assert all(variable.values and variable.info.description for variable in variables)
+    assert {variable.name for variable in variables if variable.secret} == {
+        "OPENMCP_SIGNING_KEY",
+        "OPENMCP_USER_PASSWORD",
+        "OPENMCP_INFLUX_PASSWORD",
+    }
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().http.port = 1  # type: ignore[misc]  # that mypy says so too is the point
