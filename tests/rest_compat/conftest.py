@@ -1,0 +1,62 @@
+"""The served routes and what is behind them, for one test at a time."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from auth.authenticator import Authenticator, AuthOptions, open_authenticator
+from auth.passwords import hash_password
+from auth.users import User, save_users
+from fleet.kubernetes.connection import HttpConnection, Target
+from fleet.scope import Role, Scope
+from tests.kubernetes.servers import open_http_server
+from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
+from tests.rest_compat.upstream import Upstream
+
+KEY = b"a key for these tests and nothing else, long enough"
+
+
+@pytest.fixture(scope="session")
+async def authenticator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Authenticator]:
+    users: Path = tmp_path_factory.mktemp("users") / "users.yaml"
+    viewer = User("vera", hash_password("vera's password"), Scope(Role.VIEW, ("cluster*",), ("shop",)))
+    save_users(users, [viewer])
+    options = AuthOptions(signing_key=KEY, users_file=users, administrator=("openmcp", "keti"))
+    async with open_authenticator(options) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def viewer(authenticator: Authenticator) -> str:
+    """The token of a user who reads namespace `shop` of the clusters `cluster...`."""
+    return await authenticator.login("vera", "vera's password")
+
+
+@pytest.fixture
+async def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+async def points() -> Points:
+    return Points()
+
+
+@pytest.fixture
+async def client(authenticator: Authenticator, upstream: Upstream, points: Points) -> AsyncIterator[Client]:
+    token = await authenticator.login("openmcp", "keti")
+    async with open_http_server(upstream.serve) as endpoint:
+        connections = {name: HttpConnection(name, Target(endpoint)) for name in ("openmcp", "cluster1")}
+        state = {
+            "federation": Clusters(connections),
+            "metric_store": points,
+            "authenticator": authenticator,
+            "request_timeout": 0.5,
+        }
+        try:
+            async with open_served(state) as url, open_client(url, token) as opened:
+                yield opened
+        finally:
+            for connection in connections.values():
+                await connection.close()
