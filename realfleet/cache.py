@@ -28,7 +28,7 @@ class Binaries:
 
 
 class MissingServersError(Exception):
-    """Real servers are not there; the message says which, and what to do about each."""
+    """Real servers are not there; the message says which, and what to install where building is not enough."""
 
 
 def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
@@ -59,9 +59,9 @@ def list_missing(folder: Path) -> list[str]:
     """What a fleet needs and this machine lacks, a sentence each; empty when all is there."""
     missing = [f"{name} is not built" for name in ("controlplane", "kubectl", "kwok") if not (folder / name).is_file()]
     if missing:
-        missing = [f"{', '.join(missing)} ({folder}): run `make real`"]
+        missing = [f"{', '.join(missing)} in {folder}"]
     if find_influxd() is None:
-        missing.append("influxd (InfluxDB 1.x) is not installed: apt-get install influxdb, then run `make real`")
+        missing.append("influxd (InfluxDB 1.x) is not installed: apt-get install influxdb")
     return missing
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from realfleet.apiserver import ApiServer, wait_ready
 from realfleet.client import KubeClient
 from realfleet.kubeconfig import Access
+from realfleet.kwok import container_log_of
 from realfleet.membership import Place
 from realfleet.processes import FleetError, Server, Servers
 
@@ -64,6 +65,11 @@ class Cluster:
     def process(self) -> Server:
         """The API server's process."""
         return self.api.server
+
+    @property
+    def container_log(self) -> Path:
+        """What `logs` of every container reads, in the container runtime's format; lines appended here are followed."""
+        return container_log_of(self.servers, self.name)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """The output of kubectl on this cluster. Raises FleetError with what it said."""

@@ -14,10 +14,9 @@ _LOG_LINES = 200
 
 def start_kwok(servers: Servers, binaries: Binaries, api: ApiServer, kubeconfig: Path, port: int) -> Server:
     """Starts kwok for all nodes of a cluster; `port` is what the API server calls for logs and exec."""
-    folder = servers.folder / api.cluster
-    log_file = folder / "container.log"
+    log_file = container_log_of(servers, api.cluster)
     log_file.write_text(build_container_log(api.cluster))
-    config = folder / "kwok.yaml"
+    config = servers.folder / api.cluster / "kwok.yaml"
     # Each document is JSON, which is YAML too.
     config.write_text("\n---\n".join(json.dumps(document) for document in _build_config(log_file)))
     return servers.start(
@@ -34,6 +33,11 @@ def start_kwok(servers: Servers, binaries: Binaries, api: ApiServer, kubeconfig:
             f"--tls-private-key-file={api.files.serving_key}",
         ],
     )
+
+
+def container_log_of(servers: Servers, cluster: str) -> Path:
+    """The one file that is the log of all containers of a member."""
+    return servers.folder / cluster / "container.log"
 
 
 def build_container_log(cluster: str, lines: int = _LOG_LINES) -> str:

@@ -21,7 +21,7 @@ def format_bytes(count: int) -> str:
 
 def parse_bytes(text: str) -> int:
     """`128Mi` -> 134217728, `250M` -> 250000000, `0.5Gi` -> 536870912. Raises ValueError."""
-    digits = text.rstrip("kMGTPi")
+    digits = text.rstrip("kKMGTPi")
     suffix = text[len(digits) :]
     try:
         return int(Decimal(digits) * (_FACTORS[suffix] if suffix else 1))

@@ -17,7 +17,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("real") is None:
         return
     if missing := list_missing(build_folder()):
-        reason = "real servers are missing; run make real: " + "; ".join(missing)
+        reason = "run make real: " + "; ".join(missing)
         if os.environ.get("REQUIRE_REAL") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
