@@ -58,7 +58,7 @@ def _trust(context: ssl.SSLContext, material: TlsMaterial) -> None:
         return
     try:
         context.load_verify_locations(cadata=material.ca.decode("ascii"))
-    except (UnicodeDecodeError, ssl.SSLError) as error:
+    except (ValueError, ssl.SSLError) as error:
         raise TlsMaterialError("the CA bundle holds no PEM certificate") from error
 
 
