@@ -1,0 +1,78 @@
+"""A token can be had in every way its clients ever asked for one."""
+
+import json
+import re
+
+import pytest
+
+from tests.rest_compat.serving import Client
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+RIGHT = "username=openmcp&password=keti"
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body", "content_type"),
+    [
+        ("GET", f"?{RIGHT}", None, JSON),
+        ("GET", f"?{RIGHT}&timeStart=&timeEnd=2020-09-03_09:00:15", None, JSON),
+        ("POST", "", b'{"username":"openmcp","password":"keti"}', JSON),
+        ("POST", "", b'{"USERNAME":"openmcp","Password":"keti","extra":[1]}', None),
+        ("POST", "", b'  {"username":"openmcp","password":"keti"}\nand more', FORM),
+        ("POST", "", RIGHT.encode(), FORM),
+        ("POST", "", RIGHT.encode(), None),
+        ("PUT", "", b'{"username":"openmcp","password":"keti"}', "text/plain"),
+        ("DELETE", f"?{RIGHT}", None, None),
+        ("OPTIONS", f"?{RIGHT}", None, None),
+        ("POST", "?username=someone&password=else", RIGHT.encode(), FORM),
+        ("GET", f"?{RIGHT}&username=second", None, None),
+    ],
+)
+async def test_name_and_password_give_a_token(
+    client: Client, method: str, query: str, body: bytes | None, content_type: str | None
+) -> None:
+    headers = {} if content_type is None else {"Content_Type": content_type}
+    answer = await client.ask(method, f"/token{query}", body=body, Authorization="", **headers)
+    assert (answer.status, answer.headers["content-type"]) == (200, JSON)
+    assert re.fullmatch(rb'\{"token":"[\w-]+\.[\w-]+\.[\w-]+"\}', answer.body)
+    token = json.loads(answer.body)["token"]
+    assert (await client.ask("GET", "/api?clustername=cluster1", token=token)).status == 200
+
+
+async def test_a_form_in_parts_gives_a_token(client: Client) -> None:
+    parts = (
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in (("username", "openmcp"), ("password", "keti"))
+    )
+    body = f"{''.join(parts)}--x--\r\n".encode()
+    answer = await client.ask("POST", "/token", body=body, Content_Type="multipart/form-data; boundary=x")
+    assert (answer.status, list(json.loads(answer.body))) == (200, ["token"])
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "body", "error"),
+    [
+        (401, "?username=openmcp&password=wrong", None, "^invalid_credentials$"),
+        (401, "?username=nobody&password=keti", None, "^invalid_credentials$"),
+        (400, "", None, "username and password are needed"),
+        (400, "?username=openmcp", None, "username and password are needed"),
+        (400, "?username=openmcp&password=", None, "username and password are needed"),
+        (400, "", b"{", "begins as JSON"),
+        (400, "", b'{"a":' * 10_000, "begins as JSON"),
+        (400, "", b'{"username":{},"password":"keti"}', "must be strings"),
+        (400, "", b"a&" * 2_000, "1000 parameters"),
+        (413, "", b"a" * 70_000, "65536 bytes at most"),
+    ],
+)
+async def test_refusals_are_flat_json(client: Client, status: int, query: str, body: bytes | None, error: str) -> None:
+    answer = await client.ask("POST", f"/token{query}", body=body)
+    content = json.loads(answer.body)
+    assert (answer.status, answer.headers["content-type"], list(content)) == (status, JSON, ["error"])
+    assert re.search(error, content["error"])
+
+
+async def test_a_broken_form_in_parts_is_refused(client: Client) -> None:
+    for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        answer = await client.ask("POST", "/token", body=b"--y nothing", Content_Type=content_type)
+        assert (answer.status, list(json.loads(answer.body))) == (400, ["error"])
