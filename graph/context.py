@@ -1,0 +1,48 @@
+"""What a resolver gets: who asks, what can be asked, and the request's loaders."""
+
+import dataclasses
+from functools import cached_property
+
+import strawberry
+
+from auth.principal import Principal
+from fleet.federation import Federation
+from fleet.scope import Scope
+from graph.loaders import Loaders
+from graph.selection import OperationPlan, PageWants, build_plan, find_wants
+
+
+@dataclasses.dataclass
+class Context:
+    """One request's context. `plan` is made when the first resolver needs it."""
+
+    principal: Principal
+    federation: Federation
+    loaders: Loaders
+    plan: OperationPlan | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """What the caller may see and do."""
+        return self.principal.scope
+
+
+class GraphInfo(strawberry.Info[Context, None]):
+    """Strawberry's info, and what the operation selects of usage and history."""
+
+    @cached_property
+    def plan(self) -> OperationPlan:
+        """What the whole operation selects. One walk a request."""
+        context = self.context
+        if context.plan is None:
+            context.plan = build_plan(self._raw_info)
+        return context.plan
+
+    @property
+    def page_wants(self) -> PageWants:
+        """What the current field, a connection, selects of its items' usage and history."""
+        return find_wants(self.plan, self._raw_info.field_nodes)
+
+
+Info = GraphInfo
+"""The one alias that resolvers annotate their `info` with."""

@@ -1,0 +1,185 @@
+"""Enums of the graph.
+
+Those that `fleet` has are registered as they are, so that nothing is converted; the graph's own are defined here.
+"""
+
+import enum
+from collections.abc import Mapping
+
+import strawberry
+from strawberry.types.enum import StrawberryEnumDefinition
+
+from fleet.models import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
+from fleet.queries import NodeColumn, PodColumn
+from fleet.scope import Role
+from fleet.usage import Aggregate
+
+
+class PodGroup(enum.Enum):
+    """What pods can be counted by."""
+
+    PHASE = "PHASE"
+    CLUSTER = "CLUSTER"
+    NAMESPACE = "NAMESPACE"
+    NODE = "NODE"
+    STATUS = "STATUS"
+
+
+class PercentOf(enum.Enum):
+    """What a percentage is of."""
+
+    LIMIT = "LIMIT"
+    REQUEST = "REQUEST"
+    ALLOCATABLE = "ALLOCATABLE"
+    CAPACITY = "CAPACITY"
+
+
+class Direction(enum.Enum):
+    """Which end of an order comes first."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+def _register(
+    values: type[enum.Enum], description: str, members: Mapping[str, str], *, name: str | None = None
+) -> type[enum.Enum]:
+    """Tells Strawberry of an enum, with a description for each of its values."""
+    strawberry.enum(values, name=name, description=description)
+    definition: StrawberryEnumDefinition = getattr(values, "__strawberry_definition__")  # noqa: B009 - set by Strawberry
+    for value in definition.values:
+        value.description = members[value.name]
+    return values
+
+
+_register(
+    ClusterRole,
+    "What a cluster is to the federation.",
+    {"HOST": "The cluster the federation is run from.", "MEMBER": "A cluster that joined it."},
+)
+_register(
+    ClusterHealth,
+    "A cluster's health as this server sees it, now.",
+    {
+        "READY": "It answers.",
+        "NOT_READY": "It answers, but says that it is not well, or its objects are still being read.",
+        "OFFLINE": "It does not answer, or the platform calls it offline.",
+        "UNKNOWN": "It has not been asked yet, or can't be asked as it is configured.",
+    },
+)
+_register(
+    OutcomeState,
+    "How one cluster took part in one answer.",
+    {
+        "OK": "All it has is in the answer.",
+        "STALE": "Its last known state is in the answer; see `ageSeconds`.",
+        "UNREACHABLE": "Left out: no connection to it.",
+        "TIMEOUT": "Left out: it did not answer in time.",
+        "UNAUTHORIZED": "Left out: it refused this server's credential.",
+        "FORBIDDEN": "Left out, in whole or in part: you may not see it.",
+    },
+)
+_register(
+    OnUnavailable,
+    "What an answer does about a cluster that can't be asked.",
+    {
+        "PARTIAL": "Leaves it out and says so in `clusters`; no error.",
+        "STALE": "Answers its last known state, marked and aged in `clusters`.",
+        "STRICT": "Makes it an error.",
+    },
+)
+_register(
+    PodPhase,
+    "Where a pod is in its life: `status.phase`.",
+    {
+        "PENDING": "Accepted, but not all of its containers run.",
+        "RUNNING": "Bound to a node, and at least one container runs or is being started.",
+        "SUCCEEDED": "All containers ended well and will not be restarted.",
+        "FAILED": "All containers ended, at least one of them badly.",
+        "UNKNOWN": "Its node can't be asked.",
+    },
+)
+_register(
+    PodGroup,
+    "What pods can be counted by.",
+    {
+        "PHASE": "By phase; the key is a PodPhase.",
+        "CLUSTER": "By cluster.",
+        "NAMESPACE": "By namespace; the same name in two clusters counts as one.",
+        "NODE": "By node, keyed `cluster/node`; pods without a node have an empty key.",
+        "STATUS": "By what kubectl's STATUS column says.",
+    },
+)
+_register(
+    PercentOf,
+    "What a percentage is of.",
+    {
+        "LIMIT": "A pod's limit; for a node its allocatable.",
+        "REQUEST": "A pod's request; null for a node.",
+        "ALLOCATABLE": "What a node can give to pods; null for a pod.",
+        "CAPACITY": "What a node has; null for a pod.",
+    },
+)
+_register(
+    Direction,
+    "Which end of an order comes first. Nulls come last in both.",
+    {"ASC": "Smallest, earliest, A first.", "DESC": "Largest, latest, Z first."},
+)
+_register(
+    Aggregate,
+    "How the points of one step become one value.",
+    {
+        "MEAN": "Their mean.",
+        "MIN": "The smallest.",
+        "MAX": "The largest.",
+        "LAST": "The newest.",
+        "P50": "The median (nearest rank).",
+        "P95": "The 95th percentile (nearest rank).",
+        "P99": "The 99th percentile (nearest rank).",
+    },
+)
+_register(
+    PodColumn,
+    "Columns pods can be ordered by.",
+    {
+        "NAME": "Name.",
+        "NAMESPACE": "Namespace.",
+        "CLUSTER": "Cluster name.",
+        "NODE": "Node name; pods without a node come last.",
+        "PHASE": "Phase.",
+        "STATUS": "Status text.",
+        "RESTARTS": "Restarts of all containers.",
+        "CREATED_AT": "Time of creation.",
+    },
+    name="PodOrderField",
+)
+_register(
+    NodeColumn,
+    "Columns nodes can be ordered by.",
+    {"NAME": "Name.", "CLUSTER": "Cluster name.", "STATUS": "Status text.", "CREATED_AT": "Time of creation."},
+    name="NodeOrderField",
+)
+_register(
+    Role,
+    "What somebody may do; each role includes those before it.",
+    {
+        "VIEW": "Read, but no Secrets.",
+        "EDIT": "Also write, read logs and run commands.",
+        "ADMIN": "Anything.",
+    },
+)
+
+__all__ = [
+    "Aggregate",
+    "ClusterHealth",
+    "ClusterRole",
+    "Direction",
+    "NodeColumn",
+    "OnUnavailable",
+    "OutcomeState",
+    "PercentOf",
+    "PodColumn",
+    "PodGroup",
+    "PodPhase",
+    "Role",
+]

@@ -1,0 +1,113 @@
+"""The one place where errors get their GraphQL codes. Resolvers only raise.
+
+InvalidQuery, a wrong query or variable            BAD_USER_INPUT
+Unauthenticated                                    UNAUTHENTICATED (answered by the router, before GraphQL)
+Forbidden, ClusterForbidden                        FORBIDDEN
+NotFound, ClusterNotFound                          NOT_FOUND
+ClusterUnreachable, ClusterAnswerInvalid           CLUSTER_UNREACHABLE
+ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
+ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
+MetricsUnavailable                                 METRICS_UNAVAILABLE
+a limit on depth, aliases or tokens                COST_EXCEEDED
+anything else                                      INTERNAL, masked, with the id that the log line has
+"""
+
+import enum
+import logging
+import secrets
+from collections.abc import Iterator
+
+from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
+
+from auth.errors import Unauthenticated
+from fleet import errors
+from graph.limits import is_limit
+
+logger = logging.getLogger(__name__)
+
+
+class Code(enum.StrEnum):
+    """Values of `extensions.code`."""
+
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CLUSTER_UNREACHABLE = "CLUSTER_UNREACHABLE"
+    CLUSTER_TIMEOUT = "CLUSTER_TIMEOUT"
+    CLUSTER_UNAUTHORIZED = "CLUSTER_UNAUTHORIZED"
+    METRICS_UNAVAILABLE = "METRICS_UNAVAILABLE"
+    COST_EXCEEDED = "COST_EXCEEDED"
+    INTERNAL = "INTERNAL"
+
+
+_CODES: tuple[tuple[type[Exception], Code], ...] = (
+    (errors.InvalidQuery, Code.BAD_USER_INPUT),
+    (errors.NotFound, Code.NOT_FOUND),
+    (errors.Forbidden, Code.FORBIDDEN),
+    (errors.ClusterForbidden, Code.FORBIDDEN),
+    (errors.ClusterTimeout, Code.CLUSTER_TIMEOUT),
+    (errors.ClusterUnauthorized, Code.CLUSTER_UNAUTHORIZED),
+    (errors.ClusterUnreachable, Code.CLUSTER_UNREACHABLE),
+    (errors.ClusterAnswerInvalid, Code.CLUSTER_UNREACHABLE),
+    (errors.MetricsUnavailable, Code.METRICS_UNAVAILABLE),
+    (Unauthenticated, Code.UNAUTHENTICATED),
+)
+
+
+def present_error(error: GraphQLError) -> GraphQLError:
+    """The error as a client sees it: with a code, and without anything it must not learn."""
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):  # a scalar's own refusal, wrapped by the core
+        error, cause = _replaced(error, error.message), cause.original_error
+    if cause is None:
+        code = Code.COST_EXCEEDED if is_limit(error) else Code.BAD_USER_INPUT
+        return _coded(error, error.message, code)
+    for kind, code in _CODES:
+        if isinstance(cause, kind):
+            return _coded(error, str(cause), code, getattr(cause, "cluster", None))
+    return _masked(error, cause)
+
+
+class ErrorCodes(SchemaExtension):
+    """Presents every error of an answer."""
+
+    def on_operation(self) -> Iterator[None]:
+        """Runs around the operation; the result is there when the operation is done."""
+        yield
+        result = self.execution_context.result
+        if result is not None and result.errors:
+            result.errors = [present_error(error) for error in result.errors]
+
+
+def _coded(error: GraphQLError, message: str, code: Code, cluster: str | None = None) -> GraphQLError:
+    extensions: dict[str, object] = {"code": code.value}
+    if cluster is not None:
+        extensions["cluster"] = cluster
+    return _replaced(error, message, extensions)
+
+
+def _masked(error: GraphQLError, cause: BaseException) -> GraphQLError:
+    number = secrets.token_hex(6)
+    path = ".".join(str(part) for part in error.path or ())
+    logger.error("error %s at %s", number, path or "the operation", exc_info=cause)
+    return _replaced(
+        error,
+        f"something went wrong here; the log has it as {number}",
+        {
+            "code": Code.INTERNAL.value,
+            "id": number,
+        },
+    )
+
+
+def _replaced(error: GraphQLError, message: str, extensions: dict[str, object] | None = None) -> GraphQLError:
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions=extensions,
+    )

@@ -1,0 +1,40 @@
+"""Opaque identities of the graph's objects: URL-safe base64 of the type and the key."""
+
+import base64
+import binascii
+
+import orjson
+
+from fleet.errors import InvalidQuery
+from fleet.models import NodeKey, PodKey
+
+_MAX_ID = 2_000
+
+
+def encode_pod_id(key: PodKey) -> str:
+    """The id of a pod; the same for all its life, and for a successor of the same name."""
+    return _encode("Pod", key)
+
+
+def encode_node_id(key: NodeKey) -> str:
+    """The id of a node."""
+    return _encode("Node", key)
+
+
+def decode_id(text: str) -> PodKey | NodeKey:
+    """What an id names. Raises InvalidQuery."""
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        parts = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True)) if len(text) <= _MAX_ID else None
+    except (binascii.Error, ValueError):
+        parts = None
+    match parts:
+        case ["Pod", str(cluster), str(namespace), str(name)]:
+            return PodKey(cluster, namespace, name)
+        case ["Node", str(cluster), str(name)]:
+            return NodeKey(cluster, name)
+    raise InvalidQuery("that is no id of this graph: take one from a field `id`")
+
+
+def _encode(kind: str, key: PodKey | NodeKey) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps((kind, *key))).rstrip(b"=").decode()

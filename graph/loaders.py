@@ -1,0 +1,212 @@
+"""One request's loaders: how many objects a query shows never decides how often anybody is asked.
+
+Usage and each window of history are asked of the metric store in waves: a connection asks for its whole page before the
+page is completed, and the waits of connections side by side are joined into one call. What was loaded is kept for the
+request, so a field that finds its object loaded answers at once and without a future.
+
+A metric store that fails makes an error in the first object that asks, and null without another error in the rest: ten
+thousand equal errors say nothing more than one.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from fleet.errors import ClusterNotFound, MetricsUnavailable
+from fleet.federation import Federation
+from fleet.models import Cluster, ClusterHealth, ClusterRole, Node, NodeKey, OnUnavailable, PlatformInfo, PodKey
+from fleet.ports import MetricStore
+from fleet.queries import NodeFilter, Page, PageRequest
+from fleet.scope import Scope
+from fleet.usage import Column, History, Measure, Usage
+from graph.windows import WindowRequest, build_window
+
+Q = TypeVar("Q", bound=Hashable)
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_TURNS = 4
+"""Turns of the event loop that a wave stays open, so that a sibling one level deeper in the query still gets on."""
+
+Ask = Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
+Measures = frozenset[Measure]
+HistoryQuestion = tuple[WindowRequest, frozenset[Column]]
+
+
+class Waves:
+    """When calls may go out: while connections are being read, more keys may come, and the calls wait for them."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._reading = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around the reading of a list whose items may want metrics."""
+        self._reading += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._reading -= 1
+            if not self._reading:
+                self._idle.set()
+
+    async def wait(self) -> None:
+        """Until nobody reads a list."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        await self._idle.wait()
+
+
+class Batch(Generic[K, V]):
+    """One kind of question to the metric store, asked once a wave for all keys that wait."""
+
+    def __init__(self, waves: Waves, ask: Ask[K, V]) -> None:
+        self._waves = waves
+        self._ask = ask
+        self._loaded: dict[K, V | None] = {}
+        self._waiting: set[K] = set()
+        self._wave: asyncio.Task[None] | None = None
+        self._failure: MetricsUnavailable | None = None
+
+    async def prime(self, keys: Iterable[K]) -> None:
+        """Loads what is not loaded yet. A failure of the store is kept for those that ask."""
+        missing = [key for key in keys if key not in self._loaded]
+        if not missing:
+            return
+        self._waiting.update(missing)
+        wave = self._wave
+        if wave is None:
+            wave = self._wave = asyncio.create_task(self._run())
+        await asyncio.shield(wave)  # one caller that goes away must not take the others' answer with it
+
+    def get(self, key: K) -> V | Awaitable[V | None] | None:
+        """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
+        return self._answer(key) if key in self._loaded else self._load(key)
+
+    async def _load(self, key: K) -> V | None:
+        await self.prime((key,))
+        return self._answer(key)
+
+    def _answer(self, key: K) -> V | None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return self._loaded[key]
+
+    async def _run(self) -> None:
+        found: Mapping[K, V] = {}
+        keys: frozenset[K] = frozenset()
+        try:
+            async with asyncio.timeout_at(self._waves.deadline):
+                await self._waves.wait()
+                keys = self._depart()
+                found = await self._ask(keys)
+        except MetricsUnavailable as error:
+            self._failure = error
+        except TimeoutError:
+            self._failure = MetricsUnavailable("the metric store did not answer within the request's time")
+        self._loaded.update((key, found.get(key)) for key in keys or self._depart())
+
+    def _depart(self) -> frozenset[K]:
+        """Closes the wave: who comes later takes the next one."""
+        keys, self._waiting, self._wave = frozenset(self._waiting), set(), None
+        return keys
+
+
+class Questions(Generic[Q, K, V]):
+    """Questions of one kind about many objects: a batch for each question that the operation asks."""
+
+    def __init__(self, waves: Waves, build_ask: Callable[[Q], Ask[K, V]]) -> None:
+        self._waves = waves
+        self._build_ask = build_ask
+        self._batches: dict[Q, Batch[K, V]] = {}
+
+    def about(self, question: Q) -> Batch[K, V]:
+        """The batch of a question. Raises InvalidQuery where it can't be asked, such as for a window that is none."""
+        batch = self._batches.get(question)
+        if batch is None:
+            batch = self._batches[question] = Batch(self._waves, self._build_ask(question))
+        return batch
+
+
+class Clusters:
+    """Snapshots of clusters, and their nodes, each read once a request."""
+
+    def __init__(self, federation: Federation, scope: Scope) -> None:
+        self._federation = federation
+        self._scope = scope
+        self._snapshots: dict[str, Cluster] = {}
+        self._nodes: dict[str, asyncio.Task[Page[Node]]] = {}
+
+    def snapshot(self, name: str) -> Cluster:
+        """The cluster of an object that is in the answer; it may have left the federation in this very moment."""
+        found = self._snapshots.get(name)
+        if found is None:
+            try:
+                found = self._federation.get_cluster(self._scope, name)
+            except ClusterNotFound:
+                found = _departed(name)
+            self._snapshots[name] = found
+        return found
+
+    async def nodes(self, name: str) -> Page[Node]:
+        """All nodes of the cluster, in `matched`."""
+        task = self._nodes.get(name)
+        if task is None:
+            question = NodeFilter(clusters=frozenset((name,)))
+            task = self._nodes[name] = asyncio.create_task(
+                self._federation.list_nodes(self._scope, question, (), PageRequest(first=1), OnUnavailable.PARTIAL)
+            )
+        return await asyncio.shield(task)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaders:
+    """A request's loaders."""
+
+    waves: Waves
+    clusters: Clusters
+    pod_usage: Questions[Measures, PodKey, Usage]
+    node_usage: Questions[Measures, NodeKey, Usage]
+    pod_history: Questions[HistoryQuestion, PodKey, History]
+    node_history: Questions[HistoryQuestion, NodeKey, History]
+
+
+def build_loaders(federation: Federation, scope: Scope, store: MetricStore, *, now: float, deadline: float) -> Loaders:
+    """One request's loaders. `now` is in Unix seconds, `deadline` in the event loop's time."""
+    waves = Waves(deadline)
+
+    def ask_pod_history(question: HistoryQuestion) -> Ask[PodKey, History]:
+        window = build_window(question[0], now)
+        return lambda keys: store.pod_history(keys, window, question[1])
+
+    def ask_node_history(question: HistoryQuestion) -> Ask[NodeKey, History]:
+        window = build_window(question[0], now)
+        return lambda keys: store.node_history(keys, window, question[1])
+
+    return Loaders(
+        waves=waves,
+        clusters=Clusters(federation, scope),
+        pod_usage=Questions(waves, lambda measures: lambda keys: store.latest_pods(keys, measures)),
+        node_usage=Questions(waves, lambda measures: lambda keys: store.latest_nodes(keys, measures)),
+        pod_history=Questions(waves, ask_pod_history),
+        node_history=Questions(waves, ask_node_history),
+    )
+
+
+def _departed(name: str) -> Cluster:
+    return Cluster(
+        name=name,
+        role=ClusterRole.MEMBER,
+        health=ClusterHealth.UNKNOWN,
+        message="it left the federation while the answer was made",
+        version=None,
+        info=PlatformInfo(),
+        age_seconds=None,
+    )

@@ -1,0 +1,77 @@
+"""Usage and history of one pod or node, answered at once where the page has loaded them."""
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Annotated, TypeVar, cast
+
+import strawberry
+
+from fleet.models import Node, NodeKey, Pod, PodKey
+from fleet.usage import Kind
+from graph.context import Info
+from graph.enums import PercentOf
+from graph.loaders import HistoryQuestion
+from graph.scalars import DateTime, Duration
+from graph.selection import OperationPlan
+from graph.types.usage import Bases, Usage, UsageHistory
+from graph.windows import WindowRequest
+
+Last = Annotated[
+    Duration | None,
+    strawberry.argument(description='Length of the span, "1h" where nothing is said; not with `start`.'),
+]
+Start = Annotated[DateTime | None, strawberry.argument(description="Start of the span; not with `last`.")]
+End = Annotated[DateTime | None, strawberry.argument(description="End of the span; now where it is left out.")]
+Step = Annotated[
+    Duration | None,
+    strawberry.argument(description="Length of a step; where it is left out, one that gives at most 500 points."),
+]
+
+M = TypeVar("M")
+W = TypeVar("W")
+
+
+def pod_usage(info: Info, pod: Pod) -> Usage | None:
+    """The newest usage of a pod."""
+    bases = {PercentOf.LIMIT: pod.limits, PercentOf.REQUEST: pod.requests}
+    found = info.context.loaders.pod_usage.about(info.plan.measures[Kind.POD]).get(pod.key)
+    return _opened(found, lambda model: Usage.from_model(model, bases))
+
+
+def node_usage(info: Info, node: Node) -> Usage | None:
+    """The newest usage of a node; its limit is what it can give to pods."""
+    bases: Bases = {
+        PercentOf.LIMIT: node.allocatable,
+        PercentOf.ALLOCATABLE: node.allocatable,
+        PercentOf.CAPACITY: node.capacity,
+    }
+    found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
+    return _opened(found, lambda model: Usage.from_model(model, bases))
+
+
+def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:
+    """A pod's history. Raises InvalidQuery."""
+    found = info.context.loaders.pod_history.about(_question(info.plan, Kind.POD, request)).get(key)
+    return _opened(found, UsageHistory.from_model)
+
+
+def node_history(info: Info, key: NodeKey, request: WindowRequest) -> UsageHistory | None:
+    """A node's history. Raises InvalidQuery."""
+    found = info.context.loaders.node_history.about(_question(info.plan, Kind.NODE, request)).get(key)
+    return _opened(found, UsageHistory.from_model)
+
+
+def _question(plan: OperationPlan, kind: Kind, request: WindowRequest) -> HistoryQuestion:
+    return request, plan.columns[kind, request]
+
+
+def _opened(found: M | Awaitable[M | None] | None, open_window: Callable[[M], W]) -> W | None:
+    """The window on what was found, at once or when it is there: the core waits for what can be awaited."""
+    if isawaitable(found):
+
+        async def later() -> W | None:
+            model = await found
+            return None if model is None else open_window(model)
+
+        return cast("W", later())
+    return None if found is None else open_window(found)

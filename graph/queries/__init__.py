@@ -1,0 +1,1 @@
+"""The fields of Query, by noun: each is one call and one conversion."""

@@ -1,0 +1,26 @@
+"""Query's field about anything with an id."""
+
+import strawberry
+
+from fleet.models import PodKey
+from graph.context import Info
+from graph.fields import resolved
+from graph.ids import decode_id
+from graph.types.common import Object
+from graph.types.node import Node
+from graph.types.pod import Pod
+
+
+@strawberry.type
+class ObjectQueries:
+    """`object`."""
+
+    @resolved("What a field `id` named; null where it is gone.")
+    async def object(self, info: Info, id: strawberry.ID) -> Object | None:  # noqa: A002 - the argument's name in the graph
+        """From memory. Raises InvalidQuery for what is no id."""
+        key, context = decode_id(id), info.context
+        if isinstance(key, PodKey):
+            pod = await context.federation.get_pod(context.scope, key)
+            return Pod.from_model(pod) if pod is not None else None
+        node = await context.federation.get_node(context.scope, key)
+        return Node.from_model(node) if node is not None else None

@@ -1,0 +1,79 @@
+"""`/graphql`: queries by POST and GET, and GraphiQL for a browser."""
+
+import asyncio
+import time
+
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
+
+from auth.errors import Unauthenticated
+from auth.principal import Principal
+from graph.context import Context
+from graph.errors import Code
+from graph.graphiql_page import page_response, serve_static
+from graph.http import JSON_TYPE, Operation, Refused, answer, pick_answer_type, read_operation, refusal
+from graph.loaders import build_loaders
+from graph.schema import schema
+
+DEADLINE_RESERVE = 0.5
+"""Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
+
+
+def build_graph_router() -> APIRouter:
+    """The routes. State (`federation`, `metric_store`, `authenticator`, `request_timeout`) comes from the lifespan."""
+    router = APIRouter()
+    router.add_route("/graphql", serve_graphql, methods=["GET", "POST"], include_in_schema=False)
+    router.add_route("/graphql/static/{file}", serve_static, methods=["GET"], include_in_schema=False)
+    return router
+
+
+async def serve_graphql(request: Request) -> Response:
+    """One request: the page for a browser, an answer for everybody else."""
+    if _is_browser(request):
+        return page_response()
+    kind = JSON_TYPE
+    try:
+        kind = pick_answer_type(request.headers.get("accept"))
+        principal = await request.state.authenticator.authenticate(request.headers.get("authorization"))
+        operation = await read_operation(request)
+        return await _execute(request, principal, operation, kind)
+    except Unauthenticated as error:
+        return refusal(401, str(error), Code.UNAUTHENTICATED, kind, www_authenticate="Bearer")
+    except Refused as error:
+        return refusal(error.status, str(error), error.code, kind)
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody is there to read it
+
+
+async def _execute(request: Request, principal: Principal, operation: Operation, kind: str) -> Response:
+    state = request.state
+    deadline = asyncio.get_running_loop().time() + state.request_timeout
+    loaders = build_loaders(
+        state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
+    )
+    try:
+        async with asyncio.timeout_at(deadline):
+            result = await schema.execute(
+                operation.query,
+                variable_values=operation.variables,
+                context_value=Context(principal, state.federation, loaders),
+                operation_name=operation.name,
+                allowed_operation_types=OperationType.from_http("GET" if request.method == "GET" else "POST"),
+            )
+    except TimeoutError:
+        return refusal(504, f"no answer within {state.request_timeout:g} s", Code.CLUSTER_TIMEOUT, kind)
+    except InvalidOperationTypeError as error:
+        status = 405 if request.method == "GET" else 400
+        return refusal(status, error.as_http_error_reason(request.method), Code.BAD_USER_INPUT, kind)
+    except CannotGetOperationTypeError as error:
+        return refusal(400, error.as_http_error_reason(), Code.BAD_USER_INPUT, kind)
+    return answer(result, kind)
+
+
+def _is_browser(request: Request) -> bool:
+    """Whether a person opened the URL: a GET that prefers a page and brings no query."""
+    accept = request.headers.get("accept", "")
+    return request.method == "GET" and "text/html" in accept and "query" not in request.query_params

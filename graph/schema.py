@@ -1,0 +1,69 @@
+"""The schema, put together, and its printed form."""
+
+from collections.abc import Iterable
+
+import strawberry
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    Undefined,
+)
+from strawberry.printer import print_schema
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.execution import ExecutionContext
+
+from graph.context import GraphInfo
+from graph.errors import ErrorCodes
+from graph.limits import build_limits
+from graph.queries.clusters import ClusterQueries
+from graph.queries.nodes import NodeQueries
+from graph.queries.objects import ObjectQueries
+from graph.queries.pods import PodQueries
+from graph.queries.viewer import ViewerQueries
+from graph.scalars import SCALARS
+from graph.types.node import Node
+from graph.types.pod import Pod
+
+
+@strawberry.type(description="Everything that can be asked.")
+class Query(ClusterQueries, NodeQueries, PodQueries, ObjectQueries, ViewerQueries):
+    """The root, put together from its nouns."""
+
+
+class GraphSchema(strawberry.Schema):
+    """Strawberry's schema, with errors logged where they get their codes and nowhere else."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Nothing: a caller's mistake is no line in our log, and `graph.errors` logs what is masked."""
+
+    def drop_null_defaults(self) -> None:
+        """Says `filter: PodFilter` and not `filter: PodFilter = null`, which means the same and reads worse."""
+        for kind in self._schema.type_map.values():
+            if isinstance(kind, GraphQLInputObjectType):
+                _undefault(kind.fields.values())
+            elif isinstance(kind, GraphQLObjectType):
+                for field in kind.fields.values():
+                    _undefault(field.args.values())
+
+
+def _undefault(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
+    for given in inputs:
+        if given.default_value is None:
+            given.default_value = Undefined
+
+
+schema = GraphSchema(
+    query=Query,
+    types=[Pod, Node],
+    config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
+    extensions=[ErrorCodes, *build_limits()],
+)
+schema.drop_null_defaults()
+
+
+def print_sdl() -> str:
+    """The schema as text, ending with one newline."""
+    return f"{print_schema(schema).strip()}\n"

@@ -1,0 +1,92 @@
+"""Small values that pods and nodes share."""
+
+from typing import Self
+
+import strawberry
+
+from fleet import models
+from graph.fields import of_model
+from graph.scalars import BigInt, DateTime
+from graph.types.window import Window
+
+
+@strawberry.interface(description="Anything that can be found again by its id alone.")
+class Object:
+    """What `object(id)` answers."""
+
+    id: strawberry.ID = strawberry.field(description="Opaque; the same for as long as the object's name is.")
+
+
+@strawberry.type(description="A label or an annotation.")
+class Label:
+    """A key and a value."""
+
+    key: str = strawberry.field(description="The key, with its prefix.")
+    value: str = strawberry.field(description="The value; may be empty.")
+
+
+def labels_of(pairs: models.Pairs) -> list[Label]:
+    """Labels or annotations, in the object's order."""
+    return [Label(key=key, value=value) for key, value in pairs]
+
+
+@strawberry.type(description="How many objects share a key.")
+class Count:
+    """One group's size."""
+
+    key: str = strawberry.field(description="What the group has in common.")
+    count: int = strawberry.field(description="Objects in the group.")
+
+
+@strawberry.type(description="Amounts of resources; null where the object does not say.")
+class Resources(Window):
+    """A window on `models.Resources`."""
+
+    model: strawberry.Private[models.Resources]
+    cpu_cores: float | None = of_model("CPU in cores.")
+    memory_bytes: BigInt | None = of_model("Memory in bytes.")
+    ephemeral_storage_bytes: BigInt | None = of_model("Ephemeral storage in bytes.")
+    pods: int | None = of_model("Number of pods.")
+
+    @classmethod
+    def from_model(cls, model: models.Resources) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+
+def resources_of(model: models.Resources) -> Resources | None:
+    """The window, or None where the object says nothing at all."""
+    return None if model == models.NO_RESOURCES else Resources.from_model(model)
+
+
+@strawberry.type(description="An entry of `status.conditions`.")
+class Condition(Window):
+    """A window on `models.Condition`."""
+
+    model: strawberry.Private[models.Condition]
+    type: str = of_model("What it is about, such as Ready.")
+    status: str = of_model("True, False or Unknown.")
+    reason: str | None = of_model("Why, in one word.")
+    message: str | None = of_model("Why, for people.")
+    last_transition_at: DateTime | None = of_model("When the status changed last.")
+
+    @classmethod
+    def from_model(cls, model: models.Condition) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+
+@strawberry.type(description="The object that controls this one, such as a ReplicaSet.")
+class Owner(Window):
+    """A window on `models.Owner`."""
+
+    model: strawberry.Private[models.Owner]
+    api_version: str = of_model("API version of the owner's kind.")
+    kind: str = of_model("Kind of the owner.")
+    name: str = of_model("Name of the owner.")
+    uid: str = of_model("UID of the owner.")
+
+    @classmethod
+    def from_model(cls, model: models.Owner) -> Self:
+        """The window on it."""
+        return cls(model=model)

@@ -1,0 +1,66 @@
+"""A container of a pod."""
+
+from typing import Self
+
+import strawberry
+
+from fleet import models
+from graph.fields import of_model, resolved
+from graph.scalars import DateTime
+from graph.types.common import Resources, resources_of
+from graph.types.window import Window
+
+
+@strawberry.type(description="What a container does, or did last.")
+class ContainerState(Window):
+    """A window on `models.ContainerState`."""
+
+    model: strawberry.Private[models.ContainerState]
+    kind: str = of_model("running, waiting or terminated.")
+    reason: str | None = of_model("Why, in one word, such as CrashLoopBackOff.")
+    message: str | None = of_model("Why, for people.")
+    exit_code: int | None = of_model("Exit code of a terminated container.")
+    started_at: DateTime | None = of_model("When it started.")
+    finished_at: DateTime | None = of_model("When it ended.")
+
+    @classmethod
+    def from_model(cls, model: models.ContainerState) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+
+@strawberry.type(description="A container of a pod: its specification and its status, joined by name.")
+class Container(Window):
+    """A window on `models.Container`."""
+
+    model: strawberry.Private[models.Container]
+    name: str = of_model("Name within the pod.")
+    image: str = of_model("Image as the pod asks for it.")
+    init: bool = of_model("Whether it is an init container.")
+    ready: bool = of_model("Whether it is ready.")
+    restarts: int = of_model("How often it was restarted.")
+
+    @classmethod
+    def from_model(cls, model: models.Container) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+    @resolved("What it does now.")
+    def state(self) -> ContainerState | None:
+        """From the pod's status."""
+        return ContainerState.from_model(self.model.state) if self.model.state else None
+
+    @resolved("How it ended before its last restart.")
+    def last_state(self) -> ContainerState | None:
+        """From the pod's status."""
+        return ContainerState.from_model(self.model.last_state) if self.model.last_state else None
+
+    @resolved("What it asks for; null where it asks for nothing.")
+    def requests(self) -> Resources | None:
+        """From the pod's specification."""
+        return resources_of(self.model.requests)
+
+    @resolved("What it may use at most; null where there is no limit.")
+    def limits(self) -> Resources | None:
+        """From the pod's specification."""
+        return resources_of(self.model.limits)

@@ -1,0 +1,161 @@
+"""A Kubernetes node."""
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+import strawberry
+
+from fleet import models
+from fleet.kubernetes.decode import annotations_of
+from fleet.manifests import load_manifest
+from graph import metrics
+from graph.context import Info
+from graph.fields import of_model, resolved
+from graph.ids import encode_node_id
+from graph.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
+from graph.listing import load_pods, pods_within
+from graph.scalars import JSON, DateTime
+from graph.types.common import Condition, Label, Object, Resources, labels_of
+from graph.types.pod_connection import PodConnection
+from graph.types.usage import Usage, UsageHistory
+from graph.types.window import Window
+from graph.windows import WindowRequest
+
+if TYPE_CHECKING:
+    from graph.types.cluster import Cluster
+
+
+@strawberry.type(description="An entry of a node's taints.")
+class Taint(Window):
+    """A window on `models.Taint`."""
+
+    model: strawberry.Private[models.Taint]
+    key: str = of_model("Its key.")
+    value: str | None = of_model("Its value.")
+    effect: str = of_model("NoSchedule, PreferNoSchedule or NoExecute.")
+
+    @classmethod
+    def from_model(cls, model: models.Taint) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+
+@strawberry.type(description="An entry of a node's addresses.")
+class NodeAddress(Window):
+    """A window on `models.NodeAddress`."""
+
+    model: strawberry.Private[models.NodeAddress]
+    type: str = of_model("InternalIP, ExternalIP, Hostname and so on.")
+    address: str = of_model("The address.")
+
+    @classmethod
+    def from_model(cls, model: models.NodeAddress) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+
+@strawberry.type(description="A Kubernetes node of one of the clusters.")
+class Node(Window, Object):
+    """A window on `models.Node`. What only the whole object has is read from its manifest when it is selected."""
+
+    model: strawberry.Private[models.Node]
+    name: str = of_model("Its name.")
+    uid: str = of_model("Kubernetes' own identity of it.")
+    roles: list[str] = of_model("Its roles, from the labels that name them.")
+    ready: bool = of_model("Whether it is ready.")
+    status: str = of_model('As kubectl\'s STATUS column says it: "Ready,SchedulingDisabled".')
+    unschedulable: bool = of_model("Whether new pods are kept away from it.")
+    internal_ip: str | None = of_model("Its first address of type InternalIP.", name="internalIP")
+    kubelet_version: str = of_model("Version of its kubelet.")
+    os_image: str | None = of_model("Its operating system.")
+    architecture: str | None = of_model("Its architecture, such as amd64.")
+    region: str | None = of_model("The region it is in.")
+    zone: str | None = of_model("The zone it is in.")
+    created_at: DateTime = of_model("When it was created.")
+
+    @classmethod
+    def from_model(cls, model: models.Node) -> Self:
+        """The window on it."""
+        return cls(model=model, id=strawberry.ID(encode_node_id(model.key)))
+
+    @resolved("The cluster it is in.")
+    def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
+        """From memory."""
+        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
+
+        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.cluster))
+
+    @resolved("What keeps pods away from it.")
+    def taints(self) -> list[Taint]:
+        """In the object's order."""
+        return [Taint.from_model(taint) for taint in self.model.taints]
+
+    @resolved("Its addresses.")
+    def addresses(self) -> list[NodeAddress]:
+        """In the object's order."""
+        return [NodeAddress.from_model(address) for address in self.model.addresses]
+
+    @resolved("Its labels.")
+    def labels(self) -> list[Label]:
+        """In the object's order."""
+        return labels_of(self.model.labels)
+
+    @resolved("Its annotations.")
+    def annotations(self) -> list[Label]:
+        """From the whole object."""
+        return labels_of(annotations_of(self.model.manifest))
+
+    @resolved("Its conditions.")
+    def conditions(self) -> list[Condition]:
+        """In the object's order."""
+        return [Condition.from_model(condition) for condition in self.model.conditions]
+
+    @resolved("What it has.")
+    def capacity(self) -> Resources:
+        """From its status."""
+        return Resources.from_model(self.model.capacity)
+
+    @resolved("What it can give to pods.")
+    def allocatable(self) -> Resources:
+        """From its status."""
+        return Resources.from_model(self.model.allocatable)
+
+    @resolved("What its pods that are not finished ask for, summed up.")
+    def requested(self, info: Info) -> Resources:
+        """From memory."""
+        return Resources.from_model(info.context.federation.requested_on(self.model.key))
+
+    @resolved("The pods that are bound to it.")
+    async def pods(
+        self,
+        info: Info,
+        filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
+        order_by: list[PodOrder] | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> PodConnection:
+        """As Query.pods, of this node."""
+        question = pods_within(info, pod_question(filter), self.model.cluster, self.model.name)
+        page = await load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        return PodConnection.from_model(page)
+
+    @resolved("The newest usage; null where there is none.")
+    def usage(self, info: Info) -> Usage | None:
+        """Loaded with the page. Raises MetricsUnavailable."""
+        return metrics.node_usage(info, self.model)
+
+    @resolved("Usage over a span of time; null where no point is in it.")
+    def history(
+        self,
+        info: Info,
+        last: metrics.Last = None,
+        start: metrics.Start = None,
+        end: metrics.End = None,
+        step: metrics.Step = None,
+    ) -> UsageHistory | None:
+        """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
+        return metrics.node_history(info, self.model.key, WindowRequest(last, start, end, step))
+
+    @resolved("The whole object as the API server has it.")
+    def manifest(self) -> JSON | None:
+        """Decoded when it is selected."""
+        return JSON(load_manifest(self.model.manifest))

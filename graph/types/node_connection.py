@@ -1,0 +1,54 @@
+"""A page of nodes, both ways: `items`, and Relay's edges."""
+
+from typing import Self
+
+import strawberry
+
+from fleet import models
+from fleet.queries import Page
+from graph.fields import resolved
+from graph.types.node import Node
+from graph.types.outcome import ClusterOutcome
+from graph.types.page_info import PageInfo
+
+
+@strawberry.type(description="A node and its place in the order.")
+class NodeEdge:
+    """As Relay's connection specification has it."""
+
+    cursor: str = strawberry.field(description="Opaque; the next page's `after`.")
+    node: Node = strawberry.field(description="The node.")
+
+
+@strawberry.type(description="A page of nodes over all clusters that answered.")
+class NodeConnection:
+    """A window on `Page[models.Node]`."""
+
+    page: strawberry.Private[Page[models.Node]]
+    total_count: int = strawberry.field(description="Nodes that pass the filter, in all clusters that answered.")
+
+    @classmethod
+    def from_model(cls, page: Page[models.Node]) -> Self:
+        """The window on it."""
+        return cls(page=page, total_count=len(page.matched))
+
+    @resolved("The page's nodes: the plain way to read it.")
+    def items(self) -> list[Node]:
+        """In the order asked for."""
+        return [Node.from_model(node) for node in self.page.items]
+
+    @resolved("The page's nodes with their cursors: the Relay way to read it.")
+    def edges(self) -> list[NodeEdge]:
+        """In the order asked for."""
+        pairs = zip(self.page.items, self.page.cursors, strict=True)
+        return [NodeEdge(cursor=cursor, node=Node.from_model(node)) for node, cursor in pairs]
+
+    @resolved("Where the page is in the whole.")
+    def page_info(self) -> PageInfo:
+        """As Relay has it."""
+        return PageInfo.from_model(self.page)
+
+    @resolved("How each cluster that was asked took part in this answer.")
+    def clusters(self) -> list[ClusterOutcome]:
+        """One entry for each cluster."""
+        return [ClusterOutcome.from_model(outcome) for outcome in self.page.outcomes]

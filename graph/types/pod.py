@@ -1,0 +1,135 @@
+"""A pod."""
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+import strawberry
+
+from fleet import models
+from fleet.kubernetes.decode import pod_details
+from fleet.manifests import load_manifest
+from graph import metrics
+from graph.context import Info
+from graph.enums import PodPhase
+from graph.fields import of_model, resolved
+from graph.ids import encode_pod_id
+from graph.scalars import JSON, DateTime
+from graph.types.common import Condition, Label, Object, Owner, Resources, labels_of, resources_of
+from graph.types.container import Container
+from graph.types.usage import Usage, UsageHistory
+from graph.types.window import Window
+from graph.windows import WindowRequest
+
+if TYPE_CHECKING:
+    from graph.types.cluster import Cluster
+    from graph.types.node import Node
+
+
+@strawberry.type(description="A pod of one of the clusters.")
+class Pod(Window, Object):
+    """A window on `models.Pod`. What only the whole object has is read from its manifest when it is selected."""
+
+    model: strawberry.Private[models.Pod]
+    namespace: str = of_model("Its namespace.")
+    name: str = of_model("Its name.")
+    uid: str = of_model("Kubernetes' own identity of it.")
+    phase: PodPhase = of_model("Where it is in its life.")
+    status: str = of_model("As kubectl's STATUS column says it: Running, CrashLoopBackOff, Terminating.")
+    ready: str = strawberry.field(description='Ready containers of all containers, as "1/2".')
+    restarts: int = of_model("How often its containers were restarted.")
+    created_at: DateTime = of_model("When it was created.")
+    node_name: str | None = of_model("Name of the node it is bound to.")
+    pod_ip: str | None = of_model("Its IP address.", name="podIP")
+    host_ip: str | None = of_model("IP address of its node.", name="hostIP")
+    qos_class: str | None = of_model("Guaranteed, Burstable or BestEffort.")
+
+    @classmethod
+    def from_model(cls, model: models.Pod) -> Self:
+        """The window on it."""
+        return cls(
+            model=model,
+            id=strawberry.ID(encode_pod_id(model.key)),
+            ready=f"{model.ready_containers}/{model.total_containers}",
+        )
+
+    @resolved("The cluster it is in.")
+    def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
+        """From memory."""
+        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
+
+        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.cluster))
+
+    @resolved("The node it is bound to; null where you may not see it, or it is gone.")
+    def node(self, info: Info) -> Annotated["Node", strawberry.lazy("graph.types.node")] | None:
+        """From memory."""
+        from graph.types.node import Node  # here, since the nouns refer to each other
+
+        if self.model.node_name is None:
+            return None
+        key = models.NodeKey(self.model.cluster, self.model.node_name)
+        found = info.context.federation.cached_node(info.context.scope, key)
+        return Node.from_model(found) if found is not None else None
+
+    @resolved("Its labels.")
+    def labels(self) -> list[Label]:
+        """In the object's order."""
+        return labels_of(self.model.labels)
+
+    @resolved("Its annotations.")
+    def annotations(self) -> list[Label]:
+        """From the whole object."""
+        return labels_of(self._details.annotations)
+
+    @resolved("The object that controls it.")
+    def owner(self) -> Owner | None:
+        """The controlling owner reference."""
+        return Owner.from_model(self.model.owner) if self.model.owner else None
+
+    @resolved("Its containers, init containers first.")
+    def containers(self) -> list[Container]:
+        """From the whole object."""
+        return [Container.from_model(container) for container in self._details.containers]
+
+    @resolved("Its conditions.")
+    def conditions(self) -> list[Condition]:
+        """From the whole object."""
+        return [Condition.from_model(condition) for condition in self._details.conditions]
+
+    @resolved("What the scheduler reserves for it; null where it asks for nothing.")
+    def requests(self) -> Resources | None:
+        """The effective sum over its containers."""
+        return resources_of(self.model.requests)
+
+    @resolved("What it may use at most; null where no resource is limited in all of its containers.")
+    def limits(self) -> Resources | None:
+        """The effective sum over its containers."""
+        return resources_of(self.model.limits)
+
+    @resolved("The newest usage; null where there is none.")
+    def usage(self, info: Info) -> Usage | None:
+        """Loaded with the page. Raises MetricsUnavailable."""
+        return metrics.pod_usage(info, self.model)
+
+    @resolved("Usage over a span of time; null where no point is in it.")
+    def history(
+        self,
+        info: Info,
+        last: metrics.Last = None,
+        start: metrics.Start = None,
+        end: metrics.End = None,
+        step: metrics.Step = None,
+    ) -> UsageHistory | None:
+        """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
+        return metrics.pod_history(info, self.model.key, WindowRequest(last, start, end, step))
+
+    @resolved("The whole object as the API server has it, secrets redacted.")
+    def manifest(self) -> JSON | None:
+        """Decoded when it is selected."""
+        return JSON(load_manifest(self.model.manifest))
+
+    @property
+    def _details(self) -> models.PodDetails:
+        """Decoded once, however many fields need it."""
+        found: models.PodDetails | None = self.__dict__.get("details")
+        if found is None:
+            found = self.__dict__["details"] = pod_details(self.model)
+        return found

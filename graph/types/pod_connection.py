@@ -1,0 +1,77 @@
+"""A page of pods, both ways: `items`, and Relay's edges."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import strawberry
+
+from fleet import models
+from fleet.queries import Page
+from graph.enums import PodGroup
+from graph.fields import resolved
+from graph.types.common import Count
+from graph.types.outcome import ClusterOutcome
+from graph.types.page_info import PageInfo
+from graph.types.pod import Pod
+
+_KEYS: Mapping[PodGroup, Callable[[models.Pod], str]] = {
+    PodGroup.PHASE: lambda pod: pod.phase.name,
+    PodGroup.CLUSTER: lambda pod: pod.cluster,
+    PodGroup.NAMESPACE: lambda pod: pod.namespace,
+    PodGroup.NODE: lambda pod: f"{pod.cluster}/{pod.node_name}" if pod.node_name else "",
+    PodGroup.STATUS: lambda pod: pod.status,
+}
+
+
+def counts_of(page: Page[models.Pod], by: PodGroup) -> list[Count]:
+    """The whole filtered set by one of its properties, largest group first."""
+    groups = Counter(map(_KEYS[by], page.matched))
+    return [Count(key=key, count=count) for key, count in sorted(groups.items(), key=lambda item: (-item[1], item[0]))]
+
+
+@strawberry.type(description="A pod and its place in the order.")
+class PodEdge:
+    """As Relay's connection specification has it."""
+
+    cursor: str = strawberry.field(description="Opaque; the next page's `after`.")
+    node: Pod = strawberry.field(description="The pod.")
+
+
+@strawberry.type(description="A page of pods over all clusters that answered.")
+class PodConnection:
+    """A window on `Page[models.Pod]`."""
+
+    page: strawberry.Private[Page[models.Pod]]
+    total_count: int = strawberry.field(description="Pods that pass the filter, in all clusters that answered.")
+
+    @classmethod
+    def from_model(cls, page: Page[models.Pod]) -> Self:
+        """The window on it."""
+        return cls(page=page, total_count=len(page.matched))
+
+    @resolved("The page's pods: the plain way to read it.")
+    def items(self) -> list[Pod]:
+        """In the order asked for."""
+        return [Pod.from_model(pod) for pod in self.page.items]
+
+    @resolved("The page's pods with their cursors: the Relay way to read it.")
+    def edges(self) -> list[PodEdge]:
+        """In the order asked for."""
+        pairs = zip(self.page.items, self.page.cursors, strict=True)
+        return [PodEdge(cursor=cursor, node=Pod.from_model(pod)) for pod, cursor in pairs]
+
+    @resolved("Where the page is in the whole.")
+    def page_info(self) -> PageInfo:
+        """As Relay has it."""
+        return PageInfo.from_model(self.page)
+
+    @resolved("All that pass the filter, counted in groups, the largest first.")
+    def counts(self, by: PodGroup) -> list[Count]:
+        """Ships no pod."""
+        return counts_of(self.page, by)
+
+    @resolved("How each cluster that was asked took part in this answer.")
+    def clusters(self) -> list[ClusterOutcome]:
+        """One entry for each cluster."""
+        return [ClusterOutcome.from_model(outcome) for outcome in self.page.outcomes]

@@ -1,0 +1,105 @@
+"""Usage now, and its history as columns."""
+
+from typing import Any, Self
+
+import strawberry
+
+from fleet import models, usage
+from fleet.usage import NANOSECONDS, Measure
+from graph.enums import Aggregate, PercentOf
+from graph.fields import of_model, resolved
+from graph.scalars import BigInt, DateTime, Duration, from_nanoseconds
+from graph.types.window import Window
+
+Bases = dict[PercentOf, models.Resources]
+"""What percentages of one object can be of."""
+
+
+@strawberry.type(description="The newest usage of a pod or a node. A measure that is not stored is null.")
+class Usage(Window):
+    """A window on `fleet.usage.Usage`."""
+
+    model: strawberry.Private[usage.Usage]
+    bases: strawberry.Private[Bases]
+    time: DateTime = strawberry.field(description="When it was measured.")
+    cpu_cores: float | None = of_model("CPU in cores.")
+    memory_bytes: BigInt | None = of_model(
+        "Memory in bytes: the working set, which cannot be reclaimed under pressure."
+    )
+    memory_usage_bytes: BigInt | None = of_model("Memory in bytes, with all caches.")
+    memory_available_bytes: BigInt | None = of_model("Memory in bytes that is left.")
+    fs_used_bytes: BigInt | None = of_model("Bytes used of the file system.")
+    fs_capacity_bytes: BigInt | None = of_model("Size of the file system in bytes.")
+    fs_available_bytes: BigInt | None = of_model("Bytes left on the file system.")
+    network_receive_bytes_per_second: float | None = of_model("Bytes per second received, over the two newest points.")
+    network_transmit_bytes_per_second: float | None = of_model("Bytes per second sent, over the two newest points.")
+
+    @classmethod
+    def from_model(cls, model: usage.Usage, bases: Bases) -> Self:
+        """The window on it; `bases` are the amounts of the object it belongs to."""
+        return cls(model=model, bases=bases, time=from_nanoseconds(model.time_ns))
+
+    @resolved("CPU in percent (0 to 100 and more); null where there is nothing to be of.")
+    def cpu_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
+        """Of an amount of cores."""
+        base = self.bases.get(of or PercentOf.LIMIT, models.NO_RESOURCES)
+        return _percent(self.model.cpu_cores, base.cpu_cores)
+
+    @resolved("Memory in percent (the working set; 0 to 100 and more); null where there is nothing to be of.")
+    def memory_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
+        """Of an amount of bytes."""
+        base = self.bases.get(of or PercentOf.LIMIT, models.NO_RESOURCES)
+        return _percent(self.model.memory_bytes, base.memory_bytes)
+
+
+def _percent(part: float | None, whole: float | None) -> float | None:
+    return part / whole * 100 if part is not None and whole else None
+
+
+def _column(measure: Measure, description: str) -> Any:
+    def read(self: "UsageHistory", aggregate: Aggregate | None = Aggregate.MEAN) -> list[float | None]:
+        return self.model.columns.get((measure, aggregate or Aggregate.MEAN)) or [None] * self.model.window.steps
+
+    return strawberry.field(resolver=read, description=f"{description} One value a step; null is a gap.")
+
+
+@strawberry.type(description="History as columns, ready for a chart: each has one value for each of `times`.")
+class UsageHistory:
+    """A window on `fleet.usage.History`."""
+
+    model: strawberry.Private[usage.History]
+    start: DateTime = strawberry.field(description="Start of the first step.")
+    end: DateTime = strawberry.field(description="End of the span; the last step holds it.")
+    step: Duration = strawberry.field(description="Length of a step.")
+
+    cpu_cores: list[float | None] = _column(Measure.CPU_CORES, "CPU in cores.")
+    memory_bytes: list[float | None] = _column(Measure.MEMORY_BYTES, "Memory in bytes: the working set.")
+    memory_usage_bytes: list[float | None] = _column(Measure.MEMORY_USAGE_BYTES, "Memory in bytes, with all caches.")
+    memory_available_bytes: list[float | None] = _column(
+        Measure.MEMORY_AVAILABLE_BYTES, "Memory in bytes that is left."
+    )
+    fs_used_bytes: list[float | None] = _column(Measure.FS_USED_BYTES, "Bytes used of the file system.")
+    fs_capacity_bytes: list[float | None] = _column(Measure.FS_CAPACITY_BYTES, "Size of the file system in bytes.")
+    fs_available_bytes: list[float | None] = _column(Measure.FS_AVAILABLE_BYTES, "Bytes left on the file system.")
+    network_receive_bytes_per_second: list[float | None] = _column(
+        Measure.NETWORK_RECEIVE_BYTES, "Bytes per second received."
+    )
+    network_transmit_bytes_per_second: list[float | None] = _column(
+        Measure.NETWORK_TRANSMIT_BYTES, "Bytes per second sent."
+    )
+
+    @classmethod
+    def from_model(cls, model: usage.History) -> Self:
+        """The window on it."""
+        window = model.window
+        return cls(
+            model=model,
+            start=from_nanoseconds(window.start_ns),
+            end=from_nanoseconds(window.end_ns),
+            step=Duration(window.step_ns / NANOSECONDS),
+        )
+
+    @resolved("Start of each step.")
+    def times(self) -> list[DateTime]:
+        """As many as each column has values."""
+        return [from_nanoseconds(time) for time in self.model.window.times_ns()]

@@ -1,0 +1,34 @@
+"""Who asks."""
+
+from typing import Self
+
+import strawberry
+
+from auth.principal import Principal
+from graph.enums import Role
+from graph.scalars import DateTime
+
+
+@strawberry.type(description="Who asks, and what they may see and do.")
+class Viewer:
+    """A window on `auth.principal.Principal`."""
+
+    name: str = strawberry.field(description="Their name.")
+    groups: list[str] = strawberry.field(description="Their groups.")
+    role: Role = strawberry.field(description="What they may do.")
+    clusters: list[str] = strawberry.field(description="Patterns of the clusters they reach; `*` is all.")
+    namespaces: list[str] = strawberry.field(description="Patterns of the namespaces they reach; `*` is all.")
+    expires_at: DateTime | None = strawberry.field(description="When their credential stops to count; null: never.")
+
+    @classmethod
+    def from_model(cls, principal: Principal) -> Self:
+        """The window on it."""
+        scope = principal.scope
+        return cls(
+            name=principal.name,
+            groups=list(principal.groups),
+            role=scope.role,
+            clusters=list(scope.clusters),
+            namespaces=list(scope.namespaces),
+            expires_at=None if principal.expires_at is None else DateTime(principal.expires_at),
+        )
