@@ -14,7 +14,7 @@ import msgspec
 from fleet.breaker import Breaker
 from fleet.cache.backoff import Backoff
 from fleet.cache.reflector import Reflector, ReflectorOptions
-from fleet.cache.store import Store, build_namespace_store, build_node_store, build_pod_store
+from fleet.cache.store import Store, Stores
 from fleet.errors import (
     ClusterError,
     ClusterForbidden,
@@ -48,13 +48,19 @@ class FleetOptions(msgspec.Struct, frozen=True):
 
 
 class Member:
-    """One cluster of the federation, as long as its credential stays the same. `run` keeps it going."""
+    """One cluster of the federation, as long as its credential stays the same. `run` keeps it going.
 
-    def __init__(self, spec: MemberSpec, source: MemberSource, options: FleetOptions) -> None:
+    `stores` are those of the same cluster under its last credential: what they hold is the last known state.
+    """
+
+    def __init__(
+        self, spec: MemberSpec, source: MemberSource, options: FleetOptions, stores: Stores | None = None
+    ) -> None:
         self.spec = spec
-        self.pods = build_pod_store()
-        self.nodes = build_node_store()
-        self.namespaces = build_namespace_store()
+        self.stores = stores or Stores()
+        self.pods = self.stores.pods
+        self.nodes = self.stores.nodes
+        self.namespaces = self.stores.namespaces
         self.connection: Connection | None = None
         self.version: str | None = None
         self.breaker = Breaker(options.breaker_failures)

@@ -50,16 +50,17 @@ class _Registry:
         await asyncio.gather(*(self._end(name) for name in tuple(self._members)))
 
     async def _apply(self, snapshot: Mapping[str, MemberSpec]) -> None:
-        gone = [name for name, member in self._members.items() if _differs(member.spec, snapshot.get(name))]
+        gone = {name: member for name, member in self._members.items() if _differs(member.spec, snapshot.get(name))}
         await asyncio.gather(*(self._end(name) for name in gone))
         for name, spec in snapshot.items():
             if (member := self._members.get(name)) is not None:
                 member.spec = spec
             else:
-                await self._begin(spec)
+                await self._begin(spec, gone.get(name))
 
-    async def _begin(self, spec: MemberSpec) -> None:
-        member = Member(spec, self._source, self._options)
+    async def _begin(self, spec: MemberSpec, before: Member | None) -> None:
+        stores = before.stores if before is not None and _is_same_place(before.spec, spec) else None
+        member = Member(spec, self._source, self._options, stores)
         life = contextlib.AsyncExitStack()
         await life.enter_async_context(open_task(f"member {spec.name}", member.run))
         self._members[spec.name] = member
@@ -75,3 +76,10 @@ class _Registry:
 def _differs(old: MemberSpec, new: MemberSpec | None) -> bool:
     """Whether a member has to be closed: it is gone, or is to be reached in another way."""
     return new is None or new.credential != old.credential or new.role is not old.role
+
+
+def _is_same_place(old: MemberSpec, new: MemberSpec) -> bool:
+    """Whether only the proof of identity is another: then what was known stays the last known state."""
+    return (
+        old.credential is not None and new.credential is not None and old.credential.endpoint == new.credential.endpoint
+    )

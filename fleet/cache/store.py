@@ -198,3 +198,12 @@ def build_node_store() -> Store[Node]:
 def build_namespace_store() -> Store[Namespace]:
     """Namespaces."""
     return Store(lambda namespace: ("", namespace.name), {})
+
+
+class Stores:
+    """All that is kept of one member."""
+
+    def __init__(self) -> None:
+        self.pods = build_pod_store()
+        self.nodes = build_node_store()
+        self.namespaces = build_namespace_store()

@@ -1,6 +1,7 @@
 """Lists over many clusters: filters, scopes, and what becomes of a member that is missing."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ async def test_a_list_holds_all_clusters_host_first_in_its_outcomes(open_fleet: 
     assert len(page.matched) == 4
 
 
-FILTERS = [
+FILTERS: list[tuple[PodFilter, Callable[[Pod], object]]] = [
     (PodFilter(clusters=frozenset({"c2"})), lambda pod: pod.cluster == "c2"),
     (PodFilter(clusters=frozenset()), lambda pod: False),
     (PodFilter(namespaces=frozenset({"shop", "none"})), lambda pod: pod.namespace == "shop"),
