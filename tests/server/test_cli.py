@@ -1,0 +1,170 @@
+"""The command line: what it does to the users file, and one clear line for what a person gets wrong."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from auth.users import load_users
+from fleet.scope import Role, Scope
+from server.cli import main
+from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
+from tests.server.serving import open_serving
+
+PASSWORD = "a long password"
+
+
+def run(*arguments: str, **environ: str | None) -> Result:
+    return CliRunner().invoke(main, arguments, env={"OPENMCP_PASSWORD": PASSWORD, **environ})
+
+
+def test_users_are_added_listed_changed_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "users.yaml"
+    limits = ("--cluster", "c*", "--namespace", "a", "--namespace", "b-*", "--group", "dev")
+
+    added = run("user", "add", "alice", "--role", "edit", *limits, "--file", str(path))
+    first = load_users(path)["alice"]
+    changed = run("user", "passwd", "alice", OPENMCP_USERS_FILE=str(path))
+    listed = run("user", "list", "--file", str(path))
+
+    assert [result.exit_code for result in (added, changed, listed)] == [0, 0, 0]
+    assert first.scope == Scope(Role.EDIT, ("c*",), ("a", "b-*"))
+    assert load_users(path)["alice"].password_hash != first.password_hash
+    assert "alice  edit  c*        a,b-*       dev" in listed.output
+    assert not any("argon2" in result.output for result in (added, changed, listed))
+
+    assert run("user", "remove", "alice", "--file", str(path)).exit_code == 0
+    assert load_users(path) == {}
+
+
+def test_a_user_is_not_added_twice(tmp_path: Path) -> None:
+    path = str(tmp_path / "users.yaml")
+    run("user", "add", "alice", "--role", "view", "--file", path)
+
+    again = run("user", "add", "alice", "--role", "admin", "--file", path)
+
+    assert again.exit_code == 2
+    assert "is there already" in again.output
+    assert load_users(Path(path))["alice"].scope.role is Role.VIEW
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "said"),
+    [
+        (("user", "add", "a", "--role", "root", "--file", "users"), {}, "Invalid value for '--role'"),
+        (("user", "add", "a", "--role", "view"), {}, "Missing option '--file'"),
+        (("user", "add", "a", "--role", "view", "--file", "users"), {"OPENMCP_PASSWORD": "short"}, "8 to 1024"),
+        (
+            ("user", "add", "a", "--role", "view", "--file", "users"),
+            {"OPENMCP_PASSWORD": None},
+            "no password was given",
+        ),
+        (("user", "list", "--file", "nowhere"), {}, "users file nowhere: No such file"),
+        (("user", "remove", "bob", "--file", "empty"), {}, "there is no user 'bob' in empty"),
+        (("serve", "--config", "nowhere"), {}, "File 'nowhere' does not exist"),
+        (("serve",), {"API_APP_KEY": None, "OPENMCP_SIGNING_KEY": None}, "OPENMCP_SIGNING_KEY (or API_APP_KEY) is not"),
+        (("serve", "--port", "99999"), {}, "OPENMCP_PORT is '99999', must be a port"),
+        (("kubeconfig", "--server", "ftp://x", "--user", "a"), {}, "must be an http or https URL"),
+        (("kubeconfig", "--server", "http://127.0.0.1:9", "--user", "a"), {}, "can't be reached"),
+        (("check", "--config", "empty"), {"OPENMCP_PORT": "x"}, "OPENMCP_PORT is 'x'"),
+        (("demo", "--clusters", "0"), {}, "0 is not in the range"),
+        (("dance",), {}, "No such command 'dance'"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    environ: dict[str, str | None],
+    said: str,
+) -> None:
+    (tmp_path / "empty").write_text("")
+    monkeypatch.chdir(tmp_path)
+
+    result = run(*arguments, **environ)
+
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text(json.dumps(build_dead_kubeconfig()))
+    environ = {
+        "OPENMCP_KUBECONFIG": str(config),
+        "OPENMCP_SIGNING_KEY": "0123456789abcdef",
+        "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+        "OPENMCP_MEMBER_TIMEOUT": "1s",
+    }
+
+    result = run("check", **environ)
+
+    assert result.exit_code == 1
+    lines = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
+    assert "ok" in lines["users"]
+    assert "ok" in lines["metric store embedded"]
+    assert "ILL" in lines["member dead"]
+
+
+def build_dead_kubeconfig() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "dead", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "dead", "context": {"cluster": "dead", "user": "u"}}],
+    }
+
+
+def test_a_kubeconfig_has_a_context_a_member() -> None:
+    text = build_kubeconfig("https://x:8080", "alice", "t", ["openmcp", "a b"], Trust(insecure=True))
+
+    content = yaml.safe_load(text)
+    assert [context["name"] for context in content["contexts"]] == ["openmcp", "a b"]
+    assert content["clusters"][1]["cluster"] == {
+        "server": "https://x:8080/clusters/a%20b",
+        "insecure-skip-tls-verify": True,
+    }
+    assert content["users"] == [{"name": "alice", "user": {"token": "t"}}]
+
+
+@pytest.mark.parametrize("url", ["x", "ftp://x", "http://", "http://a:b@x", "http://x?y", "http://x#y"])
+def test_a_server_that_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="must be an http or https URL"):
+        parse_server(url)
+
+
+@asynccontextmanager
+async def open_impostor(answer: Response) -> AsyncIterator[str]:
+    async def give(_request: Request) -> Response:
+        return answer
+
+    async with open_serving(Starlette(routes=[Route("/token", give, methods=["POST"])])) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (JSONResponse({"error": "invalid_credentials"}, 401), "answers 401: invalid_credentials"),
+        (RedirectResponse("http://127.0.0.1:9/token", 307), "answers 307"),
+        (Response("<html>"), "does not answer JSON"),
+        (JSONResponse([]), "does not answer an object"),
+        (JSONResponse({"token": 1}), "gave no token"),
+    ],
+)
+async def test_a_server_that_is_not_this_one_is_said_to_be_so(answer: Response, said: str) -> None:
+    async with open_impostor(answer) as url:
+        with pytest.raises(ServerSaysNo, match=said):
+            await asyncio.to_thread(Client(url, Trust()).load_token, "alice", PASSWORD)

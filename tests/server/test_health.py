@@ -1,0 +1,117 @@
+"""Probes and figures, in front of a real federation over clusters of the test's process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from auth.authenticator import AuthOptions, open_authenticator
+from fleet.errors import MetricsUnavailable
+from fleet.members import FleetOptions, open_federation
+from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
+from fleet.models import Cluster, ClusterHealth, ClusterRole, PlatformInfo
+from fleet.ports import MemberSpec
+from server.health import MetricProbe
+from server.lifespan import OpenState, State
+from server.ops import build_exposition, create_ops_app
+from server.settings import Settings
+from tests.fakes.kubernetes import FakeCluster, FakeSource, build_spec
+from tests.server.serving import open_serving
+
+KEY = b"0123456789abcdef0123456789abcdef"
+
+
+class SilentSource(FakeSource):
+    """A source that does not know yet."""
+
+    async def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
+        await asyncio.Event().wait()
+        yield {}
+
+
+class BrokenStore:
+    """The part of a metric store that a probe asks; counts how often."""
+
+    asked = 0
+
+    async def check(self) -> str:
+        self.asked += 1
+        raise MetricsUnavailable("InfluxDB at http://influx:8086 can't be reached")
+
+
+def opening(source: FakeSource, folder: Path) -> OpenState:
+    @asynccontextmanager
+    async def open_state(_settings: Settings) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            options = AuthOptions(KEY, administrator=("openmcp", "keti"))
+            federation = await stack.enter_async_context(open_federation(source, FleetOptions(member_timeout=0.5)))
+            store = await stack.enter_async_context(open_embedded_store(EmbeddedOptions(folder / "usage.sqlite")))
+            authenticator = await stack.enter_async_context(open_authenticator(options))
+            yield State(federation=federation, metric_store=store, authenticator=authenticator, request_timeout=9.0)
+
+    return open_state
+
+
+async def ask(url: str, path: str) -> tuple[int, str]:
+    async with aiohttp.request("GET", f"{url}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+async def test_the_process_is_alive_before_it_is_ready(tmp_path: Path) -> None:
+    app = create_ops_app(Settings(), opening(SilentSource(), tmp_path))
+    async with open_serving(app) as url:
+        alive, ready = await ask(url, "/healthz"), await ask(url, "/readyz")
+
+    assert alive == (200, "ok\n")
+    assert ready[0] == 503
+    assert "not known yet" in ready[1]
+
+
+async def test_an_ill_member_is_named_but_leaves_the_server_ready(tmp_path: Path) -> None:
+    source = FakeSource(FakeCluster("openmcp"), FakeCluster("cluster1"))
+    source.say(build_spec("openmcp"), MemberSpec("cluster1", build_spec("cluster1").role, None, problem="no token"))
+    app = create_ops_app(Settings(), opening(source, tmp_path))
+    async with open_serving(app) as url:
+        status, text = await ask(url, "/readyz")
+
+    assert status == 200
+    assert "cluster1" in text
+    assert "no token" in text
+
+
+async def test_figures_are_in_prometheus_text_format(tmp_path: Path) -> None:
+    source = FakeSource(FakeCluster("openmcp"))
+    app = create_ops_app(Settings(), opening(source, tmp_path))
+    async with open_serving(app) as url:
+        status, text = await ask(url, "/metrics")
+
+    assert status == 200
+    assert "\nopenmcp_up 1\n" in text
+    assert 'openmcp_cluster_ready{cluster="openmcp"}' in text
+    assert text.endswith("\n")
+
+
+async def test_a_metric_store_that_is_down_is_asked_seldom_and_costs_nothing_else() -> None:
+    store, probe = BrokenStore(), MetricProbe()
+    parts = [await probe.load(store) for _ in range(5)]  # type: ignore[arg-type]  # the part of the port that is asked
+
+    assert all(part.ready for part in parts)
+    assert parts[0].detail == "InfluxDB at http://influx:8086 can't be reached"
+    assert "influx:8086" not in parts[0].reason
+    assert store.asked == 1
+
+
+def test_a_cluster_s_name_can_not_break_the_exposition() -> None:
+    cluster = Cluster(
+        name='a"} 1\nb',
+        role=ClusterRole.MEMBER,
+        health=ClusterHealth.OFFLINE,
+        message=None,
+        version=None,
+        info=PlatformInfo(),
+        age_seconds=None,
+    )
+
+    assert r'openmcp_cluster_ready{cluster="a\"} 1\nb"} 0' in build_exposition([cluster], 0.0).splitlines()

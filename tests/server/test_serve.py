@@ -1,0 +1,167 @@
+"""The server as a process: what it needs to start, how it listens and how it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import ssl
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.processes import COMMAND, free_port
+from tests.server.test_cli import build_dead_kubeconfig
+
+
+def environ(folder: Path, **more: str) -> dict[str, str]:
+    config = folder / "kubeconfig"
+    config.write_text(json.dumps(build_dead_kubeconfig()))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENMCP_", "API_", "INFLUX_"))}
+    return kept | {
+        "OPENMCP_KUBECONFIG": str(config),
+        "OPENMCP_EMBEDDED_FILE": str(folder / "usage.sqlite"),
+        "OPENMCP_HOST": "127.0.0.1",
+        "OPENMCP_PORT": str(free_port()),
+        "OPENMCP_OPS_PORT": str(free_port()),
+        "OPENMCP_SIGNING_KEY": "0123456789abcdef0123456789abcdef",
+        "API_USER_NAME": "openmcp",
+        "API_USER_PW": "keti",
+        **more,
+    }
+
+
+@asynccontextmanager
+async def open_process(variables: dict[str, str]) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(COMMAND, "serve", env=variables, stdout=PIPE, stderr=PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def ended(process: Process) -> tuple[int | None, str]:
+    async with asyncio.timeout(30):
+        _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def ask(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
+    """Asks until somebody listens."""
+    async with asyncio.timeout(30), aiohttp.ClientSession(headers=headers) as session:
+        while True:
+            try:
+                async with session.get(url, ssl=tls or True) as answer:
+                    return answer.status, await answer.text()
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"OPENMCP_SIGNING_KEY": ""}, "OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set"),
+        ({"OPENMCP_SIGNING_KEY": "short"}, "is '***', 5 bytes"),
+        ({"OPENMCP_USERS_FILE": "nowhere.yaml"}, "users file nowhere.yaml: No such file"),
+        ({"OPENMCP_TLS_CERT_FILE": "c", "OPENMCP_TLS_KEY_FILE": "k"}, "OPENMCP_TLS_CERT_FILE is 'c', must be a file"),
+        ({"OPENMCP_HOST": "203.0.113.7"}, "must be a free port of 203.0.113.7"),
+    ],
+)
+async def test_what_is_wrong_at_the_start_is_one_line_and_exit_code_2(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    async with open_process(environ(tmp_path, **changed)) as process:
+        code, text = await ended(process)
+
+    assert code == 2
+    assert said in text
+    assert "Traceback" not in text
+
+
+async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with open_process(environ(tmp_path, OPENMCP_PORT=port)) as process:
+            code, text = await ended(process)
+
+    assert code == 2
+    assert f"OPENMCP_PORT is {port}, must be a free port" in text
+
+
+async def test_it_serves_users_and_operators_and_ends_well(tmp_path: Path) -> None:
+    variables = environ(tmp_path)
+    main, ops = (f"http://127.0.0.1:{variables[name]}" for name in ("OPENMCP_PORT", "OPENMCP_OPS_PORT"))
+    async with open_process(variables) as process:
+        assert await ask(f"{main}/healthz") == (200, "ok\n")
+        assert (await ask(f"{main}/readyz"))[0] == 200
+        assert (await ask(f"{main}/docs"))[0] == 404
+        assert (await ask(f"{main}/api?clustername=dead"))[0] == 401
+        assert 'openmcp_cluster_ready{cluster="dead"} 0' in (await ask(f"{ops}/metrics"))[1]
+        _, text = await ask(f"{main}/token?username=openmcp&password=keti")
+        token = json.loads(text)["token"]
+        assert (await ask(f"{main}/api?clustername=dead", Authorization=f"Bearer {token}"))[0] == 503
+
+        process.send_signal(signal.SIGTERM)
+        code, said = await ended(process)
+
+    assert code == 0
+    assert "GET /token 200" in said
+    assert not any(secret in said for secret in ("keti", token, variables["OPENMCP_SIGNING_KEY"], "Traceback"))
+
+
+async def test_https_and_a_plain_port_serve_the_same(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    plain = free_port()
+    variables = environ(
+        tmp_path,
+        OPENMCP_TLS_CERT_FILE=str(certificate),
+        OPENMCP_TLS_KEY_FILE=str(key),
+        OPENMCP_PLAIN_PORT=str(plain),
+        OPENMCP_LOG_FORMAT="json",
+    )
+    async with open_process(variables) as process:
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        assert await ask(f"https://127.0.0.1:{variables['OPENMCP_PORT']}/healthz", trusted) == (200, "ok\n")
+        assert await ask(f"http://127.0.0.1:{plain}/healthz") == (200, "ok\n")
+        assert (await ask(f"http://127.0.0.1:{plain}/readyz"))[0] == 200
+
+        process.send_signal(signal.SIGINT)
+        code, said = await ended(process)
+
+    assert code == 0
+    assert [json.loads(line)["level"] for line in said.splitlines()]
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, valid for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "tls.crt", folder / "tls.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
