@@ -10,7 +10,9 @@ from auth.passwords import hash_password
 from auth.users import User, save_users
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.scope import Role, Scope
+from realfleet.fleet import Fleet
 from tests.kubernetes.servers import open_http_server
+from tests.processes import RunningServer, free_port, open_server
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.upstream import Upstream
 
@@ -60,3 +62,13 @@ async def client(authenticator: Authenticator, upstream: Upstream, points: Point
         finally:
             for connection in connections.values():
                 await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def fleet_server(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """`openmcp-apiserver serve` in front of the real fleet, on free ports."""
+    port = free_port()
+    ports = {"OPENMCP_HOST": "127.0.0.1", "OPENMCP_PORT": str(port), "OPENMCP_OPS_PORT": str(free_port())}
+    log = tmp_path_factory.mktemp("serve") / "serve.log"
+    async with open_server("serve", environment=real_fleet.environment() | ports, port=port, log=log) as server:
+        yield server

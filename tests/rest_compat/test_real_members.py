@@ -1,0 +1,123 @@
+"""The pass-through in front of real API servers: the same bytes, the same statuses, live streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realfleet.fleet import Fleet
+from tests.processes import RunningServer
+from tests.rest_compat.serving import Client, open_client
+
+pytestmark = pytest.mark.real
+
+MEMBER = "clustername=cluster1"
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+async def caller(fleet_server: RunningServer) -> AsyncIterator[Client]:
+    async with open_client(fleet_server.url, await fleet_server.sign_in()) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api", "/api/v1", "/apis", "/apis/apps/v1", "/api/v1/namespaces/default", "/api/v1/nodes/kube1-worker1"),
+        *("/apis/apps/v1/namespaces/shop/deployments/", "/api/v1/nodes/kube1-worker1?pretty=true"),
+        "/api/v1/namespaces/shop?fieldManager=x",
+    ],
+)
+async def test_answers_are_the_members_bytes(real_fleet: Fleet, caller: Client, path: str) -> None:
+    # Nodes report in now and then: compare with the answer from before or from after.
+    client = real_fleet.cluster("cluster1").client
+    before = await asyncio.to_thread(client.read, "GET", path)
+    answer = await caller.ask("GET", f"{path}{'&' if '?' in path else '?'}{MEMBER}")
+    after = await asyncio.to_thread(client.read, "GET", path)
+    assert (answer.status, answer.body) in (before, after)
+
+
+async def test_an_empty_clustername_is_the_host(caller: Client) -> None:
+    answer = await caller.ask("GET", "/apis/core.kubefed.io/v1beta1/kubefedclusters?clustername=")
+    names = {item["metadata"]["name"] for item in json.loads(answer.body)["items"]}
+    assert names == {"cluster1", "cluster2"}
+
+
+async def test_an_object_lives_and_dies_through_the_pass_through(real_fleet: Fleet, caller: Client) -> None:
+    manifest = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: passed}\ndata: {a: one}\n"
+    named = f"{CONFIG_MAPS}/passed?{MEMBER}"
+    created = await caller.ask("POST", f"{CONFIG_MAPS}?{MEMBER}", body=manifest, Content_Type="application/yaml")
+    assert created.status == 201, created.body
+    twice = await caller.ask("POST", f"{CONFIG_MAPS}?{MEMBER}", body=manifest, Content_Type="application/yaml")
+    assert (twice.status, json.loads(twice.body)["reason"]) == (409, "AlreadyExists")
+    for content_type, body in (
+        ("application/json-patch+json", b'[{"op":"replace","path":"/data/a","value":"two"}]\n'),
+        ("application/merge-patch+json", b'{"data":{"a":"two"}}'),
+        ("application/strategic-merge-patch+json", b'{"data":{"a":"two"}}'),
+        ("application/apply-patch+yaml", manifest.replace(b"one", b"two")),
+    ):
+        patched = await caller.ask(
+            "PATCH", f"{named}&fieldManager=test&force=true", body=body, Content_Type=content_type
+        )
+        # Only apply knows `force`: the parameter arrived, so the others are refused for it.
+        assert patched.status == (200 if "apply" in content_type else 422), patched.body
+    # JSON without a Content-Type, as the portal sends it.
+    replaced = await caller.ask("PUT", named, body=json.dumps(_config_map("three")).encode())
+    assert json.loads(replaced.body)["data"] == {"a": "three"}
+    assert (await caller.ask("HEAD", named)).body == b""
+    # The manifest as a DELETE's body, as omcpctl sends it.
+    gone = await caller.ask("DELETE", named, body=manifest, Content_Type="application/yaml")
+    assert (gone.status, json.loads(gone.body)["status"]) == (200, "Success")
+    assert (await caller.ask("GET", named)).status == 404
+
+
+async def test_options_of_a_delete_arrive(caller: Client) -> None:
+    body = json.dumps(_config_map("one", "kept")).encode()
+    assert (await caller.ask("POST", f"{CONFIG_MAPS}?{MEMBER}", body=body)).status == 201
+    named = f"{CONFIG_MAPS}/kept?{MEMBER}"
+    tried = await caller.ask("DELETE", named, body=b'{"kind":"DeleteOptions","apiVersion":"v1","dryRun":["All"]}')
+    assert (tried.status, (await caller.ask("GET", named)).status) == (200, 200)
+    assert (await caller.ask("DELETE", named)).status == 200
+
+
+async def test_a_watch_shows_a_change_while_it_is_open(real_fleet: Fleet, caller: Client) -> None:
+    listed = json.loads((await caller.ask("GET", f"{CONFIG_MAPS}?{MEMBER}&limit=1")).body)
+    version = listed["metadata"]["resourceVersion"]
+    async with caller.open("GET", f"{CONFIG_MAPS}?{MEMBER}&watch=1&resourceVersion={version}") as answer:
+        body = json.dumps(_config_map("one", "seen")).encode()
+        assert (await caller.ask("POST", f"{CONFIG_MAPS}?{MEMBER}", body=body)).status == 201
+        event = json.loads(await answer.content.readline())
+        assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "seen")
+    assert (await caller.ask("DELETE", f"{CONFIG_MAPS}/seen?{MEMBER}")).status == 200
+
+
+async def test_logs_are_text(real_fleet: Fleet, caller: Client) -> None:
+    pod = real_fleet.cluster("cluster1").client.get("/api/v1/namespaces/shop/pods?limit=1")["items"][0]
+    path = f"/api/v1/namespaces/shop/pods/{pod['metadata']['name']}/log?tailLines=2&{MEMBER}"
+    answer = await caller.ask("GET", path)
+    assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/plain")
+    assert answer.body.count(b"\n") <= 2
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "reason"),
+    [
+        ("/api/v1/namespaces/default/pods/none", 404, "NotFound"),
+        ("/apis/no.such.group/v1/things", 404, "NotFound"),
+        ("/api/v1/pods?labelSelector=%3D", 400, "BadRequest"),
+        ("/api/v1/pods?resourceVersion=x", 400, "BadRequest"),
+    ],
+)
+async def test_errors_survive_every_client(caller: Client, path: str, status: int, reason: str) -> None:
+    target = f"{path}{'&' if '?' in path else '?'}{MEMBER}"
+    wide = await caller.ask("GET", target)
+    genuine = await caller.ask("GET", target, Accept="*/*")
+    assert (wide.status, json.loads(wide.body)["status"], json.loads(wide.body)["items"]) == (status, {}, [])
+    assert (genuine.status, json.loads(genuine.body)["status"]) == (status, "Failure")
+    assert {json.loads(answer.body)["reason"] for answer in (wide, genuine)} == {reason}
+
+
+def _config_map(value: str, name: str = "passed") -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": value}}
