@@ -7,7 +7,6 @@ list; everybody else gets a genuine Status. The HTTP status is the real one in b
 """
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
@@ -28,8 +27,6 @@ from fleet.errors import (
     MetricsUnavailable,
     NotFound,
 )
-
-_log = logging.getLogger(__name__)
 
 ErrorAnswer = Callable[[Request, FleetError | AuthError], Response]
 
