@@ -168,3 +168,20 @@ async def test_a_server_that_is_not_this_one_is_said_to_be_so(answer: Response, 
     async with open_impostor(answer) as url:
         with pytest.raises(ServerSaysNo, match=said):
             await asyncio.to_thread(Client(url, Trust()).load_token, "alice", PASSWORD)
+
+
+async def test_the_client_signs_in_and_lists_clusters() -> None:
+    async def token(request: Request) -> Response:
+        given = await request.json()
+        return JSONResponse({"token": f"token of {given['username']}"})
+
+    async def graphql(request: Request) -> Response:
+        assert request.headers["authorization"] == "Bearer token of alice"
+        return JSONResponse({"data": {"clusters": [{"name": "openmcp"}, {"name": "cluster1"}]}})
+
+    routes = [Route("/token", token, methods=["POST"]), Route("/graphql", graphql, methods=["POST"])]
+    async with open_serving(Starlette(routes=routes)) as url:
+        client = Client(url, Trust())
+        signed = await asyncio.to_thread(client.load_token, "alice", PASSWORD)
+
+        assert await asyncio.to_thread(client.list_clusters, signed) == ["openmcp", "cluster1"]
