@@ -1,0 +1,17 @@
+"""What is measured: a module a subject, each with `async measure(rounds) -> list[Row]`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bench.row import Row
+from bench.rows import cache, pass_through, pod_page, real_pass_through
+
+Measure = Callable[[int], Awaitable[list[Row]]]
+"""Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
+
+SUBJECTS: Mapping[str, Measure] = {
+    "cache": cache.measure,
+    "pod_page": pod_page.measure,
+    "pass_through": pass_through.measure,
+    "real_pass_through": real_pass_through.measure,
+}
+"""In the table's order. A new subject is a module and a line here."""

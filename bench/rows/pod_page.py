@@ -1,0 +1,78 @@
+"""A page of pods over HTTP: ours in front of a simulated fleet, against stock Strawberry over the same records."""
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from bench.interleave import run_interleaved
+from bench.load import Ask, fetch, time_answers
+from bench.row import Row, build_row
+from bench.servers import LOOPBACK, Running, open_process, open_server, open_simulated, wait_answer, wait_until
+from realfleet.ports import list_free_ports
+
+MEMBERS = 5
+PODS = 1_000
+FIELDS = "__typename id namespace name uid phase status ready restarts createdAt nodeName podIP hostIP qosClass"
+ASKED = {100: 30, 5_000: 3}
+"""Pods of a page, and how often it is asked for in a round."""
+
+
+async def measure(rounds: int) -> list[Row]:
+    """Time of one answer, one after the other on one connection."""
+    async with AsyncExitStack() as stack:
+        fleet = await stack.enter_async_context(open_simulated(MEMBERS, PODS))
+        server = await stack.enter_async_context(open_server(fleet.kubeconfig))
+        await wait_until(partial(_holds, server, MEMBERS * PODS), "all pods are in memory")
+        records = orjson.loads(await fetch(server.ask_graph(_query(max(ASKED)))))["data"]["pods"]["items"]
+        anchor = await stack.enter_async_context(open_anchor(records))
+        rows = []
+        for size, count in ASKED.items():
+            asks = {"ours": server.ask_graph(_query(size)), "anchor": _as_stock(server.ask_graph(_query(size)), anchor)}
+            weight = await _check_same(asks)
+            samples = await run_interleaved(
+                {side: partial(time_answers, ask, count) for side, ask in asks.items()}, rounds
+            )
+            ours, stock = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
+            title = f"page of {size:,} pods, 14 fields, {weight // 1024:,} KiB"
+            rows.append(build_row(title, "ms", ours, stock, against="stock Strawberry and its router"))
+        return rows
+
+
+@asynccontextmanager
+async def open_anchor(records: list[dict[str, object]]) -> AsyncIterator[str]:
+    """The anchor's URL, serving these records."""
+    (port,) = list_free_ports(1)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        file = Path(folder) / "pods.json"
+        file.write_bytes(orjson.dumps(records))
+        arguments = ("-m", "bench.children.stock_graph", str(file), str(port))
+        async with open_process(sys.executable, *arguments) as process:
+            url = f"http://{LOOPBACK}:{port}/graphql"
+            await wait_answer(process, Ask(f"{url}?query=%7B__typename%7D"))
+            yield url
+
+
+async def _holds(server: Running, pods: int) -> bool:
+    answer = orjson.loads(await fetch(server.ask_graph("{ pods(first: 1) { totalCount } }")))
+    return bool(answer["data"]["pods"]["totalCount"] >= pods)
+
+
+async def _check_same(asks: dict[str, Ask]) -> int:
+    """Bytes of our answer, when both say the same: up to the order of keys, spaces and escapes."""
+    ours, anchor = await fetch(asks["ours"]), await fetch(asks["anchor"])
+    plain = [orjson.dumps(orjson.loads(body)["data"], option=orjson.OPT_SORT_KEYS) for body in (ours, anchor)]
+    assert plain[0] == plain[1], "the anchor answers something else"
+    return len(ours)
+
+
+def _query(size: int) -> str:
+    return f"{{ pods(first: {size}) {{ items {{ {FIELDS} }} }} }}"
+
+
+def _as_stock(ask: Ask, url: str) -> Ask:
+    return Ask(url, ask.headers, ask.body)

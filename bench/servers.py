@@ -1,0 +1,169 @@
+"""The processes that are measured: simulated members, the server in front of them, an anchor. All on loopback."""
+
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+import yaml
+
+from bench.load import AnswerError, Ask, fetch
+from realfleet.ports import list_free_ports
+
+LOOPBACK = "127.0.0.1"
+USER, PASSWORD = "openmcp", "keti"
+HOST_CONTEXT = "openmcp"
+
+_COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_STILL = "1e9"  # seconds between two changes: what is compared must not change
+
+
+class StartError(Exception):
+    """A process did not become ready."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulated fleet in a process of its own. `urls` and `tokens` are those of each cluster, host included."""
+
+    kubeconfig: Path
+    urls: Mapping[str, str]
+    tokens: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Our server. `token` is an administrator's."""
+
+    url: str
+    token: str
+    pid: int
+
+    def ask(self, path: str, body: bytes = b"") -> Ask:
+        """A request of a signed-in user."""
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        return Ask(self.url + path, headers | ({"Content-Type": "application/json"} if body else {}), body)
+
+    def ask_graph(self, query: str) -> Ask:
+        """A GraphQL request."""
+        return self.ask("/graphql", orjson.dumps({"query": query}))
+
+
+@asynccontextmanager
+async def open_simulated(members: int, pods: int) -> AsyncIterator[Simulated]:
+    """Members with `pods` pods each that do not change. Raises StartError."""
+    command = ("demo.simulator", f"--clusters={members}", f"--pods={pods}", f"--churn={_STILL}")
+    async with open_process(sys.executable, "-m", *command, stdin=PIPE) as process:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+        if not line:
+            raise StartError("the simulated fleet ended before it answered")
+        started = orjson.loads(line)
+        kubeconfig = Path(started["kubeconfig"])
+        yield Simulated(kubeconfig, started["clusters"], load_tokens(kubeconfig))
+
+
+def load_tokens(kubeconfig: Path) -> dict[str, str]:
+    """The bearer token of each user of a kubeconfig."""
+    return {entry["name"]: entry["user"]["token"] for entry in yaml.safe_load(kubeconfig.read_text())["users"]}
+
+
+@asynccontextmanager
+async def open_server(kubeconfig: Path) -> AsyncIterator[Running]:
+    """`openmcp-apiserver serve` in front of a kubeconfig's contexts, with its defaults otherwise. Raises StartError."""
+    port, ops_port = list_free_ports(2)
+    url = f"http://{LOOPBACK}:{port}"
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        environment = {
+            "OPENMCP_CLUSTER_SOURCE": "kubeconfig",
+            "OPENMCP_KUBECONFIG": str(kubeconfig),
+            "OPENMCP_HOST_CONTEXT": HOST_CONTEXT,
+            "OPENMCP_METRIC_STORE": "embedded",
+            "OPENMCP_EMBEDDED_FILE": f"{folder}/usage.sqlite",
+            "OPENMCP_HOST": LOOPBACK,
+            "OPENMCP_PORT": str(port),
+            "OPENMCP_OPS_PORT": str(ops_port),
+            "OPENMCP_SIGNING_KEY": secrets.token_hex(32),
+            "API_USER_NAME": USER,
+            "API_USER_PW": PASSWORD,
+        }
+        async with open_process(_COMMAND, "serve", environment=environment) as process:
+            await wait_answer(process, Ask(f"{url}/readyz"))
+            signed_in = orjson.loads(await fetch(Ask(f"{url}/token?username={USER}&password={PASSWORD}")))
+            yield Running(url, signed_in["token"], process.pid)
+
+
+@asynccontextmanager
+async def open_process(
+    program: str | Path, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int = DEVNULL
+) -> AsyncIterator[Process]:
+    """A process with its standard output as a pipe for what asks for its standard input, else nowhere."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    output = PIPE if stdin == PIPE else DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, stdin=stdin, stdout=output, stderr=DEVNULL, env=kept | dict(environment or {})
+    )
+    try:
+        yield process
+    finally:
+        await _stop(process)
+
+
+async def run_to_end(*arguments: str) -> bytes:
+    """What `python ARGUMENTS` writes. Raises StartError where it fails."""
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE)
+    try:
+        written, _ = await asyncio.wait_for(process.communicate(), _START_SECONDS)
+    finally:
+        await _stop(process)
+    if process.returncode:
+        raise StartError(f"python {' '.join(arguments)} ended with code {process.returncode}")
+    return written
+
+
+async def wait_answer(process: Process, ask: Ask) -> None:
+    """Until the request is answered with 200. Raises StartError."""
+
+    async def is_answered() -> bool:
+        if process.returncode is not None:
+            raise StartError(f"the server of {ask.url} ended with code {process.returncode}")
+        try:
+            await fetch(ask)
+        except (OSError, AnswerError):
+            return False
+        return True
+
+    await wait_until(is_answered, f"{ask.url} answers")
+
+
+async def wait_until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Looks until the condition holds. Raises StartError."""
+    deadline = time.monotonic() + _START_SECONDS
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise StartError(f"not within {_START_SECONDS:g} s: {what}")
+        await asyncio.sleep(0.05)
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    if process.stdin is not None:
+        process.stdin.close()  # the simulated fleet ends with its input
+    else:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,59 @@
+"""What the table says of samples: medians, ratios, their spread, and the order in which sides take turns."""
+
+import pytest
+
+from bench.interleave import run_interleaved
+from bench.row import build_row
+from bench.rows import SUBJECTS
+from bench.table import build_table, format_amount
+
+
+def test_a_row_compares_medians_and_not_means() -> None:
+    row = build_row("page", "ms", [10, 11, 900, 12, 9], [22, 21, 23, 20, 24], against="stock")
+    assert (row.ours_median, row.anchor_median, row.ratio) == (11, 22, 0.5)
+
+
+def test_the_spread_is_of_the_ratios_of_single_rounds() -> None:
+    row = build_row("page", "ms", [10, 40], [20, 20], against="stock")
+    assert row.spread == (0.5, 2.0)
+
+
+@pytest.mark.parametrize(("ours", "anchor"), [([1, 2], [1]), ([], [])])
+def test_sides_without_the_same_number_of_samples_are_no_row(ours: list[float], anchor: list[float]) -> None:
+    with pytest.raises(ValueError, match="samples"):
+        build_row("page", "ms", ours, anchor, against="stock")
+
+
+async def test_sides_take_turns_and_swap_their_order_each_round() -> None:
+    asked: list[str] = []
+
+    async def ask(side: str) -> int:
+        asked.append(side)
+        return len(asked)
+
+    samples = await run_interleaved({"ours": lambda: ask("ours"), "anchor": lambda: ask("anchor")}, rounds=3)
+    assert asked == ["ours", "anchor", "anchor", "ours", "ours", "anchor"]
+    assert samples == {"ours": [1, 4, 5], "anchor": [2, 3, 6]}
+
+
+def test_the_table_has_a_line_a_row_and_columns_that_line_up() -> None:
+    rows = [
+        build_row("page", "ms", [5.0], [10.0], against="stock"),
+        build_row("rate", "/s", [1500.0], [3000.0], against="asked directly", higher_is_better=True),
+    ]
+    lines = build_table(rows).splitlines()
+    assert [cell.strip() for cell in lines[3].strip("|").split("|")] == [
+        "rate", "1,500 /s", "3,000 /s", "0.50", "0.50-0.50", "higher", "asked directly",
+    ]  # fmt: skip
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.01234, "0.0123"), (4.561, "4.56"), (78.94, "78.9"), (99.96, "100"), (1234.4, "1,234")]
+)
+def test_amounts_have_three_digits_or_are_whole(value: float, text: str) -> None:
+    assert format_amount(value) == text
+
+
+def test_every_subject_can_be_called() -> None:
+    assert all(callable(measure) for measure in SUBJECTS.values())
