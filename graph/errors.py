@@ -15,10 +15,8 @@ anything else                                      INTERNAL, masked, with the id
 import enum
 import logging
 import secrets
-from collections.abc import Iterator
 
 from graphql import GraphQLError
-from strawberry.extensions import SchemaExtension
 
 from auth.errors import Unauthenticated
 from fleet import errors
@@ -70,20 +68,9 @@ def present_error(error: GraphQLError) -> GraphQLError:
     return _masked(error, cause)
 
 
-class ErrorCodes(SchemaExtension):
-    """Presents every error of an answer."""
-
-    def on_operation(self) -> Iterator[None]:
-        """Runs around the operation; the result is there when the operation is done."""
-        yield
-        result = self.execution_context.result
-        if result is not None and result.errors:
-            result.errors = [present_error(error) for error in result.errors]
-
-
 def _coded(error: GraphQLError, message: str, code: Code, cluster: str | None = None) -> GraphQLError:
     extensions: dict[str, object] = {"code": code.value}
-    if cluster is not None:
+    if cluster:
         extensions["cluster"] = cluster
     return _replaced(error, message, extensions)
 

@@ -10,9 +10,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def of_model(description: str, name: str | None = None) -> Any:
     """A plain field whose value is the model's attribute of the same Python name (`graph.types.window`)."""
-    return strawberry.field(  # type: ignore[call-overload]  # the overloads forget a field that is not set when made
-        init=False, description=description, name=name
-    )
+    field: Any = strawberry.field(description=description, name=name)
+    field.init = False  # Strawberry's own argument for it is ignored
+    return field
 
 
 def resolved(description: str) -> Callable[[F], F]:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from fleet.models import Node, NodeKey, OnUnavailable, Pod, PodKey
+from fleet.errors import Forbidden
+from fleet.models import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter
 from fleet.usage import History, Kind, Usage
 from graph.context import Info
@@ -47,15 +48,24 @@ async def load_nodes(
     return answer
 
 
+async def load_nodes_of(
+    info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
+) -> Page[Node]:
+    """A page of one cluster's nodes; empty and marked FORBIDDEN where the caller sees the cluster, but not all of it.
+
+    Raises as `load_nodes`, and ClusterNotFound or Forbidden for other clusters that the question names.
+    """
+    narrowed = replace(question, clusters=_only(info, question.clusters, cluster))
+    try:
+        return await load_nodes(info, narrowed, orders, page)
+    except Forbidden as error:
+        return Page((), (), (), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
+
+
 def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
     """The same question, of one cluster's or node's pods only. Raises ClusterNotFound, Forbidden for other names."""
     nodes = question.nodes if node is None else _narrowed(question.nodes, node)
     return replace(question, clusters=_only(info, question.clusters, cluster), nodes=nodes)
-
-
-def nodes_within(info: Info, question: NodeFilter, cluster: str) -> NodeFilter:
-    """The same question, of one cluster's nodes only. Raises ClusterNotFound, Forbidden for other names."""
-    return replace(question, clusters=_only(info, question.clusters, cluster))
 
 
 def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[str]:

@@ -161,7 +161,7 @@ class Clusters:
         if task is None:
             question = NodeFilter(clusters=frozenset((name,)))
             task = self._nodes[name] = asyncio.create_task(
-                self._federation.list_nodes(self._scope, question, (), PageRequest(first=1), OnUnavailable.PARTIAL)
+                self._federation.list_nodes(self._scope, question, (), PageRequest(first=0), OnUnavailable.PARTIAL)
             )
         return await asyncio.shield(task)
 

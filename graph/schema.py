@@ -1,6 +1,7 @@
 """The schema, put together, and its printed form."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import strawberry
 from graphql import (
@@ -13,10 +14,11 @@ from graphql import (
 )
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types.execution import ExecutionContext
+from strawberry.types.execution import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from graph.context import GraphInfo
-from graph.errors import ErrorCodes
+from graph.errors import present_error
 from graph.limits import build_limits
 from graph.queries.clusters import ClusterQueries
 from graph.queries.nodes import NodeQueries
@@ -35,6 +37,29 @@ class Query(ClusterQueries, NodeQueries, PodQueries, ObjectQueries, ViewerQuerie
 
 class GraphSchema(strawberry.Schema):
     """Strawberry's schema, with errors logged where they get their codes and nowhere else."""
+
+    async def execute(  # noqa: D102 - as Strawberry's
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        result = await super().execute(
+            query,
+            variable_values,
+            context_value,
+            root_value,
+            operation_name,
+            allowed_operation_types,
+            operation_extensions,
+        )
+        if result.errors:
+            result.errors = [present_error(error) for error in result.errors]
+        return result
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: a caller's mistake is no line in our log, and `graph.errors` logs what is masked."""
@@ -59,7 +84,7 @@ schema = GraphSchema(
     query=Query,
     types=[Pod, Node],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
-    extensions=[ErrorCodes, *build_limits()],
+    extensions=build_limits(),
 )
 schema.drop_null_defaults()
 

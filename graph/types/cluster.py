@@ -6,6 +6,7 @@ from typing import Self
 import strawberry
 
 from fleet import models
+from fleet.errors import Forbidden
 from fleet.models import OutcomeState
 from fleet.queries import PageRequest
 from graph.context import Info
@@ -21,7 +22,7 @@ from graph.inputs import (
     node_question,
     pod_question,
 )
-from graph.listing import load_nodes, load_pods, nodes_within, pods_within
+from graph.listing import load_nodes_of, load_pods, pods_within
 from graph.types.common import Count, Resources
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
@@ -67,8 +68,8 @@ class Cluster(Window):
         after: str | None = None,
     ) -> NodeConnection:
         """As Query.nodes, of this cluster."""
-        question = nodes_within(info, node_question(filter), self.model.name)
-        page = await load_nodes(info, question, build_orders(order_by), build_page_request(first, after))
+        question, page_request = node_question(filter), build_page_request(first, after)
+        page = await load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
         return NodeConnection.from_model(page)
 
     @resolved("Its pods.")
@@ -88,7 +89,7 @@ class Cluster(Window):
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     async def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
         """Ships no pod."""
-        page = await load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=1))
+        page = await load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
         return counts_of(page, by)
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
@@ -103,15 +104,18 @@ class Cluster(Window):
         nodes = await self._nodes(info)
         return None if nodes is None else _sum(node.allocatable for node in nodes)
 
-    @resolved("What the pods on its nodes ask for, summed up; null while it can't be asked.")
+    @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")
     async def requested(self, info: Info) -> Resources | None:
-        """Sum over the pods of its nodes that are not finished."""
+        """Sum over its pods that are on a node and not finished."""
         nodes = await self._nodes(info)
-        return None if nodes is None else _sum(info.context.federation.requested_on(node.key) for node in nodes)
+        return None if nodes is None else Resources.from_model(info.context.federation.requested_in(self.model.name))
 
     async def _nodes(self, info: Info) -> tuple[models.Node, ...] | None:
-        """All its nodes, None while it can't be asked, or you may not see them."""
-        page = await info.context.loaders.clusters.nodes(self.model.name)
+        """All its nodes, None while it can't be asked, or the caller may not see them."""
+        try:
+            page = await info.context.loaders.clusters.nodes(self.model.name)
+        except Forbidden:
+            return None
         return page.matched if all(outcome.state in _PRESENT for outcome in page.outcomes) else None
 
 

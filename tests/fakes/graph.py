@@ -1,0 +1,99 @@
+"""A metric store of the test's process that counts what it is asked, and can fail or hang."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from msgspec.structs import asdict
+
+from fleet.errors import MetricsUnavailable
+from fleet.models import NodeKey, PodKey
+from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+
+K = TypeVar("K", PodKey, NodeKey)
+
+FACTORS = {aggregate: float(number) for number, aggregate in enumerate(Aggregate, start=1)}
+"""What a history's values are multiplied by, so that columns of different aggregates can be told apart."""
+
+
+class Call(NamedTuple):
+    """One question."""
+
+    name: str
+    keys: frozenset[Any]
+    asked: frozenset[Any]
+    window: Window | None = None
+
+
+class CountingStore:
+    """Knows one usage an object; its history is that usage in every step."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.known: dict[PodKey | NodeKey, Usage] = {}
+        self.calls: list[Call] = []
+        self.failure: str | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
+        return await self._latest("latest_pods", keys, measures)
+
+    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
+        return await self._latest("latest_nodes", keys, measures)
+
+    async def pod_history(
+        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[PodKey, History]:
+        return await self._history("pod_history", keys, window, columns)
+
+    async def node_history(
+        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[NodeKey, History]:
+        return await self._history("node_history", keys, window, columns)
+
+    async def points(
+        self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[Point]:
+        return []
+
+    async def check(self) -> str:
+        return "counting"
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    async def _latest(self, name: str, keys: frozenset[K], measures: frozenset[Measure]) -> dict[K, Usage]:
+        await self._answer(Call(name, keys, measures))
+        wanted = {"time_ns", *(_field(measure) for measure in measures)}
+        return {
+            key: Usage(**{name: value for name, value in asdict(self.known[key]).items() if name in wanted})
+            for key in self._of(keys)
+        }
+
+    async def _history(
+        self, name: str, keys: frozenset[K], window: Window, columns: frozenset[Column]
+    ) -> dict[K, History]:
+        await self._answer(Call(name, keys, columns, window))
+        return {
+            key: History(window, {column: self._column(key, column, window) for column in columns})
+            for key in self._of(keys)
+        }
+
+    def _of(self, keys: Iterable[K]) -> list[K]:
+        return [key for key in keys if key in self.known]
+
+    def _column(self, key: PodKey | NodeKey, column: Column, window: Window) -> list[float | None]:
+        value = getattr(self.known[key], _field(column[0]))
+        return [None if value is None else value * FACTORS[column[1]]] * window.steps
+
+    async def _answer(self, call: Call) -> None:
+        self.calls.append(call)
+        await self.answering.wait()
+        if self.failure is not None:
+            raise MetricsUnavailable(self.failure)
+
+
+def _field(measure: Measure) -> str:
+    return f"{measure.value}_per_second" if measure.is_counter else measure.value

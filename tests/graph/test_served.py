@@ -1,0 +1,180 @@
+"""GraphQL over HTTP on a real server on loopback."""
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from auth.errors import Unauthenticated
+from auth.principal import Principal
+from graph.http import GRAPHQL_TYPE, MAX_BODY
+from graph.router import build_graph_router
+from tests.fakes.waiting import until
+from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
+
+ME = "{ viewer { name } }"
+
+
+class TwoUsers:
+    """The part of the authenticator that the router calls."""
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        found = {"Bearer ann": ADMIN, "Bearer sam": SHOPPER}.get(authorization or "")
+        if found is None:
+            raise Unauthenticated("no token, or one that does not count")
+        return found
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def open_served(graph: Graph, request_timeout: float = 9.0) -> AsyncIterator[aiohttp.ClientSession]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        yield {
+            "federation": graph.federation,
+            "metric_store": graph.store,
+            "authenticator": TwoUsers(),
+            "request_timeout": request_timeout,
+        }
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(build_graph_router())
+    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started or task.done(), what="the server's start")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        headers = {"Authorization": "Bearer ann"}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
+            yield session
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def test_post_and_get_answer_the_same(open_graph: OpenGraph) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        posted = await session.post("/graphql", json={"query": ME})
+        query = "query Named($n: String!) { cluster(name: $n) { name } }"
+        asked = {"query": query, "variables": json.dumps({"n": "c1"}), "operationName": "Named"}
+        fetched = await session.get("/graphql", params=asked, headers={"Authorization": "Bearer sam"})
+        assert (posted.status, posted.content_type) == (200, "application/json")
+        assert await posted.json() == {"data": {"viewer": {"name": "ann"}}}
+        assert await fetched.json() == {"data": {"cluster": {"name": "c1"}}}
+
+
+@pytest.mark.parametrize("header", [{"Authorization": ""}, {"Authorization": "Bearer eve"}])
+async def test_without_a_credential_nothing_is_answered(open_graph: OpenGraph, header: dict[str, str]) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        refused = await session.post("/graphql", json={"query": ME}, headers=header)
+        assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        (error,) = (await refused.json())["errors"]
+    assert error["extensions"] == {"code": "UNAUTHENTICATED"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"not json", 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b'{"query": 7}', 400),
+        (b'{"query": "{ viewer { name } }", "variables": []}', 400),
+        (b'{"query": "{ viewer { name } }", "operationName": "None"}', 400),
+        (b'{"query": "' + b" " * MAX_BODY + b'"}', 413),
+    ],
+)
+async def test_what_is_no_request_is_refused_in_graphqls_shape(open_graph: OpenGraph, body: bytes, status: int) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        refused = await session.post("/graphql", data=io.BytesIO(body), headers={"Content-Type": "application/json"})
+        assert refused.status == status
+        assert (await refused.json())["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_body_without_end_is_cut_off(open_graph: OpenGraph) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY // 1024 + 2):
+            yield b" " * 1024
+
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        refused = await session.post("/graphql", data=pieces(), headers={"Content-Type": "application/json"})
+        assert refused.status == 413
+
+
+@pytest.mark.parametrize(
+    ("accept", "query", "status", "keys"),
+    [
+        ("application/json", "{ nope }", 200, {"errors"}),
+        (GRAPHQL_TYPE, "{ nope }", 400, {"errors"}),
+        (GRAPHQL_TYPE, "{ viewer", 400, {"errors"}),
+        (GRAPHQL_TYPE, ME, 200, {"data"}),
+        (GRAPHQL_TYPE, '{ pods(after: "junk") { totalCount } }', 200, {"data", "errors"}),
+    ],
+)
+async def test_the_status_follows_the_answer_type(
+    open_graph: OpenGraph, accept: str, query: str, status: int, keys: set[str]
+) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        answer = await session.post("/graphql", json={"query": query}, headers={"Accept": accept})
+        body = await answer.json(content_type=None)
+    assert (answer.status, answer.content_type, set(body)) == (status, accept, keys)
+
+
+async def test_other_kinds_of_requests_are_refused(open_graph: OpenGraph) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        assert (await session.post("/graphql", data=b"{}", headers={"Content-Type": "text/plain"})).status == 415
+        assert (await session.post("/graphql", json={"query": ME}, headers={"Accept": "image/png"})).status == 406
+        assert (await session.put("/graphql", json={"query": ME})).status == 405
+        assert (await session.get("/graphql", params={"query": ME, "variables": "{"})).status == 400
+
+
+async def test_a_browser_gets_the_page_and_its_files_without_a_credential(open_graph: OpenGraph) -> None:
+    nobody = {"Authorization": "", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        page = await session.get("/graphql", headers=nobody)
+        script = await session.get("/graphql/static/graphiql.js", headers=nobody)
+        outside = [
+            await session.get(f"/graphql/static/{name}", headers=nobody) for name in ("nope.js", "..%2Fpage.html")
+        ]
+        assert (page.status, page.content_type) == (200, "text/html")
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        assert "graphql/static/graphiql.js" in await page.text()
+        assert (script.status, script.content_type) == (200, "text/javascript")
+        assert [answer.status for answer in outside] == [404, 404]
+
+
+async def test_an_answer_takes_the_requests_time_at_most(open_graph: OpenGraph) -> None:
+    async with open_graph("c1") as graph, open_served(graph, request_timeout=0.1) as session:
+        await graph.hang("c1")
+        late = await session.post("/graphql", json={"query": "{ pods { totalCount } }"})
+        assert late.status == 504
+        assert (await late.json())["errors"][0]["extensions"]["code"] == "CLUSTER_TIMEOUT"
+
+
+async def test_a_client_that_leaves_early_leaves_no_traceback(
+    open_graph: OpenGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        url = session.post("/graphql", json={"query": ME})
+        port = (await url).url.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ann\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert reader is not None
+        assert (await session.post("/graphql", json={"query": ME})).status == 200
+    assert "Traceback" not in caplog.text
