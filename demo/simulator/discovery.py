@@ -11,6 +11,10 @@ HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 VERSION = {
     "major": "1",
     "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
     "gitVersion": "v1.36.3",
     "gitCommit": "",
     "gitTreeState": "clean",

@@ -34,7 +34,7 @@ class ApiError(Exception):
             "metadata": self.metadata,
             "status": "Failure",
             "message": str(self),
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
         }
         if self.details is not None:
             status["details"] = self.details
@@ -126,11 +126,10 @@ def build_too_large_version(asked: int, current: int) -> ApiError:
     return ApiError(504, "Timeout", f"Too large resource version: {asked}, current: {current}", details=details)
 
 
-def build_unsupported_media(content_type: str, accepted: tuple[str, ...]) -> ApiError:
-    """The body's type is none that the verb takes."""
+def build_unsupported_media(accepted: tuple[str, ...], *, of_patch: bool = False) -> ApiError:
+    """The body's type is none that the verb takes; a patch is refused at another place, with details."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-    del content_type  # the real server does not repeat it
-    return ApiError(415, "UnsupportedMediaType", message)
+    return ApiError(415, "UnsupportedMediaType", message, details={} if of_patch else None)
 
 
 def build_method_not_allowed() -> ApiError:

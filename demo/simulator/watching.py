@@ -25,8 +25,11 @@ class WatchPlan(Struct, frozen=True):
 
 
 def parse_watch(query: Mapping[str, str]) -> WatchPlan:
-    """Reads a watch's parameters. Raises ApiError 400."""
-    version = parse_version(query.get("resourceVersion", ""))
+    """Reads a watch's parameters. Raises ApiError 400, and 500 for a version that is no number."""
+    try:
+        version = parse_version(query.get("resourceVersion", ""))
+    except ApiError as error:
+        raise ApiError(500, "", str(error)) from error  # the real server finds out late, and takes it for its own fault
     initial = query.get("sendInitialEvents") == "true"
     text = query.get("timeoutSeconds", "") or "0"
     if not text.isascii() or not text.isdigit():

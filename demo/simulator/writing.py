@@ -45,7 +45,7 @@ def parse_body(body: bytes, content_type: str) -> Any:
             return orjson.loads(body)
     except (yaml.YAMLError, orjson.JSONDecodeError) as error:
         raise build_bad_request(f"couldn't get version/kind; json parse error: {error}") from error
-    raise build_unsupported_media(media, _BODY_TYPES)
+    raise build_unsupported_media(_BODY_TYPES)
 
 
 def create_object(store: Store, kind: Kind, namespace: str, sent: Any, *, dry_run: bool) -> bytes:
@@ -87,7 +87,7 @@ def patch_object(store: Store, kind: Kind, place: Place, sent: Any, content_type
     """Patches an object that is there. Raises ApiError 400, 404, 409, 415, 422."""
     media = content_type.partition(";")[0].strip().lower()
     if media not in PATCH_TYPES or (kind.custom and "strategic" in media):
-        raise build_unsupported_media(media, PATCH_TYPES)
+        raise build_unsupported_media(PATCH_TYPES, of_patch=True)
     current = _find(store, kind, place)
     return _update(store, kind, current, apply_patch(media, current.load(), sent), dry_run=dry_run)
 

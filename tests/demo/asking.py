@@ -41,6 +41,15 @@ class Events:
         event: dict[str, Any] = json.loads(line)
         return event
 
+    async def rest(self, seconds: float) -> list[dict[str, Any]]:
+        """All events until the watch ends. Raises TimeoutError where one takes longer than `seconds`."""
+        seen = []
+        while True:
+            try:
+                seen.append(await self.next(seconds))
+            except EOFError:
+                return seen
+
     async def fall_silent(self, seconds: float = 0.5, at_most: int = 5) -> None:
         """Returns once nothing comes for a time; a few events may still have been on their way."""
         for _ in range(at_most):
