@@ -106,7 +106,7 @@ _register(
         "PHASE": "By phase; the key is a PodPhase.",
         "CLUSTER": "By cluster.",
         "NAMESPACE": "By namespace; the same name in two clusters counts as one.",
-        "NODE": "By node, keyed `cluster/node`; pods without a node have an empty key.",
+        "NODE": "By node name; pods without a node have an empty key.",
         "STATUS": "By what kubectl's STATUS column says.",
     },
 )

@@ -19,7 +19,7 @@ _KEYS: Mapping[PodGroup, Callable[[models.Pod], str]] = {
     PodGroup.PHASE: lambda pod: pod.phase.name,
     PodGroup.CLUSTER: lambda pod: pod.cluster,
     PodGroup.NAMESPACE: lambda pod: pod.namespace,
-    PodGroup.NODE: lambda pod: f"{pod.cluster}/{pod.node_name}" if pod.node_name else "",
+    PodGroup.NODE: lambda pod: pod.node_name or "",
     PodGroup.STATUS: lambda pod: pod.status,
 }
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 
 import pytest
-from graphql import GraphQLError
+from graphql import GraphQLError, get_introspection_query
 
 from fleet import errors
 from fleet.models import NodeKey
@@ -92,6 +92,12 @@ async def test_what_we_did_not_expect_is_masked_and_logged(
     assert "secret" not in error["message"]
     assert error["id"] in caplog.text
     assert "secret" in caplog.text
+
+
+async def test_what_graphiql_asks_is_within_the_limits(open_graph: OpenGraph) -> None:
+    query = get_introspection_query(specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True)
+    async with open_graph("c1") as graph:
+        assert len((await graph.ask(query))["__schema"]["types"]) > 40
 
 
 async def broken(keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:

@@ -94,7 +94,7 @@ async def test_counts_ship_no_pods(open_graph: OpenGraph) -> None:
         data = await graph.ask(query)
     assert data["pods"]["items"] == []
     assert data["pods"]["phases"] == [{"key": "RUNNING", "count": 3}, {"key": "PENDING", "count": 1}]
-    assert data["pods"]["nodes"][0] == {"key": "c1/n1", "count": 2}
+    assert data["pods"]["nodes"][0] == {"key": "n1", "count": 2}
     assert data["cluster"]["podCounts"] == [{"key": "ops", "count": 2}, {"key": "shop", "count": 2}]
 
 

@@ -64,12 +64,19 @@ async def open_served(graph: Graph, request_timeout: float = 9.0) -> AsyncIterat
         await task
 
 
+async def send(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
+    """Sends a request and reads the whole answer."""
+    async with session.request(method, url, **options) as answer:
+        await answer.read()
+        return answer
+
+
 async def test_post_and_get_answer_the_same(open_graph: OpenGraph) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
-        posted = await session.post("/graphql", json={"query": ME})
+        posted = await send(session, "POST", "/graphql", json={"query": ME})
         query = "query Named($n: String!) { cluster(name: $n) { name } }"
         asked = {"query": query, "variables": json.dumps({"n": "c1"}), "operationName": "Named"}
-        fetched = await session.get("/graphql", params=asked, headers={"Authorization": "Bearer sam"})
+        fetched = await send(session, "GET", "/graphql", params=asked, headers={"Authorization": "Bearer sam"})
         assert (posted.status, posted.content_type) == (200, "application/json")
         assert await posted.json() == {"data": {"viewer": {"name": "ann"}}}
         assert await fetched.json() == {"data": {"cluster": {"name": "c1"}}}
@@ -78,7 +85,7 @@ async def test_post_and_get_answer_the_same(open_graph: OpenGraph) -> None:
 @pytest.mark.parametrize("header", [{"Authorization": ""}, {"Authorization": "Bearer eve"}])
 async def test_without_a_credential_nothing_is_answered(open_graph: OpenGraph, header: dict[str, str]) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
-        refused = await session.post("/graphql", json={"query": ME}, headers=header)
+        refused = await send(session, "POST", "/graphql", json={"query": ME}, headers=header)
         assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
         (error,) = (await refused.json())["errors"]
     assert error["extensions"] == {"code": "UNAUTHENTICATED"}
@@ -98,7 +105,9 @@ async def test_without_a_credential_nothing_is_answered(open_graph: OpenGraph, h
 )
 async def test_what_is_no_request_is_refused_in_graphqls_shape(open_graph: OpenGraph, body: bytes, status: int) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
-        refused = await session.post("/graphql", data=io.BytesIO(body), headers={"Content-Type": "application/json"})
+        refused = await send(
+            session, "POST", "/graphql", data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+        )
         assert refused.status == status
         assert (await refused.json())["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
@@ -109,7 +118,7 @@ async def test_a_body_without_end_is_cut_off(open_graph: OpenGraph) -> None:
             yield b" " * 1024
 
     async with open_graph("c1") as graph, open_served(graph) as session:
-        refused = await session.post("/graphql", data=pieces(), headers={"Content-Type": "application/json"})
+        refused = await send(session, "POST", "/graphql", data=pieces(), headers={"Content-Type": "application/json"})
         assert refused.status == 413
 
 
@@ -127,26 +136,31 @@ async def test_the_status_follows_the_answer_type(
     open_graph: OpenGraph, accept: str, query: str, status: int, keys: set[str]
 ) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
-        answer = await session.post("/graphql", json={"query": query}, headers={"Accept": accept})
+        answer = await send(session, "POST", "/graphql", json={"query": query}, headers={"Accept": accept})
         body = await answer.json(content_type=None)
     assert (answer.status, answer.content_type, set(body)) == (status, accept, keys)
 
 
 async def test_other_kinds_of_requests_are_refused(open_graph: OpenGraph) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
-        assert (await session.post("/graphql", data=b"{}", headers={"Content-Type": "text/plain"})).status == 415
-        assert (await session.post("/graphql", json={"query": ME}, headers={"Accept": "image/png"})).status == 406
-        assert (await session.put("/graphql", json={"query": ME})).status == 405
-        assert (await session.get("/graphql", params={"query": ME, "variables": "{"})).status == 400
+        assert (
+            await send(session, "POST", "/graphql", data=b"{}", headers={"Content-Type": "text/plain"})
+        ).status == 415
+        assert (
+            await send(session, "POST", "/graphql", json={"query": ME}, headers={"Accept": "image/png"})
+        ).status == 406
+        assert (await send(session, "PUT", "/graphql", json={"query": ME})).status == 405
+        assert (await send(session, "GET", "/graphql", params={"query": ME, "variables": "{"})).status == 400
 
 
 async def test_a_browser_gets_the_page_and_its_files_without_a_credential(open_graph: OpenGraph) -> None:
     nobody = {"Authorization": "", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     async with open_graph("c1") as graph, open_served(graph) as session:
-        page = await session.get("/graphql", headers=nobody)
-        script = await session.get("/graphql/static/graphiql.js", headers=nobody)
+        page = await send(session, "GET", "/graphql", headers=nobody)
+        script = await send(session, "GET", "/graphql/static/graphiql.js", headers=nobody)
         outside = [
-            await session.get(f"/graphql/static/{name}", headers=nobody) for name in ("nope.js", "..%2Fpage.html")
+            await send(session, "GET", f"/graphql/static/{name}", headers=nobody)
+            for name in ("nope.js", "..%2Fpage.html")
         ]
         assert (page.status, page.content_type) == (200, "text/html")
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
@@ -158,7 +172,7 @@ async def test_a_browser_gets_the_page_and_its_files_without_a_credential(open_g
 async def test_an_answer_takes_the_requests_time_at_most(open_graph: OpenGraph) -> None:
     async with open_graph("c1") as graph, open_served(graph, request_timeout=0.1) as session:
         await graph.hang("c1")
-        late = await session.post("/graphql", json={"query": "{ pods { totalCount } }"})
+        late = await send(session, "POST", "/graphql", json={"query": "{ pods { totalCount } }"})
         assert late.status == 504
         assert (await late.json())["errors"][0]["extensions"]["code"] == "CLUSTER_TIMEOUT"
 
@@ -167,14 +181,12 @@ async def test_a_client_that_leaves_early_leaves_no_traceback(
     open_graph: OpenGraph, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
-        url = session.post("/graphql", json={"query": ME})
-        port = (await url).url.port
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        port = (await send(session, "POST", "/graphql", json={"query": ME})).url.port
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
         head = "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ann\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-        assert reader is not None
-        assert (await session.post("/graphql", json={"query": ME})).status == 200
+        assert (await send(session, "POST", "/graphql", json={"query": ME})).status == 200
     assert "Traceback" not in caplog.text
