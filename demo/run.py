@@ -19,6 +19,7 @@ from fleet.metrics.embedded import EmbeddedStore
 from fleet.tasks import open_task
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State, open_state
+from server.logs import configure_logging
 from server.serve import Listening, run_server
 from server.settings import (
     AuthSettings,
@@ -75,12 +76,14 @@ def run_demo(clusters: int, pods: int, port: int) -> None:
     plan = DemoPlan(clusters, pods)
     with tempfile.TemporaryDirectory(prefix="openmcp-demo-") as folder:
         settings = build_settings(Path(folder) / "usage.sqlite", port)
+        configure_logging(settings.logging)
         try:
             asyncio.run(run_server(settings, build_open_state(plan), on_listening=_build_welcome(plan)))
         except asyncio.CancelledError:
             return  # ended while it was still starting
         except SettingsInvalid as error:
-            sys.exit(f"port {port} can't be used, choose another with --port: {error}")
+            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+            sys.exit(f"port {port} of {LOOPBACK} can't be used: {reason}; choose another one with --port")
         except (SimulatorError, FleetError) as error:
             sys.exit(f"the demo did not start: {error}")
 
