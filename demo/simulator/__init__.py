@@ -10,5 +10,6 @@ needs; nothing outside `demo`, `bench` and the tests imports it.
 
 from demo.simulator.faults import Faults
 from demo.simulator.fleet import SimulatedCluster, SimulatedFleet, open_simulated_fleet
+from demo.simulator.server import Certificate
 
-__all__ = ["Faults", "SimulatedCluster", "SimulatedFleet", "open_simulated_fleet"]
+__all__ = ["Certificate", "Faults", "SimulatedCluster", "SimulatedFleet", "open_simulated_fleet"]

@@ -24,7 +24,7 @@ from demo.simulator.platform import (
     secret_name,
 )
 from demo.simulator.population import ClusterPlan, build_node_plans, fill_store
-from demo.simulator.server import BOOKMARK_SECONDS, ApiServer
+from demo.simulator.server import BOOKMARK_SECONDS, ApiServer, Certificate
 from demo.simulator.store import Store
 from demo.simulator.workloads import HOST_WORKLOADS, WORKLOADS
 from fleet.tasks import open_task
@@ -64,9 +64,10 @@ class SimulatedCluster(Struct, frozen=True):
 class SimulatedFleet:
     """A running fleet. `kubeconfig` has a context `openmcp` (the host, current) and one for each member."""
 
-    def __init__(self, host: SimulatedCluster, kubeconfig: Path) -> None:
+    def __init__(self, host: SimulatedCluster, kubeconfig: Path, authority: bytes | None) -> None:
         self.host = host
         self.kubeconfig = kubeconfig
+        self.authority = authority
         self.members: dict[str, SimulatedCluster] = {}
 
     def __getitem__(self, name: str) -> SimulatedCluster:
@@ -77,8 +78,8 @@ class SimulatedFleet:
         self.members[member.name] = member
         store, name, number, url = self.host.store, member.name, member.number, member.url
         store.put(SECRETS, build_token_secret(name, member.token))
-        store.put(KUBEFEDCLUSTERS, build_kubefed_cluster(name, number, url))
-        store.put(OPENMCPCLUSTERS, build_openmcp_cluster(name, number, url, member.token))
+        store.put(KUBEFEDCLUSTERS, build_kubefed_cluster(name, number, url, self.authority))
+        store.put(OPENMCPCLUSTERS, build_openmcp_cluster(name, number, url, member.token, self.authority))
 
     def unregister(self, name: str) -> None:
         """Takes a member out of the host, as an unjoin does. Its API server goes on."""
@@ -98,7 +99,8 @@ class SimulatedFleet:
         """Writes the addresses and tokens as they are now; readable by this user only."""
         clusters = {cluster.name: (cluster.url, cluster.token) for cluster in (self.host, *self.members.values())}
         self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_bytes(orjson.dumps(build_kubeconfig(clusters, HOST_NAME), option=orjson.OPT_INDENT_2))
+        written = build_kubeconfig(clusters, HOST_NAME, self.authority)
+        self.kubeconfig.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
 
 
 @asynccontextmanager
@@ -110,12 +112,13 @@ async def open_simulated_fleet(
     churn_seconds: float | None = None,
     bookmark_seconds: float = BOOKMARK_SECONDS,
     directory: Path | None = None,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[SimulatedFleet]:
     """Starts a host and `clusters` members with `pods` pods and `nodes` nodes each, on free ports of loopback.
 
     A pod of each cluster is replaced about every `churn_seconds`; None keeps everything still. Watches that ask for
     bookmarks get one every `bookmark_seconds`. The kubeconfig is written into `directory`, else into a temporary one
-    that is gone at the end.
+    that is gone at the end. With a certificate all of it speaks HTTPS, which kubectl wants before it sends a token.
     """
     async with AsyncExitStack() as stack:
         folder = directory or Path(stack.enter_context(TemporaryDirectory(prefix="simulated-fleet-")))
@@ -125,14 +128,16 @@ async def open_simulated_fleet(
             kinds = MEMBER_KINDS if number else HOST_KINDS
             store = Store(kinds, first_version=100_000 + number * 1_000)
             fill_store(store, plan)
-            server = ApiServer(store, kinds, _build_token(), bookmark_seconds)
+            server = ApiServer(store, kinds, _build_token(), bookmark_seconds, certificate)
             await stack.enter_async_context(server.serving())
             if churn_seconds is not None and number:
                 work = partial(churn_cluster, store, plan, churn_seconds)
                 await stack.enter_async_context(open_task(f"churn of {plan.name}", work))
             return SimulatedCluster(plan.name, number, server)
 
-        fleet = SimulatedFleet(await start(0), folder / "kubeconfig")
+        fleet = SimulatedFleet(
+            await start(0), folder / "kubeconfig", certificate.authority_pem if certificate else None
+        )
         for number in range(1, clusters + 1):
             fleet.register(await start(number))
         fleet.write_kubeconfig()

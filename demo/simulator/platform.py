@@ -39,13 +39,14 @@ def build_token_secret(member: str, token: str) -> Entry:
     return build_entry(SECRETS, members)
 
 
-def build_kubefed_cluster(member: str, number: int, url: str) -> Entry:
-    """The KubeFedCluster of a member that is well, as the federation sees it."""
+def build_kubefed_cluster(member: str, number: int, url: str, authority: bytes | None) -> Entry:
+    """The KubeFedCluster of a member that is well, as the federation sees it. `authority` in PEM, None without TLS."""
+    trusted = {"caBundle": base64.b64encode(authority).decode()} if authority else {}
     region, zone, platform = REGIONS[(number - 1) % len(REGIONS)]
     now = format_time()
     members = {
         "metadata": _metadata(FEDERATION_NAMESPACE, member, labels={"platform": platform.lower()}, generation=1),
-        "spec": {"apiEndpoint": url, "secretRef": {"name": secret_name(member)}},
+        "spec": {"apiEndpoint": url, **trusted, "secretRef": {"name": secret_name(member)}},
         "status": {
             "conditions": [
                 {
@@ -64,10 +65,10 @@ def build_kubefed_cluster(member: str, number: int, url: str) -> Entry:
     return build_entry(KUBEFEDCLUSTERS, members)
 
 
-def build_openmcp_cluster(member: str, number: int, url: str, token: str) -> Entry:
+def build_openmcp_cluster(member: str, number: int, url: str, token: str, authority: bytes | None) -> Entry:
     """The OpenMCPCluster of a member that has joined."""
     region, zone, platform = REGIONS[(number - 1) % len(REGIONS)]
-    kubeconfig = orjson.dumps(build_kubeconfig({member: (url, token)}, member))
+    kubeconfig = orjson.dumps(build_kubeconfig({member: (url, token)}, member, authority))
     members = {
         "metadata": _metadata(PLATFORM_NAMESPACE, member, generation=1),
         "spec": {
@@ -78,7 +79,7 @@ def build_openmcp_cluster(member: str, number: int, url: str, token: str) -> Ent
             "kubeconfigInfo": base64.b64encode(kubeconfig).decode(),
             "metalLBRange": {"addressFrom": f"10.{number % 250}.250.1", "addressTo": f"10.{number % 250}.250.20"},
             "nodeInfo": {"region": region, "zone": zone},
-            "serverIP": url.removeprefix("http://").partition(":")[0],
+            "serverIP": url.partition("://")[2].partition(":")[0],
             "unJoinStatusTime": "0001-01-01T00:00:00Z",
         },
         "status": {},
@@ -86,13 +87,14 @@ def build_openmcp_cluster(member: str, number: int, url: str, token: str) -> Ent
     return build_entry(OPENMCPCLUSTERS, members)
 
 
-def build_kubeconfig(clusters: dict[str, tuple[str, str]], current: str) -> dict[str, Any]:
+def build_kubeconfig(clusters: dict[str, tuple[str, str]], current: str, authority: bytes | None) -> dict[str, Any]:
     """A kubeconfig (as JSON members, which is YAML too) with a context for each name; values are URL and token."""
+    trusted = {"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": current,
-        "clusters": [{"name": name, "cluster": {"server": url}} for name, (url, _) in clusters.items()],
+        "clusters": [{"name": name, "cluster": {"server": url, **trusted}} for name, (url, _) in clusters.items()],
         "users": [{"name": name, "user": {"token": token}} for name, (_, token) in clusters.items()],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}} for name in clusters],
     }

@@ -5,13 +5,16 @@ aiohttp's low-level server: one handler sees every request, as the real server's
 
 import asyncio
 import gzip
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
 from aiohttp import web
+from msgspec import Struct
 
 from demo.simulator.discovery import HEALTH_PATHS, build_discovery, build_root_paths
 from demo.simulator.faults import Faults
@@ -48,10 +51,25 @@ _PRETTY_AGENTS = ("curl", "Wget", "Mozilla")
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
+class Certificate(Struct, frozen=True):
+    """What makes the servers speak HTTPS: a chain for 127.0.0.1 and its key in PEM, and the authority to trust."""
+
+    chain_file: Path
+    key_file: Path
+    authority_pem: bytes
+
+
 class ApiServer:
     """Answers for one store. `token` is the bearer token it knows; giving it another one is a rotation."""
 
-    def __init__(self, store: Store, kinds: Sequence[Kind], token: str, bookmark_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Sequence[Kind],
+        token: str,
+        bookmark_seconds: float,
+        certificate: Certificate | None = None,
+    ) -> None:
         self.store = store
         self.token = token
         self.port = 0
@@ -59,6 +77,7 @@ class ApiServer:
         self.faults.on_expire(self._expire)
         self._kinds = kinds
         self._bookmark_seconds = bookmark_seconds
+        self._tls = _build_tls(certificate) if certificate else None
         # A handler must end when its client is gone: a watch may have nothing to write for a long time.
         self._http = web.Server(self._answer, access_log=None, handler_cancellation=True)
         self._listening: asyncio.Server | None = None
@@ -66,7 +85,7 @@ class ApiServer:
     @property
     def url(self) -> str:
         """Where it listens, without a slash at the end."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{LOOPBACK}:{self.port}"
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["ApiServer"]:
@@ -82,7 +101,7 @@ class ApiServer:
     async def _listen(self) -> None:
         if self._listening is None:
             loop = asyncio.get_running_loop()
-            self._listening = await loop.create_server(self._http, LOOPBACK, self.port, backlog=512)
+            self._listening = await loop.create_server(self._http, LOOPBACK, self.port, backlog=512, ssl=self._tls)
             self.port = self._listening.sockets[0].getsockname()[1]
 
     async def _unlisten(self) -> None:
@@ -203,6 +222,12 @@ class ApiServer:
         finally:
             self.faults.remove_watch(cut)
         return response
+
+
+def _build_tls(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain_file, certificate.key_file)
+    return context
 
 
 def _required_namespace(target: Target) -> str:
