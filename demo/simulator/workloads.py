@@ -58,7 +58,7 @@ NGINX = _deployment(
 """The one that the user document's examples name."""
 
 REPORT = Workload(
-    "batch",
+    "reports",
     "nightly-report-29384720",
     "nightly-report",
     "batch",
