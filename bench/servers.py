@@ -25,6 +25,7 @@ HOST_CONTEXT = "openmcp"
 _COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_TAIL = 2_000  # bytes
 _STILL = "1e9"  # seconds between two changes: what is compared must not change
 
 
@@ -107,16 +108,23 @@ async def open_server(kubeconfig: Path) -> AsyncIterator[Running]:
 async def open_process(
     program: str | Path, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int = DEVNULL
 ) -> AsyncIterator[Process]:
-    """A process with its standard output as a pipe for what asks for its standard input, else nowhere."""
+    """A process; its standard output is a pipe for one that asks for its standard input, else nowhere.
+
+    What it says on standard error is the end of the message where it does not start.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     output = PIPE if stdin == PIPE else DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        program, *arguments, stdin=stdin, stdout=output, stderr=DEVNULL, env=kept | dict(environment or {})
-    )
-    try:
-        yield process
-    finally:
-        await _stop(process)
+    with tempfile.TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdin=stdin, stdout=output, stderr=said, env=kept | dict(environment or {})
+        )
+        try:
+            yield process
+        except StartError as error:
+            said.seek(max(0, said.tell() - _TAIL))
+            raise StartError(f"{error}\n{said.read().decode(errors='replace')}") from error
+        finally:
+            await _stop(process)
 
 
 async def run_to_end(*arguments: str) -> bytes:

@@ -49,12 +49,14 @@ async def compare(server: Running, cluster: str, direct: Ask, rounds: int, upstr
 
 def _build_rows(samples: Mapping[str, list[Load]], title: str) -> list[Row]:
     rates = {side: [load.rate for load in loads] for side, loads in samples.items()}
-    times = {side: [load.p50 * 1000 for load in loads] for side, loads in samples.items()}
+    half = {side: [load.p50 * 1000 for load in loads] for side, loads in samples.items()}
+    most = {side: [load.p99 * 1000 for load in loads] for side, loads in samples.items()}
     return [
         build_row(
             f"{title}: rate", "/s", rates["ours"], rates["anchor"], against="asked directly", higher_is_better=True
         ),
-        build_row(f"{title}: p50", "ms", times["ours"], times["anchor"], against="asked directly"),
+        build_row(f"{title}: p50", "ms", half["ours"], half["anchor"], against="asked directly"),
+        build_row(f"{title}: p99", "ms", most["ours"], most["anchor"], against="asked directly"),
     ]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from bench.interleave import run_interleaved
+from bench.load import build_load
 from bench.row import build_row
 from bench.rows import SUBJECTS
 from bench.table import build_table, format_amount
@@ -53,6 +54,11 @@ def test_the_table_has_a_line_a_row_and_columns_that_line_up() -> None:
 )
 def test_amounts_have_three_digits_or_are_whole(value: float, text: str) -> None:
     assert format_amount(value) == text
+
+
+def test_a_load_says_what_half_and_nearly_all_answers_stayed_within() -> None:
+    load = build_load([float(number) for number in range(200, 0, -1)], seconds=4.0)
+    assert (load.rate, load.p50, load.p99) == (50.0, 100.5, 198.0)
 
 
 def test_every_subject_can_be_called() -> None:
