@@ -56,9 +56,10 @@ def list_columns(fleet: Fleet) -> dict[PodName, tuple[str, str, str]]:
 
 async def query_influx(influx: Influx, statement: str, parameters: Mapping[str, str]) -> list[Json]:
     """The rows of one statement, as dicts; times are integer nanoseconds."""
+    sign_in = aiohttp.encode_basic_auth(influx.username, influx.password)
     query = urlencode({"q": statement, "db": influx.database, "epoch": "ns", "params": json.dumps(dict(parameters))})
     async with (
-        aiohttp.ClientSession(auth=aiohttp.BasicAuth(influx.username, influx.password)) as session,
+        aiohttp.ClientSession(headers={"Authorization": sign_in}) as session,
         session.get(f"{influx.url}/query?{query}") as answer,
     ):
         result = (await answer.json())["results"][0]

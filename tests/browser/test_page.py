@@ -61,7 +61,7 @@ def usage_by_pod(pods: dict[str, Any]) -> dict[str, Any]:
 async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, page: Page, tmp_path: Path) -> None:
     requests: list[Request] = []
     complaints: list[str] = []
-    page.on("request", requests.append)
+    page.on("request", lambda request: requests.append(request))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
 
