@@ -1,10 +1,10 @@
 // What the explorer opens with: one question that needs every cluster and the metric store.
-export const OPENING_QUERY = `# Every running pod of every cluster: where it runs, what it uses now, and its last hour.
-# Press the triangle (or Ctrl-Enter). Tick "5 s" beside it to see the numbers move.
+export const OPENING_QUERY = `# Every running pod of every cluster: where it runs,
+# what it uses now, and what it used in the last hour.
+# Press the triangle; tick "5 s" to see it move.
 query Fleet($first: Int = 20) {
   pods(filter: { phases: [RUNNING] }, first: $first) {
     totalCount
-    clusters { name state message ageSeconds }
     items {
       cluster { name }
       namespace
@@ -18,6 +18,7 @@ query Fleet($first: Int = 20) {
         peak: memoryBytes(aggregate: MAX)
       }
     }
+    clusters { name state message ageSeconds }
     pageInfo { hasNextPage endCursor }
   }
 }
