@@ -10,6 +10,7 @@ import msgspec
 
 from fleet.errors import ClusterNotFound, ClusterTimeout, Forbidden
 from fleet.health import error_of
+from fleet.kubernetes.discovery import Catalogs
 from fleet.member import Kind, Member
 from fleet.models import (
     NO_RESOURCES,
@@ -42,6 +43,7 @@ class Federation:
 
     def __init__(self, members: Mapping[str, Member], known: asyncio.Event, *, member_timeout: float) -> None:
         self.member_timeout = member_timeout
+        self.catalogs = Catalogs()
         self._members = members
         self._known = known
         self._sums: dict[str, tuple[Member, int, Resources]] = {}
@@ -161,6 +163,18 @@ class Federation:
         Raises ClusterNotFound, Forbidden, ClusterUnreachable (ill, or cut off by its breaker, with the reason).
         """
         return self._get_member(scope, cluster).check_reachable()
+
+    def visible_namespaces(self, scope: Scope, cluster: str) -> list[str]:
+        """Names of the namespaces of a cluster in memory that the scope reaches, sorted.
+
+        Raises ClusterNotFound, Forbidden.
+        """
+        member = self._get_member(scope, cluster)
+        return sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
+
+    async def wait_known(self) -> None:
+        """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
+        await self._wait_known()
 
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable

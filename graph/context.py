@@ -9,6 +9,7 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.scope import Scope
 from graph.loaders import Loaders
+from graph.resource_loaders import ResourceLoaders
 from graph.selection import OperationPlan, PageWants, build_plan, find_wants
 
 
@@ -20,6 +21,11 @@ class Context:
     federation: Federation
     loaders: Loaders
     plan: OperationPlan | None = None
+
+    @cached_property
+    def resources(self) -> ResourceLoaders:
+        """The loaders of objects that members are asked for, made when the first resolver needs them."""
+        return ResourceLoaders(self.federation, self.principal, self.loaders.waves.deadline)
 
     @property
     def scope(self) -> Scope:

@@ -6,6 +6,7 @@ import binascii
 import orjson
 
 from fleet.errors import InvalidQuery
+from fleet.kube_objects import ResourceKey
 from fleet.models import NodeKey, PodKey
 
 _MAX_ID = 2_000
@@ -21,7 +22,12 @@ def encode_node_id(key: NodeKey) -> str:
     return _encode("Node", key)
 
 
-def decode_id(text: str) -> PodKey | NodeKey:
+def encode_resource_id(key: ResourceKey) -> str:
+    """The id of an object of any kind."""
+    return _encode("Resource", key)
+
+
+def decode_id(text: str) -> PodKey | NodeKey | ResourceKey:
     """What an id names. Raises InvalidQuery."""
     try:
         padded = text + "=" * (-len(text) % 4)
@@ -33,8 +39,10 @@ def decode_id(text: str) -> PodKey | NodeKey:
             return PodKey(cluster, namespace, name)
         case ["Node", str(cluster), str(name)]:
             return NodeKey(cluster, name)
+        case ["Resource", str(cluster), str(api_version), str(kind), str(namespace), str(name)]:
+            return ResourceKey(cluster, api_version, kind, namespace, name)
     raise InvalidQuery("that is no id of this graph: take one from a field `id`")
 
 
-def _encode(kind: str, key: PodKey | NodeKey) -> str:
+def _encode(kind: str, key: PodKey | NodeKey | ResourceKey) -> str:
     return base64.urlsafe_b64encode(orjson.dumps((kind, *key))).rstrip(b"=").decode()

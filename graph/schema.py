@@ -24,14 +24,16 @@ from graph.queries.clusters import ClusterQueries
 from graph.queries.nodes import NodeQueries
 from graph.queries.objects import ObjectQueries
 from graph.queries.pods import PodQueries
+from graph.queries.resources import ResourceQueries
 from graph.queries.viewer import ViewerQueries
 from graph.scalars import SCALARS
 from graph.types.node import Node
 from graph.types.pod import Pod
+from graph.types.resource import Resource
 
 
 @strawberry.type(description="Everything that can be asked.")
-class Query(ClusterQueries, NodeQueries, PodQueries, ObjectQueries, ViewerQueries):
+class Query(ClusterQueries, NodeQueries, PodQueries, ResourceQueries, ObjectQueries, ViewerQueries):
     """The root, put together from its nouns."""
 
 
@@ -82,7 +84,7 @@ def _undefault(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
 
 schema = GraphSchema(
     query=Query,
-    types=[Pod, Node],
+    types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     extensions=build_limits(),
 )

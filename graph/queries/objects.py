@@ -2,6 +2,7 @@
 
 import strawberry
 
+from fleet.kube_objects import ResourceKey
 from fleet.models import PodKey
 from graph.context import Info
 from graph.fields import resolved
@@ -9,6 +10,7 @@ from graph.ids import decode_id
 from graph.types.common import Object
 from graph.types.node import Node
 from graph.types.pod import Pod
+from graph.types.resource import Resource
 
 
 @strawberry.type
@@ -17,10 +19,13 @@ class ObjectQueries:
 
     @resolved("What a field `id` named; null where it is gone.")
     async def object(self, info: Info, id: strawberry.ID) -> Object | None:  # noqa: A002 - the argument's name in the graph
-        """From memory. Raises InvalidQuery for what is no id."""
+        """Pods and nodes from memory, others asked of their cluster. Raises InvalidQuery for what is no id."""
         key, context = decode_id(id), info.context
         if isinstance(key, PodKey):
             pod = await context.federation.get_pod(context.scope, key)
             return Pod.from_model(pod) if pod is not None else None
+        if isinstance(key, ResourceKey):
+            found = await context.resources.objects.load(key)
+            return Resource.from_model(found) if found is not None else None
         node = await context.federation.get_node(context.scope, key)
         return Node.from_model(node) if node is not None else None

@@ -74,19 +74,3 @@ class Condition(Window):
     def from_model(cls, model: models.Condition) -> Self:
         """The window on it."""
         return cls(model=model)
-
-
-@strawberry.type(description="The object that controls this one, such as a ReplicaSet.")
-class Owner(Window):
-    """A window on `models.Owner`."""
-
-    model: strawberry.Private[models.Owner]
-    api_version: str = of_model("API version of the owner's kind.")
-    kind: str = of_model("Kind of the owner.")
-    name: str = of_model("Name of the owner.")
-    uid: str = of_model("UID of the owner.")
-
-    @classmethod
-    def from_model(cls, model: models.Owner) -> Self:
-        """The window on it."""
-        return cls(model=model)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet import models
+from fleet.kube_objects import Subject
 from fleet.kubernetes.decode import annotations_of
 from fleet.manifests import load_manifest
 from graph import metrics
@@ -15,6 +16,7 @@ from graph.inputs import PodFilter, PodOrder, build_orders, build_page_request, 
 from graph.listing import load_pods, pods_within
 from graph.scalars import JSON, DateTime
 from graph.types.common import Condition, Label, Object, Resources, labels_of
+from graph.types.event import Event, events_of
 from graph.types.pod_connection import PodConnection
 from graph.types.usage import Usage, UsageHistory
 from graph.types.window import Window
@@ -154,6 +156,12 @@ class Node(Window, Object):
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
         return metrics.node_history(info, self.model.key, WindowRequest(last, start, end, step))
+
+    @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
+    async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:
+        """One call for a whole page. Raises InvalidQuery, Forbidden, ClusterError."""
+        node = self.model
+        return await events_of(info, Subject(node.cluster, "", "Node", node.name, node.uid), first)
 
     @resolved("The whole object as the API server has it.")
     def manifest(self) -> JSON | None:

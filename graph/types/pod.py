@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet import models
+from fleet.kube_objects import Subject
 from fleet.kubernetes.decode import pod_details
 from fleet.manifests import load_manifest
 from graph import metrics
@@ -13,8 +14,10 @@ from graph.enums import PodPhase
 from graph.fields import of_model, resolved
 from graph.ids import encode_pod_id
 from graph.scalars import JSON, DateTime
-from graph.types.common import Condition, Label, Object, Owner, Resources, labels_of, resources_of
+from graph.types.common import Condition, Label, Object, Resources, labels_of, resources_of
 from graph.types.container import Container
+from graph.types.event import Event, events_of
+from graph.types.owner import Owner, owner_of
 from graph.types.usage import Usage, UsageHistory
 from graph.types.window import Window
 from graph.windows import WindowRequest
@@ -82,7 +85,7 @@ class Pod(Window, Object):
     @resolved("The object that controls it.")
     def owner(self) -> Owner | None:
         """The controlling owner reference."""
-        return Owner.from_model(self.model.owner) if self.model.owner else None
+        return owner_of(self.model.owner, self.model.cluster, self.model.namespace)
 
     @resolved("Its containers, init containers first.")
     def containers(self) -> list[Container]:
@@ -120,6 +123,12 @@ class Pod(Window, Object):
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
         return metrics.pod_history(info, self.model.key, WindowRequest(last, start, end, step))
+
+    @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
+    async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:
+        """One call for a whole page. Raises InvalidQuery, Forbidden, ClusterError."""
+        pod = self.model
+        return await events_of(info, Subject(pod.cluster, pod.namespace, "Pod", pod.name, pod.uid), first)
 
     @resolved("The whole object as the API server has it, secrets redacted.")
     def manifest(self) -> JSON | None:

@@ -1,0 +1,60 @@
+"""What happened to an object."""
+
+from typing import Self
+
+import strawberry
+
+from fleet import kube_objects
+from fleet.errors import InvalidQuery
+from graph.context import Info
+from graph.fields import of_model
+from graph.scalars import DateTime
+from graph.types.window import Window
+
+MAX_EVENTS = 1_000
+DEFAULT_EVENTS = 20
+
+
+@strawberry.type(description="The object an event is about.")
+class EventSubject(Window):
+    """A window on `kube_objects.Subject`."""
+
+    model: strawberry.Private[kube_objects.Subject]
+    kind: str = of_model("Its kind.")
+    name: str = of_model("Its name.")
+    namespace: str | None = strawberry.field(description="Its namespace; null for an object of the whole cluster.")
+    uid: str = of_model("Kubernetes' own identity of it.")
+
+    @classmethod
+    def from_model(cls, model: kube_objects.Subject) -> Self:
+        """The window on it."""
+        return cls(model=model, namespace=model.namespace or None)
+
+
+@strawberry.type(description="An event that Kubernetes tells of an object; a cluster forgets it after about an hour.")
+class Event(Window):
+    """A window on `kube_objects.Event`."""
+
+    model: strawberry.Private[kube_objects.Event]
+    type: str = of_model("Normal or Warning.")
+    reason: str = of_model("What happened, in one word.")
+    message: str = of_model("What happened, for people.")
+    count: int = of_model("How often it happened.")
+    first_seen: DateTime | None = of_model("When it happened first.")
+    last_seen: DateTime | None = of_model("When it happened last.")
+    source: str | None = of_model("The component that tells of it.")
+    regarding: EventSubject = strawberry.field(description="The object it is about.")
+
+    @classmethod
+    def from_model(cls, model: kube_objects.Event) -> Self:
+        """The window on it."""
+        return cls(model=model, regarding=EventSubject.from_model(model.regarding))
+
+
+async def events_of(info: Info, subject: kube_objects.Subject, first: int | None) -> list[Event]:
+    """The newest events of an object. Raises InvalidQuery, Forbidden, ClusterError."""
+    first = DEFAULT_EVENTS if first is None else first
+    if not 0 <= first <= MAX_EVENTS:
+        raise InvalidQuery(f"`first` is 0 at least and {MAX_EVENTS:,} at most, not {first}")
+    found = await info.context.resources.events.load(subject)
+    return [Event.from_model(event) for event in found[:first]]

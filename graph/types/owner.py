@@ -1,0 +1,46 @@
+"""The object that controls another one."""
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+import strawberry
+
+from fleet import models
+from fleet.kube_objects import ResourceKey
+from graph.context import Info
+from graph.fields import of_model, resolved
+from graph.types.window import Window
+
+if TYPE_CHECKING:
+    from graph.types.resource import Resource
+
+
+@strawberry.type(description="The object that controls this one, such as a ReplicaSet.")
+class Owner(Window):
+    """A window on `models.Owner`, with the place the owned object is in."""
+
+    model: strawberry.Private[models.Owner]
+    place: strawberry.Private[tuple[str, str]]
+    api_version: str = of_model("API version of the owner's kind.")
+    kind: str = of_model("Kind of the owner.")
+    name: str = of_model("Name of the owner.")
+    uid: str = of_model("UID of the owner.")
+
+    @classmethod
+    def from_model(cls, model: models.Owner, cluster: str, namespace: str) -> Self:
+        """The window on it."""
+        return cls(model=model, place=(cluster, namespace))
+
+    @resolved("The owner itself, asked of the cluster; null where it is gone, or while the cluster does not answer.")
+    async def resource(self, info: Info) -> Annotated["Resource", strawberry.lazy("graph.types.resource")] | None:
+        """One call for all objects it owns. Raises Forbidden, ClusterError."""
+        from graph.types.resource import Resource  # here, since the nouns refer to each other
+
+        (cluster, namespace), owner = self.place, self.model
+        key = ResourceKey(cluster, owner.api_version, owner.kind, namespace, owner.name)
+        found = await info.context.resources.objects.load(key)
+        return Resource.from_model(found) if found is not None and found.uid == owner.uid else None
+
+
+def owner_of(model: models.Owner | None, cluster: str, namespace: str) -> Owner | None:
+    """The window, or None where nothing controls the object."""
+    return Owner.from_model(model, cluster, namespace) if model is not None else None

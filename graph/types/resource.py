@@ -1,0 +1,108 @@
+"""An object of any kind."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import strawberry
+
+from fleet import kube_objects
+from fleet.kubernetes.tables import conditions_of
+from graph.context import Info
+from graph.fields import of_model, resolved
+from graph.ids import encode_resource_id
+from graph.scalars import JSON, DateTime
+from graph.types.common import Condition, Label, Object, labels_of
+from graph.types.event import Event, events_of
+from graph.types.owner import Owner, owner_of
+from graph.types.window import Window
+
+if TYPE_CHECKING:
+    from graph.types.cluster import Cluster
+
+
+@strawberry.type(description="A cell of the API server's own table of a kind, as kubectl prints it.")
+class ResourceColumn(Window):
+    """A window on `kube_objects.TableColumn`."""
+
+    model: strawberry.Private[kube_objects.TableColumn]
+    name: str = of_model("The column's title, such as Ready.")
+    type: str = of_model("string, integer, number, boolean or date.")
+    description: str | None = of_model("What the column says.")
+    priority: int = of_model("0 for what kubectl always prints, more for what it adds with `-o wide`.")
+    value: JSON | None = of_model("The cell: text, a number or a boolean.")
+
+    @classmethod
+    def from_model(cls, model: kube_objects.TableColumn) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+
+@strawberry.type(description="An object of any kind that a cluster serves, custom kinds included.")
+class Resource(Window, Object):
+    """A window on `KubeObject`. What only the whole object has is read from it when it is selected."""
+
+    model: strawberry.Private[kube_objects.KubeObject]
+    api_version: str = of_model("Group and version of its kind, such as apps/v1.")
+    kind: str = of_model("Its kind, such as Deployment.")
+    namespace: str | None = strawberry.field(description="Its namespace; null for an object of the whole cluster.")
+    name: str = of_model("Its name.")
+    uid: str = of_model("Kubernetes' own identity of it.")
+    created_at: DateTime | None = of_model("When it was created.")
+
+    @classmethod
+    def from_model(cls, model: kube_objects.KubeObject) -> Self:
+        """The window on it."""
+        identity = strawberry.ID(encode_resource_id(model.key))
+        return cls(model=model, id=identity, namespace=model.namespace or None)
+
+    @resolved("The cluster it is in.")
+    def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
+        """From memory."""
+        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
+
+        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.cluster))
+
+    @resolved("Its labels.")
+    def labels(self) -> list[Label]:
+        """Sorted by key."""
+        return labels_of(self.model.labels)
+
+    @resolved("Its annotations; those that repeat secrets are redacted.")
+    def annotations(self) -> list[Label]:
+        """From the whole object."""
+        annotations = self._manifest.get("metadata", {}).get("annotations") or {}
+        return labels_of(tuple(sorted((key, str(value)) for key, value in annotations.items())))
+
+    @resolved("The object that controls it.")
+    def owner(self) -> Owner | None:
+        """The controlling owner reference."""
+        return owner_of(self.model.owner, self.model.cluster, self.model.namespace)
+
+    @resolved("Its conditions; none where the kind has no such list.")
+    def conditions(self) -> list[Condition]:
+        """From the whole object."""
+        return [Condition.from_model(condition) for condition in conditions_of(self.model.raw)]
+
+    @resolved("Its row in the API server's own table; name and creation where the server makes none.")
+    def columns(self) -> list[ResourceColumn]:
+        """In the table's order."""
+        return [ResourceColumn.from_model(column) for column in self.model.columns]
+
+    @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
+    async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:
+        """One call for a whole page. Raises InvalidQuery, Forbidden, ClusterError."""
+        model = self.model
+        subject = kube_objects.Subject(model.cluster, model.namespace, model.kind, model.name, model.uid)
+        return await events_of(info, subject, first)
+
+    @resolved("The whole object as the API server has it, secrets redacted.")
+    def manifest(self) -> JSON | None:
+        """Decoded when it is selected."""
+        return JSON(self._manifest)
+
+    @property
+    def _manifest(self) -> dict[str, Any]:
+        """Decoded once, however many fields need it."""
+        found: dict[str, Any] | None = self.__dict__.get("decoded")
+        if found is None:
+            found = self.__dict__["decoded"] = kube_objects.load_object(self.model.raw)
+        return found
