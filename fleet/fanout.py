@@ -29,6 +29,9 @@ async def ask_all(
             task.cancel()
         if left:
             await asyncio.wait(left)
+        for task in tasks.values():
+            if not task.cancelled():
+                task.exception()  # the first one is raised; the loop must not complain of the others
     late = {name: ClusterTimeout(name, f"{name} did not answer within {timeout:g} s") for name in tasks}
     return {name: answers.get(name, late[name]) for name in tasks}
 

@@ -1,8 +1,8 @@
 """Whole objects as the cache keeps them: the API server's own bytes, compressed, and redacted when they are read back.
 
-Redaction happens on reading, so that whatever shows a manifest shows the redacted one: values of Secrets, the
-kubeconfig that the platform keeps in OpenMCPCluster objects, and the copies of both that `kubectl apply` leaves in an
-annotation.
+Redaction happens on reading, so that whatever shows a manifest shows the redacted one: values of Secrets, those in the
+kinds that spread Secrets over clusters, the kubeconfig that the platform keeps in OpenMCPCluster objects, and the copies
+of them that `kubectl apply` leaves in an annotation.
 """
 
 from typing import Any
@@ -13,6 +13,8 @@ import zstandard
 REDACTED = "REDACTED"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+_SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
+_SECRET_PARTS = frozenset({"data", "stringData", "overrides"})
 _LEVEL = 3
 _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 
@@ -88,9 +90,19 @@ def _redact_object(manifest: dict[str, Any], kind: str) -> None:
         spec = manifest.get("spec")
         if isinstance(spec, dict) and "kubeconfigInfo" in spec:
             spec["kubeconfigInfo"] = REDACTED
+    elif kind in _SPREAD_SECRETS:
+        if "spec" in manifest:
+            manifest["spec"] = _without_secrets(manifest["spec"])
     else:
         return
     metadata = manifest.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if isinstance(annotations, dict) and LAST_APPLIED in annotations:
         annotations[LAST_APPLIED] = REDACTED
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value without the parts of Secrets in it, at any depth."""
+    if isinstance(value, dict):
+        return {key: REDACTED if key in _SECRET_PARTS else _without_secrets(part) for key, part in value.items()}
+    return [_without_secrets(part) for part in value] if isinstance(value, list) else value

@@ -30,8 +30,8 @@ def decode_objects(body: bytes, served: Served, cluster: str) -> ObjectPage:
     try:
         page = _PAGE.decode(body)
         if page.kind == "Table":
-            rows = [(bytes(row.object), row.cells or []) for row in page.rows or () if row.object is not None]
-            built = [_build(raw, served, cluster, page.column_definitions or [], cells) for raw, cells in rows]
+            rows = [(bytes(row.object), row.cells or []) for row in page.rows or ()]
+            built = [_build(raw, served, cluster, page.column_definitions or [], cells) for raw, cells in rows if raw]
         elif page.kind == f"{served.kind}List" or (page.kind.endswith("List") and page.items is not None):
             built = [_build(bytes(item), served, cluster, None, []) for item in page.items or ()]
         else:
@@ -68,7 +68,8 @@ def _build(
         api_version, kind = msgspec.json.encode(served.api_version), msgspec.json.encode(served.kind)
         raw = b'{"apiVersion":%s,"kind":%s,%s' % (api_version, kind, raw.lstrip()[1:])
     if definitions is None:
-        definitions, cells = _METADATA_COLUMNS, [metadata.name, str(metadata.creation_timestamp or "")]
+        created = metadata.creation_timestamp
+        definitions, cells = _METADATA_COLUMNS, [metadata.name, created and f"{created:%Y-%m-%dT%H:%M:%SZ}"]
     columns = tuple(
         TableColumn(
             name=definition.name,
@@ -116,7 +117,7 @@ class _Definition(_Wire, frozen=True):
 
 class _Row(_Wire, frozen=True):
     cells: list[Any] | None = None
-    object: Raw | None = None
+    object: Raw = Raw()
 
 
 class _Page(_Wire, frozen=True):

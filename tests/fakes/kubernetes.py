@@ -272,3 +272,41 @@ def status_body(code: int, message: str) -> bytes:
 
 async def _once(chunk: bytes) -> AsyncIterator[bytes]:
     yield chunk
+
+
+def serve_kinds(cluster: FakeCluster, *, aggregated: bool = True) -> None:
+    """Lets a cluster say that it serves Pods, Events, Secrets and ReplicaSets, in one form of discovery or other."""
+    core = {"pods": "Pod", "events": "Event", "secrets": "Secret"}
+    if aggregated:
+        cluster.statuses["/api"] = (200, _discovery("", {"v1": core}))
+        cluster.statuses["/apis"] = (200, _discovery("apps", {"v1": {"replicasets": "ReplicaSet"}}))
+        return
+    groups = [{"name": "apps", "versions": [{"groupVersion": "apps/v1"}]}]
+    groups.append({"name": "broken.io", "versions": [{"groupVersion": "broken.io/v1"}]})
+    cluster.statuses["/api"] = (200, json.dumps({"kind": "APIVersions", "versions": ["v1"]}).encode())
+    cluster.statuses["/apis"] = (200, json.dumps({"kind": "APIGroupList", "groups": groups}).encode())
+    cluster.statuses["/api/v1"] = (200, _plain_discovery(core | {"pods/log": "Pod"}))
+    cluster.statuses["/apis/apps/v1"] = (200, _plain_discovery({"replicasets": "ReplicaSet"}))
+    cluster.statuses["/apis/broken.io/v1"] = (503, b"service unavailable")
+
+
+def _discovery(group: str, versions: Mapping[str, Mapping[str, str]]) -> bytes:
+    entries = [
+        {
+            "version": version,
+            "resources": [
+                {"resource": plural, "scope": "Namespaced", "responseKind": {"kind": kind}, "verbs": ["get", "list"]}
+                for plural, kind in kinds.items()
+            ],
+        }
+        for version, kinds in versions.items()
+    ]
+    items = [{"metadata": {"name": group} if group else {}, "versions": entries}]
+    return json.dumps({"kind": "APIGroupDiscoveryList", "items": items}).encode()
+
+
+def _plain_discovery(kinds: Mapping[str, str]) -> bytes:
+    resources = [
+        {"name": plural, "kind": kind, "namespaced": True, "verbs": ["get", "list"]} for plural, kind in kinds.items()
+    ]
+    return json.dumps({"kind": "APIResourceList", "resources": resources}).encode()

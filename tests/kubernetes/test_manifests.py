@@ -56,6 +56,14 @@ REDACTED_SECRET = {
             {"kind": "OpenMCPCluster", "spec": {"kubeconfigInfo": "abc", "joinStatus": "JOIN"}},
             {"kind": "OpenMCPCluster", "spec": {"kubeconfigInfo": REDACTED, "joinStatus": "JOIN"}},
         ),
+        (
+            {"kind": "OpenMCPSecret", "spec": {"clusters": ["a"], "template": {"data": {"a": "b"}, "type": "Opaque"}}},
+            {"kind": "OpenMCPSecret", "spec": {"clusters": ["a"], "template": {"data": REDACTED, "type": "Opaque"}}},
+        ),
+        (
+            {"kind": "FederatedSecret", "spec": {"overrides": [1]}},
+            {"kind": "FederatedSecret", "spec": {"overrides": REDACTED}},
+        ),
         ({"kind": "ConfigMap", "data": {"a": "b"}}, {"kind": "ConfigMap", "data": {"a": "b"}}),
         ({"data": {"a": "b"}}, {"data": {"a": "b"}}),
     ],
