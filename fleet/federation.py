@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleet.errors import ClusterNotFound, ClusterTimeout, Forbidden
+from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden
 from fleet.health import error_of
 from fleet.kubernetes.discovery import Catalogs
 from fleet.member import Kind, Member
@@ -167,9 +167,11 @@ class Federation:
     def visible_namespaces(self, scope: Scope, cluster: str) -> list[str]:
         """Names of the namespaces of a cluster in memory that the scope reaches, sorted.
 
-        Raises ClusterNotFound, Forbidden.
+        Raises ClusterNotFound, Forbidden, ClusterUnreachable where they were never listed.
         """
         member = self._get_member(scope, cluster)
+        if not member.has_listed("namespaces"):
+            raise ClusterUnreachable(cluster, f"the namespaces of {cluster} are not known yet")
         return sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
 
     async def wait_known(self) -> None:

@@ -1,8 +1,8 @@
 """Whole objects as the cache keeps them: the API server's own bytes, compressed, and redacted when they are read back.
 
 Redaction happens on reading, so that whatever shows a manifest shows the redacted one: values of Secrets, those in the
-kinds that spread Secrets over clusters, the kubeconfig that the platform keeps in OpenMCPCluster objects, and the copies
-of them that `kubectl apply` leaves in an annotation.
+kinds that spread Secrets over clusters, the kubeconfig that the platform keeps in OpenMCPCluster objects, and the
+copies of them that `kubectl apply` leaves in an annotation.
 """
 
 from typing import Any

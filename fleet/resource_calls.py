@@ -47,7 +47,13 @@ class MemberCalls:
 
     async def find(self, connection: Connection, api_version: str, kind: str) -> Served | None:
         """How the member serves a kind. Raises ClusterError."""
-        return await self.federation.catalogs.find(connection, api_version, kind, self.timeout)
+        timeout = self.timeout
+        try:
+            async with asyncio.timeout(timeout):  # another request may be reading the same catalog
+                return await self.federation.catalogs.find(connection, api_version, kind, timeout)
+        except TimeoutError:
+            cluster = connection.cluster
+            raise ClusterTimeout(cluster, f"{cluster} did not say what it serves within {timeout:g} s") from None
 
     def check(self, cluster: str, path: str, query: str) -> None:
         """Raises Forbidden where the caller may not send this, InvalidQuery for a name that is none."""
@@ -104,6 +110,8 @@ class MemberCalls:
             raise unknown_kind(self.federation, [connection], key.api_version, key.kind)
         if served.namespaced and not key.namespace:
             raise InvalidQuery(f"{key.kind} is of a namespace: name it")
+        if not key.name:
+            raise InvalidQuery("`name` is empty")
         path = served.path(key.namespace, key.name)
         self.check(key.cluster, path, "")
         try:

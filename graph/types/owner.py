@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet import models
+from fleet.errors import Forbidden, InvalidQuery
 from fleet.kube_objects import ResourceKey
 from graph.context import Info
 from graph.fields import of_model, resolved
@@ -30,14 +31,20 @@ class Owner(Window):
         """The window on it."""
         return cls(model=model, place=(cluster, namespace))
 
-    @resolved("The owner itself, asked of the cluster; null where it is gone, or while the cluster does not answer.")
+    @resolved(
+        "The owner itself, asked of the cluster; null where it is gone, where you may not see it, where the cluster "
+        "does not serve its kind, or while the cluster does not answer."
+    )
     async def resource(self, info: Info) -> Annotated["Resource", strawberry.lazy("graph.types.resource")] | None:
-        """One call for all objects it owns. Raises Forbidden, ClusterError."""
+        """One call for all objects it owns. Raises ClusterError."""
         from graph.types.resource import Resource  # here, since the nouns refer to each other
 
         (cluster, namespace), owner = self.place, self.model
         key = ResourceKey(cluster, owner.api_version, owner.kind, namespace, owner.name)
-        found = await info.context.resources.objects.load(key)
+        try:
+            found = await info.context.resources.objects.load(key)
+        except (Forbidden, InvalidQuery):  # the caller named the owned object, not this one
+            return None
         return Resource.from_model(found) if found is not None and found.uid == owner.uid else None
 
 

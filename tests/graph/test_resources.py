@@ -188,6 +188,27 @@ async def test_an_owner_that_was_made_anew_is_not_the_owner(open_graph: OpenGrap
     assert items[0]["owner"] == {"resource": None}
 
 
+async def test_an_owner_of_a_kind_that_is_not_served_is_null(open_graph: OpenGraph) -> None:
+    async with open_graph("c1", pods=0) as graph:
+        graph["c1"].statuses["/api"] = graph["c1"].statuses["/apis"] = (404, b"")
+        graph["c1"].statuses["/api/v1"] = (404, b"")
+        graph["c1"].put(build_owned("w", "web"))
+        items: list[Any] = []
+        while not items:
+            items = (await graph.ask(OWNERS))["pods"]["items"]
+    assert items[0]["owner"] == {"resource": None}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/status", "a%2fb", "a?b", "a\\nb"])
+async def test_a_name_that_is_none_is_refused(open_graph: OpenGraph, name: str) -> None:
+    query = """query Get($name: String!) {
+      resource(cluster: "c1", apiVersion: "v1", kind: "Pod", namespace: "shop", name: $name) { name } }"""
+    async with open_graph("c1") as graph:
+        serve_kinds(graph["c1"])
+        error = await graph.fail(query, {"name": name})
+    assert error["code"] == "BAD_USER_INPUT"
+
+
 async def test_events_of_a_page_are_one_list_newest_first(open_graph: OpenGraph) -> None:
     query = """{ pods(filter: {namespaces: ["shop"]}) { items { name
       events(first: 2) { reason type message count firstSeen lastSeen source regarding { kind name } } } } }"""
