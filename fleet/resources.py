@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec import Struct
 
 from fleet.errors import ClusterError, ClusterNotFound, ClusterUnreachable, Forbidden, InvalidQuery, NotFound
@@ -36,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9._:]{0,251}[A-Za-z0-9])?")
 
 
 class _Found(Struct, frozen=True):
-    """What one cluster gave: at most a page. `refusal` and `note` say why it gave nothing."""
+    """What one cluster gave: at most a page. `refusal` says why the caller may not have it."""
 
     connection: Connection | None = None
     objects: tuple[KubeObject, ...] = ()
@@ -44,7 +43,6 @@ class _Found(Struct, frozen=True):
     more: bool = False
     served: bool = True
     refusal: str | None = None
-    took_ms: float = 0.0
 
 
 async def list_resources(
@@ -65,16 +63,21 @@ async def list_resources(
     names, refused = _reach(calls, wanted.clusters)
     names = sorted(name for name in names if after is None or name >= after.cluster)
 
+    took_ms: dict[str, float] = {}
+
     async def ask(cluster: str) -> _Found:
         started = asyncio.get_running_loop().time()
         place = after if after is not None and after.cluster == cluster else None
-        found = await _ask_member(calls, cluster, question, place, page.first)
-        took_ms = (asyncio.get_running_loop().time() - started) * 1000
-        return msgspec.structs.replace(found, took_ms=took_ms)
+        try:
+            return await _ask_member(calls, cluster, question, place, page.first)
+        finally:
+            took_ms[cluster] = (asyncio.get_running_loop().time() - started) * 1000
 
     answers = await ask_all(names, ask, timeout=calls.timeout)
     _raise_what_concerns_all(calls, question, answers, refused, on_unavailable)
-    return _merge(question, page, answers, refused, has_previous=after is not None)
+    outcomes = [Outcome(name, OutcomeState.FORBIDDEN, reason) for name, reason in refused.items()]
+    outcomes += [_outcome(name, answer, question, took_ms.get(name)) for name, answer in answers.items()]
+    return _merge(question, page, answers, outcomes, has_previous=after is not None)
 
 
 def _check(question: ResourceQuestion, page: PageRequest) -> Place | None:
@@ -231,15 +234,13 @@ def _merge(
     question: ResourceQuestion,
     page: PageRequest,
     answers: dict[str, _Found | ClusterError],
-    refused: dict[str, str],
+    outcomes: list[Outcome],
     *,
     has_previous: bool,
 ) -> ResourcePage:
     found = [answer for answer in answers.values() if isinstance(answer, _Found)]
     objects = [item for answer in found for item in answer.objects]
     places = [place for answer in found for place in answer.places]
-    outcomes = [Outcome(name, OutcomeState.FORBIDDEN, reason) for name, reason in refused.items()]
-    outcomes += [_outcome(name, answer, question) for name, answer in answers.items()]
     return ResourcePage(
         objects=tuple(objects[: page.first]),
         cursors=tuple(build_cursor(question, place) for place in places[: page.first]),
@@ -249,10 +250,10 @@ def _merge(
     )
 
 
-def _outcome(name: str, answer: _Found | ClusterError, question: ResourceQuestion) -> Outcome:
+def _outcome(name: str, answer: _Found | ClusterError, question: ResourceQuestion, took_ms: float | None) -> Outcome:
     if isinstance(answer, ClusterError):
-        return Outcome(name, state_of(answer), str(answer))
+        return Outcome(name, state_of(answer), str(answer), took_ms=took_ms)
     if answer.refusal is not None:
-        return Outcome(name, OutcomeState.FORBIDDEN, answer.refusal)
+        return Outcome(name, OutcomeState.FORBIDDEN, answer.refusal, took_ms=took_ms)
     message = None if answer.served else f"{name} does not serve the kind {question.kind} of {question.api_version}"
-    return Outcome(name, OutcomeState.OK, message, age_seconds=0.0, took_ms=answer.took_ms)
+    return Outcome(name, OutcomeState.OK, message, age_seconds=0.0, took_ms=took_ms)

@@ -250,6 +250,13 @@ async def test_the_rights_are_those_of_the_legacy_routes(graph: Graph, who: Prin
     assert [(error.extensions or {})["code"] for error in result.errors or ()] == ["FORBIDDEN"]
 
 
+async def test_an_editor_sees_secrets_of_plain_namespaces(graph: Graph) -> None:
+    page = await list_page(graph, "v1", "Secret", who=EDITOR, filter={"namespaces": ["default"]})
+    assert {outcome["state"] for outcome in page["clusters"]} == {"OK"}
+    guarded = {"version": "v1", "kind": "Secret", "filter": {"namespaces": ["default", "kube-system"]}}
+    assert (await graph.fail(LIST, guarded, who=EDITOR))["code"] == "FORBIDDEN"
+
+
 async def test_a_user_of_some_namespaces_sees_those(graph: Graph) -> None:
     page = await list_page(graph, "apps/v1", "Deployment", who=SHOPPER)
     assert {(item["cluster"]["name"], item["namespace"]) for item in page["items"]} == {("cluster1", "shop")}
