@@ -174,6 +174,11 @@ class Federation:
             raise ClusterUnreachable(cluster, f"the namespaces of {cluster} are not known yet")
         return sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
 
+    def hidden_clusters(self, scope: Scope) -> dict[str, str]:
+        """The clusters out of the scope's reach, each with the words that mark it in a list."""
+        names = [member.name for member in self._ordered() if not scope.sees_cluster(member.name)]
+        return {name: _cluster_forbidden(name) for name in names}
+
     async def wait_known(self) -> None:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
         await self._wait_known()

@@ -75,7 +75,8 @@ async def list_resources(
 
     answers = await ask_all(names, ask, timeout=calls.timeout)
     _raise_what_concerns_all(calls, question, answers, refused, on_unavailable)
-    outcomes = [Outcome(name, OutcomeState.FORBIDDEN, reason) for name, reason in refused.items()]
+    hidden = refused if wanted.clusters is not None else calls.federation.hidden_clusters(calls.scope)
+    outcomes = [Outcome(name, OutcomeState.FORBIDDEN, reason) for name, reason in hidden.items()]
     outcomes += [_outcome(name, answer, question, took_ms.get(name)) for name, answer in answers.items()]
     return _merge(question, page, answers, outcomes, has_previous=after is not None)
 
