@@ -1,10 +1,12 @@
 """Objects of any kind from real API servers: as kubectl prints them, page by page, and by the caller's rights."""
 
 import asyncio
+import http.client
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -62,6 +64,21 @@ def gadgets(real_fleet: Fleet) -> Iterator[str]:
     real_fleet.kubectl("cluster1", "apply", "-f", "-", stdin=json.dumps(manifest))
     yield "cluster1"
     client.delete(GADGETS)
+
+
+def compact(fleet: Fleet) -> None:
+    """Makes etcd forget all revisions but the newest, as API servers do every few minutes."""
+    flag = "--etcd-servers="
+    arguments = fleet.cluster("cluster1").process.command
+    url = urlsplit(next(argument.removeprefix(flag) for argument in arguments if argument.startswith(flag)))
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)
+    try:
+        connection.request("POST", "/v3/kv/range", json.dumps({"key": "AA=="}))
+        revision = json.loads(connection.getresponse().read())["header"]["revision"]
+        connection.request("POST", "/v3/kv/compaction", json.dumps({"revision": revision, "physical": True}))
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
 
 
 async def list_page(graph: Graph, version: str, kind: str, who: Principal | None = None, **variables: Any) -> Any:
@@ -122,6 +139,17 @@ async def test_every_cursor_goes_on_behind_its_object(graph: Graph) -> None:
         assert [item["name"] for item in rest["items"]] == names[number:]
     other = await graph.fail(LIST, {"version": "v1", "kind": "Pod", "after": page["edges"][0]["cursor"]})
     assert (other["code"], "another question" in other["message"]) == ("BAD_USER_INPUT", True)
+
+
+async def test_a_cursor_that_etcd_has_compacted_away_is_told_of(real_fleet: Fleet, graph: Graph) -> None:
+    """Of events, which API servers keep no copies of: the token is etcd's own."""
+    question = {"version": "v1", "kind": "Event", "first": 2, "filter": {"clusters": ["cluster1"]}}
+    page = (await graph.ask(LIST, question))["resources"]
+    real_fleet.kubectl("cluster1", "create", "configmap", "newer")  # something has to come after the token's revision
+    real_fleet.kubectl("cluster1", "delete", "configmap", "newer")
+    await asyncio.to_thread(compact, real_fleet)
+    error = await graph.fail(LIST, {**question, "after": page["pageInfo"]["endCursor"]})
+    assert (error["code"], "start again without `after`" in error["message"]) == ("BAD_USER_INPUT", True)
 
 
 @pytest.mark.parametrize(
