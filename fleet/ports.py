@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from fleet.models import ClusterRole, NodeKey, PlatformInfo, PodKey
+from fleet.placements import Placement
 from fleet.usage import Column, History, Kind, Measure, Point, Usage, Window
 
 Headers = Iterable[tuple[str, str]]
@@ -143,6 +144,16 @@ class MetricStore(Protocol):
 
         With neither start nor end: the single newest point, however old.
         """
+        ...
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        """Which pods ran on each node at a time, by namespace and name; looks `GAP_NS` back and ahead of it."""
+        ...
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        """Where each pod ran in [start, end), oldest first; a pod without a point in it has none."""
         ...
 
     async def check(self) -> str:

@@ -19,9 +19,16 @@ from msgspec import Struct
 
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.embedded_file import open_reader, open_writer, translated
-from fleet.metrics.embedded_reads import load_history, load_latest, load_points
+from fleet.metrics.embedded_reads import (
+    load_history,
+    load_latest,
+    load_points,
+    load_sightings_of,
+    load_sightings_on,
+)
 from fleet.metrics.embedded_writes import PointWriter, build_rows
 from fleet.models import NodeKey, PodKey
+from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
 
 logger = logging.getLogger(__name__)
@@ -91,6 +98,17 @@ class EmbeddedStore:
         return await self._read(
             lambda reader: load_points(reader, kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
         )
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        """Which pods ran on each node at a time, by namespace and name."""
+        start, end = at_ns - GAP_NS, at_ns + GAP_NS
+        return await self._read(lambda reader: group_at(keys, load_sightings_on(reader, keys, start, end), at_ns))
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        """Where each pod ran in [start, end), oldest first."""
+        return await self._read(lambda reader: group_by_pod(keys, load_sightings_of(reader, keys, start_ns, end_ns)))
 
     async def check(self) -> str:
         """What the store is and how much it holds."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
-from fleet.metrics.embedded_file import MEASURE_COLUMNS
+from fleet.metrics.embedded_file import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded_writes import series_name
 from fleet.models import NodeKey, PodKey
 from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
@@ -23,6 +23,9 @@ WITH wanted (position, series_id) AS MATERIALIZED (
     AND series.namespace = asked.value ->> 2 AND series.name = asked.value ->> 3
 )
 """
+Sightings = dict[tuple[PodKey, str], list[int]]
+"""The times of each pod's points on each node."""
+
 _IN_SQL = {Aggregate.MEAN: "avg", Aggregate.MIN: "min", Aggregate.MAX: "max"}
 
 
@@ -150,6 +153,38 @@ def load_points(
         )
         for time_ns, place, *values in reversed(rows)
     ]
+
+
+def load_sightings_on(connection: sqlite3.Connection, keys: Iterable[NodeKey], start_ns: int, end_ns: int) -> Sightings:
+    """The times of all pods' points on these nodes in [start, end). Raises sqlite3.Error."""
+    rows = connection.execute(
+        "SELECT series.cluster, series.namespace, series.name, places.name, points.time_ns "
+        "FROM json_each(?) AS asked CROSS JOIN places CROSS JOIN series CROSS JOIN points "
+        "WHERE places.name = asked.value ->> 1 AND series.kind = ? AND series.cluster = asked.value ->> 0 "
+        "AND points.series_id = series.id AND points.time_ns >= ? AND points.time_ns < ? "
+        "AND points.place_id = places.id",
+        (json.dumps(list(keys)), KIND_NUMBERS[Kind.POD], start_ns, end_ns),
+    )
+    return _sightings(rows)
+
+
+def load_sightings_of(connection: sqlite3.Connection, keys: Iterable[PodKey], start_ns: int, end_ns: int) -> Sightings:
+    """The times of these pods' points in [start, end), by node. Raises sqlite3.Error."""
+    rows = connection.execute(
+        f"{_WANTED} SELECT series.cluster, series.namespace, series.name, places.name, points.time_ns "  # noqa: S608 - constants only
+        "FROM wanted CROSS JOIN series ON series.id = wanted.series_id CROSS JOIN points "
+        "CROSS JOIN places ON places.id = points.place_id "
+        "WHERE points.series_id = wanted.series_id AND points.time_ns >= ? AND points.time_ns < ?",
+        (_asked(Kind.POD, keys), start_ns, end_ns),
+    )
+    return _sightings(rows)
+
+
+def _sightings(rows: Iterable[tuple[str, str, str, str, int]]) -> Sightings:
+    found: Sightings = {}
+    for cluster, namespace, name, node, time_ns in rows:
+        found.setdefault((PodKey(cluster, namespace, name), node), []).append(time_ns)
+    return found
 
 
 _MIN_TIME = -(2**63)

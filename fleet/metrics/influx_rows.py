@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import Series
-from fleet.metrics.influx_text import FIELDS, Key, Layout
+from fleet.metrics.influx_text import FIELDS, SIGHTING_TAGS, Key, Layout
+from fleet.models import PodKey
 from fleet.quantities import parse_bytes, parse_cores
 from fleet.usage import Measure, Point
 
@@ -178,3 +179,13 @@ def read_points(answer: list[InfluxSeries], cells: CellReader) -> list[Point]:
             points.append(Point(time_ns=row[0], node=node, **measured))
     points.sort(key=lambda point: point.time_ns)
     return points
+
+
+def read_sightings(answer: list[InfluxSeries]) -> dict[tuple[PodKey, str], list[int]]:
+    """The times of each pod's points on each node that has a name."""
+    found: dict[tuple[PodKey, str], list[int]] = {}
+    for series in answer:
+        cluster, namespace, pod, node = (series.tags.get(tag, "") for tag in SIGHTING_TAGS)
+        if node:
+            found[PodKey(cluster, namespace, pod), node] = [row[0] for row in series.values]
+    return found

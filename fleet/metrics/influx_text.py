@@ -46,6 +46,10 @@ LAYOUTS: Mapping[Kind, Layout] = {
 }
 
 
+SIGHTING_TAGS = (*LAYOUTS[Kind.POD].tags, "node")
+"""What tells where a point of a pod was measured."""
+
+
 class Statement(Struct, frozen=True):
     """One SELECT and its parameters."""
 
@@ -103,6 +107,17 @@ def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int 
     text = (
         f"SELECT {_fields(ALL_MEASURES)},node FROM {layout.measurement} WHERE {' AND '.join(conditions)} "  # noqa: S608 - constants and bound names only
         f"ORDER BY time DESC LIMIT {bound.name(limit)}"
+    )
+    return Statement(text, bound.params)
+
+
+def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Statement:
+    """All points of pods in [start, end) with their node: of these pods, or of all that ran on these nodes."""
+    bound = _Bound()
+    text = (
+        f"SELECT {_fields(_ANCHORS)} FROM {LAYOUTS[Kind.POD].measurement} "  # noqa: S608 - constants and bound names only
+        f"WHERE {_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE)} "
+        f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(SIGHTING_TAGS)}"
     )
     return Statement(text, bound.params)
 

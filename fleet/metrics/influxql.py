@@ -13,9 +13,10 @@ from typing import TypeVar, cast
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
 from fleet.metrics.influx_http import InfluxAnswer, InfluxConnection, InfluxOptions, open_influx_connection
-from fleet.metrics.influx_rows import CellReader, decode_answer, read_points, read_series
-from fleet.metrics.influx_text import LAYOUTS, Statement, build_latest, build_points, build_range
+from fleet.metrics.influx_rows import CellReader, decode_answer, read_points, read_series, read_sightings
+from fleet.metrics.influx_text import LAYOUTS, Statement, build_latest, build_points, build_range, build_sightings
 from fleet.models import NodeKey, PodKey
+from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.ports import MetricStore
 from fleet.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
 
@@ -104,6 +105,29 @@ class InfluxqlStore:
 
         def read(answer: InfluxAnswer) -> list[Point]:
             return read_points(decode_answer(answer.body, self._options.database), self._cells)
+
+        return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        """Which pods ran on each node at a time, by namespace and name."""
+        found = await self._sightings(Kind.NODE, keys, at_ns - GAP_NS, at_ns + GAP_NS)
+        return group_at(keys, found, at_ns)
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        """Where each pod ran in [start, end), oldest first."""
+        return group_by_pod(keys, await self._sightings(Kind.POD, keys, start_ns, end_ns))
+
+    async def _sightings(
+        self, kind: Kind, keys: frozenset[K], start_ns: int, end_ns: int
+    ) -> Mapping[tuple[PodKey, str], list[int]]:
+        if not keys:
+            return {}
+        statement = build_sightings(kind, keys, start_ns=start_ns, end_ns=end_ns)
+
+        def read(answer: InfluxAnswer) -> dict[tuple[PodKey, str], list[int]]:
+            return read_sightings(decode_answer(answer.body, self._options.database))
 
         return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
 

@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 
 from fleet.errors import MetricsUnavailable
 from fleet.models import NodeKey, PodKey
+from fleet.placements import Placement, group_at, group_by_pod
 from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
 
 K = TypeVar("K", PodKey, NodeKey)
@@ -32,6 +33,7 @@ class CountingStore:
 
     def __init__(self) -> None:
         self.known: dict[PodKey | NodeKey, Usage] = {}
+        self.sightings: dict[tuple[PodKey, str], list[int]] = {}
         self.calls: list[Call] = []
         self.failure: str | None = None
         self.answering = asyncio.Event()
@@ -57,6 +59,16 @@ class CountingStore:
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
     ) -> list[Point]:
         return []
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        await self._answer(Call("pods_on_nodes", keys, frozenset({at_ns})))
+        return group_at(keys, self.sightings, at_ns)
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        await self._answer(Call("placements", keys, frozenset({start_ns, end_ns})))
+        return group_by_pod(keys, self.sightings)
 
     async def check(self) -> str:
         return "counting"
