@@ -134,6 +134,19 @@ class Federation:
             return None
         return member.nodes.get("", key.name)
 
+    def cached_pod(self, scope: Scope, key: PodKey) -> Pod | None:
+        """The pod of a placement, from memory, without waiting; None where it is gone or out of reach."""
+        member = self._members.get(key.cluster)
+        if member is None or not scope.sees_namespace(key.cluster, key.namespace):
+            return None
+        return member.pods.get(key.namespace, key.name)
+
+    def check_reach(self, scope: Scope, key: PodKey) -> None:
+        """That a pod of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""
+        self._get_member(scope, key.cluster)
+        if not scope.sees_namespace(key.cluster, key.namespace):
+            raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
+
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""
         member = self._members.get(key.cluster)

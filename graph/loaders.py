@@ -21,6 +21,7 @@ from fleet.ports import MetricStore
 from fleet.queries import NodeFilter, Page, PageRequest
 from fleet.scope import Scope
 from fleet.usage import Column, History, Measure, Usage
+from graph.placements import Placements, SpanRequest, ask_placements, ask_pods_at
 from graph.windows import WindowRequest, build_window
 
 Q = TypeVar("Q", bound=Hashable)
@@ -176,6 +177,8 @@ class Loaders:
     node_usage: Questions[Measures, NodeKey, Usage]
     pod_history: Questions[HistoryQuestion, PodKey, History]
     node_history: Questions[HistoryQuestion, NodeKey, History]
+    placements: Questions[SpanRequest, PodKey, Placements]
+    pods_at: Questions[float, NodeKey, Placements]
 
 
 def build_loaders(federation: Federation, scope: Scope, store: MetricStore, *, now: float, deadline: float) -> Loaders:
@@ -197,6 +200,8 @@ def build_loaders(federation: Federation, scope: Scope, store: MetricStore, *, n
         node_usage=Questions(waves, lambda measures: lambda keys: store.latest_nodes(keys, measures)),
         pod_history=Questions(waves, ask_pod_history),
         node_history=Questions(waves, ask_node_history),
+        placements=Questions(waves, lambda request: ask_placements(store, request, now)),
+        pods_at=Questions(waves, lambda at: ask_pods_at(store, at, now)),
     )
 
 

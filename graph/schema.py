@@ -23,6 +23,7 @@ from graph.limits import build_limits
 from graph.queries.clusters import ClusterQueries
 from graph.queries.nodes import NodeQueries
 from graph.queries.objects import ObjectQueries
+from graph.queries.placements import PlacementQueries
 from graph.queries.pods import PodQueries
 from graph.queries.resources import ResourceQueries
 from graph.queries.viewer import ViewerQueries
@@ -33,7 +34,7 @@ from graph.types.resource import Resource
 
 
 @strawberry.type(description="Everything that can be asked.")
-class Query(ClusterQueries, NodeQueries, PodQueries, ResourceQueries, ObjectQueries, ViewerQueries):
+class Query(ClusterQueries, NodeQueries, PodQueries, PlacementQueries, ResourceQueries, ObjectQueries, ViewerQueries):
     """The root, put together from its nouns."""
 
 

@@ -15,6 +15,7 @@ from graph.ids import encode_node_id
 from graph.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.listing import load_pods, pods_within
 from graph.scalars import JSON, DateTime
+from graph.types import placement
 from graph.types.common import Condition, Label, Object, Resources, labels_of
 from graph.types.event import Event, events_of
 from graph.types.pod_connection import PodConnection
@@ -156,6 +157,11 @@ class Node(Window, Object):
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
         return metrics.node_history(info, self.model.key, WindowRequest(last, start, end, step))
+
+    @resolved("The pods that ran on it at a time, gone ones included; null while the metric store can't tell.")
+    async def pods_at(self, info: Info, time: placement.At) -> list[placement.Placement] | None:
+        """One call for a whole page; those in reach. Raises InvalidQuery, MetricsUnavailable."""
+        return await placement.pods_at(info, self.model.key, time)
 
     @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
     async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:

@@ -13,7 +13,9 @@ from graph.context import Info
 from graph.enums import PodPhase
 from graph.fields import of_model, resolved
 from graph.ids import encode_pod_id
+from graph.placements import SpanRequest
 from graph.scalars import JSON, DateTime
+from graph.types import placement
 from graph.types.common import Condition, Label, Object, Resources, labels_of, resources_of
 from graph.types.container import Container
 from graph.types.event import Event, events_of
@@ -123,6 +125,17 @@ class Pod(Window, Object):
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
         return metrics.pod_history(info, self.model.key, WindowRequest(last, start, end, step))
+
+    @resolved("Where it ran, and others of its name before it, oldest first; null while the metric store can't tell.")
+    async def placements(
+        self,
+        info: Info,
+        last: placement.Last = None,
+        start: placement.Start = None,
+        end: placement.End = None,
+    ) -> list[placement.Placement] | None:
+        """One call for a whole page. Raises InvalidQuery, MetricsUnavailable."""
+        return await placement.placements_of(info, self.model.key, SpanRequest(last, start, end))
 
     @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
     async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:

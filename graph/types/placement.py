@@ -1,0 +1,97 @@
+"""A pod on a node for a time."""
+
+from collections.abc import Awaitable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Annotated, Self
+
+import strawberry
+
+from fleet import placements
+from fleet.models import NodeKey, PodKey
+from graph.context import Info
+from graph.fields import resolved
+from graph.placements import Placements, SpanRequest
+from graph.scalars import DateTime, Duration, from_nanoseconds
+
+if TYPE_CHECKING:
+    from graph.types.cluster import Cluster
+    from graph.types.node import Node
+    from graph.types.pod import Pod
+
+Last = Annotated[
+    Duration | None,
+    strawberry.argument(description='Length of the span, "24h" where nothing is said; "7d" at most; not with `start`.'),
+]
+Start = Annotated[DateTime | None, strawberry.argument(description="Start of the span; not with `last`.")]
+End = Annotated[DateTime | None, strawberry.argument(description="End of the span; now where it is left out.")]
+At = Annotated[DateTime, strawberry.argument(description="A moment in the past.")]
+
+
+@strawberry.type(
+    description="A pod on a node, from the first to the last measurement of it there: the pod may be gone since. "
+    "Measurements on one node that are at most five minutes apart are one placement, and so is a successor "
+    "of the same name that follows there within that time."
+)
+class Placement:
+    """A window on `placements.Placement`."""
+
+    model: strawberry.Private[placements.Placement]
+    namespace: str = strawberry.field(description="The pod's namespace.")
+    name: str = strawberry.field(description="The pod's name.")
+    node_name: str = strawberry.field(description="The node's name.")
+    since: DateTime = strawberry.field(description="First measurement there, within the span that was looked at.")
+    until: DateTime = strawberry.field(description="Last measurement there, within the span that was looked at.")
+
+    @classmethod
+    def from_model(cls, model: placements.Placement) -> Self:
+        """The window on it."""
+        return cls(
+            model=model,
+            namespace=model.pod.namespace,
+            name=model.pod.name,
+            node_name=model.node,
+            since=from_nanoseconds(model.since_ns),
+            until=from_nanoseconds(model.until_ns),
+        )
+
+    @resolved("The cluster it was in.")
+    def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
+        """From memory."""
+        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
+
+        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.pod.cluster))
+
+    @resolved("The pod of that name now, which may be a successor elsewhere; null where there is none.")
+    def pod(self, info: Info) -> Annotated["Pod", strawberry.lazy("graph.types.pod")] | None:
+        """From memory."""
+        from graph.types.pod import Pod  # here, since the nouns refer to each other
+
+        found = info.context.federation.cached_pod(info.context.scope, self.model.pod)
+        return Pod.from_model(found) if found is not None else None
+
+    @resolved("The node now; null where you may not see it, or it is gone.")
+    def node(self, info: Info) -> Annotated["Node", strawberry.lazy("graph.types.node")] | None:
+        """From memory."""
+        from graph.types.node import Node  # here, since the nouns refer to each other
+
+        key = NodeKey(self.model.pod.cluster, self.model.node)
+        found = info.context.federation.cached_node(info.context.scope, key)
+        return Node.from_model(found) if found is not None else None
+
+
+async def placements_of(info: Info, key: PodKey, request: SpanRequest) -> list[Placement] | None:
+    """Where a pod ran, oldest first; the caller has checked the reach. Raises InvalidQuery, MetricsUnavailable."""
+    return await _opened(info, info.context.loaders.placements.about(request).get(key))
+
+
+async def pods_at(info: Info, key: NodeKey, time: float) -> list[Placement] | None:
+    """The pods of a node at a time, those in reach. Raises InvalidQuery, MetricsUnavailable."""
+    return await _opened(info, info.context.loaders.pods_at.about(time).get(key))
+
+
+async def _opened(info: Info, found: Placements | Awaitable[Placements | None] | None) -> list[Placement] | None:
+    known = await found if isawaitable(found) else found
+    if known is None:
+        return None
+    scope = info.context.scope
+    return [Placement.from_model(one) for one in known if scope.sees_namespace(one.pod.cluster, one.pod.namespace)]
