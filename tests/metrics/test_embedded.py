@@ -59,7 +59,7 @@ async def test_old_points_go_and_series_without_points_with_them(tmp_path: Path)
     old = PodKey("cluster1", "default", "old")
     async with open_small(tmp_path) as store:
         await store.write([(WEB, point(700)), (WEB, point(500)), (old, point(900))])
-        assert await store.cut() == 2
+        await store.cut()
         assert await stored(store) == [point(500).time_ns]
         assert (await store.check()).endswith("1 series")
         await store.write([(old, point(10))])

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fleet.errors import MetricsUnavailable
-from fleet.metrics.influx_rows import decode_answer
+from fleet.metrics.influx_rows import CellReader, decode_answer, read_series
+from fleet.metrics.influx_text import LAYOUTS
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.models import PodKey
-from fleet.usage import Measure
+from fleet.usage import Kind, Measure
 
 WEB = PodKey("cluster1", "default", "web-0")
 SERIES = (
@@ -44,15 +45,28 @@ WHOLE = f'{{"results":[{{"statement_id":0,"series":[{SERIES}]}}]}}'
         (WHOLE[:-4], "cut short"),
         ('{"results":[{"series":[{"columns":1}]}]}', "is not the answer of an InfluxDB"),
         ("[" * 100_000, "is not the answer of an InfluxDB"),
-        (WHOLE.replace('["time"', '["moment"'), "is not the answer of an InfluxDB"),
-        (WHOLE.replace('[1,"1","1"]', "[1]"), "is not the answer of an InfluxDB"),
-        (WHOLE.replace('[1,"1","1"]', '["soon","1","1"]'), "is not the answer of an InfluxDB"),
     ],
 )
 def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
     with pytest.raises(MetricsUnavailable, match=said) as refused:
         decode_answer(body.encode(), "Metrics")
     assert "SELECT" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('["time"', '["moment"'),
+        ('"CPUUsageNanoCores"', '"Other"'),
+        ('[1,"1","1"]', "[1]"),
+        ('[1,"1","1"]', "[]"),
+        ('[1,"1","1"]', '["soon","1","1"]'),
+    ],
+)
+def test_rows_that_were_not_asked_for_are_refused(old: str, new: str) -> None:
+    answer = decode_answer(WHOLE.replace(old, new).encode(), "Metrics")
+    with pytest.raises(MetricsUnavailable, match="other columns than were asked for"):
+        read_series(answer, LAYOUTS[Kind.POD], {WEB}, {Measure.CPU_CORES}, CellReader())
 
 
 def head(status: str, *headers: str) -> bytes:
