@@ -1,5 +1,5 @@
 """The one way a subject says that it can't be measured here."""
 
 
-class Skipped(Exception):  # noqa: N818 - it is no error: the table says what is missing
+class Skipped(Exception):
     """What the subject needs is not on this machine; the message says how to get it."""

@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from fleet.backoff import Backoff
 from fleet.breaker import Breaker
-from fleet.cache.backoff import Backoff
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Store, Stores
 from fleet.errors import (
@@ -166,7 +166,9 @@ class Member:
                 await self._follow_while_up(connection)
         finally:
             self.connection = None
-            self._note_failure(ClusterUnreachable(self.name, f"the connection to {self.name} was closed"))
+            # Not a failure of the member's: whoever still waits for it is told, and the log is left alone.
+            self._failure, self._failed_at = ClusterUnreachable(self.name, f"{self.name} was closed"), _now()
+            self._tell_change()
             await connection.close()
 
     async def _connect(self) -> Connection:

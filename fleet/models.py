@@ -1,8 +1,8 @@
 """Frozen values the whole server speaks in.
 
-Units: CPU in cores, memory and storage in bytes, times in Unix seconds (float) unless a name says otherwise. Records are
-flat and strings that repeat (cluster, namespace, node, label keys) are interned by the decoder, because a large fleet
-holds a hundred thousand of them.
+Units: CPU in cores, memory and storage in bytes, times in Unix seconds (float) unless a name says otherwise. Records
+are flat and strings that repeat (cluster, namespace, node, label keys) are interned by the decoder, because a large
+fleet holds a hundred thousand of them.
 """
 
 import enum
@@ -47,7 +47,7 @@ class OnUnavailable(enum.Enum):
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """One cluster's part in an answer. `age_seconds` is the time since it last proved itself, `took_ms` the wait for it."""
+    """One cluster's part in an answer: `age_seconds` since it last proved itself, `took_ms` the wait for it."""
 
     cluster: str
     state: OutcomeState

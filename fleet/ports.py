@@ -1,4 +1,4 @@
-"""The seams: what the federation needs of the world, as Protocols. Adapters live in `fleet.kubernetes` and `fleet.metrics`."""
+"""The seams: what the federation needs of the world, as Protocols that `fleet.kubernetes` and `fleet.metrics` adapt."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -37,8 +37,8 @@ class Connection(Protocol):
 
     `path` starts with `/` and is sent exactly as given (already percent-encoded); `query` likewise, without `?`.
     `timeout` is in seconds; for `open_stream` it bounds the wait for the answer's head, and `idle_timeout` the silence
-    between chunks (None: no bound). Statuses are answers here: 404 is returned, not raised; only 401 on `request` raises
-    ClusterUnauthorized.
+    between chunks (None: no bound). Statuses are answers here: 404 is returned, not raised; only 401 on `request`
+    raises ClusterUnauthorized.
     """
 
     cluster: str
@@ -87,9 +87,11 @@ class Credential(Struct, frozen=True):
 
 
 class MemberSpec(Struct, frozen=True):
-    """What a source says of one cluster. `problem` is set (and `credential` None) when it can't be reached as described:
-    the message says what to mend and never holds a secret. `offline` is the platform's own verdict (KubeFed's Offline
-    condition with status True), with its message.
+    """What a source says of one cluster.
+
+    `problem` is set (and `credential` None) when it can't be reached as described: the message says what to mend and
+    never holds a secret. `offline` is the platform's own verdict (KubeFed's Offline condition with status True), with
+    its message.
     """
 
     name: str
@@ -108,7 +110,7 @@ class MemberSource(Protocol):
         ...
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
-        """Opens the pool for a spec of its last snapshot. Raises ClusterUnreachable when the credential can't be read."""
+        """Opens the pool for a spec of its last snapshot. Raises ClusterUnreachable: no readable credential."""
         ...
 
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from fleet.cache.backoff import Backoff
+from fleet.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
 
 
-class Refused(Exception):  # noqa: N818 - it reads as what happened
+class Refused(Exception):
     """The request is no GraphQL request; `status` says of which kind."""
 
     def __init__(self, status: int, message: str, code: Code = Code.BAD_USER_INPUT) -> None:

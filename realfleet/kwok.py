@@ -26,6 +26,8 @@ def start_kwok(servers: Servers, binaries: Binaries, api: ApiServer, kubeconfig:
             f"--kubeconfig={kubeconfig}",
             f"--config={config}",
             "--manage-all-nodes=true",
+            # Without leases the first heartbeat comes after the monitor's grace period: nodes and pods turn unready.
+            "--node-lease-duration-seconds=40",
             "--node-ip=127.0.0.1",
             f"--node-port={port}",
             f"--server-address=127.0.0.1:{port}",

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fleet.cache.backoff import Backoff
+from fleet.backoff import Backoff
 from fleet.cache.store import R, Store
 from fleet.errors import (
     ClusterAnswerInvalid,

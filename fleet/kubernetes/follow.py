@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fleet.cache.backoff import Backoff
+from fleet.backoff import Backoff
 from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
 from fleet.kubernetes.decode import Codec, DecodeError, EventType
 from fleet.kubernetes.watch import iter_lines

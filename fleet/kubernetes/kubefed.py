@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from fleet.cache.backoff import Backoff
+from fleet.backoff import Backoff
 from fleet.errors import ClusterUnreachable
 from fleet.kubernetes.access import (
     CredentialError,

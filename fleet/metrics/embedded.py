@@ -124,19 +124,18 @@ class EmbeddedStore:
         if rows:
             await self._write(lambda: self._writer.write(rows))
 
-    async def cut(self) -> int:
-        """Removes what is too old, and the oldest while the file is too large; answers how many points were too old."""
+    async def cut(self) -> None:
+        """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk."""
         oldest = self._options.clock() - int(self._options.max_age * NANOSECONDS)
 
-        def cut() -> int:
-            removed = self._writer.cut_before(oldest)
+        def cut() -> None:
+            self._writer.cut_before(oldest)
             if self._writer.needs_cut():
                 self._writer.cut_to_size()
-            elif removed:
+            else:
                 self._writer.shrink()
-            return removed
 
-        return await self._write(cut)
+        await self._write(cut)
 
     async def close(self) -> None:
         """Nothing to do: the file belongs to `open_embedded_store`."""

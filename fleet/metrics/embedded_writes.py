@@ -121,7 +121,8 @@ class PointWriter:
 
     def shrink(self) -> None:
         """Gives free pages and the log back to the disk."""
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        # It gives a page a step, without a column, which `execute` takes for its end after the first.
+        self._connection.executescript("PRAGMA incremental_vacuum")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def needs_cut(self) -> bool:

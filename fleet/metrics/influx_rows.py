@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -147,13 +147,23 @@ def read_series(
         key = layout.key_of(*(series.tags.get(tag, "") for tag in layout.tags))
         if key not in keys or not series.values:
             continue
+        where = _places_of(series, [FIELDS[measure] for measure in measures])
         rows = _ascending(series.values)
-        where = {name: index for index, name in enumerate(series.columns)}
         values: Mapping[Measure, list[float | None]] = {
             measure: cells.read(measure, [row[where[FIELDS[measure]]] for row in rows]) for measure in measures
         }
         found[key] = Series([row[0] for row in rows], values)
     return found
+
+
+def _places_of(series: InfluxSeries, wanted: list[str]) -> dict[str, int]:
+    """Where each column stands in a row. Raises MetricsUnavailable where rows are not what was asked for."""
+    where = {name: index for index, name in enumerate(series.columns)}
+    width = len(series.columns)
+    sound = series.columns[:1] == ["time"] and all(name in where for name in wanted)
+    if not sound or not all(len(row) == width and type(row[0]) is int for row in series.values):
+        raise MetricsUnavailable("InfluxDB's answer has other columns than were asked for")
+    return where
 
 
 def _ascending(rows: list[list[Any]]) -> list[list[Any]]:
@@ -168,15 +178,15 @@ def read_points(answer: list[InfluxSeries], cells: CellReader) -> list[Point]:
     """All rows as points, oldest first."""
     points: list[Point] = []
     for series in answer:
-        where = {name: index for index, name in enumerate(series.columns)}
+        where = _places_of(series, [*FIELDS.values(), "node"])
         columns: dict[str, list[Any]] = {
             measure.value: cells.read(measure, [row[where[field]] for row in series.values])
             for measure, field in FIELDS.items()
         }
         for index, row in enumerate(series.values):
             measured = {name: values[index] for name, values in columns.items()}
-            node = cast("str | None", row[where["node"]]) or None
-            points.append(Point(time_ns=row[0], node=node, **measured))
+            node = row[where["node"]]
+            points.append(Point(time_ns=row[0], node=node if isinstance(node, str) and node else None, **measured))
     points.sort(key=lambda point: point.time_ns)
     return points
 

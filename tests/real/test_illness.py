@@ -52,6 +52,18 @@ def test_deleted_pods_are_replaced(real_fleet: Fleet) -> None:
     assert member.kubectl("get", "pods", "--namespace=shop", "--selector=app=cart", "--output=name").count("pod/") == 9
 
 
+def test_nodes_renew_their_leases_and_so_stay_ready(real_fleet: Fleet) -> None:
+    member = real_fleet.cluster("cluster1")
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+    def renewed() -> dict[str, str]:
+        return {lease["metadata"]["name"]: lease["spec"]["renewTime"] for lease in member.client.get(leases)["items"]}
+
+    real_fleet.servers.wait_until(lambda: len(renewed()) == 3, "each node has a lease", 60)
+    before = renewed()
+    real_fleet.servers.wait_until(lambda: all(renewed()[name] > before[name] for name in before), "renewed", 60)
+
+
 def test_no_server_outlives_a_killed_fleet(tmp_path: Path) -> None:
     with _started([sys.executable, "-c", _OPEN_AND_WAIT], tmp_path) as process:
         running = json.loads(_wait_for_line(process, tmp_path, "{"))
