@@ -31,12 +31,13 @@ real: setup ## builds the real servers that tests use into a cache outside the c
 fleet: setup ## a real fleet on loopback until Ctrl-C; writes .fleet/kubeconfig and .fleet/env
 	@$(BIN)/python -m realfleet up --members $(MEMBERS) --pods $(PODS)
 
-check: setup ## formatter, linter, types, import contracts, schema drift
+check: setup ## formatter, linter, types, import contracts, schema drift and breaking changes
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/openmcp-apiserver schema | diff -u schema.graphql - || (echo 'schema.graphql is not what the code says: run make schema' && exit 1)
+	@$(BIN)/python -m graph.schema_changes docs/schema-baseline.graphql schema.graphql CHANGELOG.md
 
 bench: setup ## side-by-side measurements, as a table
 	@$(BIN)/python -m bench
