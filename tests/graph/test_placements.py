@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from auth.principal import Principal
 from fleet.models import PodKey
 from fleet.scope import Role, Scope
 from fleet.usage import NANOSECONDS
-from tests.graph.conftest import NOW, SHOPPER, Graph, OpenGraph, Principal
+from tests.graph.conftest import NOW, SHOPPER, Graph, OpenGraph
 
 AT = int(NOW - 600) * NANOSECONDS
 AT_TIME = "2026-09-21T14:03:20Z"

@@ -1,0 +1,43 @@
+"""Each query of `docs/graph.md` on a real fleet and on the demo answers as it is printed there."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_kinds, read_recipes
+from tests.processes import RunningServer, free_port, open_server
+
+RECIPES = read_recipes(COOKBOOK.read_text())
+each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
+
+
+@pytest.fixture(scope="module")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    port = free_port()
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    async with open_server("demo", "--port", str(port), environment={}, port=port, log=log) as server:
+        yield server
+
+
+async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:
+    """The answer has the printed one's fields, and at each the same kinds of value.
+
+    A step of history may be null (no point has arrived in it yet), and on another fleet than the printed one any value.
+    """
+    body = await server.ask(token, recipe.query, bring_up_to_date(recipe.variables))
+    found, printed = find_kinds(body, exact=exact), find_kinds(recipe.answer, exact=exact)
+    assert found.keys() == printed.keys(), body
+    for path, kinds in found.items():
+        missing = {"null"} if path.endswith("[]") or not exact else set()
+        assert kinds <= printed[path] | missing, (path, body)
+
+
+@pytest.mark.real
+@each_recipe
+async def test_a_real_fleet_answers_as_it_is_printed(served: RunningServer, token: str, recipe: Recipe) -> None:
+    await check(served, token, recipe, exact=True)
+
+
+@each_recipe
+async def test_the_demo_answers_as_it_is_printed(demo: RunningServer, recipe: Recipe) -> None:
+    await check(demo, await demo.sign_in(), recipe, exact=False)
