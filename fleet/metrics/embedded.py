@@ -192,7 +192,8 @@ async def open_embedded_store(options: EmbeddedOptions) -> AsyncIterator[Embedde
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await asyncio.to_thread(store.stop)
-        for connection in connections:
+        # The writer last: whoever closes last empties the log into the file.
+        for connection in reversed(connections):
             connection.close()
 
 
