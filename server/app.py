@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import FastAPI
-from graph.router import build_graph_router
 
+from graph.router import build_graph_router
 from rest_compat.router import build_rest_router
 from server.errors import install_error_handlers
 from server.health import build_health_router
