@@ -1,7 +1,6 @@
 """Who may sign in now: the users file, re-read when it changes, and the one administrator of the environment."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from auth.errors import UsersFileInvalid
 from auth.users import User, load_users
+from fleet.tasks import open_task
 
 POLL_SECONDS = 1.0
 
@@ -78,13 +78,8 @@ async def open_directory(
     if path is None:
         yield directory
         return
-    watch = asyncio.create_task(_watch(directory, poll_seconds), name="users file")
-    try:
+    async with open_task("users file", lambda: _watch(directory, poll_seconds)):
         yield directory
-    finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
 
 
 async def _watch(directory: Directory, poll_seconds: float) -> None:

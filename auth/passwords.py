@@ -25,6 +25,8 @@ def hash_password(password: str) -> str:
 
 def is_password_hash(text: str) -> bool:
     """Whether the text is an argon2id hash in PHC string format."""
+    if not text.isascii():
+        return False
     try:
         return _HASHER.check_needs_rehash(text) in (True, False) and text.startswith("$argon2id$")
     except InvalidHashError:

@@ -3,11 +3,12 @@
 | | view | edit | admin |
 |---|---|---|---|
 | get, list, watch | all but the below | all but the below | all |
-| Secrets (OpenMCPSecrets too) | no | yes, but not in guarded namespaces | yes |
+| Secrets (OpenMCP's and federated ones too) | no | yes, but not in guarded namespaces | yes |
 | logs | no | yes | yes |
 | exec, attach, port-forward, proxy | no | yes, but not in guarded namespaces | yes |
 | writes | no | yes, but not in guarded namespaces and not of what gives rights | yes |
-| OpenMCPClusters (they hold an administrator's kubeconfig), proxy to a node | no | no | yes |
+| OpenMCPClusters (they hold an administrator's kubeconfig), Syncs, proxy to a node | no | no | yes |
+| writes of Migrations, Snapshots, SnapshotRestores | no | no | yes |
 
 As in Kubernetes' own role `edit`, who may create pods in a namespace holds whatever its service accounts hold. The
 guarded namespaces are therefore those whose service accounts and Secrets are the control of a cluster or of the fleet.
@@ -24,8 +25,18 @@ GUARDED_NAMESPACES = frozenset({"kube-system", "kube-federation-system", "openmc
 
 _READS = frozenset({"get", "list", "watch"})
 _PLAIN_SUBRESOURCES = frozenset({"status", "scale"})
-_SECRETS = frozenset({("", "secrets"), ("openmcp.k8s.io", "openmcpsecrets"), ("openmcp.k8s.io", "openmcppullsecrets")})
-_CREDENTIALS = frozenset({("openmcp.k8s.io", "openmcpclusters")})
+_SECRETS = frozenset(
+    {
+        ("", "secrets"),
+        ("openmcp.k8s.io", "openmcpsecrets"),
+        ("openmcp.k8s.io", "openmcppullsecrets"),
+        ("types.kubefed.io", "federatedsecrets"),
+    }
+)
+# A sync carries whole objects between clusters, Secrets included.
+_CREDENTIALS = frozenset({("openmcp.k8s.io", "openmcpclusters"), ("openmcp.k8s.io", "syncs")})
+# The platform carries these out with all rights, in whichever namespaces they name.
+_ORDERS = frozenset(("openmcp.k8s.io", kind) for kind in ("migrations", "snapshots", "snapshotrestores"))
 # Writing to these gives rights, sees Secrets pass by, or sends the server's credential to another address.
 _RIGHTS_GROUPS = frozenset(
     {
@@ -90,6 +101,8 @@ def _need(info: RequestInfo) -> _Need:
         return _Need(Role.ADMIN, "these objects hold the credentials of member clusters")
     if (*kind, info.subresource) in _RIGHTS_SUBRESOURCES:
         return _Need(Role.ADMIN, "the proxy to a node runs commands in all of its containers")
+    if not read and kind in _ORDERS:
+        return _Need(Role.ADMIN, "the platform carries this out in any namespace, with all rights")
     if not read and (info.api_group in _RIGHTS_GROUPS):
         return _Need(Role.ADMIN, "writing to this gives rights over the whole cluster")
     plain = info.subresource is None or info.subresource in _PLAIN_SUBRESOURCES

@@ -53,7 +53,7 @@ def load_users(path: Path) -> dict[str, User]:
         raise UsersFileInvalid(f"users file {path}: larger than {MAX_FILE_BYTES} bytes")
     try:
         content = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise UsersFileInvalid(f"users file {path}{line}: not YAML: {getattr(error, 'problem', error)}") from error

@@ -85,6 +85,7 @@ class Federation:
         sorting = build_pod_sorting(orders)
         check_page(page, sorting)
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
+        self._check_namespaces(scope, filter)
         matched: list[Pod] = []
         for member in asked.members:
             matched.extend(select_pods(member.pods, filter, scope, member.name))
@@ -216,6 +217,17 @@ class Federation:
             if outcome.state in _ANSWERED:
                 answering.append(member)
         return _Asked(answering, tuple(outcomes))
+
+    def _check_namespaces(self, scope: Scope, wanted: PodFilter) -> None:
+        """Raises Forbidden where namespaces are named and none of them is within reach of any cluster asked."""
+        if not wanted.namespaces:
+            return
+        clusters = self._members if wanted.clusters is None else wanted.clusters
+        if clusters and not any(
+            scope.sees_namespace(cluster, name) for cluster in clusters for name in wanted.namespaces
+        ):
+            names = ", ".join(sorted(wanted.namespaces)[:10])
+            raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
     async def _wait_known(self) -> None:
         if self._known.is_set():

@@ -107,6 +107,8 @@ def _split_verb(method: str, parts: list[str], path: str) -> tuple[str, list[str
         raise InvalidQuery(f"{path[:200]!r}: the prefix 'proxy' is gone from Kubernetes, use the subresource 'proxy'")
     if len(parts) < 2:
         raise InvalidQuery(f"{path[:200]!r}: expected a resource after 'watch'")
+    if method not in ("GET", "HEAD"):
+        raise InvalidQuery(f"{path[:200]!r}: {method[:20]} does not watch, only GET does")
     return "watch", parts[1:], True
 
 

@@ -38,12 +38,15 @@ async def serve_graphql(request: Request) -> Response:
     try:
         kind = pick_answer_type(request.headers.get("accept"))
         principal = await request.state.authenticator.authenticate(request.headers.get("authorization"))
-        operation = await read_operation(request)
+        async with asyncio.timeout(request.state.request_timeout):
+            operation = await read_operation(request)
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, www_authenticate="Bearer")
     except Refused as error:
         return refusal(error.status, str(error), error.code, kind)
+    except TimeoutError:
+        return refusal(408, "the request's body did not arrive in time", Code.BAD_USER_INPUT, kind)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
 

@@ -120,9 +120,9 @@ def build_status_answer(shape: ErrorShape, error: FleetError) -> Response:
 
 
 def build_auth_answer(error: AuthError) -> Response:
-    """401 in plain text, as the original says it; 503 where too many are signing in."""
+    """401 in plain text, as the original says it; 429 where too many are signing in."""
     if isinstance(error, TooManyLogins):
-        return Response(b'{"error":"too_many_logins"}', 503, {"Retry-After": "1"}, "application/json")
+        return Response(b'{"error":"too_many_logins"}', 429, {"Retry-After": "1"}, "application/json")
     headers = {"WWW-Authenticate": "Bearer", "X-Content-Type-Options": "nosniff"}
     return PlainTextResponse(f"{error}\n", HTTPStatus.UNAUTHORIZED, headers)
 

@@ -1,5 +1,6 @@
 """`/token`: a user's name and password in, a token out. Asked in every way its clients ever asked."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import parse_qsl
@@ -29,7 +30,11 @@ def build_token_router() -> APIRouter:
 
 async def issue_token(request: Request) -> Response:
     """Signs the user in. What the body says goes before what the query says."""
-    given = _read_query(request) | await _read_body(request)
+    try:
+        async with asyncio.timeout(request.state.request_timeout):
+            given = _read_query(request) | await _read_body(request)
+    except TimeoutError as error:
+        raise InvalidQuery("the body did not arrive in time") from error
     if not all(given.get(name) for name in _NAMES):
         raise InvalidQuery("username and password are needed: in the query, as JSON or as a form")
     authenticator: Authenticator = request.state.authenticator

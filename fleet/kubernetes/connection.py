@@ -19,7 +19,8 @@ from fleet.ports import Answer, Headers, StreamedAnswer
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
-_POOL_LIMIT = 64
+# Watches that callers hold open count too: far above what they hold, or the heartbeat would wait behind them.
+_POOL_LIMIT = 4096
 _KEEP_ALIVE_SECONDS = 60.0
 _DNS_CACHE_SECONDS = 10
 _READ_BUFFER_BYTES = 256 * 1024

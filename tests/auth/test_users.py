@@ -58,7 +58,7 @@ def test_a_wrong_entry_names_file_user_and_field(content: object, parts: list[st
     assert "keti" not in str(raised.value)
 
 
-@pytest.mark.parametrize("content", ["- name: [", "- \x00", "\t- a"])
+@pytest.mark.parametrize("content", ["- name: [", "- \x00", "\t- a", "[" * 3000])
 def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "users.yaml"
     path.write_text(content)

@@ -1,5 +1,6 @@
 """Codes of errors, limits, and what a client must not learn."""
 
+import itertools
 import logging
 from collections.abc import Mapping
 
@@ -66,15 +67,20 @@ async def test_a_wrong_variable_is_bad_user_input(open_graph: OpenGraph) -> None
         assert (await graph.fail(query, {"last": 5}))["code"] == "BAD_USER_INPUT"
 
 
-DEEP = "cluster { pods { items { node { "
+NEIGHBOURS = "fragment C on Node { pods { items { node { pods { totalCount } } } } }"
+DEEP = "owner { resource { "
 TOO_COSTLY = [
-    "{ clusters { pods { items { " + DEEP * 4 + "name" + " } } } }" * 4 + " } } } }",
+    "{ pods { items { " + DEEP * 8 + "name" + " } }" * 8 + " } } }",
     "{ " + " ".join(f"a{number}: viewer {{ name }}" for number in range(MAX_ALIASES + 1)) + " }",
     "{ viewer { " + "name " * MAX_TOKENS + "} }",
+    "{ nodes { items { pods { items { node { pods { items { name } } } } } } } }",
+    "{ ...A } fragment A on Query { pods { items { ...B } } } fragment B on Pod { node { ...C } } " + NEIGHBOURS,
 ]
 
 
-@pytest.mark.parametrize("query", TOO_COSTLY, ids=["depth", "aliases", "tokens"])
+@pytest.mark.parametrize(
+    "query", TOO_COSTLY, ids=["depth", "aliases", "tokens", "nested lists", "nested lists in fragments"]
+)
 async def test_a_query_beyond_the_limits_is_refused(open_graph: OpenGraph, query: str) -> None:
     async with open_graph("c1") as graph:
         assert (await graph.fail(query))["code"] == "COST_EXCEEDED"
@@ -118,3 +124,21 @@ def test_everything_in_the_schema_is_described() -> None:
 def test_the_printed_schema_ends_with_one_newline() -> None:
     assert print_sdl().endswith("}\n")
     assert "= null" not in print_sdl()
+
+
+async def test_fragments_that_spread_each_other_many_times_are_refused_at_once(open_graph: OpenGraph) -> None:
+    names = [f"F{number}" for number in range(40)]
+    chain = " ".join(
+        f"fragment {name} on Viewer {{ ...{after} ...{after} }}" for name, after in itertools.pairwise(names)
+    )
+    query = f"{{ viewer {{ ...F0 }} }} {chain} fragment F39 on Viewer {{ name }}"
+    async with open_graph("c1") as graph:
+        assert (await graph.fail(query))["code"] == "COST_EXCEEDED"
+
+
+async def test_fragments_in_a_circle_are_refused(open_graph: OpenGraph) -> None:
+    query = "{ viewer { ...A } } fragment A on Viewer { ...B } fragment B on Viewer { ...A name }"
+    async with open_graph("c1") as graph:
+        result = await graph.execute(query)
+        assert result.errors is not None
+        assert "Cannot spread fragment" in " ".join(error.message for error in result.errors)

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -198,6 +198,21 @@ async def test_leaving_a_stream_ends_it_upstream() -> None:
             assert await anext(answer.chunks()) == b"one"
         async with asyncio.timeout(5):
             await ended.wait()
+
+
+async def test_many_open_streams_leave_room_for_a_request() -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/readyz":
+            return web.Response(text="ok")
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        await asyncio.Event().wait()
+        return stream
+
+    async with open_connected(answer) as connection, AsyncExitStack() as watches:
+        for _ in range(200):
+            await watches.enter_async_context(connection.open_stream("GET", "/watch", timeout=5))
+        assert (await connection.request("GET", "/readyz", timeout=2)).status == 200
 
 
 async def test_silence_in_a_stream_is_a_timeout() -> None:

@@ -82,3 +82,9 @@ def test_requests_are_understood(request_line: str, expected: RequestInfo) -> No
 def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
     with pytest.raises(InvalidQuery):
         parse_request("GET", path, "")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_only_reads_watch(method: str) -> None:
+    with pytest.raises(InvalidQuery, match="only GET does"):
+        parse_request(method, "/api/v1/watch/pods", "")
