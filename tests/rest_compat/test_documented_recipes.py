@@ -6,7 +6,6 @@ Only address and port are this machine's. The one recipe that lacks a closing ba
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,10 +13,15 @@ from typing import Any
 import pytest
 
 from tests.processes import RunningServer, free_port, open_server
+from tests.required import need
 
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in ("bash", "curl", "jq")), reason="bash, curl and jq are needed"
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> None:
+    """The recipes' own programs."""
+    for tool in ("bash", "curl", "jq"):
+        need(tool)
+
 
 POD_RECIPE = """
 USERNAME="openmcp"
