@@ -30,7 +30,7 @@ def build_servers() -> Path:
     folder = build_folder()
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f"{folder.name}.lock"):
+        with locked(folder.parent / f"{folder.name}.lock"):
             if not folder.is_dir():
                 _build_into(folder)
     if missing := list_missing(folder):
@@ -65,15 +65,15 @@ def _build_controlplane(go: str, staging: Path) -> None:
     linker = " ".join(["-s", "-w", *(f"-X {version}.{name}={value}" for name, value in flags.items())])
     print(f"building Kubernetes {KUBERNETES_VERSION}: minutes the first time", flush=True)
     target = staging / "controlplane"
-    _run_go([go, "build", "-trimpath", "-ldflags", linker, "-o", str(target), "."], cwd=CONTROLPLANE_SOURCES)
+    run_go([go, "build", "-trimpath", "-ldflags", linker, "-o", str(target), "."], cwd=CONTROLPLANE_SOURCES)
 
 
 def _build_kwok(go: str, staging: Path) -> None:
     print(f"building kwok {KWOK_VERSION}", flush=True)
-    _run_go([go, "install", f"sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}"], cwd=staging, GOBIN=str(staging))
+    run_go([go, "install", f"sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}"], cwd=staging, GOBIN=str(staging))
 
 
-def _run_go(command: list[str], cwd: Path, **environment: str) -> None:
+def run_go(command: list[str], cwd: Path, **environment: str) -> None:
     """Runs Go with nothing of the caller's flags but the module proxy. Raises MissingServersError."""
     settings = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"} | environment
     done = subprocess.run(command, cwd=cwd, env=settings, check=False)
@@ -84,7 +84,7 @@ def _run_go(command: list[str], cwd: Path, **environment: str) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Holds the file's lock; the kernel lets it go when the process dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

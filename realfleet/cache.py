@@ -9,6 +9,7 @@ from pathlib import Path
 
 KUBERNETES_VERSION = "1.36.3"
 KWOK_VERSION = "0.7.0"
+INFLUX2_VERSION = "2.7.12"
 
 CONTROLPLANE_SOURCES = Path(__file__).parent / "controlplane"
 _SOURCE_NAMES = ("go.mod", "go.sum", "main.go")
@@ -53,6 +54,19 @@ def find_influxd() -> Path | None:
     """InfluxDB 1.x as the system has it, or None."""
     found = shutil.which("influxd", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_FOLDERS)))
     return Path(found) if found else None
+
+
+def influx2_folder(root: Path | None = None) -> Path:
+    """The folder of InfluxDB 2.7, which has nothing of the others in it and so a key of its own."""
+    return (root or cache_root()) / f"influxdb-{INFLUX2_VERSION}"
+
+
+def find_influx2() -> Path:
+    """InfluxDB 2.7 as `build_influx2` left it. Raises MissingServersError."""
+    found = influx2_folder() / "influxd"
+    if not found.is_file():
+        raise MissingServersError(f"InfluxDB {INFLUX2_VERSION} is not built in {found.parent}")
+    return found
 
 
 def list_missing(folder: Path) -> list[str]:

@@ -12,7 +12,8 @@ from typing import TypeVar, cast
 
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
-from fleet.metrics.influx_http import InfluxAnswer, InfluxConnection, InfluxOptions, open_influx_connection
+from fleet.metrics.influx_http import InfluxConnection, InfluxOptions, open_influx_connection
+from fleet.metrics.influx_pool import InfluxAnswer
 from fleet.metrics.influx_rows import CellReader, decode_answer, read_points, read_series, read_sightings
 from fleet.metrics.influx_text import LAYOUTS, Statement, build_latest, build_points, build_range, build_sightings
 from fleet.models import NodeKey, PodKey
