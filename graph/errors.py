@@ -9,6 +9,7 @@ ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
 ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
 MetricsUnavailable                                 METRICS_UNAVAILABLE
 a limit on depth, aliases or tokens                COST_EXCEEDED
+a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.persisted`)
 anything else                                      INTERNAL, masked, with the id that the log line has
 """
 
@@ -37,6 +38,8 @@ class Code(enum.StrEnum):
     CLUSTER_UNAUTHORIZED = "CLUSTER_UNAUTHORIZED"
     METRICS_UNAVAILABLE = "METRICS_UNAVAILABLE"
     COST_EXCEEDED = "COST_EXCEEDED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     INTERNAL = "INTERNAL"
 
 

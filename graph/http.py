@@ -25,12 +25,22 @@ GRAPHQL_TYPE = "application/graphql-response+json"
 
 
 class Refused(Exception):
-    """The request is no GraphQL request; `status` says of which kind."""
+    """The request is no GraphQL request; `status` says of which kind.
 
-    def __init__(self, status: int, message: str, code: Code = Code.BAD_USER_INPUT) -> None:
+    `well_formed`: it is one, but can't be executed, so that an answer in `application/json` is 200.
+    """
+
+    def __init__(
+        self, status: int, message: str, code: Code = Code.BAD_USER_INPUT, *, well_formed: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.well_formed = well_formed
+
+    def status_in(self, kind: str) -> int:
+        """The status of the answer in that media type."""
+        return 200 if self.well_formed and kind == JSON_TYPE else self.status
 
 
 class Operation(Struct, frozen=True):
@@ -60,8 +70,9 @@ def pick_answer_type(accept: str | None) -> str:
 
 async def read_operation(request: Request) -> Operation:
     """The operation of a GET or a POST. Raises Refused; starlette's ClientDisconnect when the client leaves."""
+    documents = request.state.documents
     if request.method == "GET":
-        return _operation({**request.query_params, **_decoded_parameters(request)})
+        return _operation(documents.complete({**request.query_params, **_decoded_parameters(request)}))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON_TYPE:
         raise Refused(415, f"a request's body is {JSON_TYPE}")
@@ -71,7 +82,7 @@ async def read_operation(request: Request) -> Operation:
         raise Refused(400, "the request's body is not JSON") from error
     if not isinstance(body, dict):
         raise Refused(400, "the request's body is not a JSON object with a `query`")
-    return _operation(body)
+    return _operation(documents.complete(body))
 
 
 def answer(result: ExecutionResult, kind: str) -> Response:

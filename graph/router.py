@@ -21,9 +21,12 @@ from graph.schema import schema
 DEADLINE_RESERVE = 0.5
 """Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
 
+_NAMING = frozenset({"query", "documentId", "extensions"})
+"""Parameters of a GET that name a document."""
+
 
 def build_graph_router() -> APIRouter:
-    """The routes. State (`federation`, `metric_store`, `authenticator`, `request_timeout`) comes from the lifespan."""
+    """The routes. State (federation, metric_store, authenticator, documents, request_timeout) is the lifespan's."""
     router = APIRouter()
     router.add_route("/graphql", serve_graphql, methods=["GET", "POST"], include_in_schema=False)
     router.add_route("/graphql/static/{file}", serve_static, methods=["GET"], include_in_schema=False)
@@ -44,7 +47,7 @@ async def serve_graphql(request: Request) -> Response:
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, www_authenticate="Bearer")
     except Refused as error:
-        return refusal(error.status, str(error), error.code, kind)
+        return refusal(error.status_in(kind), str(error), error.code, kind)
     except TimeoutError:
         return refusal(408, "the request's body did not arrive in time", Code.BAD_USER_INPUT, kind)
     except ClientDisconnect:
@@ -77,6 +80,6 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
 
 
 def _is_browser(request: Request) -> bool:
-    """Whether a person opened the URL: a GET that prefers a page and brings no query."""
+    """Whether a person opened the URL: a GET that prefers a page and names no document."""
     accept = request.headers.get("accept", "")
-    return request.method == "GET" and "text/html" in accept and "query" not in request.query_params
+    return request.method == "GET" and "text/html" in accept and _NAMING.isdisjoint(request.query_params)

@@ -13,7 +13,9 @@ from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
 from server.environment import SettingsInvalid
-from server.settings import NO_SIGNING_KEY, AuthSettings, MetricSettings, Settings
+from graph.persisted import Documents
+from graph.persisted_manifest import ManifestInvalid, read_manifest
+from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, MetricSettings, Settings
 
 
 class State(TypedDict):
@@ -23,6 +25,7 @@ class State(TypedDict):
     metric_store: MetricStore
     authenticator: Authenticator
     request_timeout: float
+    documents: Documents
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -32,6 +35,7 @@ OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
 async def open_state(settings: Settings) -> AsyncIterator[State]:
     """Users, metric store, clusters. Raises SettingsInvalid, AuthError, FleetError where they can't be opened."""
     async with AsyncExitStack() as stack:
+    documents = build_documents(settings.graph)
         authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings.auth)))
         metric_store = await stack.enter_async_context(open_metric_store(settings))
         source = await stack.enter_async_context(open_source(settings))
@@ -44,6 +48,7 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             metric_store=metric_store,
             authenticator=authenticator,
             request_timeout=settings.timeouts.request_timeout,
+            documents=documents,
         )
 
 
@@ -63,6 +68,17 @@ def build_auth_options(settings: AuthSettings) -> AuthOptions:
 
 
 def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
+def build_documents(settings: GraphSettings) -> Documents:
+    """What finds the text that a request names. Raises SettingsInvalid where trusted documents can't be used."""
+    path, trusted = settings.trusted_documents, None
+    if path is not None:
+        try:
+            trusted = read_manifest(path)
+        except ManifestInvalid as error:
+            raise SettingsInvalid([f"OPENMCP_TRUSTED_DOCUMENTS is {str(path)!r}, which {error}"]) from error
+    return Documents(max_bytes=settings.persisted_query_bytes, trusted=trusted)
+
+
     """The source of clusters that the settings name."""
     clusters, timeout = settings.clusters, settings.timeouts.member_timeout
     if clusters.cluster_source == "kubeconfig":

@@ -223,6 +223,23 @@ class TimeoutSettings(Group):
         "Deadline of a request; yesterday's clients give up after 10 s.",
         values="a duration, 200ms to 120s",
         ge=0.2,
+class GraphSettings(Group):
+    """Which documents `/graphql` runs."""
+
+    persisted_query_bytes: Bytes = setting(
+        4194304,
+        "Memory for automatic persisted queries; the longest unused go first.",
+        values="bytes, 0 (off) to 1Gi; Ki, Mi, Gi are understood",
+        ge=0,
+        le=1073741824,
+    )
+    trusted_documents: File | None = setting(
+        None,
+        "Only the documents of this manifest are run; introspection and GraphiQL are refused. Read at the start.",
+        values="a JSON file: texts by id, or Apollo's persisted query manifest",
+    )
+
+
         le=120,
     )
     heartbeat: Seconds = setting(
@@ -257,3 +274,4 @@ class Settings(Group):
     metrics: MetricSettings = MetricSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     logging: LoggingSettings = LoggingSettings()
+    graph: GraphSettings = GraphSettings()

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from graph.http import GRAPHQL_TYPE, MAX_BODY
+from graph.persisted import Documents
 from graph.router import build_graph_router
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
@@ -39,13 +40,16 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def open_served(graph: Graph, request_timeout: float = 9.0) -> AsyncIterator[aiohttp.ClientSession]:
+async def open_served(
+    graph: Graph, request_timeout: float = 9.0, documents: Documents | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         yield {
             "federation": graph.federation,
             "metric_store": graph.store,
             "authenticator": TwoUsers(),
+            "documents": documents or Documents(max_bytes=1 << 20),
             "request_timeout": request_timeout,
         }
 
