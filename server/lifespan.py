@@ -12,9 +12,9 @@ from fleet.members import FleetOptions, open_federation
 from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
-from server.environment import SettingsInvalid
 from graph.persisted import Documents
 from graph.persisted_manifest import ManifestInvalid, read_manifest
+from server.environment import SettingsInvalid
 from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, MetricSettings, Settings
 
 
@@ -24,8 +24,8 @@ class State(TypedDict):
     federation: Federation
     metric_store: MetricStore
     authenticator: Authenticator
-    request_timeout: float
     documents: Documents
+    request_timeout: float
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -34,8 +34,8 @@ OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[State]:
     """Users, metric store, clusters. Raises SettingsInvalid, AuthError, FleetError where they can't be opened."""
-    async with AsyncExitStack() as stack:
     documents = build_documents(settings.graph)
+    async with AsyncExitStack() as stack:
         authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings.auth)))
         metric_store = await stack.enter_async_context(open_metric_store(settings))
         source = await stack.enter_async_context(open_source(settings))
@@ -47,8 +47,8 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,
-            request_timeout=settings.timeouts.request_timeout,
             documents=documents,
+            request_timeout=settings.timeouts.request_timeout,
         )
 
 
@@ -67,7 +67,6 @@ def build_auth_options(settings: AuthSettings) -> AuthOptions:
     )
 
 
-def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
 def build_documents(settings: GraphSettings) -> Documents:
     """What finds the text that a request names. Raises SettingsInvalid where trusted documents can't be used."""
     path, trusted = settings.trusted_documents, None
@@ -79,6 +78,7 @@ def build_documents(settings: GraphSettings) -> Documents:
     return Documents(max_bytes=settings.persisted_query_bytes, trusted=trusted)
 
 
+def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
     """The source of clusters that the settings name."""
     clusters, timeout = settings.clusters, settings.timeouts.member_timeout
     if clusters.cluster_source == "kubeconfig":

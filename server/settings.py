@@ -208,21 +208,6 @@ class MetricSettings(Group):
         return self
 
 
-class TimeoutSettings(Group):
-    """Deadlines."""
-
-    member_timeout: Seconds = setting(
-        5.0,
-        "Deadline of a call to a member.",
-        values="a duration, 100ms to 60s, shorter than OPENMCP_REQUEST_TIMEOUT",
-        ge=0.1,
-        le=60,
-    )
-    request_timeout: Seconds = setting(
-        9.0,
-        "Deadline of a request; yesterday's clients give up after 10 s.",
-        values="a duration, 200ms to 120s",
-        ge=0.2,
 class GraphSettings(Group):
     """Which documents `/graphql` runs."""
 
@@ -240,6 +225,21 @@ class GraphSettings(Group):
     )
 
 
+class TimeoutSettings(Group):
+    """Deadlines."""
+
+    member_timeout: Seconds = setting(
+        5.0,
+        "Deadline of a call to a member.",
+        values="a duration, 100ms to 60s, shorter than OPENMCP_REQUEST_TIMEOUT",
+        ge=0.1,
+        le=60,
+    )
+    request_timeout: Seconds = setting(
+        9.0,
+        "Deadline of a request; yesterday's clients give up after 10 s.",
+        values="a duration, 200ms to 120s",
+        ge=0.2,
         le=120,
     )
     heartbeat: Seconds = setting(
@@ -272,6 +272,6 @@ class Settings(Group):
     auth: AuthSettings = AuthSettings()
     clusters: ClusterSettings = ClusterSettings()
     metrics: MetricSettings = MetricSettings()
+    graph: GraphSettings = GraphSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     logging: LoggingSettings = LoggingSettings()
-    graph: GraphSettings = GraphSettings()
