@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden
+from fleet.feed import Feed
 from fleet.health import error_of
 from fleet.kubernetes.discovery import Catalogs
 from fleet.member import Kind, Member
@@ -38,11 +39,15 @@ class Federation:
     What the scope does not reach looks empty and is marked FORBIDDEN in lists, and raises Forbidden when it is named.
     Lists wait for members that have not proved themselves lately, all at once and at most for the member timeout.
 
-    `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time.
+    `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time, `feed`
+    tells what changes in them.
     """
 
-    def __init__(self, members: Mapping[str, Member], known: asyncio.Event, *, member_timeout: float) -> None:
+    def __init__(
+        self, members: Mapping[str, Member], known: asyncio.Event, *, member_timeout: float, feed: Feed | None = None
+    ) -> None:
         self.member_timeout = member_timeout
+        self.feed = feed or Feed()
         self.catalogs = Catalogs()
         self._members = members
         self._known = known
@@ -147,6 +152,22 @@ class Federation:
         self._get_member(scope, key.cluster)
         if not scope.sees_namespace(key.cluster, key.namespace):
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
+
+    async def check_live(self, scope: Scope, wanted: PodFilter | NodeFilter | None) -> None:
+        """That what is to be followed can be: asks no member, since what is not there yet may come.
+
+        Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all that is named is out of
+        reach.
+        """
+        await self._wait_known()
+        names = None if wanted is None else wanted.clusters
+        members = self._named(scope, names)
+        kind: Kind = "nodes" if isinstance(wanted, NodeFilter) else "pods"
+        refusals = [reason for member in members if (reason := _refusal(scope, kind, member.name))]
+        if names and len(refusals) == len(members):
+            raise Forbidden(refusals[0])
+        if isinstance(wanted, PodFilter):
+            self._check_namespaces(scope, wanted)
 
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""

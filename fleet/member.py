@@ -7,6 +7,7 @@ nothing else, and every watch is made anew (from the version it had) as soon as 
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -51,6 +52,7 @@ class Member:
     """One cluster of the federation, as long as its credential stays the same. `run` keeps it going.
 
     `stores` are those of the same cluster under its last credential: what they hold is the last known state.
+    `on_change` is called (quick, never raising) whenever `describe` may say something else.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Member:
         self.connection: Connection | None = None
         self.version: str | None = None
         self.breaker = Breaker(options.breaker_failures)
+        self.on_change: Callable[[], None] = _nobody_listens
         self._source = source
         self._options = options
         self._reflectors: dict[Kind, Reflector[Any]] = {}
@@ -266,6 +269,7 @@ class Member:
                 answer = await connection.request("GET", "/version", timeout=self._options.member_timeout)
                 if answer.status == 200:
                     self.version = msgspec.json.decode(answer.body, type=_Version).gitVersion
+                    self._tell_change()
                     return
             except (ClusterError, ValueError) as error:
                 logger.debug("the version of %s can't be read: %s", self.name, error)
@@ -293,6 +297,7 @@ class Member:
     def _tell_change(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+        self.on_change()
 
     def _cut_off(self) -> str | None:
         """Why the member is not to be asked, None where it may be."""
@@ -327,6 +332,10 @@ class Member:
 
 class _Version(msgspec.Struct):
     gitVersion: str  # noqa: N815 - the API's own name
+
+
+def _nobody_listens() -> None:
+    """What a member's `on_change` is until the feed listens."""
 
 
 def _because(failure: ClusterError | None) -> str:

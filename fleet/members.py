@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from fleet.federation import Federation
+from fleet.feed import Feed
 from fleet.member import FleetOptions, Member
 from fleet.ports import MemberSource, MemberSpec
 from fleet.tasks import open_task
@@ -21,7 +22,7 @@ async def open_federation(source: MemberSource, options: FleetOptions) -> AsyncI
     """Follows the source and all its members; on leaving the `with` every task has ended and every pool is closed."""
     registry = _Registry(source, options)
     async with contextlib.aclosing(registry), open_task("member source", registry.follow):
-        yield Federation(registry.members, registry.known, member_timeout=options.member_timeout)
+        yield Federation(registry.members, registry.known, member_timeout=options.member_timeout, feed=registry.feed)
 
 
 class _Registry:
@@ -29,6 +30,7 @@ class _Registry:
 
     def __init__(self, source: MemberSource, options: FleetOptions) -> None:
         self.known = asyncio.Event()
+        self.feed = Feed()
         self._source = source
         self._options = options
         self._members: dict[str, Member] = {}
@@ -55,8 +57,12 @@ class _Registry:
         for name, spec in snapshot.items():
             if (member := self._members.get(name)) is not None:
                 member.spec = spec
+                self.feed.touch(name)
             else:
                 await self._begin(spec, gone.get(name))
+        for name in gone:
+            if name not in self._members:  # one that is only reached in another way keeps its objects
+                self.feed.leave(name)
 
     async def _begin(self, spec: MemberSpec, before: Member | None) -> None:
         stores = before.stores if before is not None and _is_same_place(before.spec, spec) else None
@@ -64,6 +70,7 @@ class _Registry:
         life = contextlib.AsyncExitStack()
         await life.enter_async_context(open_task(f"member {spec.name}", member.run))
         self._members[spec.name] = member
+        self.feed.join(member)
         self._lives[spec.name] = life
         logger.info("cluster %s: %s", spec.name, spec.problem or "joined")
 

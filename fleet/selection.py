@@ -32,19 +32,30 @@ def select_pods(store: Store[Pod], wanted: PodFilter, scope: Scope, cluster: str
 
 def select_nodes(store: Store[Node], wanted: NodeFilter) -> Collection[Node]:
     """The nodes of a member that the filter selects. May be a live view: read before an await."""
-    tests: list[Test[Node]] = []
-    if (ready := wanted.ready) is not None:
-        tests.append(lambda node: node.ready is ready)
-    if (name := wanted.name) is not None:
-        tests.append(lambda node: name.matches(node.name))
-    if (labels := wanted.labels) is not None:
-        tests.append(lambda node: labels.matches(node.labels))
-    if (fields := wanted.fields) is not None:
-        tests.append(fields.matches)
-    if name is not None and name.eq is not None:
-        node = store.get("", name.eq)
+    tests = _build_node_tests(wanted)
+    if wanted.name is not None and wanted.name.eq is not None:
+        node = store.get("", wanted.name.eq)
         return _passing(() if node is None else (node,), tests)
     return _passing(store.all(), tests)
+
+
+def build_pod_test(wanted: PodFilter, scope: Scope) -> Test[Pod]:
+    """Whether one pod is among those that `select_pods` finds, of whichever cluster it is."""
+    tests = _build_tests(wanted)
+    if (clusters := wanted.clusters) is not None:
+        tests.append(lambda pod: pod.cluster in clusters)
+    if (namespaces := wanted.namespaces) is not None:
+        tests.append(lambda pod: pod.namespace in namespaces)
+    if (nodes := wanted.nodes) is not None:
+        tests.append(lambda pod: pod.node_name in nodes)
+    tests.append(lambda pod: scope.sees_namespace(pod.cluster, pod.namespace))
+    return lambda pod: all(test(pod) for test in tests)
+
+
+def build_node_test(wanted: NodeFilter) -> Test[Node]:
+    """Whether one node is among those that `select_nodes` finds."""
+    tests = _build_node_tests(wanted)
+    return lambda node: all(test(node) for test in tests)
 
 
 def _reachable(store: Store[Pod], wanted: frozenset[str] | None, scope: Scope, cluster: str) -> frozenset[str] | None:
@@ -88,6 +99,19 @@ def _build_tests(wanted: PodFilter) -> list[Test[Pod]]:
         )
     if (labels := wanted.labels) is not None:
         tests.append(lambda pod: labels.matches(pod.labels))
+    if (fields := wanted.fields) is not None:
+        tests.append(fields.matches)
+    return tests
+
+
+def _build_node_tests(wanted: NodeFilter) -> list[Test[Node]]:
+    tests: list[Test[Node]] = []
+    if (ready := wanted.ready) is not None:
+        tests.append(lambda node: node.ready is ready)
+    if (name := wanted.name) is not None:
+        tests.append(lambda node: name.matches(node.name))
+    if (labels := wanted.labels) is not None:
+        tests.append(lambda node: labels.matches(node.labels))
     if (fields := wanted.fields) is not None:
         tests.append(fields.matches)
     return tests

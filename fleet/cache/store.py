@@ -103,6 +103,10 @@ class Store(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         return iter(self._table.records.values())
 
+    def key_of(self, record: R) -> Key:
+        """The name a record is kept under."""
+        return self._key_of(record)
+
     def get(self, namespace: str, name: str) -> R | None:
         """One record by name."""
         return self._table.records.get((namespace, name))
