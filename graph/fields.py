@@ -15,11 +15,11 @@ def of_model(description: str, name: str | None = None) -> Any:
     return field
 
 
-def resolved(description: str) -> Callable[[F], F]:
+def resolved(description: str, name: str | None = None) -> Callable[[F], F]:
     """A field whose value the decorated function gives. To type checkers it stays that function."""
 
     def declare(resolver: F) -> F:
-        field: Any = strawberry.field(resolver=resolver, description=description)
+        field: Any = strawberry.field(resolver=resolver, description=description, name=name)
         return field  # type: ignore[no-any-return]  # Strawberry's field takes the function's place in the class
 
     return declare

@@ -21,7 +21,8 @@ MAX_NESTED_CONNECTIONS = 2
 
 NESTED_WORDS = "lists inside each other"
 
-_CONNECTION = "Connection"
+_LISTS = ("Connection", "_Entity")
+"""How the names of the types end whose objects come in great numbers."""
 
 
 class NestedListsRule(ValidationRule):
@@ -73,7 +74,7 @@ class NestedListsRule(ValidationRule):
             if field is None:
                 return None, None, path
             kind = get_named_type(field.type)
-            return node.selection_set, kind, (*path, node.name.value) if kind.name.endswith(_CONNECTION) else path
+            return node.selection_set, kind, (*path, node.name.value) if kind.name.endswith(_LISTS) else path
         if isinstance(node, InlineFragmentNode):
             condition = node.type_condition
             return node.selection_set, schema.get_type(condition.name.value) if condition else parent, path

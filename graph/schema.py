@@ -19,8 +19,10 @@ from strawberry.types.graphql import OperationType
 
 from graph.context import GraphInfo
 from graph.errors import present_error
+from graph.federation import FEDERATION_VERSION, strip_federation
 from graph.limits import build_limits
 from graph.queries.clusters import ClusterQueries
+from graph.queries.entities import EntityQueries
 from graph.queries.nodes import NodeQueries
 from graph.queries.objects import ObjectQueries
 from graph.queries.placements import PlacementQueries
@@ -34,11 +36,20 @@ from graph.types.resource import Resource
 
 
 @strawberry.type(description="Everything that can be asked.")
-class Query(ClusterQueries, NodeQueries, PodQueries, PlacementQueries, ResourceQueries, ObjectQueries, ViewerQueries):
+class Query(
+    ClusterQueries,
+    NodeQueries,
+    PodQueries,
+    PlacementQueries,
+    ResourceQueries,
+    ObjectQueries,
+    ViewerQueries,
+    EntityQueries,
+):
     """The root, put together from its nouns."""
 
 
-class GraphSchema(strawberry.Schema):
+class GraphSchema(strawberry.federation.Schema):
     """Strawberry's schema, with errors logged where they get their codes and nowhere else."""
 
     async def execute(  # noqa: D102 - as Strawberry's
@@ -88,10 +99,11 @@ schema = GraphSchema(
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     extensions=build_limits(),
+    federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()
 
 
 def print_sdl() -> str:
-    """The schema as text, ending with one newline."""
-    return f"{print_schema(schema).strip()}\n"
+    """The schema as text, ending with one newline; what only a gateway needs is in `_service { sdl }` alone."""
+    return strip_federation(print_schema(schema))

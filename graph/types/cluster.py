@@ -31,7 +31,7 @@ from graph.types.window import Window
 _PRESENT = (OutcomeState.OK, OutcomeState.STALE)
 
 
-@strawberry.type(description="A cluster of the federation, as this server sees it now.")
+@strawberry.federation.type(keys=["name"], description="A cluster of the federation, as this server sees it now.")
 class Cluster(Window):
     """A window on `models.Cluster`."""
 

@@ -56,7 +56,7 @@ class NodeAddress(Window):
         return cls(model=model)
 
 
-@strawberry.type(description="A Kubernetes node of one of the clusters.")
+@strawberry.federation.type(keys=["id"], description="A Kubernetes node of one of the clusters.")
 class Node(Window, Object):
     """A window on `models.Node`. What only the whole object has is read from its manifest when it is selected."""
 

@@ -7,7 +7,7 @@ import strawberry
 from fleet.queries import Page
 
 
-@strawberry.type(description="Where a page is in the whole.")
+@strawberry.federation.type(shareable=True, description="Where a page is in the whole.")
 class PageInfo:
     """As Relay's connection specification has it."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from graph.types.node import Node
 
 
-@strawberry.type(description="A pod of one of the clusters.")
+@strawberry.federation.type(keys=["id"], description="A pod of one of the clusters.")
 class Pod(Window, Object):
     """A window on `models.Pod`. What only the whole object has is read from its manifest when it is selected."""
 
