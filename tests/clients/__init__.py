@@ -1,0 +1,1 @@
+"""The server under the clients that web developers use: npm packages at the versions of `package-lock.json`."""
