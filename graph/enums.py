@@ -41,6 +41,14 @@ class Direction(enum.Enum):
     DESC = "DESC"
 
 
+class EventType(enum.Enum):
+    """What happened to an object."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
 def _register(
     values: type[enum.Enum], description: str, members: Mapping[str, str], *, name: str | None = None
 ) -> type[enum.Enum]:
@@ -126,6 +134,15 @@ _register(
     {"ASC": "Smallest, earliest, A first.", "DESC": "Largest, latest, Z first."},
 )
 _register(
+    EventType,
+    "What happened to an object, as a subscription sees it.",
+    {
+        "ADDED": "It is there, or started to match the filter.",
+        "MODIFIED": "Something that the subscription selects has changed.",
+        "DELETED": "It is gone, or stopped to match the filter; this is its last state.",
+    },
+)
+_register(
     Aggregate,
     "How the points of one step become one value.",
     {
@@ -174,6 +191,7 @@ __all__ = [
     "ClusterHealth",
     "ClusterRole",
     "Direction",
+    "EventType",
     "NodeColumn",
     "OnUnavailable",
     "OutcomeState",

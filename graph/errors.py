@@ -65,10 +65,15 @@ def present_error(error: GraphQLError) -> GraphQLError:
     if cause is None:
         code = Code.COST_EXCEEDED if is_limit(error) else Code.BAD_USER_INPUT
         return _coded(error, error.message, code)
-    for kind, code in _CODES:
-        if isinstance(cause, kind):
-            return _coded(error, str(cause), code, getattr(cause, "cluster", None))
+    code = code_of(cause)
+    if code is not Code.INTERNAL:
+        return _coded(error, str(cause), code, getattr(cause, "cluster", None))
     return _masked(error, cause)
+
+
+def code_of(cause: BaseException) -> Code:
+    """The code of an error of the domain; INTERNAL for what is none."""
+    return next((code for kind, code in _CODES if isinstance(cause, kind)), Code.INTERNAL)
 
 
 def _coded(error: GraphQLError, message: str, code: Code, cluster: str | None = None) -> GraphQLError:

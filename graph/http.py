@@ -55,10 +55,7 @@ def pick_answer_type(accept: str | None) -> str:
     """The media type to answer with. Raises Refused (406) where the client takes neither."""
     if accept is None or not accept.strip():
         return JSON_TYPE
-    weights: dict[str, float] = {}
-    for part in accept.split(","):
-        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weights[kind] = _weight(parameters)
+    weights = pick_weights(accept)
     wild = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
     graphql, plain = weights.get(GRAPHQL_TYPE, 0.0), weights.get(JSON_TYPE, wild)
     if graphql > 0 and graphql >= plain:
@@ -68,11 +65,20 @@ def pick_answer_type(accept: str | None) -> str:
     raise Refused(406, f"answers are {GRAPHQL_TYPE} or {JSON_TYPE}")
 
 
+def pick_weights(accept: str | None) -> dict[str, float]:
+    """What a client takes, by media type in lower case: 0 is not at all, 1 with pleasure."""
+    weights: dict[str, float] = {}
+    for part in accept.split(",") if accept else ():
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights[kind] = _weight(parameters)
+    return weights
+
+
 async def read_operation(request: Request) -> Operation:
     """The operation of a GET or a POST. Raises Refused; starlette's ClientDisconnect when the client leaves."""
     documents = request.state.documents
     if request.method == "GET":
-        return _operation(documents.complete({**request.query_params, **_decoded_parameters(request)}))
+        return build_operation(documents.complete({**request.query_params, **_decoded_parameters(request)}))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON_TYPE:
         raise Refused(415, f"a request's body is {JSON_TYPE}")
@@ -82,7 +88,7 @@ async def read_operation(request: Request) -> Operation:
         raise Refused(400, "the request's body is not JSON") from error
     if not isinstance(body, dict):
         raise Refused(400, "the request's body is not a JSON object with a `query`")
-    return _operation(documents.complete(body))
+    return build_operation(documents.complete(body))
 
 
 def answer(result: ExecutionResult, kind: str) -> Response:
@@ -137,7 +143,8 @@ def _decoded_parameters(request: Request) -> dict[str, object]:
     return found
 
 
-def _operation(given: Mapping[str, Any]) -> Operation:
+def build_operation(given: Mapping[str, Any]) -> Operation:
+    """The operation of a request's parameters, whichever way they came. Raises Refused."""
     query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
     if not isinstance(query, str) or not query.strip():
         raise Refused(400, "there is no `query` in the request")

@@ -33,20 +33,28 @@ W = TypeVar("W")
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
-    bases = {PercentOf.LIMIT: pod.limits, PercentOf.REQUEST: pod.requests}
     found = info.context.loaders.pod_usage.about(info.plan.measures[Kind.POD]).get(pod.key)
-    return _opened(found, lambda model: Usage.from_model(model, bases))
+    return _opened(found, lambda model: Usage.from_model(model, pod_bases(pod)))
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
-    """The newest usage of a node; its limit is what it can give to pods."""
-    bases: Bases = {
+    """The newest usage of a node."""
+    found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
+    return _opened(found, lambda model: Usage.from_model(model, node_bases(node)))
+
+
+def pod_bases(pod: Pod) -> Bases:
+    """What percentages of a pod can be of."""
+    return {PercentOf.LIMIT: pod.limits, PercentOf.REQUEST: pod.requests}
+
+
+def node_bases(node: Node) -> Bases:
+    """What percentages of a node can be of; its limit is what it can give to pods."""
+    return {
         PercentOf.LIMIT: node.allocatable,
         PercentOf.ALLOCATABLE: node.allocatable,
         PercentOf.CAPACITY: node.capacity,
     }
-    found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
-    return _opened(found, lambda model: Usage.from_model(model, bases))
 
 
 def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:

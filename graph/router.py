@@ -6,6 +6,7 @@ import time
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
@@ -17,6 +18,8 @@ from graph.graphiql_page import page_response, serve_static
 from graph.http import JSON_TYPE, Operation, Refused, answer, pick_answer_type, read_operation, refusal
 from graph.loaders import build_loaders
 from graph.schema import schema
+from graph.transports.sse import answer_events, wants_events
+from graph.transports.ws import serve_websocket
 
 DEADLINE_RESERVE = 0.5
 """Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
@@ -26,10 +29,11 @@ _NAMING = frozenset({"query", "documentId", "extensions"})
 
 
 def build_graph_router() -> APIRouter:
-    """The routes. State (federation, metric_store, authenticator, documents, request_timeout) is the lifespan's."""
+    """The routes. State (federation, metric_store, authenticator, documents, live, request_timeout) is lifespan's."""
     router = APIRouter()
     router.add_route("/graphql", serve_graphql, methods=["GET", "POST"], include_in_schema=False)
     router.add_route("/graphql/static/{file}", serve_static, methods=["GET"], include_in_schema=False)
+    router.routes.append(WebSocketRoute("/graphql", serve_websocket))
     return router
 
 
@@ -39,6 +43,8 @@ async def serve_graphql(request: Request) -> Response:
         return page_response()
     kind = JSON_TYPE
     try:
+        if wants_events(request):
+            return await answer_events(request)
         kind = pick_answer_type(request.headers.get("accept"))
         principal = await request.state.authenticator.authenticate(request.headers.get("authorization"))
         async with asyncio.timeout(request.state.request_timeout):

@@ -30,6 +30,7 @@ from graph.queries.pods import PodQueries
 from graph.queries.resources import ResourceQueries
 from graph.queries.viewer import ViewerQueries
 from graph.scalars import SCALARS
+from graph.subscriptions.root import Subscription
 from graph.types.node import Node
 from graph.types.pod import Pod
 from graph.types.resource import Resource
@@ -96,6 +97,7 @@ def _undefault(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
 
 schema = GraphSchema(
     query=Query,
+    subscription=Subscription,
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     extensions=build_limits(),

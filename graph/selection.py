@@ -43,6 +43,7 @@ MEASURES: Mapping[str, Measure] = {
 """Which measure a field of Usage or UsageHistory is read from."""
 
 _KINDS = {"Pod": Kind.POD, "Node": Kind.NODE}
+_SAMPLE = "UsageSample"
 _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 _CONNECTIONS = {"PodConnection", "NodeConnection"}
 
@@ -108,6 +109,11 @@ class _Walk:
         for field, of in self.fields(selections, parent, path):
             definition = _definition(of, field)
             if definition is None:
+                continue
+            if of.name == _SAMPLE and field.name.value == "usage":
+                measured = self.measured(field, get_named_type(definition.type))
+                for each in Kind:  # a sample's usage is a pod's or a node's
+                    self.measures.setdefault(each, set()).update(measured)
                 continue
             kind = _KINDS.get(of.name)
             result = get_named_type(definition.type)

@@ -15,11 +15,13 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
+from graph.http import MAX_BODY
 from server.app import create_app
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State
 from server.ops import create_ops_app
 from server.settings import HttpSettings, Settings
+from server.takeover import UpgradeProtocol
 
 IDLE_CONNECTION_SECONDS = 15  # yesterday's portal opens a connection a call and never closes one
 
@@ -60,12 +62,15 @@ async def run_server(
     """
     http = settings.http
     servers: list[_Server] = []
+    on_stop: list[Callable[[], None]] = []
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine that runs has a task
 
     def stop() -> None:
         if not servers:
             task.cancel()  # still opening: leave by the way back
+        for tell in on_stop:
+            tell()
         for server in servers:
             server.force_exit = server.should_exit
             server.should_exit = True
@@ -79,6 +84,7 @@ async def run_server(
             plain = stack.enter_context(_bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT"))
         main_tls = _check_tls(http)
         async with open_state(settings) as state:
+            on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
             app = create_app(settings, _given(state))
             started = [(_build_server(app, http, tls=main_tls), main)]
             started.append((_build_server(create_ops_app(settings, _given(state)), http, tls=False), ops))
@@ -128,7 +134,10 @@ def _announce(listening: Listening, on_listening: Callable[[Listening], None] | 
 def _build_server(app: ASGIApp, http: HttpSettings, *, tls: bool) -> _Server:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=UpgradeProtocol,
+        ws="websockets-sansio",
+        ws_max_size=MAX_BODY,
+        ws_per_message_deflate=False,  # its window costs a connection more memory than all else of it
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -1,0 +1,65 @@
+"""The one place where an operation of a lasting connection is admitted: parsed, held to the limits, and begun."""
+
+import asyncio
+from typing import Any
+
+from graphql import GraphQLError
+from strawberry.schema.exceptions import CannotGetOperationTypeError
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+
+from auth.principal import Principal
+from graph.errors import Code
+from graph.http import Operation
+from graph.schema import schema
+from graph.subscriptions.rendering import Grounds, build_body, build_failure, dump, format_errors
+from graph.subscriptions.topics import Admitted, LiveContext
+
+
+class Rejected(Exception):
+    """The operation was not begun; `errors` say why, as they are sent."""
+
+    def __init__(self, errors: list[Any]) -> None:
+        super().__init__("; ".join(str(error["message"]) for error in errors))
+        self.errors = errors
+
+
+async def admit(grounds: Grounds, principal: Principal, operation: Operation) -> Admitted | str:
+    """A subscription that may be carried out, or at once the whole result of a query, as JSON.
+
+    Every limit holds here as it does over plain HTTP, before any work: the document goes through the schema's own
+    extensions. Raises Rejected.
+    """
+    context: LiveContext = grounds.build_context(principal, LiveContext)
+    results: list[Any] = []
+    try:
+        async with asyncio.timeout(grounds.request_timeout):
+            source = await schema.stream(
+                operation.query,
+                variable_values=operation.variables,
+                context_value=context,
+                operation_name=operation.name,
+            )
+            async for result in source:
+                results.append(result)  # noqa: PERF401 - what came before a timeout is not thrown away by it
+    except TimeoutError:
+        late = f"no answer within {grounds.request_timeout:g} s"
+        raise Rejected(build_failure(late, Code.CLUSTER_TIMEOUT)["errors"]) from None
+    if context.admitted is not None:
+        return context.admitted
+    result = results[0]
+    if _was_begun(result, context):
+        return dump(build_body(result)).decode()
+    raise Rejected(_explain(result.errors or []))
+
+
+def _was_begun(result: ExecutionResult, context: LiveContext) -> bool:
+    if isinstance(result, PreExecutionError) or context.subscribing:
+        return False
+    return result.data is not None or any(error.path is not None for error in result.errors or ())
+
+
+def _explain(errors: list[GraphQLError]) -> list[Any]:
+    unclear = errors[0].original_error if errors else None
+    if isinstance(unclear, CannotGetOperationTypeError):
+        return [{"message": unclear.as_http_error_reason(), "extensions": {"code": Code.BAD_USER_INPUT.value}}]
+    return format_errors(errors)

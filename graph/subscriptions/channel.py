@@ -1,0 +1,173 @@
+"""One question about objects, followed once for all subscribers who ask it in the same words with the same reach."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from fleet.cache.store import Key
+from fleet.feed import Feed
+from fleet.tasks import end_tasks
+from graph.enums import EventType
+from graph.errors import Code
+from graph.subscriptions.mailbox import Ending, Mailbox
+from graph.subscriptions.rendering import Body, Event, Renderer, dump
+from graph.subscriptions.topics import Objects
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+"""Objects that are looked at in one go, before others have their turn."""
+
+ObjectName = tuple[str, Key]
+"""A cluster, and the name in it."""
+
+_FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
+
+
+class _Held:
+    """What subscribers were told of an object."""
+
+    __slots__ = ("event", "record", "watched")
+
+    def __init__(self, record: Any, watched: bytes, event: Event) -> None:
+        self.record = record
+        self.watched = watched
+        self.event = event
+
+
+class ObjectChannel:
+    """Keeps what its subscribers know, compares it with what is, and tells all of them the difference."""
+
+    def __init__(self, feed: Feed, topic: Objects, renderer: Renderer) -> None:
+        self._feed = feed
+        self._topic = topic
+        self._renderer = renderer
+        self._held: dict[ObjectName, _Held] = {}
+        self._dirty: dict[ObjectName, None] = {}
+        self._resets: dict[str, None] = dict.fromkeys(feed.clusters())
+        self._joining: list[Mailbox] = []
+        self._mailboxes: set[Mailbox] = set()
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._unlisten = feed.listen(topic.view.kind, self._note)
+        self._task = asyncio.create_task(self._run(), name=f"channel of {topic.view.kind}")
+
+    def join(self) -> Mailbox:
+        """A mailbox that is told first of all there is."""
+        mailbox = Mailbox()
+        self._joining.append(mailbox)
+        self._wake.set()
+        return mailbox
+
+    def leave(self, mailbox: Mailbox) -> bool:
+        """Takes a mailbox out; whether others are left."""
+        self._mailboxes.discard(mailbox)
+        if mailbox in self._joining:
+            self._joining.remove(mailbox)
+        return bool(self._mailboxes or self._joining)
+
+    @property
+    def alive(self) -> bool:
+        """Whether those who join are still told anything."""
+        return not self._task.done()
+
+    async def aclose(self) -> None:
+        """Ends the work."""
+        self._unlisten()
+        await end_tasks(self._task)
+
+    def _note(self, cluster: str, key: Key | None) -> None:
+        if key is None:
+            self._resets[cluster] = None
+        else:
+            self._dirty[cluster, key] = None
+        self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._settle()
+                await self._welcome()
+        except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
+            logger.exception("a channel of %s failed", self._topic.view.kind)
+            for mailbox in (*self._mailboxes, *self._joining):
+                mailbox.end(_FAILED)
+            self._mailboxes.clear()
+
+    async def _settle(self) -> None:
+        """Looks at all that may differ, until nothing does."""
+        while self._resets or self._dirty:
+            for cluster in tuple(self._resets):
+                del self._resets[cluster]
+                known = [name for name in self._held if name[0] == cluster]
+                self._dirty.update(dict.fromkeys(known))
+                self._dirty.update(((cluster, key), None) for key in self._topic.view.select(cluster))
+            batch = list(islice(self._dirty, BATCH))
+            for name in batch:
+                del self._dirty[name]
+            await self._compare(batch)
+            await asyncio.sleep(0)
+
+    async def _compare(self, names: Iterable[ObjectName]) -> None:
+        changed: list[tuple[ObjectName, Any]] = []
+        for name in names:
+            held, record = self._held.get(name), self._topic.view.get(*name)
+            if record is None:
+                if held is not None:
+                    del self._held[name]
+                    self._tell(name, EventType.DELETED, held.event)
+            elif held is None or (held.record is not record and held.record != record):
+                changed.append((name, record))
+        bodies = await self._render(changed, watched=True)
+        await self._tell_changes([(*one, dump(body)) for one, body in zip(changed, bodies, strict=True)])
+
+    async def _tell_changes(self, looked_at: Iterable[tuple[ObjectName, Any, bytes]]) -> None:
+        differing: list[tuple[ObjectName, Any, bytes]] = []
+        for name, record, watched in looked_at:
+            held = self._held.get(name)
+            if held is not None and held.watched == watched:
+                held.record = record
+            else:
+                differing.append((name, record, watched))
+        wholes = [watched for _, _, watched in differing]
+        if not self._renderer.selection.all_watched:
+            changed = [(name, record) for name, record, _ in differing]
+            wholes = [dump(body) for body in await self._render(changed, watched=False)]
+        for (name, record, watched), whole in zip(differing, wholes, strict=True):
+            event = Event(whole, self._renderer.selection)
+            type = EventType.MODIFIED if name in self._held else EventType.ADDED  # noqa: A001 - as the field's name
+            self._held[name] = _Held(record, watched, event)
+            self._tell(name, type, event)
+
+    async def _render(self, changed: Sequence[tuple[ObjectName, Any]], *, watched: bool) -> list[Body]:
+        """Bodies whose type is always the same, so that they can be compared."""
+        if not changed:
+            return []
+        roots = [self._topic.build_root(EventType.MODIFIED, record) for _, record in changed]
+        return await self._renderer.render(roots, watched=watched)
+
+    async def _welcome(self) -> None:
+        """Tells those who came of all there is. What is measured is read anew for them."""
+        joining = list(self._joining)
+        if joining and not self._renderer.selection.all_watched:
+            held = list(self._held.items())
+            for start in range(0, len(held), BATCH):
+                part = held[start : start + BATCH]
+                bodies = await self._render([(name, entry.record) for name, entry in part], watched=False)
+                for (_, entry), body in zip(part, bodies, strict=True):
+                    entry.event = Event(dump(body), self._renderer.selection)
+                await asyncio.sleep(0)
+        for mailbox in joining:
+            if mailbox in self._joining:  # it may have left meanwhile
+                self._joining.remove(mailbox)
+                self._mailboxes.add(mailbox)
+                for name, entry in self._held.items():
+                    mailbox.put(name, EventType.ADDED, entry.event)
+
+    def _tell(self, name: ObjectName, type: EventType, event: Event) -> None:  # noqa: A002 - as the field's name
+        for mailbox in self._mailboxes:
+            mailbox.put(name, type, event)

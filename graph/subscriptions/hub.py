@@ -1,0 +1,187 @@
+"""All that is followed now: sessions, the channels they share, and the bounds of both."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import aclosing, asynccontextmanager
+
+import orjson
+from msgspec import Struct
+
+from fleet.errors import FleetError
+from fleet.federation import Federation
+from fleet.feed_usage import UsageFeed
+from fleet.logs import follow_log
+from fleet.ports import MetricStore
+from fleet.tasks import open_task
+from graph.errors import Code, code_of
+from graph.http import Operation
+from graph.subscriptions.admission import Rejected, admit
+from graph.subscriptions.channel import ObjectChannel
+from graph.subscriptions.mailbox import Ended, Ending, Mailbox
+from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
+from graph.subscriptions.samples import SampleChannel
+from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticates, Session, Sessions
+from graph.subscriptions.topics import Admitted, Log, Objects, Samples
+from graph.subscriptions.watched import Selection, build_selection
+from graph.types.live import LogLine
+
+Channel = ObjectChannel | SampleChannel
+
+
+class LiveOptions(Struct, frozen=True):
+    """Bounds of what may be open at once, and times in seconds.
+
+    `init_seconds` is how long a WebSocket may stay without `connection_init`; a subscriber who takes nothing for
+    `stall_seconds` is cut off; `keep_alive_seconds` is how often a silent stream of events says that it is alive.
+    """
+
+    max_connections: int = 10_000
+    max_operations: int = 10_000
+    max_operations_a_connection: int = 100
+    init_seconds: float = 10.0
+    stall_seconds: float = 30.0
+    keep_alive_seconds: float = 12.0
+    recheck_seconds: float = RECHECK_SECONDS
+
+
+class Hub:
+    """What transports ask: `sessions`, and the stream of an operation."""
+
+    def __init__(self, grounds: Grounds, sessions: Sessions, options: LiveOptions) -> None:
+        self.sessions = sessions
+        self.options = options
+        self.connections = 0
+        self._grounds = grounds
+        self._operations = 0
+        self._channels: dict[Hashable, Channel] = {}
+        self._usage = UsageFeed(grounds.metric_store, timeout=grounds.request_timeout)
+        self._stopping = False
+
+    @property
+    def operations(self) -> int:
+        """How many are open."""
+        return self._operations
+
+    @property
+    def channels(self) -> int:
+        """How many questions are followed: subscribers of the same one count once."""
+        return len(self._channels)
+
+    @property
+    def full(self) -> bool:
+        """Whether no connection can be taken."""
+        return self._stopping or self.connections >= self.options.max_connections
+
+    async def stream(self, session: Session, operation: Operation) -> AsyncGenerator[str, None]:
+        """The results of an operation, each as JSON, until it ends; closing the iterator ends it.
+
+        Raises Rejected where it is not begun, Ended where the server ends it.
+        """
+        self._check_room(session)
+        session.operations += 1
+        self._operations += 1
+        try:
+            admitted = await admit(self._grounds, session.principal, operation)
+            if isinstance(admitted, str):
+                yield admitted
+                return
+            async with aclosing(self._follow(session, operation, admitted)) as results:
+                async for text in results:
+                    yield text
+        finally:
+            session.operations -= 1
+            self._operations -= 1
+
+    def shut_down(self) -> None:
+        """Ends all connections, each told why, and takes no more."""
+        self._stopping = True
+        self.sessions.end_all(SHUT_DOWN)
+
+    async def aclose(self) -> None:
+        """Ends all work."""
+        self.shut_down()
+        await asyncio.gather(*(channel.aclose() for channel in self._channels.values()))
+        self._channels.clear()
+        await self._usage.aclose()
+
+    def _check_room(self, session: Session) -> None:
+        here, everywhere = self.options.max_operations_a_connection, self.options.max_operations
+        if session.operations >= here:
+            raise _no_room(f"a connection has {here:,} operations at once at most: complete one first")
+        if self._operations >= everywhere:
+            raise _no_room(f"the server has {everywhere:,} operations at once at most: try again later")
+
+    async def _follow(self, session: Session, operation: Operation, admitted: Admitted) -> AsyncGenerator[str, None]:
+        selection = build_selection(admitted.info)
+        renderer = Renderer(self._grounds, session.principal, selection, operation.variables, operation.name)
+        if isinstance(admitted.topic, Log):
+            async with aclosing(self._follow_log(session, admitted.topic, renderer)) as lines:
+                async for text in lines:
+                    yield text
+            return
+        async with self._joined(session, operation, admitted.topic, renderer) as mailbox:
+            while True:
+                yield await mailbox.take()
+
+    @asynccontextmanager
+    async def _joined(
+        self, session: Session, operation: Operation, topic: Objects | Samples, renderer: Renderer
+    ) -> AsyncIterator[Mailbox]:
+        key = _channel_key(session, operation, renderer.selection)
+        channel = self._channels.get(key)
+        if channel is None or not channel.alive:
+            channel = self._channels[key] = self._open_channel(session, topic, renderer)
+        mailbox = channel.join()
+        try:
+            yield mailbox
+        finally:
+            if not channel.leave(mailbox):
+                if self._channels.get(key) is channel:
+                    del self._channels[key]
+                await channel.aclose()
+
+    def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
+        federation = self._grounds.federation
+        if isinstance(topic, Objects):
+            return ObjectChannel(federation.feed, topic, renderer)
+        return SampleChannel(self._usage, federation, session.principal, topic, renderer)
+
+    async def _follow_log(self, session: Session, topic: Log, renderer: Renderer) -> AsyncGenerator[str, None]:
+        """One call to the member for one subscriber: what is not taken is not read, and so not sent by the member."""
+        try:
+            lines = follow_log(self._grounds.federation, session.principal.scope, topic.request)
+            async with aclosing(lines):
+                async for line in lines:
+                    (body,) = await renderer.render([LogLine.from_model(line)])
+                    yield dump(body).decode()
+        except FleetError as error:
+            raise Ended(Ending(code_of(error), str(error))) from error
+
+
+@asynccontextmanager
+async def open_hub(
+    federation: Federation,
+    metric_store: MetricStore,
+    authenticator: Authenticates,
+    *,
+    request_timeout: float,
+    options: LiveOptions | None = None,
+) -> AsyncIterator[Hub]:
+    """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
+    options = options or LiveOptions()
+    sessions = Sessions(authenticator, recheck_seconds=options.recheck_seconds)
+    hub = Hub(Grounds(federation, metric_store, request_timeout), sessions, options)
+    async with aclosing(hub), open_task("rights of subscribers", sessions.run):
+        yield hub
+
+
+def _channel_key(session: Session, operation: Operation, selection: Selection) -> Hashable:
+    """Equal for operations that get the same messages. What a member is asked depends on who asks, too."""
+    principal = session.principal
+    who = None if selection.all_watched else (principal.name, principal.groups)
+    variables = orjson.dumps(operation.variables, option=orjson.OPT_SORT_KEYS)
+    return operation.query, variables, operation.name, principal.scope, who
+
+
+def _no_room(message: str) -> Rejected:
+    return Rejected(build_failure(message, Code.COST_EXCEEDED)["errors"])

@@ -1,0 +1,130 @@
+"""From objects to the texts of messages: the operation's selection, executed on them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from inspect import isawaitable
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, GraphQLError, execute
+from msgspec import Struct
+
+from auth.principal import Principal
+from fleet.federation import Federation
+from fleet.ports import MetricStore
+from graph.context import Context
+from graph.enums import EventType
+from graph.errors import Code, present_error
+from graph.loaders import build_loaders
+from graph.schema import schema
+from graph.subscriptions.watched import Selection
+
+Body = dict[str, Any]
+"""An execution result: `data`, and `errors` where there are any."""
+
+
+class Grounds(Struct, frozen=True):
+    """What operations are answered from. `request_timeout` bounds what one answer may wait for, in seconds."""
+
+    federation: Federation
+    metric_store: MetricStore
+    request_timeout: float
+
+    def build_context(self, principal: Principal, kind: type[Context] = Context) -> Any:
+        """A context for one operation, or for one batch of events."""
+        deadline = asyncio.get_running_loop().time() + self.request_timeout
+        loaders = build_loaders(self.federation, principal.scope, self.metric_store, now=time.time(), deadline=deadline)
+        return kind(principal, self.federation, loaders)
+
+
+class Event:
+    """One state of one object as a message, shared by all who get it; its text is made once for each type."""
+
+    __slots__ = ("_base", "_selection", "_texts")
+
+    def __init__(self, base: bytes, selection: Selection) -> None:
+        self._base = base
+        self._selection = selection
+        self._texts: dict[EventType, str] = {}
+
+    def text(self, type: EventType) -> str:  # noqa: A002 - the field's name in the graph
+        """The execution result as JSON, for an event of that type."""
+        found = self._texts.get(type)
+        if found is None:
+            found = self._texts[type] = dump(set_type(orjson.loads(self._base), self._selection, type)).decode()
+        return found
+
+
+class Renderer:
+    """Executes one operation on one object after the other, with one context a batch."""
+
+    def __init__(
+        self,
+        grounds: Grounds,
+        principal: Principal,
+        selection: Selection,
+        variables: dict[str, Any] | None,
+        name: str | None,
+    ) -> None:
+        self.selection = selection
+        self._grounds = grounds
+        self._principal = principal
+        self._variables = variables
+        self._name = name
+
+    async def render(self, roots: Sequence[object], *, watched: bool = False) -> list[Body]:
+        """The results, in the roots' order; with `watched` of what is watched alone. Raises nothing for one of them."""
+        context = self._grounds.build_context(self._principal)
+        document = self.selection.watched if watched else self.selection.document
+        started = [
+            execute(
+                schema._schema,  # noqa: SLF001 - the core's schema, which Strawberry keeps there for its own executions
+                document,
+                root_value=root,
+                context_value=context,
+                variable_values=self._variables,
+                operation_name=self._name,
+            )
+            for root in roots
+        ]
+        waiting = [result for result in started if isawaitable(result)]
+        try:
+            async with asyncio.timeout(self._grounds.request_timeout + 1.0):
+                arrived = iter(await asyncio.gather(*waiting)) if waiting else iter(())
+        except TimeoutError:
+            late = f"no answer within {self._grounds.request_timeout:g} s"
+            return [build_failure(late, Code.CLUSTER_TIMEOUT) for _ in roots]
+        return [build_body(next(arrived) if isawaitable(result) else result) for result in started]
+
+
+def build_body(result: ExecutionResult) -> Body:
+    """The result as it is sent."""
+    body: Body = {"data": result.data}
+    if result.errors:
+        body["errors"] = format_errors(result.errors)
+    return body
+
+
+def format_errors(errors: Sequence[GraphQLError]) -> list[Any]:
+    """Errors with their codes, as they are sent."""
+    return [present_error(error).formatted for error in errors]
+
+
+def build_failure(message: str, code: Code) -> Body:
+    """A result that is an error and nothing else."""
+    return {"data": None, "errors": [{"message": message, "extensions": {"code": code.value}}]}
+
+
+def set_type(body: Body, selection: Selection, type: EventType) -> Body:  # noqa: A002 - the field's name in the graph
+    """The same event with another type, where its type is selected."""
+    event: Any = (body.get("data") or {}).get(selection.root_key) or {}
+    for key in selection.type_keys:
+        if key in event:
+            event[key] = type.value
+    return body
+
+
+def dump(body: Body) -> bytes:
+    """The result as JSON."""
+    return orjson.dumps(body, default=str)

@@ -1,0 +1,99 @@
+"""Usage of the same objects, followed once for all subscribers who ask in the same words with the same reach."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from auth.principal import Principal
+from fleet.federation import Federation
+from fleet.feed_usage import Reading, UsageFeed
+from fleet.models import NodeKey, PodKey
+from fleet.tasks import end_tasks
+from graph.enums import EventType
+from graph.errors import Code
+from graph.subscriptions.mailbox import Ending, Mailbox
+from graph.subscriptions.rendering import Event, Renderer, build_failure, dump
+from graph.subscriptions.topics import Samples
+from graph.types.live import UsageSample
+
+logger = logging.getLogger(__name__)
+
+_ALL = "samples"  # each message has all samples, so the newest one takes the place of one that waits
+_FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
+
+Times = dict[PodKey | NodeKey, int]
+
+
+class SampleChannel:
+    """Sends all samples at first, and again when the newest point of one of them changed. A failure is told once."""
+
+    def __init__(
+        self, feed: UsageFeed, federation: Federation, principal: Principal, topic: Samples, renderer: Renderer
+    ) -> None:
+        self._feed = feed
+        self._federation = federation
+        self._scope = principal.scope
+        self._topic = topic
+        self._renderer = renderer
+        self._last: Event | None = None
+        self._sent: tuple[Times, str | None] | None = None
+        self._mailboxes: set[Mailbox] = set()
+        self._task = asyncio.create_task(self._run(), name="channel of usage")
+
+    @property
+    def alive(self) -> bool:
+        """Whether those who join are still told anything."""
+        return not self._task.done()
+
+    def join(self) -> Mailbox:
+        """A mailbox that is told first of the last samples."""
+        mailbox = Mailbox()
+        self._mailboxes.add(mailbox)
+        if self._last is not None:
+            mailbox.put(_ALL, EventType.MODIFIED, self._last)
+        return mailbox
+
+    def leave(self, mailbox: Mailbox) -> bool:
+        """Takes a mailbox out; whether others are left."""
+        self._mailboxes.discard(mailbox)
+        return bool(self._mailboxes)
+
+    async def aclose(self) -> None:
+        """Ends the work."""
+        await end_tasks(self._task)
+
+    async def _run(self) -> None:
+        try:
+            with self._feed.follow(self._topic.wanted, self._topic.interval) as follower:
+                while True:
+                    await self._look_at(await follower.take())
+        except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
+            logger.exception("a channel of usage failed")
+            for mailbox in self._mailboxes:
+                mailbox.end(_FAILED)
+            self._mailboxes.clear()
+
+    async def _look_at(self, reading: Reading) -> None:
+        found = dict(self._pick(reading))
+        seen = ({key: sample.usage.model.time_ns for key, sample in found.items()}, reading.problem)
+        if seen == self._sent:
+            return
+        self._sent = seen
+        if reading.problem is not None:
+            body = build_failure(reading.problem, Code.METRICS_UNAVAILABLE)
+        else:
+            (body,) = await self._renderer.render([list(found.values())])
+        self._last = Event(dump(body), self._renderer.selection)
+        for mailbox in self._mailboxes:
+            mailbox.put(_ALL, EventType.MODIFIED, self._last)
+
+    def _pick(self, reading: Reading) -> Iterator[tuple[PodKey | NodeKey, UsageSample]]:
+        """The samples of the objects that are there and in reach, in their order."""
+        for pod_key in sorted(self._topic.wanted.pods):
+            pod, usage = self._federation.cached_pod(self._scope, pod_key), reading.pods.get(pod_key)
+            if pod is not None and usage is not None:
+                yield pod_key, UsageSample.from_model(pod, usage)
+        for node_key in sorted(self._topic.wanted.nodes):
+            node, usage = self._federation.cached_node(self._scope, node_key), reading.nodes.get(node_key)
+            if node is not None and usage is not None:
+                yield node_key, UsageSample.from_model(node, usage)

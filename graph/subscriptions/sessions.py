@@ -1,0 +1,105 @@
+"""Who is connected, and whether they still may: tokens expire and users lose rights while a subscription runs."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from auth.errors import Unauthenticated
+from auth.principal import Principal
+from graph.errors import Code
+from graph.subscriptions.mailbox import Ending
+
+RECHECK_SECONDS = 2.0
+"""How often every connection's credential is looked at again."""
+
+EXPIRED = Ending(Code.UNAUTHENTICATED, "token expired")
+CHANGED = Ending(Code.FORBIDDEN, "your rights have changed: subscribe again")
+SHUT_DOWN = Ending(Code.INTERNAL, "the server is shutting down: subscribe again", 1012)
+
+_CHECKS_A_TURN = 50
+
+
+class Authenticates(Protocol):
+    """The part of the authenticator that is needed here."""
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """The caller. Raises Unauthenticated."""
+        ...
+
+
+class Session:
+    """One connection of one caller. `ending` says why the server ends it, None while it does not."""
+
+    def __init__(self, principal: Principal, authorization: str | None) -> None:
+        self.principal = principal
+        self.authorization = authorization
+        self.operations = 0
+        self.ending: Ending | None = None
+        self._ended = asyncio.Event()
+
+    def end(self, ending: Ending) -> None:
+        """Ends it; the first reason counts."""
+        if self.ending is None:
+            self.ending = ending
+            self._ended.set()
+
+    async def wait_ended(self) -> None:
+        """Until the server ends it."""
+        await self._ended.wait()
+
+
+class Sessions:
+    """All connections. `run` looks after them until it is cancelled."""
+
+    def __init__(self, authenticator: Authenticates, *, recheck_seconds: float = RECHECK_SECONDS) -> None:
+        self._authenticator = authenticator
+        self._recheck_seconds = recheck_seconds
+        self._sessions: dict[Session, asyncio.TimerHandle | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    async def open(self, authorization: str | None) -> Session:
+        """A session of the caller. Raises Unauthenticated."""
+        session = Session(await self._authenticator.authenticate(authorization), authorization)
+        self._sessions[session] = self._set_timer(session)
+        return session
+
+    def close(self, session: Session) -> None:
+        """The connection is gone."""
+        timer = self._sessions.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+
+    def end_all(self, ending: Ending) -> None:
+        """Ends every session."""
+        for session in tuple(self._sessions):
+            session.end(ending)
+
+    async def run(self) -> None:
+        """Asks again and again who each caller is by now."""
+        while True:
+            await asyncio.sleep(self._recheck_seconds)
+            for number, session in enumerate(tuple(self._sessions), start=1):
+                if session.ending is None:
+                    await self._recheck(session)
+                if number % _CHECKS_A_TURN == 0:
+                    await asyncio.sleep(0)
+
+    async def _recheck(self, session: Session) -> None:
+        before = session.principal
+        try:
+            now = await self._authenticator.authenticate(session.authorization)
+        except Unauthenticated as error:
+            expired = before.expires_at is not None and before.expires_at <= time.time()
+            session.end(EXPIRED if expired else Ending(Code.UNAUTHENTICATED, str(error)))
+            return
+        if (now.name, now.scope, now.groups) != (before.name, before.scope, before.groups):
+            session.end(CHANGED)
+
+    def _set_timer(self, session: Session) -> asyncio.TimerHandle | None:
+        expires_at = session.principal.expires_at
+        if expires_at is None:
+            return None
+        left = max(0.0, expires_at - time.time())
+        return asyncio.get_running_loop().call_later(left, session.end, EXPIRED)
