@@ -44,6 +44,8 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
     except TimeoutError:
         late = f"no answer within {grounds.request_timeout:g} s"
         raise Rejected(build_failure(late, Code.CLUSTER_TIMEOUT)["errors"]) from None
+    except GraphQLError as error:  # a text that can't be parsed, which Strawberry raises here and nowhere else
+        raise Rejected(format_errors([error])) from None
     if context.admitted is not None:
         return context.admitted
     result = results[0]

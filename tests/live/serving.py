@@ -22,6 +22,7 @@ from graph.router import build_graph_router
 from graph.subscriptions.hub import Hub, LiveOptions, open_hub
 from tests.fakes.graph import CountingStore
 from tests.fakes.kubernetes import FakeCluster, FakeSource
+from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, OPTIONS, SHOPPER, build_cluster
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
@@ -41,10 +42,6 @@ class Users:
         return found
 
 
-class Closed(AssertionError):
-    """The server closed the socket where a test did not expect it."""
-
-
 class Socket:
     """One WebSocket that speaks the protocol."""
 
@@ -58,8 +55,8 @@ class Socket:
         async with asyncio.timeout(WAIT):
             return json.loads(await self.connection.recv())
 
-    async def init(self, token: str = "ann") -> None:
-        await self.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}})
+    async def init(self, who: str = "ann") -> None:
+        await self.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {who}"}})
         assert await self.receive() == {"type": "connection_ack"}
 
     async def subscribe(self, query: str, name: str = "1", **variables: object) -> None:
@@ -79,12 +76,10 @@ class Socket:
     async def closing(self) -> tuple[int | None, str]:
         """How the server closes the socket, whatever it says before."""
         async with asyncio.timeout(WAIT):
-            try:
+            with contextlib.suppress(ConnectionClosed):
                 while True:
                     await self.connection.recv()
-            except ConnectionClosed as closed:
-                assert closed.rcvd is not None, "the connection broke without a close frame"
-                return closed.rcvd.code, closed.rcvd.reason
+        return self.connection.close_code, self.connection.close_reason or ""
 
 
 class Stream:
@@ -140,19 +135,19 @@ class Live:
             yield Socket(connection)
 
     @contextlib.asynccontextmanager
-    async def ready(self, query: str | None = None, token: str = "ann", **variables: object) -> AsyncIterator[Socket]:
+    async def ready(self, query: str | None = None, who: str = "ann", **variables: object) -> AsyncIterator[Socket]:
         """A socket that is acknowledged, and subscribed to the query."""
         async with self.socket() as socket:
-            await socket.init(token)
+            await socket.init(who)
             if query is not None:
                 await socket.subscribe(query, **variables)
             yield socket
 
     @contextlib.asynccontextmanager
     async def events(
-        self, query: str, token: str = "ann", *, method: str = "POST", **variables: object
+        self, query: str, who: str = "ann", *, method: str = "POST", **variables: object
     ) -> AsyncIterator[Stream]:
-        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        headers = {"Authorization": f"Bearer {who}", "Accept": "text/event-stream"}
         asked: Any = {"query": query, "variables": variables}
         options: Any = {"json": asked}
         if method == "GET":
@@ -210,8 +205,7 @@ async def _serve(live: Live) -> AsyncIterator[None]:
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     live.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     try:
         yield

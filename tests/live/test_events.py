@@ -156,7 +156,7 @@ async def test_nodes_are_followed_too() -> None:
 
 
 async def test_a_subscriber_sees_what_his_scope_reaches() -> None:
-    async with open_live("c1", "c2", pods=4) as live, live.ready(PODS, token="sam") as socket:
+    async with open_live("c1", "c2", pods=4) as live, live.ready(PODS, who="sam") as socket:
         assert sorted(await names(socket, 2)) == [("ADDED", "p0"), ("ADDED", "p2")]
         live["c1"].put(build_pod("ops", "hidden"))
         live["c2"].put(build_pod("shop", "hidden"))
@@ -175,7 +175,7 @@ async def test_subscribers_of_one_question_share_one_channel() -> None:
         for subscriber in (one, two, three):
             assert sorted(await names(subscriber, 2)) == [("ADDED", "p0"), ("ADDED", "p1")]
         assert (live.hub.operations, live.hub.channels) == (3, 1)
-        async with live.ready(PODS, token="sam") as other:
+        async with live.ready(PODS, who="sam") as other:
             assert await names(other, 1) == [("ADDED", "p0")]
             assert live.hub.channels == 2
 
