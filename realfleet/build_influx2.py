@@ -47,9 +47,9 @@ def _build_into(folder: Path) -> None:
         wrapper = staging / "rustc"
         wrapper.write_text(_RUSTC)
         wrapper.chmod(0o755)
+        options = ["-trimpath", "-ldflags", f"-s -w -X main.version=v{INFLUX2_VERSION}", "-tags", _TAGS]
         run_go(
-            [go, "build", "-trimpath", "-ldflags", _linker_flags(), "-tags", _TAGS]
-            + ["-o", str(staging / "influxd"), "./cmd/influxd"],
+            [go, "build", *options, "-o", str(staging / "influxd"), "./cmd/influxd"],
             cwd=_download(go, staging),
             CGO_ENABLED="1",
             PKG_CONFIG=str(staging / "pkg-config"),
@@ -59,10 +59,6 @@ def _build_into(folder: Path) -> None:
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _linker_flags() -> str:
-    return f"-s -w -X main.version=v{INFLUX2_VERSION}"
 
 
 def _find_compilers() -> str:

@@ -132,7 +132,7 @@ def _fill_defaults(given: dict[str, dict[str, Any]], environ: Mapping[str, str])
     clusters.setdefault("kubeconfig", environ.get("KUBECONFIG") or "~/.kube/config")
     metrics = given.setdefault("metrics", {})
     if "influx_url" in metrics or "influx_host" in metrics:
-        metrics.setdefault("metric_store", "influxql")
+        metrics.setdefault("metric_store", "flux" if "influx_org" in metrics else "influxql")
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from fleet.kubernetes.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
 from fleet.members import FleetOptions, open_federation
 from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
+from fleet.metrics.flux import FluxOptions, open_flux_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
 from graph.persisted import Documents
 from graph.persisted_manifest import ManifestInvalid, read_manifest
+from graph.subscriptions.hub import Hub, open_hub
 from server.environment import SettingsInvalid
 from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, MetricSettings, Settings
 
@@ -26,6 +28,7 @@ class State(TypedDict):
     authenticator: Authenticator
     documents: Documents
     request_timeout: float
+    live: Hub
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -43,12 +46,17 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             member_timeout=settings.timeouts.member_timeout, heartbeat_seconds=settings.timeouts.heartbeat
         )
         federation = await stack.enter_async_context(open_federation(source, options))
+        request_timeout = settings.timeouts.request_timeout
+        live = await stack.enter_async_context(
+            open_hub(federation, metric_store, authenticator, request_timeout=request_timeout)
+        )
         yield State(
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,
             documents=documents,
-            request_timeout=settings.timeouts.request_timeout,
+            request_timeout=request_timeout,
+            live=live,
         )
 
 
@@ -95,6 +103,8 @@ def open_metric_store(settings: Settings) -> AbstractAsyncContextManager[MetricS
     """The metric store that the settings name."""
     metrics = settings.metrics
     address = metrics.influx_address
+    if metrics.metric_store == "flux" and address is not None:
+        return open_flux_store(_flux_options(metrics, address, settings.timeouts.member_timeout))
     if metrics.metric_store == "influxql" and address is not None:
         return open_influxql_store(_influx_options(metrics, address, settings.timeouts.member_timeout))
     metrics.embedded_file.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +125,18 @@ def _influx_options(metrics: MetricSettings, address: str, timeout: float) -> In
         database=metrics.influx_database,
         username=metrics.influx_username or "",
         password=metrics.influx_password.get_secret_value() if metrics.influx_password else "",
+        token=metrics.influx_token.get_secret_value() if metrics.influx_token else "",
+        timeout=timeout,
+        lookback=metrics.usage_lookback,
+    )
+
+
+def _flux_options(metrics: MetricSettings, address: str, timeout: float) -> FluxOptions:
+    return FluxOptions(
+        url=address,
+        org=metrics.influx_org or "",
+        bucket=metrics.influx_bucket,
+        token=metrics.influx_token.get_secret_value() if metrics.influx_token else "",
         timeout=timeout,
         lookback=metrics.usage_lookback,
     )

@@ -143,13 +143,14 @@ class ClusterSettings(Group):
 class MetricSettings(Group):
     """Where usage and its history come from."""
 
-    metric_store: Annotated[Literal["influxql", "embedded"], Word] = setting(
+    metric_store: Annotated[Literal["influxql", "flux", "embedded"], Word] = setting(
         "embedded",
-        "Kind of metric store. Left out: influxql where an InfluxDB is named, else embedded.",
-        values="influxql or embedded",
+        "Kind of metric store. Left out: flux where an InfluxDB and OPENMCP_INFLUX_ORG are named, influxql where an "
+        "InfluxDB alone is, else embedded.",
+        values="influxql (InfluxDB 1.x), flux (2.x) or embedded",
     )
     influx_url: str | None = setting(
-        None, "InfluxDB 1.x.", values="an http or https URL", pattern=r"^https?://[^/?#\s]+/?[^?#\s]*$"
+        None, "InfluxDB.", values="an http or https URL", pattern=r"^https?://[^/?#\s]+/?[^?#\s]*$"
     )
     influx_host: str | None = setting(
         None,
@@ -166,8 +167,17 @@ class MetricSettings(Group):
         ge=1,
         le=65535,
     )
-    influx_database: str = setting("Metrics", "Its database.", values="a name", min_length=1)
-    influx_username: str | None = setting(None, "User of InfluxDB.", values="a name", aliases=("INFLUX_USERNAME",))
+    influx_database: str = setting("Metrics", "Its database, with influxql.", values="a name", min_length=1)
+    influx_org: str | None = setting(None, "Its organisation, with flux.", values="a name, not an id", min_length=1)
+    influx_bucket: str = setting("Metrics", "Its bucket, with flux.", values="a name, not an id", min_length=1)
+    influx_token: SecretStr | None = setting(
+        None,
+        "Token of an InfluxDB 2.x that may read the bucket; with influxql it goes before a user and a password.",
+        values="a token",
+    )
+    influx_username: str | None = setting(
+        None, "User of InfluxDB, with influxql.", values="a name", aliases=("INFLUX_USERNAME",)
+    )
     influx_password: SecretStr | None = setting(
         None, "Password of that user.", values="a password", aliases=("INFLUX_PASSWORD",)
     )
@@ -203,8 +213,13 @@ class MetricSettings(Group):
 
     @model_validator(mode="after")
     def _fits(self) -> "MetricSettings":
-        if self.metric_store == "influxql" and self.influx_address is None:
-            raise ValueError("OPENMCP_METRIC_STORE is influxql, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set")
+        if self.metric_store != "embedded" and self.influx_address is None:
+            raise ValueError(
+                f"OPENMCP_METRIC_STORE is {self.metric_store}, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"
+            )
+        if self.metric_store == "flux" and (self.influx_org is None or self.influx_token is None):
+            missing = "OPENMCP_INFLUX_ORG" if self.influx_org is None else "OPENMCP_INFLUX_TOKEN"
+            raise ValueError(f"OPENMCP_METRIC_STORE is flux, but {missing} is not set")
         return self
 
 

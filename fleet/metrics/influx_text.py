@@ -25,7 +25,7 @@ FIELDS: Mapping[Measure, str] = {
     Measure.NETWORK_RECEIVE_BYTES: "NetworkRxBytes",
     Measure.NETWORK_TRANSMIT_BYTES: "NetworkTxBytes",
 }
-_ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
+ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 
 MOST_NAMED_LATEST = 500
 MOST_NAMED_RANGE = 2_000
@@ -74,7 +74,7 @@ def build_latest(
 ) -> Statement:
     """The `newest` points of each object since a time, newest first, in one statement."""
     bound = _Bound()
-    chosen = _fields(set(measures) | _ANCHORS)
+    chosen = _fields(set(measures) | ANCHORS)
     text = (
         f"SELECT {chosen} FROM {layout.measurement} WHERE {_named(layout, keys, bound, MOST_NAMED_LATEST)} "  # noqa: S608 - constants and bound names only
         f"AND time >= {bound.name(since_ns)} GROUP BY {','.join(layout.tags)} "
@@ -88,7 +88,7 @@ def build_range(
 ) -> Statement:
     """All points of the objects in [start, end), oldest first, in one statement."""
     bound = _Bound()
-    chosen = _fields(set(measures) | _ANCHORS)
+    chosen = _fields(set(measures) | ANCHORS)
     text = (
         f"SELECT {chosen} FROM {layout.measurement} WHERE {_named(layout, keys, bound, MOST_NAMED_RANGE)} "  # noqa: S608 - constants and bound names only
         f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(layout.tags)}"
@@ -115,7 +115,7 @@ def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns:
     """All points of pods in [start, end) with their node: of these pods, or of all that ran on these nodes."""
     bound = _Bound()
     text = (
-        f"SELECT {_fields(_ANCHORS)} FROM {LAYOUTS[Kind.POD].measurement} "  # noqa: S608 - constants and bound names only
+        f"SELECT {_fields(ANCHORS)} FROM {LAYOUTS[Kind.POD].measurement} "  # noqa: S608 - constants and bound names only
         f"WHERE {_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE)} "
         f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(SIGHTING_TAGS)}"
     )
