@@ -32,6 +32,36 @@ class StreamedAnswer(Protocol):
         ...
 
 
+class Upgraded(Protocol):
+    """The answer to a request to switch protocols: after a 101 a pipe of bytes, else a whole answer with its `body`.
+
+    The pipe raises OSError where the member cuts it off.
+    """
+
+    @property
+    def status(self) -> int:
+        """101 where the member switches."""
+        ...
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names in lower case; those of the switch itself are among them."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The whole body of a refusal."""
+        ...
+
+    async def read(self) -> bytes:
+        """Bytes as they arrive; empty at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Sends, and waits while the member does not read."""
+        ...
+
+
 class Connection(Protocol):
     """One member's API server: its address, its credential, its pool. Raises ClusterError and nothing of a library.
 
@@ -68,6 +98,12 @@ class Connection(Protocol):
         idle_timeout: float | None = None,
     ) -> AbstractAsyncContextManager[StreamedAnswer]:
         """Sends a request and hands over the answer as soon as its head is there; leaving the `with` ends it."""
+        ...
+
+    def open_upgrade(
+        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
+    ) -> AbstractAsyncContextManager[Upgraded]:
+        """Asks for a switch to the protocol `upgrade` names; leaving the `with` ends the connection."""
         ...
 
     async def close(self) -> None:

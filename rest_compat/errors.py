@@ -27,6 +27,7 @@ from fleet.errors import (
     MetricsUnavailable,
     NotFound,
 )
+from rest_compat.open_streams import TooManyStreams
 
 ErrorAnswer = Callable[[Request, FleetError | AuthError], Response]
 
@@ -46,6 +47,7 @@ _STATUSES: tuple[tuple[type[FleetError], HTTPStatus, str], ...] = (
     (Forbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
     (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
+    (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
     (ClusterUnreachable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (ClusterTimeout, HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),
     (ClusterError, HTTPStatus.BAD_GATEWAY, "BadGateway"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 # Who the caller is, to a member, is what this server says: its own credential, and none of these.
-_NEVER_SENT = frozenset({"authorization", "cookie", "expect", "forwarded", "host", "user-agent", "via", "x-real-ip"})
+_NEVER_SENT = frozenset({"authorization", "cookie", "expect", "forwarded", "host", "via", "x-real-ip"})
 _NEVER_SENT_PREFIXES = ("impersonate-", "x-remote-", "x-forwarded-")
 _OF_A_BODY = frozenset({"content-encoding", "content-length", "content-type"})
 
@@ -13,10 +13,13 @@ _NEVER_RETURNED = frozenset({"alt-svc", "date", "server", "set-cookie", "strict-
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-def build_member_headers(raw: Iterable[tuple[bytes, bytes]], *, with_body: bool) -> list[tuple[str, str]]:
+def build_member_headers(
+    raw: Iterable[tuple[bytes, bytes]], *, with_body: bool, with_agent: bool
+) -> list[tuple[str, str]]:
     """The caller's headers for a member.
 
-    The caller's User-Agent stays here: kube-apiserver indents its answers for curl and browsers, which doubles them.
+    `with_agent` passes the caller's User-Agent on. kube-apiserver names the managers of fields by it, but also indents
+    its answers for curl and browsers, which doubles them.
     """
     headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
     return [
@@ -25,6 +28,7 @@ def build_member_headers(raw: Iterable[tuple[bytes, bytes]], *, with_body: bool)
         if name not in _NEVER_SENT
         and not name.startswith(_NEVER_SENT_PREFIXES)
         and (with_body or name not in _OF_A_BODY)
+        and (with_agent or name != "user-agent")
     ]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import yaml
@@ -15,6 +15,7 @@ from fleet.errors import ClusterError, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
 from rest_compat.errors import BodyTooLarge, ErrorShape, build_status_answer
 from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
+from rest_compat.probe import probe
 
 MAX_DELETE_BODY = 1024 * 1024
 MAX_YAML_OPTIONS = 64 * 1024
@@ -31,7 +32,8 @@ class MemberCall(Struct, frozen=True):
     """What to ask of a member. `timeout` bounds the wait for the answer's head, `idle_timeout` a silence in it (s).
 
     `foreign` says that the answer is not the API server's own (it is a service or kubelet behind its proxy), and that
-    its errors are to be left alone.
+    its errors are to be left alone. `with_agent` passes the caller's User-Agent on. `check_member` raises ClusterError
+    once the member is known to be ill: asked now and then while an answer may be silent for as long as it likes.
     """
 
     connection: Connection
@@ -42,6 +44,8 @@ class MemberCall(Struct, frozen=True):
     timeout: float
     idle_timeout: float | None
     foreign: bool
+    with_agent: bool
+    check_member: Callable[[], object]
 
 
 class PassThrough(Response):
@@ -58,13 +62,21 @@ class PassThrough(Response):
         caller = _Caller(receive)
         relay = asyncio.ensure_future(self._relay(caller, scope, send))
         gone = asyncio.ensure_future(caller.wait_gone())
+        tasks = [relay, gone]
+        if self._call.idle_timeout is None:
+            tasks.append(asyncio.ensure_future(probe(self._call.check_member)))
         try:
-            await asyncio.wait((relay, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            relay.cancel()
-            gone.cancel()
-            await asyncio.gather(relay, gone, return_exceptions=True)
-        if not relay.cancelled() and not caller.is_gone:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if relay.cancelled():
+            # The member fell ill: cut off, a client asks again from where it was.
+            for error in (task.exception() for task in tasks if not task.cancelled()):
+                if isinstance(error, FleetError):
+                    await self._fail(error, scope, receive, send)
+        elif not caller.is_gone:
             relay.result()
 
     async def _relay(self, caller: "_Caller", scope: Scope, send: Send) -> None:
@@ -75,18 +87,21 @@ class PassThrough(Response):
                 call.method,
                 call.path,
                 query=call.query,
-                headers=build_member_headers(call.headers, with_body=body is not None),
+                headers=build_member_headers(call.headers, with_body=body is not None, with_agent=call.with_agent),
                 body=body,
                 timeout=call.timeout,
                 idle_timeout=call.idle_timeout,
             ) as answer:
                 await self._answer(answer, send)
         except FleetError as error:
-            if self._started:
-                # Ending here, without the last chunk, is how the caller learns that the answer is not whole.
-                _log.warning("%s %s: the answer was cut off: %s", call.method, call.path, error)
-                return
-            await build_status_answer(self._shape, error)(scope, caller.receive, send)
+            await self._fail(error, scope, caller.receive, send)
+
+    async def _fail(self, error: FleetError, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._started:
+            # Ending here, without the last chunk, is how the caller learns that the answer is not whole.
+            _log.warning("%s %s: the answer was cut off: %s", self._call.method, self._call.path, error)
+            return
+        await build_status_answer(self._shape, error)(scope, receive, send)
 
     async def _read_body(self, caller: "_Caller") -> bytes | AsyncIterator[bytes] | None:
         if self._call.method in _BODILESS or not _has_body(self._call.headers):

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -14,8 +14,9 @@ from fleet.errors import ClusterAnswerInvalid, ClusterUnauthorized, ClusterUnrea
 from fleet.kubernetes.credentials import ANONYMOUS, Authorizer
 from fleet.kubernetes.headers import build_request_headers, check_target, read_response_headers
 from fleet.kubernetes.translate import FOREIGN, translate
+from fleet.kubernetes.upgrade import Route, keep_alive_socket, open_upgrade
 from fleet.kubernetes.wire import DecodeError
-from fleet.ports import Answer, Headers, StreamedAnswer
+from fleet.ports import Answer, Headers, StreamedAnswer, Upgraded
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
@@ -64,6 +65,7 @@ class HttpConnection:
                 ssl=target.tls if target.tls is not None else True,
                 keepalive_timeout=_KEEP_ALIVE_SECONDS,
                 ttl_dns_cache=_DNS_CACHE_SECONDS,
+                socket_factory=keep_alive_socket,
             ),
             # Deadlines are set around each call; trust_env would look into netrc and HTTP_PROXY on every request.
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
@@ -134,6 +136,30 @@ class HttpConnection:
         finally:
             # Closes the socket under an unfinished answer; a finished one is back in the pool already.
             response.close()
+
+    @asynccontextmanager
+    async def open_upgrade(
+        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
+    ) -> AsyncIterator[Upgraded]:
+        """Asks for a switch of protocols, on a connection of its own. Leaving the `with` ends it.
+
+        Raises as `request`, but a 401 is an answer.
+        """
+        check_target(path, query)
+        route = Route(self._endpoint, self._target.tls, self._target.server_name, self._target.proxy)
+        try:
+            sent = build_request_headers(headers, await self._target.authorizer.authorization(), streamed=False)
+            sent["Connection"], sent["Upgrade"] = "Upgrade", upgrade
+            opening = open_upgrade(self.cluster, route, method, f"{path}?{query}" if query else path, sent, timeout)
+            async with AsyncExitStack() as stack:
+                upgraded = await stack.enter_async_context(opening)
+                opened = stack.pop_all()
+        except FOREIGN as error:
+            raise translate(error, self.cluster, self._endpoint, timeout) from error
+        if upgraded.status == 401:
+            self._target.authorizer.forget()
+        async with opened:
+            yield upgraded
 
     async def close(self) -> None:
         """Closes the pool; answers that are still streamed end with ClusterUnreachable."""

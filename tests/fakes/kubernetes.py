@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from fleet.errors import ClusterTimeout, ClusterUnreachable
 from fleet.models import ClusterRole
-from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec
+from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec, Upgraded
 
 Object = dict[str, Any]
 KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
@@ -221,6 +221,11 @@ class FakeConnection:
             yield FakeStream(status, source)
         finally:
             await source.aclose()  # type: ignore[attr-defined]  # both sources are generators
+
+    def open_upgrade(
+        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
+    ) -> contextlib.AbstractAsyncContextManager[Upgraded]:
+        raise NotImplementedError
 
     async def close(self) -> None:
         self._target.closed += 1

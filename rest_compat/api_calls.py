@@ -1,0 +1,89 @@
+"""A call for the Kubernetes API of one cluster, whichever URL named the cluster: authorized, then passed on."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth.policy import authorize_request
+from auth.principal import Principal
+from fleet.federation import Federation
+from fleet.ports import Connection
+from fleet.request_info import RequestInfo, parse_request
+from rest_compat.errors import ErrorShape
+from rest_compat.open_streams import OpenStreams
+from rest_compat.parameters import read_parameter
+from rest_compat.passthrough import MemberCall, PassThrough
+from rest_compat.upgrades import StreamCall, Upgrade, read_upgrade
+
+WRITE_TIMEOUT = 65.0
+"""Seconds a write may take: an API server itself gives up after 60, and only its own word says what came of it."""
+
+FOLLOW_TIMEOUT = 24 * 3600.0
+"""Seconds until the head of a followed log: older API servers send it with the first line only."""
+
+
+class ApiCall(Struct, frozen=True):
+    """What is asked of which cluster. `path` and `query` are the member's, as the caller encoded them.
+
+    `patient` gives reads as long as the API server takes for them: its own clients bring a deadline or want none.
+    """
+
+    cluster: str
+    path: str
+    query: str
+    shape: ErrorShape
+    patient: bool
+
+
+def build_answer(request: Request, principal: Principal, call: ApiCall, streams: OpenStreams) -> Response:
+    """The response that passes the call on.
+
+    Raises InvalidQuery, Forbidden, ClusterNotFound, ClusterUnreachable.
+    """
+    info = parse_request(request.method, call.path, call.query)
+    authorize_request(principal, call.cluster, info)
+    federation: Federation = request.state.federation
+    connection = federation.get_connection(principal.scope, call.cluster)
+
+    def check_member() -> object:
+        return federation.get_connection(principal.scope, call.cluster)
+
+    upgrade = read_upgrade(request)
+    if upgrade is not None:
+        stream = StreamCall(
+            connection=connection,
+            user=principal.name,
+            method=request.method,
+            path=call.path,
+            query=call.query,
+            headers=request.scope["headers"],
+            upgrade=upgrade,
+            timeout=WRITE_TIMEOUT,
+            foreign=info.subresource == "proxy",
+            check_member=check_member,
+        )
+        return Upgrade(stream, call.shape, streams)
+    return PassThrough(_build_member_call(request, connection, call, info, check_member), call.shape)
+
+
+def _build_member_call(
+    request: Request, connection: Connection, call: ApiCall, info: RequestInfo, check_member: Callable[[], object]
+) -> MemberCall:
+    bound: float = WRITE_TIMEOUT if call.patient else request.state.request_timeout
+    foreign = info.subresource == "proxy"
+    follows = info.subresource == "log" and read_parameter(call.query, "follow") not in (None, "false", "0")
+    reads = request.method in ("GET", "HEAD", "OPTIONS")
+    return MemberCall(
+        connection=connection,
+        method=request.method,
+        path=call.path,
+        query=call.query,
+        headers=request.scope["headers"],
+        timeout=FOLLOW_TIMEOUT if follows else bound if reads else WRITE_TIMEOUT,
+        idle_timeout=None if follows or foreign or info.verb == "watch" else bound,
+        foreign=foreign,
+        with_agent=call.patient,
+        check_member=check_member,
+    )

@@ -1,0 +1,88 @@
+"""`/clusters/{name}/...`: the Kubernetes API of one cluster, for clients that can't add a parameter to their URLs.
+
+`https://SERVER/clusters/NAME` is what a kubeconfig names as a cluster's server. All answers of this server's own are
+Kubernetes' Status objects, since every client here is one of Kubernetes.
+"""
+
+import re
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from auth.authenticator import Authenticator
+from auth.errors import AuthError
+from fleet.errors import FleetError, InvalidQuery, NotFound
+from rest_compat.api_calls import ApiCall, build_answer
+from rest_compat.errors import ErrorShape, build_status_answer
+from rest_compat.open_streams import OpenStreams
+from rest_compat.parameters import read_path, read_query, split_clustername
+from rest_compat.upgrades import read_subprotocol_token
+
+SERVED = ("/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", "/healthz", "/readyz", "/livez")
+"""What is passed on of a member's paths, with whatever is below: resources, and what every client may read."""
+
+_TARGET = re.compile(r"/clusters/([^/]+)(/.*)?")
+_SHAPE = ErrorShape(widened=False, with_spec=False)
+
+
+class ClusterApi:
+    """The routes below `/clusters`, as plain ASGI."""
+
+    def __init__(self, streams: OpenStreams) -> None:
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, errors included."""
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except AuthError as error:
+            answer = _build_unauthorized(error)
+        except FleetError as error:
+            answer = build_status_answer(_SHAPE, error)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        authenticator: Authenticator = request.state.authenticator
+        credential = request.headers.get("authorization") or read_subprotocol_token(request)
+        principal = await authenticator.authenticate(credential)
+        cluster, path = split_target(read_path(request))
+        query = _check_query(cluster, read_query(request))
+        call = ApiCall(cluster=cluster, path=path, query=query, shape=_SHAPE, patient=True)
+        return build_answer(request, principal, call, self._streams)
+
+
+def build_cluster_routes(streams: OpenStreams) -> list[Route]:
+    """The routes, for whatever method they are called with."""
+    api = ClusterApi(streams)
+    return [Route("/clusters", api), Route("/clusters/{rest:path}", api)]
+
+
+def split_target(path: str) -> tuple[str, str]:
+    """The cluster's name and the member's path. Raises InvalidQuery, NotFound."""
+    match = _TARGET.fullmatch(path)
+    if match is None:
+        raise NotFound(f"{path[:200]!r} names no cluster: the URL of a cluster is /clusters/NAME")
+    rest = match[2] or "/"
+    if not any(rest == served or rest.startswith(f"{served}/") for served in SERVED):
+        raise NotFound(f"{rest[:200]!r} is not passed on to a cluster: {', '.join(SERVED)} are")
+    return unquote(match[1]), rest
+
+
+def _check_query(cluster: str, query: str) -> str:
+    """The query for the member. A `clustername` may say again what the path says, and nothing else."""
+    try:
+        named, rest = split_clustername(query)
+    except InvalidQuery:
+        return query
+    if named != cluster:
+        raise InvalidQuery(f"the path names cluster {cluster[:100]!r}, clustername {named[:100]!r}: name one of them")
+    return rest
+
+
+def _build_unauthorized(error: AuthError) -> Response:
+    body = _SHAPE.build_status(401, "Unauthorized", str(error))
+    return Response(body, 401, {"WWW-Authenticate": "Bearer"}, "application/json")

@@ -1,0 +1,194 @@
+"""Streams that leave HTTP: exec, attach, port-forward and watches over WebSocket, exec and port-forward over SPDY.
+
+The two ends agree on everything (subprotocol, extensions, heartbeats) through this server, which passes bytes both
+ways and reads none of them: `v4.channel.k8s.io`, `v5.channel.k8s.io` and `SPDY/3.1+portforward.k8s.io` are all the same
+here, each side waits for the other as TCP does, and an exit status arrives as the member sent it. Only the handshake is
+ours: the caller's credential is taken out of it and this server's put in.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fleet.errors import ClusterUnauthorized, FleetError
+from fleet.ports import Connection, Upgraded
+from rest_compat.errors import ErrorShape, NotServed, build_status_answer
+from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
+from rest_compat.open_streams import OpenStreams
+from rest_compat.probe import probe
+
+EXTENSION = "openmcp.takeover"
+"""The key of the scope's extension that makes a connection the route's own: an object of `Taken`'s shape."""
+
+PROTOCOLS = frozenset({b"websocket", b"spdy/3.1"})
+
+_PATHS = re.compile(rb"/(?:api|apis|clusters)(?:[/?]|$)")
+# How browsers say a token, since they can set no header; the API server's own convention.
+_TOKEN_PREFIX = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - a name, no secret
+
+_log = logging.getLogger(__name__)
+
+
+class Taken(Protocol):
+    """A caller's connection, from the answer 101 on."""
+
+    async def read(self) -> bytes:
+        """Bytes as they arrive; empty when the caller is gone."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Sends, and waits while the caller does not read. Raises OSError when it is gone."""
+        ...
+
+
+class StreamCall(Struct, frozen=True):
+    """What to open at a member. `timeout` (s) bounds the wait for its answer.
+
+    `check_member` raises ClusterError once the member is known to be ill.
+    """
+
+    connection: Connection
+    user: str
+    method: str
+    path: str
+    query: str
+    headers: RawHeaders
+    upgrade: str
+    timeout: float
+    foreign: bool
+    check_member: Callable[[], object]
+
+
+def takes_upgrades(target: bytes) -> bool:
+    """Whether upgrades of this request target, as it was sent, are passed on to members."""
+    return _PATHS.match(target) is not None
+
+
+def read_upgrade(request: Request) -> str | None:
+    """The protocol that the caller wants to switch to and a member may know; None for an ordinary request."""
+    upgrade = request.headers.get("upgrade", "")
+    return upgrade if upgrade.lower().encode("latin-1") in PROTOCOLS else None
+
+
+def read_subprotocol_token(request: Request) -> str | None:
+    """The Authorization header of a browser's WebSocket, which says its token among the subprotocols; or None."""
+    for name in _split_protocols(request.headers.getlist("sec-websocket-protocol")):
+        if name.startswith(_TOKEN_PREFIX):
+            encoded = name.removeprefix(_TOKEN_PREFIX)
+            try:
+                return f"Bearer {base64.urlsafe_b64decode(encoded + '=' * (-len(encoded) % 4)).decode('ascii')}"
+            except (binascii.Error, ValueError):
+                return "Bearer -"
+    return None
+
+
+class Upgrade(Response):
+    """The member's stream as the answer. Whichever end leaves, the other is closed."""
+
+    def __init__(self, call: StreamCall, shape: ErrorShape, streams: OpenStreams) -> None:
+        super().__init__()
+        self._call = call
+        self._shape = shape
+        self._streams = streams
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Opens the stream and relays until one end is gone."""
+        try:
+            taken: Taken | None = scope.get("extensions", {}).get(EXTENSION)
+            if taken is None:
+                raise NotServed("the HTTP server that this application runs on does not pass on streams")
+            with self._streams.hold(self._call.user):
+                await self._open(taken, scope, receive, send)
+        except FleetError as error:
+            if self._started:
+                _log.warning("%s %s: the stream was cut off: %s", self._call.method, self._call.path, error)
+                return
+            await build_status_answer(self._shape, error)(scope, receive, send)
+
+    async def _open(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self._call
+        async with call.connection.open_upgrade(
+            call.method,
+            call.path,
+            query=call.query,
+            headers=_build_headers(call.headers),
+            upgrade=call.upgrade,
+            timeout=call.timeout,
+        ) as member:
+            if member.status != 101:
+                await self._refuse(member)(scope, receive, send)
+                return
+            self._started = True
+            await send({"type": "http.response.start", "status": 101, "headers": build_caller_headers(member.headers)})
+            await _relay(taken, member, call)
+
+    def _refuse(self, member: Upgraded) -> Response:
+        """The member's answer where it does not switch: its error, or what it said in plain HTTP."""
+        if member.status == 401 and not self._call.foreign:
+            cluster = self._call.connection.cluster
+            raise ClusterUnauthorized(cluster, f"cluster {cluster} refused this server's credential (401)")
+        reshaped = None
+        if member.status >= 400 and not self._call.foreign:
+            content_type = dict(member.headers).get("content-type", "")
+            reshaped = self._shape.reshape(member.status, content_type, member.body)
+        response = Response(member.body if reshaped is None else reshaped, member.status)
+        kept = [(name, value) for name, value in member.headers if name != "content-length"]
+        length = (b"content-length", str(len(response.body)).encode())
+        response.raw_headers = (
+            [*build_caller_headers(kept), length] if reshaped is None else build_reshaped_headers(kept, reshaped)
+        )
+        return response
+
+
+async def _relay(taken: Taken, member: Upgraded, call: StreamCall) -> None:
+    """Both ways at once until the first end of either. Raises ClusterError where the member is at fault."""
+    up = asyncio.ensure_future(_send_up(taken, member))
+    down = asyncio.ensure_future(_send_down(taken, member))
+    tasks = (up, down, asyncio.ensure_future(probe(call.check_member)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if task.cancelled() or (error := task.exception()) is None:
+            continue
+        if not isinstance(error, OSError):
+            raise error
+        # One end reset its connection: the other is closed as after a plain end.
+        _log.info("%s %s: %s", call.method, call.path, type(error).__name__)
+
+
+async def _send_up(taken: Taken, member: Upgraded) -> None:
+    while data := await taken.read():
+        await member.write(data)
+
+
+async def _send_down(taken: Taken, member: Upgraded) -> None:
+    while data := await member.read():
+        await taken.write(data)
+
+
+def _build_headers(raw: RawHeaders) -> list[tuple[str, str]]:
+    """The caller's headers for a member; a token among the subprotocols stays here."""
+    headers = build_member_headers(raw, with_body=False, with_agent=True)
+    named = "sec-websocket-protocol"
+    protocols = _split_protocols(value for name, value in headers if name == named)
+    kept = [name for name in protocols if not name.startswith(_TOKEN_PREFIX)]
+    others = [pair for pair in headers if pair[0] != named]
+    return [*others, (named, ", ".join(kept))] if kept else others
+
+
+def _split_protocols(values: Iterable[str]) -> list[str]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]

@@ -1,0 +1,156 @@
+"""Lets a route take a caller's connection over, as bytes, when the caller asks to switch protocols.
+
+ASGI knows WebSocket messages only: whole in memory, and with subprotocol names that WebSocket libraries refuse
+(`SPDY/3.1+portforward.k8s.io`). Here an upgrade below the prefixes of the Kubernetes API arrives as an ordinary request
+with the extension `rest_compat.upgrades.EXTENSION`; an answer with status 101 makes the connection the route's, any
+other answer ends it. Upgrades of other paths stay uvicorn's.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from rest_compat.upgrades import EXTENSION, PROTOCOLS, takes_upgrades
+
+FLUSH_SECONDS = 10.0
+"""What is already written has this long to leave when a route is done."""
+
+_HIGH_WATER = 64 * 1024
+_KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+
+
+class UpgradeProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP over httptools, with connections that routes can take over."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.app = _TakingOver(self.app)
+        self._taken: TakenConnection | None = None
+
+    def on_headers_complete(self) -> None:
+        """Marks a request whose connection may be taken over, before its route is called."""
+        if self.parser.should_upgrade() and self._get_upgrade() in PROTOCOLS and takes_upgrades(self.url):
+            self._taken = TakenConnection(self)
+            self.scope["extensions"] = {EXTENSION: self._taken}  # type: ignore[dict-item]  # not one of ASGI's own
+        super().on_headers_complete()
+        if self._taken is not None:
+            # What a refused caller sends on is not to be read as a request.
+            self.cycle.keep_alive = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the caller: of HTTP until a request asked for its connection."""
+        if self._taken is None:
+            super().data_received(data)
+        else:
+            self._taken.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end of the caller's connection is the end of what a route reads."""
+        super().connection_lost(exc)
+        if self._taken is not None:
+            self._taken.end()
+
+    def _should_upgrade(self) -> bool:
+        return self._taken is None and super()._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Other upgrades (h2c of a curious client) are answered over HTTP/1.1, as HTTP has it: not worth a line."""
+
+
+class TakenConnection:
+    """A caller's connection: `read` and `write` once an answer of 101 has gone out."""
+
+    def __init__(self, protocol: UpgradeProtocol) -> None:
+        self.switched = False
+        self._protocol = protocol
+        self._transport = protocol.transport
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._news = asyncio.Event()
+
+    async def read(self) -> bytes:
+        """Bytes as they arrive; empty when the caller is gone."""
+        while not self._pieces and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        if not self._ended:
+            self._protocol.flow.resume_reading()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Sends, and waits while the caller does not read. Raises ConnectionResetError when it is gone."""
+        if self._ended:
+            raise ConnectionResetError("the caller is gone")
+        self._transport.write(data)
+        await self._protocol.flow.drain()
+
+    def feed(self, data: bytes) -> None:
+        """Takes what arrived; the caller waits while too much of it is unread."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > _HIGH_WATER:
+            self._protocol.flow.pause_reading()
+        self._news.set()
+
+    def end(self) -> None:
+        """Says that nothing more arrives."""
+        self._ended = True
+        self._news.set()
+
+    def accept(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Sends the 101; from here on this is no longer HTTP."""
+        lines = [b"HTTP/1.1 101 Switching Protocols\r\n", *(b"%s: %s\r\n" % pair for pair in headers), b"\r\n"]
+        cycle = self._protocol.cycle
+        cycle.response_started = cycle.response_complete = self.switched = True
+        made: socket.socket = self._transport.get_extra_info("socket")
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE:
+            if hasattr(socket, name):  # each system has its own of these
+                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        self._transport.write(b"".join(lines))
+
+    def close(self) -> None:
+        """Ends the connection when what is written has left, or did not in time."""
+        self._transport.close()
+        asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._transport.abort)
+
+
+class _TakingOver:
+    """The application, with answers of 101 turned into the taking over of the connection."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        taken: TakenConnection | None = scope.get("extensions", {}).get(EXTENSION)
+        if taken is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_or_take(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 101:
+                taken.accept(list(message["headers"]))
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, send_or_take)
+        finally:
+            if taken.switched:
+                taken.close()
