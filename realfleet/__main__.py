@@ -9,7 +9,8 @@ from types import FrameType
 import click
 
 from realfleet.build import build_servers
-from realfleet.cache import MissingServersError, build_folder, list_missing
+from realfleet.build_influx2 import build_influx2
+from realfleet.cache import MissingServersError, build_folder, find_influx2, list_missing
 from realfleet.client import KubeError
 from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import InfluxError
@@ -28,15 +29,16 @@ def main() -> None:
 @click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
 def build(*, check: bool) -> None:
     """Build the real servers into a cache outside the clone; a second call does nothing."""
-    if check:
-        if missing := list_missing(build_folder()):
-            raise click.ClickException("\n".join(missing))
-        return
     try:
-        folder = build_servers()
+        if check:
+            if missing := list_missing(build_folder()):
+                raise click.ClickException("\n".join(missing))
+            find_influx2()
+            return
+        folder, influx2 = build_servers(), build_influx2()
     except MissingServersError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"real servers are in {folder}")
+    click.echo(f"real servers are in {folder} and {influx2.parent}")
 
 
 @main.command()

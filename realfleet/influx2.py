@@ -109,14 +109,14 @@ def _bucket(org: str, bucket: str) -> dict[str, str]:
     return {"type": "buckets", "orgID": org, "id": bucket}
 
 
-def start_influx2(servers: Servers, program: Path) -> Influx2:
-    """Starts InfluxDB 2.x, waits for it and sets it up. Raises FleetError, InfluxError."""
+def start_influx2(servers: Servers, program: Path, *flags: str) -> Influx2:
+    """Starts InfluxDB 2.x, with `flags` of its own if any, waits for it and sets it up. Raises FleetError, InfluxError."""
     (port,) = list_free_ports(1)
     folder = servers.folder / "influx2"
     folder.mkdir()
     paths = [f"--{name}-path={folder / name}" for name in ("bolt", "engine", "sqlite")]
     settings = [f"--http-bind-address=127.0.0.1:{port}", "--reporting-disabled", "--log-level=warn"]
-    server = servers.start("influxd2", [str(program), *settings, *paths])
+    server = servers.start("influxd2", [str(program), *settings, *paths, *flags])
     influx = Influx2(port, server)
     servers.wait_until(influx.answers, "InfluxDB 2 answers", 30.0)
     influx.set_up()

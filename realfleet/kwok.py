@@ -1,4 +1,4 @@
-"""A member's nodes: kwok plays the kubelet of every node, so that pods run, have addresses, logs and a shell."""
+"""A member's nodes: kwok plays the kubelet of every node, so that pods run, have addresses, logs, a shell and ports."""
 
 import datetime
 import json
@@ -68,5 +68,18 @@ def _build_config(log_file: Path) -> list[dict[str, Any]]:
             "kind": "ClusterExec",
             "metadata": metadata,
             "spec": {"execs": [{"local": {"envs": [{"name": "REALFLEET", "value": "1"}]}}]},
+        },
+        {
+            "apiVersion": version,
+            "kind": "ClusterAttach",
+            "metadata": metadata,
+            "spec": {"attaches": [{"logsFile": str(log_file)}]},
+        },
+        {
+            "apiVersion": version,
+            "kind": "ClusterPortForward",
+            "metadata": metadata,
+            # Every port of every pod answers what it is sent.
+            "spec": {"forwards": [{"command": ["cat"]}]},
         },
     ]

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import NoReturn
 
 import pytest
 
-from realfleet.cache import build_folder, find_binaries, list_missing
+from realfleet.cache import MissingServersError, build_folder, find_binaries, find_influx2, list_missing
 from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import Influx, start_influx
+from realfleet.influx2 import Influx2, start_influx2
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
 
@@ -17,10 +20,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("real") is None:
         return
     if missing := list_missing(build_folder()):
-        reason = "run make real: " + "; ".join(missing)
-        if os.environ.get("REQUIRE_REAL") == "1":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        _do_without("; ".join(missing))
+
+
+def _do_without(missing: str) -> NoReturn:
+    reason = f"run make real: {missing}"
+    if os.environ.get("REQUIRE_REAL") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +46,27 @@ def real_influx() -> Iterator[Influx]:
     """An InfluxDB of its own with the empty database, for tests that need no cluster."""
     with open_servers() as servers:
         yield start_influx(servers, find_binaries())
+
+
+@pytest.fixture(scope="session")
+def start_real_influx2() -> Iterator[Callable[..., Influx2]]:
+    """Starts an InfluxDB 2.7 with an organisation, a bucket and a token; arguments are further flags of its own."""
+    try:
+        program = find_influx2()
+    except MissingServersError as error:
+        _do_without(str(error))
+    with ExitStack() as stack:
+
+        def start(*flags: str) -> Influx2:
+            return start_influx2(stack.enter_context(open_servers()), program, *flags)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def real_influx2(start_real_influx2: Callable[..., Influx2]) -> Influx2:
+    """An InfluxDB 2.7 shared by all tests; each makes a bucket of its own."""
+    return start_real_influx2()
 
 
 @pytest.fixture

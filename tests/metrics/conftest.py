@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.metrics.influxd import InfluxServer
-from tests.metrics.stores import Filled, FilledInflux, open_filled_embedded, open_filled_influx
+from fleet.metrics.influxql import InfluxOptions
+from tests.metrics.stores import STORE_PARAMETERS, STORES, Filled, FilledInflux, open_filled_influx
 from tests.required import need
 
 
@@ -30,17 +31,13 @@ def influxd(start_influxd: Callable[..., InfluxServer]) -> InfluxServer:
 
 
 @pytest.fixture
-async def influx(influxd: InfluxServer) -> AsyncIterator[FilledInflux]:
+async def influx(influxd: InfluxServer) -> AsyncIterator[FilledInflux[InfluxOptions]]:
     async with open_filled_influx(influxd) as filled:
         yield filled
 
 
-@pytest.fixture(params=["embedded", pytest.param("influxql", marks=pytest.mark.real)])
+@pytest.fixture(params=STORE_PARAMETERS)
 async def filled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Filled]:
     """Each of the stores, empty."""
-    if request.param == "embedded":
-        async with open_filled_embedded(tmp_path) as embedded:
-            yield embedded
-    else:
-        async with open_filled_influx(request.getfixturevalue("influxd")) as influx:
-            yield influx
+    async with STORES[request.param](request, tmp_path) as opened:
+        yield opened

@@ -1,18 +1,22 @@
-"""One face for tests over both stores: the same points go in, the same questions are asked."""
+"""One face for tests over all stores: the same points go in, the same questions are asked."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
+
+import pytest
 
 from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.metrics.flux import FluxOptions, open_flux_store
 from fleet.metrics.influx_text import FIELDS
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.models import NodeKey, PodKey
 from fleet.ports import MetricStore
 from fleet.usage import Measure, Point
+from realfleet.influx2 import Influx2
 from tests.metrics.influxd import InfluxServer
 
 Pods = Iterable[tuple[PodKey, Point]]
@@ -38,21 +42,25 @@ class FilledEmbedded:
         await self.store.write(pods, nodes)
 
 
+O = TypeVar("O", InfluxOptions, FluxOptions)
+
+
 @dataclass
-class FilledInflux:
+class FilledInflux(Generic[O]):
+    """A store in front of an InfluxDB, and `put`, which writes lines where that store reads."""
+
     store: MetricStore
-    server: InfluxServer
-    database: str
-    options: InfluxOptions
+    put: Callable[[list[str]], None]
+    options: O
 
     async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
         lines = [pod_line(key, text_fields(point), point.time_ns, point.node or "n1") for key, point in pods]
         lines += [node_line(key, text_fields(point), point.time_ns) for key, point in nodes]
-        self.server.write(self.database, lines)
+        self.put(lines)
 
     def write_cells(self, key: PodKey, time_ns: int, node: str = "n1", **cells: str) -> None:
         """One point, its cells in line protocol as they are given."""
-        self.server.write(self.database, [pod_line(key, cells, time_ns, node)])
+        self.put([pod_line(key, cells, time_ns, node)])
 
 
 def text_fields(point: Point) -> dict[str, str]:
@@ -92,10 +100,50 @@ async def open_filled_embedded(folder: Path) -> AsyncIterator[FilledEmbedded]:
 @asynccontextmanager
 async def open_filled_influx(
     server: InfluxServer, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
-) -> AsyncIterator[FilledInflux]:
+) -> AsyncIterator[FilledInflux[InfluxOptions]]:
     database = f"Metrics{next(_databases)}"
     server.query(f'CREATE DATABASE "{database}"')
     options = change(InfluxOptions(server.url, database, server.username, server.password))
     async with open_influxql_store(options) as store:
-        yield FilledInflux(store, server, database, options)
+        yield FilledInflux(store, lambda lines: server.write(database, lines), options)
     server.query(f'DROP DATABASE "{database}"')
+
+
+@asynccontextmanager
+async def open_filled_influx2(
+    server: Influx2, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux[InfluxOptions]]:
+    """The store `influxql` in front of the route that InfluxDB 2.x keeps for clients of 1.x."""
+    with _bucket(server) as bucket:
+        options = change(InfluxOptions(server.url, bucket, server.username, server.password))
+        async with open_influxql_store(options) as store:
+            yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
+
+
+@asynccontextmanager
+async def open_filled_flux(
+    server: Influx2, change: Callable[[FluxOptions], FluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux[FluxOptions]]:
+    with _bucket(server) as bucket:
+        options = change(FluxOptions(server.url, org=server.org, bucket=bucket, token=server.token))
+        async with open_flux_store(options) as store:
+            yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
+
+
+@contextmanager
+def _bucket(server: Influx2) -> Iterator[str]:
+    name = f"Metrics{next(_databases)}"
+    made = server.create_bucket(name)
+    yield name
+    server.delete_bucket(made)
+
+
+STORES: Mapping[str, Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Filled]]] = {
+    "embedded": lambda _, folder: open_filled_embedded(folder),
+    "influxql": lambda request, _: open_filled_influx(request.getfixturevalue("influxd")),
+    "influxql on 2.7": lambda request, _: open_filled_influx2(request.getfixturevalue("real_influx2")),
+    "flux": lambda request, _: open_filled_flux(request.getfixturevalue("real_influx2")),
+}
+"""Every store, by the name that documentation and test ids have for it."""
+
+STORE_PARAMETERS = [pytest.param(name, marks=() if name == "embedded" else pytest.mark.real) for name in STORES]

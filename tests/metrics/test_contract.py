@@ -210,7 +210,7 @@ async def test_the_newest_point_is_answered_however_old(filled: Filled) -> None:
 
 async def test_check_says_what_the_store_is(filled: Filled) -> None:
     said = await filled.store.check()
-    assert said.startswith(("InfluxDB 1.", "SQLite 3."))
+    assert said.startswith(("InfluxDB 1.", "InfluxDB 2.", "SQLite 3."))
 
 
 def assert_close(history: History, expected: History) -> None:
