@@ -110,7 +110,7 @@ def _bucket(org: str, bucket: str) -> dict[str, str]:
 
 
 def start_influx2(servers: Servers, program: Path, *flags: str) -> Influx2:
-    """Starts InfluxDB 2.x, with `flags` of its own if any, waits for it and sets it up. Raises FleetError, InfluxError."""
+    """Starts InfluxDB 2.x with further `flags`, waits for it and sets it up. Raises FleetError, InfluxError."""
     (port,) = list_free_ports(1)
     folder = servers.folder / "influx2"
     folder.mkdir()

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.metrics.influxd import InfluxServer
 from fleet.metrics.influxql import InfluxOptions
-from tests.metrics.stores import STORE_PARAMETERS, STORES, Filled, FilledInflux, open_filled_influx
+from tests.metrics.influxd import InfluxServer
+from tests.metrics.stores import (
+    INFLUX_STORES,
+    STORE_PARAMETERS,
+    Filled,
+    FilledAnyInflux,
+    FilledInflux,
+    open_filled,
+    open_filled_influx,
+)
 from tests.required import need
 
 
@@ -36,8 +44,15 @@ async def influx(influxd: InfluxServer) -> AsyncIterator[FilledInflux[InfluxOpti
         yield filled
 
 
+@pytest.fixture(params=list(INFLUX_STORES))
+async def any_influx(request: pytest.FixtureRequest) -> AsyncIterator[FilledAnyInflux]:
+    """Each of the stores in front of an InfluxDB, empty."""
+    async with INFLUX_STORES[request.param](request) as opened:
+        yield opened
+
+
 @pytest.fixture(params=STORE_PARAMETERS)
 async def filled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Filled]:
     """Each of the stores, empty."""
-    async with STORES[request.param](request, tmp_path) as opened:
+    async with open_filled(request.param, request, tmp_path) as opened:
         yield opened

@@ -42,16 +42,16 @@ class FilledEmbedded:
         await self.store.write(pods, nodes)
 
 
-O = TypeVar("O", InfluxOptions, FluxOptions)
+Options = TypeVar("Options", InfluxOptions, FluxOptions)
 
 
 @dataclass
-class FilledInflux(Generic[O]):
+class FilledInflux(Generic[Options]):
     """A store in front of an InfluxDB, and `put`, which writes lines where that store reads."""
 
     store: MetricStore
     put: Callable[[list[str]], None]
-    options: O
+    options: Options
 
     async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
         lines = [pod_line(key, text_fields(point), point.time_ns, point.node or "n1") for key, point in pods]
@@ -61,6 +61,9 @@ class FilledInflux(Generic[O]):
     def write_cells(self, key: PodKey, time_ns: int, node: str = "n1", **cells: str) -> None:
         """One point, its cells in line protocol as they are given."""
         self.put([pod_line(key, cells, time_ns, node)])
+
+
+FilledAnyInflux = FilledInflux[InfluxOptions] | FilledInflux[FluxOptions]
 
 
 def text_fields(point: Point) -> dict[str, str]:
@@ -138,12 +141,20 @@ def _bucket(server: Influx2) -> Iterator[str]:
     server.delete_bucket(made)
 
 
-STORES: Mapping[str, Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Filled]]] = {
-    "embedded": lambda _, folder: open_filled_embedded(folder),
-    "influxql": lambda request, _: open_filled_influx(request.getfixturevalue("influxd")),
-    "influxql on 2.7": lambda request, _: open_filled_influx2(request.getfixturevalue("real_influx2")),
-    "flux": lambda request, _: open_filled_flux(request.getfixturevalue("real_influx2")),
+INFLUX_STORES: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[FilledAnyInflux]]] = {
+    "influxql": lambda request: open_filled_influx(request.getfixturevalue("influxd")),
+    "influxql on 2.7": lambda request: open_filled_influx2(request.getfixturevalue("real_influx2")),
+    "flux": lambda request: open_filled_flux(request.getfixturevalue("real_influx2")),
 }
-"""Every store, by the name that documentation and test ids have for it."""
+"""Every store in front of an InfluxDB, by the name that documentation and test ids have for it."""
+
+STORES = ("embedded", *INFLUX_STORES)
 
 STORE_PARAMETERS = [pytest.param(name, marks=() if name == "embedded" else pytest.mark.real) for name in STORES]
+
+
+def open_filled(
+    name: str, request: pytest.FixtureRequest, folder: Path
+) -> AbstractAsyncContextManager[FilledEmbedded] | AbstractAsyncContextManager[FilledAnyInflux]:
+    """The store of this name, empty."""
+    return open_filled_embedded(folder) if name == "embedded" else INFLUX_STORES[name](request)

@@ -1,7 +1,5 @@
 """What InfluxDB alone can do: its cells, its silent failures, its refusals. Against a real server."""
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +10,7 @@ from fleet.errors import MetricsUnavailable
 from fleet.metrics.influx_http import open_influx_connection
 from fleet.metrics.influxql import InfluxOptions, InfluxqlStore, open_influxql_store
 from fleet.models import NodeKey, PodKey
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Usage, Window
+from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from tests.metrics.influxd import InfluxServer
 from tests.metrics.stores import FilledInflux, open_filled_influx
 
@@ -26,73 +24,7 @@ CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 
 
-@pytest.mark.parametrize(
-    ("cpu", "memory", "expected"),
-    [
-        ('"218250189n"', '"14692232Ki"', (0.218250189, 15044845568)),
-        ('"21825u"', '"3Gi"', (0.021825, 3 * 2**30)),
-        ('"250m"', '"512Mi"', (0.25, 512 * 2**20)),
-        ('"2"', '"1234567"', (2.0, 1234567)),
-        ('"0"', '"0"', (0.0, 0)),
-        ('""', '""', (None, None)),
-        ('"nonsense"', '"12XB"', (None, None)),
-        ('"-5m"', '"-1Ki"', (None, None)),
-        ('"NaN"', '"1e400"', (None, None)),
-        (f'"{"9" * 5000}"', f'"{"9" * 5000}"', (None, None)),
-        ('"٣"', '"1 Ki"', (None, None)),
-        ('"1e-1"', '"1G"', (0.1, 10**9)),
-    ],
-)
-async def test_cells_are_quantities(
-    influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
-) -> None:
-    influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory, FsUsedBytes='"1"')
-    usage = await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
-    assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=expected[0], memory_bytes=expected[1])}
-
-
-@pytest.mark.parametrize(
-    ("cpu", "memory", "expected"),
-    [("0.25", "1000.5", (0.25, 1001)), ("2i", "7i", (2.0, 7)), ("true", "-1.0", (None, None))],
-)
-async def test_cells_stored_as_numbers_mean_what_their_text_would(
-    influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
-) -> None:
-    influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory)
-    usage = await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
-    assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=expected[0], memory_bytes=expected[1])}
-
-
-async def test_unreadable_cells_are_counted_and_logged_once(
-    influx: FilledInflux, caplog: pytest.LogCaptureFixture
-) -> None:
-    influx.write_cells(WEB, NOW, CPUUsageNanoCores='"many"', MemoryWorkingSetBytes='"much"')
-    assert isinstance(influx.store, InfluxqlStore)
-    with caplog.at_level(logging.WARNING, logger="fleet.metrics"):
-        await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
-        await influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
-    assert influx.store.unparsable_cells == 4
-    assert len(caplog.records) == 1
-    assert "that is no quantity: 'm" in caplog.records[0].message
-
-
-async def test_fields_that_were_never_stored_are_null(influx: FilledInflux) -> None:
-    influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
-    usage = await influx.store.latest_pods(frozenset({WEB}), ALL_MEASURES)
-    assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=1.0)}
-    assert await influx.store.points(Kind.POD, WEB, start_ns=None, end_ns=None, limit=1) == [
-        Point(time_ns=NOW, cpu_cores=1.0, node="n1")
-    ]
-
-
-async def test_a_pod_reported_by_two_nodes_at_one_time_is_one_point(influx: FilledInflux) -> None:
-    for node in ("n1", "n2"):
-        influx.write_cells(WEB, NOW - SECOND, node, CPUUsageNanoCores='"2"')
-    history = await influx.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
-    assert [value for value in history[WEB].columns[Measure.CPU_CORES, Aggregate.MEAN] if value] == [2.0]
-
-
-async def test_one_question_is_one_request(influx: FilledInflux) -> None:
+async def test_one_question_is_one_request(influx: FilledInflux[InfluxOptions]) -> None:
     keys = frozenset(PodKey(f"c{i % 3}", f"ns{i % 7}", f"web-{i}") for i in range(1000))
     async with open_influx_connection(influx.options) as connection:
         store = InfluxqlStore(influx.options, connection)
@@ -100,12 +32,6 @@ async def test_one_question_is_one_request(influx: FilledInflux) -> None:
         await store.pod_history(keys, MINUTE, MEANS)
         await store.latest_nodes(frozenset(NodeKey("c", str(i)) for i in range(100)), ALL_MEASURES)
         assert connection.queries_sent == 3
-
-
-async def test_questions_at_once_share_the_pool(influx: FilledInflux) -> None:
-    influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
-    answers = await asyncio.gather(*(influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY) for _ in range(20)))
-    assert all(answer[WEB].cpu_cores == 1.0 for answer in answers)
 
 
 def wrong_password(options: InfluxOptions) -> InfluxOptions:
@@ -204,8 +130,8 @@ async def test_an_answer_larger_than_the_bound_is_refused(influxd: InfluxServer)
             await filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
 
 
-async def test_check_names_version_and_database(influx: FilledInflux) -> None:
-    assert await influx.store.check() == f"InfluxDB {influx.server.version}, database {influx.database}"
+async def test_check_names_version_and_database(influxd: InfluxServer, influx: FilledInflux[InfluxOptions]) -> None:
+    assert await influx.store.check() == f"InfluxDB {influxd.version}, database {influx.options.database}"
 
 
 async def test_a_store_opens_though_its_server_is_down() -> None:
