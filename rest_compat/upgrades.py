@@ -167,7 +167,7 @@ async def _relay(taken: Taken, member: Upgraded, call: StreamCall) -> None:
         if not isinstance(error, OSError):
             raise error
         # One end reset its connection: the other is closed as after a plain end.
-        _log.info("%s %s: %s", call.method, call.path, type(error).__name__)
+        _log.debug("%s %s: %s", call.method, call.path, type(error).__name__)
 
 
 async def _send_up(taken: Taken, member: Upgraded) -> None:

@@ -107,8 +107,6 @@ async def test_a_member_that_refuses_this_servers_credential_is_not_the_callers_
         ("/api/v1/pods/%2e%2e/secrets?clustername=cluster1", 400, "BadRequest", "segments are not accepted"),
         ("/api/v1/pods/a%2fb?clustername=cluster1", 400, "BadRequest", "can't be part of a segment"),
         ("/api//v1/pods?clustername=cluster1", 400, "BadRequest", "segments are not accepted"),
-        (f"{POD}/exec?clustername=cluster1&command=ls", 501, "NotImplemented", "not passed on"),
-        (f"{POD}/portforward?clustername=cluster1", 501, "NotImplemented", "not passed on"),
     ],
 )
 async def test_this_servers_own_errors_have_the_same_shapes(

@@ -1,0 +1,93 @@
+"""A server with HTTPS in front of the real fleet (kubectl sends no token without it), and what the rows work on."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from realfleet.cluster import Cluster
+from realfleet.fleet import Fleet
+from realfleet.pki import build_cluster_files
+from server.kubeconfig import Trust, build_kubeconfig
+from tests.kubectl.running import NAMESPACE, Kubectl
+from tests.processes import RunningServer, free_port, open_server
+
+MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "web:1", ports: [{containerPort: 80}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: box, labels: {app: box}}
+spec: {containers: [{name: box, image: "box:1"}, {name: side, image: "side:1"}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {color: blue}
+"""
+
+
+@dataclass(frozen=True)
+class Both:
+    """The two ways to one member."""
+
+    through: Kubectl
+    directly: Kubectl
+    member: Cluster
+    server: RunningServer
+    ca_file: Path
+    token: str
+
+    @property
+    def url(self) -> str:
+        """The member's URL here."""
+        return f"{self.server.url}/clusters/cluster1"
+
+
+@pytest.fixture(scope="package")
+async def both(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
+    folder = tmp_path_factory.mktemp("kubectl")
+    files = build_cluster_files(folder / "pki", "server")
+    plain, port = free_port(), free_port()
+    environment = real_fleet.environment() | {
+        "OPENMCP_HOST": "127.0.0.1",
+        "OPENMCP_PORT": str(port),
+        "OPENMCP_PLAIN_PORT": str(plain),
+        "OPENMCP_OPS_PORT": str(free_port()),
+        "OPENMCP_TLS_CERT_FILE": str(files.serving_certificate),
+        "OPENMCP_TLS_KEY_FILE": str(files.serving_key),
+    }
+    member = real_fleet.cluster("cluster1")
+    async with open_server("serve", environment=environment, port=plain, log=folder / "serve.log") as started:
+        token = await started.sign_in()
+        server = RunningServer(f"https://127.0.0.1:{port}", port, started.pid, started.log)
+        kubeconfig = folder / "through.yaml"
+        trust = Trust(ca_file=files.ca)
+        kubeconfig.write_text(build_kubeconfig(server.url, "openmcp", token, ["openmcp", "cluster1"], trust))
+        through = Kubectl(member.kubectl_program, kubeconfig, folder / "through")
+        directly = Kubectl(member.kubectl_program, real_fleet.kubeconfig, folder / "directly")
+        yield Both(through, directly, member, server, files.ca, token)
+
+
+@pytest.fixture(scope="package")
+async def stage(both: Both, real_fleet: Fleet) -> AsyncIterator[Both]:
+    """A Deployment, a pod and a ConfigMap in a namespace of their own."""
+    await both.directly.must(f"create namespace {NAMESPACE}")
+    try:
+        await both.directly.must("wait --for=create serviceaccount/default --timeout=30s")
+        await both.directly.must("apply -f -", MANIFEST)
+        await both.directly.must("rollout status deployment/web --timeout=60s")
+        await both.directly.must("wait --for=condition=Ready pod/box --timeout=60s")
+        yield both
+    finally:
+        await both.directly.must(f"delete namespace {NAMESPACE} --timeout=60s")
+        real_fleet.wait_whole()

@@ -1,0 +1,98 @@
+"""What kubectl does through this server is what it does directly: each row is run both ways and compared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.kubectl.conftest import Both
+from tests.kubectl.running import Kubectl, Outcome
+
+pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="package")]
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\ndata: {a: '1'}\n"
+CHANGED = CONFIG.replace("'1'", "'2'")
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: gone}\nspec: {containers: [{name: a, image: 'a:1'}]}\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Lines whose outcomes are compared, between lines (run directly) that set the stage and clear it."""
+
+    name: str
+    lines: tuple[str, ...]
+    stdin: str = ""
+    before: tuple[tuple[str, str], ...] = ()
+    after: tuple[str, ...] = ()
+    code: int = 0
+
+
+MADE = ("apply -f -", CONFIG)
+UNMADE = ("delete configmap made --ignore-not-found",)
+
+ROWS = (
+    Row("get", ("get deployments,pods,configmaps -o wide", "get pod box -o yaml", "get nodes")),
+    Row("get of what is not there", ("get pod none", "get nosuchkinds"), code=1),
+    Row("get in pages", ("get pods -A --chunk-size=5", "get pods -A -l app=web --field-selector=status.phase=Running")),
+    Row("get raw", ("get --raw /version", "get --raw /readyz?verbose", "get --raw /openapi/v3")),
+    Row("describe", ("describe pod box", "describe deployment web", "describe node kube1-worker1")),
+    Row("create", ("create -f -",), CONFIG, after=UNMADE),
+    Row("create what is there", ("create -f -",), CONFIG, before=(MADE,), after=UNMADE, code=1),
+    Row("apply", ("apply -f -", "apply -f -"), CONFIG, after=UNMADE),
+    Row("apply, server side", ("apply --server-side -f -", "apply --server-side -f -"), CONFIG, after=UNMADE),
+    Row(
+        "a conflict of apply, server side",
+        ("apply --server-side --field-manager=other -f -",),
+        CHANGED,
+        before=(("apply --server-side -f -", CONFIG),),
+        after=UNMADE,
+        code=1,
+    ),
+    Row("apply of nonsense", ("apply -f -",), CONFIG.replace("data:", "date:"), code=1),
+    Row("diff", ("diff -f -",), CHANGED, before=(MADE,), after=UNMADE, code=1),
+    Row("patch", ("""patch configmap made --type=merge -p '{"data":{"b":"2"}}'""",), before=(MADE,), after=UNMADE),
+    Row("label and annotate", ("label configmap made x=y", "annotate configmap made x=y"), "", (MADE,), UNMADE),
+    Row("replace", ("replace -f -",), CHANGED, before=(MADE,), after=UNMADE),
+    Row("delete", ("delete configmap made",), before=(MADE,)),
+    Row("delete a pod and wait", ("delete pod gone --timeout=30s",), before=(("create -f -", POD),)),
+    Row("wait", ("wait --for=condition=Ready pod/box --timeout=30s",)),
+    Row("wait in vain", ("wait --for=condition=Nosuch pod/box --timeout=1s",), code=1),
+    Row("scale", ("scale deployment web --replicas=3",), after=("scale deployment web --replicas=2",)),
+    Row("rollout", ("rollout restart deployment/web", "rollout status deployment/web --timeout=60s")),
+    Row("rollout history", ("rollout history deployment/web",)),
+    Row("logs", ("logs box -c box --tail=5", "logs box --all-containers --tail=2 --prefix", "logs deployment/web --tail=1")),
+    Row("logs of no container", ("logs box -c nope",), code=1),
+    Row("exec", ("exec box -c box -- sh -c 'echo out; echo $REALFLEET'",)),
+    Row("exec with input", ("exec -i box -c box -- sh -c 'read line; echo got $line'",), "a line\n"),
+    Row("exec that fails", ("exec box -c box -- sh -c 'echo said; exit 7'",), code=1),
+    Row("exec in no container", ("exec box -c nope -- ls",), code=1),
+    Row("exec in no pod", ("exec nobody -- ls",), code=1),
+    Row("cp", ("cp {dir}/sent box:{dir}/there -c box", "cp box:{dir}/there {dir}/back -c box")),
+    Row("auth can-i", ("auth can-i create pods", "auth can-i --list", "auth whoami")),
+    Row("api-resources", ("api-resources", "api-versions", "version", "cluster-info")),
+    Row("explain", ("explain pods.spec.containers", "explain deployment --recursive")),
+    Row("events", ("events --for=pod/box", "get events --field-selector=involvedObject.name=box")),
+    Row("cordon and drain", ("cordon kube1-worker3", "uncordon kube1-worker3")),
+    Row("drain of what has no controller", ("drain kube1-worker2 --pod-selector=app=box --dry-run=server",), code=0),
+    Row("create token", ("create token default --duration=10m -o name",), code=1),
+    Row("debug nothing", ("debug nobody --image=x",), code=1),
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_kubectl_says_and_does_the_same(stage: Both, row: Row, tmp_path: Path) -> None:
+    (tmp_path / "sent").write_text("a file\n" * 1000)
+    through = await _play(stage, stage.through, row, tmp_path)
+    directly = await _play(stage, stage.directly, row, tmp_path)
+    assert [run.normalised() for run in through] == [run.normalised() for run in directly]
+    assert through[-1].code == row.code, through[-1]
+
+
+async def _play(stage: Both, kubectl: Kubectl, row: Row, folder: Path) -> list[Outcome]:
+    for line, stdin in row.before:
+        await stage.directly.must(line, stdin)
+    try:
+        return [await kubectl.run(line.replace("{dir}", str(folder)), row.stdin) for line in row.lines]
+    finally:
+        for line in row.after:
+            await stage.directly.must(line)
