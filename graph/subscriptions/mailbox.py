@@ -59,6 +59,7 @@ class Mailbox:
             self._skipped += 1
             merged = _merge(before[0], type)
             if merged is None:
+                self._skipped += 1
                 del self._waiting[key]
                 return
             type = merged  # noqa: A001 - as above
