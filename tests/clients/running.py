@@ -1,4 +1,4 @@
-"""Runs a script with Node and reads the one JSON value that it prints."""
+"""Runs a script with Node and reads what it prints."""
 
 import asyncio
 import contextlib
@@ -37,15 +37,19 @@ class Node:
             script.write_text(text)
         return script
 
-    async def run(self, script: Path, environment: Mapping[str, str], seconds: float = RUN_SECONDS) -> Any:
-        """What the script prints. AssertionError where it fails, prints something else or takes too long."""
-        async with self._started(script, environment) as process:
+    async def run(self, script: Path, environment: Mapping[str, str]) -> Any:
+        """The one JSON value that the script prints. AssertionError where it fails or takes too long."""
+        return json.loads(await self.print(script, environment))
+
+    async def print(self, script: Path, environment: Mapping[str, str] | None = None) -> str:
+        """What the script prints. AssertionError where it fails or takes longer than `RUN_SECONDS`."""
+        async with self._started(script, environment or {}) as process:
             try:
-                printed, said = await asyncio.wait_for(process.communicate(), seconds)
+                printed, said = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
             except TimeoutError:
-                raise AssertionError(f"{script.name} did not end within {seconds:g} s") from None
+                raise AssertionError(f"{script.name} did not end within {RUN_SECONDS:g} s") from None
         assert process.returncode == 0, f"{script.name} ended with {process.returncode}:\n{said.decode()[-4000:]}"
-        return json.loads(printed)
+        return printed.decode()
 
     @contextlib.asynccontextmanager
     async def serving(self, script: Path, environment: Mapping[str, str]) -> AsyncIterator[Any]:
@@ -61,6 +65,7 @@ class Node:
     async def _started(self, script: Path, environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
             self.program,
+            f"--import={self.place('websocket.mjs').as_uri()}",
             script,
             cwd=self.folder,
             stdin=asyncio.subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tests.clients.running import Node
 
 
-async def test_pages_are_merged_and_queries_named_by_their_hash(node: Node, endpoint: Mapping[str, str]) -> None:
+async def test_urql_merges_pages_and_names_queries_by_their_hash(node: Node, endpoint: Mapping[str, str]) -> None:
     seen = await node.run(node.place("urql.mjs"), endpoint)
     assert seen["firstPage"] == 5
     assert len(set(seen["names"])) == 10

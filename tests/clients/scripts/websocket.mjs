@@ -1,0 +1,2 @@
+// Older versions of Node have no WebSocket of their own, as a browser has.
+globalThis.WebSocket ??= (await import('ws')).WebSocket;
