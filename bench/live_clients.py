@@ -101,6 +101,7 @@ async def open_socket(server: Running, subscriber: Subscriber) -> AsyncIterator[
         compression=None,
         max_size=None,
         open_timeout=OPEN_SECONDS,
+        ping_interval=None,  # one who is lazy would take his own delay for a dead server
     ) as socket:
         await socket.send(
             orjson.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {server.token}"}}).decode()

@@ -201,7 +201,9 @@ async def soak(minutes: float, count: int, *, members: int = 3, pods: int = 60, 
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout, connector=connector))
         subscribers = [
             Subscriber(
-                QUESTIONS[number % len(QUESTIONS)], "ws" if number % 2 else "sse", 0.5 if number % 50 == 7 else 0.0
+                QUESTIONS[number % len(QUESTIONS)],
+                "ws" if number % 2 else "sse",
+                0.15 if number % 50 in (7, 8) else 0.0,
             )
             for number in range(count)
         ]

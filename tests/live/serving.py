@@ -135,7 +135,7 @@ class Live:
             yield Socket(connection)
 
     @contextlib.asynccontextmanager
-    async def ready(self, query: str | None = None, who: str = "ann", **variables: object) -> AsyncIterator[Socket]:
+    async def ready(self, query: str | None = None, who: str = "ann", **variables: Any) -> AsyncIterator[Socket]:
         """A socket that is acknowledged, and subscribed to the query."""
         async with self.socket() as socket:
             await socket.init(who)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -53,6 +53,17 @@ class Member:
         finally:
             self.open -= 1
         return answer
+
+
+def still(size: Callable[[], int], looks: int = 60) -> Callable[[], bool]:
+    """A condition that holds once so many looks in a row have found the same."""
+    seen = [-1] * looks
+
+    def look() -> bool:
+        seen.append(size())
+        return len(set(seen[-looks:])) == 1 and seen[-1] >= 0
+
+    return look
 
 
 @contextlib.asynccontextmanager
@@ -111,13 +122,10 @@ async def test_one_who_takes_nothing_stops_the_member_from_sending() -> None:
         for _ in range(3_000):
             member.say((f"{STAMP} " + "x" * 10_000 + "\n").encode())
         await until(lambda: member.lines.qsize() < 2_999)
-        held = -1
-        while held != member.lines.qsize():  # until the member can send no more
-            held = member.lines.qsize()
-            await asyncio.sleep(0.3)
-        assert held > 0
+        await until(still(member.lines.qsize), what="the member being stopped")
+        assert not member.lines.empty()
         socket.connection.transport.resume_reading()
-        await until(lambda: member.lines.empty(), seconds=20)
+        assert len(await socket.take(3_000, "logs")) == 3_000
 
 
 @pytest.mark.parametrize(
