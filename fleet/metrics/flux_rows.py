@@ -41,7 +41,7 @@ class _Header(Struct):
 def decode_rows(body: bytes, tags: Sequence[str], columns: Sequence[str]) -> list[InfluxSeries]:
     """The rows of an answer by the values of `tags`, each the time in nanoseconds and `columns`, oldest first.
 
-    A column that a table lacks is None. Raises MetricsUnavailable for whatever is not a whole answer.
+    A column that a table lacks is empty. Raises MetricsUnavailable for whatever is not a whole answer.
     """
     if body == _EMPTY:
         return []

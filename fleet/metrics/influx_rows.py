@@ -29,7 +29,7 @@ class InfluxSeries(Struct, gc=False):
     """One series of an answer: its tags, and rows whose first column is the time in nanoseconds."""
 
     columns: list[str]
-    values: list[list[Any]]
+    values: list[list[Any]] = []
     tags: dict[str, str] = {}
     partial: bool = False
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -131,6 +131,13 @@ async def open_filled_flux(
         options = change(FluxOptions(server.url, org=server.org, bucket=bucket, token=server.token))
         async with open_flux_store(options) as store:
             yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
+
+
+def reopen(filled: FilledAnyInflux, **changes: object) -> AbstractAsyncContextManager[MetricStore]:
+    """A store like this one but for some of its options."""
+    if isinstance(filled.options, FluxOptions):
+        return open_flux_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
+    return open_influxql_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_a_size_is_written_in_several_ways(written: str, size: int) -> None:
         ("OPENMCP_PORT", "http", "a port, 0 to 65535"),
         ("OPENMCP_OPS_PORT", "-1", "a port, 0 to 65535"),
         ("INFLUX_PORT", "0", "a port, 1 to 65535"),
-        ("OPENMCP_METRIC_STORE", "flux2", "influxql or embedded"),
+        ("OPENMCP_METRIC_STORE", "flux2", "influxql (InfluxDB 1.x), flux (2.x) or embedded"),
         ("OPENMCP_CLUSTER_SOURCE", "karmada", "kubefed or kubeconfig"),
         ("OPENMCP_AUTHORIZATION", "none", "roles"),
         ("OPENMCP_LOG_LEVEL", "loud", "debug, info, warning or error"),
@@ -130,6 +130,9 @@ def test_a_wrong_value_names_variable_value_and_what_it_may_be(name: str, value:
         ({"OPENMCP_TLS_KEY_FILE": "/k"}, "OPENMCP_TLS_CERT_FILE is not set"),
         ({"OPENMCP_PLAIN_PORT": "80"}, "OPENMCP_PLAIN_PORT is set without OPENMCP_TLS_CERT_FILE"),
         ({"OPENMCP_METRIC_STORE": "influxql"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
+        ({"OPENMCP_METRIC_STORE": "flux"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
+        ({"OPENMCP_METRIC_STORE": "flux", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_ORG is not set"),
+        ({"OPENMCP_INFLUX_ORG": "o", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_TOKEN is not set"),
         (
             {"OPENMCP_MEMBER_TIMEOUT": "9s"},
             "OPENMCP_MEMBER_TIMEOUT (9s) must be shorter than OPENMCP_REQUEST_TIMEOUT (9s)",
@@ -215,6 +218,7 @@ def test_every_setting_has_a_name_of_its_own_a_meaning_and_what_it_may_be() -> N
         "OPENMCP_SIGNING_KEY",
         "OPENMCP_USER_PASSWORD",
         "OPENMCP_INFLUX_PASSWORD",
+        "OPENMCP_INFLUX_TOKEN",
     }
 
 
