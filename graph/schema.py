@@ -11,6 +11,8 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLObjectType,
     Undefined,
+    parse,
+    validate,
 )
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
@@ -78,6 +80,10 @@ class GraphSchema(strawberry.federation.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: a caller's mistake is no line in our log, and `graph.errors` logs what is masked."""
+
+    def find_mistakes(self, text: str) -> list[GraphQLError]:
+        """What is wrong with a document, its size and shape aside. Raises GraphQLSyntaxError."""
+        return validate(self._schema, parse(text))
 
     def drop_null_defaults(self) -> None:
         """Says `filter: PodFilter` and not `filter: PodFilter = null`, which means the same and reads worse."""

@@ -11,6 +11,8 @@ from auth.errors import AuthError
 from fleet.errors import ClusterUnreachable, FleetError
 from fleet.models import ClusterRole
 from fleet.ports import MemberSource, MemberSpec
+from graph.persisted_manifest import ManifestInvalid, read_manifest
+from graph.schema import schema
 from server.environment import SettingsInvalid
 from server.lifespan import build_auth_options, open_metric_store, open_source
 from server.settings import Settings
@@ -35,7 +37,7 @@ async def run_checks(settings: Settings) -> list[Row]:
     users, clusters, metrics = await asyncio.gather(
         _check_users(settings), _check_clusters(settings), _check_metrics(settings)
     )
-    return [users, *clusters, metrics]
+    return [users, *clusters, metrics, *_check_documents(settings)]
 
 
 def format_rows(rows: list[Row]) -> str:
@@ -50,6 +52,21 @@ async def _check_users(settings: Settings) -> Row:
             return Row("users", works=True, said="signing key and users can be used")
     except (AuthError, SettingsInvalid) as error:
         return Row("users", works=False, said=str(error))
+
+
+def _check_documents(settings: Settings) -> list[Row]:
+    """A row where trusted documents are set: the file, and each text against the schema."""
+    path, what = settings.graph.trusted_documents, "trusted documents"
+    if path is None:
+        return []
+    try:
+        texts = read_manifest(path)
+    except ManifestInvalid as error:
+        return [Row(what, works=False, said=f"{path} {error}")]
+    outdated = sorted(name for name, text in texts.items() if schema.find_mistakes(text))
+    if outdated:
+        return [Row(what, works=False, said=f"not of this schema (any more): {', '.join(outdated[:5])}")]
+    return [Row(what, works=True, said=f"{len(texts)} can be asked")]
 
 
 async def _check_metrics(settings: Settings) -> Row:

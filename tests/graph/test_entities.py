@@ -83,7 +83,8 @@ async def test_a_cluster_that_hangs_costs_one_deadline_and_one_error(open_graph:
         result = await graph.execute(ENTITIES, {"of": wanted}, seconds=2.0)
     assert result.data is not None
     assert [entity is not None for entity in result.data["_entities"]] == [True, False, False, False, False]
-    (error,) = result.errors or ()
+    assert result.errors is not None
+    (error,) = result.errors
     assert (error.path, error.extensions) == (["_entities", 1], {"code": "CLUSTER_TIMEOUT", "cluster": "c2"})
 
 

@@ -117,6 +117,25 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert "ILL" in lines["member dead"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{ viewer { name } }", "ok   1 can be asked"), ("{ nope }", "ILL  not of this schema (any more): me")],
+)
+def test_check_tries_trusted_documents_against_the_schema(tmp_path: Path, text: str, said: str) -> None:
+    config, manifest = tmp_path / "kubeconfig", tmp_path / "manifest.json"
+    config.write_text(json.dumps(build_dead_kubeconfig()))
+    manifest.write_text(json.dumps({"me": text}))
+    environ = {
+        "OPENMCP_KUBECONFIG": str(config),
+        "OPENMCP_SIGNING_KEY": "0123456789abcdef",
+        "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+        "OPENMCP_MEMBER_TIMEOUT": "1s",
+        "OPENMCP_TRUSTED_DOCUMENTS": str(manifest),
+    }
+    lines = {line.split("  ")[0]: line for line in run("check", **environ).stdout.splitlines()}
+    assert said in lines["trusted documents"]
+
+
 def build_dead_kubeconfig() -> dict[str, Any]:
     return {
         "apiVersion": "v1",
