@@ -45,7 +45,7 @@ MEASURES: Mapping[str, Measure] = {
 _KINDS = {"Pod": Kind.POD, "Node": Kind.NODE}
 _SAMPLE = "UsageSample"
 _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
-_CONNECTIONS = {"PodConnection", "NodeConnection"}
+_CONNECTIONS = {"PodConnection", "NodeConnection", "_Entity"}
 
 
 class PageWants(Struct, frozen=True):

@@ -66,6 +66,20 @@ async def test_many_entities_are_one_question_to_the_metric_store_and_none_to_me
         assert asked_of_members(graph) == before
 
 
+async def test_a_bad_window_is_the_callers_mistake_and_both_kinds_are_one_question_each(open_graph: OpenGraph) -> None:
+    query = """query ($of: [_Any!]!, $last: Duration!) { _entities(representations: $of) {
+        ... on Node { history(last: "1h") { cpuCores } } ... on Pod { history(last: $last) { cpuCores } } } }"""
+    wanted = [pod("p0"), node("n1"), pod("p2"), node("n2")]
+    async with open_graph("c1") as graph:
+        found = (await graph.ask(query, {"of": wanted, "last": "2h"}))["_entities"]
+        assert all(entity["history"]["cpuCores"] for entity in found)
+        assert sorted((call.name, len(call.keys)) for call in graph.store.calls) == [
+            ("node_history", 2),
+            ("pod_history", 2),
+        ]
+        assert (await graph.fail(query, {"of": wanted, "last": "0s"}))["code"] == "BAD_USER_INPUT"
+
+
 async def test_what_is_out_of_reach_is_an_error_in_its_place(open_graph: OpenGraph) -> None:
     wanted = [pod("p0"), pod("p1", "ops"), pod("p0", cluster="c2"), node("n1"), cluster("c2"), cluster("c1")]
     async with open_graph("c1", "c2") as graph:
