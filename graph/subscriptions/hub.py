@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import aclosing, asynccontextmanager
+from typing import NamedTuple
 
 import orjson
 from msgspec import Struct
@@ -21,11 +22,19 @@ from graph.subscriptions.mailbox import Ended, Ending, Mailbox
 from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
 from graph.subscriptions.samples import SampleChannel
 from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticates, Session, Sessions
-from graph.subscriptions.topics import Admitted, Log, Objects, Samples
+from graph.subscriptions.topics import Log, Objects, Samples
 from graph.subscriptions.watched import Selection, build_selection
 from graph.types.live import LogLine
 
 Channel = ObjectChannel | SampleChannel
+
+
+class Seat(NamedTuple):
+    """A subscriber's place in a channel."""
+
+    key: Hashable
+    channel: Channel
+    mailbox: Mailbox
 
 
 class LiveOptions(Struct, frozen=True):
@@ -81,13 +90,19 @@ class Hub:
         session.operations += 1
         self._operations += 1
         try:
-            admitted = await admit(self._grounds, session.principal, operation)
-            if isinstance(admitted, str):
-                yield admitted
-                return
-            async with aclosing(self._follow(session, operation, admitted)) as results:
-                async for text in results:
-                    yield text
+            begun = await self._begin(session, operation)
+            if isinstance(begun, str):
+                yield begun
+            elif isinstance(begun, Seat):
+                try:
+                    while True:
+                        yield await begun.mailbox.take()
+                finally:
+                    await self._leave(begun)
+            else:
+                async with aclosing(begun) as lines:
+                    async for text in lines:
+                        yield text
         finally:
             session.operations -= 1
             self._operations -= 1
@@ -111,34 +126,30 @@ class Hub:
         if self._operations >= everywhere:
             raise _no_room(f"the server has {everywhere:,} operations at once at most: try again later")
 
-    async def _follow(self, session: Session, operation: Operation, admitted: Admitted) -> AsyncGenerator[str, None]:
+    async def _begin(self, session: Session, operation: Operation) -> "str | Seat | AsyncGenerator[str, None]":
+        """What the operation gives: one result, a seat in a channel, or lines.
+
+        A subscriber lasts, and keeps of all that was needed to begin only what is returned here. Raises Rejected.
+        """
+        admitted = await admit(self._grounds, session.principal, operation)
+        if isinstance(admitted, str):
+            return admitted
         selection = build_selection(admitted.info)
         renderer = Renderer(self._grounds, session.principal, selection, operation.variables, operation.name)
         if isinstance(admitted.topic, Log):
-            async with aclosing(self._follow_log(session, admitted.topic, renderer)) as lines:
-                async for text in lines:
-                    yield text
-            return
-        async with self._joined(session, operation, admitted.topic, renderer) as mailbox:
-            while True:
-                yield await mailbox.take()
-
-    @asynccontextmanager
-    async def _joined(
-        self, session: Session, operation: Operation, topic: Objects | Samples, renderer: Renderer
-    ) -> AsyncIterator[Mailbox]:
-        key = _channel_key(session, operation, renderer.selection)
+            return self._follow_log(session, admitted.topic, renderer)
+        key = _channel_key(session, operation, selection)
         channel = self._channels.get(key)
         if channel is None or not channel.alive:
-            channel = self._channels[key] = self._open_channel(session, topic, renderer)
-        mailbox = channel.join()
-        try:
-            yield mailbox
-        finally:
-            if not channel.leave(mailbox):
-                if self._channels.get(key) is channel:
-                    del self._channels[key]
-                await channel.aclose()
+            channel = self._channels[key] = self._open_channel(session, admitted.topic, renderer)
+        return Seat(key, channel, channel.join())
+
+    async def _leave(self, seat: "Seat") -> None:
+        """Gives a seat up; the last one ends the channel."""
+        if not seat.channel.leave(seat.mailbox):
+            if self._channels.get(seat.key) is seat.channel:
+                del self._channels[seat.key]
+            await seat.channel.aclose()
 
     def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
         federation = self._grounds.federation
