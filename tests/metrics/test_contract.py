@@ -110,6 +110,16 @@ async def test_a_reset_counter_has_no_rate_now(filled: Filled) -> None:
     assert await filled.store.latest_pods(frozenset({WEB}), RECEIVED) == {WEB: Usage(time_ns=ago(10))}
 
 
+@pytest.mark.parametrize("seconds", [(10, 20, 30), (10, 2000), (2000, 2010, 3000)], ids=["now", "once", "long ago"])
+async def test_a_rate_is_between_the_two_newest_points_however_old(filled: Filled, seconds: tuple[int, ...]) -> None:
+    counted = [(ago(second), (10_000 - second) ** 2) for second in seconds]
+    points = [Point(time_ns=time_ns, cpu_cores=1.0, network_receive_bytes=value) for time_ns, value in counted]
+    await filled.write((WEB, point) for point in points)
+    usage = await filled.store.latest_pods(frozenset({WEB}), RECEIVED)
+    rate = float(20_000 - seconds[0] - seconds[1])
+    assert usage == {WEB: Usage(time_ns=points[0].time_ns, network_receive_bytes_per_second=rate)}
+
+
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 async def test_hostile_names_are_names(filled: Filled, name: str) -> None:
     pod, node = PodKey(name, name, name), NodeKey(name, name)

@@ -13,6 +13,7 @@ from fleet.ports import MetricStore
 from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from realfleet.influx2 import Influx2
 from tests.fakes.faults import Faults, open_proxy
+from tests.metrics.influxd import InfluxServer
 from tests.metrics.stores import FilledAnyInflux, open_filled_flux, reopen
 
 pytestmark = pytest.mark.real
@@ -65,12 +66,13 @@ async def test_an_organisation_that_does_not_exist_is_named(real_influx2: Influx
         await assert_refused(store, "has no organisation 'no/where'")
 
 
-async def test_a_token_without_rights_is_told_so(real_influx2: Influx2) -> None:
-    token = real_influx2.create_token(None)
-    async with open_filled_flux(real_influx2) as flux, reopen(flux, token=token) as store:
-        await assert_refused(
-            store, "has no bucket 'Metrics\\d+' in organisation 'openmcp' that this server's token may"
-        )
+async def test_a_caller_without_rights_is_told_so(
+    any_influx: FilledAnyInflux, influxd: InfluxServer, real_influx2: Influx2
+) -> None:
+    first = any_influx.options.url == influxd.url
+    changes = {"username": influxd.reader} if first else {"token": real_influx2.create_token(None)}
+    async with reopen(any_influx, **changes) as store:
+        await assert_refused(store, "user 'nobody'|this server's user|no database 'Metrics|server's token may read")
 
 
 async def test_a_token_that_reads_one_bucket_is_enough(real_influx2: Influx2) -> None:
@@ -82,10 +84,10 @@ async def test_a_token_that_reads_one_bucket_is_enough(real_influx2: Influx2) ->
     real_influx2.delete_bucket(bucket)
 
 
-async def test_a_server_of_another_kind_is_named(any_influx: FilledAnyInflux, influxd: object) -> None:
+async def test_a_server_of_another_kind_is_named(any_influx: FilledAnyInflux, influxd: InfluxServer) -> None:
     other = "http://127.0.0.1:9"
     if isinstance(any_influx.options, FluxOptions):
-        other = str(getattr(influxd, "url", other))
+        other = influxd.url
     async with reopen(any_influx, url=other) as store:
         await assert_refused(store, "there is no InfluxDB 2.x at|does not accept connections")
 
