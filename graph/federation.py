@@ -13,8 +13,10 @@ from graphql import DefinitionNode, DirectiveNode, FieldDefinitionNode, Node, Vi
 from fleet.errors import ClusterError, FleetError, InvalidQuery
 from fleet.models import NodeKey, PodKey
 from fleet.queries import MAX_PAGE
-from graph.context import Context
+from fleet.usage import Kind
+from graph.context import Context, Info
 from graph.ids import decode_id
+from graph.loaders import Batch
 from graph.types.cluster import Cluster as ClusterType
 from graph.types.node import Node as NodeType
 from graph.types.pod import Pod as PodType
@@ -100,6 +102,24 @@ async def _load_node(context: Context, key: NodeKey) -> Entity | None:
 async def _load_pod(context: Context, key: PodKey) -> Entity | None:
     found = await context.federation.get_pod(context.scope, key)
     return PodType.from_model(found) if found is not None else None
+
+
+async def load_metrics(info: Info, found: Sequence[Entity | Exception | None]) -> None:
+    """What the selection wants of them, one question a kind. Raises InvalidQuery for a window that is none."""
+    loaders, plan, wants = info.context.loaders, info.plan, info.page_wants
+    pods = [entity.model.key for entity in found if isinstance(entity, PodType)]
+    nodes = [entity.model.key for entity in found if isinstance(entity, NodeType)]
+    batches: list[tuple[Batch[Any, Any], Sequence[Hashable]]] = []
+    if wants.usage and Kind.POD in plan.measures:
+        batches.append((loaders.pod_usage.about(plan.measures[Kind.POD]), pods))
+    if wants.usage and Kind.NODE in plan.measures:
+        batches.append((loaders.node_usage.about(plan.measures[Kind.NODE]), nodes))
+    for (kind, window), columns in plan.columns.items():
+        if window in wants.windows and kind is Kind.POD:
+            batches.append((loaders.pod_history.about((window, columns)), pods))
+        elif window in wants.windows:
+            batches.append((loaders.node_history.about((window, columns)), nodes))
+    await asyncio.gather(*(batch.prime(keys) for batch, keys in batches))
 
 
 def strip_federation(sdl: str) -> str:

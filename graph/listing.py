@@ -48,15 +48,6 @@ async def load_nodes(
     return answer
 
 
-async def load_metrics(info: Info, pods: list[PodKey], nodes: list[NodeKey]) -> None:
-    """What the selection wants of objects that are read already, of both kinds. Raises InvalidQuery as `load_pods`."""
-    loaders = info.context.loaders
-    await asyncio.gather(
-        _prime(_wanted(info, Kind.POD, loaders.pod_usage, loaders.pod_history), pods),
-        _prime(_wanted(info, Kind.NODE, loaders.node_usage, loaders.node_history), nodes),
-    )
-
-
 async def load_nodes_of(
     info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
 ) -> Page[Node]:
@@ -91,11 +82,10 @@ def _wanted(
     info: Info, kind: Kind, usage: Questions[Measures, K, Usage], history: Questions[HistoryQuestion, K, History]
 ) -> Iterator[Batch[K, Any]]:
     wants = info.page_wants
-    if wants.usage and kind in info.plan.measures:
+    if wants.usage:
         yield usage.about(info.plan.measures[kind])
     for window in wants.windows:
-        if (kind, window) in info.plan.columns:
-            yield history.about((window, info.plan.columns[kind, window]))
+        yield history.about((window, info.plan.columns[kind, window]))
 
 
 async def _prime(batches: Iterable[Batch[K, Any]], keys: list[K]) -> None:

@@ -7,9 +7,8 @@ from strawberry.federation.schema import FederationAny
 from strawberry.printer import print_schema
 
 from graph.context import Info
-from graph.federation import load_entities
+from graph.federation import load_entities, load_metrics
 from graph.fields import resolved
-from graph.listing import load_metrics
 from graph.types.cluster import Cluster
 from graph.types.node import Node
 from graph.types.pod import Pod
@@ -37,9 +36,7 @@ class EntityQueries:
     async def entities(self, info: Info, representations: list[FederationAny]) -> list[AnyEntity | None]:
         """From memory, all at once. Raises InvalidQuery."""
         found = await load_entities(info.context, representations)
-        pods = [entity.model.key for entity in found if isinstance(entity, Pod)]
-        nodes = [entity.model.key for entity in found if isinstance(entity, Node)]
-        await load_metrics(info, pods, nodes)
+        await load_metrics(info, found)
         return found  # type: ignore[return-value]  # an exception in a list is an error in its place
 
     @resolved("For a gateway: this server as a subgraph.", name="_service")
