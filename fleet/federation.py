@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden
+from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.feed import Feed
 from fleet.health import error_of
 from fleet.kubernetes.discovery import Catalogs
@@ -157,8 +157,10 @@ class Federation:
         """That what is to be followed can be: asks no member, since what is not there yet may come.
 
         Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all that is named is out of
-        reach.
+        reach, InvalidQuery for a bound on usage.
         """
+        if getattr(wanted, "usage", ()):  # not every filter has one
+            raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self._wait_known()
         names = None if wanted is None else wanted.clusters
         members = self._named(scope, names)
