@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from graphql import DefinitionNode, DirectiveNode, FieldDefinitionNode, Node, Visitor, parse, visit
 
-from fleet.errors import ClusterError, FleetError, InvalidQuery
+from fleet.errors import ClusterError, ClusterNotFound, FleetError, InvalidQuery
 from fleet.models import NodeKey, PodKey
 from fleet.queries import MAX_PAGE
 from fleet.usage import Kind
@@ -36,8 +36,8 @@ _OWN_DIRECTIVES = frozenset({"key", "link", "shareable"})
 async def load_entities(context: Context, representations: Sequence[object]) -> list[Entity | Exception | None]:
     """What the representations name, in their order; null where it is gone, an error in the place of what can't be had.
 
-    A cluster that does not answer is an error in the first of its entities and null in the rest. Raises InvalidQuery
-    for more than `MAX_PAGE` representations.
+    A cluster that does not answer, or is none, is an error in the first of its entities and null in the rest. Raises
+    InvalidQuery for more than `MAX_PAGE` representations.
     """
     if len(representations) > MAX_PAGE:
         raise InvalidQuery(f"_entities takes {MAX_PAGE:,} representations at most, not {len(representations):,}")
@@ -65,7 +65,7 @@ async def _load_group(load: Load, keys: Mapping[int, Hashable], found: list[Enti
     for index, key in keys.items():
         try:
             found[index] = await load(key)
-        except ClusterError as error:
+        except (ClusterError, ClusterNotFound) as error:
             found[index] = error
             return
         except FleetError as error:

@@ -70,7 +70,8 @@ class Documents:
 
     def complete(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request's parameters with the text in `query`, as far as it names one. Raises Refused."""
-        query, document_id, digest = given.get("query"), _read_document_id(given), _read_digest(given)
+        query = given.get("query") or None  # an empty text beside a hash is none: some clients send it
+        document_id, digest = _read_document_id(given), _read_digest(given)
         if document_id is not None and query is not None:
             raise Refused(400, "a request has a `query` or a `documentId`, not both")
         if self._trusted is not None:

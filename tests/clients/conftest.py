@@ -1,4 +1,4 @@
-"""The demo's server, Node with the clients' packages, and a server that trusts what Relay's compiler persisted."""
+"""Servers, Node with the clients' packages, and what Relay's compiler persists."""
 
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from demo.run import HOST_CONTEXT
-from demo.simulator import open_simulated_fleet
 from tests.clients.npm import SOURCES, install_packages
 from tests.clients.running import Node
+from tests.clients.serving import open_quiet_server
 from tests.processes import RunningServer, free_port, open_server
 from tests.required import need
 
 SCHEMA = SOURCES.parents[1] / "schema.graphql"
-SIGNED = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(scope="session")
@@ -30,19 +28,25 @@ def node(packages: Path, tmp_path: Path) -> Node:
 
 
 @pytest.fixture(scope="session")
-async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    """A server in front of three members of 30 pods, of which the last one does not answer."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("demo") / "demo.log"
-    command = ("demo", "--port", str(port), "--pods", "30")
-    async with open_server(*command, environment={}, port=port, log=log) as server:
+async def quiet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """A server whose clusters nothing changes."""
+    async with open_quiet_server(tmp_path_factory.mktemp("quiet")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-async def endpoint(demo: RunningServer) -> Mapping[str, str]:
-    """What a script needs to ask the demo: URL (of the server) and TOKEN."""
-    return {"URL": demo.url, "TOKEN": await demo.sign_in()}
+async def endpoint(quiet: RunningServer) -> Mapping[str, str]:
+    """What a script needs to ask it: URL (of the server) and TOKEN."""
+    return {"URL": quiet.url, "TOKEN": await quiet.sign_in()}
+
+
+@pytest.fixture(scope="session")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """The demo: pods come and go, and the last of its three members does not answer."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    async with open_server("demo", "--port", str(port), environment={}, port=port, log=log) as server:
+        yield server
 
 
 @pytest.fixture
@@ -63,19 +67,6 @@ async def compiled(node: Node) -> Path:
 @pytest.fixture
 async def trusting(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
     """A server that runs nothing but what the compiler persisted."""
-    port, folder = free_port(), tmp_path_factory.mktemp("trusting")
-    async with open_simulated_fleet(clusters=1, pods=12) as fleet:
-        environment = {
-            "OPENMCP_TRUSTED_DOCUMENTS": str(compiled / "persisted.json"),
-            "OPENMCP_KUBECONFIG": str(fleet.kubeconfig),
-            "OPENMCP_HOST_CONTEXT": HOST_CONTEXT,
-            "OPENMCP_EMBEDDED_FILE": str(folder / "usage.sqlite"),
-            "OPENMCP_SIGNING_KEY": SIGNED,
-            "OPENMCP_HOST": "127.0.0.1",
-            "OPENMCP_PORT": str(port),
-            "OPENMCP_OPS_PORT": str(free_port()),
-            "API_USER_NAME": "openmcp",
-            "API_USER_PW": "keti",
-        }
-        async with open_server("serve", environment=environment, port=port, log=folder / "serve.log") as server:
-            yield server
+    folder, manifest = tmp_path_factory.mktemp("trusting"), str(compiled / "persisted.json")
+    async with open_quiet_server(folder, OPENMCP_TRUSTED_DOCUMENTS=manifest) as server:
+        yield server

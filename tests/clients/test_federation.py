@@ -33,8 +33,8 @@ class Gateway:
 
 
 @pytest.fixture
-async def gateway(node: Node, demo: RunningServer, endpoint: Mapping[str, str]) -> AsyncIterator[Gateway]:
-    answer: Any = await demo.ask(endpoint["TOKEN"], PODS)
+async def gateway(node: Node, quiet: RunningServer, endpoint: Mapping[str, str]) -> AsyncIterator[Gateway]:
+    answer: Any = await quiet.ask(endpoint["TOKEN"], PODS)
     pods = answer["data"]["pods"]["items"]
     environment = {**endpoint, "PODS": json.dumps([pod["id"] for pod in pods])}
     async with node.serving(node.place("gateway.mjs"), environment) as started:
@@ -51,7 +51,7 @@ async def test_fields_of_both_subgraphs_are_one_query(gateway: Gateway) -> None:
 
 async def test_entities_that_another_subgraph_names_are_one_request(gateway: Gateway) -> None:
     answer = await gateway.ask(
-        "{ teams { clusters { name team health } pods { id name cluster { name } usage { cpuCores } } } }"
+        "{ teams { clusters { name team health } pods { id name cluster { name } node { ready } usage { time } } } }"
     )
     (team,) = answer["data"]["teams"]
     assert "errors" not in answer
@@ -60,7 +60,7 @@ async def test_entities_that_another_subgraph_names_are_one_request(gateway: Gat
     assert len(team["pods"]) == 40
     found = [{key: pod[key] for key in ("id", "name", "cluster")} for pod in team["pods"]]
     assert found == gateway.pods
-    assert any(pod["usage"] for pod in team["pods"])
+    assert any(pod["node"] for pod in team["pods"])
     assert all("_entities" in query for query in answer["sent"])
     assert len(answer["sent"]) <= 2
 

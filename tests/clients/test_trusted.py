@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.clients.conftest import SIGNED
+from tests.clients.serving import SIGNING_KEY
 from tests.processes import RunningServer, free_port, open_server
 from tests.required import need
 
@@ -73,7 +73,7 @@ async def test_graphiql_says_why_it_can_ask_nothing(trusting: RunningServer) -> 
 async def test_a_manifest_that_is_none_stops_the_start_and_says_why(tmp_path: Path) -> None:
     manifest, port = tmp_path / "manifest.json", free_port()
     manifest.write_text("[]")
-    environment = {"OPENMCP_TRUSTED_DOCUMENTS": str(manifest), "OPENMCP_SIGNING_KEY": SIGNED}
+    environment = {"OPENMCP_TRUSTED_DOCUMENTS": str(manifest), "OPENMCP_SIGNING_KEY": SIGNING_KEY}
     with pytest.raises(AssertionError, match=r"OPENMCP_TRUSTED_DOCUMENTS is '.*manifest.json', which is neither"):
         async with open_server("serve", environment=environment, port=port, log=tmp_path / "log"):
             raise RuntimeError("it has started")

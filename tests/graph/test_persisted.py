@@ -181,9 +181,10 @@ def test_two_texts_with_one_id_are_a_mistake(tmp_path: Path) -> None:
         read_manifest(manifest)
 
 
-def test_a_digest_in_capitals_is_the_same_digest() -> None:
+def test_a_digest_in_capitals_is_the_same_and_an_empty_text_is_none() -> None:
     documents = Documents(max_bytes=1 << 20)
     documents.complete({"query": ME, **persisted(digest(ME).upper())})
     assert documents.complete(persisted(digest(ME)))["query"] == ME
+    assert documents.complete({"query": "", **persisted(digest(ME))})["query"] == ME
     with pytest.raises(Refused, match="PersistedQueryNotFound"):
         documents.complete(persisted(digest(OTHER)))
