@@ -23,6 +23,28 @@ BATCH = 50
 ObjectName = tuple[str, Key]
 """A cluster, and the name in it."""
 
+
+class Budget:
+    """Bytes that all channels together may hold of rendered objects."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held = 0
+
+    def take(self, count: int) -> None:
+        """Takes or, with a negative count, gives back. Raises BudgetSpent where there is not so much."""
+        if count > 0 and self.held + count > self.most:
+            raise BudgetSpent
+        self.held += count
+
+
+class BudgetSpent(Exception):
+    """What is followed is more than this server can hold."""
+
+
+_SPENT = Ending(
+    Code.COST_EXCEEDED, "too much is followed here at once: filter or select less, or try again later", 1013
+)
 _FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
 
 
@@ -36,12 +58,19 @@ class _Held:
         self.watched = watched
         self.event = event
 
+    @property
+    def size(self) -> int:
+        """Bytes it takes, about: what is compared, what is sent, and its text."""
+        return len(self.watched) + 2 * self.event.size
+
 
 class ObjectChannel:
     """Keeps what its subscribers know, compares it with what is, and tells all of them the difference."""
 
-    def __init__(self, feed: Feed, topic: Objects, renderer: Renderer) -> None:
+    def __init__(self, feed: Feed, topic: Objects, renderer: Renderer, budget: Budget) -> None:
         self._feed = feed
+        self._budget = budget
+        self._size = 0
         self._topic = topic
         self._renderer = renderer
         self._held: dict[ObjectName, _Held] = {}
@@ -75,8 +104,8 @@ class ObjectChannel:
 
     async def aclose(self) -> None:
         """Ends the work."""
-        self._unlisten()
         await end_tasks(self._task)
+        self._let_go()
 
     def _note(self, cluster: str, key: Key | None) -> None:
         if key is None:
@@ -92,11 +121,36 @@ class ObjectChannel:
                 self._wake.clear()
                 await self._settle()
                 await self._welcome()
+        except BudgetSpent:
+            logger.warning(
+                "a subscription to %s was ended: channels hold %d bytes", self._topic.view.kind, self._budget.held
+            )
+            self._end(_SPENT)
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of %s failed", self._topic.view.kind)
-            for mailbox in (*self._mailboxes, *self._joining):
-                mailbox.end(_FAILED)
-            self._mailboxes.clear()
+            self._end(_FAILED)
+
+    def _end(self, ending: Ending) -> None:
+        for mailbox in (*self._mailboxes, *self._joining):
+            mailbox.end(ending)
+        self._mailboxes.clear()
+        self._joining.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._unlisten()
+        self._budget.take(-self._size)
+        self._size = 0
+        self._held.clear()
+
+    def _hold(self, name: ObjectName, held: _Held | None) -> None:
+        """Keeps what was told of an object, or nothing any more. Raises BudgetSpent."""
+        before = self._held.pop(name, None)
+        change = (held.size if held is not None else 0) - (before.size if before is not None else 0)
+        self._budget.take(change)
+        self._size += change
+        if held is not None:
+            self._held[name] = held
 
     async def _settle(self) -> None:
         """Looks at all that may differ, until nothing does."""
@@ -118,7 +172,7 @@ class ObjectChannel:
             held, record = self._held.get(name), self._topic.view.get(*name)
             if record is None:
                 if held is not None:
-                    del self._held[name]
+                    self._hold(name, None)
                     self._tell(name, EventType.DELETED, held.event)
             elif held is None or (held.record is not record and held.record != record):
                 changed.append((name, record))
@@ -140,7 +194,7 @@ class ObjectChannel:
         for (name, record, watched), whole in zip(differing, wholes, strict=True):
             event = Event(whole, self._renderer.selection)
             type = EventType.MODIFIED if name in self._held else EventType.ADDED  # noqa: A001 - as the field's name
-            self._held[name] = _Held(record, watched, event)
+            self._hold(name, _Held(record, watched, event))
             self._tell(name, type, event)
 
     async def _render(self, changed: Sequence[tuple[ObjectName, Any]], *, watched: bool) -> list[Body]:
@@ -158,8 +212,9 @@ class ObjectChannel:
             for start in range(0, len(held), BATCH):
                 part = held[start : start + BATCH]
                 bodies = await self._render([(name, entry.record) for name, entry in part], watched=False)
-                for (_, entry), body in zip(part, bodies, strict=True):
-                    entry.event = Event(dump(body), self._renderer.selection)
+                for (name, entry), body in zip(part, bodies, strict=True):
+                    event = Event(dump(body), self._renderer.selection)
+                    self._hold(name, _Held(entry.record, entry.watched, event))
                 await asyncio.sleep(0)
         for mailbox in joining:
             if mailbox in self._joining:  # it may have left meanwhile

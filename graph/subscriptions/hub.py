@@ -17,7 +17,7 @@ from fleet.tasks import open_task
 from graph.errors import Code, code_of
 from graph.http import Operation
 from graph.subscriptions.admission import Rejected, admit
-from graph.subscriptions.channel import ObjectChannel
+from graph.subscriptions.channel import Budget, ObjectChannel
 from graph.subscriptions.mailbox import Ended, Ending, Mailbox
 from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
 from graph.subscriptions.samples import SampleChannel
@@ -38,7 +38,7 @@ class Seat(NamedTuple):
 
 
 class LiveOptions(Struct, frozen=True):
-    """Bounds of what may be open at once, and times in seconds.
+    """Bounds of what may be open, and held of objects that are followed, at once; and times in seconds.
 
     `init_seconds` is how long a WebSocket may stay without `connection_init`; a subscriber who takes nothing for
     `stall_seconds` is cut off; `keep_alive_seconds` is how often a silent stream of events says that it is alive.
@@ -47,6 +47,7 @@ class LiveOptions(Struct, frozen=True):
     max_connections: int = 10_000
     max_operations: int = 10_000
     max_operations_a_connection: int = 100
+    max_held_bytes: int = 512 << 20
     init_seconds: float = 10.0
     stall_seconds: float = 30.0
     keep_alive_seconds: float = 12.0
@@ -63,6 +64,7 @@ class Hub:
         self._grounds = grounds
         self._operations = 0
         self._channels: dict[Hashable, Channel] = {}
+        self._budget = Budget(options.max_held_bytes)
         self._usage = UsageFeed(grounds.metric_store, timeout=grounds.request_timeout)
         self._stopping = False
 
@@ -75,6 +77,11 @@ class Hub:
     def channels(self) -> int:
         """How many questions are followed: subscribers of the same one count once."""
         return len(self._channels)
+
+    @property
+    def held_bytes(self) -> int:
+        """What channels hold of objects."""
+        return self._budget.held
 
     @property
     def full(self) -> bool:
@@ -154,7 +161,7 @@ class Hub:
     def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
         federation = self._grounds.federation
         if isinstance(topic, Objects):
-            return ObjectChannel(federation.feed, topic, renderer)
+            return ObjectChannel(federation.feed, topic, renderer, self._budget)
         return SampleChannel(self._usage, federation, session.principal, topic, renderer)
 
     async def _follow_log(self, session: Session, topic: Log, renderer: Renderer) -> AsyncGenerator[str, None]:

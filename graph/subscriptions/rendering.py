@@ -48,6 +48,11 @@ class Event:
         self._selection = selection
         self._texts: dict[EventType, str] = {}
 
+    @property
+    def size(self) -> int:
+        """Bytes of it as JSON."""
+        return len(self._base)
+
     def text(self, type: EventType) -> str:  # noqa: A002 - the field's name in the graph
         """The execution result as JSON, for an event of that type."""
         found = self._texts.get(type)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from graph.subscriptions.hub import LiveOptions
 from tests.fakes.kubernetes import build_pod, build_spec
 from tests.fakes.waiting import until
 from tests.live.serving import Live, Socket, Stream, open_live
@@ -188,3 +189,20 @@ async def test_nothing_is_left_of_subscribers_who_went() -> None:
             await socket.send({"type": "complete", "id": "1"})
             await until(lambda: live.hub.operations == 1)
         await until(lambda: (live.hub.operations, live.hub.channels, len(live.hub.sessions)) == (0, 0, 0))
+
+
+async def test_what_all_channels_hold_is_bounded_and_given_back() -> None:
+    manifests = "subscription { podEvents { pod { name manifest } } }"
+    async with open_live("c1", pods=50, options=LiveOptions(max_held_bytes=60_000)) as live, live.ready(PODS) as socket:
+        await names(socket, 50)
+        held = live.hub.held_bytes
+        assert 0 < held < 30_000
+        await socket.subscribe(manifests, "2")
+        while (message := await socket.receive())["type"] == "next":
+            pass
+        assert (message["id"], message["payload"][0]["extensions"]) == ("2", {"code": "COST_EXCEEDED"})
+        assert live.hub.held_bytes == held
+        live["c1"].put(build_pod("shop", "still-told"))
+        assert await names(socket, 1) == [("ADDED", "still-told")]
+        await socket.send({"type": "complete", "id": "1"})
+        await until(lambda: live.hub.held_bytes == 0)
