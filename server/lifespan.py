@@ -5,11 +5,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TypedDict
 
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
+from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.federation import Federation
 from fleet.kubernetes.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
 from fleet.members import FleetOptions, open_federation
-from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
+from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
 from fleet.metrics.flux import FluxOptions, open_flux_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
@@ -46,6 +47,9 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             member_timeout=settings.timeouts.member_timeout, heartbeat_seconds=settings.timeouts.heartbeat
         )
         federation = await stack.enter_async_context(open_federation(source, options))
+        if isinstance(metric_store, EmbeddedStore) and settings.metrics.collect_interval > 0:
+            collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
+            await stack.enter_async_context(open_collector(federation, metric_store, collecting))
         request_timeout = settings.timeouts.request_timeout
         live = await stack.enter_async_context(
             open_hub(federation, metric_store, authenticator, request_timeout=request_timeout)

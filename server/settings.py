@@ -193,6 +193,14 @@ class MetricSettings(Group):
         values="bytes, at least 1Mi; Ki, Mi, Gi are understood",
         ge=1048576,
     )
+    collect_interval: Seconds = setting(
+        15.0,
+        "How often the members are asked for usage, with embedded: their kubelets, else their metrics.k8s.io. "
+        "0s: never, something else fills the file.",
+        values="a duration, 0s to 10m",
+        ge=0,
+        le=600,
+    )
     usage_lookback: Seconds = setting(
         3600.0, "A newest point older than this is no usage.", values="a duration, 10s to 7d", ge=10, le=604800
     )

@@ -1,0 +1,147 @@
+"""The rounds: every member is asked for its usage at once, and what it delivers is written as one delivery.
+
+A member's kubelets are asked through the node proxy of its API server, since they know storage and network as well;
+where that is not allowed, its `metrics.k8s.io`. A member that fails costs its own delivery, and no other's.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Protocol
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from fleet.collector.readings import Reading, decode_metrics, decode_summary
+from fleet.errors import ClusterError, FleetError
+from fleet.federation import Federation
+from fleet.models import NodeKey, OnUnavailable, PodKey
+from fleet.ports import Connection
+from fleet.queries import NodeFilter, PageRequest
+from fleet.scope import EVERYTHING
+from fleet.tasks import open_task
+from fleet.usage import Point
+
+logger = logging.getLogger(__name__)
+
+_METRICS = "/apis/metrics.k8s.io/v1beta1"
+_AT_ONCE = 8  # kubelets of one member
+_RETRY_SECONDS = 300.0
+
+
+class PointStore(Protocol):
+    """Where points are written."""
+
+    async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
+        """Writes one delivery, whole or not at all. Raises MetricsUnavailable."""
+        ...
+
+
+class CollectorOptions(Struct, frozen=True):
+    """`interval` between the beginnings of two rounds and `timeout` of a call to a member, in seconds.
+
+    `clock` says the time in Unix nanoseconds.
+    """
+
+    interval: float = 15.0
+    timeout: float = 5.0
+    clock: Callable[[], int] = time.time_ns
+
+
+class Collector:
+    """Asks and writes. Made by `open_collector`; `sources` says where each cluster's usage comes from, or why not."""
+
+    def __init__(self, federation: Federation, store: PointStore, options: CollectorOptions) -> None:
+        self.sources: dict[str, str] = {}
+        self._federation = federation
+        self._store = store
+        self._options = options
+        self._no_kubelets_until: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Rounds for ever. One that takes longer than the interval makes the next one late, never two at once."""
+        while True:
+            begun = asyncio.get_running_loop().time()
+            await self.collect()
+            await asyncio.sleep(max(0.0, begun + self._options.interval - asyncio.get_running_loop().time()))
+
+    async def collect(self) -> None:
+        """One round over all clusters."""
+        names = [cluster.name for cluster in self._federation.list_clusters(EVERYTHING)]
+        for gone in self.sources.keys() - set(names):
+            del self.sources[gone]
+            self._no_kubelets_until.pop(gone, None)
+        await asyncio.gather(*(self._collect_cluster(name) for name in names))
+
+    async def _collect_cluster(self, cluster: str) -> None:
+        try:
+            # A hung member must be given up before the next round, whatever the number of its nodes.
+            async with asyncio.timeout(max(self._options.interval, self._options.timeout)):
+                source, reading = await self._read(cluster)
+            await self._store.write(reading.pods, reading.nodes)
+        except TimeoutError:
+            source = "nothing: its answers took longer than a round"
+        except (FleetError, ValueError) as error:
+            source = f"nothing: {error}"
+        if self.sources.get(cluster) != source:
+            self.sources[cluster] = source
+            logger.info("usage of cluster %s comes from %s", cluster, source)
+
+    async def _read(self, cluster: str) -> tuple[str, Reading]:
+        connection = self._federation.get_connection(EVERYTHING, cluster)
+        now = asyncio.get_running_loop().time()
+        if self._no_kubelets_until.get(cluster, 0.0) <= now:
+            reading = await self._read_kubelets(connection, cluster)
+            if reading.nodes:
+                return "its kubelets", reading
+            self._no_kubelets_until[cluster] = now + _RETRY_SECONDS
+        return "metrics.k8s.io", await self._read_metrics(connection, cluster)
+
+    async def _read_kubelets(self, connection: Connection, cluster: str) -> Reading:
+        wanted = NodeFilter(clusters=frozenset({cluster}))
+        page = await self._federation.list_nodes(EVERYTHING, wanted, (), PageRequest(1), OnUnavailable.PARTIAL)
+        turns = asyncio.Semaphore(_AT_ONCE)
+        time_ns = self._options.clock()
+
+        async def read(node: str) -> Reading | None:
+            path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/stats/summary"
+            async with turns:
+                try:
+                    return decode_summary(await self._get(connection, path), cluster, node, time_ns)
+                except (ClusterError, ValueError):
+                    return None  # a node that is down is a gap; where all are, the caller asks elsewhere
+
+        readings = await asyncio.gather(*(read(node.name) for node in page.matched))
+        found = [reading for reading in readings if reading is not None]
+        return Reading(
+            [point for each in found for point in each.pods], [point for each in found for point in each.nodes]
+        )
+
+    async def _read_metrics(self, connection: Connection, cluster: str) -> Reading:
+        nodes, pods = await asyncio.gather(
+            self._get(connection, f"{_METRICS}/nodes"), self._get(connection, f"{_METRICS}/pods")
+        )
+
+        def node_of(key: PodKey) -> str | None:
+            pod = self._federation.cached_pod(EVERYTHING, key)
+            return None if pod is None else pod.node_name
+
+        return decode_metrics(nodes, pods, cluster, node_of, self._options.clock())
+
+    async def _get(self, connection: Connection, path: str) -> bytes:
+        answer = await connection.request("GET", path, timeout=self._options.timeout)
+        if answer.status != 200:
+            raise ClusterError(connection.cluster, f"{path} is answered with {answer.status}")
+        return answer.body
+
+
+@contextlib.asynccontextmanager
+async def open_collector(
+    federation: Federation, store: PointStore, options: CollectorOptions
+) -> AsyncIterator[Collector]:
+    """Collects until the `with` is left."""
+    collector = Collector(federation, store, options)
+    async with open_task("collect usage", collector.run):
+        yield collector
