@@ -17,8 +17,8 @@ from graph.subscriptions.topics import Objects
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50
-"""Objects that are looked at in one go, before others have their turn."""
+BATCH = 250
+"""Objects that are looked at, and asked about, together."""
 
 ObjectName = tuple[str, Key]
 """A cluster, and the name in it."""
@@ -119,8 +119,8 @@ class ObjectChannel:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self._settle()
                 await self._welcome()
+                await self._settle()
         except BudgetSpent:
             logger.warning(
                 "a subscription to %s was ended: channels hold %d bytes", self._topic.view.kind, self._budget.held
@@ -164,6 +164,7 @@ class ObjectChannel:
             for name in batch:
                 del self._dirty[name]
             await self._compare(batch)
+            await self._welcome()
             await asyncio.sleep(0)
 
     async def _compare(self, names: Iterable[ObjectName]) -> None:

@@ -10,6 +10,8 @@ from msgspec import Struct
 from graph.enums import EventType
 from graph.errors import Code
 
+_TAKEN_A_TURN = 50
+
 
 class Message(Protocol):
     """What is put into a mailbox: shared by many, so its text is asked for when it is sent."""
@@ -46,6 +48,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, tuple[EventType, Message]] = OrderedDict()
         self._skipped = 0
+        self._taken = 0
         self._ending: Ending | None = None
         self._wake = asyncio.Event()
 
@@ -79,6 +82,10 @@ class Mailbox:
                 raise Ended(self._ending)
             self._wake.clear()
             await self._wake.wait()
+        self._taken += 1
+        if self._taken % _TAKEN_A_TURN == 0:
+            await asyncio.sleep(0)  # a long list is no reason for others to wait
+            return await self.take()
         _, (type, message) = self._waiting.popitem(last=False)  # noqa: A001 - as above
         text = message.text(type)
         if self._skipped:

@@ -7,7 +7,7 @@ from inspect import isawaitable
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, execute
+from graphql import DocumentNode, ExecutionResult, GraphQLError, execute
 from msgspec import Struct
 
 from auth.principal import Principal
@@ -19,6 +19,8 @@ from graph.errors import Code, present_error
 from graph.loaders import build_loaders
 from graph.schema import schema
 from graph.subscriptions.watched import Selection
+
+_EXECUTED_A_TURN = 20
 
 Body = dict[str, Any]
 """An execution result: `data`, and `errors` where there are any."""
@@ -80,19 +82,14 @@ class Renderer:
 
     async def render(self, roots: Sequence[object], *, watched: bool = False) -> list[Body]:
         """The results, in the roots' order; with `watched` of what is watched alone. Raises nothing for one of them."""
-        context = self._grounds.build_context(self._principal)
+        context: Context = self._grounds.build_context(self._principal)
         document = self.selection.watched if watched else self.selection.document
-        started = [
-            execute(
-                schema._schema,  # noqa: SLF001 - the core's schema, which Strawberry keeps there for its own executions
-                document,
-                root_value=root,
-                context_value=context,
-                variable_values=self._variables,
-                operation_name=self._name,
-            )
-            for root in roots
-        ]
+        started = []
+        with context.loaders.waves.reading():  # what is asked of others is asked for all roots at once
+            for number, root in enumerate(roots, start=1):
+                started.append(self._execute(document, root, context))
+                if number % _EXECUTED_A_TURN == 0:
+                    await asyncio.sleep(0)
         waiting = [result for result in started if isawaitable(result)]
         try:
             async with asyncio.timeout(self._grounds.request_timeout + 1.0):
@@ -101,6 +98,16 @@ class Renderer:
             late = f"no answer within {self._grounds.request_timeout:g} s"
             return [build_failure(late, Code.CLUSTER_TIMEOUT) for _ in roots]
         return [build_body(next(arrived) if isawaitable(result) else result) for result in started]
+
+    def _execute(self, document: DocumentNode, root: object, context: Context) -> Any:
+        return execute(
+            schema._schema,  # noqa: SLF001 - the core's schema, which Strawberry keeps there for its own executions
+            document,
+            root_value=root,
+            context_value=context,
+            variable_values=self._variables,
+            operation_name=self._name,
+        )
 
 
 def build_body(result: ExecutionResult) -> Body:
