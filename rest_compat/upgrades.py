@@ -171,8 +171,14 @@ async def _relay(taken: Taken, member: Upgraded, call: StreamCall) -> None:
 
 
 async def _send_up(taken: Taken, member: Upgraded) -> None:
+    """Until the caller is gone. A member that no longer reads may still have said something: then its end ends all."""
+    broken = False
     while data := await taken.read():
-        await member.write(data)
+        try:
+            if not broken:
+                await member.write(data)
+        except OSError:
+            broken = True
 
 
 async def _send_down(taken: Taken, member: Upgraded) -> None:

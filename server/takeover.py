@@ -7,7 +7,10 @@ other answer ends it. Upgrades of other paths stay uvicorn's.
 """
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections import deque
 from typing import Any
 
@@ -18,8 +21,8 @@ from uvicorn.server import ServerState
 
 from rest_compat.upgrades import EXTENSION, PROTOCOLS, takes_upgrades
 
-FLUSH_SECONDS = 10.0
-"""What is already written has this long to leave when a route is done."""
+FLUSH_SECONDS = 30.0
+"""What is already written has this long to arrive when a route is done."""
 
 _HIGH_WATER = 64 * 1024
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -74,6 +77,7 @@ class TakenConnection:
 
     def __init__(self, protocol: UpgradeProtocol) -> None:
         self.switched = False
+        self._finishing = False
         self._protocol = protocol
         self._transport = protocol.transport
         self._pieces: deque[bytes] = deque()
@@ -102,6 +106,8 @@ class TakenConnection:
 
     def feed(self, data: bytes) -> None:
         """Takes what arrived; the caller waits while too much of it is unread."""
+        if self._finishing:
+            return
         self._pieces.append(data)
         self._size += len(data)
         if self._size > _HIGH_WATER:
@@ -125,10 +131,35 @@ class TakenConnection:
                 made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self._transport.write(b"".join(lines))
 
-    def close(self) -> None:
-        """Ends the connection when what is written has left, or did not in time."""
-        self._transport.close()
-        asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._transport.abort)
+    async def finish(self) -> None:
+        """Ends the connection when what is written has arrived, or did not in time.
+
+        A socket that is closed while bytes of the caller's are unread takes back what it has not delivered: so they are
+        read, and thrown away, until nothing is on its way.
+        """
+        self._finishing = True
+        self._protocol.flow.resume_reading()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FLUSH_SECONDS
+        pause = 0.002
+        try:
+            while not self._ended and self._is_sending() and loop.time() < deadline:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 0.1)
+        finally:
+            self._transport.close()
+            loop.call_later(FLUSH_SECONDS, self._transport.abort)
+
+    def _is_sending(self) -> bool:
+        """Whether bytes are on their way that the caller's system has not confirmed; unknown but on Linux."""
+        if self._transport.is_closing():
+            return False
+        if self._transport.get_write_buffer_size():
+            return True
+        if not sys.platform.startswith("linux"):
+            return False
+        made: socket.socket = self._transport.get_extra_info("socket")
+        return fcntl.ioctl(made.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
 
 
 class _TakingOver:
@@ -153,4 +184,4 @@ class _TakingOver:
             await self._app(scope, receive, send_or_take)
         finally:
             if taken.switched:
-                taken.close()
+                await taken.finish()

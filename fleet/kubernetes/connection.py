@@ -13,8 +13,9 @@ from yarl import URL
 from fleet.errors import ClusterAnswerInvalid, ClusterUnauthorized, ClusterUnreachable
 from fleet.kubernetes.credentials import ANONYMOUS, Authorizer
 from fleet.kubernetes.headers import build_request_headers, check_target, read_response_headers
+from fleet.kubernetes.pipe import keep_alive_socket
 from fleet.kubernetes.translate import FOREIGN, translate
-from fleet.kubernetes.upgrade import Route, keep_alive_socket, open_upgrade
+from fleet.kubernetes.upgrade import Route, open_upgrade
 from fleet.kubernetes.wire import DecodeError
 from fleet.ports import Answer, Headers, StreamedAnswer, Upgraded
 
