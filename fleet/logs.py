@@ -45,7 +45,7 @@ class Line(Struct, frozen=True, gc=False):
 def check_log(federation: Federation, scope: Scope, authorize: Authorize, wanted: LogRequest) -> LogRequest:
     """The request with its container named.
 
-    Raises InvalidQuery, ClusterNotFound, Forbidden, and NotFound for a pod that its cluster does not have.
+    Raises InvalidQuery, ClusterNotFound, Forbidden, ClusterUnreachable, and NotFound for a pod that its cluster has not.
     """
     if not 0 <= wanted.tail_lines <= MAX_TAIL_LINES:
         raise InvalidQuery(f"`tailLines` is 0 at least and {MAX_TAIL_LINES:,} at most, not {wanted.tail_lines}")
@@ -56,6 +56,7 @@ def check_log(federation: Federation, scope: Scope, authorize: Authorize, wanted
     federation.check_reach(scope, key)
     path, query = _target(wanted)
     authorize(key.cluster, parse_request("GET", path, query))
+    federation.get_connection(scope, key.cluster)
     pod = federation.cached_pod(scope, key)
     if pod is None:
         raise NotFound(f"{key.cluster} has no pod {key.name!r} in the namespace {key.namespace!r}")

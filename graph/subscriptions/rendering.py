@@ -115,6 +115,8 @@ def build_body(result: ExecutionResult) -> Body:
     body: Body = {"data": result.data}
     if result.errors:
         body["errors"] = format_errors(result.errors)
+    if result.extensions:
+        body["extensions"] = result.extensions
     return body
 
 

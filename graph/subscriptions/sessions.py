@@ -1,13 +1,17 @@
 """Who is connected, and whether they still may: tokens expire and users lose rights while a subscription runs."""
 
 import asyncio
+import logging
 import time
 from typing import Protocol
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
+from fleet.errors import FleetError
 from graph.errors import Code
 from graph.subscriptions.mailbox import Ending
+
+logger = logging.getLogger(__name__)
 
 RECHECK_SECONDS = 2.0
 """How often every connection's credential is looked at again."""
@@ -93,6 +97,9 @@ class Sessions:
         except Unauthenticated as error:
             expired = before.expires_at is not None and before.expires_at <= time.time()
             session.end(EXPIRED if expired else Ending(Code.UNAUTHENTICATED, str(error)))
+            return
+        except FleetError as error:  # whoever knows can't be asked now: asked again at the next turn
+            logger.warning("the rights of %s can't be looked at: %s", before.name, error)
             return
         if (now.name, now.scope, now.groups) != (before.name, before.scope, before.groups):
             session.end(CHANGED)

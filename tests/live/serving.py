@@ -36,6 +36,8 @@ class Users:
         self.known: dict[str, Principal] = {"ann": ADMIN, "sam": SHOPPER}
 
     async def authenticate(self, authorization: str | None) -> Principal:
+        if authorization == "Bearer broken":
+            raise RuntimeError("nobody expected this")
         found = self.known.get((authorization or "").removeprefix("Bearer "))
         if found is None:
             raise Unauthenticated("no token, or one that does not count")

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.logs import MAX_LINE_BYTES
+from fleet.models import ClusterHealth
 from fleet.scope import Role, Scope
-from tests.fakes.kubernetes import build_pod
+from tests.fakes.kubernetes import build_pod, build_spec
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN
 from tests.live.serving import Live, open_live
@@ -155,6 +156,17 @@ async def test_the_role_that_edits_reads_logs_of_its_namespaces() -> None:
         async with live.ready(ask(), who="editor") as socket:
             member.say(f"{STAMP} one\n".encode())
             assert (await socket.take(1, "logs"))[0]["line"] == "one"
+
+
+async def test_a_cluster_that_is_cut_off_is_named_at_once() -> None:
+    async with open_logging() as (live, member):
+        live.source.say(build_spec("c1", offline="it was unplugged"))
+        await until(lambda: live.federation.get_cluster(ADMIN.scope, "c1").health is ClusterHealth.OFFLINE)
+        async with live.ready(ask()) as socket:
+            message = await socket.receive()
+        assert member.asked == []
+    assert message["payload"][0]["extensions"] == {"code": "CLUSTER_UNREACHABLE", "cluster": "c1"}
+    assert "it was unplugged" in message["payload"][0]["message"]
 
 
 @pytest.mark.parametrize(

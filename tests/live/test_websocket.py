@@ -64,6 +64,7 @@ def init(authorization: object) -> dict[str, Any]:
         (at_once(), 4408, "Connection initialisation timeout"),
         (at_once({"type": "ping"}), 4408, "Connection initialisation timeout"),
         (after_init(SUBSCRIBE, SUBSCRIBE), 4409, "Subscriber for 1 already exists"),
+        (at_once(init("Bearer broken")), 4500, "Internal server error"),
         (after_init(init("Bearer ann")), 4429, "Too many initialisation requests"),
     ],
 )

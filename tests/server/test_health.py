@@ -14,6 +14,7 @@ from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
 from fleet.models import Cluster, ClusterHealth, ClusterRole, PlatformInfo
 from fleet.ports import MemberSpec
 from graph.persisted import Documents
+from graph.subscriptions.hub import open_hub
 from server.health import MetricProbe
 from server.lifespan import OpenState, State
 from server.ops import build_exposition, create_ops_app
@@ -50,12 +51,14 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
             federation = await stack.enter_async_context(open_federation(source, FleetOptions(member_timeout=0.5)))
             store = await stack.enter_async_context(open_embedded_store(EmbeddedOptions(folder / "usage.sqlite")))
             authenticator = await stack.enter_async_context(open_authenticator(options))
+            hub = open_hub(federation, store, authenticator, request_timeout=9.0)
             yield State(
                 federation=federation,
                 metric_store=store,
                 authenticator=authenticator,
                 documents=Documents(max_bytes=1 << 20),
                 request_timeout=9.0,
+                live=await stack.enter_async_context(hub),
             )
 
     return open_state
