@@ -120,9 +120,8 @@ class Collector:
         )
 
     async def _read_metrics(self, connection: Connection, cluster: str) -> Reading:
-        nodes, pods = await asyncio.gather(
-            self._get(connection, f"{_METRICS}/nodes"), self._get(connection, f"{_METRICS}/pods")
-        )
+        nodes = await self._get(connection, f"{_METRICS}/nodes")
+        pods = await self._get(connection, f"{_METRICS}/pods")
 
         def node_of(key: PodKey) -> str | None:
             pod = self._federation.cached_pod(EVERYTHING, key)
