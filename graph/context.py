@@ -8,6 +8,7 @@ import strawberry
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.scope import Scope
+from graph.extensions import AnswerExtensions, Asked
 from graph.loaders import Loaders
 from graph.resource_loaders import ResourceLoaders
 from graph.selection import OperationPlan, PageWants, build_plan, find_wants
@@ -15,12 +16,14 @@ from graph.selection import OperationPlan, PageWants, build_plan, find_wants
 
 @dataclasses.dataclass
 class Context:
-    """One request's context. `plan` is made when the first resolver needs it."""
+    """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's."""
 
     principal: Principal
     federation: Federation
     loaders: Loaders
     plan: OperationPlan | None = None
+    asked: Asked = dataclasses.field(default_factory=Asked)
+    extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
 
     @cached_property
     def resources(self) -> ResourceLoaders:

@@ -42,7 +42,7 @@ async def serve_graphql(request: Request) -> Response:
             operation = await read_operation(request)
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
-        return refusal(401, str(error), Code.UNAUTHENTICATED, kind, www_authenticate="Bearer")
+        return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
     except Refused as error:
         return refusal(error.status, str(error), error.code, kind)
     except TimeoutError:
@@ -57,23 +57,25 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
     loaders = build_loaders(
         state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
     )
+    context = Context(principal, state.federation, loaders, asked=operation.asked)
     try:
         async with asyncio.timeout_at(deadline):
             result = await schema.execute(
                 operation.query,
                 variable_values=operation.variables,
-                context_value=Context(principal, state.federation, loaders),
+                context_value=context,
                 operation_name=operation.name,
                 allowed_operation_types=OperationType.from_http("GET" if request.method == "GET" else "POST"),
             )
     except TimeoutError:
-        return refusal(504, f"no answer within {state.request_timeout:g} s", Code.CLUSTER_TIMEOUT, kind)
+        message = f"no answer within {state.request_timeout:g} s"
+        return refusal(504, message, Code.CLUSTER_TIMEOUT, kind, extensions=context.extensions)
     except InvalidOperationTypeError as error:
         status = 405 if request.method == "GET" else 400
         return refusal(status, error.as_http_error_reason(request.method), Code.BAD_USER_INPUT, kind)
     except CannotGetOperationTypeError as error:
         return refusal(400, error.as_http_error_reason(), Code.BAD_USER_INPUT, kind)
-    return answer(result, kind)
+    return answer(result, kind, context.extensions)
 
 
 def _is_browser(request: Request) -> bool:
