@@ -3,13 +3,10 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden
-from fleet.health import error_of
 from fleet.kubernetes.discovery import Catalogs
 from fleet.member import Kind, Member
 from fleet.models import (
@@ -25,9 +22,10 @@ from fleet.models import (
     PodKey,
     Resources,
 )
-from fleet.paging import build_node_sorting, build_pod_sorting, check_page, cut_page
+from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
-from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter
+from fleet.proofs import prove, require, settle
+from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection
 from fleet.scope import Scope
 from fleet.selection import select_nodes, select_pods
 
@@ -68,6 +66,38 @@ class Federation:
         """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""
         return self._get_member(scope, name).describe()
 
+    async def select_pods(
+        self,
+        scope: Scope,
+        filter: PodFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Pod]:
+        """All pods that the filter selects, from memory; its bounds of usage are left to `fleet.ranking`.
+
+        Raises ClusterNotFound for a named cluster that does not exist (in every mode), Forbidden where every named
+        cluster is out of reach, and with STRICT the ClusterError of the first member that is missing. STRICT also makes
+        one named cluster out of reach Forbidden.
+        """
+        asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
+        self._check_namespaces(scope, filter)
+        matched: list[Pod] = []
+        for member in asked.members:
+            matched.extend(select_pods(member.pods, filter, scope, member.name))
+        return Selection(tuple(matched), asked.outcomes)
+
+    async def select_nodes(
+        self,
+        scope: Scope,
+        filter: NodeFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Node]:
+        """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
+        asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
+        matched: list[Node] = []
+        for member in asked.members:
+            matched.extend(select_nodes(member.nodes, filter))
+        return Selection(tuple(matched), asked.outcomes)
+
     async def list_pods(
         self,
         scope: Scope,
@@ -76,21 +106,10 @@ class Federation:
         page: PageRequest,
         on_unavailable: OnUnavailable,
     ) -> Page[Pod]:
-        """A page of pods, from memory.
-
-        Raises InvalidQuery, ClusterNotFound for a named cluster that does not exist (in every mode), Forbidden where
-        every named cluster is out of reach, and with STRICT the ClusterError of the first member that is missing.
-        STRICT also makes one named cluster out of reach Forbidden.
-        """
+        """A page of pods. Raises as `select_pods`, and InvalidQuery."""
         sorting = build_pod_sorting(orders)
         check_page(page, sorting)
-        asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
-        self._check_namespaces(scope, filter)
-        matched: list[Pod] = []
-        for member in asked.members:
-            matched.extend(select_pods(member.pods, filter, scope, member.name))
-        cut = cut_page(matched, sorting, page)
-        return Page(cut.items, cut.cursors, tuple(matched), cut.has_next, cut.has_previous, asked.outcomes)
+        return build_page(await self.select_pods(scope, filter, on_unavailable), sorting, page)
 
     async def list_nodes(
         self,
@@ -100,32 +119,27 @@ class Federation:
         page: PageRequest,
         on_unavailable: OnUnavailable,
     ) -> Page[Node]:
-        """A page of nodes, from memory; as `list_pods`. Nodes are out of reach where not all namespaces are in it."""
+        """A page of nodes; as `list_pods`."""
         sorting = build_node_sorting(orders)
         check_page(page, sorting)
-        asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
-        matched: list[Node] = []
-        for member in asked.members:
-            matched.extend(select_nodes(member.nodes, filter))
-        cut = cut_page(matched, sorting, page)
-        return Page(cut.items, cut.cursors, tuple(matched), cut.has_next, cut.has_previous, asked.outcomes)
+        return build_page(await self.select_nodes(scope, filter, on_unavailable), sorting, page)
 
     async def get_pod(self, scope: Scope, key: PodKey) -> Pod | None:
         """One pod, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
-        await self._wait_known()
+        await self.wait_known()
         member = self._get_member(scope, key.cluster)
         if not scope.sees_namespace(key.cluster, key.namespace):
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
-        await _require(member, "pods")
+        await require(member, "pods")
         return member.pods.get(key.namespace, key.name)
 
     async def get_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """One node, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
-        await self._wait_known()
+        await self.wait_known()
         member = self._get_member(scope, key.cluster)
         if not scope.sees_all_namespaces(key.cluster):
             raise Forbidden(_NODES_FORBIDDEN)
-        await _require(member, "nodes")
+        await require(member, "nodes")
         return member.nodes.get("", key.name)
 
     def cached_node(self, scope: Scope, key: NodeKey) -> Node | None:
@@ -195,24 +209,32 @@ class Federation:
 
     async def wait_known(self) -> None:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
-        await self._wait_known()
+        if self._known.is_set():
+            return
+        try:
+            async with asyncio.timeout(self.member_timeout):
+                await self._known.wait()
+        except TimeoutError:
+            raise ClusterTimeout(
+                "", "it is not known yet which clusters exist: their source has not answered"
+            ) from None
 
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> "_Asked":
-        await self._wait_known()
+        await self.wait_known()
         members = self._named(scope, names)
         refusals = {member.name: reason for member in members if (reason := _refusal(scope, kind, member.name))}
         if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
             raise Forbidden(next(iter(refusals.values())))
-        proofs = await _prove([member for member in members if member.name not in refusals], kind)
+        proofs = await prove([member for member in members if member.name not in refusals], kind)
         answering: list[Member] = []
         outcomes: list[Outcome] = []
         for member in members:
             if reason := refusals.get(member.name):
                 outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
                 continue
-            outcome = _settle(proofs[member.name], member, kind, on_unavailable)
+            outcome = settle(proofs[member.name], member, kind, on_unavailable)
             outcomes.append(outcome)
             if outcome.state in _ANSWERED:
                 answering.append(member)
@@ -228,17 +250,6 @@ class Federation:
         ):
             names = ", ".join(sorted(wanted.namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
-
-    async def _wait_known(self) -> None:
-        if self._known.is_set():
-            return
-        try:
-            async with asyncio.timeout(self.member_timeout):
-                await self._known.wait()
-        except TimeoutError:
-            raise ClusterTimeout(
-                "", "it is not known yet which clusters exist: their source has not answered"
-            ) from None
 
     def _named(self, scope: Scope, names: frozenset[str] | None) -> list[Member]:
         for name in sorted(names or ()):
@@ -282,33 +293,6 @@ def _refusal(scope: Scope, kind: Kind | None, cluster: str) -> str | None:
     if kind == "nodes" and not scope.sees_all_namespaces(cluster):
         return _NODES_FORBIDDEN
     return None
-
-
-async def _prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
-    """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
-    now = asyncio.get_running_loop().time()
-    outcomes = {member.name: member.verdict(kind, now) for member in members}
-    waiting = [member for member in members if outcomes[member.name] is None]
-    for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
-        outcomes[outcome.cluster] = outcome
-    return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
-
-
-def _settle(outcome: Outcome, member: Member, kind: Kind | None, on_unavailable: OnUnavailable) -> Outcome:
-    """What becomes of a member that did not prove itself. Raises its ClusterError with STRICT."""
-    if outcome.state is OutcomeState.OK:
-        return outcome
-    if on_unavailable is OnUnavailable.STRICT:
-        raise error_of(outcome)
-    if on_unavailable is OnUnavailable.STALE and kind is not None and member.has_listed(kind):
-        return msgspec.structs.replace(outcome, state=OutcomeState.STALE)
-    return outcome
-
-
-async def _require(member: Member, kind: Kind) -> None:
-    outcome = await member.ensure_fresh(kind)
-    if outcome.state is not OutcomeState.OK:
-        raise error_of(outcome)
 
 
 def _sum_requests(pods: Iterable[Pod]) -> Resources:

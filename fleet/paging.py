@@ -15,7 +15,7 @@ import msgspec
 
 from fleet.errors import InvalidQuery
 from fleet.models import Node, Pod
-from fleet.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
+from fleet.queries import MAX_PAGE, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
 
 T = TypeVar("T", Pod, Node)
 Value = str | int | float | None
@@ -163,6 +163,12 @@ def cut_page(matched: Collection[T], sorting: Sorting[T], request: PageRequest) 
         has_next=len(keyed) > len(items),
         has_previous=len(keyed) < len(matched),
     )
+
+
+def build_page(selection: Selection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
+    """The requested page of what was selected. Raises InvalidQuery."""
+    cut = cut_page(selection.matched, sorting, request)
+    return Page(cut.items, cut.cursors, selection.matched, cut.has_next, cut.has_previous, selection.outcomes)
 
 
 def _smallest(keyed: Sequence[tuple[tuple[Any, ...], T]], count: int) -> Sequence[tuple[tuple[Any, ...], T]]:

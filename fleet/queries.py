@@ -98,6 +98,13 @@ class PageRequest(Struct, frozen=True):
     after: str | None = None
 
 
+class Selection(Struct, Generic[T], frozen=True):
+    """All that a filter selected, unordered, over all clusters that answered."""
+
+    matched: tuple[T, ...]
+    outcomes: tuple[Outcome, ...]
+
+
 class Page(Struct, Generic[T], frozen=True):
     """A page of a filtered and ordered set over all clusters that answered.
 
