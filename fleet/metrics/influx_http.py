@@ -28,6 +28,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from fleet.errors import MetricsUnavailable
+from fleet.recorder import querying_metrics, with_recorder
 
 T = TypeVar("T")
 
@@ -91,11 +92,11 @@ class InfluxConnection:
             form["db"] = database
         deadline = time.monotonic() + self._options.timeout
         self.queries_sent += 1
+        work = with_recorder(lambda: read(self._post(form, deadline)))
         try:
-            async with asyncio.timeout(self._options.timeout):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._threads, lambda: read(self._post(form, deadline))
-                )
+            with querying_metrics():
+                async with asyncio.timeout(self._options.timeout):
+                    return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError as error:
             raise self._slow() from error
 
