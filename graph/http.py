@@ -27,7 +27,7 @@ GRAPHQL_TYPE = "application/graphql-response+json"
 
 
 class Refused(Exception):
-    """The request is no GraphQL request; `status` says of which kind."""
+    """The request gets no GraphQL answer; `status` says why."""
 
     def __init__(self, status: int, message: str, code: Code = Code.BAD_USER_INPUT) -> None:
         super().__init__(message)

@@ -7,12 +7,16 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
+from fleet.recorder import Recorder, recording
 from graph.context import Context
 from graph.errors import Code
+from graph.explain import describe
+from graph.extensions import AnswerExtensions
 from graph.graphiql_page import page_response, serve_static
 from graph.http import JSON_TYPE, Operation, Refused, answer, pick_answer_type, read_operation, refusal
 from graph.loaders import build_loaders
@@ -58,9 +62,20 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
         state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
     )
     context = Context(principal, state.federation, loaders, asked=operation.asked)
+    recorder = Recorder() if operation.asked.explain else None
+    try:
+        with recording(recorder):
+            result = await _run(request, operation, context, deadline)
+    except Refused as error:
+        return refusal(error.status, str(error), error.code, kind, extensions=_finish(context, recorder))
+    return answer(result, kind, _finish(context, recorder))
+
+
+async def _run(request: Request, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
+    """Executes the operation. Raises Refused where there is nothing to execute, and when the time is up."""
     try:
         async with asyncio.timeout_at(deadline):
-            result = await schema.execute(
+            return await schema.execute(
                 operation.query,
                 variable_values=operation.variables,
                 context_value=context,
@@ -68,14 +83,18 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
                 allowed_operation_types=OperationType.from_http("GET" if request.method == "GET" else "POST"),
             )
     except TimeoutError:
-        message = f"no answer within {state.request_timeout:g} s"
-        return refusal(504, message, Code.CLUSTER_TIMEOUT, kind, extensions=context.extensions)
+        raise Refused(504, f"no answer within {request.state.request_timeout:g} s", Code.CLUSTER_TIMEOUT) from None
     except InvalidOperationTypeError as error:
-        status = 405 if request.method == "GET" else 400
-        return refusal(status, error.as_http_error_reason(request.method), Code.BAD_USER_INPUT, kind)
+        raise Refused(405 if request.method == "GET" else 400, error.as_http_error_reason(request.method)) from error
     except CannotGetOperationTypeError as error:
-        return refusal(400, error.as_http_error_reason(), Code.BAD_USER_INPUT, kind)
-    return answer(result, kind, context.extensions)
+        raise Refused(400, error.as_http_error_reason()) from error
+
+
+def _finish(context: Context, recorder: Recorder | None) -> AnswerExtensions:
+    """The answer's extensions, with what it took so far where the request asks for that."""
+    if recorder is not None:
+        context.extensions["explain"] = describe(recorder, context.scope)
+    return context.extensions
 
 
 def _is_browser(request: Request) -> bool:
