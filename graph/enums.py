@@ -114,10 +114,10 @@ _register(
     PercentOf,
     "What a percentage is of.",
     {
-        "LIMIT": "A pod's limit; for a node its allocatable.",
-        "REQUEST": "A pod's request; null for a node.",
-        "ALLOCATABLE": "What a node can give to pods; null for a pod.",
-        "CAPACITY": "What a node has; null for a pod.",
+        "LIMIT": "A pod's limit; for a node or a cluster its allocatable.",
+        "REQUEST": "A pod's request; null for a node or a cluster.",
+        "ALLOCATABLE": "What a node or a cluster can give to pods; null for a pod.",
+        "CAPACITY": "What a node or a cluster has; null for a pod.",
     },
 )
 _register(

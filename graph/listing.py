@@ -12,6 +12,7 @@ from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter
 from fleet.usage import History, Kind, Usage
 from graph.context import Info
 from graph.loaders import Batch, HistoryQuestion, Measures, Questions
+from graph.related import prime_related
 
 K = TypeVar("K", PodKey, NodeKey)
 
@@ -28,7 +29,7 @@ async def load_pods(
     batches = list(_wanted(info, Kind.POD, loaders.pod_usage, loaders.pod_history))
     with loaders.waves.reading():
         answer = await context.federation.list_pods(context.scope, question, orders, page, on_unavailable)
-    await _prime(batches, [pod.key for pod in answer.items])
+    await asyncio.gather(_prime(batches, [pod.key for pod in answer.items]), prime_related(info, answer.items))
     return answer
 
 
@@ -44,7 +45,7 @@ async def load_nodes(
     batches = list(_wanted(info, Kind.NODE, loaders.node_usage, loaders.node_history))
     with loaders.waves.reading():
         answer = await context.federation.list_nodes(context.scope, question, orders, page, on_unavailable)
-    await _prime(batches, [node.key for node in answer.items])
+    await asyncio.gather(_prime(batches, [node.key for node in answer.items]), prime_related(info, answer.items))
     return answer
 
 

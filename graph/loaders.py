@@ -10,7 +10,7 @@ thousand equal errors say nothing more than one.
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -58,10 +58,13 @@ class Waves:
                 self._idle.set()
 
     async def wait(self) -> None:
-        """Until nobody reads a list."""
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        await self._idle.wait()
+        """Until nobody reads a list, and those who did have said which metrics they want of it."""
+        while True:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            if not self._reading:
+                return
+            await self._idle.wait()
 
 
 class Batch(Generic[K, V]):
@@ -89,6 +92,12 @@ class Batch(Generic[K, V]):
     def get(self, key: K) -> V | Awaitable[V | None] | None:
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
         return self._answer(key) if key in self._loaded else self._load(key)
+
+    async def load(self, keys: Sequence[K]) -> list[V]:
+        """The values of those keys that have one. Raises MetricsUnavailable, once."""
+        await self.prime(keys)
+        answers = [self._answer(key) for key in keys]
+        return [answer for answer in answers if answer is not None]
 
     async def _load(self, key: K) -> V | None:
         await self.prime((key,))

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar, cast
 
 import strawberry
 
-from fleet.models import Node, NodeKey, Pod, PodKey
+from fleet.models import Node, NodeKey, Pod, PodKey, Resources
 from fleet.usage import Kind
 from graph.context import Info
 from graph.enums import PercentOf
@@ -38,13 +38,18 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
     return _opened(found, lambda model: Usage.from_model(model, bases))
 
 
+def node_bases(allocatable: Resources, capacity: Resources) -> Bases:
+    """What percentages of a node, or of a cluster's nodes together, are of; the limit is what pods can be given."""
+    return {
+        PercentOf.LIMIT: allocatable,
+        PercentOf.ALLOCATABLE: allocatable,
+        PercentOf.CAPACITY: capacity,
+    }
+
+
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
-    bases: Bases = {
-        PercentOf.LIMIT: node.allocatable,
-        PercentOf.ALLOCATABLE: node.allocatable,
-        PercentOf.CAPACITY: node.capacity,
-    }
+    bases = node_bases(node.allocatable, node.capacity)
     found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
     return _opened(found, lambda model: Usage.from_model(model, bases))
 

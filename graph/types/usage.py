@@ -15,7 +15,7 @@ Bases = dict[PercentOf, models.Resources]
 """What percentages of one object can be of."""
 
 
-@strawberry.type(description="The newest usage of a pod or a node. A measure that is not stored is null.")
+@strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
 class Usage(Window):
     """A window on `fleet.usage.Usage`."""
 

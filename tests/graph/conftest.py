@@ -87,9 +87,9 @@ def build_cluster(name: str, pods: int) -> FakeCluster:
     return cluster
 
 
-def build_usage(cpu_cores: float, memory_bytes: int = 1 << 20) -> Usage:
+def build_usage(cpu_cores: float, memory_bytes: int = 1 << 20, *, at: float = NOW) -> Usage:
     return Usage(
-        time_ns=int(NOW) * NANOSECONDS,
+        time_ns=int(at) * NANOSECONDS,
         cpu_cores=cpu_cores,
         memory_bytes=memory_bytes,
         network_receive_bytes_per_second=12.5,
