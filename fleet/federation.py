@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden
 from fleet.kubernetes.discovery import Catalogs
@@ -26,8 +26,11 @@ from fleet.paging import build_node_sorting, build_page, build_pod_sorting, chec
 from fleet.ports import Connection
 from fleet.proofs import prove, require, settle
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection
+from fleet.recorder import note_cached
 from fleet.scope import Scope
 from fleet.selection import select_nodes, select_pods
+
+T = TypeVar("T")
 
 
 class Federation:
@@ -82,7 +85,9 @@ class Federation:
         self._check_namespaces(scope, filter)
         matched: list[Pod] = []
         for member in asked.members:
+            before = len(matched)
             matched.extend(select_pods(member.pods, filter, scope, member.name))
+            note_cached(member.name, len(matched) - before)
         return Selection(tuple(matched), asked.outcomes)
 
     async def select_nodes(
@@ -95,7 +100,9 @@ class Federation:
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
         matched: list[Node] = []
         for member in asked.members:
+            before = len(matched)
             matched.extend(select_nodes(member.nodes, filter))
+            note_cached(member.name, len(matched) - before)
         return Selection(tuple(matched), asked.outcomes)
 
     async def list_pods(
@@ -131,7 +138,7 @@ class Federation:
         if not scope.sees_namespace(key.cluster, key.namespace):
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
         await require(member, "pods")
-        return member.pods.get(key.namespace, key.name)
+        return _noted(key.cluster, member.pods.get(key.namespace, key.name))
 
     async def get_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """One node, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
@@ -140,21 +147,21 @@ class Federation:
         if not scope.sees_all_namespaces(key.cluster):
             raise Forbidden(_NODES_FORBIDDEN)
         await require(member, "nodes")
-        return member.nodes.get("", key.name)
+        return _noted(key.cluster, member.nodes.get("", key.name))
 
     def cached_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """The node of a pod that was just answered, from memory, without waiting; None where it is out of reach."""
         member = self._members.get(key.cluster)
         if member is None or not scope.sees_all_namespaces(key.cluster):
             return None
-        return member.nodes.get("", key.name)
+        return _noted(key.cluster, member.nodes.get("", key.name))
 
     def cached_pod(self, scope: Scope, key: PodKey) -> Pod | None:
         """The pod of a placement, from memory, without waiting; None where it is gone or out of reach."""
         member = self._members.get(key.cluster)
         if member is None or not scope.sees_namespace(key.cluster, key.namespace):
             return None
-        return member.pods.get(key.namespace, key.name)
+        return _noted(key.cluster, member.pods.get(key.namespace, key.name))
 
     def check_reach(self, scope: Scope, key: PodKey) -> None:
         """That a pod of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""
@@ -165,6 +172,7 @@ class Federation:
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""
         member = self._members.get(key.cluster)
+        note_cached(key.cluster, 0)
         return NO_RESOURCES if member is None else _sum_requests(member.pods.select("node", key.name))
 
     def requested_in(self, cluster: str) -> Resources:
@@ -172,6 +180,7 @@ class Federation:
         member = self._members.get(cluster)
         if member is None:
             return NO_RESOURCES
+        note_cached(cluster, 0)
         known = self._sums.get(cluster)
         if known is None or known[0] is not member or known[1] != member.pods.generation:
             placed = (pod for pod in member.pods if pod.node_name is not None)
@@ -200,7 +209,9 @@ class Federation:
         member = self._get_member(scope, cluster)
         if not member.has_listed("namespaces"):
             raise ClusterUnreachable(cluster, f"the namespaces of {cluster} are not known yet")
-        return sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
+        names = sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
+        note_cached(cluster, len(names))
+        return names
 
     def hidden_clusters(self, scope: Scope) -> dict[str, str]:
         """The clusters out of the scope's reach, each with the words that mark it in a list."""
@@ -281,6 +292,12 @@ class _Asked(NamedTuple):
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 _NODES_FORBIDDEN = "nodes belong to the whole cluster, and not all of its namespaces are within your reach"
+
+
+def _noted(cluster: str, found: T | None) -> T | None:
+    """The object, written down as read from a cluster's memory."""
+    note_cached(cluster, 0 if found is None else 1)
+    return found
 
 
 def _cluster_forbidden(name: str) -> str:
