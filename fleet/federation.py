@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden
+from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.kubernetes.discovery import Catalogs
 from fleet.member import Kind, Member
 from fleet.models import (
@@ -25,10 +25,11 @@ from fleet.models import (
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
 from fleet.proofs import prove, require, settle
-from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection
+from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
 from fleet.scope import Scope
 from fleet.selection import select_nodes, select_pods
+from fleet.sizes import CachedSizes
 
 T = TypeVar("T")
 
@@ -64,6 +65,10 @@ class Federation:
     def list_clusters(self, scope: Scope) -> list[Cluster]:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
         return [member.describe() for member in self._ordered() if scope.sees_cluster(member.name)]
+
+    def count_objects(self, scope: Scope) -> CachedSizes:
+        """How much the clusters in reach hold, from memory. Asks nobody."""
+        return CachedSizes(self._ordered(), scope)
 
     def get_cluster(self, scope: Scope, name: str) -> Cluster:
         """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""
@@ -113,9 +118,10 @@ class Federation:
         page: PageRequest,
         on_unavailable: OnUnavailable,
     ) -> Page[Pod]:
-        """A page of pods. Raises as `select_pods`, and InvalidQuery."""
+        """A page of pods, from memory alone. Raises as `select_pods`, and InvalidQuery, also for anything of usage."""
         sorting = build_pod_sorting(orders)
         check_page(page, sorting)
+        _check_in_memory(filter, orders)
         return build_page(await self.select_pods(scope, filter, on_unavailable), sorting, page)
 
     async def list_nodes(
@@ -129,6 +135,7 @@ class Federation:
         """A page of nodes; as `list_pods`."""
         sorting = build_node_sorting(orders)
         check_page(page, sorting)
+        _check_in_memory(filter, orders)
         return build_page(await self.select_nodes(scope, filter, on_unavailable), sorting, page)
 
     async def get_pod(self, scope: Scope, key: PodKey) -> Pod | None:
@@ -298,6 +305,11 @@ def _noted(cluster: str, found: T | None) -> T | None:
     """The object, written down as read from a cluster's memory."""
     note_cached(cluster, 0 if found is None else 1)
     return found
+
+
+def _check_in_memory(question: PodFilter | NodeFilter, orders: tuple[Order, ...]) -> None:
+    if usage_columns(question, orders):
+        raise InvalidQuery("usage is not in memory: what is ordered or bounded by it has to be asked of a metric store")
 
 
 def _cluster_forbidden(name: str) -> str:

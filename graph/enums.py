@@ -11,6 +11,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from fleet.models import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
 from fleet.queries import NodeColumn, PodColumn
+from fleet.ranking import PercentOf, UsageField
 from fleet.scope import Role
 from fleet.usage import Aggregate
 
@@ -23,15 +24,6 @@ class PodGroup(enum.Enum):
     NAMESPACE = "NAMESPACE"
     NODE = "NODE"
     STATUS = "STATUS"
-
-
-class PercentOf(enum.Enum):
-    """What a percentage is of."""
-
-    LIMIT = "LIMIT"
-    REQUEST = "REQUEST"
-    ALLOCATABLE = "ALLOCATABLE"
-    CAPACITY = "CAPACITY"
 
 
 class Direction(enum.Enum):
@@ -121,6 +113,19 @@ _register(
     },
 )
 _register(
+    UsageField,
+    "What of usage can be ordered and bounded by: the newest value of each object; null where there is none.",
+    {
+        "CPU_CORES": "CPU in cores.",
+        "MEMORY_BYTES": "Memory in bytes: the working set.",
+        "FS_USED_BYTES": "Bytes used of the file system.",
+        "NETWORK_RECEIVE_BYTES_PER_SECOND": "Bytes per second received, over the two newest points.",
+        "NETWORK_TRANSMIT_BYTES_PER_SECOND": "Bytes per second sent, over the two newest points.",
+        "CPU_PERCENT": "CPU in percent (0 to 100 and more), as `cpuPercent` has it.",
+        "MEMORY_PERCENT": "Memory in percent (0 to 100 and more), as `memoryPercent` has it.",
+    },
+)
+_register(
     Direction,
     "Which end of an order comes first. Nulls come last in both.",
     {"ASC": "Smallest, earliest, A first.", "DESC": "Largest, latest, Z first."},
@@ -182,4 +187,5 @@ __all__ = [
     "PodGroup",
     "PodPhase",
     "Role",
+    "UsageField",
 ]

@@ -77,6 +77,7 @@ class Batch(Generic[K, V]):
         self._waiting: set[K] = set()
         self._wave: asyncio.Task[None] | None = None
         self._failure: MetricsUnavailable | None = None
+        self._missed: dict[K, MetricsUnavailable] = {}
 
     async def prime(self, keys: Iterable[K]) -> None:
         """Loads what is not loaded yet. A failure of the store is kept for those that ask."""
@@ -99,6 +100,18 @@ class Batch(Generic[K, V]):
         answers = [self._answer(key) for key in keys]
         return [answer for answer in answers if answer is not None]
 
+    async def require(self, keys: Sequence[K]) -> Mapping[K, V | None]:
+        """All that is loaded, these keys among it; for answers that would be wrong without any of the values.
+
+        Raises MetricsUnavailable to each caller.
+        """
+        await self.prime(keys)
+        if self._missed:
+            for key in keys:
+                if key in self._missed:
+                    raise self._missed[key]
+        return self._loaded
+
     async def _load(self, key: K) -> V | None:
         await self.prime((key,))
         return self._answer(key)
@@ -112,16 +125,21 @@ class Batch(Generic[K, V]):
     async def _run(self) -> None:
         found: Mapping[K, V] = {}
         keys: frozenset[K] = frozenset()
+        failure: MetricsUnavailable | None = None
         try:
             async with asyncio.timeout_at(self._waves.deadline):
                 await self._waves.wait()
                 keys = self._depart()
                 found = await self._ask(keys)
         except MetricsUnavailable as error:
-            self._failure = error
+            failure = error
         except TimeoutError:
-            self._failure = MetricsUnavailable("the metric store did not answer within the request's time")
-        self._loaded.update((key, found.get(key)) for key in keys or self._depart())
+            failure = MetricsUnavailable("the metric store did not answer within the request's time")
+        keys = keys or self._depart()
+        self._loaded.update((key, found.get(key)) for key in keys)
+        if failure is not None:
+            self._failure = failure
+            self._missed.update(dict.fromkeys(keys, failure))
 
     def _depart(self) -> frozenset[K]:
         """Closes the wave: who comes later takes the next one."""

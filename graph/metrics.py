@@ -6,14 +6,14 @@ from typing import Annotated, TypeVar, cast
 
 import strawberry
 
-from fleet.models import Node, NodeKey, Pod, PodKey, Resources
+from fleet.models import Node, NodeKey, Pod, PodKey
+from fleet.ranking import node_bases, pod_bases
 from fleet.usage import Kind
 from graph.context import Info
-from graph.enums import PercentOf
 from graph.loaders import HistoryQuestion
 from graph.scalars import DateTime, Duration
 from graph.selection import OperationPlan
-from graph.types.usage import Bases, Usage, UsageHistory
+from graph.types.usage import Usage, UsageHistory
 from graph.windows import WindowRequest
 
 Last = Annotated[
@@ -33,25 +33,14 @@ W = TypeVar("W")
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
-    bases = {PercentOf.LIMIT: pod.limits, PercentOf.REQUEST: pod.requests}
     found = info.context.loaders.pod_usage.about(info.plan.measures[Kind.POD]).get(pod.key)
-    return _opened(found, lambda model: Usage.from_model(model, bases))
-
-
-def node_bases(allocatable: Resources, capacity: Resources) -> Bases:
-    """What percentages of a node, or of a cluster's nodes together, are of; the limit is what pods can be given."""
-    return {
-        PercentOf.LIMIT: allocatable,
-        PercentOf.ALLOCATABLE: allocatable,
-        PercentOf.CAPACITY: capacity,
-    }
+    return _opened(found, lambda model: Usage.from_model(model, pod_bases(pod)))
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
-    bases = node_bases(node.allocatable, node.capacity)
     found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
-    return _opened(found, lambda model: Usage.from_model(model, bases))
+    return _opened(found, lambda model: Usage.from_model(model, node_bases(node.allocatable, node.capacity)))
 
 
 def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:

@@ -47,7 +47,7 @@ _KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Cluster": Kind.NODE}
 """Which metrics the usage and history of a type are made of; a cluster's are sums over its nodes."""
 
 _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
-_CONNECTIONS = {"PodConnection", "NodeConnection"}
+_CONNECTIONS = {"PodConnection": Kind.POD, "NodeConnection": Kind.NODE}
 
 
 class Via(enum.Enum):
@@ -149,6 +149,8 @@ class _Walk:
                 for place in path:
                     self.wanted_windows.setdefault(place, set()).add(window)
             elif is_composite_type(result):
+                if result.name in _CONNECTIONS:
+                    self.ranked(field, definition, _CONNECTIONS[result.name])
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
 
     def fields(
@@ -183,6 +185,14 @@ class _Walk:
     def boolean(self, node: Any) -> bool:
         name = getattr(getattr(node, "name", None), "value", None)
         return bool(self.variables.get(name) if name is not None else getattr(node, "value", False))
+
+    def ranked(self, field: FieldNode, definition: GraphQLField, kind: Kind) -> None:
+        """What a connection's bounds and orders have to know."""
+        given = self.arguments(field, definition)
+        fields = [order.get("usage") for order in given.get("orderBy") or ()]
+        fields += [bound["field"] for bound in (given.get("filter") or {}).get("usage") or ()]
+        if found := {entry.measure for entry in fields if entry is not None}:
+            self.measures.setdefault(kind, set()).update(found)
 
     def measured(self, field: FieldNode, usage: Any) -> set[Measure]:
         names = {inner.name.value for inner, _ in self.fields(field.selection_set, usage, (id(field),))}

@@ -6,6 +6,7 @@ import strawberry
 
 from fleet import models
 from fleet.queries import PageRequest
+from fleet.ranking import node_bases
 from fleet.sums import sum_resources
 from graph import metrics
 from graph.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage
@@ -125,7 +126,7 @@ class Cluster(Window):
             sum_resources(node.allocatable for node in nodes),
             sum_resources(node.capacity for node in nodes),
         )
-        return Usage.from_model(model, metrics.node_bases(allocatable, capacity))
+        return Usage.from_model(model, node_bases(allocatable, capacity))
 
     @resolved(
         "Usage of its nodes over a span of time, summed up step by step. A step is summed over the nodes that have a "
