@@ -92,6 +92,4 @@ def page_in_each(
         if outer.distinct:
             bounds[name], matched[name] = min(bounds[name], count), min(matched[name], count)
     page = Place(min(sum(bounds.values()), outer.total * longest), bounds, distinct=outer.distinct)
-    return Place(
-        outer.total, outer.bounds, page=page, matched=min(sum(matched.values()), outer.total * most)
-    )
+    return Place(outer.total, outer.bounds, page=page, matched=min(sum(matched.values()), outer.total * most))

@@ -1,5 +1,7 @@
-"""From an operation to the tree of what it asks for, as execution will merge it: fragments unfolded, directives applied,
-arguments coerced. Source: GraphQL specification, "Field Collection"."""
+"""From an operation to the tree of what it asks for, as execution will merge it.
+
+Fragments are unfolded, directives applied, arguments coerced. Source: GraphQL specification, "Field Collection".
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -66,5 +66,7 @@ EXPECTED: Mapping[str, float] = {
 EXPECTED_ITEMS = 5.0
 """Items of any other such list."""
 
-DECODING = frozenset({"Pod.annotations", "Pod.containers", "Pod.conditions", "Node.annotations", "Resource.annotations"})
+DECODING = frozenset(
+    {"Pod.annotations", "Pod.containers", "Pod.conditions", "Node.annotations", "Resource.annotations"}
+)
 """Fields that are read from the whole object."""
