@@ -10,6 +10,7 @@ from fleet.federation import Federation
 from fleet.scope import Scope
 from fleet.usage import History, Usage
 from graph.extensions import AnswerExtensions, Asked
+from graph.limits import DEFAULT_LIMITS, Limits
 from graph.loaders import Loaders
 from graph.once import Once
 from graph.resource_loaders import ResourceLoaders
@@ -25,6 +26,7 @@ class Context:
     federation: Federation
     loaders: Loaders
     plan: OperationPlan | None = None
+    limits: Limits = DEFAULT_LIMITS
     asked: Asked = dataclasses.field(default_factory=Asked)
     extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
 

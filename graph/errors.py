@@ -24,7 +24,6 @@ from graphql import GraphQLError
 from auth.errors import Unauthenticated
 from fleet import errors
 from graph.extensions import JSON
-from graph.limits import is_limit
 from graph.refusals import LimitExceeded
 
 logger = logging.getLogger(__name__)
@@ -68,8 +67,7 @@ def present_error(error: GraphQLError) -> GraphQLError:
     while isinstance(cause, GraphQLError):  # a scalar's own refusal, wrapped by the core
         error, cause = _replaced(error, error.message), cause.original_error
     if cause is None:
-        code = Code.COST_EXCEEDED if is_limit(error) else Code.BAD_USER_INPUT
-        return _coded(error, error.message, code)
+        return _coded(error, error.message, Code.BAD_USER_INPUT)
     for kind, code in _CODES:
         if isinstance(cause, kind):
             return _coded(error, str(cause), code, getattr(cause, "cluster", None), getattr(cause, "details", None))

@@ -18,9 +18,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from fleet.errors import InvalidQuery
 from graph.errors import Code
 from graph.extensions import JSON, Asked, read_asked
-
-MAX_BODY = 1 << 20
-"""Bytes of a request's body."""
+from graph.limits import DEFAULT_LIMITS, Limits
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
@@ -69,9 +67,15 @@ async def read_operation(request: Request) -> Operation:
     if kind != JSON_TYPE:
         raise Refused(415, f"a request's body is {JSON_TYPE}")
     try:
-        body = orjson.loads(await _read_body(request))
+        body = orjson.loads(await _read_body(request, limits_of(request).body))
     except orjson.JSONDecodeError as error:
         raise Refused(400, "the request's body is not JSON") from error
+    if isinstance(body, list):
+        raise Refused(
+            400,
+            f"the request's body is a list of {len(body)} operations, 1 at a time is allowed: send it as an object of "
+            "its own, without batching, or ask for all of it in one operation",
+        )
     if not isinstance(body, dict):
         raise Refused(400, "the request's body is not a JSON object with a `query`")
     return _operation(body, request.headers)
@@ -158,14 +162,20 @@ def _operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Operatio
     return Operation(query=query, variables=variables, name=name or None, asked=asked)
 
 
-async def _read_body(request: Request) -> bytes:
-    too_long = Refused(413, f"a request's body is {MAX_BODY:,} bytes at most")
+def limits_of(request: Request) -> Limits:
+    """The limits that the settings say, or their defaults."""
+    limits: Limits = getattr(request.state, "limits", DEFAULT_LIMITS)
+    return limits
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    too_long = Refused(413, f"a request's body is {limit:,} bytes at most: send fewer or smaller variables")
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY:
+    if announced.isdigit() and int(announced) > limit:
         raise too_long
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
+        if len(body) > limit:
             raise too_long
     return bytes(body)

@@ -18,7 +18,16 @@ from graph.errors import Code
 from graph.explain import describe
 from graph.extensions import AnswerExtensions
 from graph.graphiql_page import page_response, serve_static
-from graph.http import JSON_TYPE, Operation, Refused, answer, pick_answer_type, read_operation, refusal
+from graph.http import (
+    JSON_TYPE,
+    Operation,
+    Refused,
+    answer,
+    limits_of,
+    pick_answer_type,
+    read_operation,
+    refusal,
+)
 from graph.loaders import build_loaders
 from graph.schema import schema
 
@@ -61,7 +70,7 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
     loaders = build_loaders(
         state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
     )
-    context = Context(principal, state.federation, loaders, asked=operation.asked)
+    context = Context(principal, state.federation, loaders, asked=operation.asked, limits=limits_of(request))
     recorder = Recorder() if operation.asked.explain else None
     try:
         with recording(recorder):

@@ -18,6 +18,7 @@ from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graph.context import GraphInfo
+from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
 from graph.limits import build_limits
 from graph.queries.clusters import ClusterQueries
@@ -87,7 +88,7 @@ schema = GraphSchema(
     query=Query,
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
-    extensions=build_limits(),
+    extensions=[*build_limits(), CostLimiter],
 )
 schema.drop_null_defaults()
 

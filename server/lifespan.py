@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from fleet.federation import Federation
@@ -12,17 +12,19 @@ from fleet.members import FleetOptions, open_federation
 from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
+from graph.limits import Limits
 from server.environment import SettingsInvalid
-from server.settings import NO_SIGNING_KEY, AuthSettings, MetricSettings, Settings
+from server.settings import NO_SIGNING_KEY, AuthSettings, LimitSettings, MetricSettings, Settings
 
 
 class State(TypedDict):
-    """What a request finds in `request.state`. `request_timeout` is in seconds."""
+    """What a request finds in `request.state`. `request_timeout` is in seconds; `limits` have defaults."""
 
     federation: Federation
     metric_store: MetricStore
     authenticator: Authenticator
     request_timeout: float
+    limits: NotRequired[Limits]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -44,7 +46,23 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             metric_store=metric_store,
             authenticator=authenticator,
             request_timeout=settings.timeouts.request_timeout,
+            limits=build_limits(settings.limits),
         )
+
+
+def build_limits(settings: LimitSettings) -> Limits:
+    """What the graph lets a request ask for."""
+    return Limits(
+        depth=settings.max_depth,
+        aliases=settings.max_aliases,
+        directives=settings.max_directives,
+        tokens=settings.max_tokens,
+        characters=settings.max_characters,
+        spreads=settings.max_fragment_spreads,
+        nested=settings.max_nested_lists,
+        body=settings.max_body,
+        cost=settings.max_cost,
+    )
 
 
 def build_auth_options(settings: AuthSettings) -> AuthOptions:

@@ -12,6 +12,9 @@ from graph.cost.reading import Part
 
 WHOLE_OPERATION = Place(1, {})
 
+MOST = 10**15
+"""Units that are told apart; more would not fit into JSON's numbers."""
+
 
 class Estimate(Struct, frozen=True):
     """Units in all, and by the paths that cost something of their own, what is inside a path not counted in it."""
@@ -29,8 +32,8 @@ def estimate(parts: Iterable[Part], sizes: Sizes, now: float) -> Estimate:
     walk = Walk(sizes, now)
     for part in parts:
         _visit(walk, part, WHOLE_OPERATION)
-    paths = {path: math.ceil(units) for path, units in walk.charged.items()}
-    return Estimate(math.ceil(sum(walk.charged.values())), paths)
+    paths = {path: _round_up(units) for path, units in walk.charged.items()}
+    return Estimate(_round_up(sum(walk.charged.values())), paths)
 
 
 def _visit(walk: Walk, part: Part, place: Place) -> None:
@@ -43,3 +46,7 @@ def _visit(walk: Walk, part: Part, place: Place) -> None:
             plain += 1
     if plain:
         walk.charge(part, inside.total * plain)
+
+
+def _round_up(units: float) -> int:
+    return math.ceil(min(units, MOST))

@@ -14,11 +14,13 @@ from fastapi import FastAPI
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
-from graph.http import GRAPHQL_TYPE, MAX_BODY
+from graph.http import GRAPHQL_TYPE
+from graph.limits import DEFAULT_LIMITS
 from graph.router import build_graph_router
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
 
+MAX_BODY = DEFAULT_LIMITS.body
 ME = "{ viewer { name } }"
 
 
