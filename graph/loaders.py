@@ -29,7 +29,8 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _TURNS = 4
-"""Turns of the event loop that a wave stays open, so that a sibling one level deeper in the query still gets on."""
+"""Turns of the event loop without a list being read that a wave stays open, so that a sibling one level deeper in the
+query still gets on."""
 
 Ask = Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
 Measures = frozenset[Measure]
@@ -42,6 +43,7 @@ class Waves:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self._reading = 0
+        self._read = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -54,17 +56,17 @@ class Waves:
             yield
         finally:
             self._reading -= 1
+            self._read += 1
             if not self._reading:
                 self._idle.set()
 
     async def wait(self) -> None:
-        """Until nobody reads a list, and those who did have said which metrics they want of it."""
-        while True:
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
-            if not self._reading:
-                return
+        """Until nobody has read a list for some turns, so that those who did have said which metrics they want."""
+        quiet, seen = 0, self._read
+        while quiet < _TURNS:
+            await asyncio.sleep(0)
             await self._idle.wait()
+            quiet, seen = (quiet + 1 if self._read == seen else 0), self._read
 
 
 class Batch(Generic[K, V]):

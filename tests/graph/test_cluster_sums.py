@@ -47,9 +47,13 @@ async def test_history_is_summed_step_by_step(open_graph: OpenGraph) -> None:
 
 
 ONE_CALL_EACH = [
+    """{ pods { items { usage { cpuCores } node { usage { cpuPercent } } cluster { usage { cpuCores } } } }
+      nodes(first: 1) { items { usage { cpuCores } cluster { usage { memoryBytes } } } } }""",
     "{ clusters { usage { cpuCores } history { cpuCores } } }",
     "{ clusters { usage { cpuCores } nodes(first: 1) { items { usage { memoryBytes } history { cpuCores } } } } }",
     "{ nodes(first: 1) { items { usage { cpuCores } history { cpuCores } cluster { usage { memoryBytes } } } } }",
+    """{ clusters { usage { cpuCores } } nodes(orderBy: [{ usage: MEMORY_BYTES, direction: DESC }], first: 1) {
+      items { usage { memoryBytes } } } }""",
     "{ clusters { usage { cpuCores } } nodes { items { history { cpuCores } cluster { history { memoryBytes } } } } }",
     """{ a: cluster(name: "c1") { usage { cpuCores } } pods(first: 9) { items { usage { cpuCores }
       node { usage { cpuCores } } cluster { history { cpuCores } } } } }""",
