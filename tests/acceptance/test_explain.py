@@ -42,7 +42,7 @@ def calls(explained: Any) -> dict[str, int]:
         ("{ nodes { items { usage { cpuCores } pods { items { usage { cpuCores } } } } } }", 2),
         ("{ nodes { items { " + HISTORY + " pods { items { " + HISTORY + " } } } } }", 2),
     ],
-    ids=["plain pods", "usage", "usage and history", "usage of nodes and their pods", "history of nodes and their pods"],
+    ids=["plain", "usage", "usage and history", "usage of nodes and pods", "history of nodes and pods"],
 )
 async def test_a_metric_question_is_one_query_whatever_the_number_of_objects(
     server: RunningServer, query: str, queries: int
