@@ -8,9 +8,10 @@ import base64
 import binascii
 import heapq
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import compress
 from operator import attrgetter, itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -111,45 +112,49 @@ class Sorting(Generic[T]):
                 key.append(-value if descending else value)
         return (*key, *values[-_NAME_PARTS:])
 
-    def list_after(self, items: Collection[T], after: Values) -> Collection[T]:
-        """The items that sort after a cursor's values."""
-        bound = self.sort_key(after)
+    def first_after(self, items: Collection[T], after: Values | None, count: int) -> tuple[list[T], int]:
+        """The first items that sort after a cursor's values, in order, and how many sort after them in all."""
         ranks = self._ranks(items)
-        if ranks is None:
-            return [item for item in items if self._key_of(item) > bound]
-        edge = self._rank(after[0])
-        return [
-            item
-            for item, rank in zip(items, ranks, strict=True)
-            if rank > edge or (rank == edge and self._key_of(item) > bound)
-        ]
-
-    def list_first(self, items: Collection[T], count: int) -> Sequence[T]:
-        """The first items, in order."""
+        if after is not None:
+            later = self._later(items, ranks, after)
+            items = list(compress(items, later))
+            ranks = None if ranks is None else list(compress(ranks, later))
+        size = len(items)
         if not count:
-            return ()
-        if count * _FEW < len(items) and (ranks := self._ranks(items)) is not None:
+            return [], size
+        if ranks is not None and count * _FEW < size:
             # Whole keys are dear: they are made only for those that may be among the first by their first value.
             edge = heapq.nsmallest(count, ranks)[-1]
             items = [item for item, rank in zip(items, ranks, strict=True) if rank <= edge]
         keyed = [(self._key_of(item), item) for item in items]
         if count * _FEW < len(keyed):
-            return [item for _, item in heapq.nsmallest(count, keyed, key=itemgetter(0))]
-        return [item for _, item in sorted(keyed, key=itemgetter(0))[:count]]
+            keyed = heapq.nsmallest(count, keyed, key=itemgetter(0))
+        else:
+            keyed.sort(key=itemgetter(0))
+        return [item for _, item in keyed[:count]], size
+
+    def _later(self, items: Collection[T], ranks: Sequence[float] | None, after: Values) -> list[bool]:
+        bound = self.sort_key(after)
+        if ranks is None:
+            return [self._key_of(item) > bound for item in items]
+        (edge,) = self._as_ranks((after[0],))
+        return [
+            rank > edge or (rank == edge and self._key_of(item) > bound)
+            for item, rank in zip(items, ranks, strict=True)
+        ]
 
     def _key_of(self, item: T) -> tuple[Any, ...]:
         return self.sort_key(self.values_of(item))
 
     def _ranks(self, items: Collection[T]) -> list[float] | None:
-        """The first value of each item as a number that is never out of order; None where it is a text."""
-        if not self._getters or not self._numbers[0]:
-            return None
-        return [self._rank(value) for value in map(self._getters[0], items)]
+        """The first value of each item as a number that no whole key contradicts; None where it is a text."""
+        return self._as_ranks(map(self._getters[0], items)) if self._getters and self._numbers[0] else None
 
-    def _rank(self, value: Value) -> float:
-        if not isinstance(value, int | float):
-            return math.inf  # nulls last
-        return -value if self._descending[0] else value
+    def _as_ranks(self, values: Iterable[Value]) -> list[float]:
+        numbers = cast("Iterable[float | None]", values)
+        if self._descending[0]:
+            return [math.inf if value is None else -value for value in numbers]
+        return [math.inf if value is None else value for value in numbers]
 
     def build_cursor(self, item: T) -> str:
         """The cursor of an item."""
@@ -220,13 +225,14 @@ def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
 def cut_page(matched: Collection[T], sorting: Sorting[T], request: PageRequest) -> Cut[T]:
     """Cuts the requested page out of the whole filtered set. Raises InvalidQuery."""
     after = check_page(request, sorting)
-    rest = matched if after is None else sorting.list_after(matched, after)
-    items = tuple(sorting.list_first(rest, request.first))
+    if after is None and not request.first:
+        return Cut((), (), bool(matched), has_previous=False)  # what is only counted needs no keys
+    items, size = sorting.first_after(matched, after, request.first)
     return Cut(
-        items=items,
+        items=tuple(items),
         cursors=tuple(sorting.build_cursor(item) for item in items),
-        has_next=len(rest) > len(items),
-        has_previous=len(rest) < len(matched),
+        has_next=size > len(items),
+        has_previous=size < len(matched),
     )
 
 

@@ -134,11 +134,14 @@ async def _read_usage(info: Info, listed: _Listed[T], objects: Sequence[T]) -> U
     The operation's plan has the measures of its bounds and orders beside those that it selects.
     """
     batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
+    keys = [entry.key for entry in objects]
     try:
-        loaded = await batch.require([entry.key for entry in objects])
+        loaded = await batch.require(keys)
     except MetricsUnavailable as error:
         raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
-    return lambda entry: loaded.get(entry.key)
+    # By identity, since making an object's key costs more than all the rest of ranking it.
+    found = {id(entry): loaded[key] for entry, key in zip(objects, keys, strict=True)}
+    return lambda entry: found[id(entry)]
 
 
 def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:
