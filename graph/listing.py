@@ -116,14 +116,16 @@ async def _load(
 ) -> Page[T]:
     check_page(page, listed.build_sorting(orders, unread))
     batches = list(_wanted(info, listed))
-    with info.context.loaders.waves.reading():
-        found = await listed.select(info.context, question, on_unavailable)
-    usage_of: UsageOf[T] = unread
-    if usage_columns(question, orders if page.first or page.after else ()):
-        usage_of = await _read_usage(info, listed, found.matched)
-        within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
-        found = Selection(tuple(within), found.outcomes)
-    answer = build_page(found, listed.build_sorting(orders, usage_of), page)
+    waves = info.context.loaders.waves
+    with waves.cutting():
+        with waves.reading():
+            found = await listed.select(info.context, question, on_unavailable)
+        usage_of: UsageOf[T] = unread
+        if usage_columns(question, orders if page.first or page.after else ()):
+            usage_of = await _read_usage(info, listed, found.matched)
+            within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
+            found = Selection(tuple(within), found.outcomes)
+        answer = build_page(found, listed.build_sorting(orders, usage_of), page)
     await asyncio.gather(_prime(batches, [item.key for item in answer.items]), prime_related(info, answer.items))
     return answer
 
