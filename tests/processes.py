@@ -38,12 +38,13 @@ class RunningServer:
         token: str,
         query: str,
         variables: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
+        extensions: Mapping[str, object] | None = None,
     ) -> dict[str, object]:
         """The whole GraphQL answer, errors included."""
+        asked = {"query": query, "variables": dict(variables or {}), "extensions": dict(extensions or {})}
         async with (
-            aiohttp.ClientSession(headers={**(headers or {}), "Authorization": f"Bearer {token}"}) as session,
-            session.post(f"{self.url}/graphql", json={"query": query, "variables": dict(variables or {})}) as answer,
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+            session.post(f"{self.url}/graphql", json=asked) as answer,
         ):
             body: dict[str, object] = await answer.json(content_type=None)
             return body

@@ -14,7 +14,7 @@ async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: boo
 
     A step of history may be null (no point has arrived in it yet), and on another fleet than the printed one any value.
     """
-    body = await server.ask(token, recipe.query, bring_up_to_date(recipe.variables))
+    body = await server.ask(token, recipe.query, bring_up_to_date(recipe.variables), recipe.extensions)
     found, printed = find_kinds(body, exact=exact), find_kinds(recipe.answer, exact=exact)
     assert found.keys() == printed.keys(), body
     for path, kinds in found.items():

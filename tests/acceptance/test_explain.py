@@ -23,7 +23,7 @@ def server(request: pytest.FixtureRequest) -> RunningServer:
 
 async def explain(server: RunningServer, query: str) -> tuple[Any, Any]:
     """The answer's data, and what it took."""
-    body: Any = await server.ask(await server.sign_in(), query, headers={"X-Explain": "true"})
+    body: Any = await server.ask(await server.sign_in(), query, extensions={"explain": True})
     assert set(body) == {"data", "extensions"}, body
     return body["data"], body["extensions"]["explain"]
 
