@@ -24,7 +24,7 @@ WORK = 100_000
 FEWEST_POINTS = 20
 """A history with fewer points than this is none that anybody wants: a shorter page is better."""
 
-SMALLEST_SHARE = 0.01
+SMALLEST_SHARE = 0.005
 """A page cut to less than this share of what was asked for is worse than leaving something out."""
 
 _PAGES = frozenset({"pods", "nodes", "resources"})
