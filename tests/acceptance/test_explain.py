@@ -40,11 +40,12 @@ def calls(explained: Any) -> dict[str, int]:
     [
         ("{ pods(first: 10000) { items { name status node { name } } } }", 0),
         ("{ " + PAGE + " }", 1),
+        ("{ pods(first: 20, orderBy: [{ usage: CPU_CORES, direction: DESC }]) { items { usage { cpuCores } } } }", 1),
         ("{ pods(first: 10000) { items { name usage { cpuCores } " + HISTORY + " } } }", 2),
         ("{ nodes { items { usage { cpuCores } pods { items { usage { cpuCores } } } } } }", 2),
         ("{ nodes { items { " + HISTORY + " pods { items { " + HISTORY + " } } } } }", 2),
     ],
-    ids=["plain", "usage", "usage and history", "usage of nodes and pods", "history of nodes and pods"],
+    ids=["plain", "usage", "ranked", "usage and history", "usage of nodes and pods", "history of nodes and pods"],
 )
 async def test_a_metric_question_is_one_query_whatever_the_number_of_objects(
     server: RunningServer, query: str, queries: int
