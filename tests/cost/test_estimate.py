@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from graphql import get_introspection_query, parse
+from graphql import GraphQLObjectType, get_introspection_query, parse
 
+from graph.cost.fields import RULES
 from graph.cost.reading import MAX_FIELDS, read_operation
+from graph.cost.weights import DECODING, EXPECTED
 from graph.refusals import LimitExceeded
 from graph.schema import schema
 from tests.acceptance.cookbook import COOKBOOK, read_recipes
@@ -112,3 +114,22 @@ def test_fragments_that_unfold_to_too_many_fields_are_not_walked_to_the_end() ->
     places = " ".join(f'b{number}: cluster(name: "c") {{ {fields} }}' for number in range(50))
     with pytest.raises(LimitExceeded, match=f"{MAX_FIELDS:,} selections"):
         read(f"{{ {places} }} fragment F on Resources {{ {many} }}")
+
+
+def test_every_field_with_arguments_has_a_rule() -> None:
+    plain = {"Usage.cpuPercent", "Usage.memoryPercent"}
+    with_arguments = {
+        f"{kind}.{name}"
+        for kind, definition in schema._schema.type_map.items()
+        if isinstance(definition, GraphQLObjectType) and not kind.startswith("__")
+        for name, field in definition.fields.items()
+        if field.args
+    }
+    assert with_arguments - plain - RULES.keys() == set()
+
+
+def test_every_rule_is_of_a_field_in_the_schema() -> None:
+    known = schema._schema.type_map
+    named = [coordinate.split(".") for coordinate in (*RULES, *EXPECTED, *DECODING)]
+    gone = [f"{kind}.{name}" for kind, name in named if name not in getattr(known.get(kind), "fields", {})]
+    assert gone == []
