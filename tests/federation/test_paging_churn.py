@@ -194,7 +194,7 @@ def test_nothing_comes_twice_and_nothing_that_could_be_read_is_skipped(
 
     Exactly: it is on the page whose cursors enclose its place in the order if that page has its cluster (OK or STALE in
     its outcomes), and on none if it has not. So of a cluster that is on every page nothing is skipped, and of one that
-    was away for some pages only what those pages passed: what is behind the cursor by the time it returns is read. The
+    was away for some pages only what those pages passed: what comes after the cursor when it returns is read. The
     outcomes of each page say of which clusters it has nothing.
     """
     orders = tuple(
