@@ -29,7 +29,7 @@ LEAVES = ("name", "usage { cpuCores memoryBytes }", "manifest", "labels { key }"
         (
             "{" + " ".join(f"a{n}: pods(orderBy: [{{ usage: CPU_CORES }}]) {{ totalCount }}" for n in range(2)) + "}",
             LARGE,
-            '`filter: { clusters: ["c0"] }` at `a0`',
+            '`clusters: ["c0"]` in the filter of `a0`',
         ),
     ],
 )
