@@ -26,6 +26,7 @@ from fleet.health import state_of, unready_message
 from fleet.kubernetes.decode import NAMESPACES, NODES, PODS
 from fleet.models import Cluster, ClusterHealth, Outcome, OutcomeState
 from fleet.ports import Answer, Connection, MemberSource, MemberSpec
+from fleet.recorder import awaiting_probe
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +127,9 @@ class Member:
         if outcome is not None:
             return outcome
         try:
-            async with asyncio.timeout(self._options.member_timeout):
-                outcome = await self._wait_for_verdict(kind, asked)
+            with awaiting_probe(self.name):
+                async with asyncio.timeout(self._options.member_timeout):
+                    outcome = await self._wait_for_verdict(kind, asked)
         except TimeoutError:
             seconds = self._options.member_timeout
             outcome = self._outcome(OutcomeState.TIMEOUT, f"{self.name} gave no sign of life within {seconds:g} s")

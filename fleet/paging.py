@@ -7,15 +7,19 @@ given twice, whatever came, went, or was cut off in between (as long as the valu
 import base64
 import binascii
 import heapq
-from collections.abc import Callable, Collection, Sequence
-from operator import itemgetter
-from typing import Any, Generic, TypeVar
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter, itemgetter
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 from fleet.errors import InvalidQuery
 from fleet.models import Node, Pod
-from fleet.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
+from fleet.queries import MAX_PAGE, Column, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
+from fleet.ranking import UsageColumn, UsageOf, node_value, pod_value
+from fleet.usage import Usage
 
 T = TypeVar("T", Pod, Node)
 Value = str | int | float | None
@@ -25,24 +29,26 @@ Values = tuple[Value, ...]
 CURSOR_VERSION = 1
 MAX_CURSOR = 4096
 _NAME_PARTS = 3
+_FEW = 8
+"""A heap wins while it holds less than an eighth of the items; beyond that one sort is quicker than many sifts."""
 
-_POD_VALUES: dict[PodColumn | NodeColumn, Callable[[Pod], Value]] = {
-    PodColumn.NAME: lambda pod: pod.name,
-    PodColumn.NAMESPACE: lambda pod: pod.namespace,
-    PodColumn.CLUSTER: lambda pod: pod.cluster,
-    PodColumn.NODE: lambda pod: pod.node_name,
-    PodColumn.PHASE: lambda pod: pod.phase.value,
-    PodColumn.STATUS: lambda pod: pod.status,
-    PodColumn.RESTARTS: lambda pod: pod.restarts,
-    PodColumn.CREATED_AT: lambda pod: pod.created_at,
+_POD_VALUES: Mapping[Column, Callable[[Pod], Value]] = {
+    PodColumn.NAME: attrgetter("name"),
+    PodColumn.NAMESPACE: attrgetter("namespace"),
+    PodColumn.CLUSTER: attrgetter("cluster"),
+    PodColumn.NODE: attrgetter("node_name"),
+    PodColumn.PHASE: attrgetter("phase.value"),
+    PodColumn.STATUS: attrgetter("status"),
+    PodColumn.RESTARTS: attrgetter("restarts"),
+    PodColumn.CREATED_AT: attrgetter("created_at"),
 }
-_NODE_VALUES: dict[PodColumn | NodeColumn, Callable[[Node], Value]] = {
-    NodeColumn.NAME: lambda node: node.name,
-    NodeColumn.CLUSTER: lambda node: node.cluster,
-    NodeColumn.STATUS: lambda node: node.status,
-    NodeColumn.CREATED_AT: lambda node: node.created_at,
+_NODE_VALUES: Mapping[Column, Callable[[Node], Value]] = {
+    NodeColumn.NAME: attrgetter("name"),
+    NodeColumn.CLUSTER: attrgetter("cluster"),
+    NodeColumn.STATUS: attrgetter("status"),
+    NodeColumn.CREATED_AT: attrgetter("created_at"),
 }
-_NUMBERS = {PodColumn.RESTARTS, PodColumn.CREATED_AT, NodeColumn.CREATED_AT}
+_NUMBERS: Collection[Column] = {PodColumn.RESTARTS, PodColumn.CREATED_AT, NodeColumn.CREATED_AT}
 
 
 class _Descending:
@@ -64,18 +70,26 @@ class _Descending:
 
 
 class Sorting(Generic[T]):
-    """An order made usable: the values an item is sorted by, their sort key, and cursors of them."""
+    """An order made usable: the values an item is sorted by, their sort key, and cursors of them.
+
+    `read_column` gives what an item's value in a column is read by, None for a column that such items do not have.
+    """
 
     def __init__(
-        self, kind: str, orders: tuple[Order, ...], columns: dict[PodColumn | NodeColumn, Callable[[T], Value]]
+        self, kind: str, orders: tuple[Order, ...], read_column: Callable[[Column], Callable[[T], Value] | None]
     ) -> None:
-        unknown = [order.column.value for order in orders if order.column not in columns]
-        if unknown:
-            raise InvalidQuery(f"{kind} can't be ordered by {', '.join(unknown)}")
-        self._numbers: list[bool] = [order.column in _NUMBERS for order in orders]
+        self._getters: list[Callable[[T], Value]] = []
+        names: list[str] = []
+        for order in orders:
+            read = read_column(order.column)
+            if read is None:
+                raise InvalidQuery(f"{kind} can't be ordered by {order.column.name}")
+            self._getters.append(read)
+            names.append(f"{order.column.name}{'-' if order.descending else '+'}")
+        self._numbers: list[bool] = [
+            isinstance(order.column, UsageColumn) or order.column in _NUMBERS for order in orders
+        ]
         self._descending: list[bool] = [order.descending for order in orders]
-        self._getters: list[Callable[[T], Value]] = [columns[order.column] for order in orders]
-        names: list[str] = [f"{order.column.value}{'-' if order.descending else '+'}" for order in orders]
         self._spec = ":".join((kind, *names))
 
     def values_of(self, item: T) -> Values:
@@ -97,6 +111,50 @@ class Sorting(Generic[T]):
             else:
                 key.append(-value if descending else value)
         return (*key, *values[-_NAME_PARTS:])
+
+    def first_after(self, items: Collection[T], after: Values | None, count: int) -> tuple[list[T], int]:
+        """The first items that sort after a cursor's values, in order, and how many sort after them in all."""
+        ranks = self._ranks(items)
+        if after is not None:
+            later = self._later(items, ranks, after)
+            items = list(compress(items, later))
+            ranks = None if ranks is None else list(compress(ranks, later))
+        size = len(items)
+        if not count:
+            return [], size
+        if ranks is not None and count * _FEW < size:
+            # Whole keys are dear: they are made only for those that may be among the first by their first value.
+            edge = heapq.nsmallest(count, ranks)[-1]
+            items = [item for item, rank in zip(items, ranks, strict=True) if rank <= edge]
+        keyed = [(self._key_of(item), item) for item in items]
+        if count * _FEW < len(keyed):
+            keyed = heapq.nsmallest(count, keyed, key=itemgetter(0))
+        else:
+            keyed.sort(key=itemgetter(0))
+        return [item for _, item in keyed[:count]], size
+
+    def _later(self, items: Collection[T], ranks: Sequence[float] | None, after: Values) -> list[bool]:
+        bound = self.sort_key(after)
+        if ranks is None:
+            return [self._key_of(item) > bound for item in items]
+        (edge,) = self._as_ranks((after[0],))
+        return [
+            rank > edge or (rank == edge and self._key_of(item) > bound)
+            for item, rank in zip(items, ranks, strict=True)
+        ]
+
+    def _key_of(self, item: T) -> tuple[Any, ...]:
+        return self.sort_key(self.values_of(item))
+
+    def _ranks(self, items: Collection[T]) -> list[float] | None:
+        """The first value of each item as a number that no whole key contradicts; None where it is a text."""
+        return self._as_ranks(map(self._getters[0], items)) if self._getters and self._numbers[0] else None
+
+    def _as_ranks(self, values: Iterable[Value]) -> list[float]:
+        numbers = cast("Iterable[float | None]", values)
+        if self._descending[0]:
+            return [math.inf if value is None else -value for value in numbers]
+        return [math.inf if value is None else value for value in numbers]
 
     def build_cursor(self, item: T) -> str:
         """The cursor of an item."""
@@ -122,6 +180,11 @@ class Sorting(Generic[T]):
         ) and all(isinstance(value, str) for value in values[-_NAME_PARTS:])
 
 
+def unread(entry: Pod | Node) -> Usage | None:
+    """In the place of usage that is not to be read yet, or not at all. Raises RuntimeError."""
+    raise RuntimeError(f"the usage of {entry.name} was not read, and a list is ordered by it")
+
+
 class Cut(msgspec.Struct, Generic[T], frozen=True):
     """One page cut out of a set."""
 
@@ -131,14 +194,25 @@ class Cut(msgspec.Struct, Generic[T], frozen=True):
     has_previous: bool
 
 
-def build_pod_sorting(orders: tuple[Order, ...]) -> Sorting[Pod]:
-    """The order of a list of pods. Raises InvalidQuery for a column that pods do not have."""
-    return Sorting("pods", orders, _POD_VALUES)
+def build_pod_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Pod] = unread) -> Sorting[Pod]:
+    """The order of a list of pods. Raises InvalidQuery for a column that pods do not have.
+
+    `usage_of` is needed to sort by usage; without it the order can only be checked, and cursors be read.
+    """
+
+    def read(column: Column) -> Callable[[Pod], Value] | None:
+        return pod_value(column, usage_of) if isinstance(column, UsageColumn) else _POD_VALUES.get(column)
+
+    return Sorting("pods", orders, read)
 
 
-def build_node_sorting(orders: tuple[Order, ...]) -> Sorting[Node]:
-    """The order of a list of nodes. Raises InvalidQuery for a column that nodes do not have."""
-    return Sorting("nodes", orders, _NODE_VALUES)
+def build_node_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Node] = unread) -> Sorting[Node]:
+    """The order of a list of nodes; as `build_pod_sorting`."""
+
+    def read(column: Column) -> Callable[[Node], Value] | None:
+        return node_value(column, usage_of) if isinstance(column, UsageColumn) else _NODE_VALUES.get(column)
+
+    return Sorting("nodes", orders, read)
 
 
 def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
@@ -151,25 +225,21 @@ def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
 def cut_page(matched: Collection[T], sorting: Sorting[T], request: PageRequest) -> Cut[T]:
     """Cuts the requested page out of the whole filtered set. Raises InvalidQuery."""
     after = check_page(request, sorting)
-    keyed: Sequence[tuple[tuple[Any, ...], T]] = [(sorting.sort_key(sorting.values_of(item)), item) for item in matched]
-    if after is not None:
-        bound = sorting.sort_key(after)
-        keyed = [pair for pair in keyed if pair[0] > bound]
-    wanted = _smallest(keyed, request.first)
-    items = tuple(item for _, item in wanted)
+    if after is None and not request.first:
+        return Cut((), (), bool(matched), has_previous=False)  # what is only counted needs no keys
+    items, size = sorting.first_after(matched, after, request.first)
     return Cut(
-        items=items,
+        items=tuple(items),
         cursors=tuple(sorting.build_cursor(item) for item in items),
-        has_next=len(keyed) > len(items),
-        has_previous=len(keyed) < len(matched),
+        has_next=size > len(items),
+        has_previous=size < len(matched),
     )
 
 
-def _smallest(keyed: Sequence[tuple[tuple[Any, ...], T]], count: int) -> Sequence[tuple[tuple[Any, ...], T]]:
-    # A heap wins while it stays small; beyond that one sort is quicker than many sifts.
-    if count * 8 < len(keyed):
-        return heapq.nsmallest(count, keyed, key=itemgetter(0))
-    return sorted(keyed, key=itemgetter(0))[:count]
+def build_page(selection: Selection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
+    """The requested page of what was selected. Raises InvalidQuery."""
+    cut = cut_page(selection.matched, sorting, request)
+    return Page(cut.items, cut.cursors, selection.matched, cut.has_next, cut.has_previous, selection.outcomes)
 
 
 def _unpack(cursor: str) -> tuple[int, str, Values]:

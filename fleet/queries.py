@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from fleet.models import Node, Outcome, Pod, PodPhase
+from fleet.ranking import UsageBound, UsageColumn
 from fleet.selectors import FieldSelector, LabelSelector
 
 MAX_PAGE = 10_000
@@ -40,7 +41,7 @@ class OwnerFilter(Struct, frozen=True):
 
 
 class PodFilter(Struct, frozen=True):
-    """Which pods. None means no bound; an empty set matches nothing."""
+    """Which pods. None means no bound; an empty set matches nothing. `usage` is not in memory (`fleet.ranking`)."""
 
     clusters: frozenset[str] | None = None
     namespaces: frozenset[str] | None = None
@@ -50,16 +51,18 @@ class PodFilter(Struct, frozen=True):
     labels: LabelSelector | None = None
     fields: FieldSelector | None = None
     owner: OwnerFilter | None = None
+    usage: tuple[UsageBound, ...] = ()
 
 
 class NodeFilter(Struct, frozen=True):
-    """Which nodes. None means no bound; an empty set matches nothing."""
+    """Which nodes. None means no bound; an empty set matches nothing. `usage` is not in memory (`fleet.ranking`)."""
 
     clusters: frozenset[str] | None = None
     name: NameFilter | None = None
     labels: LabelSelector | None = None
     fields: FieldSelector | None = None
     ready: bool | None = None
+    usage: tuple[UsageBound, ...] = ()
 
 
 class PodColumn(enum.Enum):
@@ -84,11 +87,20 @@ class NodeColumn(enum.Enum):
     CREATED_AT = "CREATED_AT"
 
 
+Column = PodColumn | NodeColumn | UsageColumn
+
+
 class Order(Struct, frozen=True):
     """One sort key. Nulls come last in both directions; ties are broken by cluster, namespace and name."""
 
-    column: PodColumn | NodeColumn
+    column: Column
     descending: bool = False
+
+
+def usage_columns(question: PodFilter | NodeFilter, orders: tuple[Order, ...]) -> list[UsageColumn]:
+    """What of the objects' usage has to be known to answer: the columns of bounds and orders."""
+    ordered = [order.column for order in orders if isinstance(order.column, UsageColumn)]
+    return [*(bound.column for bound in question.usage), *ordered]
 
 
 class PageRequest(Struct, frozen=True):
@@ -96,6 +108,13 @@ class PageRequest(Struct, frozen=True):
 
     first: int = DEFAULT_PAGE
     after: str | None = None
+
+
+class Selection(Struct, Generic[T], frozen=True):
+    """All that a filter selected, unordered, over all clusters that answered."""
+
+    matched: tuple[T, ...]
+    outcomes: tuple[Outcome, ...]
 
 
 class Page(Struct, Generic[T], frozen=True):

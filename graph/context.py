@@ -8,24 +8,42 @@ import strawberry
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.scope import Scope
+from fleet.usage import History, Usage
+from graph.extensions import AnswerExtensions, Asked
+from graph.limits import DEFAULT_LIMITS, Limits
 from graph.loaders import Loaders
+from graph.once import Once
 from graph.resource_loaders import ResourceLoaders
 from graph.selection import OperationPlan, PageWants, build_plan, find_wants
+from graph.windows import WindowRequest
 
 
 @dataclasses.dataclass
 class Context:
-    """One request's context. `plan` is made when the first resolver needs it."""
+    """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's."""
 
     principal: Principal
     federation: Federation
     loaders: Loaders
     plan: OperationPlan | None = None
+    limits: Limits = DEFAULT_LIMITS
+    asked: Asked = dataclasses.field(default_factory=Asked)
+    extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
 
     @cached_property
     def resources(self) -> ResourceLoaders:
         """The loaders of objects that members are asked for, made when the first resolver needs them."""
         return ResourceLoaders(self.federation, self.principal, self.loaders.waves.deadline)
+
+    @cached_property
+    def cluster_usage(self) -> Once[str, Usage]:
+        """Usage summed over each cluster's nodes."""
+        return Once()
+
+    @cached_property
+    def cluster_history(self) -> Once[tuple[str, WindowRequest], History]:
+        """History summed over each cluster's nodes."""
+        return Once()
 
     @property
     def scope(self) -> Scope:

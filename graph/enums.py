@@ -11,6 +11,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from fleet.models import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
 from fleet.queries import NodeColumn, PodColumn
+from fleet.ranking import PercentOf, UsageField
 from fleet.scope import Role
 from fleet.usage import Aggregate
 
@@ -23,15 +24,6 @@ class PodGroup(enum.Enum):
     NAMESPACE = "NAMESPACE"
     NODE = "NODE"
     STATUS = "STATUS"
-
-
-class PercentOf(enum.Enum):
-    """What a percentage is of."""
-
-    LIMIT = "LIMIT"
-    REQUEST = "REQUEST"
-    ALLOCATABLE = "ALLOCATABLE"
-    CAPACITY = "CAPACITY"
 
 
 class Direction(enum.Enum):
@@ -122,10 +114,23 @@ _register(
     PercentOf,
     "What a percentage is of.",
     {
-        "LIMIT": "A pod's limit; for a node its allocatable.",
-        "REQUEST": "A pod's request; null for a node.",
-        "ALLOCATABLE": "What a node can give to pods; null for a pod.",
-        "CAPACITY": "What a node has; null for a pod.",
+        "LIMIT": "A pod's limit; for a node or a cluster its allocatable.",
+        "REQUEST": "A pod's request; null for a node or a cluster.",
+        "ALLOCATABLE": "What a node or a cluster can give to pods; null for a pod.",
+        "CAPACITY": "What a node or a cluster has; null for a pod.",
+    },
+)
+_register(
+    UsageField,
+    "What of usage can be ordered and bounded by: the newest value of each object; null where there is none.",
+    {
+        "CPU_CORES": "CPU in cores.",
+        "MEMORY_BYTES": "Memory in bytes: the working set.",
+        "FS_USED_BYTES": "Bytes used of the file system.",
+        "NETWORK_RECEIVE_BYTES_PER_SECOND": "Bytes per second received, over the two newest points.",
+        "NETWORK_TRANSMIT_BYTES_PER_SECOND": "Bytes per second sent, over the two newest points.",
+        "CPU_PERCENT": "CPU in percent (0 to 100 and more), as `cpuPercent` has it.",
+        "MEMORY_PERCENT": "Memory in percent (0 to 100 and more), as `memoryPercent` has it.",
     },
 )
 _register(
@@ -200,4 +205,5 @@ __all__ = [
     "PodGroup",
     "PodPhase",
     "Role",
+    "UsageField",
 ]

@@ -8,20 +8,24 @@ ClusterUnreachable, ClusterAnswerInvalid           CLUSTER_UNREACHABLE
 ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
 ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
 MetricsUnavailable                                 METRICS_UNAVAILABLE
-a limit on depth, aliases or tokens                COST_EXCEEDED
+LimitExceeded, a limit on depth, aliases, tokens   COST_EXCEEDED
 a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.persisted`)
 anything else                                      INTERNAL, masked, with the id that the log line has
+
+An error with `details` (a mapping of JSON values) keeps them in its `extensions`, beside the code.
 """
 
 import enum
 import logging
 import secrets
+from collections.abc import Mapping
 
 from graphql import GraphQLError
 
 from auth.errors import Unauthenticated
 from fleet import errors
-from graph.limits import is_limit
+from graph.extensions import JSON
+from graph.refusals import LimitExceeded
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +64,16 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
 def present_error(error: GraphQLError) -> GraphQLError:
     """The error as a client sees it: with a code, and without anything it must not learn."""
     cause = error.original_error
+    limit = _find_limit(error)
+    if limit is not None:
+        return _coded(error, limit.message, Code.COST_EXCEEDED, details=limit.details)
     while isinstance(cause, GraphQLError):  # a scalar's own refusal, wrapped by the core
         error, cause = _replaced(error, error.message), cause.original_error
     if cause is None:
-        code = Code.COST_EXCEEDED if is_limit(error) else Code.BAD_USER_INPUT
-        return _coded(error, error.message, code)
+        return _coded(error, error.message, Code.BAD_USER_INPUT)
     code = code_of(cause)
     if code is not Code.INTERNAL:
-        return _coded(error, str(cause), code, getattr(cause, "cluster", None))
+        return _coded(error, str(cause), code, getattr(cause, "cluster", None), getattr(cause, "details", None))
     return _masked(error, cause)
 
 
@@ -76,8 +82,22 @@ def code_of(cause: BaseException) -> Code:
     return next((code for kind, code in _CODES if isinstance(cause, kind)), Code.INTERNAL)
 
 
-def _coded(error: GraphQLError, message: str, code: Code, cluster: str | None = None) -> GraphQLError:
-    extensions: dict[str, object] = {"code": code.value}
+def _find_limit(error: GraphQLError) -> LimitExceeded | None:
+    """The limit's own error, which the core may have wrapped."""
+    found: BaseException | None = error
+    while isinstance(found, GraphQLError) and not isinstance(found, LimitExceeded):
+        found = found.original_error
+    return found if isinstance(found, LimitExceeded) else None
+
+
+def _coded(
+    error: GraphQLError,
+    message: str,
+    code: Code,
+    cluster: str | None = None,
+    details: Mapping[str, JSON] | None = None,
+) -> GraphQLError:
+    extensions: dict[str, object] = {**(details or {}), "code": code.value}
     if cluster:
         extensions["cluster"] = cluster
     return _replaced(error, message, extensions)

@@ -6,31 +6,21 @@ from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     OperationDefinitionNode,
     SelectionSetNode,
 )
-from strawberry.extensions import SchemaExtension
 
-MAX_SPREADS = 500
-"""Fragment spreads of an operation, those inside of spread fragments counted each time."""
+from graph.refusals import LimitExceeded
 
-SPREAD_WORDS = "fragment spreads"
-
-
-class FragmentLimiter(SchemaExtension):
-    """Refuses a parsed document before it is validated."""
-
-    def on_parse(self) -> Iterator[None]:
-        """Looks at the document once it is there. Raises GraphQLError."""
-        yield
-        document = self.execution_context.graphql_document
-        if document is not None:
-            check_spreads(document)
+_COUNTED = 10**9
+"""More spreads are not told apart: the numbers grow with a power of the text's length."""
 
 
-def check_spreads(document: DocumentNode) -> None:
-    """Raises GraphQLError where an operation unfolds to too many spreads. Costs no more than the document's text."""
+def check_spreads(document: DocumentNode, limit: int) -> None:
+    """Raises LimitExceeded where an operation unfolds to more spreads, those inside of spread fragments counted too.
+
+    Costs no more than the document's text.
+    """
     spreads = {
         node.name.value: list(_list_spreads(node.selection_set))
         for node in document.definitions
@@ -40,8 +30,14 @@ def check_spreads(document: DocumentNode) -> None:
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             total = sum(1 + _count(name, spreads, known) for name in _list_spreads(node.selection_set))
-            if total > MAX_SPREADS:
-                raise GraphQLError(f"the operation unfolds to more than {MAX_SPREADS} {SPREAD_WORDS}", node)
+            total = min(total, _COUNTED)
+            if total > limit:
+                raise LimitExceeded(
+                    f"the operation unfolds to {total:,} fragment spreads, at most {limit:,} are allowed: "
+                    "spread fewer fragments inside fragments",
+                    node,
+                    {"found": total, "limit": limit},
+                )
 
 
 def _count(name: str, spreads: Mapping[str, list[str]], known: dict[str, int]) -> int:

@@ -15,17 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
+from fleet.errors import InvalidQuery
 from graph.errors import Code
-
-MAX_BODY = 1 << 20
-"""Bytes of a request's body."""
+from graph.extensions import JSON, Asked, read_asked
+from graph.limits import DEFAULT_LIMITS, Limits
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
 
 
 class Refused(Exception):
-    """The request is no GraphQL request; `status` says of which kind.
+    """The request gets no GraphQL answer; `status` says why.
 
     `well_formed`: it is one, but can't be executed, so that an answer in `application/json` is 200.
     """
@@ -49,6 +49,7 @@ class Operation(Struct, frozen=True):
     query: str
     variables: dict[str, Any] | None
     name: str | None
+    asked: Asked = Asked()
 
 
 def pick_answer_type(accept: str | None) -> str:
@@ -78,36 +79,54 @@ async def read_operation(request: Request) -> Operation:
     """The operation of a GET or a POST. Raises Refused; starlette's ClientDisconnect when the client leaves."""
     documents = request.state.documents
     if request.method == "GET":
-        return build_operation(documents.complete({**request.query_params, **_decoded_parameters(request)}))
+        given = {**request.query_params, **_decoded_parameters(request)}
+        return build_operation(documents.complete(given), request.headers)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON_TYPE:
         raise Refused(415, f"a request's body is {JSON_TYPE}")
     try:
-        body = orjson.loads(await _read_body(request))
+        body = orjson.loads(await _read_body(request, limits_of(request).body))
     except orjson.JSONDecodeError as error:
         raise Refused(400, "the request's body is not JSON") from error
+    if isinstance(body, list):
+        raise Refused(
+            400,
+            f"the request's body is a list of {len(body)} operations, 1 at a time is allowed: send it as an object of "
+            "its own, without batching, or ask for all of it in one operation",
+        )
     if not isinstance(body, dict):
         raise Refused(400, "the request's body is not a JSON object with a `query`")
-    return build_operation(documents.complete(body))
+    return build_operation(documents.complete(body), request.headers)
 
 
-def answer(result: ExecutionResult, kind: str) -> Response:
-    """The result as an HTTP answer. `data` is left out where nothing was executed."""
+def answer(result: ExecutionResult, kind: str, extensions: Mapping[str, JSON]) -> Response:
+    """The result as an HTTP answer: without `data` where nothing was executed, without `extensions` that are empty."""
     body: dict[str, Any] = {}
     if result.errors:
         body["errors"] = [error.formatted for error in result.errors]
     executed = not isinstance(result, PreExecutionError) and (result.data is not None or _has_paths(result.errors))
     if executed:
         body["data"] = result.data
+    if extensions:
+        body["extensions"] = extensions
     status = 400 if kind == GRAPHQL_TYPE and not executed else 200
     return Response(orjson.dumps(body, default=str), status_code=status, media_type=_with_charset(kind))
 
 
-def refusal(status: int, message: str, code: Code, kind: str = JSON_TYPE, **headers: str) -> Response:
-    """An error that comes before GraphQL, in GraphQL's shape."""
-    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code.value}}]})
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(body, status_code=status, media_type=_with_charset(kind), headers=named)
+def refusal(
+    status: int,
+    message: str,
+    code: Code,
+    kind: str = JSON_TYPE,
+    *,
+    headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, JSON] | None = None,
+) -> Response:
+    """An error that comes before GraphQL, or instead of its answer, in GraphQL's shape."""
+    body: dict[str, Any] = {"errors": [{"message": message, "extensions": {"code": code.value}}]}
+    if extensions:
+        body["extensions"] = extensions
+    return Response(orjson.dumps(body), status_code=status, media_type=_with_charset(kind), headers=headers)
 
 
 def _has_paths(errors: list[GraphQLError] | None) -> bool:
@@ -143,28 +162,39 @@ def _decoded_parameters(request: Request) -> dict[str, object]:
     return found
 
 
-def build_operation(given: Mapping[str, Any]) -> Operation:
+def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Operation:
     """The operation of a request's parameters, whichever way they came. Raises Refused."""
     query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
+    extensions = given.get("extensions")
     if not isinstance(query, str) or not query.strip():
         raise Refused(400, "there is no `query` in the request")
     if not isinstance(variables, dict | None):
         raise Refused(400, "`variables` is not an object")
-    if not isinstance(given.get("extensions"), dict | None):
+    if not isinstance(extensions, dict | None):
         raise Refused(400, "`extensions` is not an object")
     if not isinstance(name, str | None):
         raise Refused(400, "`operationName` is not a string")
-    return Operation(query=query, variables=variables, name=name or None)
+    try:
+        asked = read_asked(headers, extensions)
+    except InvalidQuery as error:
+        raise Refused(400, str(error)) from error
+    return Operation(query=query, variables=variables, name=name or None, asked=asked)
 
 
-async def _read_body(request: Request) -> bytes:
-    too_long = Refused(413, f"a request's body is {MAX_BODY:,} bytes at most")
+def limits_of(request: Request) -> Limits:
+    """The limits that the settings say, or their defaults."""
+    limits: Limits = getattr(request.state, "limits", DEFAULT_LIMITS)
+    return limits
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    too_long = Refused(413, f"a request's body is {limit:,} bytes at most: send fewer or smaller variables")
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY:
+    if announced.isdigit() and int(announced) > limit:
         raise too_long
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
+        if len(body) > limit:
             raise too_long
     return bytes(body)

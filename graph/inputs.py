@@ -5,14 +5,21 @@ from typing import TypeVar
 
 import strawberry
 
-from fleet import queries
+from fleet import queries, ranking
 from fleet.errors import InvalidQuery
 from fleet.models import Cluster
 from fleet.queries import MAX_PAGE, Order, PageRequest
+from fleet.ranking import build_bound, build_column
 from fleet.selectors import parse_label_selector, parse_node_field_selector, parse_pod_field_selector
-from graph.enums import ClusterHealth, ClusterRole, Direction, NodeColumn, PodColumn, PodPhase
+from graph.enums import ClusterHealth, ClusterRole, Direction, NodeColumn, PercentOf, PodColumn, PodPhase, UsageField
 
 T = TypeVar("T")
+
+MAX_ORDERS = 8
+MAX_BOUNDS = 16
+
+_PERCENT_OF = "What CPU_PERCENT and MEMORY_PERCENT are of, LIMIT where nothing is said; for nothing else."
+_BOUNDS = "Bounds of its newest usage, all of which must hold; no bound where the list is empty."
 
 
 @strawberry.input(description="All parts that are given must hold.")
@@ -47,6 +54,25 @@ class OwnerFilter:
         return queries.OwnerFilter(kind=self.kind, name=self.name)
 
 
+@strawberry.input(
+    description="Bounds of the newest usage. All that are given must hold; what has no such usage is left out."
+)
+class UsageBound:
+    """Which usage."""
+
+    field: UsageField = strawberry.field(description="What is bounded; the bounds are in its unit.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    gt: float | None = strawberry.field(default=None, description="More than this.")
+    gte: float | None = strawberry.field(default=None, description="This or more.")
+    lt: float | None = strawberry.field(default=None, description="Less than this.")
+    lte: float | None = strawberry.field(default=None, description="This or less.")
+
+    def as_bound(self) -> ranking.UsageBound:
+        """As the federation takes it. Raises InvalidQuery."""
+        column = build_column(self.field, self.percent_of)
+        return build_bound(column, gt=self.gt, gte=self.gte, lt=self.lt, lte=self.lte)
+
+
 @strawberry.input(description="Which pods. All parts that are given must hold; an empty list matches nothing.")
 class PodFilter:
     """What `pods` can be bounded by."""
@@ -63,6 +89,7 @@ class PodFilter:
     phases: list[PodPhase] | None = strawberry.field(default=None, description="Phases.")
     nodes: list[str] | None = strawberry.field(default=None, description="Names of the nodes it runs on.")
     owner: OwnerFilter | None = strawberry.field(default=None, description="What controls it.")
+    usage: list[UsageBound] | None = strawberry.field(default=None, description=_BOUNDS)
 
     def as_filter(self) -> queries.PodFilter:
         """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
@@ -75,6 +102,7 @@ class PodFilter:
             labels=parse_label_selector(self.label_selector) if self.label_selector else None,
             fields=parse_pod_field_selector(self.field_selector) if self.field_selector else None,
             owner=self.owner.as_filter() if self.owner else None,
+            usage=_bounds(self.usage),
         )
 
 
@@ -91,6 +119,7 @@ class NodeFilter:
         default=None, description="Kubernetes' own field selector: `spec.unschedulable=true`."
     )
     ready: bool | None = strawberry.field(default=None, description="Whether it is ready.")
+    usage: list[UsageBound] | None = strawberry.field(default=None, description=_BOUNDS)
 
     def as_filter(self) -> queries.NodeFilter:
         """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
@@ -100,6 +129,7 @@ class NodeFilter:
             labels=parse_label_selector(self.label_selector) if self.label_selector else None,
             fields=parse_node_field_selector(self.field_selector) if self.field_selector else None,
             ready=self.ready,
+            usage=_bounds(self.usage),
         )
 
 
@@ -120,19 +150,23 @@ class ClusterFilter:
         )
 
 
-@strawberry.input(description="One sort key of pods.")
+@strawberry.input(description="One sort key of pods: a column or a usage.")
 class PodOrder:
-    """A column and a direction."""
+    """A column or a usage, and a direction."""
 
-    field: PodColumn | None = strawberry.field(default=None, description="The column.")
+    field: PodColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
+    usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
     direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
 
 
-@strawberry.input(description="One sort key of nodes.")
+@strawberry.input(description="One sort key of nodes: a column or a usage.")
 class NodeOrder:
-    """A column and a direction."""
+    """A column or a usage, and a direction."""
 
-    field: NodeColumn | None = strawberry.field(default=None, description="The column.")
+    field: NodeColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
+    usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
     direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
 
 
@@ -148,6 +182,8 @@ def node_question(filter: NodeFilter | None) -> queries.NodeFilter:  # noqa: A00
 
 def build_orders(orders: Sequence[PodOrder | NodeOrder] | None) -> tuple[Order, ...]:
     """The sort keys, first ones first. Raises InvalidQuery."""
+    if orders and len(orders) > MAX_ORDERS:
+        raise InvalidQuery(f"a list takes {MAX_ORDERS} orders at most, not {len(orders)}")
     return tuple(_order(order) for order in orders or ())
 
 
@@ -161,9 +197,22 @@ def build_page_request(first: int | None, after: str | None) -> PageRequest:
 
 
 def _order(order: PodOrder | NodeOrder) -> Order:
+    descending = order.direction is Direction.DESC
+    if order.field is not None and order.usage is not None:
+        raise InvalidQuery("an order takes `field` or `usage`, not both: for two sort keys give two orders")
+    if order.usage is not None:
+        return Order(build_column(order.usage, order.percent_of), descending)
     if order.field is None:
-        raise InvalidQuery("an order names a `field`")
-    return Order(column=order.field, descending=order.direction is Direction.DESC)
+        raise InvalidQuery("an order names a `field`, such as NAME, or a `usage`, such as MEMORY_PERCENT")
+    if order.percent_of is not None:
+        raise InvalidQuery(f"`percentOf` belongs to a `usage` in percent, not to the field {order.field.value}")
+    return Order(order.field, descending)
+
+
+def _bounds(bounds: Sequence[UsageBound] | None) -> tuple[ranking.UsageBound, ...]:
+    if bounds and len(bounds) > MAX_BOUNDS:
+        raise InvalidQuery(f"a filter takes {MAX_BOUNDS} bounds of usage at most, not {len(bounds)}")
+    return tuple(bound.as_bound() for bound in bounds or ())
 
 
 def _set(values: Iterable[T] | None) -> frozenset[T] | None:

@@ -1,19 +1,53 @@
 """Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from fleet.errors import Forbidden
+from fleet.errors import Forbidden, MetricsUnavailable
 from fleet.models import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
-from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter
+from fleet.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
+from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
+from fleet.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
 from fleet.usage import History, Kind, Usage
-from graph.context import Info
-from graph.loaders import Batch, HistoryQuestion, Measures, Questions
+from graph.context import Context, Info
+from graph.loaders import Batch, HistoryQuestion, Loaders, Measures, Questions
+from graph.related import prime_related
 
-K = TypeVar("K", PodKey, NodeKey)
+T = TypeVar("T", Pod, Node)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed(Generic[T]):
+    """What tells lists of pods from lists of nodes."""
+
+    kind: Kind
+    select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
+    usage: Callable[[Loaders], Questions[Measures, Any, Usage]]
+    history: Callable[[Loaders], Questions[HistoryQuestion, Any, History]]
+    build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
+    value: Callable[[UsageColumn, UsageOf[T]], Callable[[T], float | None]]
+
+
+_PODS: _Listed[Pod] = _Listed(
+    kind=Kind.POD,
+    select=lambda context, question, mode: context.federation.select_pods(context.scope, question, mode),
+    usage=lambda loaders: loaders.pod_usage,
+    history=lambda loaders: loaders.pod_history,
+    build_sorting=build_pod_sorting,
+    value=pod_value,
+)
+_NODES: _Listed[Node] = _Listed(
+    kind=Kind.NODE,
+    select=lambda context, question, mode: context.federation.select_nodes(context.scope, question, mode),
+    usage=lambda loaders: loaders.node_usage,
+    history=lambda loaders: loaders.node_history,
+    build_sorting=build_node_sorting,
+    value=node_value,
+)
 
 
 async def load_pods(
@@ -23,13 +57,12 @@ async def load_pods(
     page: PageRequest,
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
 ) -> Page[Pod]:
-    """A page of pods. Raises as `Federation.list_pods`, and InvalidQuery for a window of history that is none."""
-    context, loaders = info.context, info.context.loaders
-    batches = list(_wanted(info, Kind.POD, loaders.pod_usage, loaders.pod_history))
-    with loaders.waves.reading():
-        answer = await context.federation.list_pods(context.scope, question, orders, page, on_unavailable)
-    await _prime(batches, [pod.key for pod in answer.items])
-    return answer
+    """A page of pods. What is bounded or ordered by usage is cut after all that the filter selects was ranked.
+
+    Raises as `Federation.select_pods`, InvalidQuery for a page, an order or a window of history that is none, and
+    MetricsUnavailable where the page can't be told without usage.
+    """
+    return await _load(info, _PODS, question, orders, page, on_unavailable)
 
 
 async def load_nodes(
@@ -40,12 +73,7 @@ async def load_nodes(
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
 ) -> Page[Node]:
     """A page of nodes; as `load_pods`."""
-    context, loaders = info.context, info.context.loaders
-    batches = list(_wanted(info, Kind.NODE, loaders.node_usage, loaders.node_history))
-    with loaders.waves.reading():
-        answer = await context.federation.list_nodes(context.scope, question, orders, page, on_unavailable)
-    await _prime(batches, [node.key for node in answer.items])
-    return answer
+    return await _load(info, _NODES, question, orders, page, on_unavailable)
 
 
 async def load_nodes_of(
@@ -78,15 +106,53 @@ def _narrowed(named: frozenset[str] | None, one: str) -> frozenset[str]:
     return frozenset((one,)) if named is None or one in named else frozenset()
 
 
-def _wanted(
-    info: Info, kind: Kind, usage: Questions[Measures, K, Usage], history: Questions[HistoryQuestion, K, History]
-) -> Iterator[Batch[K, Any]]:
-    wants = info.page_wants
+async def _load(
+    info: Info,
+    listed: _Listed[T],
+    question: PodFilter | NodeFilter,
+    orders: tuple[Order, ...],
+    page: PageRequest,
+    on_unavailable: OnUnavailable,
+) -> Page[T]:
+    check_page(page, listed.build_sorting(orders, unread))
+    batches = list(_wanted(info, listed))
+    waves = info.context.loaders.waves
+    with waves.cutting():
+        with waves.reading():
+            found = await listed.select(info.context, question, on_unavailable)
+        usage_of: UsageOf[T] = unread
+        if usage_columns(question, orders if page.first or page.after else ()):
+            usage_of = await _read_usage(info, listed, found.matched)
+            within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
+            found = Selection(tuple(within), found.outcomes)
+        answer = build_page(found, listed.build_sorting(orders, usage_of), page)
+    await asyncio.gather(_prime(batches, [item.key for item in answer.items]), prime_related(info, answer.items))
+    return answer
+
+
+async def _read_usage(info: Info, listed: _Listed[T], objects: Sequence[T]) -> UsageOf[T]:
+    """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
+
+    The operation's plan has the measures of its bounds and orders beside those that it selects.
+    """
+    batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
+    keys = [entry.key for entry in objects]
+    try:
+        loaded = await batch.require(keys)
+    except MetricsUnavailable as error:
+        raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
+    # By identity, since making an object's key costs more than all the rest of ranking it.
+    found = {id(entry): loaded[key] for entry, key in zip(objects, keys, strict=True)}
+    return lambda entry: found[id(entry)]
+
+
+def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:
+    loaders, wants = info.context.loaders, info.page_wants
     if wants.usage:
-        yield usage.about(info.plan.measures[kind])
+        yield listed.usage(loaders).about(info.plan.measures[listed.kind])
     for window in wants.windows:
-        yield history.about((window, info.plan.columns[kind, window]))
+        yield listed.history(loaders).about((window, info.plan.columns[listed.kind, window]))
 
 
-async def _prime(batches: Iterable[Batch[K, Any]], keys: list[K]) -> None:
+async def _prime(batches: Iterable[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:
     await asyncio.gather(*(batch.prime(keys) for batch in batches))

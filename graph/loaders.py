@@ -10,8 +10,8 @@ thousand equal errors say nothing more than one.
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from fleet.errors import ClusterNotFound, MetricsUnavailable
@@ -29,11 +29,37 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _TURNS = 4
-"""Turns of the event loop that a wave stays open, so that a sibling one level deeper in the query still gets on."""
+"""Turns of the event loop without a list being read that a wave stays open, so that a sibling one level deeper in the
+query still gets on."""
 
 Ask = Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
 Measures = frozenset[Measure]
 HistoryQuestion = tuple[WindowRequest, frozenset[Column]]
+
+
+class _Hold:
+    """What calls wait for: it is released while nobody holds it. `ended` counts how often somebody let go."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self._holders = 0
+        self._released = asyncio.Event()
+        self._released.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._holders += 1
+        self._released.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self.ended += 1
+            if not self._holders:
+                self._released.set()
+
+    async def released(self) -> None:
+        await self._released.wait()
 
 
 class Waves:
@@ -41,39 +67,47 @@ class Waves:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self._reading = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._lists = _Hold()
+        self._cuts = _Hold()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """Around the reading of a list whose items may want metrics."""
-        self._reading += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._reading -= 1
-            if not self._reading:
-                self._idle.set()
+        return self._lists.held()
 
-    async def wait(self) -> None:
-        """Until nobody reads a list."""
-        for _ in range(_TURNS):
+    def cutting(self) -> AbstractContextManager[None]:
+        """Around all that comes before a page is cut: its items are known only then, and may want metrics."""
+        return self._cuts.held()
+
+    async def wait(self, *, cuts: bool) -> None:
+        """Until nobody has read a list for some turns, so that those who did have said which metrics they want.
+
+        `cuts`: until all pages are cut, too; not for calls that pages are cut by.
+        """
+        holds = (self._lists, self._cuts) if cuts else (self._lists,)
+        quiet, seen = 0, -1
+        while quiet < _TURNS:
             await asyncio.sleep(0)
-        await self._idle.wait()
+            for hold in holds:
+                await hold.released()
+            ended = sum(hold.ended for hold in holds)
+            quiet, seen = (quiet + 1 if ended == seen else 0), ended
 
 
 class Batch(Generic[K, V]):
-    """One kind of question to the metric store, asked once a wave for all keys that wait."""
+    """One kind of question to the metric store, asked once a wave for all keys that wait.
 
-    def __init__(self, waves: Waves, ask: Ask[K, V]) -> None:
+    `cuts`: pages are cut by its answers, so it can't wait for them to be cut.
+    """
+
+    def __init__(self, waves: Waves, ask: Ask[K, V], *, cuts: bool = False) -> None:
         self._waves = waves
         self._ask = ask
+        self._cuts = cuts
         self._loaded: dict[K, V | None] = {}
         self._waiting: set[K] = set()
         self._wave: asyncio.Task[None] | None = None
         self._failure: MetricsUnavailable | None = None
+        self._missed: dict[K, MetricsUnavailable] = {}
 
     async def prime(self, keys: Iterable[K]) -> None:
         """Loads what is not loaded yet. A failure of the store is kept for those that ask."""
@@ -90,6 +124,24 @@ class Batch(Generic[K, V]):
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
         return self._answer(key) if key in self._loaded else self._load(key)
 
+    async def load(self, keys: Sequence[K]) -> list[V]:
+        """The values of those keys that have one. Raises MetricsUnavailable, once."""
+        await self.prime(keys)
+        answers = [self._answer(key) for key in keys]
+        return [answer for answer in answers if answer is not None]
+
+    async def require(self, keys: Sequence[K]) -> Mapping[K, V | None]:
+        """All that is loaded, these keys among it; for answers that would be wrong without any of the values.
+
+        Raises MetricsUnavailable to each caller.
+        """
+        await self.prime(keys)
+        if self._missed:
+            for key in keys:
+                if key in self._missed:
+                    raise self._missed[key]
+        return self._loaded
+
     async def _load(self, key: K) -> V | None:
         await self.prime((key,))
         return self._answer(key)
@@ -103,16 +155,21 @@ class Batch(Generic[K, V]):
     async def _run(self) -> None:
         found: Mapping[K, V] = {}
         keys: frozenset[K] = frozenset()
+        failure: MetricsUnavailable | None = None
         try:
             async with asyncio.timeout_at(self._waves.deadline):
-                await self._waves.wait()
+                await self._waves.wait(cuts=not self._cuts)
                 keys = self._depart()
                 found = await self._ask(keys)
         except MetricsUnavailable as error:
-            self._failure = error
+            failure = error
         except TimeoutError:
-            self._failure = MetricsUnavailable("the metric store did not answer within the request's time")
-        self._loaded.update((key, found.get(key)) for key in keys or self._depart())
+            failure = MetricsUnavailable("the metric store did not answer within the request's time")
+        keys = keys or self._depart()
+        self._loaded.update((key, found.get(key)) for key in keys)
+        if failure is not None:
+            self._failure = failure
+            self._missed.update(dict.fromkeys(keys, failure))
 
     def _depart(self) -> frozenset[K]:
         """Closes the wave: who comes later takes the next one."""
@@ -123,16 +180,17 @@ class Batch(Generic[K, V]):
 class Questions(Generic[Q, K, V]):
     """Questions of one kind about many objects: a batch for each question that the operation asks."""
 
-    def __init__(self, waves: Waves, build_ask: Callable[[Q], Ask[K, V]]) -> None:
+    def __init__(self, waves: Waves, build_ask: Callable[[Q], Ask[K, V]], *, cuts: bool = False) -> None:
         self._waves = waves
         self._build_ask = build_ask
+        self._cuts = cuts
         self._batches: dict[Q, Batch[K, V]] = {}
 
     def about(self, question: Q) -> Batch[K, V]:
         """The batch of a question. Raises InvalidQuery where it can't be asked, such as for a window that is none."""
         batch = self._batches.get(question)
         if batch is None:
-            batch = self._batches[question] = Batch(self._waves, self._build_ask(question))
+            batch = self._batches[question] = Batch(self._waves, self._build_ask(question), cuts=self._cuts)
         return batch
 
 
@@ -196,8 +254,8 @@ def build_loaders(federation: Federation, scope: Scope, store: MetricStore, *, n
     return Loaders(
         waves=waves,
         clusters=Clusters(federation, scope),
-        pod_usage=Questions(waves, lambda measures: lambda keys: store.latest_pods(keys, measures)),
-        node_usage=Questions(waves, lambda measures: lambda keys: store.latest_nodes(keys, measures)),
+        pod_usage=Questions(waves, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
+        node_usage=Questions(waves, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
         pod_history=Questions(waves, ask_pod_history),
         node_history=Questions(waves, ask_node_history),
         placements=Questions(waves, lambda request: ask_placements(store, request, now)),

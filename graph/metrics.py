@@ -7,13 +7,13 @@ from typing import Annotated, TypeVar, cast
 import strawberry
 
 from fleet.models import Node, NodeKey, Pod, PodKey
+from fleet.ranking import node_bases, pod_bases
 from fleet.usage import Kind
 from graph.context import Info
-from graph.enums import PercentOf
 from graph.loaders import HistoryQuestion
 from graph.scalars import DateTime, Duration
 from graph.selection import OperationPlan
-from graph.types.usage import Bases, Usage, UsageHistory
+from graph.types.usage import Usage, UsageHistory
 from graph.windows import WindowRequest
 
 Last = Annotated[
@@ -38,23 +38,9 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
-    """The newest usage of a node."""
+    """The newest usage of a node; its limit is what it can give to pods."""
     found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
-    return _opened(found, lambda model: Usage.from_model(model, node_bases(node)))
-
-
-def pod_bases(pod: Pod) -> Bases:
-    """What percentages of a pod can be of."""
-    return {PercentOf.LIMIT: pod.limits, PercentOf.REQUEST: pod.requests}
-
-
-def node_bases(node: Node) -> Bases:
-    """What percentages of a node can be of; its limit is what it can give to pods."""
-    return {
-        PercentOf.LIMIT: node.allocatable,
-        PercentOf.ALLOCATABLE: node.allocatable,
-        PercentOf.CAPACITY: node.capacity,
-    }
+    return _opened(found, lambda model: Usage.from_model(model, node_bases(node.allocatable, node.capacity)))
 
 
 def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:

@@ -1,11 +1,10 @@
 """Bounds how often a list is asked for inside a list inside a list: work grows with the product of their lengths."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
-    GraphQLError,
     GraphQLInterfaceType,
     GraphQLObjectType,
     InlineFragmentNode,
@@ -16,27 +15,27 @@ from graphql import (
     get_named_type,
 )
 
-MAX_NESTED_CONNECTIONS = 2
-"""Connections on one path: the pods of a page of nodes are two, the neighbours of a page of pods as well."""
-
-NESTED_WORDS = "lists inside each other"
+from graph.refusals import LimitExceeded
 
 _LISTS = ("Connection", "_Entity")
 """How the names of the types end whose objects come in great numbers."""
 
 
 class NestedListsRule(ValidationRule):
-    """Refuses an operation with more connections on one path than `MAX_NESTED_CONNECTIONS`, fragments included."""
+    """Refuses an operation with more connections on one path than a subclass says, fragments included."""
+
+    most: ClassVar[int]
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> None:
         """Looks at each operation once."""
         root = self.context.schema.get_root_type(node.operation)
         if root is not None and (path := self._find_too_deep(node.selection_set, root, (), set())):
             self.report_error(
-                GraphQLError(
-                    f"{'.'.join(path)} asks for {len(path)} {NESTED_WORDS}, at most {MAX_NESTED_CONNECTIONS} are "
+                LimitExceeded(
+                    f"{'.'.join(path)} asks for {len(path)} lists inside each other, at most {self.most} are "
                     "allowed: ask for the inner one in a query of its own",
                     node,
+                    {"found": len(path), "limit": self.most},
                 )
             )
 
@@ -48,7 +47,7 @@ class NestedListsRule(ValidationRule):
         A fragment is entered once at each number of connections: so neither a circle nor fragments that spread each
         other many times over cost more than their text.
         """
-        if len(path) > MAX_NESTED_CONNECTIONS:
+        if len(path) > self.most:
             return path
         for node in selections.selections:
             inner, kind, longer = self._step_into(node, parent, path)

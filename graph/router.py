@@ -8,14 +8,27 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
+from fleet.recorder import Recorder, recording
 from graph.context import Context
 from graph.errors import Code
+from graph.explain import describe
+from graph.extensions import AnswerExtensions
 from graph.graphiql_page import page_response, serve_static
-from graph.http import JSON_TYPE, Operation, Refused, answer, pick_answer_type, read_operation, refusal
+from graph.http import (
+    JSON_TYPE,
+    Operation,
+    Refused,
+    answer,
+    limits_of,
+    pick_answer_type,
+    read_operation,
+    refusal,
+)
 from graph.loaders import build_loaders
 from graph.schema import schema
 from graph.transports.sse import answer_events, wants_events
@@ -51,7 +64,7 @@ async def serve_graphql(request: Request) -> Response:
             operation = await read_operation(request)
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
-        return refusal(401, str(error), Code.UNAUTHENTICATED, kind, www_authenticate="Bearer")
+        return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
     except Refused as error:
         return refusal(error.status_in(kind), str(error), error.code, kind)
     except TimeoutError:
@@ -66,23 +79,40 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
     loaders = build_loaders(
         state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
     )
+    context = Context(principal, state.federation, loaders, asked=operation.asked, limits=limits_of(request))
+    recorder = Recorder() if operation.asked.explain else None
+    try:
+        with recording(recorder):
+            result = await _run(request, operation, context, deadline)
+    except Refused as error:
+        return refusal(error.status_in(kind), str(error), error.code, kind, extensions=_finish(context, recorder))
+    return answer(result, kind, _finish(context, recorder))
+
+
+async def _run(request: Request, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
+    """Executes the operation. Raises Refused where there is nothing to execute, and when the time is up."""
     try:
         async with asyncio.timeout_at(deadline):
-            result = await schema.execute(
+            return await schema.execute(
                 operation.query,
                 variable_values=operation.variables,
-                context_value=Context(principal, state.federation, loaders),
+                context_value=context,
                 operation_name=operation.name,
                 allowed_operation_types=OperationType.from_http("GET" if request.method == "GET" else "POST"),
             )
     except TimeoutError:
-        return refusal(504, f"no answer within {state.request_timeout:g} s", Code.CLUSTER_TIMEOUT, kind)
+        raise Refused(504, f"no answer within {request.state.request_timeout:g} s", Code.CLUSTER_TIMEOUT) from None
     except InvalidOperationTypeError as error:
-        status = 405 if request.method == "GET" else 400
-        return refusal(status, error.as_http_error_reason(request.method), Code.BAD_USER_INPUT, kind)
+        raise Refused(405 if request.method == "GET" else 400, error.as_http_error_reason(request.method)) from error
     except CannotGetOperationTypeError as error:
-        return refusal(400, error.as_http_error_reason(), Code.BAD_USER_INPUT, kind)
-    return answer(result, kind)
+        raise Refused(400, error.as_http_error_reason()) from error
+
+
+def _finish(context: Context, recorder: Recorder | None) -> AnswerExtensions:
+    """The answer's extensions, with what it took so far where the request asks for that."""
+    if recorder is not None:
+        context.extensions["explain"] = describe(recorder, context.scope)
+    return context.extensions
 
 
 def _is_browser(request: Request) -> bool:

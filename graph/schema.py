@@ -20,6 +20,7 @@ from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graph.context import GraphInfo
+from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
 from graph.federation import FEDERATION_VERSION, strip_federation
 from graph.limits import build_limits
@@ -106,7 +107,7 @@ schema = GraphSchema(
     subscription=Subscription,
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
-    extensions=build_limits(),
+    extensions=[*build_limits(), CostLimiter],
     federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()

@@ -5,7 +5,8 @@ ahead, through fragments, aliases, variables, `@skip` and `@include`. The plan i
 object that is reached twice is loaded once, with all that any place asks of it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import enum
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphql import (
@@ -42,30 +43,58 @@ MEASURES: Mapping[str, Measure] = {
 }
 """Which measure a field of Usage or UsageHistory is read from."""
 
-_KINDS = {"Pod": Kind.POD, "Node": Kind.NODE}
+_KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Cluster": Kind.NODE}
+"""Which metrics the usage and history of a type are made of; a cluster's are sums over its nodes."""
+
 _SAMPLE = "UsageSample"
 _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
-_CONNECTIONS = {"PodConnection", "NodeConnection", "_Entity"}
+_CONNECTIONS = {"PodConnection": Kind.POD, "NodeConnection": Kind.NODE}
+_ENTITIES = "_Entity"
+"""The union of what gateways ask for by keys: primed as a page is, and ordered by nothing."""
 
 
-class PageWants(Struct, frozen=True):
-    """What a connection's selection asks of its own items."""
+class Via(enum.Enum):
+    """How an object hangs on a connection: it is an item, or the node or the cluster that an item is in."""
+
+    ITEM = "item"
+    NODE = "node"
+    CLUSTER = "cluster"
+
+
+Path = tuple[tuple[int, Via], ...]
+"""The connections whose items lead to a place, by the identity of the connection's field in the document."""
+
+
+class Wants(Struct, frozen=True):
+    """Whether usage is asked for, and which windows of history."""
 
     usage: bool = False
     windows: frozenset[WindowRequest] = frozenset()
+
+
+_NOTHING = Wants()
+
+
+class PageWants(Struct, frozen=True):
+    """What a connection's selection asks of its own items, of the nodes its items are on, and of their clusters."""
+
+    usage: bool = False
+    windows: frozenset[WindowRequest] = frozenset()
+    nodes: Wants = _NOTHING
+    clusters: Wants = _NOTHING
 
 
 class OperationPlan(Struct, frozen=True):
     """What the operation asks of metric stores.
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
-    something. `wants` is keyed by the identity of the connection's field in
-    the document, which lives as long as the request.
+    something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
+    request, and by how the wanting object hangs on it.
     """
 
     measures: Mapping[Kind, frozenset[Measure]]
     columns: Mapping[tuple[Kind, WindowRequest], frozenset[Column]]
-    wants: Mapping[int, PageWants]
+    wants: Mapping[tuple[int, Via], Wants]
 
 
 def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
@@ -78,7 +107,7 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
         measures={kind: frozenset(found) or ALL_MEASURES for kind, found in walk.measures.items()},
         columns={key: frozenset(found) or _ANY_COLUMN for key, found in walk.columns.items()},
         wants={
-            key: PageWants(key in walk.wanting_usage, frozenset(walk.wanted_windows.get(key, ())))
+            key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_windows.get(key, ())))
             for key in walk.wanting_usage | walk.wanted_windows.keys()
         },
     )
@@ -86,26 +115,28 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
 
 def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     """What a connection asks of its items, over all places the field is written (they are merged into one)."""
-    found = [plan.wants[id(node)] for node in nodes if id(node) in plan.wants]
-    return PageWants(
-        any(wants.usage for wants in found),
-        frozenset(window for wants in found for window in wants.windows),
-    )
+    own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
+    return PageWants(own.usage, own.windows, of_nodes, of_clusters)
+
+
+def _union(plan: OperationPlan, nodes: Sequence[FieldNode], via: Via) -> Wants:
+    found = [plan.wants.get((id(node), via), _NOTHING) for node in nodes]
+    return Wants(any(wants.usage for wants in found), frozenset(window for wants in found for window in wants.windows))
 
 
 class _Walk:
-    """One walk. `connections` are the fields of the connections whose own items the place is in, outermost first."""
+    """One walk over the operation's document."""
 
     def __init__(self, info: GraphQLResolveInfo[Any]) -> None:
         self.info = info
         self.variables: dict[str, Any] = info.variable_values  # type: ignore[assignment]  # Strawberry passes the plain dict
         self.measures: dict[Kind, set[Measure]] = {}
         self.columns: dict[tuple[Kind, WindowRequest], set[Column]] = {}
-        self.wanting_usage: set[int] = set()
-        self.wanted_windows: dict[int, set[WindowRequest]] = {}
-        self.spreads: set[tuple[str, tuple[int, ...]]] = set()
+        self.wanting_usage: set[tuple[int, Via]] = set()
+        self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
+        self.spreads: set[tuple[str, Hashable]] = set()
 
-    def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: tuple[int, ...]) -> None:
+    def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
         for field, of in self.fields(selections, parent, path):
             definition = _definition(of, field)
             if definition is None:
@@ -123,14 +154,15 @@ class _Walk:
             elif kind is not None and field.name.value == "history":
                 window = self.window(field, definition)
                 self.columns.setdefault((kind, window), set()).update(self.aggregated(field, result))
-                for connection in path:
-                    self.wanted_windows.setdefault(connection, set()).add(window)
+                for place in path:
+                    self.wanted_windows.setdefault(place, set()).add(window)
             elif is_composite_type(result):
-                inner = (id(field),) if result.name in _CONNECTIONS else path if of.name not in _KINDS else ()
-                self.visit(field.selection_set, result, inner)
+                if result.name in _CONNECTIONS:
+                    self.ranked(field, definition, _CONNECTIONS[result.name])
+                self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
 
     def fields(
-        self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: tuple[int, ...]
+        self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Hashable
     ) -> Iterable[tuple[FieldNode, GraphQLCompositeType]]:
         """Fields that are included, each with the type it is asked of; a fragment once for each place."""
         for node in selections.selections if selections is not None else ():
@@ -162,6 +194,14 @@ class _Walk:
         name = getattr(getattr(node, "name", None), "value", None)
         return bool(self.variables.get(name) if name is not None else getattr(node, "value", False))
 
+    def ranked(self, field: FieldNode, definition: GraphQLField, kind: Kind) -> None:
+        """What a connection's bounds and orders have to know."""
+        given = self.arguments(field, definition)
+        fields = [order.get("usage") for order in given.get("orderBy") or ()]
+        fields += [bound["field"] for bound in (given.get("filter") or {}).get("usage") or ()]
+        if found := {entry.measure for entry in fields if entry is not None}:
+            self.measures.setdefault(kind, set()).update(found)
+
     def measured(self, field: FieldNode, usage: Any) -> set[Measure]:
         names = {inner.name.value for inner, _ in self.fields(field.selection_set, usage, (id(field),))}
         return {MEASURES[name] for name in names & MEASURES.keys()}
@@ -188,6 +228,16 @@ class _Walk:
 
     def left_out(self, node: Any) -> bool:
         return node.kind == "variable" and node.name.value not in self.variables
+
+
+def _onward(parent: str, field: FieldNode, result: str, path: Path) -> Path:
+    """The path of what a field leads to: items lead to their own node and cluster, and no further."""
+    if result in _CONNECTIONS or result == _ENTITIES:
+        return ((id(field), Via.ITEM),)
+    if parent not in _KINDS:
+        return path
+    via = {"Node": Via.NODE, "Cluster": Via.CLUSTER}.get(result)
+    return tuple((connection, via) for connection, _ in path) if via is not None else ()
 
 
 def _definition(parent: GraphQLCompositeType, field: FieldNode) -> GraphQLField | None:

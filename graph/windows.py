@@ -19,12 +19,14 @@ GOOD_POINTS = 100
 SMALLEST_CHOSEN_STEP = 15.0
 """Seconds. Collectors report about this often; smaller steps would mostly be gaps, so they have to be asked for."""
 
-_NICE_STEPS = (
+NICE_STEPS = (
     *(5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10800, 21600, 43200),
     *(86400, 172800, 604800),
 )
+"""Seconds. The steps that are chosen and suggested, the shortest first."""
+
 _MAX_SPAN = 20 * 366 * 86400.0
 
 
@@ -80,5 +82,5 @@ def _checked_step(step: float, span: float) -> float:
 
 
 def _nice_step(at_least: float) -> float:
-    nice = next((step for step in _NICE_STEPS if step >= at_least), None)
+    nice = next((step for step in NICE_STEPS if step >= at_least), None)
     return float(nice if nice is not None else math.ceil(at_least / 604800) * 604800)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from fleet.collector.collect import CollectorOptions, open_collector
@@ -14,15 +14,16 @@ from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded
 from fleet.metrics.flux import FluxOptions, open_flux_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
+from graph.limits import Limits
 from graph.persisted import Documents
 from graph.persisted_manifest import ManifestInvalid, read_manifest
 from graph.subscriptions.hub import Hub, open_hub
 from server.environment import SettingsInvalid
-from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, MetricSettings, Settings
+from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, MetricSettings, Settings
 
 
 class State(TypedDict):
-    """What a request finds in `request.state`. `request_timeout` is in seconds."""
+    """What a request finds in `request.state`. `request_timeout` is in seconds; `limits` have defaults."""
 
     federation: Federation
     metric_store: MetricStore
@@ -30,6 +31,7 @@ class State(TypedDict):
     documents: Documents
     request_timeout: float
     live: Hub
+    limits: NotRequired[Limits]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -50,9 +52,9 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
         if isinstance(metric_store, EmbeddedStore) and settings.metrics.collect_interval > 0:
             collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
-        request_timeout = settings.timeouts.request_timeout
+        request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
         live = await stack.enter_async_context(
-            open_hub(federation, metric_store, authenticator, request_timeout=request_timeout)
+            open_hub(federation, metric_store, authenticator, request_timeout=request_timeout, limits=limits)
         )
         yield State(
             federation=federation,
@@ -61,7 +63,23 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             documents=documents,
             request_timeout=request_timeout,
             live=live,
+            limits=limits,
         )
+
+
+def build_limits(settings: LimitSettings) -> Limits:
+    """What the graph lets a request ask for."""
+    return Limits(
+        depth=settings.max_depth,
+        aliases=settings.max_aliases,
+        directives=settings.max_directives,
+        tokens=settings.max_tokens,
+        characters=settings.max_characters,
+        spreads=settings.max_fragment_spreads,
+        nested=settings.max_nested_lists,
+        body=settings.max_body,
+        cost=settings.max_cost,
+    )
 
 
 def build_auth_options(settings: AuthSettings) -> AuthOptions:

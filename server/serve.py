@@ -15,7 +15,6 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from graph.http import MAX_BODY
 from server.app import create_app
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State
@@ -86,10 +85,10 @@ async def run_server(
         async with open_state(settings) as state:
             on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
             app = create_app(settings, _given(state))
-            started = [(_build_server(app, http, tls=main_tls), main)]
-            started.append((_build_server(create_ops_app(settings, _given(state)), http, tls=False), ops))
+            started = [(_build_server(app, settings, tls=main_tls), main)]
+            started.append((_build_server(create_ops_app(settings, _given(state)), settings, tls=False), ops))
             if plain is not None:
-                started.append((_build_server(app, http, tls=False), plain))
+                started.append((_build_server(app, settings, tls=False), plain))
             servers += [server for server, _ in started]
             listening = Listening(
                 main_url=_url("https" if main_tls else "http", main),
@@ -131,12 +130,13 @@ def _announce(listening: Listening, on_listening: Callable[[Listening], None] | 
         on_listening(listening)
 
 
-def _build_server(app: ASGIApp, http: HttpSettings, *, tls: bool) -> _Server:
+def _build_server(app: ASGIApp, settings: Settings, *, tls: bool) -> _Server:
+    http = settings.http
     config = uvicorn.Config(
         app,
         http=UpgradeProtocol,
         ws="websockets-sansio",
-        ws_max_size=MAX_BODY,
+        ws_max_size=settings.limits.max_body,
         ws_per_message_deflate=False,  # its window costs a connection more memory than all else of it
         lifespan="on",
         log_config=None,

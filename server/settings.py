@@ -279,6 +279,46 @@ class TimeoutSettings(Group):
         return self
 
 
+class LimitSettings(Group):
+    """What one GraphQL request may ask for; more is refused before any work, with the number that was found."""
+
+    max_cost: int = setting(
+        1_000_000,
+        "Units an operation may be estimated to cost: a unit is about a plain field of one object.",
+        values="a number, 1000 to 1000000000",
+        ge=1_000,
+        le=1_000_000_000,
+    )
+    max_depth: int = setting(15, "Levels of fields.", values="a number, 5 to 100", ge=5, le=100)
+    max_nested_lists: int = setting(
+        2, "Pages inside each other, such as the pods of each node of a page.", values="a number, 1 to 5", ge=1, le=5
+    )
+    max_aliases: int = setting(60, "Aliases in a document.", values="a number, 0 to 10000", ge=0, le=10_000)
+    max_directives: int = setting(
+        50, "Directives in a document, such as `@include`.", values="a number, 0 to 10000", ge=0, le=10_000
+    )
+    max_fragment_spreads: int = setting(
+        500,
+        "Fragment spreads of an operation, those inside of fragments counted each time.",
+        values="a number, 0 to 10000",
+        ge=0,
+        le=10_000,
+    )
+    max_tokens: int = setting(
+        3_000, "Words and signs of a document.", values="a number, 100 to 100000", ge=100, le=100_000
+    )
+    max_characters: int = setting(
+        50_000, "Characters of a document.", values="a number, 1000 to 10000000", ge=1_000, le=10_000_000
+    )
+    max_body: Bytes = setting(
+        1048576,
+        "Bytes of a request's body, variables included.",
+        values="bytes, 4Ki to 64Mi; Ki, Mi, Gi are understood",
+        ge=4096,
+        le=67108864,
+    )
+
+
 class LoggingSettings(Group):
     """What is logged, to standard error."""
 
@@ -297,4 +337,5 @@ class Settings(Group):
     metrics: MetricSettings = MetricSettings()
     graph: GraphSettings = GraphSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
+    limits: LimitSettings = LimitSettings()
     logging: LoggingSettings = LoggingSettings()

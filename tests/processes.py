@@ -33,11 +33,18 @@ class RunningServer:
             assert answer.status == 200, await answer.text()
             return str((await answer.json())["token"])
 
-    async def ask(self, token: str, query: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
+    async def ask(
+        self,
+        token: str,
+        query: str,
+        variables: Mapping[str, object] | None = None,
+        extensions: Mapping[str, object] | None = None,
+    ) -> dict[str, object]:
         """The whole GraphQL answer, errors included."""
+        asked = {"query": query, "variables": dict(variables or {}), "extensions": dict(extensions or {})}
         async with (
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
-            session.post(f"{self.url}/graphql", json={"query": query, "variables": dict(variables or {})}) as answer,
+            session.post(f"{self.url}/graphql", json=asked) as answer,
         ):
             body: dict[str, object] = await answer.json(content_type=None)
             return body

@@ -18,6 +18,7 @@ from fleet.kubernetes.translate import FOREIGN, translate
 from fleet.kubernetes.upgrade import Route, open_upgrade
 from fleet.kubernetes.wire import DecodeError
 from fleet.ports import Answer, Headers, StreamedAnswer, Upgraded
+from fleet.recorder import calling
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
@@ -95,12 +96,13 @@ class HttpConnection:
         where there is no answer, InvalidQuery for a path or header that can't be sent.
         """
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._send(method, path, query, headers, body)
-                try:
-                    raw = await self._read_whole(response)
-                finally:
-                    response.close()
+            with calling(self.cluster):
+                async with asyncio.timeout(timeout):
+                    response = await self._send(method, path, query, headers, body)
+                    try:
+                        raw = await self._read_whole(response)
+                    finally:
+                        response.close()
             answered = dict(read_response_headers(response.raw_headers))
             content = _decompress(raw, answered.pop("content-encoding", ""), self._max_answer_bytes)
         except FOREIGN as error:
@@ -128,8 +130,9 @@ class HttpConnection:
         `body` may still be on its way up while the answer comes down. Raises as `request`, but a 401 is an answer.
         """
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._send(method, path, query, headers, body)
+            with calling(self.cluster):
+                async with asyncio.timeout(timeout):
+                    response = await self._send(method, path, query, headers, body)
         except FOREIGN as error:
             raise translate(error, self.cluster, self._endpoint, timeout) from error
         try:

@@ -29,6 +29,7 @@ from fleet.metrics.embedded_reads import (
 from fleet.metrics.embedded_writes import PointWriter, build_rows
 from fleet.models import NodeKey, PodKey
 from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
+from fleet.recorder import querying_metrics, with_recorder
 from fleet.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
 
 logger = logging.getLogger(__name__)
@@ -158,8 +159,9 @@ class EmbeddedStore:
                 self._readers.put(reader)
 
         try:
-            async with asyncio.timeout(self._options.timeout):
-                return await asyncio.get_running_loop().run_in_executor(self._reading, read)
+            with querying_metrics():
+                async with asyncio.timeout(self._options.timeout):
+                    return await asyncio.get_running_loop().run_in_executor(self._reading, with_recorder(read))
         except TimeoutError as error:
             raise MetricsUnavailable(f"the metric file did not answer within {self._options.timeout:g} s") from error
 

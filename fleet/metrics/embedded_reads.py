@@ -12,6 +12,7 @@ from fleet.metrics.aggregate import Series, build_history, build_usage, counter_
 from fleet.metrics.embedded_file import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded_writes import series_name
 from fleet.models import NodeKey, PodKey
+from fleet.recorder import counted_rows
 from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
 
 K = TypeVar("K", PodKey, NodeKey)
@@ -85,7 +86,7 @@ def _load_grouped(connection: sqlite3.Connection, asked: str, window: Window, co
         (asked, window.start_ns, window.step_ns, window.start_ns, window.end_ns),
     )
     found: _Found = {}
-    for position, step, *values in rows:
+    for position, step, *values in counted_rows(rows):
         if position not in found:
             found[position] = {column: [None] * window.steps for column in columns}
         for column, value in zip(columns, values, strict=True):
@@ -104,7 +105,7 @@ def _load_last(connection: sqlite3.Connection, asked: str, window: Window, colum
     )
     for values in found.values():
         values[column] = [None] * window.steps
-    for position, step, value, _ in rows:
+    for position, step, value, _ in counted_rows(rows):
         found[position][column][step] = float(value)
 
 
@@ -151,7 +152,7 @@ def load_points(
             node=key.name if kind is Kind.NODE else place,
             **dict(zip(MEASURE_COLUMNS, values, strict=True)),
         )
-        for time_ns, place, *values in reversed(rows)
+        for time_ns, place, *values in counted_rows(reversed(rows))
     ]
 
 
@@ -182,7 +183,7 @@ def load_sightings_of(connection: sqlite3.Connection, keys: Iterable[PodKey], st
 
 def _sightings(rows: Iterable[tuple[str, str, str, str, int]]) -> Sightings:
     found: Sightings = {}
-    for cluster, namespace, name, node, time_ns in rows:
+    for cluster, namespace, name, node, time_ns in counted_rows(rows):
         found.setdefault((PodKey(cluster, namespace, name), node), []).append(time_ns)
     return found
 
@@ -198,7 +199,7 @@ def _columns(measures: Iterable[Measure]) -> str:
 def _series(rows: Iterable[tuple[Any, ...]], measures: Sequence[Measure]) -> Iterable[tuple[int, Series]]:
     """Rows of position, time and measures, ordered by the first two, as one series for each position."""
     collected: dict[int, list[tuple[Any, ...]]] = {}
-    for position, *row in rows:
+    for position, *row in counted_rows(rows):
         collected.setdefault(position, []).append(tuple(row))
     for position, entries in collected.items():
         times, *values = zip(*entries, strict=True)

@@ -27,6 +27,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from fleet.errors import MetricsUnavailable
+from fleet.recorder import querying_metrics, with_recorder
 
 T = TypeVar("T")
 
@@ -87,11 +88,11 @@ class InfluxPool:
         """What `read` makes of the answer, in the thread that received it. Raises MetricsUnavailable."""
         deadline = time.monotonic() + self._options.timeout
         self.calls_sent += 1
+        work = with_recorder(lambda: read(self._send(call, deadline, refuse)))
         try:
-            async with asyncio.timeout(self._options.timeout):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._threads, lambda: read(self._send(call, deadline, refuse))
-                )
+            with querying_metrics():
+                async with asyncio.timeout(self._options.timeout):
+                    return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError as error:
             raise self._slow() from error
 

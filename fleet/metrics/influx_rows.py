@@ -17,6 +17,7 @@ from fleet.metrics.aggregate import Series
 from fleet.metrics.influx_text import FIELDS, SIGHTING_TAGS, Key, Layout
 from fleet.models import PodKey
 from fleet.quantities import parse_bytes, parse_cores
+from fleet.recorder import note_rows
 from fleet.usage import Measure, Point
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def decode_answer(body: bytes, database: str) -> list[InfluxSeries]:
     if result.messages:
         logger.warning("InfluxDB sent a message with its answer: %.200r", result.messages[0].text)
         raise MetricsUnavailable("InfluxDB answered with a warning, so its answer is not relied on; the log has it")
+    note_rows(lambda: sum(len(series.values) for series in result.series))
     return result.series
 
 

@@ -16,6 +16,7 @@ from fleet.ports import MetricStore
 from fleet.tasks import open_task
 from graph.errors import Code, code_of
 from graph.http import Operation
+from graph.limits import DEFAULT_LIMITS, Limits
 from graph.subscriptions.admission import Rejected, admit
 from graph.subscriptions.channel import Budget, ObjectChannel
 from graph.subscriptions.mailbox import Ended, Ending, Mailbox
@@ -61,7 +62,7 @@ class Hub:
         self.sessions = sessions
         self.options = options
         self.connections = 0
-        self._grounds = grounds
+        self.grounds = grounds
         self._operations = 0
         self._channels: dict[Hashable, Channel] = {}
         self._budget = Budget(options.max_held_bytes)
@@ -138,11 +139,11 @@ class Hub:
 
         A subscriber lasts, and keeps of all that was needed to begin only what is returned here. Raises Rejected.
         """
-        admitted = await admit(self._grounds, session.principal, operation)
+        admitted = await admit(self.grounds, session.principal, operation)
         if isinstance(admitted, str):
             return admitted
         selection = build_selection(admitted.info)
-        renderer = Renderer(self._grounds, session.principal, selection, operation.variables, operation.name)
+        renderer = Renderer(self.grounds, session.principal, selection, operation.variables, operation.name)
         if isinstance(admitted.topic, Log):
             return self._follow_log(session, admitted.topic, renderer)
         key = _channel_key(session, operation, selection)
@@ -159,7 +160,7 @@ class Hub:
             await seat.channel.aclose()
 
     def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
-        federation = self._grounds.federation
+        federation = self.grounds.federation
         if isinstance(topic, Objects):
             return ObjectChannel(federation.feed, topic, renderer, self._budget)
         return SampleChannel(self._usage, federation, session.principal, topic, renderer)
@@ -167,7 +168,7 @@ class Hub:
     async def _follow_log(self, session: Session, topic: Log, renderer: Renderer) -> AsyncGenerator[str, None]:
         """One call to the member for one subscriber: what is not taken is not read, and so not sent by the member."""
         try:
-            lines = follow_log(self._grounds.federation, session.principal.scope, topic.request)
+            lines = follow_log(self.grounds.federation, session.principal.scope, topic.request)
             async with aclosing(lines):
                 async for line in lines:
                     (body,) = await renderer.render([LogLine.from_model(line)])
@@ -183,12 +184,13 @@ async def open_hub(
     authenticator: Authenticates,
     *,
     request_timeout: float,
+    limits: Limits = DEFAULT_LIMITS,
     options: LiveOptions | None = None,
 ) -> AsyncIterator[Hub]:
     """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
     options = options or LiveOptions()
     sessions = Sessions(authenticator, recheck_seconds=options.recheck_seconds)
-    hub = Hub(Grounds(federation, metric_store, request_timeout), sessions, options)
+    hub = Hub(Grounds(federation, metric_store, request_timeout, limits), sessions, options)
     async with aclosing(hub), open_task("rights of subscribers", sessions.run):
         yield hub
 

@@ -16,6 +16,7 @@ from fleet.ports import MetricStore
 from graph.context import Context
 from graph.enums import EventType
 from graph.errors import Code, present_error
+from graph.limits import DEFAULT_LIMITS, Limits
 from graph.loaders import build_loaders
 from graph.schema import schema
 from graph.subscriptions.watched import Selection
@@ -32,12 +33,13 @@ class Grounds(Struct, frozen=True):
     federation: Federation
     metric_store: MetricStore
     request_timeout: float
+    limits: Limits = DEFAULT_LIMITS
 
     def build_context(self, principal: Principal, kind: type[Context] = Context) -> Any:
         """A context for one operation, or for one batch of events."""
         deadline = asyncio.get_running_loop().time() + self.request_timeout
         loaders = build_loaders(self.federation, principal.scope, self.metric_store, now=time.time(), deadline=deadline)
-        return kind(principal, self.federation, loaders)
+        return kind(principal, self.federation, loaders, limits=self.limits)
 
 
 class Event:

@@ -46,9 +46,8 @@ async def answer_events(request: Request) -> Response:
     """The stream of one operation. Raises Unauthenticated, Refused (before there is a stream), ClientDisconnect."""
     hub: Hub = request.state.live
     if hub.full:
-        return refusal(
-            503, "the server takes no more connections: try again later", Code.COST_EXCEEDED, retry_after="5"
-        )
+        words = "the server takes no more connections: try again later"
+        return refusal(503, words, Code.COST_EXCEEDED, headers={"Retry-After": "5"})
     session = await hub.sessions.open(request.headers.get("authorization"))
     try:
         async with asyncio.timeout(request.state.request_timeout):

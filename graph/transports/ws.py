@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from auth.errors import Unauthenticated
 from fleet.tasks import end_tasks
 from graph.errors import Code
-from graph.http import MAX_BODY, Refused, build_operation
+from graph.http import Refused, build_operation
 from graph.subscriptions.admission import Rejected
 from graph.subscriptions.hub import Hub
 from graph.subscriptions.mailbox import Ended
@@ -125,8 +125,9 @@ class _Connection:
         text = message.get("text")
         if text is None:
             raise _Close(4400, "Invalid message received: messages are text")
-        if len(text) > MAX_BODY:
-            raise _Close(4400, f"Invalid message received: a message has {MAX_BODY:,} characters at most")
+        most = self._hub.grounds.limits.body
+        if len(text) > most:
+            raise _Close(4400, f"Invalid message received: a message has {most:,} characters at most")
         return str(text)
 
     async def _handle(self, message: Mapping[str, Any]) -> None:
@@ -181,7 +182,7 @@ class _Connection:
         """One operation, from `subscribe` to the `complete` or `error` that is its last message."""
         head = f'{{"id":{orjson.dumps(name).decode()},"type":'
         try:
-            operation = build_operation(self._websocket.state.documents.complete(payload))
+            operation = build_operation(self._websocket.state.documents.complete(payload), self._websocket.headers)
             async with aclosing(self._hub.stream(session, operation)) as results:
                 async for text in results:
                     await self._send(f'{head}"next","payload":{text}}}')

@@ -1,14 +1,15 @@
 """A cluster of the federation."""
 
-from collections.abc import Iterable
 from typing import Self
 
 import strawberry
 
 from fleet import models
-from fleet.errors import Forbidden
-from fleet.models import OutcomeState
 from fleet.queries import PageRequest
+from fleet.ranking import node_bases
+from fleet.sums import sum_resources
+from graph import metrics
+from graph.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage
 from graph.context import Info
 from graph.enums import ClusterHealth, ClusterRole, PodGroup
 from graph.fields import of_model, resolved
@@ -26,9 +27,9 @@ from graph.listing import load_nodes_of, load_pods, pods_within
 from graph.types.common import Count, Resources
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
+from graph.types.usage import Usage, UsageHistory
 from graph.types.window import Window
-
-_PRESENT = (OutcomeState.OK, OutcomeState.STALE)
+from graph.windows import WindowRequest
 
 
 @strawberry.federation.type(keys=["name"], description="A cluster of the federation, as this server sees it now.")
@@ -95,51 +96,55 @@ class Cluster(Window):
     @resolved("What its nodes have, summed up; null while it can't be asked.")
     async def capacity(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        nodes = await self._nodes(info)
-        return None if nodes is None else _sum(node.capacity for node in nodes)
+        nodes = await load_all_nodes(info, self.model.name)
+        return None if nodes is None else Resources.from_model(sum_resources(node.capacity for node in nodes))
 
     @resolved("What its nodes can give to pods, summed up; null while it can't be asked.")
     async def allocatable(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        nodes = await self._nodes(info)
-        return None if nodes is None else _sum(node.allocatable for node in nodes)
+        nodes = await load_all_nodes(info, self.model.name)
+        return None if nodes is None else Resources.from_model(sum_resources(node.allocatable for node in nodes))
 
     @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")
     async def requested(self, info: Info) -> Resources | None:
         """Sum over its pods that are on a node and not finished."""
-        nodes = await self._nodes(info)
+        nodes = await load_all_nodes(info, self.model.name)
         return None if nodes is None else Resources.from_model(info.context.federation.requested_in(self.model.name))
 
-    async def _nodes(self, info: Info) -> tuple[models.Node, ...] | None:
-        """All its nodes, None while it can't be asked, or the caller may not see them."""
-        try:
-            page = await info.context.loaders.clusters.nodes(self.model.name)
-        except Forbidden:
+    @resolved(
+        "The newest usage of its nodes, summed up over those that have a point, `time` being the oldest of theirs: "
+        "nothing in it is older. Percentages are of its own `allocatable` (LIMIT and ALLOCATABLE) or `capacity`. "
+        "Null where no node has a point, and while it can't be asked."
+    )
+    async def usage(self, info: Info) -> Usage | None:
+        """One call with all nodes that the operation asks of. Raises MetricsUnavailable."""
+        name = self.model.name
+        model, nodes = await load_cluster_usage(info, name), await load_all_nodes(info, name)
+        if model is None or nodes is None:
             return None
-        return page.matched if all(outcome.state in _PRESENT for outcome in page.outcomes) else None
-
-
-def _sum(parts: Iterable[models.Resources]) -> Resources:
-    """Each resource's sum over those that say; None where none does."""
-    amounts = list(parts)
-
-    def total(values: Iterable[float | None]) -> float | None:
-        said = [value for value in values if value is not None]
-        return sum(said) if said or not amounts else None
-
-    memory, storage, pods = (
-        None if value is None else int(value)
-        for value in (
-            total(part.memory_bytes for part in amounts),
-            total(part.ephemeral_storage_bytes for part in amounts),
-            total(part.pods for part in amounts),
+        allocatable, capacity = (
+            sum_resources(node.allocatable for node in nodes),
+            sum_resources(node.capacity for node in nodes),
         )
+        return Usage.from_model(model, node_bases(allocatable, capacity))
+
+    @resolved(
+        "Usage of its nodes over a span of time, summed up step by step. A step is summed over the nodes that have a "
+        "point in it, and is a gap where none has: a node that was not measured in it counts as nothing, so take steps "
+        "no shorter than the time between two measurements. What is summed are the nodes' own aggregates: the sums of "
+        "MEAN and LAST are the cluster's; nodes peak at different moments, so that of MAX is no less than its peak, "
+        "that of MIN no more than its low, and those of percentiles are only near to its own. "
+        "Null where no point is in the span, and while it can't be asked."
     )
-    return Resources.from_model(
-        models.Resources(
-            cpu_cores=total(part.cpu_cores for part in amounts),
-            memory_bytes=memory,
-            ephemeral_storage_bytes=storage,
-            pods=pods,
-        )
-    )
+    async def history(
+        self,
+        info: Info,
+        last: metrics.Last = None,
+        start: metrics.Start = None,
+        end: metrics.End = None,
+        step: metrics.Step = None,
+    ) -> UsageHistory | None:
+        """One call with all nodes that the operation asks of. Raises InvalidQuery, MetricsUnavailable."""
+        request = WindowRequest(last, start, end, step)
+        model = await load_cluster_history(info, self.model.name, request)
+        return None if model is None else UsageHistory.from_model(model)

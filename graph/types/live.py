@@ -5,9 +5,9 @@ from typing import Self
 import strawberry
 
 from fleet import logs, models
+from fleet.ranking import node_bases, pod_bases
 from fleet.usage import Usage as UsageModel
 from graph.enums import EventType
-from graph.metrics import node_bases, pod_bases
 from graph.scalars import DateTime
 from graph.types.cluster import Cluster
 from graph.types.node import Node
@@ -67,7 +67,11 @@ class UsageSample:
         """The sample of an object."""
         if isinstance(record, models.Pod):
             return cls(pod=Pod.from_model(record), node=None, usage=Usage.from_model(usage, pod_bases(record)))
-        return cls(pod=None, node=Node.from_model(record), usage=Usage.from_model(usage, node_bases(record)))
+        return cls(
+            pod=None,
+            node=Node.from_model(record),
+            usage=Usage.from_model(usage, node_bases(record.allocatable, record.capacity)),
+        )
 
 
 @strawberry.type(description="One line of a container's log; one of more than 16 KiB is cut, and says so at its end.")

@@ -5,6 +5,7 @@ from typing import Any, Self
 import strawberry
 
 from fleet import models, usage
+from fleet.ranking import percent
 from fleet.usage import NANOSECONDS, Measure
 from graph.enums import Aggregate, PercentOf
 from graph.fields import of_model, resolved
@@ -15,7 +16,7 @@ Bases = dict[PercentOf, models.Resources]
 """What percentages of one object can be of."""
 
 
-@strawberry.type(description="The newest usage of a pod or a node. A measure that is not stored is null.")
+@strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
 class Usage(Window):
     """A window on `fleet.usage.Usage`."""
 
@@ -43,17 +44,13 @@ class Usage(Window):
     def cpu_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
         """Of an amount of cores."""
         base = self.bases.get(of or PercentOf.LIMIT, models.NO_RESOURCES)
-        return _percent(self.model.cpu_cores, base.cpu_cores)
+        return percent(self.model.cpu_cores, base.cpu_cores)
 
     @resolved("Memory in percent (the working set; 0 to 100 and more); null where there is nothing to be of.")
     def memory_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
         """Of an amount of bytes."""
         base = self.bases.get(of or PercentOf.LIMIT, models.NO_RESOURCES)
-        return _percent(self.model.memory_bytes, base.memory_bytes)
-
-
-def _percent(part: float | None, whole: float | None) -> float | None:
-    return part / whole * 100 if part is not None and whole else None
+        return percent(self.model.memory_bytes, base.memory_bytes)
 
 
 def _column(measure: Measure, description: str) -> Any:

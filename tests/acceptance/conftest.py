@@ -1,4 +1,4 @@
-"""The server in front of the session's real fleet."""
+"""The server in front of the session's real fleet, and the demo."""
 
 from collections.abc import AsyncIterator
 
@@ -27,3 +27,12 @@ async def served(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) ->
 async def token(served: RunningServer) -> str:
     """A token of the fleet's user."""
     return await served.sign_in()
+
+
+@pytest.fixture(scope="session")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """`openmcp-apiserver demo`, as it comes."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    async with open_server("demo", "--port", str(port), environment={}, port=port, log=log) as server:
+        yield server

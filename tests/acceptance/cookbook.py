@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "graph.md"
-_FENCE = re.compile(r"^```(graphql|json variables|json answer)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(graphql|json variables|json extensions|json answer)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ENUM = re.compile(r"[A-Z][A-Z_]+")
 
 
 class Recipe(NamedTuple):
-    """A query with its variables and its printed answer."""
+    """A query with its variables, its extensions and its printed answer."""
 
     query: str
     variables: dict[str, Any]
+    extensions: dict[str, Any]
     answer: Any
 
     @property
@@ -27,13 +28,15 @@ class Recipe(NamedTuple):
 
 
 def read_recipes(text: str) -> list[Recipe]:
-    """Each query with the variables and the answer that follow it."""
+    """Each query with the variables, the extensions and the answer that follow it."""
     recipes: list[Recipe] = []
     for kind, body in _FENCE.findall(text):
         if kind == "graphql":
-            recipes.append(Recipe(body, {}, None))
+            recipes.append(Recipe(body, {}, {}, None))
         elif kind == "json variables":
             recipes[-1] = recipes[-1]._replace(variables=json.loads(body))
+        elif kind == "json extensions":
+            recipes[-1] = recipes[-1]._replace(extensions=json.loads(body))
         else:
             recipes[-1] = recipes[-1]._replace(answer=json.loads(body))
     return recipes

@@ -1,22 +1,12 @@
 """Each query of `docs/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_kinds, read_recipes
-from tests.processes import RunningServer, free_port, open_server
+from tests.processes import RunningServer
 
 RECIPES = read_recipes(COOKBOOK.read_text())
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
-
-
-@pytest.fixture(scope="module")
-async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    port = free_port()
-    log = tmp_path_factory.mktemp("demo") / "demo.log"
-    async with open_server("demo", "--port", str(port), environment={}, port=port, log=log) as server:
-        yield server
 
 
 async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:
@@ -24,7 +14,7 @@ async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: boo
 
     A step of history may be null (no point has arrived in it yet), and on another fleet than the printed one any value.
     """
-    body = await server.ask(token, recipe.query, bring_up_to_date(recipe.variables))
+    body = await server.ask(token, recipe.query, bring_up_to_date(recipe.variables), recipe.extensions)
     found, printed = find_kinds(body, exact=exact), find_kinds(recipe.answer, exact=exact)
     assert found.keys() == printed.keys(), body
     for path, kinds in found.items():

@@ -10,24 +10,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import InvalidQuery
-from fleet.models import Node, Pod
+from fleet.models import Node, Pod, Resources
 from fleet.paging import build_node_sorting, build_pod_sorting, cut_page
 from fleet.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
+from fleet.ranking import PercentOf, UsageColumn, UsageField, build_column
+from fleet.usage import Usage
 from tests.fakes.records import build_node_record, build_pod_record
 
-ORDERS = st.lists(st.builds(Order, st.sampled_from(PodColumn), st.booleans()), max_size=3).map(tuple)
+CPU = build_column(UsageField.CPU_CORES)
+MEMORY = build_column(UsageField.MEMORY_PERCENT, PercentOf.REQUEST)
+ORDERS = st.lists(st.builds(Order, st.sampled_from([*PodColumn, CPU, MEMORY]), st.booleans()), max_size=3).map(tuple)
 NAMES = st.tuples(st.sampled_from(["c1", "c2", "c3"]), st.sampled_from("xy"), st.sampled_from("abcdef"))
 PODS = st.dictionaries(
     NAMES,
-    st.tuples(st.sampled_from([None, "n1", "n2"]), st.integers(0, 2), st.sampled_from([0.0, 1.5, 1e9])),
+    st.tuples(
+        st.sampled_from([None, "n1", "n2"]),
+        st.integers(0, 2),
+        st.sampled_from([0.0, 1.5, 1e9]),
+        st.sampled_from([None, 0, 1, 3]),
+    ),
     max_size=36,
 ).map(
     lambda found: [
-        build_pod_record(*name, node=node, restarts=restarts, created_at=created)
-        for name, (node, restarts, created) in found.items()
+        build_pod_record(
+            *name, node=node, restarts=restarts, created_at=created, requests=Resources(memory_bytes=asked)
+        )
+        for name, (node, restarts, created, asked) in found.items()
     ]
 )
-VALUES: dict[PodColumn, Any] = {
+
+
+def usage_of(pod: Pod) -> Usage | None:
+    """A few values that many share, by the pod's name; none for some."""
+    number = sum(map(ord, "".join(pod.key))) % 5
+    return None if number == 4 else Usage(time_ns=1, cpu_cores=number / 3, memory_bytes=number or None)
+
+
+def share_of(pod: Pod) -> float | None:
+    usage, asked = usage_of(pod), pod.requests.memory_bytes
+    return usage.memory_bytes / asked * 100 if usage and usage.memory_bytes is not None and asked else None
+
+
+VALUES: dict[PodColumn | UsageColumn, Any] = {
+    CPU: lambda pod: usage.cpu_cores if (usage := usage_of(pod)) else None,
+    MEMORY: share_of,
     PodColumn.NAME: lambda pod: pod.name,
     PodColumn.NAMESPACE: lambda pod: pod.namespace,
     PodColumn.CLUSTER: lambda pod: pod.cluster,
@@ -54,7 +80,7 @@ def plainly_sorted(pods: list[Pod], orders: tuple[Order, ...]) -> list[Pod]:
 
 @given(PODS, ORDERS, st.integers(1, 7))
 def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order, ...], first: int) -> None:
-    sorting = build_pod_sorting(orders)
+    sorting = build_pod_sorting(orders, usage_of)
     read: list[Pod] = []
     cursor = None
     while True:
@@ -71,7 +97,7 @@ def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order,
 def test_nothing_twice_and_nothing_skipped_that_was_there_throughout(
     others: list[list[Pod]], stable: list[Pod], orders: tuple[Order, ...], first: int, data: st.DataObject
 ) -> None:
-    sorting = build_pod_sorting(orders)
+    sorting = build_pod_sorting(orders, usage_of)
     kept = {pod.key: pod for pod in stable}
     read: list[Pod] = []
     cursor = None
@@ -93,6 +119,40 @@ def test_nulls_come_last_in_both_directions(descending: bool) -> None:
     pods = [build_pod_record("c1", "x", str(node), node=node) for node in ("n2", None, "n1")]
     page = cut_page(pods, build_pod_sorting((Order(PodColumn.NODE, descending),)), PageRequest(3))
     assert page.items[-1].node_name is None
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("first", [2, 50])
+def test_usage_that_is_null_comes_last_and_ties_are_broken_by_name(descending: bool, first: int) -> None:
+    amounts = {"b": 2.0, "a": 2.0, "e": 3.0, "c": None, "z": 1.0}
+    pods = [build_pod_record("c1", "x", name) for name in (*amounts, *"ghijklmnopqrs")]
+    usages = {name: Usage(time_ns=1, cpu_cores=cores) for name, cores in amounts.items()}
+    sorting = build_pod_sorting((Order(CPU, descending),), lambda pod: usages.get(pod.name))
+    ranked = "eabz" if descending else "zabe"
+    page = cut_page(pods, sorting, PageRequest(first))
+    assert "".join(pod.name for pod in page.items) == f"{ranked}cghijklmnopqrs"[:first]
+    rest = cut_page(pods, sorting, PageRequest(50, page.cursors[1])).items
+    assert "".join(pod.name for pod in rest) == f"{ranked}cghijklmnopqrs"[2:]
+
+
+def test_a_cursor_of_usage_goes_on_from_its_value_when_values_change() -> None:
+    pods = [build_pod_record("c1", "x", name) for name in "abcde"]
+    before, after = (
+        {name: Usage(time_ns=1, cpu_cores=cores) for name, cores in zip("abcde", row, strict=True)}
+        for row in ((5, 4, 3, 2, 1), (0.5, 4.5, 3, 2, 9))
+    )
+    order = (Order(CPU, descending=True),)
+    cursor = cut_page(pods, build_pod_sorting(order, lambda pod: before[pod.name]), PageRequest(2)).cursors[-1]
+    page = cut_page(pods, build_pod_sorting(order, lambda pod: after[pod.name]), PageRequest(5, cursor))
+    assert ("".join(pod.name for pod in page.items), page.has_previous) == ("cda", True)
+
+
+def test_an_order_by_usage_is_checked_without_usage_and_never_cut_without() -> None:
+    sorting = build_pod_sorting((Order(CPU),))
+    pods = [build_pod_record("c1", "x", "a")]
+    assert cut_page(pods, sorting, PageRequest(0)).has_next is True
+    with pytest.raises(RuntimeError, match="was not read"):
+        cut_page(pods, sorting, PageRequest(1))
 
 
 def test_a_page_of_nothing_still_says_what_follows() -> None:
@@ -129,6 +189,15 @@ FORGED = [
     b'[2,"pods:RESTARTS+",[1,"c","n","p"]]',
     b"\xff" * 40,
 ]
+FORGED_USAGE = [
+    b'[1,"pods:CPU_CORES-",["1","c","n","p"]]',
+    b'[1,"pods:CPU_CORES-",[1e999,"c","n","p"]]',
+    b'[1,"pods:CPU_CORES-",[NaN,"c","n","p"]]',
+    b'[1,"pods:CPU_CORES-",[true,"c","n","p"]]',
+    b'[1,"pods:CPU_CORES-",[1,null,"n","p"]]',
+    b'[1,"pods:CPU_CORES+",[1,"c","n","p"]]',
+    b'[1,"pods:MEMORY_PERCENT of LIMIT-",[1,"c","n","p"]]',
+]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +206,15 @@ FORGED = [
 def test_garbage_is_no_cursor(cursor: str) -> None:
     with pytest.raises(InvalidQuery):
         cut_page([], build_pod_sorting((Order(PodColumn.RESTARTS),)), PageRequest(1, cursor))
+
+
+@pytest.mark.parametrize("body", FORGED_USAGE)
+def test_a_cursor_of_usage_holds_a_number_of_its_own_order(body: bytes) -> None:
+    sorting = build_pod_sorting((Order(CPU, descending=True),), usage_of)
+    whole = base64.urlsafe_b64encode(b'[1,"pods:CPU_CORES-",[1,"c","n","p"]]').decode()
+    assert cut_page([], sorting, PageRequest(1, whole)).items == ()
+    with pytest.raises(InvalidQuery):
+        cut_page([], sorting, PageRequest(1, base64.urlsafe_b64encode(body).decode()))
 
 
 @given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))

@@ -14,12 +14,14 @@ from fastapi import FastAPI
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
-from graph.http import GRAPHQL_TYPE, MAX_BODY
+from graph.http import GRAPHQL_TYPE
+from graph.limits import DEFAULT_LIMITS
 from graph.persisted import Documents
 from graph.router import build_graph_router
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
 
+MAX_BODY = DEFAULT_LIMITS.body
 ME = "{ viewer { name } }"
 
 
@@ -51,6 +53,7 @@ async def open_served(
             "authenticator": TwoUsers(),
             "documents": documents or Documents(max_bytes=1 << 20),
             "request_timeout": request_timeout,
+            "limits": graph.limits,
         }
 
     app = FastAPI(lifespan=lifespan)

@@ -17,6 +17,7 @@ from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.members import FleetOptions, open_federation
+from graph.limits import DEFAULT_LIMITS, Limits
 from graph.persisted import Documents
 from graph.router import build_graph_router
 from graph.subscriptions.hub import Hub, LiveOptions, open_hub
@@ -169,13 +170,17 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def open_live(
-    *names: str, pods: int = 4, options: LiveOptions | None = None, fleet: FleetOptions = OPTIONS
+    *names: str,
+    pods: int = 4,
+    options: LiveOptions | None = None,
+    fleet: FleetOptions = OPTIONS,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Live]:
     """Clusters `names` of so many pods each, served on loopback."""
     source, store, users = FakeSource(*(build_cluster(name, pods) for name in names)), CountingStore(), Users()
     async with open_federation(source, fleet) as federation:
         await federation.wait_synced(5)
-        async with open_hub(federation, store, users, request_timeout=3.0, options=options) as hub:
+        async with open_hub(federation, store, users, request_timeout=3.0, limits=limits, options=options) as hub:
             live = Live(source, federation, store, users, hub)
             async with _serve(live):
                 yield live

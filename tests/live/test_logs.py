@@ -75,12 +75,12 @@ async def open_logging() -> AsyncIterator[tuple[Live, Member]]:
     port = listening.sockets[0].getsockname()[1]
     async with open_live("c1", pods=1) as live:
         connection = HttpConnection("c1", Target(f"http://127.0.0.1:{port}"))
-        watched = live.federation._members["c1"].connection
-        live.federation._members["c1"].connection = connection
+        c1 = live.federation._roster.get(ADMIN.scope, "c1")
+        watched, c1.connection = c1.connection, connection
         try:
             yield live, member
         finally:
-            live.federation._members["c1"].connection = watched
+            c1.connection = watched
             await connection.close()
             await server.shutdown(1)
             listening.close()
@@ -188,7 +188,8 @@ async def test_a_pod_with_several_containers_wants_one_named() -> None:
         pod = build_pod("shop", "p0")
         pod["spec"]["containers"].append({"name": "side", "image": "i", "resources": {}})
         live["c1"].put(pod)
-        await until(lambda: live.federation._members["c1"].pods.get("shop", "p0").total_containers == 2)  # type: ignore[union-attr]  # it is there
+        pods = live.federation._roster.get(ADMIN.scope, "c1").pods
+        await until(lambda: any(known.total_containers == 2 for known in pods))
         async with live.ready(ask()) as socket:
             message = await socket.receive()
             assert "name one as `container`: c, side" in message["payload"][0]["message"]

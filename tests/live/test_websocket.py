@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from graph.http import MAX_BODY
+from graph.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
 from tests.fakes.kubernetes import build_pod
 from tests.live.serving import PROTOCOL, Socket, open_live
@@ -43,7 +44,11 @@ def init(authorization: object) -> dict[str, Any]:
         (at_once("not json"), 4400, "Invalid message received: it is not JSON"),
         (at_once("[]"), 4400, "Invalid message received: it is not a JSON object"),
         (at_once(b"{}"), 4400, "Invalid message received: messages are text"),
-        (at_once("x" * (MAX_BODY + 1)), 4400, "Invalid message received: a message has 1,048,576 characters at most"),
+        (
+            at_once("x" * (DEFAULT_LIMITS.body + 1)),
+            4400,
+            "Invalid message received: a message has 1,048,576 characters at most",
+        ),
         (at_once({"type": "start", "id": "1"}), 4400, "Invalid message received: its `type` is none of"),
         (at_once({"id": "1"}), 4400, "Invalid message received: its `type` is none of"),
         (at_once({"type": ["ping"]}), 4400, "Invalid message received: its `type` is none of"),
@@ -130,7 +135,7 @@ async def test_operations_of_one_socket_do_not_mix() -> None:
         ("subscription {", {}, "BAD_USER_INPUT", "Syntax Error"),
         ("subscription { nothing }", {}, "BAD_USER_INPUT", "Cannot query field"),
         ("", {}, "BAD_USER_INPUT", "there is no `query`"),
-        ("{ " + "__typename " * 4000 + "}", {}, "COST_EXCEEDED", "Document contains more than"),
+        ("{ " + "__typename " * 4000 + "}", {}, "COST_EXCEEDED", "the document has 4,002 tokens"),
         ("subscription { podEvents { type } nodeEvents { type } }", {}, "BAD_USER_INPUT", "one top level field"),
         ('subscription { podEvents(filter: {labelSelector: "!!"}) { type } }', {}, "BAD_USER_INPUT", "selector"),
         ('subscription { podEvents(filter: {clusters: ["no"]}) { type } }', {}, "NOT_FOUND", "no cluster is named"),
@@ -197,3 +202,14 @@ async def test_documents_can_be_named_by_their_digest() -> None:
         await socket.send({"type": "subscribe", "id": "1", "payload": {"extensions": extensions}})
         message = await socket.receive()
     assert (message["type"], message["payload"][0]["message"]) == ("error", "PersistedQueryNotFound")
+
+
+async def test_a_subscription_that_would_cost_too_much_is_not_begun() -> None:
+    async with open_live("c1", pods=20, limits=replace(DEFAULT_LIMITS, cost=50)) as live, live.ready() as socket:
+        await socket.subscribe("subscription { podEvents { pod { name uid status ready } } }")
+        message = await socket.receive()
+
+        assert message["type"] == "error"
+        assert message["payload"][0]["extensions"]["code"] == "COST_EXCEEDED"
+        assert message["payload"][0]["extensions"]["estimate"] > message["payload"][0]["extensions"]["limit"] == 50
+        assert live.hub.channels == 0

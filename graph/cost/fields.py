@@ -1,0 +1,300 @@
+"""What each field of the schema costs itself, and how many objects are inside it.
+
+A rule takes the objects it is asked of, charges the field's own cost, and returns the objects it leads to. A field
+without one is answered from what is there already: `answer_plainly`.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from fleet.errors import InvalidQuery
+from fleet.queries import NameFilter
+from fleet.sizes import Sizes
+from graph.cost import weights
+from graph.cost.places import Kind, Place, clusters_of, count_in, first_of, page_in_each, page_of_fleet
+from graph.cost.reading import Part
+from graph.placements import DEFAULT_LAST
+from graph.placements import MAX_SPAN as MAX_PLACEMENT_SPAN
+from graph.selection import MEASURES
+from graph.windows import WindowRequest, build_window
+
+DEFAULT_EVENTS = 20
+MAX_EVENTS = 1_000
+GETS_A_GROUP = 8
+"""Owners of one namespace and kind that are asked for one by one; more are one list."""
+
+NOTHING = Place(0, {})
+
+
+class Walk:
+    """The state of one estimate: units by path."""
+
+    def __init__(self, sizes: Sizes, now: float) -> None:
+        self.sizes = sizes
+        self.now = now
+        self.charged: dict[str, float] = defaultdict(float)
+
+    def charge(self, part: Part, units: float) -> None:
+        """Adds to a path."""
+        self.charged[part.path] += units
+
+    def known(self, place: Place, kind: Kind) -> float:
+        """How many different objects of a kind can be at a place."""
+        sizes = self.sizes
+        there = (sizes.nodes(name) if kind == "nodes" else sizes.pods(name, None, None) for name in place.bounds)
+        return min(place.total, sum(there))
+
+
+Rule = Callable[[Walk, Part, Place], Place]
+
+
+def answer_plainly(walk: Walk, part: Part, place: Place) -> Place:
+    """A value or an object of each, or a list whose length is guessed."""
+    if not part.listed:
+        walk.charge(part, place.total * weights.OBJECT)
+        return place
+    inside = place.times(weights.EXPECTED.get(part.coordinate, weights.EXPECTED_ITEMS))
+    decoding = weights.DECODED if part.coordinate in weights.DECODING else 0
+    walk.charge(part, place.total * (1 + decoding) + inside.total * weights.OBJECT)
+    return inside
+
+
+def _clusters(walk: Walk, part: Part, place: Place) -> Place:
+    name = (part.arguments.get("filter") or {}).get("name") or {}
+    among = name.get("in")
+    wanted = NameFilter(
+        eq=name.get("eq"),
+        one_of=None if among is None else frozenset(among),
+        contains=name.get("contains"),
+        starts_with=name.get("startsWith"),
+    )
+    bounds = {cluster: 1.0 for cluster in walk.sizes.clusters if wanted.matches(cluster)}
+    inside = Place(len(bounds), bounds, distinct=True)
+    walk.charge(part, weights.OBJECT * inside.total)
+    return inside
+
+
+def _one(walk: Walk, part: Part, place: Place) -> Place:
+    """A cluster, or an object of a cluster, by name."""
+    cluster = part.arguments.get("cluster") or part.arguments.get("name") or ""
+    walk.charge(part, weights.OBJECT)
+    return Place(1, {cluster: 1}, distinct=True)
+
+
+def _asked_one(walk: Walk, part: Part, place: Place) -> Place:
+    """An object that its cluster is asked for; an id may name one of any cluster."""
+    walk.charge(part, weights.CALL + weights.ROW)
+    cluster = part.arguments.get("cluster")
+    return Place(1, dict.fromkeys(walk.sizes.clusters if cluster is None else [cluster], 1), distinct=True)
+
+
+def _related(walk: Walk, part: Part, place: Place) -> Place:
+    """One object of each, which others may have as well: a cluster, a node."""
+    walk.charge(part, place.total * weights.OBJECT)
+    return place.repeated()
+
+
+def _connection(kind: Kind) -> Rule:
+    def rule(walk: Walk, part: Part, place: Place) -> Place:
+        if part.parent == "Query":
+            inside = page_of_fleet(walk.sizes, kind, part.arguments)
+        else:
+            inside = page_in_each(walk.sizes, kind, part.arguments, place, of_node=part.parent == "Node")
+        walk.charge(part, inside.total * weights.OBJECT + inside.matched * weights.SCANNED)
+        if _asks_usage_of_all(part.arguments):
+            walk.charge(part, inside.matched * weights.SERIES)
+        return inside
+
+    return rule
+
+
+def _asks_usage_of_all(arguments: Mapping[str, object]) -> bool:
+    """Whether the whole filtered set is measured before a page is cut from it."""
+    wanted, orders = arguments.get("filter"), arguments.get("orderBy")
+    if isinstance(wanted, dict) and wanted.get("usage"):
+        return True
+    return isinstance(orders, list) and any(order.get("usage") is not None for order in orders)
+
+
+def _page(walk: Walk, part: Part, place: Place) -> Place:
+    """`items` and `edges`: the objects of the pages."""
+    inside = place.page or NOTHING
+    walk.charge(part, inside.total * weights.OBJECT)
+    return inside
+
+
+def _counts(walk: Walk, part: Part, place: Place) -> Place:
+    inside = place.times(weights.EXPECTED_ITEMS)
+    walk.charge(part, place.matched * weights.COUNTED + inside.total)
+    return inside
+
+
+def _outcomes(walk: Walk, part: Part, place: Place) -> Place:
+    inside = place.times(len(walk.sizes.clusters))
+    walk.charge(part, inside.total * weights.OBJECT)
+    return inside
+
+
+def _pod_counts(walk: Walk, part: Part, place: Place) -> Place:
+    pods = sum(many * walk.sizes.pods(name, None, None) for name, many in place.bounds.items())
+    inside = place.times(weights.EXPECTED_ITEMS)
+    walk.charge(part, pods * (weights.COUNTED + weights.SCANNED) + inside.total)
+    return inside
+
+
+def _summed(walk: Walk, part: Part, place: Place) -> Place:
+    """Sums over a cluster's nodes or pods, over a node's pods; a cluster's are made once."""
+    kind: Kind = "pods" if part.name == "requested" else "nodes"
+    summed = walk.known(Place(math.inf, place.bounds), kind)
+    if part.parent == "Node":
+        summed = sum(many * walk.sizes.fullest_node(name) for name, many in place.bounds.items())
+    walk.charge(part, place.total * weights.OBJECT + summed * weights.COUNTED)
+    return place
+
+
+def _series(walk: Walk, part: Part, place: Place) -> float:
+    """Objects that the metric store is asked about: a cluster's are its nodes."""
+    if part.parent == "Cluster":
+        return walk.known(Place(math.inf, place.bounds), "nodes")
+    return walk.known(place, "pods" if part.parent == "Pod" else "nodes")
+
+
+def _usage(walk: Walk, part: Part, place: Place) -> Place:
+    walk.charge(part, place.total * weights.OBJECT + _series(walk, part, place) * weights.SERIES)
+    return place
+
+
+def _history(walk: Walk, part: Part, place: Place) -> Place:
+    try:
+        window = build_window(WindowRequest(**part.arguments), walk.now)
+    except InvalidQuery:  # the field's own error, before any work
+        return NOTHING
+    series = _series(walk, part, place)
+    span = min((window.end_ns - window.start_ns) / 1e9, weights.MAX_SPAN_SECONDS)
+    columns = {(inner.name, inner.arguments.get("aggregate")) for inner in part.inner if inner.name in MEASURES}
+    stored = series * (window.steps * len(columns) * weights.POINT + span / weights.SPAN_SECONDS)
+    walk.charge(part, place.total * weights.OBJECT + stored)
+    return Place(place.total, place.bounds, points=window.steps)
+
+
+def _column(walk: Walk, part: Part, place: Place) -> Place:
+    walk.charge(part, place.total * (1 + place.points * weights.POINT))
+    return place
+
+
+def _manifest(walk: Walk, part: Part, place: Place) -> Place:
+    walk.charge(part, place.total * weights.MANIFEST)
+    return place
+
+
+def _resources(walk: Walk, part: Part, place: Place) -> Place:
+    wanted = part.arguments.get("filter") or {}
+    clusters, first = clusters_of(walk.sizes, wanted), first_of(part.arguments)
+    lists = len(wanted["namespaces"]) if wanted.get("namespaces") is not None else 1
+    calls = lists + math.ceil(first / weights.ROWS_A_CALL)
+    walk.charge(part, len(clusters) * (calls * weights.CALL + first * weights.ROW))
+    page = Place(first if clusters else 0, dict.fromkeys(clusters, first), distinct=True)
+    return Place(1, dict.fromkeys(clusters, 1), page=page)
+
+
+def _followed(kind: Kind) -> Rule:
+    """The objects that a subscription begins with; each of its events is one of them."""
+
+    def rule(walk: Walk, part: Part, place: Place) -> Place:
+        wanted = part.arguments.get("filter") or {}
+        counts = {name: count_in(walk.sizes, name, kind, wanted) for name in clusters_of(walk.sizes, wanted)}
+        found = sum(counts.values())
+        walk.charge(part, found * (weights.OBJECT + weights.SCANNED))
+        return Place(found, counts, distinct=True)
+
+    return rule
+
+
+def _sampled(walk: Walk, part: Part, place: Place) -> Place:
+    named = sum(len(part.arguments.get(name) or ()) for name in ("pods", "nodes"))
+    walk.charge(part, named * weights.SERIES)
+    return Place(named, dict.fromkeys(walk.sizes.clusters, named))
+
+
+def _logs(walk: Walk, part: Part, place: Place) -> Place:
+    walk.charge(part, weights.CALL)
+    return place
+
+
+def _entities(walk: Walk, part: Part, place: Place) -> Place:
+    """What a gateway names by keys, in whichever clusters."""
+    named = len(part.arguments.get("representations") or ())
+    walk.charge(part, named * weights.OBJECT)
+    return Place(named, dict.fromkeys(walk.sizes.clusters, named))
+
+
+def _groups(walk: Walk, place: Place) -> float:
+    """Namespaces that the objects of a place can be in."""
+    return sum(walk.sizes.namespaces(name) for name in place.bounds)
+
+
+def _owner_resource(walk: Walk, part: Part, place: Place) -> Place:
+    calls = min(place.total, GETS_A_GROUP * _groups(walk, place))
+    walk.charge(part, place.total * weights.RELATED + calls * weights.CALL)
+    return place.repeated()
+
+
+def _events(walk: Walk, part: Part, place: Place) -> Place:
+    first = first_of(part.arguments, DEFAULT_EVENTS, MAX_EVENTS)
+    inside = place.times(first)
+    calls = min(place.total, _groups(walk, place))
+    walk.charge(part, place.total * weights.EVENTFUL + calls * weights.CALL + inside.total * weights.OBJECT)
+    return inside
+
+
+def _placements(walk: Walk, part: Part, place: Place) -> Place:
+    given = part.arguments
+    end = given.get("end") or walk.now
+    start = given["start"] if given.get("start") is not None else end - (given.get("last") or DEFAULT_LAST)
+    span = min(max(end - start, 0), MAX_PLACEMENT_SPAN)
+    if part.name == "podsAt":
+        fullest = max((walk.sizes.fullest_node(name) for name in place.bounds), default=0)
+        span = weights.SPAN_SECONDS * fullest  # of each of its pods, five minutes to either side
+    cluster = given.get("cluster")
+    outer = place if cluster is None else Place(1, {cluster: 1})
+    inside = outer.times(weights.EXPECTED[part.coordinate])
+    walk.charge(part, outer.total * span / weights.SPAN_SECONDS + inside.total * weights.OBJECT)
+    return inside
+
+
+RULES: Mapping[str, Rule] = {
+    "Query.clusters": _clusters,
+    "Query.cluster": _one,
+    "Query.node": _one,
+    "Query.pod": _one,
+    "Query.resource": _asked_one,
+    "Query.object": _asked_one,
+    "Query.resources": _resources,
+    "Query.placements": _placements,
+    "Query._entities": _entities,
+    "Subscription.podEvents": _followed("pods"),
+    "Subscription.nodeEvents": _followed("nodes"),
+    "Subscription.usage": _sampled,
+    "Subscription.logs": _logs,
+    **{f"{parent}.pods": _connection("pods") for parent in ("Query", "Cluster", "Node")},
+    **{f"{parent}.nodes": _connection("nodes") for parent in ("Query", "Cluster")},
+    **{f"{kind}Connection.{name}": _page for kind in ("Pod", "Node", "Resource") for name in ("items", "edges")},
+    **{f"{kind}Connection.clusters": _outcomes for kind in ("Pod", "Node", "Resource")},
+    "PodConnection.counts": _counts,
+    "Cluster.podCounts": _pod_counts,
+    **{f"Cluster.{name}": _summed for name in ("capacity", "allocatable", "requested")},
+    "Node.requested": _summed,
+    **{f"{parent}.cluster": _related for parent in ("Pod", "Node", "Resource", "Placement")},
+    **{f"{parent}.node": _related for parent in ("Pod", "Placement")},
+    "Placement.pod": _related,
+    "Owner.resource": _owner_resource,
+    **{f"{parent}.usage": _usage for parent in ("Pod", "Node", "Cluster")},
+    **{f"{parent}.history": _history for parent in ("Pod", "Node", "Cluster")},
+    **{f"UsageHistory.{name}": _column for name in (*MEASURES, "times") if not name.endswith("Percent")},
+    **{f"{parent}.manifest": _manifest for parent in ("Pod", "Node", "Resource")},
+    **{f"{parent}.events": _events for parent in ("Pod", "Node", "Resource")},
+    "Pod.placements": _placements,
+    "Node.podsAt": _placements,
+}
+"""The rules, by the field's place in the schema."""

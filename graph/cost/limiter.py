@@ -1,0 +1,51 @@
+"""Refuses an operation that would cost more than is allowed, after it is known to be valid and before it runs."""
+
+import time
+from collections.abc import Iterator
+
+from strawberry.extensions import SchemaExtension
+
+from graph.context import Context
+from graph.cost.changes import suggest
+from graph.cost.estimate import Estimate, estimate
+from graph.cost.reading import read_operation
+from graph.extensions import JSON
+from graph.refusals import LimitExceeded
+
+SHOWN_PATHS = 20
+"""Paths of a breakdown, the dearest ones."""
+
+
+class CostLimiter(SchemaExtension):
+    """Estimates each operation, and writes the estimate into the answer's extensions where the request asks for it."""
+
+    def on_execute(self) -> Iterator[None]:
+        """Raises LimitExceeded before the first resolver runs. What the core itself will refuse costs nothing."""
+        context, document = self.execution_context.context, self.execution_context.graphql_document
+        if isinstance(context, Context) and document is not None:
+            core = self.execution_context.schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
+            parts = read_operation(
+                core, document, self.execution_context.operation_name, self.execution_context.variables
+            )
+            if parts is not None:
+                sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
+                found = estimate(parts, sizes, now)
+                if context.asked.cost:
+                    context.extensions["cost"] = describe(found, limit)
+                if found.units > limit:
+                    suggestion = suggest(parts, sizes, now, limit)
+                    raise _refusal(found, limit, None if suggestion is None else suggestion.text)
+        yield
+
+
+def describe(found: Estimate, limit: int) -> dict[str, JSON]:
+    """An estimate as answers have it."""
+    return {"estimate": found.units, "limit": limit, "paths": found.dearest(SHOWN_PATHS)}
+
+
+def _refusal(found: Estimate, limit: int, suggestion: str | None) -> LimitExceeded:
+    advice = suggestion or "ask in several requests, or for fewer clusters and objects"
+    return LimitExceeded(
+        f"the operation would cost about {found.units:,} units, at most {limit:,} are allowed; this would do: {advice}",
+        details={**describe(found, limit), "suggestion": suggestion},
+    )

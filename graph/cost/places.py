@@ -1,0 +1,95 @@
+"""How many objects there are at a place of an operation, and in which clusters: never fewer than there will be."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from fleet.queries import DEFAULT_PAGE, MAX_PAGE
+from fleet.sizes import Sizes
+
+Kind = Literal["pods", "nodes"]
+
+
+class Place(Struct, frozen=True):
+    """`total` objects, of which at most `bounds[cluster]` are of a cluster. `distinct`: none is there twice."""
+
+    total: float
+    bounds: Mapping[str, float]
+    distinct: bool = False
+    page: "Place | None" = None
+    """Of connections: the objects on their pages."""
+
+    matched: float = 0
+    """Of connections: the objects that their pages are cut from."""
+
+    points: float = 0
+    """Of histories: the steps of each."""
+
+    def times(self, items: float) -> "Place":
+        """So many values of each."""
+        return Place(self.total * items, {name: bound * items for name, bound in self.bounds.items()})
+
+    def repeated(self) -> "Place":
+        """As many objects, each of which may be there many times."""
+        return Place(self.total, self.bounds)
+
+
+def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: int = MAX_PAGE) -> int:
+    """The length of a page; 0 for one that will be refused."""
+    first = arguments.get("first")
+    if first is None:
+        return default
+    return first if 0 <= first <= most else 0
+
+
+def clusters_of(sizes: Sizes, wanted: Mapping[str, Any]) -> Collection[str]:
+    """The clusters within reach that a filter lets through."""
+    named = wanted.get("clusters")
+    return sizes.clusters if named is None else [name for name in sizes.clusters if name in set(named)]
+
+
+def count_in(sizes: Sizes, cluster: str, kind: Kind, wanted: Mapping[str, Any]) -> int:
+    """Objects of a cluster that can pass a filter: labels and the like let all pass."""
+    name = wanted.get("name") or {}
+    names = 1 if name.get("eq") is not None else len(name["in"]) if name.get("in") is not None else None
+    if kind == "nodes":
+        count = sizes.nodes(cluster)
+        return count if names is None else min(count, names)
+    namespaces = wanted.get("namespaces")
+    count = sizes.pods(cluster, namespaces, wanted.get("nodes"))
+    if names is None:
+        return count
+    return min(count, names * (sizes.namespaces(cluster) if namespaces is None else len(namespaces)))
+
+
+def page_of_fleet(sizes: Sizes, kind: Kind, arguments: Mapping[str, Any]) -> Place:
+    """The connection of `Query.pods` and `Query.nodes`: one page over all clusters."""
+    wanted = arguments.get("filter") or {}
+    first = first_of(arguments)
+    counts = {name: count_in(sizes, name, kind, wanted) for name in clusters_of(sizes, wanted)}
+    matched = sum(counts.values())
+    page = Place(min(first, matched), {name: min(first, count) for name, count in counts.items()}, distinct=True)
+    return Place(1, dict.fromkeys(counts, 1), page=page, matched=matched)
+
+
+def page_in_each(
+    sizes: Sizes, kind: Kind, arguments: Mapping[str, Any], outer: Place, *, of_node: bool = False
+) -> Place:
+    """The connections of each cluster of a place, or of each node of it."""
+    wanted = arguments.get("filter") or {}
+    first = first_of(arguments)
+    bounds: dict[str, float] = {}
+    matched: dict[str, float] = {}
+    longest = most = 0.0
+    for name in clusters_of(sizes, wanted):
+        if (many := outer.bounds.get(name, 0)) == 0:
+            continue
+        count = count_in(sizes, name, kind, wanted)
+        each = min(count, sizes.fullest_node(name)) if of_node else count
+        longest, most = max(longest, min(first, each)), max(most, each)
+        bounds[name], matched[name] = many * min(first, each), many * each
+        if outer.distinct:
+            bounds[name], matched[name] = min(bounds[name], count), min(matched[name], count)
+    page = Place(min(sum(bounds.values()), outer.total * longest), bounds, distinct=outer.distinct)
+    return Place(outer.total, outer.bounds, page=page, matched=min(sum(matched.values()), outer.total * most))
