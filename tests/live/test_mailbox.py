@@ -1,9 +1,12 @@
 """A slow subscriber: bounded by the objects it follows, told what it skipped, and in nobody's way."""
 
+import asyncio
 import itertools
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graph.enums import EventType
 from graph.errors import Code
@@ -50,6 +53,37 @@ async def test_what_happened_to_an_object_becomes_one_message(
     assert first["data"] == (["ADDED", 99] if told is None else told)
     skipped = len(events) - (told is not None)
     assert first.get("extensions") == ({"coalesced": skipped} if skipped else None)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["change", "take"]), st.integers(0, 3), st.booleans()), max_size=60))
+def test_whenever_one_takes_what_he_knows_becomes_the_truth(steps: list[tuple[str, int, bool]]) -> None:
+    mailbox, truth, known = Mailbox(), dict[int, int](), dict[int, int]()
+
+    async def take() -> None:
+        kind, number = json.loads(await mailbox.take())["data"]
+        key, version = divmod(number, 1000)
+        assert (kind == "ADDED") is (key not in known)
+        if kind == "DELETED":
+            del known[key]
+        else:
+            known[key] = version
+
+    async def run() -> None:
+        for version, (what, key, goes) in enumerate(steps):
+            if what == "take" and len(mailbox):
+                await take()
+            elif what == "change":
+                kind = DELETED if goes and key in truth else MODIFIED if key in truth else ADDED
+                mailbox.put(key, kind, Text(key * 1000 + version))
+                if kind is DELETED:
+                    del truth[key]
+                else:
+                    truth[key] = version
+        while len(mailbox):
+            await take()
+
+    asyncio.run(run())
+    assert known == truth
 
 
 async def test_a_mailbox_never_holds_more_than_there_are_objects() -> None:
