@@ -128,6 +128,26 @@ async def test_one_who_takes_nothing_is_cut_off_and_nobody_waits_for_him() -> No
     assert code in (1006, 1013)  # 1006: the buffers were so full that the close frame did not fit
 
 
+async def test_a_stream_of_events_that_nobody_reads_is_cut_off() -> None:
+    query = "subscription { podEvents { type pod { name manifest } } }"
+    options = LiveOptions(stall_seconds=0.5)
+    async with (
+        open_live("c1", pods=1, options=options) as live,
+        live.ready(query) as quick,
+        live.events(query),  # reads no more than fits into the client's own buffer
+    ):
+        await until(lambda: live.hub.operations == 2)
+        for number in itertools.count():
+            pod = build_pod("shop", "p0")
+            pod["metadata"]["annotations"] = {"filling": "x" * 200_000, "turn": str(number)}
+            live["c1"].put(pod)
+            while f'"turn": "{number}"' not in json.dumps((await quick.next())["data"]):
+                pass
+            if live.hub.operations == 1:
+                break
+        await until(lambda: len(live.hub.sessions) == 1)
+
+
 async def test_one_who_is_slow_ends_with_the_newest_state_and_knows_what_he_skipped() -> None:
     query = "subscription { podEvents { type pod { manifest } } }"
     async with open_live("c1", pods=1) as live, live.ready(query) as quick, live.ready(query) as slow:
