@@ -70,7 +70,10 @@ ROWS = (
         after=("delete deployment again",),
     ),
     Row("rollout history", ("rollout history deployment/web",)),
-    Row("logs", ("logs box -c box --tail=5", "logs box --all-containers --tail=2 --prefix", "logs deployment/web --tail=1")),
+    Row(
+        "logs",
+        ("logs box -c box --tail=5", "logs box --all-containers --tail=2 --prefix", "logs deployment/web --tail=1"),
+    ),
     Row("logs of no container", ("logs box -c nope",), code=1),
     Row("exec", ("exec box -c box -- sh -c 'echo out; echo $REALFLEET'",)),
     Row("exec with input", ("exec -i box -c box -- sh -c 'read line; echo got $line'",), "a line\n"),
@@ -91,8 +94,12 @@ ROWS = (
         before=(("get nodes", ""),),
         after=("uncordon kube1-worker3",),
     ),
-    Row("drain of what nobody makes anew", ("drain kube1-worker1 kube1-worker2 kube1-worker3 --pod-selector=app=box",),
-        after=("uncordon kube1-worker1 kube1-worker2 kube1-worker3",), code=1),
+    Row(
+        "drain of what nobody makes anew",
+        ("drain kube1-worker1 kube1-worker2 kube1-worker3 --pod-selector=app=box",),
+        after=("uncordon kube1-worker1 kube1-worker2 kube1-worker3",),
+        code=1,
+    ),
     Row("create token", ("create token default --duration=10m -o name",)),
     # No metrics API is registered: the same refusal both ways.
     Row("top", ("top pods", "top nodes"), code=1),

@@ -9,9 +9,11 @@ import pytest
 from aiohttp import web
 
 from auth.authenticator import Authenticator
+from fleet.errors import ClusterUnreachable
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.kubernetes.credentials import bearer
 from rest_compat.open_streams import OpenStreams, TooManyStreams
+from rest_compat.probe import probe
 from server.takeover import UpgradeProtocol
 from tests.fakes.waiting import until
 from tests.kubernetes.servers import open_http_server
@@ -49,7 +51,9 @@ async def streams(authenticator: Authenticator, upstream: Upstream) -> AsyncIter
             await connection.close()
 
 
-def open_socket(client: Client, target: str, *protocols: str, token: str = "") -> "aiohttp.client._WSRequestContextManager":
+def open_socket(
+    client: Client, target: str, *protocols: str, token: str = ""
+) -> "aiohttp.client._WSRequestContextManager":
     return client.session.ws_connect(
         client.url + target,
         protocols=protocols,
@@ -218,10 +222,26 @@ async def test_omcpctls_words_are_run_and_answered_as_a_message(streams: Client,
         {"message": "out\nerr\n\ncommand terminated with exit code 7"},
     )
     (seen,) = upstream.seen
-    assert seen.target == f"{POD}/exec?command=sh&command=-c&command=ls%20%2F%26x&stdout=true&stderr=true&container=side"
+    assert (
+        seen.target == f"{POD}/exec?command=sh&command=-c&command=ls%20%2F%26x&stdout=true&stderr=true&container=side"
+    )
 
 
 async def test_without_the_extension_a_stream_is_refused(client: Client) -> None:
     headers = {"Upgrade": "SPDY/3.1", "Connection": "Upgrade", "Accept": "*/*"}
     answer = await client.ask("POST", f"{EXEC}&clustername=cluster1", **headers)
     assert (answer.status, json.loads(answer.body)["reason"]) == (501, "NotImplemented")
+
+
+async def test_a_watch_ends_when_its_member_is_known_to_be_ill() -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise ClusterUnreachable("cluster1", "cluster1: no answer, 3 times in a row")
+
+    with pytest.raises(ClusterUnreachable, match="3 times in a row"):
+        await asyncio.wait_for(probe(check, every=0.01), 5)
+    assert asked == 3
