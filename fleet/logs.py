@@ -45,7 +45,7 @@ class Line(Struct, frozen=True, gc=False):
 def check_log(federation: Federation, scope: Scope, authorize: Authorize, wanted: LogRequest) -> LogRequest:
     """The request with its container named.
 
-    Raises InvalidQuery, ClusterNotFound, Forbidden, ClusterUnreachable, and NotFound for a pod that its cluster has not.
+    Raises InvalidQuery, ClusterNotFound, Forbidden, ClusterUnreachable, and NotFound for a pod that is not there.
     """
     if not 0 <= wanted.tail_lines <= MAX_TAIL_LINES:
         raise InvalidQuery(f"`tailLines` is 0 at least and {MAX_TAIL_LINES:,} at most, not {wanted.tail_lines}")

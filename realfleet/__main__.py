@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from realfleet.build import build_servers
+from realfleet.build_clients import build_clients, find_client
 from realfleet.build_influx2 import build_influx2
 from realfleet.cache import MissingServersError, build_folder, find_influx2, list_missing
 from realfleet.client import KubeError
@@ -34,11 +35,12 @@ def build(*, check: bool) -> None:
             if missing := list_missing(build_folder()):
                 raise click.ClickException("\n".join(missing))
             find_influx2()
+            find_client("helm")
             return
-        folder, influx2 = build_servers(), build_influx2()
+        folder, influx2, clients = build_servers(), build_influx2(), build_clients()
     except MissingServersError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"real servers are in {folder} and {influx2.parent}")
+    click.echo(f"real servers are in {folder} and {influx2.parent}, clients in {clients}")
 
 
 @main.command()

@@ -7,8 +7,8 @@ PROBE_SECONDS = 15.0
 """A process that hangs keeps its connections open: only what is known of the member tells that it is gone."""
 
 
-async def probe(check: Callable[[], object]) -> None:
-    """Runs until it is cancelled, or until `check` raises."""
+async def probe(check: Callable[[], object], every: float = PROBE_SECONDS) -> None:
+    """Runs until it is cancelled, or until `check` raises; `every` is in seconds."""
     while True:
-        await asyncio.sleep(PROBE_SECONDS)
+        await asyncio.sleep(every)
         check()

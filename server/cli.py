@@ -111,6 +111,9 @@ def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) 
         raise Mistake(str(error)) from error
     click.echo(text, nl=False)
     click.echo("the token in it ends as tokens do (an hour, unless the server says otherwise)", err=True)
+    if address.startswith("http:"):
+        # client-go drops every credential of a kubeconfig for such a server.
+        click.echo("kubectl sends no token over plain http: it will be refused until the URL is an https one", err=True)
 
 
 main.add_command(user)

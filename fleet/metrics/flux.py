@@ -6,23 +6,24 @@ computed is computed here, by the arithmetic that all stores share: the same poi
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
 from fleet.metrics.flux_http import FluxConnection, FluxOptions, open_flux_connection
-from fleet.metrics.flux_rows import decode_rows
+from fleet.metrics.flux_rows import decode_rows, decode_values
 from fleet.metrics.flux_text import (
     FluxQuery,
     build_check,
     build_latest,
     build_latest_pairs,
+    build_old_pairs,
     build_points,
     build_range,
     build_sightings,
 )
 from fleet.metrics.influx_pool import InfluxAnswer
-from fleet.metrics.influx_rows import CellReader, read_points, read_series, read_sightings
+from fleet.metrics.influx_rows import CellReader, InfluxSeries, read_points, read_series, read_sightings
 from fleet.metrics.influx_text import FIELDS, LAYOUTS, SIGHTING_TAGS
 from fleet.models import NodeKey, PodKey
 from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
@@ -33,8 +34,12 @@ __all__ = ["FluxOptions", "FluxStore", "open_flux_store"]
 
 K = TypeVar("K", PodKey, NodeKey)
 
-_RECENT_NS = 150 * NANOSECONDS
-"""Where the two newest points are looked for: two of them at a cadence of a minute."""
+Decode = Callable[[bytes, Sequence[str], Sequence[str]], list[InfluxSeries]]
+
+_RECENT_NS = 60 * NANOSECONDS
+"""Where two points of each object are looked for; half of it where there are more than `_MANY`, to bound the answer."""
+
+_MANY = 2_000
 
 
 class FluxStore:
@@ -79,25 +84,28 @@ class FluxStore:
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         if not keys:
             return {}
-        now = time.time_ns()
+        bucket, layout, now = self._bucket, LAYOUTS[kind], time.time_ns()
         since = now - int(self._options.lookback * NANOSECONDS)
         if not any(measure.is_counter for measure in measures):
-            query = build_latest(self._bucket, LAYOUTS[kind], keys, measures, since_ns=since)
-            return await self._usages(kind, keys, measures, query)
-        recent = max(since, now - _RECENT_NS)
-        query = build_latest_pairs(self._bucket, LAYOUTS[kind], keys, measures, since_ns=since, recent_ns=recent)
-        usages = await self._usages(kind, keys, measures, query)
+            query = build_latest(bucket, layout, keys, measures, since_ns=since)
+            return await self._usages(kind, keys, measures, query, decode_rows)
+        recent = now - (_RECENT_NS if len(keys) <= _MANY else _RECENT_NS // 2)
+        if recent <= since:
+            query = build_old_pairs(bucket, layout, keys, measures, since_ns=since)
+            return await self._usages(kind, keys, measures, query, decode_values)
+        query = build_latest_pairs(bucket, layout, keys, measures, since_ns=since, recent_ns=recent)
+        usages = await self._usages(kind, keys, measures, query, decode_values)
         silent = frozenset(key for key, usage in usages.items() if usage.time_ns < recent)
         if silent:
-            query = build_latest_pairs(self._bucket, LAYOUTS[kind], silent, measures, since_ns=since, recent_ns=since)
-            usages |= await self._usages(kind, silent, measures, query)
+            query = build_old_pairs(bucket, layout, silent, measures, since_ns=since)
+            usages |= await self._usages(kind, silent, measures, query, decode_values)
         return usages
 
     async def _usages(
-        self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure], query: FluxQuery
+        self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure], query: FluxQuery, decode: Decode
     ) -> dict[K, Usage]:
         def read(answer: InfluxAnswer) -> dict[K, Usage]:
-            found = self._read_series(answer, kind, keys, measures)
+            found = self._read_series(answer, kind, keys, measures, decode)
             usages = {key: build_usage(series) for key, series in found.items()}
             return {key: usage for key, usage in usages.items() if usage is not None}
 
@@ -113,17 +121,17 @@ class FluxStore:
         query = build_range(self._bucket, LAYOUTS[kind], keys, measures, start_ns=start, end_ns=window.end_ns)
 
         def read(answer: InfluxAnswer) -> dict[K, History]:
-            found = self._read_series(answer, kind, keys, measures)
+            found = self._read_series(answer, kind, keys, measures, decode_rows)
             histories = {key: build_history(series, window, columns) for key, series in found.items()}
             return {key: history for key, history in histories.items() if history is not None}
 
         return await self._connection.query(query, read)
 
     def _read_series(
-        self, answer: InfluxAnswer, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]
+        self, answer: InfluxAnswer, kind: Kind, keys: frozenset[K], measures: frozenset[Measure], decode: Decode
     ) -> dict[K, Series]:
         layout = LAYOUTS[kind]
-        series = decode_rows(answer.body, layout.tags, [FIELDS[measure] for measure in measures])
+        series = decode(answer.body, layout.tags, [FIELDS[measure] for measure in measures])
         return cast("dict[K, Series]", read_series(series, layout, keys, measures, self._cells))
 
     async def points(

@@ -26,7 +26,6 @@ _TYPED: dict[str, Callable[[str], object]] = {
 }
 _EMPTY = b"\r\n"
 _END = b"\r\n\r\n"
-_TABLE = 2
 _FIRST_COLUMN = 3  # after the annotation's, the result's and the table's
 
 
@@ -55,14 +54,11 @@ def decode_rows(body: bytes, tags: Sequence[str], columns: Sequence[str]) -> lis
             times = header.places["_time"]
             named = [header.places.get(tag, 0) for tag in tags]
             chosen = [header.places.get(column, 0) for column in columns]
-            table, values = None, []
             for row in rows:
                 for place, convert in header.typed:
                     row[place] = convert(row[place]) if row[place] else None
                 # The first column is the annotation's and empty: so is what a table lacks.
-                if row[_TABLE] != table:
-                    table = row[_TABLE]
-                    values = found.setdefault(tuple([row[place] for place in named]), [])
+                values = found.setdefault(tuple([row[place] for place in named]), [])
                 values.append([read_time(row[times]), *[row[place] for place in chosen]])
     except (csv.Error, UnicodeDecodeError, ValueError, KeyError, IndexError) as error:
         raise MetricsUnavailable("InfluxDB's answer is cut short or is not the answer of an InfluxDB 2.x") from error
@@ -73,6 +69,22 @@ def decode_rows(body: bytes, tags: Sequence[str], columns: Sequence[str]) -> lis
         InfluxSeries(["time", *columns], values, tags=dict(zip(tags, key, strict=True)))
         for key, values in found.items()
     ]
+
+
+def decode_values(body: bytes, tags: Sequence[str], columns: Sequence[str]) -> list[InfluxSeries]:
+    """As `decode_rows`, of an answer that has a value a row, with the name of its column in `_field`."""
+    places = {column: place for place, column in enumerate(columns, start=1)}
+    answer = []
+    for series in decode_rows(body, tags, ["_field", "_value"]):
+        points: dict[int, list[Any]] = {}
+        for time_ns, name, value in series.values:
+            point = points.get(time_ns)
+            if point is None:
+                point = points[time_ns] = [time_ns, *[None] * len(columns)]
+            if name in places:
+                point[places[name]] = value
+        answer.append(InfluxSeries(["time", *columns], list(points.values()), tags=series.tags))
+    return answer
 
 
 def _time_of(row: list[Any]) -> int:

@@ -26,6 +26,7 @@ FIRST_NS = -(2**63) + 2
 END_NS = 2**63 - 2
 
 _POINT = '|> drop(columns: ["_start", "_stop", "_measurement"])'
+_VALUES = f'|> group(columns: ["_field"]) {_POINT}'
 _ROWS = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
 
 
@@ -88,17 +89,27 @@ def build_latest_pairs(
     since_ns: int,
     recent_ns: int,
 ) -> FluxQuery:
-    """The two newest points of each object that has one at or after `recent_ns`, and the newest of each other one.
+    """All values at or after `recent_ns`, and the newest of each field before it: a value a row, with its `_field`.
 
-    Reading the two newest means reading all of the span, so that is done for the recent part alone: where it holds one
-    point, the one before is the newest of the rest.
+    The two newest points of each object with a recent one are whole among them: where only one is recent, the one
+    before is the newest of the rest. There is a table for each field: one for each object costs seconds at 10,000.
     """
     params, named = _named(layout, keys)
     chosen = _chosen(layout.measurement, set(measures) | ANCHORS)
-    recent = f"{_source('recent', 'end', chosen, named)} |> tail(n: 2) {_POINT}"
-    rest = f"{_source('since', 'recent', chosen, named)} |> last() {_POINT}"
-    text = f"union(tables: [{recent}, {rest}]) {_ROWS}" if since_ns < recent_ns else f"{recent} {_ROWS}"
+    recent = f"{_source('recent', 'end', chosen, named)} {_VALUES}"
+    rest = f"{_source('since', 'recent', chosen, named)} |> last() {_VALUES}"
+    text = f"union(tables: [{recent}, {rest}])"
     return FluxQuery(text, _bound(bucket, params, since=since_ns, recent=recent_ns, end=END_NS))
+
+
+def build_old_pairs(
+    bucket: str, layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, since_ns: int
+) -> FluxQuery:
+    """The two newest values of each field since a time, as `build_latest_pairs`. Reads all of the span."""
+    params, named = _named(layout, keys)
+    chosen = _chosen(layout.measurement, set(measures) | ANCHORS)
+    text = f"{_source('since', 'end', chosen, named)} |> tail(n: 2) {_VALUES}"
+    return FluxQuery(text, _bound(bucket, params, since=since_ns, end=END_NS))
 
 
 def build_range(

@@ -57,11 +57,11 @@ class PoolOptions:
 
 
 class Call(Struct, frozen=True):
-    """One request: POST where it has a body, else GET. `path` is encoded already."""
+    """One request by POST. `path` is encoded already."""
 
     path: str
-    headers: Mapping[str, str] = {}
-    body: bytes | None = None
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class InfluxAnswer(Struct, frozen=True):
@@ -125,7 +125,7 @@ class InfluxPool:
         # `call_api` would read the body of a refusal without a bound; so the client's own pool is asked.
         api = self._client.api_client
         response = api.rest_client.pool_manager.request(
-            "GET" if call.body is None else "POST",
+            "POST",
             f"{api.configuration.host}{call.path}",
             body=call.body,
             headers={**api.default_headers, **call.headers},

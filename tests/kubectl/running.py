@@ -17,6 +17,8 @@ _DIFFERING = (
     (re.compile(r'("?(resourceVersion|uid|creationTimestamp|time|generation)"?: )\S+'), r"\1SOME"),
     (re.compile(r"/tmp/(LIVE|MERGED)-\d+"), r"\1"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*( \+0000)?"), "TIME"),
+    # What a remote command says last of all may come after kubectl has stopped listening, directly as well.
+    (re.compile(r"tar: Removing leading `/' from member names\n"), ""),
     # Aligned columns move with the ages in them.
     (re.compile(r" {2,}"), "  "),
 )

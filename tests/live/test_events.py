@@ -74,6 +74,16 @@ async def test_only_a_selected_value_makes_an_event(selection: str) -> None:
         assert (await socket.next())["data"]["podEvents"]["type"] == "MODIFIED"
 
 
+async def test_an_aliased_type_says_what_happened_wherever_it_is_written() -> None:
+    query = "subscription { e: podEvents { kind: type ...F pod { name } } } fragment F on PodEvent { again: type }"
+    async with open_live("c1", pods=0) as live, live.ready(query) as socket:
+        live["c1"].put(build_pod("shop", "p"))
+        added = {"kind": "ADDED", "again": "ADDED", "pod": {"name": "p"}}
+        assert await socket.take(1, "e") == [added]
+        live["c1"].delete("Pod", "shop", "p")
+        assert await socket.take(1, "e") == [{**added, "kind": "DELETED", "again": "DELETED"}]
+
+
 async def test_usage_is_read_with_an_event_and_makes_none() -> None:
     query = "subscription { podEvents { type pod { name phase usage { cpuCores } } } }"
     async with open_live("c1", pods=40) as live, live.ready(query) as socket:

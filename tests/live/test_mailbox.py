@@ -1,9 +1,12 @@
 """A slow subscriber: bounded by the objects it follows, told what it skipped, and in nobody's way."""
 
+import asyncio
 import itertools
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graph.enums import EventType
 from graph.errors import Code
@@ -52,6 +55,37 @@ async def test_what_happened_to_an_object_becomes_one_message(
     assert first.get("extensions") == ({"coalesced": skipped} if skipped else None)
 
 
+@given(st.lists(st.tuples(st.sampled_from(["change", "take"]), st.integers(0, 3), st.booleans()), max_size=60))
+def test_whenever_one_takes_what_he_knows_becomes_the_truth(steps: list[tuple[str, int, bool]]) -> None:
+    mailbox, truth, known = Mailbox(), dict[int, int](), dict[int, int]()
+
+    async def take() -> None:
+        kind, number = json.loads(await mailbox.take())["data"]
+        key, version = divmod(number, 1000)
+        assert (kind == "ADDED") is (key not in known)
+        if kind == "DELETED":
+            del known[key]
+        else:
+            known[key] = version
+
+    async def run() -> None:
+        for version, (what, key, goes) in enumerate(steps):
+            if what == "take" and len(mailbox):
+                await take()
+            elif what == "change":
+                kind = DELETED if goes and key in truth else MODIFIED if key in truth else ADDED
+                mailbox.put(key, kind, Text(key * 1000 + version))
+                if kind is DELETED:
+                    del truth[key]
+                else:
+                    truth[key] = version
+        while len(mailbox):
+            await take()
+
+    asyncio.run(run())
+    assert known == truth
+
+
 async def test_a_mailbox_never_holds_more_than_there_are_objects() -> None:
     mailbox = Mailbox()
     for number in range(10_000):
@@ -92,6 +126,26 @@ async def test_one_who_takes_nothing_is_cut_off_and_nobody_waits_for_him() -> No
         lazy.connection.transport.resume_reading()
         code, _ = await lazy.closing()
     assert code in (1006, 1013)  # 1006: the buffers were so full that the close frame did not fit
+
+
+async def test_a_stream_of_events_that_nobody_reads_is_cut_off() -> None:
+    query = "subscription { podEvents { type pod { name manifest } } }"
+    options = LiveOptions(stall_seconds=0.5)
+    async with (
+        open_live("c1", pods=1, options=options) as live,
+        live.ready(query) as quick,
+        live.events(query),  # reads no more than fits into the client's own buffer
+    ):
+        await until(lambda: live.hub.operations == 2)
+        for number in itertools.count():
+            pod = build_pod("shop", "p0")
+            pod["metadata"]["annotations"] = {"filling": "x" * 200_000, "turn": str(number)}
+            live["c1"].put(pod)
+            while f'"turn": "{number}"' not in json.dumps((await quick.next())["data"]):
+                pass
+            if live.hub.operations == 1:
+                break
+        await until(lambda: len(live.hub.sessions) == 1)
 
 
 async def test_one_who_is_slow_ends_with_the_newest_state_and_knows_what_he_skipped() -> None:

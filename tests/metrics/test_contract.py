@@ -195,6 +195,10 @@ async def test_a_rate_counts_from_before_the_window_and_from_zero_after_a_reset(
         (None, 20, 2, [40, 30]),
         (8000, None, 2, [20, 10]),
         (5, None, 10, []),
+        (None, 3e9, 10, []),
+        (3e9, None, 2, [20, 10]),
+        (3.1e9, 3e9, 10, []),
+        (20, 40, 10, []),
     ],
 )
 async def test_points_are_half_open_oldest_first_and_bounded_to_the_newest(

@@ -17,9 +17,9 @@ EVERY_STORE = ("test_contract.py", "test_placements.py", "test_legacy_answers.py
 
 def read_table() -> dict[str, dict[str, list[str]]]:
     """The tests of each cell, by case and store; an empty list is a dash."""
-    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
-    start = next(index for index, line in enumerate(lines) if line.startswith("| case |"))
-    names, *rows = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[start:])
+    section = DOCUMENT.read_text().partition("\n## Stores and cases\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    names, *rows = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
     return {
         case: {
             store: [] if cell == "-" else re.findall(r"`([^`]+)`", cell)

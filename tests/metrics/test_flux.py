@@ -15,7 +15,7 @@ from fleet.metrics.influx_text import LAYOUTS
 from fleet.models import NodeKey, PodKey
 from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from realfleet.influx2 import Influx2
-from tests.metrics.stores import open_filled_flux
+from tests.metrics.stores import open_filled_flux, reopen
 from tests.metrics.test_contract import HOSTILE_NAMES
 from tests.metrics.test_influx_faults import head, open_talker
 
@@ -171,3 +171,14 @@ async def test_a_rate_is_between_the_two_newest_points_however_old(
         assert connection.queries_sent == requests
     assert usage[WEB].time_ns == points[0].time_ns
     assert usage[WEB].network_receive_bytes_per_second == rate
+
+
+@pytest.mark.real
+async def test_a_short_lookback_bounds_rates_as_well(real_influx2: Influx2) -> None:
+    now = time.time_ns()
+    counted = {now - second * NANOSECONDS: (10_000 - second) ** 2 for second in (5, 8, 100)}
+    points = [Point(time_ns=time_ns, cpu_cores=1.0, network_receive_bytes=n) for time_ns, n in counted.items()]
+    async with open_filled_flux(real_influx2) as flux, reopen(flux, lookback=30.0) as store:
+        await flux.write((WEB, point) for point in points)
+        usage = await store.latest_pods(frozenset({WEB}), RECEIVED)
+    assert usage[WEB].network_receive_bytes_per_second == 19987.0

@@ -72,8 +72,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def open_served(state: Mapping[str, Any]) -> AsyncIterator[str]:
-    """Serves the router with this lifespan state; yields the base URL."""
+async def open_served(state: Mapping[str, Any], *, http: Any = "auto") -> AsyncIterator[str]:
+    """Serves the router with this lifespan state, on uvicorn's protocol `http`; yields the base URL."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
@@ -81,7 +81,7 @@ async def open_served(state: Mapping[str, Any]) -> AsyncIterator[str]:
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
     app.include_router(build_rest_router())
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=http, timeout_graceful_shutdown=1)
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:
