@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from fleet.errors import ClusterNotFound, ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
+from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.kubernetes.discovery import Catalogs
 from fleet.member import Kind, Member
 from fleet.models import (
     NO_RESOURCES,
     Cluster,
-    ClusterRole,
     Node,
     NodeKey,
     OnUnavailable,
@@ -27,9 +25,11 @@ from fleet.ports import Connection
 from fleet.proofs import prove, require, settle
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
+from fleet.roster import NODES_FORBIDDEN, Roster, refusal
 from fleet.scope import Scope
 from fleet.selection import select_nodes, select_pods
 from fleet.sizes import CachedSizes
+from fleet.sums import sum_requests
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Federation:
     def __init__(self, members: Mapping[str, Member], known: asyncio.Event, *, member_timeout: float) -> None:
         self.member_timeout = member_timeout
         self.catalogs = Catalogs()
-        self._members = members
+        self._roster = Roster(members)
         self._known = known
         self._sums: dict[str, tuple[Member, int, Resources]] = {}
 
@@ -60,19 +60,19 @@ class Federation:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._known.wait()
-                await asyncio.gather(*(member.wait_settled() for member in self._members.values()))
+                await asyncio.gather(*(member.wait_settled() for member in self._roster.all()))
 
     def list_clusters(self, scope: Scope) -> list[Cluster]:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
-        return [member.describe() for member in self._ordered() if scope.sees_cluster(member.name)]
+        return [member.describe() for member in self._roster.all() if scope.sees_cluster(member.name)]
 
     def count_objects(self, scope: Scope) -> CachedSizes:
         """How much the clusters in reach hold, from memory. Asks nobody."""
-        return CachedSizes(self._ordered(), scope)
+        return CachedSizes(self._roster.all(), scope)
 
     def get_cluster(self, scope: Scope, name: str) -> Cluster:
         """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""
-        return self._get_member(scope, name).describe()
+        return self._roster.get(scope, name).describe()
 
     async def select_pods(
         self,
@@ -87,7 +87,7 @@ class Federation:
         one named cluster out of reach Forbidden.
         """
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
-        self._check_namespaces(scope, filter)
+        self._roster.check_namespaces(scope, filter)
         matched: list[Pod] = []
         for member in asked.members:
             before = len(matched)
@@ -141,7 +141,7 @@ class Federation:
     async def get_pod(self, scope: Scope, key: PodKey) -> Pod | None:
         """One pod, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
         await self.wait_known()
-        member = self._get_member(scope, key.cluster)
+        member = self._roster.get(scope, key.cluster)
         if not scope.sees_namespace(key.cluster, key.namespace):
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
         await require(member, "pods")
@@ -150,48 +150,48 @@ class Federation:
     async def get_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """One node, None where the cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
         await self.wait_known()
-        member = self._get_member(scope, key.cluster)
+        member = self._roster.get(scope, key.cluster)
         if not scope.sees_all_namespaces(key.cluster):
-            raise Forbidden(_NODES_FORBIDDEN)
+            raise Forbidden(NODES_FORBIDDEN)
         await require(member, "nodes")
         return _noted(key.cluster, member.nodes.get("", key.name))
 
     def cached_node(self, scope: Scope, key: NodeKey) -> Node | None:
         """The node of a pod that was just answered, from memory, without waiting; None where it is out of reach."""
-        member = self._members.get(key.cluster)
+        member = self._roster.find(key.cluster)
         if member is None or not scope.sees_all_namespaces(key.cluster):
             return None
         return _noted(key.cluster, member.nodes.get("", key.name))
 
     def cached_pod(self, scope: Scope, key: PodKey) -> Pod | None:
         """The pod of a placement, from memory, without waiting; None where it is gone or out of reach."""
-        member = self._members.get(key.cluster)
+        member = self._roster.find(key.cluster)
         if member is None or not scope.sees_namespace(key.cluster, key.namespace):
             return None
         return _noted(key.cluster, member.pods.get(key.namespace, key.name))
 
     def check_reach(self, scope: Scope, key: PodKey) -> None:
         """That a pod of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""
-        self._get_member(scope, key.cluster)
+        self._roster.get(scope, key.cluster)
         if not scope.sees_namespace(key.cluster, key.namespace):
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
 
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""
-        member = self._members.get(key.cluster)
+        member = self._roster.find(key.cluster)
         note_cached(key.cluster, 0)
-        return NO_RESOURCES if member is None else _sum_requests(member.pods.select("node", key.name))
+        return NO_RESOURCES if member is None else sum_requests(member.pods.select("node", key.name))
 
     def requested_in(self, cluster: str) -> Resources:
         """The sum of the requests of all pods of a cluster that are on a node and not finished."""
-        member = self._members.get(cluster)
+        member = self._roster.find(cluster)
         if member is None:
             return NO_RESOURCES
         note_cached(cluster, 0)
         known = self._sums.get(cluster)
         if known is None or known[0] is not member or known[1] != member.pods.generation:
             placed = (pod for pod in member.pods if pod.node_name is not None)
-            known = self._sums[cluster] = (member, member.pods.generation, _sum_requests(placed))
+            known = self._sums[cluster] = (member, member.pods.generation, sum_requests(placed))
         return known[2]
 
     async def cluster_outcomes(self, scope: Scope, names: frozenset[str] | None) -> list[Outcome]:
@@ -206,14 +206,14 @@ class Federation:
 
         Raises ClusterNotFound, Forbidden, ClusterUnreachable (ill, or cut off by its breaker, with the reason).
         """
-        return self._get_member(scope, cluster).check_reachable()
+        return self._roster.get(scope, cluster).check_reachable()
 
     def visible_namespaces(self, scope: Scope, cluster: str) -> list[str]:
         """Names of the namespaces of a cluster in memory that the scope reaches, sorted.
 
         Raises ClusterNotFound, Forbidden, ClusterUnreachable where they were never listed.
         """
-        member = self._get_member(scope, cluster)
+        member = self._roster.get(scope, cluster)
         if not member.has_listed("namespaces"):
             raise ClusterUnreachable(cluster, f"the namespaces of {cluster} are not known yet")
         names = sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
@@ -222,8 +222,7 @@ class Federation:
 
     def hidden_clusters(self, scope: Scope) -> dict[str, str]:
         """The clusters out of the scope's reach, each with the words that mark it in a list."""
-        names = [member.name for member in self._ordered() if not scope.sees_cluster(member.name)]
-        return {name: _cluster_forbidden(name) for name in names}
+        return self._roster.hidden(scope)
 
     async def wait_known(self) -> None:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
@@ -241,8 +240,8 @@ class Federation:
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> "_Asked":
         await self.wait_known()
-        members = self._named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := _refusal(scope, kind, member.name))}
+        members = self._roster.named(scope, names)
+        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
         if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
             raise Forbidden(next(iter(refusals.values())))
         proofs = await prove([member for member in members if member.name not in refusals], kind)
@@ -258,39 +257,6 @@ class Federation:
                 answering.append(member)
         return _Asked(answering, tuple(outcomes))
 
-    def _check_namespaces(self, scope: Scope, wanted: PodFilter) -> None:
-        """Raises Forbidden where namespaces are named and none of them is within reach of any cluster asked."""
-        if not wanted.namespaces:
-            return
-        clusters = self._members if wanted.clusters is None else wanted.clusters
-        if clusters and not any(
-            scope.sees_namespace(cluster, name) for cluster in clusters for name in wanted.namespaces
-        ):
-            names = ", ".join(sorted(wanted.namespaces)[:10])
-            raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
-
-    def _named(self, scope: Scope, names: frozenset[str] | None) -> list[Member]:
-        for name in sorted(names or ()):
-            if name not in self._members:
-                raise ClusterNotFound(name, self._visible(scope))
-        return [member for member in self._ordered() if names is None or member.name in names]
-
-    def _get_member(self, scope: Scope, name: str) -> Member:
-        member = self._members.get(name)
-        if member is None:
-            raise ClusterNotFound(name, self._visible(scope))
-        if not scope.sees_cluster(name):
-            raise Forbidden(_cluster_forbidden(name))
-        return member
-
-    def _ordered(self) -> list[Member]:
-        return sorted(
-            self._members.values(), key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name)
-        )
-
-    def _visible(self, scope: Scope) -> tuple[str, ...]:
-        return tuple(member.name for member in self._ordered() if scope.sees_cluster(member.name))
-
 
 class _Asked(NamedTuple):
     members: list[Member]
@@ -298,7 +264,6 @@ class _Asked(NamedTuple):
 
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
-_NODES_FORBIDDEN = "nodes belong to the whole cluster, and not all of its namespaces are within your reach"
 
 
 def _noted(cluster: str, found: T | None) -> T | None:
@@ -310,26 +275,3 @@ def _noted(cluster: str, found: T | None) -> T | None:
 def _check_in_memory(question: PodFilter | NodeFilter, orders: tuple[Order, ...]) -> None:
     if usage_columns(question, orders):
         raise InvalidQuery("usage is not in memory: what is ordered or bounded by it has to be asked of a metric store")
-
-
-def _cluster_forbidden(name: str) -> str:
-    return f"the cluster {name} is out of your reach"
-
-
-def _refusal(scope: Scope, kind: Kind | None, cluster: str) -> str | None:
-    if not scope.sees_cluster(cluster):
-        return _cluster_forbidden(cluster)
-    if kind == "nodes" and not scope.sees_all_namespaces(cluster):
-        return _NODES_FORBIDDEN
-    return None
-
-
-def _sum_requests(pods: Iterable[Pod]) -> Resources:
-    running = [pod.requests for pod in pods if not pod.finished]
-    return Resources(
-        # Quantities of CPU are whole nanocores: more digits would only be the noise of adding floats.
-        cpu_cores=round(math.fsum(entry.cpu_cores or 0.0 for entry in running), 9),
-        memory_bytes=sum(entry.memory_bytes or 0 for entry in running),
-        ephemeral_storage_bytes=sum(entry.ephemeral_storage_bytes or 0 for entry in running),
-        pods=len(running),
-    )

@@ -53,7 +53,10 @@ class ClusterRecord:
         """HTTP requests sent, or attempted, to its API server."""
 
         self.probes_awaited = 0
-        """Waits for a sign of life of it. The probe is shared by all who wait, and is no upstream call of any."""
+        """Waits for a sign of life of it, or for its first list.
+
+        A probe is shared by all who wait for it, and is no upstream call of any.
+        """
 
         self.cache_hits = 0
         """Lists, single objects and sums that were answered from what is in memory of it."""

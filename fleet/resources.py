@@ -51,7 +51,8 @@ async def list_resources(
     """A page of objects of one kind, all clusters asked at once, ordered by cluster, namespace and name.
 
     A cluster that does not serve the kind is OK, with nothing and a message. STALE acts as PARTIAL, since nothing is
-    kept of these kinds. `has_next` may be true where the next page turns out to be empty.
+    kept of these kinds. `has_next` is never false where there is more; it may be true before an empty page where a
+    name, a selector or namespaces are asked for, or not all are in reach, since only reading on would tell.
 
     Raises InvalidQuery for a kind that no cluster serves (naming near ones), a selector that a member refuses, and a
     cursor that has expired; ClusterNotFound for a named cluster that does not exist; Forbidden where no cluster's
@@ -180,12 +181,14 @@ async def _read(
     objects: list[KubeObject] = []
     places: list[Place] = []
     query = _build_query(question.filter)
+    looked_through = question.filter.name is not None and "metadata.name=" not in query.get("fieldSelector", "")
     left = [part for part in parts if place is None or f"{part}/" >= f"{place.part}/"]
     while left:
         part = left.pop(0)
         token, after = (place.token, place.after) if place is not None and place.part == part else ("", "")
         while True:
-            limit = max(1, min(CHUNK, count - len(objects)))
+            # What is left of a page would be ever smaller chunks where most objects are dropped here, by their name.
+            limit = CHUNK if looked_through else max(1, min(CHUNK, count - len(objects)))
             chunk = await calls.list_chunk(connection, served, part, query, token, limit)
             after_chunk = Place(connection.cluster, part, chunk.continue_token or token, "")
             for item, is_last in _sorted_after(chunk.objects, after):

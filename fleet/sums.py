@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import fields
 
-from fleet.models import Resources
+from fleet.models import Pod, Resources
 from fleet.usage import History, Usage
 
 _CPU_DIGITS = 9
@@ -26,6 +26,17 @@ def sum_resources(parts: Iterable[Resources]) -> Resources:
     if not every:
         return Resources(cpu_cores=0.0, memory_bytes=0, ephemeral_storage_bytes=0, pods=0)
     return Resources(**_sum_each(every, _AMOUNTS))
+
+
+def sum_requests(pods: Iterable[Pod]) -> Resources:
+    """What those of the pods ask for that are not finished, and how many they are."""
+    running = [pod.requests for pod in pods if not pod.finished]
+    return Resources(
+        cpu_cores=round(math.fsum(entry.cpu_cores or 0.0 for entry in running), _CPU_DIGITS),
+        memory_bytes=sum(entry.memory_bytes or 0 for entry in running),
+        ephemeral_storage_bytes=sum(entry.ephemeral_storage_bytes or 0 for entry in running),
+        pods=len(running),
+    )
 
 
 def sum_usages(parts: Iterable[Usage]) -> Usage | None:

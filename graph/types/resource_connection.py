@@ -41,7 +41,10 @@ class ResourceConnection:
         pairs = zip(self.page.objects, self.page.cursors, strict=True)
         return [ResourceEdge(cursor=cursor, node=Resource.from_model(item)) for item, cursor in pairs]
 
-    @resolved("Where the page is in the whole. There may be a next page that turns out to be empty.")
+    @resolved(
+        "Where the page is in the whole. `hasNextPage` is never false where there is more; where a name, a selector or "
+        "namespaces are asked for, it may be true before an empty page: only reading on tells what a cluster has left."
+    )
     def page_info(self) -> PageInfo:
         """As Relay has it."""
         cursors = self.page.cursors

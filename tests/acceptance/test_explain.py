@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from realfleet.fleet import Fleet
+from tests.acceptance.test_ill_members import MEMBER_TIMEOUT, SLACK, WHOLE_WITHIN, wait_for_state
 from tests.processes import RunningServer
 
 PAGE = "pods(first: 10000) { totalCount items { name usage { cpuCores } } }"
@@ -38,11 +40,12 @@ def calls(explained: Any) -> dict[str, int]:
     [
         ("{ pods(first: 10000) { items { name status node { name } } } }", 0),
         ("{ " + PAGE + " }", 1),
+        ("{ pods(first: 20, orderBy: [{ usage: CPU_CORES, direction: DESC }]) { items { usage { cpuCores } } } }", 1),
         ("{ pods(first: 10000) { items { name usage { cpuCores } " + HISTORY + " } } }", 2),
         ("{ nodes { items { usage { cpuCores } pods { items { usage { cpuCores } } } } } }", 2),
         ("{ nodes { items { " + HISTORY + " pods { items { " + HISTORY + " } } } } }", 2),
     ],
-    ids=["plain", "usage", "usage and history", "usage of nodes and pods", "history of nodes and pods"],
+    ids=["plain", "usage", "ranked", "usage and history", "usage of nodes and pods", "history of nodes and pods"],
 )
 async def test_a_metric_question_is_one_query_whatever_the_number_of_objects(
     server: RunningServer, query: str, queries: int
@@ -75,3 +78,24 @@ async def test_questions_at_once_are_told_each_its_own(server: RunningServer) ->
     answers = await asyncio.gather(*(explain(server, question) for question in questions))
     taken = [(each["metricQueries"], each["upstreamCalls"] > 0, each["cacheHits"] > 0) for _, each in answers]
     assert taken == [(1, False, True), (0, True, False), (0, False, False)] * 3
+
+
+@pytest.mark.real
+async def test_the_time_lost_to_a_hanging_member_is_told_to_be_its(
+    real_fleet: Fleet, served: RunningServer, token: str
+) -> None:
+    ill = real_fleet.members[1]
+    ill.process.pause()
+    try:
+        async with asyncio.timeout(2 * MEMBER_TIMEOUT):
+            while True:  # it is answered for from memory until it should have given a sign of life
+                _, explained = await explain(served, "{ pods { totalCount } }")
+                if explained["probesAwaited"]:
+                    break
+    finally:
+        ill.process.resume()
+    took = {each["name"]: each["tookMs"] for each in explained["clusters"]}
+    assert max(took, key=lambda name: took[name]) == ill.name
+    assert 500 < took[ill.name] <= explained["tookMs"] < (MEMBER_TIMEOUT + SLACK) * 1000
+    assert explained["upstreamCalls"] == 0
+    await wait_for_state(served, token, ill.name, "OK", within=WHOLE_WITHIN)

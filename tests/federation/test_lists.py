@@ -9,7 +9,8 @@ import pytest
 from fleet.errors import ClusterNotFound, ClusterTimeout, Forbidden, InvalidQuery
 from fleet.federation import Federation
 from fleet.models import NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase
-from fleet.queries import NameFilter, NodeFilter, Page, PageRequest, PodFilter
+from fleet.queries import NameFilter, NodeFilter, Order, Page, PageRequest, PodFilter
+from fleet.ranking import UsageField, build_bound, build_column
 from fleet.scope import EVERYTHING, Role, Scope
 from fleet.selectors import parse_label_selector, parse_pod_field_selector
 from tests.fakes.kubernetes import FakeCluster, build_pod, build_spec
@@ -185,6 +186,15 @@ async def test_a_page_out_of_bounds_is_refused_before_anyone_is_asked(open_fleet
     async with open_fleet("c1") as fleet:
         with pytest.raises(InvalidQuery, match="10,000"):
             await list_pods(fleet.federation, page=PageRequest(10_001))
+
+
+async def test_memory_alone_can_not_answer_what_is_of_usage(open_fleet: OpenFleet) -> None:
+    cpu = build_column(UsageField.CPU_CORES)
+    async with open_fleet("c1") as fleet:
+        with pytest.raises(InvalidQuery, match="asked of a metric store"):
+            await list_pods(fleet.federation, PodFilter(usage=(build_bound(cpu, gt=1),)))
+        with pytest.raises(InvalidQuery, match="asked of a metric store"):
+            await fleet.federation.list_nodes(EVERYTHING, NodeFilter(), (Order(cpu),), PageRequest(), PARTIAL)
 
 
 async def test_one_pod_and_one_node_by_name(open_fleet: OpenFleet) -> None:

@@ -16,6 +16,7 @@ from fleet.models import NodeKey, PodKey
 from fleet.scope import Role, Scope
 from fleet.usage import NANOSECONDS, Usage
 from graph.context import Context
+from graph.limits import DEFAULT_LIMITS
 from graph.loaders import build_loaders
 from graph.schema import schema
 from tests.fakes.graph import CountingStore
@@ -35,6 +36,7 @@ class Graph:
         self.source = source
         self.federation = federation
         self.store = CountingStore()
+        self.limits = DEFAULT_LIMITS
 
     def __getitem__(self, name: str) -> FakeCluster:
         return self.source.clusters[name]
@@ -50,7 +52,7 @@ class Graph:
     ) -> ExecutionResult:
         deadline = asyncio.get_running_loop().time() + seconds
         loaders = build_loaders(self.federation, who.scope, self.store, now=NOW, deadline=deadline)
-        context = Context(who, self.federation, loaders)
+        context = Context(who, self.federation, loaders, limits=self.limits)
         return await schema.execute(query, variable_values=variables, context_value=context)
 
     async def ask(self, query: str, variables: dict[str, Any] | None = None, *, who: Principal = ADMIN) -> Any:

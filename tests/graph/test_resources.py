@@ -73,6 +73,20 @@ async def test_pages_go_on_with_the_members_tokens(open_graph: OpenGraph) -> Non
     assert sum("continue=" in query for query in asked) >= 2
 
 
+async def test_a_rare_name_is_looked_for_in_whole_chunks(open_graph: OpenGraph) -> None:
+    query = """{ resources(apiVersion: "v1", kind: "Pod", first: 2, filter: { name: { contains: "rare" } }) {
+      items { name } pageInfo { hasNextPage } } }"""
+    async with open_graph("c1", pods=0) as graph:
+        serve_kinds(graph["c1"])
+        for number in range(40):
+            graph["c1"].put(build_pod("shop", f"p{number:02}-{'rare' if number in (3, 39) else 'usual'}"))
+        page = (await graph.ask(query))["resources"]
+        asked = [query for path, query in graph["c1"].calls if path == "/api/v1/pods" and "includeObject" in query]
+    assert [item["name"] for item in page["items"]] == ["p03-rare", "p39-rare"]
+    assert page["pageInfo"] == {"hasNextPage": False}
+    assert len(asked) == 1
+
+
 async def test_an_expired_token_says_where_to_start(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=6) as graph:
         serve_kinds(graph["c1"])

@@ -49,6 +49,7 @@ async def open_served(graph: Graph, request_timeout: float = 9.0) -> AsyncIterat
             "metric_store": graph.store,
             "authenticator": TwoUsers(),
             "request_timeout": request_timeout,
+            "limits": graph.limits,
         }
 
     app = FastAPI(lifespan=lifespan)

@@ -1,0 +1,76 @@
+"""Who belongs to the federation, and how much of it a scope reaches."""
+
+from collections.abc import Collection, Mapping
+
+from fleet.errors import ClusterNotFound, Forbidden
+from fleet.member import Kind, Member
+from fleet.models import ClusterRole
+from fleet.queries import PodFilter
+from fleet.scope import Scope
+
+NODES_FORBIDDEN = "nodes belong to the whole cluster, and not all of its namespaces are within your reach"
+
+
+class Roster:
+    """A live view of the members, read with the caller's scope."""
+
+    def __init__(self, members: Mapping[str, Member]) -> None:
+        self._members = members
+
+    def all(self) -> list[Member]:
+        """Every member, host first, then by name."""
+        return sorted(
+            self._members.values(), key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name)
+        )
+
+    def find(self, name: str) -> Member | None:
+        """A member by name, whoever asks."""
+        return self._members.get(name)
+
+    def get(self, scope: Scope, name: str) -> Member:
+        """A member that is within reach. Raises ClusterNotFound, Forbidden."""
+        member = self._members.get(name)
+        if member is None:
+            raise ClusterNotFound(name, self._visible(scope))
+        if not scope.sees_cluster(name):
+            raise Forbidden(_cluster_forbidden(name))
+        return member
+
+    def named(self, scope: Scope, names: Collection[str] | None) -> list[Member]:
+        """The members of these names, all of them for None, in reach or not. Raises ClusterNotFound."""
+        for name in sorted(names or ()):
+            if name not in self._members:
+                raise ClusterNotFound(name, self._visible(scope))
+        return [member for member in self.all() if names is None or member.name in names]
+
+    def hidden(self, scope: Scope) -> dict[str, str]:
+        """The clusters out of reach, each with the words that mark it in a list."""
+        names = [member.name for member in self.all() if not scope.sees_cluster(member.name)]
+        return {name: _cluster_forbidden(name) for name in names}
+
+    def check_namespaces(self, scope: Scope, wanted: PodFilter) -> None:
+        """Raises Forbidden where namespaces are named and none of them is within reach of any cluster asked."""
+        if not wanted.namespaces:
+            return
+        clusters = self._members if wanted.clusters is None else wanted.clusters
+        if clusters and not any(
+            scope.sees_namespace(cluster, name) for cluster in clusters for name in wanted.namespaces
+        ):
+            names = ", ".join(sorted(wanted.namespaces)[:10])
+            raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
+
+    def _visible(self, scope: Scope) -> tuple[str, ...]:
+        return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))
+
+
+def refusal(scope: Scope, kind: Kind | None, cluster: str) -> str | None:
+    """Why a cluster's objects of a kind are out of reach, None where they are not."""
+    if not scope.sees_cluster(cluster):
+        return _cluster_forbidden(cluster)
+    if kind == "nodes" and not scope.sees_all_namespaces(cluster):
+        return NODES_FORBIDDEN
+    return None
+
+
+def _cluster_forbidden(name: str) -> str:
+    return f"the cluster {name} is out of your reach"
