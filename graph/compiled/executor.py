@@ -12,7 +12,7 @@ from graphql import FieldNode, GraphQLField, GraphQLList, GraphQLNonNull, GraphQ
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.fragments import Budget
 from graph.compiled.plans import OperationPlans, Plan, Plans
@@ -81,7 +81,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         return plan
 
     def _writer(self) -> Writer:
-        strawberry = self.schema._strawberry_schema  # noqa: SLF001 - where Strawberry itself keeps it
+        strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
         converter = strawberry.schema_converter
         return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config)
 
@@ -103,7 +103,7 @@ class EncodingExecutor(CompiledExecutor):
         self,
         return_type: GraphQLList[Any],
         field_details_list: list[FieldDetails],
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[Any],
         path: Path,
         result: Any,
         position_context: Any,

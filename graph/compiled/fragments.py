@@ -22,7 +22,7 @@ class Budget:
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._limit = limit
         self._used = 0
-        self._holders: list["Fragments"] = []
+        self._holders: list[Fragments] = []
 
     def take(self, holder: "Fragments", size: int) -> None:
         """Counts what a holder is about to keep."""

@@ -42,8 +42,6 @@ def find_check(kind: GraphQLLeafType) -> str | None:
 
 def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:
     """What core makes of a value. Raises Odd where core would call it an error."""
-    if isinstance(kind, GraphQLEnumType):
-        return _build_enum_coercion(kind)
 
     def coerce(value: Any) -> Any:
         if isinstance(value, _NEVER_PLAIN):
@@ -53,10 +51,10 @@ def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:
             raise Odd
         return found
 
-    return coerce
+    return _remember_members(coerce) if isinstance(kind, GraphQLEnumType) else coerce
 
 
-def _build_enum_coercion(kind: GraphQLEnumType) -> Callable[[Any], Any]:
+def _remember_members(coerce_any: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Members are few and coerced by a search through all of them, so what was found once is kept."""
     known: dict[enum.Enum, Any] = {}
 
@@ -65,9 +63,7 @@ def _build_enum_coercion(kind: GraphQLEnumType) -> Callable[[Any], Any]:
             raise Odd
         found = known.get(value)
         if found is None:
-            found = kind.coerce_output_value(value)
-            if found is None or found is Undefined:
-                raise Odd
+            found = coerce_any(value)
             known[value] = found
         return found
 

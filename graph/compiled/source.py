@@ -4,7 +4,7 @@ The text holds response names, attribute names and names of its own making, neve
 classes are handed over beside it. A GraphQL name is a Python identifier, so a response name can't end its quotes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphql import (
@@ -17,7 +17,6 @@ from graphql import (
     GraphQLResolveInfo,
     is_leaf_type,
     is_list_type,
-    is_non_null_type,
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails
@@ -29,7 +28,7 @@ from strawberry.types.field import StrawberryField
 from graph.compiled.leaves import Odd, build_coercion, find_check
 from graph.types.window import Window
 
-Selection = Mapping[str, Sequence[FieldDetails]]
+Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
 
@@ -61,7 +60,7 @@ def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer"
     definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
     if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
         return None
-    rest: dict[str, Sequence[FieldDetails]] = {}
+    rest: Selection = {}
     name = writer.write_object(kind, selection, definition.origin, rest)
     if len(rest) == len(selection):
         return None
@@ -91,7 +90,7 @@ class Writer:
         kind: GraphQLObjectType,
         selection: Selection,
         origin: type,
-        rest: dict[str, Sequence[FieldDetails]] | None,
+        rest: Selection | None,
     ) -> str:
         """Writes the function of a selection. Fields that aren't plain go to `rest`; NotPlain where there is none."""
         lines: list[str] = []
@@ -218,4 +217,4 @@ def _attribute(name: str, origin: type) -> str:
 _NO_INFO: Any = GraphQLResolveInfo
 """Stands where no resolver that takes an info is called."""
 
-__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader", "is_non_null_type"]
+__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader"]

@@ -115,19 +115,19 @@ class Plain(Window, Named):
 
 @strawberry.type(description="The root.")
 class OddQuery:
-    @strawberry.field(description="Things as windows.")
+    @resolved("Things as windows.")
     def things(self, seed: int, size: int = 3) -> list[Plain]:
         return cast("list[Plain]", Windows(Plain.from_model, build_things(seed, size)))
 
-    @strawberry.field(description="Things that are named.")
+    @resolved("Things that are named.")
     def named(self, seed: int) -> list[Named]:
         return [Plain.from_model(thing) for thing in build_things(seed, 3)]
 
-    @strawberry.field(description="One thing.")
+    @resolved("One thing.")
     async def thing(self, seed: int) -> Plain | None:
         return Plain.from_model(build_things(seed, 1)[0])
 
-    @strawberry.field(description="Things in rows.")
+    @resolved("Things in rows.")
     def rows(self, seed: int) -> list[list[Plain] | None]:
         return [[Plain.from_model(thing) for thing in build_things(seed + row, 2)] for row in range(2)]
 
@@ -138,7 +138,7 @@ def build_things(seed: int, size: int, depth: int = 2) -> Sequence[Thing]:
 
 
 def _build_thing(seed: int, depth: int) -> Thing:
-    rng = random.Random(seed)  # noqa: S311 - not for secrets
+    rng = random.Random(seed)
     wrong = rng.random() < 0.25
 
     def pick(right: Any, *odd: Any) -> Any:
