@@ -21,14 +21,24 @@ from graph.types.window import Windows
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Answers are those of core, as plain values."""
+    """Answers are those of core.
+
+    A context with a `compiled` that is false switches all of it off. One with a true `encoded` gets lists of windows
+    as `orjson.Fragment`: for answers that orjson writes next.
+    """
 
     plans = Plans()
     """One for the process: documents are, and plans belong to documents."""
 
+    budget = Budget()
+    """What encoded lists may keep, all together."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._operation_plans: OperationPlans = self.plans.of(self.operation, self.fragment_definitions)
+        self._encoded: bool = getattr(self.context_value, "encoded", False)
+        self._operation_plans: OperationPlans | None = None
+        if getattr(self.context_value, "compiled", True):
+            self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
 
     def collect_subfields(
@@ -66,10 +76,41 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             return results
         return _join(results, rest)
 
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[Any],
+        field_details_list: list[FieldDetails],
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        """As core; a list of windows whose selection is plain becomes one piece of text."""
+        plan = (
+            self._find_list_plan(return_type, field_details_list) if self._encoded and type(result) is Windows else None
+        )
+        if plan is not None and plan.reader is not None:
+            build, read = result.build, plan.reader.read
+            try:
+                text = plan.fragments.encode(result.models, lambda model: read(build(model)), self.budget)
+            except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
+                pass
+            else:
+                return orjson.Fragment(text)
+        return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _find_list_plan(self, kind: GraphQLList[Any], details: list[FieldDetails]) -> Plan | None:
+        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
+        if not isinstance(item, GraphQLObjectType):
+            return None
+        plan = self._by_selection.get(id(self.collect_subfields(item, details).grouped_field_set))
+        reader = plan.reader if plan is not None else None
+        return plan if reader is not None and reader.small and not reader.rest else None
+
     def _find_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Plan | None:
         plans = self._operation_plans
-        key = plans.find_key(kind, details, self.variable_values.coerced)
-        if key is None:
+        key = None if plans is None else plans.find_key(kind, details, self.variable_values.coerced)
+        if plans is None or key is None:
             return None
         plan = plans.get(key)
         if plan is None:
@@ -92,41 +133,6 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if not (definition.args or node.arguments):
             return {}
         return get_argument_values(definition, node, self.variable_values, None, self.hide_suggestions)
-
-
-class EncodingExecutor(CompiledExecutor):
-    """The same, with lists of windows as encoded JSON: for answers that orjson writes next."""
-
-    budget = Budget()
-
-    def complete_list_value(
-        self,
-        return_type: GraphQLList[Any],
-        field_details_list: list[FieldDetails],
-        info: GraphQLResolveInfo[Any],
-        path: Path,
-        result: Any,
-        position_context: Any,
-    ) -> Any:
-        """As core; a list of windows whose selection is plain becomes one piece of text."""
-        plan = self._find_list_plan(return_type, field_details_list) if type(result) is Windows else None
-        if plan is not None and plan.reader is not None:
-            build, read = result.build, plan.reader.read
-            try:
-                text = plan.fragments.encode(result.models, lambda model: read(build(model)), self.budget)
-            except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
-                pass
-            else:
-                return orjson.Fragment(text)
-        return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
-
-    def _find_list_plan(self, kind: GraphQLList[Any], details: list[FieldDetails]) -> Plan | None:
-        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
-        if not isinstance(item, GraphQLObjectType):
-            return None
-        plan = self._by_selection.get(id(self.collect_subfields(item, details).grouped_field_set))
-        reader = plan.reader if plan is not None else None
-        return plan if reader is not None and reader.small and not reader.rest else None
 
 
 async def _join(results: dict[str, Any], rest: Any) -> dict[str, Any]:
