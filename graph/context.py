@@ -20,7 +20,10 @@ from graph.windows import WindowRequest
 
 @dataclasses.dataclass
 class Context:
-    """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's."""
+    """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's.
+
+    `compiled` lets plain selections be read by generated code, `encoded` lets lists of them be JSON text already.
+    """
 
     principal: Principal
     federation: Federation
@@ -29,6 +32,8 @@ class Context:
     limits: Limits = DEFAULT_LIMITS
     asked: Asked = dataclasses.field(default_factory=Asked)
     extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
+    compiled: bool = True
+    encoded: bool = False
 
     @cached_property
     def resources(self) -> ResourceLoaders:

@@ -19,6 +19,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from graph.compiled.executor import CompiledExecutor
 from graph.context import GraphInfo
 from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
@@ -107,6 +108,7 @@ schema = GraphSchema(
     subscription=Subscription,
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
+    execution_context_class=CompiledExecutor,
     extensions=[*build_limits(), CostLimiter],
     federation_version=FEDERATION_VERSION,
 )

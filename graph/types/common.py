@@ -5,7 +5,7 @@ from typing import Self
 import strawberry
 
 from fleet import models
-from graph.fields import of_model
+from graph.fields import of_model, resolved
 from graph.scalars import BigInt, DateTime
 from graph.types.window import Window
 
@@ -14,7 +14,10 @@ from graph.types.window import Window
 class Object:
     """What `object(id)` answers."""
 
-    id: strawberry.ID = strawberry.field(description="Opaque; the same for as long as the object's name is.")
+    @resolved("Opaque; the same for as long as the object's name is.")
+    def id(self) -> strawberry.ID:
+        """As `graph.ids` has it."""
+        raise NotImplementedError
 
 
 @strawberry.type(description="A label or an annotation.")

@@ -78,7 +78,12 @@ class Node(Window, Object):
     @classmethod
     def from_model(cls, model: models.Node) -> Self:
         """The window on it."""
-        return cls(model=model, id=strawberry.ID(encode_node_id(model.key)))
+        return cls(model=model)
+
+    @resolved("Opaque; the same for as long as the object's name is.")
+    def id(self) -> strawberry.ID:
+        """As `graph.ids` has it."""
+        return strawberry.ID(encode_node_id(self.model.key))
 
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:

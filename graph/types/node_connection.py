@@ -1,6 +1,6 @@
 """A page of nodes, both ways: `items`, and Relay's edges."""
 
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -10,6 +10,7 @@ from graph.fields import resolved
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
+from graph.types.window import Windows
 
 
 @strawberry.type(description="A node and its place in the order.")
@@ -35,7 +36,7 @@ class NodeConnection:
     @resolved("The page's nodes: the plain way to read it.")
     def items(self) -> list[Node]:
         """In the order asked for."""
-        return [Node.from_model(node) for node in self.page.items]
+        return cast("list[Node]", Windows(Node.from_model, self.page.items))
 
     @resolved("The page's nodes with their cursors: the Relay way to read it.")
     def edges(self) -> list[NodeEdge]:

@@ -39,7 +39,6 @@ class Pod(Window, Object):
     uid: str = of_model("Kubernetes' own identity of it.")
     phase: PodPhase = of_model("Where it is in its life.")
     status: str = of_model("As kubectl's STATUS column says it: Running, CrashLoopBackOff, Terminating.")
-    ready: str = strawberry.field(description='Ready containers of all containers, as "1/2".')
     restarts: int = of_model("How often its containers were restarted.")
     created_at: DateTime = of_model("When it was created.")
     node_name: str | None = of_model("Name of the node it is bound to.")
@@ -50,11 +49,17 @@ class Pod(Window, Object):
     @classmethod
     def from_model(cls, model: models.Pod) -> Self:
         """The window on it."""
-        return cls(
-            model=model,
-            id=strawberry.ID(encode_pod_id(model.key)),
-            ready=f"{model.ready_containers}/{model.total_containers}",
-        )
+        return cls(model=model)
+
+    @resolved("Opaque; the same for as long as the object's name is.")
+    def id(self) -> strawberry.ID:
+        """As `graph.ids` has it."""
+        return strawberry.ID(encode_pod_id(self.model.key))
+
+    @resolved('Ready containers of all containers, as "1/2".')
+    def ready(self) -> str:
+        """As kubectl's READY column says it."""
+        return f"{self.model.ready_containers}/{self.model.total_containers}"
 
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -14,6 +14,7 @@ from graph.types.common import Count
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
+from graph.types.window import Windows
 
 _KEYS: Mapping[PodGroup, Callable[[models.Pod], str]] = {
     PodGroup.PHASE: lambda pod: pod.phase.name,
@@ -53,7 +54,7 @@ class PodConnection:
     @resolved("The page's pods: the plain way to read it.")
     def items(self) -> list[Pod]:
         """In the order asked for."""
-        return [Pod.from_model(pod) for pod in self.page.items]
+        return cast("list[Pod]", Windows(Pod.from_model, self.page.items))
 
     @resolved("The page's pods with their cursors: the Relay way to read it.")
     def edges(self) -> list[PodEdge]:

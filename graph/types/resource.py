@@ -51,8 +51,12 @@ class Resource(Window, Object):
     @classmethod
     def from_model(cls, model: kube_objects.KubeObject) -> Self:
         """The window on it."""
-        identity = strawberry.ID(encode_resource_id(model.key))
-        return cls(model=model, id=identity, namespace=model.namespace or None)
+        return cls(model=model, namespace=model.namespace or None)
+
+    @resolved("Opaque; the same for as long as the object's name is.")
+    def id(self) -> strawberry.ID:
+        """As `graph.ids` has it."""
+        return strawberry.ID(encode_resource_id(self.model.key))
 
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:

@@ -1,6 +1,7 @@
 """What windows on models share."""
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, overload
 
 
 class Window:
@@ -15,3 +16,37 @@ class Window:
         if name.startswith("_"):  # a copy or a debugger asks before there is a model
             raise AttributeError(name)
         return getattr(self.model, name)
+
+
+W = TypeVar("W")
+M = TypeVar("M")
+
+
+class Windows(Sequence[W], Generic[M, W]):
+    """Windows on models, each made when it is read: who reads the models themselves makes none.
+
+    `build` gives a window that its model alone determines.
+    """
+
+    __slots__ = ("build", "models")
+
+    def __init__(self, build: Callable[[M], W], models: Sequence[M]) -> None:
+        self.build = build
+        self.models = models
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    @overload
+    def __getitem__(self, index: int) -> W: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[W]: ...
+
+    def __getitem__(self, index: int | slice) -> W | Sequence[W]:
+        if isinstance(index, slice):
+            return Windows(self.build, self.models[index])
+        return self.build(self.models[index])
+
+    def __iter__(self) -> Iterator[W]:
+        return map(self.build, self.models)

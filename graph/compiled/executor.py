@@ -1,0 +1,140 @@
+"""Graphql-core's executor with generated readers in three places: collecting, objects, and lists of windows.
+
+Wherever a reader raises, core does the whole object or list itself: nothing that readers call has an effect, so that
+doing it again is safe, and the answer and its errors are core's.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from graphql import FieldNode, GraphQLField, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLResolveInfo
+from graphql.execution.collect_fields import CollectedFields, FieldDetails
+from graphql.execution.values import get_argument_values
+from graphql.pyutils import Path
+from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+
+from graph.compiled.fragments import Budget
+from graph.compiled.plans import OperationPlans, Plan, Plans
+from graph.compiled.source import Selection, Writer, build_reader
+from graph.types.window import Windows
+
+
+class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Answers are those of core.
+
+    A context with a `compiled` that is false switches all of it off. One with a true `encoded` gets lists of windows
+    as `orjson.Fragment`: for answers that orjson writes next.
+    """
+
+    plans = Plans()
+    """One for the process: documents are, and plans belong to documents."""
+
+    budget = Budget()
+    """What encoded lists may keep, all together."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._encoded: bool = getattr(self.context_value, "encoded", False)
+        self._operation_plans: OperationPlans | None = None
+        if getattr(self.context_value, "compiled", True):
+            self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
+        self._by_selection: dict[int, Plan] = {}
+
+    def collect_subfields(
+        self, return_type: GraphQLObjectType, field_details_list: list[FieldDetails]
+    ) -> CollectedFields:
+        """As core, but once for all requests with the same document and values."""
+        memo = (return_type, id(field_details_list))
+        known = self._relevant_sub_fields.get(memo)
+        if known is not None:
+            return known[1]
+        plan = self._find_plan(return_type, field_details_list)
+        if plan is None:
+            return super().collect_subfields(return_type, field_details_list)
+        self._by_selection[id(plan.collected.grouped_field_set)] = plan
+        self._relevant_sub_fields[memo] = (field_details_list, plan.collected)
+        return plan.collected
+
+    def execute_fields(
+        self, parent_type: Any, source_value: Any, path: Any, grouped_field_set: Any, position_context: Any
+    ) -> Any:
+        """As core, with the plain fields read at once."""
+        plan = self._by_selection.get(id(grouped_field_set))
+        reader = plan.reader if plan is not None else None
+        if reader is None:
+            return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        try:
+            results = reader.read(source_value)
+        except Exception:  # noqa: BLE001 - whatever it is, core answers or reports it in its own way
+            return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        if not reader.rest:
+            return results
+        rest = super().execute_fields(parent_type, source_value, path, reader.rest, position_context)
+        if isinstance(rest, dict):
+            results.update(rest)
+            return results
+        return _join(results, rest)
+
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[Any],
+        field_details_list: list[FieldDetails],
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        """As core; a list of windows whose selection is plain becomes one piece of text."""
+        plan = (
+            self._find_list_plan(return_type, field_details_list) if self._encoded and type(result) is Windows else None
+        )
+        if plan is not None and plan.reader is not None:
+            build, read = result.build, plan.reader.read
+            try:
+                text = plan.fragments.encode(result.models, lambda model: read(build(model)), self.budget)
+            except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
+                pass
+            else:
+                return orjson.Fragment(text)
+        return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _find_list_plan(self, kind: GraphQLList[Any], details: list[FieldDetails]) -> Plan | None:
+        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
+        if not isinstance(item, GraphQLObjectType):
+            return None
+        plan = self._by_selection.get(id(self.collect_subfields(item, details).grouped_field_set))
+        reader = plan.reader if plan is not None else None
+        return plan if reader is not None and reader.small and not reader.rest else None
+
+    def _find_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Plan | None:
+        plans = self._operation_plans
+        key = None if plans is None else plans.find_key(kind, details, self.variable_values.coerced)
+        if plans is None or key is None:
+            return None
+        plan = plans.get(key)
+        if plan is None:
+            collected = super().collect_subfields(kind, list(details))
+            if collected.new_defer_usages:
+                return None
+            plan = Plan(collected, build_reader(kind, collected.grouped_field_set, self._writer()))
+            plans.keep(key, plan)
+        return plan
+
+    def _writer(self) -> Writer:
+        strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
+        converter = strawberry.schema_converter
+        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config)
+
+    def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Selection:
+        return super().collect_subfields(kind, list(details)).grouped_field_set
+
+    def _arguments(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
+        if not (definition.args or node.arguments):
+            return {}
+        return get_argument_values(definition, node, self.variable_values, None, self.hide_suggestions)
+
+
+async def _join(results: dict[str, Any], rest: Any) -> dict[str, Any]:
+    results.update(await rest)
+    return results

@@ -1,0 +1,70 @@
+"""Source text that turns a leaf's value into what graphql-core would make of it.
+
+Built-in scalars are checked inline, since their usual values stay as they are; all other values go through the type's
+own `coerce_output_value`, which is what core does, and what core would complain about is `Odd`.
+"""
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLLeafType,
+    GraphQLString,
+    Undefined,
+)
+
+
+class Odd(Exception):
+    """A value that generated code does not treat itself."""
+
+
+_INLINE = {
+    GraphQLString.name: "type(v) is not str",
+    GraphQLID.name: "type(v) is not str",
+    GraphQLBoolean.name: "v is not True and v is not False",
+    GraphQLInt.name: "type(v) is not int or not -2147483648 <= v <= 2147483647",
+    GraphQLFloat.name: "type(v) is not float or not -1.7976931348623157e308 <= v <= 1.7976931348623157e308",
+}
+_BUILT_IN = {kind.name: kind for kind in (GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)}
+_NEVER_PLAIN = (Exception, Awaitable)
+
+
+def find_check(kind: GraphQLLeafType) -> str | None:
+    """The condition on `v` under which a value has to be coerced, None where that is always so."""
+    return _INLINE[kind.name] if _BUILT_IN.get(kind.name) is kind else None
+
+
+def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:
+    """What core makes of a value. Raises Odd where core would call it an error."""
+
+    def coerce(value: Any) -> Any:
+        if isinstance(value, _NEVER_PLAIN):
+            raise Odd
+        found = kind.coerce_output_value(value)
+        if found is None or found is Undefined:
+            raise Odd
+        return found
+
+    return _remember_members(coerce) if isinstance(kind, GraphQLEnumType) else coerce
+
+
+def _remember_members(coerce_any: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Members are few and coerced by a search through all of them, so what was found once is kept."""
+    known: dict[enum.Enum, Any] = {}
+
+    def coerce(value: Any) -> Any:
+        if not isinstance(value, enum.Enum):
+            raise Odd
+        found = known.get(value)
+        if found is None:
+            found = coerce_any(value)
+            known[value] = found
+        return found
+
+    return coerce

@@ -1,0 +1,137 @@
+"""Which reader belongs to which selection, kept as long as the operation's document is.
+
+A selection is found by the nodes it was collected from and by the values of the variables in it, since these decide on
+`@skip`, `@include` and arguments. Nodes are known by identity, so the plans of an operation hold it, and a document
+that the parser's cache gives again finds its plans made.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    ArgumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLObjectType,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+)
+from graphql.execution.collect_fields import CollectedFields, FieldDetails
+
+from graph.compiled.fragments import Fragments
+from graph.compiled.source import Reader
+
+MAX_OPERATIONS = 256
+MAX_SHAPES = 64
+"""Selections with other values of variables that an operation keeps for each of its fields."""
+
+Key = tuple[Any, ...]
+
+
+class Plan:
+    """What is known of one selection: the fields core collected, and how they are read."""
+
+    __slots__ = ("collected", "fragments", "reader")
+
+    def __init__(self, collected: CollectedFields, reader: Reader | None) -> None:
+        self.collected = collected
+        self.reader = reader
+        self.fragments = Fragments()
+
+
+class OperationPlans:
+    """The plans of one operation."""
+
+    def __init__(self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self.operation = operation
+        self._fragments = fragments
+        self._variables: dict[int, tuple[FieldNode, tuple[str, ...]]] = {}
+        self._plans: OrderedDict[Key, Plan] = OrderedDict()
+
+    def find_key(
+        self, kind: GraphQLObjectType, details: Sequence[FieldDetails], variables: Mapping[str, Any]
+    ) -> Key | None:
+        """The selection's key, None for one that can't be kept: parts deferred, or values that don't hash."""
+        names: tuple[str, ...] = ()
+        identity: list[int] = []
+        for node, defer, fragment_variables in details:
+            if defer is not None or fragment_variables is not None:
+                return None
+            known = self._variables.get(id(node))
+            if known is None:
+                known = self._variables[id(node)] = (node, self._find_variables(node))
+            identity.append(id(node))
+            names += known[1]
+        values = tuple((name, variables[name]) for name in names if name in variables)
+        key = (kind.name, *identity, values)
+        try:
+            hash(key)
+        except TypeError:
+            return None
+        return key
+
+    def get(self, key: Key) -> Plan | None:
+        """The plan that was kept."""
+        return self._plans.get(key)
+
+    def keep(self, key: Key, plan: Plan) -> None:
+        """Keeps it, in the place of the oldest where there are too many."""
+        self._plans[key] = plan
+        if len(self._plans) > MAX_SHAPES * max(1, len(self._variables)):
+            self._plans.popitem(last=False)
+
+    def _find_variables(self, node: FieldNode) -> tuple[str, ...]:
+        found: set[str] = set()
+        if node.selection_set is not None:
+            self._look(node.selection_set, found, set())
+        return tuple(sorted(found))
+
+    def _look(self, selections: SelectionSetNode, found: set[str], seen: set[str]) -> None:
+        for node in selections.selections:
+            for directive in node.directives or ():
+                _look_at_values(directive.arguments or (), found)
+            if isinstance(node, FieldNode):
+                _look_at_values(node.arguments or (), found)
+            inner: SelectionSetNode | None = getattr(node, "selection_set", None)
+            if isinstance(node, FragmentSpreadNode):
+                name = node.name.value
+                fragment = self._fragments.get(name) if name not in seen else None
+                seen.add(name)
+                inner = fragment.selection_set if fragment is not None else None
+            if inner is not None:
+                self._look(inner, found, seen)
+
+
+def _look_at_values(arguments: Iterable[ArgumentNode], found: set[str]) -> None:
+    waiting = [argument.value for argument in arguments]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, VariableNode):
+            found.add(value.name.value)
+        elif isinstance(value, ListValueNode):
+            waiting.extend(value.values)
+        elif isinstance(value, ObjectValueNode):
+            waiting.extend(field.value for field in value.fields)
+
+
+class Plans:
+    """The plans of the operations that were asked lately."""
+
+    def __init__(self) -> None:
+        self._operations: OrderedDict[int, OperationPlans] = OrderedDict()
+
+    def of(self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> OperationPlans:
+        """Those of an operation. Its identity can't be taken by another one while they are held."""
+        found = self._operations.get(id(operation))
+        if found is None:
+            found = self._operations[id(operation)] = OperationPlans(operation, fragments)
+            if len(self._operations) > MAX_OPERATIONS:
+                self._operations.popitem(last=False)
+        else:
+            self._operations.move_to_end(id(operation))
+        return found

@@ -1,0 +1,220 @@
+"""Writes the function that reads one selection of one object type.
+
+The text holds response names, attribute names and names of its own making, never a value: constants, resolvers and
+classes are handed over beside it. A GraphQL name is a Python identifier, so a response name can't end its quotes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    is_leaf_type,
+    is_list_type,
+    is_object_type,
+)
+from graphql.execution.collect_fields import FieldDetails
+from msgspec import Struct
+from strawberry.schema.schema_converter import get_arguments
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+from graph.compiled.leaves import Odd, build_coercion, find_check
+from graph.types.window import Window
+
+Selection = dict[str, list[FieldDetails]]
+Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
+Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
+
+_DEFINITION = "strawberry-definition"
+_TYPENAME = "__typename"
+_LARGE = frozenset({"JSON"})
+"""Scalars whose values are as large as one likes."""
+
+
+class NotPlain(Exception):
+    """A field that generated code can't read: it takes `info`, waits, is of an abstract type, or is extended."""
+
+
+class Reader(Struct, frozen=True):
+    """A generated function and what it leaves to core.
+
+    `read(source)` gives the answer's object, with None in the place of the fields in `rest`; it raises anything at all
+    where core has to look at the object itself. `origin` is the class of the sources it reads.
+    """
+
+    read: Callable[[Any], dict[str, Any]]
+    rest: Selection
+    origin: type
+    small: bool
+
+
+def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> Reader | None:
+    """The reader of a selection, None where nothing in it is plain."""
+    definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
+    if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
+        return None
+    rest: Selection = {}
+    name = writer.write_object(kind, selection, definition.origin, rest)
+    if len(rest) == len(selection):
+        return None
+    return Reader(read=writer.compile(name), rest=rest, origin=definition.origin, small=not writer.large)
+
+
+class Writer:
+    """The text of one reader and of those it calls, and the names they are compiled with."""
+
+    def __init__(self, collect: Collect, arguments: Arguments, scalars: Any, config: Any) -> None:
+        self._collect = collect
+        self._arguments = arguments
+        self._scalars = scalars
+        self._config = config
+        self._names: dict[str, Any] = {"Odd": Odd}
+        self._functions: list[str] = []
+        self.large = False
+
+    def compile(self, name: str) -> Callable[[Any], dict[str, Any]]:
+        """The function of that name."""
+        exec("\n".join(self._functions), self._names)  # noqa: S102 - the module's docstring says what the text holds
+        found: Callable[[Any], dict[str, Any]] = self._names[name]
+        return found
+
+    def write_object(
+        self,
+        kind: GraphQLObjectType,
+        selection: Selection,
+        origin: type,
+        rest: Selection | None,
+    ) -> str:
+        """Writes the function of a selection. Fields that aren't plain go to `rest`; NotPlain where there is none."""
+        lines: list[str] = []
+        for key, details in selection.items():
+            field = details[0].node.name.value
+            before = len(lines)
+            try:
+                if field == _TYPENAME:
+                    lines.append(f" v = {kind.name!r}")
+                else:
+                    self._write_field(lines, kind, field, details, origin)
+            except NotPlain:
+                if rest is None:
+                    raise
+                rest[key] = details
+                del lines[before:]
+                lines.append(" v = None")
+            lines.append(f" r[{key!r}] = v")
+        name = self._name("read", None)
+        guard = f" if type(s) is not {self._name('origin', origin)}: raise Odd"
+        head = [guard, " m = s.model"] if issubclass(origin, Window) else [guard]
+        self._functions.append("\n".join([f"def {name}(s):", *head, " r = {}", *lines, " return r"]))
+        return name
+
+    def _write_field(
+        self, lines: list[str], kind: GraphQLObjectType, name: str, details: Sequence[FieldDetails], origin: type
+    ) -> None:
+        definition = kind.fields.get(name)
+        field = definition.extensions.get(_DEFINITION) if definition is not None and definition.extensions else None
+        if definition is None or not isinstance(field, StrawberryField) or field.extensions or field.permission_classes:
+            raise NotPlain
+        node = details[0].node
+        if field.base_resolver is None:
+            if node.arguments:
+                raise NotPlain
+            lines.append(f" v = {_attribute(field.python_name, origin)}")
+        else:
+            lines.append(f" v = {self._write_call(definition, field, node)}")
+        self._write_value(lines, definition.type, details, " ")
+
+    def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
+        resolver = field.base_resolver
+        if (
+            resolver is None
+            or field.is_async
+            or resolver.info_parameter is not None
+            or resolver.parent_parameter is not None
+            or resolver.root_parameter is not None
+            or resolver.self_parameter is None
+        ):
+            raise NotPlain
+        given = self._arguments(definition, node)
+        source = object()
+        positional, named = get_arguments(
+            field=field,
+            source=source,
+            info=_NO_INFO,
+            kwargs=given,
+            config=self._config,
+            scalar_registry=self._scalars,
+        )
+        if positional != [source]:
+            raise NotPlain
+        function = self._name("call", resolver.wrapped_func)
+        return f"{function}(s, **{self._name('given', named)})" if named else f"{function}(s)"
+
+    def _write_value(
+        self, lines: list[str], kind: GraphQLOutputType, details: Sequence[FieldDetails], indent: str
+    ) -> None:
+        """Completes `v`, which is of this type."""
+        if isinstance(kind, GraphQLNonNull):
+            lines.append(f"{indent}if v is None: raise Odd")
+            self._write_present(lines, kind.of_type, details, indent)
+        else:
+            lines.append(f"{indent}if v is not None:")
+            self._write_present(lines, kind, details, f"{indent} ")
+
+    def _write_present(
+        self, lines: list[str], kind: GraphQLOutputType, details: Sequence[FieldDetails], indent: str
+    ) -> None:
+        if is_leaf_type(kind):
+            self.large = self.large or kind.name in _LARGE
+            coercion, check = self._name("coerce", build_coercion(kind)), find_check(kind)
+            lines.append(f"{indent}{f'if {check}: ' if check else ''}v = {coercion}(v)")
+        elif isinstance(kind, GraphQLList) and is_list_type(kind):
+            self._write_list(lines, kind, details, indent)
+        elif is_object_type(kind):
+            lines.append(f"{indent}v = {self._write_nested(kind, details)}(v)")
+        else:
+            raise NotPlain
+
+    def _write_list(
+        self, lines: list[str], kind: GraphQLList[Any], details: Sequence[FieldDetails], indent: str
+    ) -> None:
+        items, out = self._name("items", None), self._name("out", None)
+        lines.append(f"{indent}if type(v) is not list and type(v) is not tuple: raise Odd")
+        lines.append(f"{indent}{items} = v")
+        lines.append(f"{indent}{out} = []")
+        lines.append(f"{indent}for v in {items}:")
+        self._write_value(lines, kind.of_type, details, f"{indent} ")
+        lines.append(f"{indent} {out}.append(v)")
+        lines.append(f"{indent}v = {out}")
+
+    def _write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> str:
+        definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
+        if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
+            raise NotPlain
+        return self.write_object(kind, self._collect(kind, details), definition.origin, None)
+
+    def _name(self, role: str, value: Any) -> str:
+        name = f"{role}{len(self._names)}"
+        self._names[name] = value
+        return name
+
+
+def _attribute(name: str, origin: type) -> str:
+    """Where a plain field is read: a window that neither has nor gets it would look it up in its model."""
+    declared = getattr(origin, "__dataclass_fields__", {}).get(name)
+    if issubclass(origin, Window) and not hasattr(origin, name) and declared is not None and not declared.init:
+        return f"m.{name}"
+    return f"s.{name}"
+
+
+_NO_INFO: Any = GraphQLResolveInfo
+"""Stands where no resolver that takes an info is called."""
+
+__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader"]

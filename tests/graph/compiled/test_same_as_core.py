@@ -1,0 +1,61 @@
+"""Random documents get the same answer, with the same errors, from generated code as from core."""
+
+import os
+import random
+from collections.abc import Awaitable
+from typing import Any
+
+import orjson
+import pytest
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema, execute, parse, validate
+from msgspec import Struct
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Core
+
+from graph.compiled.executor import CompiledExecutor
+from tests.graph.compiled.documents import DocumentMaker
+from tests.graph.compiled.odd_schema import build_odd_schema
+
+CASES = int(os.environ.get("FUZZ_CASES", "1200"))
+VARIABLES: tuple[dict[str, Any], ...] = ({}, {"yes": False}, {"no": True, "size": 0}, {"size": 7})
+
+ARGUMENTS = {
+    "OddQuery.things": lambda rng: f"(seed: {rng.randrange(500)}, size: {rng.choice(('$size', '0', '1', '4'))})",
+    "OddQuery.named": lambda rng: f"(seed: {rng.randrange(500)})",
+    "OddQuery.thing": lambda rng: f"(seed: {rng.randrange(500)})",
+    "OddQuery.rows": lambda rng: f"(seed: {rng.randrange(500)})",
+    "Plain.times": lambda rng: rng.choice(("", "(by: 5)", "(by: 13)", "(by: $size, colour: BLUE)", "(colour: RED)")),
+}
+
+
+class Choice(Struct, frozen=True):
+    """The context by which a request chooses."""
+
+    compiled: bool = True
+    encoded: bool = False
+
+
+CORE, COMPILED, ENCODED = Choice(compiled=False), Choice(), Choice(encoded=True)
+
+
+async def answer_with(schema: GraphQLSchema, choice: Choice, document: DocumentNode, variables: dict[str, Any]) -> Any:
+    executor = CompiledExecutor if choice.compiled else Core
+    result = execute(schema, document, None, choice, variables, executor_class=executor)
+    found = await result if isinstance(result, Awaitable) else result
+    assert isinstance(found, ExecutionResult)
+    errors = [error.formatted for error in found.errors or ()]
+    return orjson.loads(orjson.dumps(found.data, default=str)), errors
+
+
+@pytest.mark.parametrize("choice", [COMPILED, ENCODED])
+async def test_random_documents_over_odd_values_are_answered_as_by_core(choice: Choice) -> None:
+    schema, compared = build_odd_schema()._schema, 0
+    for case in range(CASES):
+        rng = random.Random(case)
+        text = DocumentMaker(schema, rng, ARGUMENTS).make()
+        document = parse(text)
+        assert not validate(schema, document), text
+        for variables in rng.sample(VARIABLES, 2):
+            wanted = await answer_with(schema, CORE, document, variables)
+            assert await answer_with(schema, choice, document, variables) == wanted, (case, text, variables)
+            compared += wanted[0] is not None and len(str(wanted)) > 100
+    assert compared > CASES, "too few answers to compare"
