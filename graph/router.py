@@ -34,6 +34,8 @@ from graph.schema import schema
 from graph.transports.sse import answer_events, wants_events
 from graph.transports.ws import serve_websocket
 
+GRAPH_PATH = "/graphql"
+
 DEADLINE_RESERVE = 0.5
 """Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
 
@@ -44,9 +46,9 @@ _NAMING = frozenset({"query", "documentId", "extensions"})
 def build_graph_router() -> APIRouter:
     """The routes. State (federation, metric_store, authenticator, documents, live, request_timeout) is lifespan's."""
     router = APIRouter()
-    router.add_route("/graphql", serve_graphql, methods=["GET", "POST"], include_in_schema=False)
+    router.add_route(GRAPH_PATH, serve_graphql, methods=["GET", "POST"], include_in_schema=False)
     router.add_route("/graphql/static/{file}", serve_static, methods=["GET"], include_in_schema=False)
-    router.routes.append(WebSocketRoute("/graphql", serve_websocket))
+    router.routes.append(WebSocketRoute(GRAPH_PATH, serve_websocket))
     return router
 
 
@@ -79,7 +81,15 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
     loaders = build_loaders(
         state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
     )
-    context = Context(principal, state.federation, loaders, asked=operation.asked, limits=limits_of(request))
+    context = Context(
+        principal,
+        state.federation,
+        loaders,
+        limits=limits_of(request),
+        asked=operation.asked,
+        compiled=getattr(state, "compiled", True),
+        encoded=True,
+    )
     recorder = Recorder() if operation.asked.explain else None
     try:
         with recording(recorder):

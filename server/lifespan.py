@@ -32,6 +32,7 @@ class State(TypedDict):
     request_timeout: float
     live: Hub
     limits: NotRequired[Limits]
+    compiled: NotRequired[bool]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -64,6 +65,7 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             request_timeout=request_timeout,
             live=live,
             limits=limits,
+            compiled=settings.graph.compiled_execution,
         )
 
 

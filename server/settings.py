@@ -232,7 +232,13 @@ class MetricSettings(Group):
 
 
 class GraphSettings(Group):
-    """Which documents `/graphql` runs."""
+    """Which documents `/graphql` runs, and how."""
+
+    compiled_execution: bool = setting(
+        True,
+        "Whether plain selections are read by generated code; answers are the same without, and slower.",
+        values="true or false",
+    )
 
     persisted_query_bytes: Bytes = setting(
         4194304,
