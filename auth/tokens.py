@@ -1,6 +1,7 @@
 """Tokens of our own: JSON Web Tokens (RFC 7519), HS256, with exactly the claims `user`, `iat` and `exp`."""
 
 import time
+from collections import OrderedDict
 from typing import Any
 
 import jwt
@@ -10,6 +11,8 @@ from auth.errors import Unauthenticated
 
 ALGORITHM = "HS256"
 MAX_TOKEN_CHARACTERS = 8192
+MAX_VERIFIED = 1_024
+"""Tokens that are remembered as verified: a signature that was right stays right, only its time has to be looked at."""
 
 _SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY = 32
 
@@ -29,6 +32,7 @@ class Tokens:
         # was given; PyJWT would write a warning about its length at every call. Settings warn once, at the start.
         self._key = key.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0")
         self._lifetime = lifetime
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def sign(self, user: str) -> str:
         """A token for the user, valid from now on for the lifetime."""
@@ -41,6 +45,16 @@ class Tokens:
 
         Only HS256 counts, `exp` must be there, and a time of issue in the future is refused without leeway.
         """
+        known = self._verified.get(token)
+        if known is not None and known.expires_at > time.time():
+            return known
+        claims = self._verify(token)
+        self._verified[token] = claims
+        if len(self._verified) > MAX_VERIFIED:
+            self._verified.popitem(last=False)
+        return claims
+
+    def _verify(self, token: str) -> Claims:
         if token.count(".") != 2 or len(token) > MAX_TOKEN_CHARACTERS:
             raise Unauthenticated("token contains an invalid number of segments")
         try:

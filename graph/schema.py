@@ -19,8 +19,9 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from graph.compiled.documents import DocumentKeeper, run_known
 from graph.compiled.executor import CompiledExecutor
-from graph.context import GraphInfo
+from graph.context import Context, GraphInfo
 from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
 from graph.federation import FEDERATION_VERSION, strip_federation
@@ -67,7 +68,12 @@ class GraphSchema(strawberry.federation.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        result = await super().execute(
+        result: ExecutionResult | None = None
+        if query is not None and isinstance(context_value, Context) and context_value.compiled:
+            result = await run_known(
+                self, query, context_value, variable_values, operation_name, allowed_operation_types
+            )
+        result = result or await super().execute(
             query,
             variable_values,
             context_value,
@@ -109,7 +115,7 @@ schema = GraphSchema(
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
-    extensions=[*build_limits(), CostLimiter],
+    extensions=[*build_limits(), CostLimiter, DocumentKeeper],
     federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()

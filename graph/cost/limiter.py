@@ -8,7 +8,7 @@ from strawberry.extensions import SchemaExtension
 from graph.context import Context
 from graph.cost.changes import suggest
 from graph.cost.estimate import Estimate, estimate
-from graph.cost.reading import read_operation
+from graph.cost.reading import Part, read_operation
 from graph.extensions import JSON
 from graph.refusals import LimitExceeded
 
@@ -28,14 +28,19 @@ class CostLimiter(SchemaExtension):
                 core, document, self.execution_context.operation_name, self.execution_context.variables
             )
             if parts is not None:
-                sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
-                found = estimate(parts, sizes, now)
-                if context.asked.cost:
-                    context.extensions["cost"] = describe(found, limit)
-                if found.units > limit:
-                    suggestion = suggest(parts, sizes, now, limit)
-                    raise _refusal(found, limit, None if suggestion is None else suggestion.text)
+                check_cost(context, parts)
         yield
+
+
+def check_cost(context: Context, parts: tuple[Part, ...]) -> None:
+    """Holds an operation to what it may cost, against the fleet of this moment. Raises LimitExceeded."""
+    sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
+    found = estimate(parts, sizes, now)
+    if context.asked.cost:
+        context.extensions["cost"] = describe(found, limit)
+    if found.units > limit:
+        suggestion = suggest(parts, sizes, now, limit)
+        raise _refusal(found, limit, None if suggestion is None else suggestion.text)
 
 
 def describe(found: Estimate, limit: int) -> dict[str, JSON]:

@@ -46,6 +46,8 @@ async def answer_with(schema: GraphQLSchema, choice: Choice, document: DocumentN
     return orjson.loads(orjson.dumps(found.data, default=str)), errors
 
 
+# Core leaves the siblings of a field that failed unawaited, with and without generated code.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("choice", [COMPILED, ENCODED])
 async def test_random_documents_over_odd_values_are_answered_as_by_core(choice: Choice) -> None:
     schema, compared = build_odd_schema()._schema, 0

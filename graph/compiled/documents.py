@@ -1,0 +1,130 @@
+"""Documents that were found valid under the limits of their request: the next time they go straight to execution.
+
+What is kept is what parsing, the limits of documents and validation decide, and these look at the text and the limits
+alone. What depends on a request (its variables, its cost against the fleet of this moment) is decided each time.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from inspect import isawaitable
+from typing import Any
+
+from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, execute
+from graphql import ExecutionResult as GraphQLExecutionResult
+from strawberry.execution.is_awaitable import optimized_is_awaitable
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.schema import Schema
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from graph.context import Context
+from graph.cost.limiter import check_cost
+from graph.cost.reading import Part, read_operation
+from graph.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
+from graph.refusals import LimitExceeded
+
+_QUERY = (OperationType.QUERY,)
+
+
+class KnownDocument:
+    """A valid document. `parts` are what an operation without variables costs by, once they were read."""
+
+    __slots__ = ("document", "operations", "parts")
+
+    def __init__(self, document: DocumentNode) -> None:
+        self.document = document
+        self.parts: dict[str | None, tuple[Part, ...]] = {}
+        self.operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+
+    def find_operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation that a request names, or the only one; None where that is unclear."""
+        if name is None:
+            return self.operations[0] if len(self.operations) == 1 else None
+        return next((node for node in self.operations if node.name is not None and node.name.value == name), None)
+
+    def read_parts(
+        self,
+        schema: GraphQLSchema,
+        name: str | None,
+        operation: OperationDefinitionNode,
+        variables: dict[str, Any] | None,
+    ) -> tuple[Part, ...] | None:
+        """What the operation costs by; None where the core will refuse it. Raises LimitExceeded."""
+        if operation.variable_definitions:
+            return read_operation(schema, self.document, name, variables)
+        if name not in self.parts:
+            found = read_operation(schema, self.document, name, variables)
+            if found is None:
+                return None
+            self.parts[name] = found
+        return self.parts[name]
+
+
+class KnownDocuments:
+    """The documents that were asked lately."""
+
+    def __init__(self, limit: int = CACHED_DOCUMENTS) -> None:
+        self._limit = limit
+        self._known: OrderedDict[tuple[str, Limits], KnownDocument] = OrderedDict()
+
+    def find(self, text: str, limits: Limits) -> KnownDocument | None:
+        """The document, where it was found valid under these limits."""
+        found = self._known.get((text, limits))
+        if found is not None:
+            self._known.move_to_end((text, limits))
+        return found
+
+    def keep(self, text: str, limits: Limits, document: DocumentNode) -> None:
+        """Keeps a valid document, in the place of the one that was not asked for longest."""
+        self._known[text, limits] = KnownDocument(document)
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+
+
+known_documents = KnownDocuments()
+"""One for the process, as the schema is."""
+
+
+async def run_known(
+    schema: Schema,
+    text: str,
+    context: Context,
+    variables: dict[str, Any] | None,
+    name: str | None,
+    allowed: Iterable[OperationType] | None,
+) -> ExecutionResult | None:
+    """The result of a document that is known; None where it is not, or where it will be refused by what knows why."""
+    known = known_documents.find(text, context.limits)
+    operation = None if known is None else known.find_operation(name)
+    if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
+        return None
+    try:
+        if (parts := known.read_parts(schema._schema, name, operation, variables)) is not None:  # noqa: SLF001 - as Strawberry's own extensions reach it
+            check_cost(context, parts)
+    except LimitExceeded:
+        return None
+    running = execute(
+        schema._schema,  # noqa: SLF001 - as above
+        known.document,
+        None,
+        context,
+        variables,
+        name,
+        is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # as Strawberry passes it
+        executor_class=schema.execution_context_class,
+    )
+    found = await running if isawaitable(running) else running
+    if not isinstance(found, GraphQLExecutionResult):
+        raise TypeError("nothing of this schema is delivered in parts")
+    return ExecutionResult(data=found.data, errors=found.errors)
+
+
+class DocumentKeeper(SchemaExtension):
+    """Keeps what passed validation."""
+
+    def on_validate(self) -> Iterator[None]:
+        """After all rules."""
+        yield
+        run = self.execution_context
+        if run.query is not None and run.graphql_document is not None and not run.pre_execution_errors:
+            known_documents.keep(run.query, getattr(run.context, "limits", DEFAULT_LIMITS), run.graphql_document)
