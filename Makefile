@@ -39,8 +39,8 @@ check: setup ## formatter, linter, types, import contracts, schema drift and bre
 	@$(BIN)/openmcp-apiserver schema | diff -u schema.graphql - || (echo 'schema.graphql is not what the code says: run make schema' && exit 1)
 	@$(BIN)/python -m graph.schema_changes docs/schema-baseline.graphql schema.graphql CHANGELOG.md
 
-bench: setup ## side-by-side measurements, as a table
-	@$(BIN)/python -m bench
+bench: setup ## side-by-side measurements with their goals, as a table; also in bench/results.md
+	@$(BIN)/python -m bench --write
 
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql

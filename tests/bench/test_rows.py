@@ -4,9 +4,9 @@ import pytest
 
 from bench.interleave import run_interleaved
 from bench.load import build_load
-from bench.row import build_row
+from bench.row import Goal, amount, build_row, times_better, within
 from bench.rows import SUBJECTS
-from bench.table import build_table, format_amount
+from bench.table import build_table, format_amount, format_ratio
 
 
 def test_a_row_compares_medians_and_not_means() -> None:
@@ -23,6 +23,52 @@ def test_the_spread_is_of_the_ratios_of_single_rounds() -> None:
 def test_sides_without_the_same_number_of_samples_are_no_row(ours: list[float], anchor: list[float]) -> None:
     with pytest.raises(ValueError, match="samples"):
         build_row("page", "ms", ours, anchor, against="stock")
+
+
+@pytest.mark.parametrize(
+    ("ours", "anchor", "higher", "goal", "is_met"),
+    [
+        ([2.0], [120.0], False, times_better(60, "stock"), True),
+        ([2.0], [119.0], False, times_better(60, "stock"), False),
+        ([600.0], [10.0], True, times_better(60, "stock"), True),
+        ([599.0], [10.0], True, times_better(60, "stock"), False),
+        ([13.0], [10.0], False, within(1.3, "the store's"), True),
+        ([13.1], [10.0], False, within(1.3, "the store's"), False),
+        ([3.9], [10.0], True, within(0.4, "nginx"), False),
+        ([10.0], [], False, amount(10, "ms"), True),
+        ([10.1], [1.0], False, amount(10, "ms"), False),
+        ([10.1], [1.0], True, amount(10, "/s"), True),
+        ([10.1], [1.0], False, None, None),
+    ],
+)
+def test_a_goal_is_met_or_not(
+    ours: list[float], anchor: list[float], higher: bool, goal: Goal | None, is_met: bool | None
+) -> None:
+    row = build_row("page", "ms", ours, anchor, higher_is_better=higher, goal=goal)
+    assert row.is_met is is_met
+
+
+@pytest.mark.parametrize("goal", [None, times_better(60, "stock"), within(1.3, "the store's")])
+def test_only_a_goal_that_is_an_amount_can_do_without_an_anchor(goal: Goal | None) -> None:
+    with pytest.raises(ValueError, match="0 of the anchor"):
+        build_row("page", "ms", [1.0], goal=goal)
+
+
+def test_the_table_says_goals_and_whether_they_are_met() -> None:
+    rows = [
+        build_row("page", "ms", [2.0, 4.0, 2.0], [100.0, 100.0, 100.0], goal=times_better(60, "stock")),
+        build_row("stall", "ms", [4.0, 5.0, 6.0], goal=amount(10, "ms")),
+    ]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in build_table(rows).splitlines()[2:]]
+    assert cells == [
+        ["page", "2 ms", "100 ms", "1/50", "1/50-1/25", "lower", "60 x stock", "NO", ""],
+        ["stall", "5 ms", "", "", "4-6", "lower", "10 ms", "yes", ""],
+    ]
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.274, "1.27"), (0.1, "0.10"), (0.02, "1/50"), (0.0, "0.00")])
+def test_small_ratios_are_parts(value: float, text: str) -> None:
+    assert format_ratio(value) == text
 
 
 async def test_sides_take_turns_and_swap_their_order_each_round() -> None:
@@ -44,7 +90,7 @@ def test_the_table_has_a_line_a_row_and_columns_that_line_up() -> None:
     ]
     lines = build_table(rows).splitlines()
     assert [cell.strip() for cell in lines[3].strip("|").split("|")] == [
-        "rate", "1,500 /s", "3,000 /s", "0.50", "0.50-0.50", "higher", "asked directly",
+        "rate", "1,500 /s", "3,000 /s", "0.50", "0.50-0.50", "higher", "", "", "asked directly",
     ]  # fmt: skip
     assert len({len(line) for line in lines}) == 1
 
