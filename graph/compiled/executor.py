@@ -14,6 +14,7 @@ from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
+from graph.compiled.direct import run_direct
 from graph.compiled.fragments import Budget
 from graph.compiled.plans import OperationPlans, Plan, Plans
 from graph.compiled.source import Selection, Writer, build_reader
@@ -37,7 +38,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         self._encoded: bool = getattr(self.context_value, "encoded", False)
         self._operation_plans: OperationPlans | None = None
-        if getattr(self.context_value, "compiled", True):
+        watched = self.middleware_manager is not None and self.middleware_manager.middlewares
+        if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
             self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
 
@@ -68,6 +70,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             results = reader.read(source_value)
         except Exception:  # noqa: BLE001 - whatever it is, core answers or reports it in its own way
             return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        if reader.direct:
+            return run_direct(self, reader.direct, parent_type, source_value, path, results)
         if not reader.rest:
             return results
         rest = super().execute_fields(parent_type, source_value, path, reader.rest, position_context)
@@ -105,7 +109,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             return None
         plan = self._by_selection.get(id(self.collect_subfields(item, details).grouped_field_set))
         reader = plan.reader if plan is not None else None
-        return plan if reader is not None and reader.small and not reader.rest else None
+        whole = reader is not None and reader.small and not (reader.rest or reader.direct)
+        return plan if whole else None
 
     def _find_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Plan | None:
         plans = self._operation_plans

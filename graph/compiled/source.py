@@ -5,7 +5,7 @@ classes are handed over beside it. A GraphQL name is a Python identifier, so a r
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from graphql import (
     FieldNode,
@@ -25,6 +25,7 @@ from strawberry.schema.schema_converter import get_arguments
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
+from graph.compiled.direct import DirectField, lazy_class
 from graph.compiled.leaves import Odd, build_coercion, find_check
 from graph.types.window import Window
 
@@ -45,26 +46,32 @@ class NotPlain(Exception):
 class Reader(Struct, frozen=True):
     """A generated function and what it leaves to core.
 
-    `read(source)` gives the answer's object, with None in the place of the fields in `rest`; it raises anything at all
-    where core has to look at the object itself. `origin` is the class of the sources it reads.
+    `read(source)` gives the answer's object, with None in the place of the fields in `direct` and `rest`; it raises
+    anything at all where core has to look at the object itself. `origin` is the class of the sources it reads. Fields
+    are direct where all that are not plain can be: their order, and so that of their errors, stays the selection's.
     """
 
     read: Callable[[Any], dict[str, Any]]
+    direct: tuple[DirectField, ...]
     rest: Selection
     origin: type
     small: bool
 
 
 def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> Reader | None:
-    """The reader of a selection, None where nothing in it is plain."""
+    """The reader of a selection, None where core has to do all of it."""
     definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
     if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
         return None
     rest: Selection = {}
     name = writer.write_object(kind, selection, definition.origin, rest)
+    read, small = writer.compile(name), not writer.large
+    direct = tuple(found for key, details in rest.items() if (found := writer.find_direct(kind, key, details)))
+    if len(direct) == len(rest):
+        return Reader(read=read, direct=direct, rest={}, origin=definition.origin, small=small)
     if len(rest) == len(selection):
         return None
-    return Reader(read=writer.compile(name), rest=rest, origin=definition.origin, small=not writer.large)
+    return Reader(read=read, direct=(), rest=rest, origin=definition.origin, small=small)
 
 
 class Writer:
@@ -115,13 +122,49 @@ class Writer:
         self._functions.append("\n".join([f"def {name}(s):", *head, " r = {}", *lines, " return r"]))
         return name
 
+    def find_direct(self, kind: GraphQLObjectType, key: str, details: list[FieldDetails]) -> DirectField | None:
+        """The field as one that is called with an info, None where core has to do that."""
+        try:
+            definition, field = _find_field(kind, details[0].node.name.value)
+            resolver = field.base_resolver
+            if resolver is None or resolver.info_parameter is None:
+                return None
+            arguments = self._find_arguments(definition, field, details[0].node)
+        except NotPlain:
+            return None
+        arguments.pop(resolver.info_parameter.name)
+        read, origin = self._find_result(definition.type, details)
+        return DirectField(
+            key=key,
+            definition=definition,
+            details=details,
+            field=field,
+            call=cast("Callable[..., Any]", resolver.wrapped_func),
+            info_name=resolver.info_parameter.name,
+            arguments=arguments,
+            info_class=lazy_class(self._config.info_class),
+            read=read,
+            origin=origin,
+        )
+
+    def _find_result(
+        self, returned: GraphQLOutputType, details: list[FieldDetails]
+    ) -> tuple[Callable[[Any], dict[str, Any]] | None, type | None]:
+        """How a field's own object is read, and of what class it is, where all of its selection is plain."""
+        kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
+        if not isinstance(kind, GraphQLObjectType):
+            return None, None
+        inner = Writer(self._collect, self._arguments, self._scalars, self._config)
+        try:
+            name, origin = inner.write_nested(kind, details)
+        except NotPlain:
+            return None, None
+        return inner.compile(name), origin
+
     def _write_field(
         self, lines: list[str], kind: GraphQLObjectType, name: str, details: Sequence[FieldDetails], origin: type
     ) -> None:
-        definition = kind.fields.get(name)
-        field = definition.extensions.get(_DEFINITION) if definition is not None and definition.extensions else None
-        if definition is None or not isinstance(field, StrawberryField) or field.extensions or field.permission_classes:
-            raise NotPlain
+        definition, field = _find_field(kind, name)
         node = details[0].node
         if field.base_resolver is None:
             if node.arguments:
@@ -133,29 +176,39 @@ class Writer:
 
     def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
         resolver = field.base_resolver
+        if resolver is None or resolver.info_parameter is not None:
+            raise NotPlain
+        named = self._find_arguments(definition, field, node)
+        function = self._name("call", resolver.wrapped_func)
+        return f"{function}(s, **{self._name('given', named)})" if named else f"{function}(s)"
+
+    def _find_arguments(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> dict[str, Any]:
+        """A method's arguments but the object itself, as Strawberry hands them over. Raises NotPlain."""
+        resolver = field.base_resolver
         if (
             resolver is None
             or field.is_async
-            or resolver.info_parameter is not None
             or resolver.parent_parameter is not None
             or resolver.root_parameter is not None
             or resolver.self_parameter is None
         ):
             raise NotPlain
-        given = self._arguments(definition, node)
         source = object()
-        positional, named = get_arguments(
-            field=field,
-            source=source,
-            info=_NO_INFO,
-            kwargs=given,
-            config=self._config,
-            scalar_registry=self._scalars,
-        )
+        try:
+            given = self._arguments(definition, node)
+            positional, named = get_arguments(
+                field=field,
+                source=source,
+                info=_NO_INFO,
+                kwargs=given,
+                config=self._config,
+                scalar_registry=self._scalars,
+            )
+        except Exception as error:  # a value that the argument can't take: core says so at the field
+            raise NotPlain from error
         if positional != [source]:
             raise NotPlain
-        function = self._name("call", resolver.wrapped_func)
-        return f"{function}(s, **{self._name('given', named)})" if named else f"{function}(s)"
+        return named
 
     def _write_value(
         self, lines: list[str], kind: GraphQLOutputType, details: Sequence[FieldDetails], indent: str
@@ -178,7 +231,7 @@ class Writer:
         elif isinstance(kind, GraphQLList) and is_list_type(kind):
             self._write_list(lines, kind, details, indent)
         elif is_object_type(kind):
-            lines.append(f"{indent}v = {self._write_nested(kind, details)}(v)")
+            lines.append(f"{indent}v = {self.write_nested(kind, details)[0]}(v)")
         else:
             raise NotPlain
 
@@ -194,11 +247,13 @@ class Writer:
         lines.append(f"{indent} {out}.append(v)")
         lines.append(f"{indent}v = {out}")
 
-    def _write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> str:
+    def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
+        """Writes the function of an object inside another, and says what class it reads. Raises NotPlain."""
         definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
         if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
             raise NotPlain
-        return self.write_object(kind, self._collect(kind, details), definition.origin, None)
+        name = self.write_object(kind, self._collect(kind, details), definition.origin, None)
+        return name, definition.origin
 
     def _name(self, role: str, value: Any) -> str:
         name = f"{role}{len(self._names)}"
@@ -212,6 +267,15 @@ def _attribute(name: str, origin: type) -> str:
     if issubclass(origin, Window) and not hasattr(origin, name) and declared is not None and not declared.init:
         return f"m.{name}"
     return f"s.{name}"
+
+
+def _find_field(kind: GraphQLObjectType, name: str) -> tuple[GraphQLField, StrawberryField]:
+    """A field that nothing stands around. Raises NotPlain."""
+    definition = kind.fields.get(name)
+    field = definition.extensions.get(_DEFINITION) if definition is not None and definition.extensions else None
+    if definition is None or not isinstance(field, StrawberryField) or field.extensions or field.permission_classes:
+        raise NotPlain
+    return definition, field
 
 
 _NO_INFO: Any = GraphQLResolveInfo

@@ -1,6 +1,5 @@
 """Random documents over the product's own schema get the same answer with and without generated code."""
 
-import dataclasses
 import os
 import random
 from typing import Any
@@ -50,9 +49,9 @@ ARGUMENTS = {
 }
 
 
-async def answer(graph: Graph, document: str, **choice: bool) -> Any:
+async def answer(graph: Graph, document: str, *, compiled: bool = True, encoded: bool = False) -> Any:
     loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
-    context = dataclasses.replace(Context(ADMIN, graph.federation, loaders), **choice)
+    context = Context(ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded)
     result = await schema.execute(document, context_value=context)
     errors = [error.formatted for error in result.errors or ()]
     return orjson.loads(orjson.dumps(result.data, default=str)), errors

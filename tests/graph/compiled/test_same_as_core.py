@@ -16,7 +16,7 @@ from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.compiled.odd_schema import build_odd_schema
 
 CASES = int(os.environ.get("FUZZ_CASES", "1200"))
-VARIABLES: tuple[dict[str, Any], ...] = ({}, {"yes": False}, {"no": True, "size": 0}, {"size": 7})
+VARIABLES: tuple[dict[str, Any], ...] = ({}, {"yes": False}, {"no": True, "size": 0}, {"size": 7}, {"size": None})
 
 ARGUMENTS = {
     "OddQuery.things": lambda rng: f"(seed: {rng.randrange(500)}, size: {rng.choice(('$size', '0', '1', '4'))})",
