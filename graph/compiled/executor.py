@@ -16,9 +16,12 @@ from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionConte
 
 from graph.compiled.direct import run_direct
 from graph.compiled.fragments import Budget
+from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
 from graph.compiled.source import Selection, Writer, build_reader
 from graph.types.window import Windows
+
+_LISTS = (list, tuple, Windows)
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -89,28 +92,24 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        """As core; a list of windows whose selection is plain becomes one piece of text."""
-        plan = (
-            self._find_list_plan(return_type, field_details_list) if self._encoded and type(result) is Windows else None
-        )
-        if plan is not None and plan.reader is not None:
-            build, read = result.build, plan.reader.read
+        """As core; a list of windows whose selection is plain becomes one piece of text where that is wanted."""
+        kind = _item_kind(return_type)
+        if kind is None or type(result) not in _LISTS or position_context is not None:
+            return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+        plan = self._by_selection.get(id(self.collect_subfields(kind, field_details_list).grouped_field_set))
+        reader = plan.reader if plan is not None else None
+        if plan is None or reader is None or reader.rest:
+            return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+        if self._encoded and type(result) is Windows and reader.small and not reader.direct:
+            build, read = result.build, reader.read
             try:
                 text = plan.fragments.encode(result.models, lambda model: read(build(model)), self.budget)
-            except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
+            except Exception:  # noqa: BLE001, S110 - whatever it is, it is found again where the item has its place
                 pass
             else:
                 return orjson.Fragment(text)
-        return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
-
-    def _find_list_plan(self, kind: GraphQLList[Any], details: list[FieldDetails]) -> Plan | None:
-        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
-        if not isinstance(item, GraphQLObjectType):
-            return None
-        plan = self._by_selection.get(id(self.collect_subfields(item, details).grouped_field_set))
-        reader = plan.reader if plan is not None else None
-        whole = reader is not None and reader.small and not (reader.rest or reader.direct)
-        return plan if whole else None
+        field = ListField(field_details_list, info, kind, return_type.of_type, path)
+        return complete_items(self, field, reader, result)
 
     def _find_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Plan | None:
         plans = self._operation_plans
@@ -138,6 +137,11 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if not (definition.args or node.arguments):
             return {}
         return get_argument_values(definition, node, self.variable_values, None, self.hide_suggestions)
+
+
+def _item_kind(returned: GraphQLList[Any]) -> GraphQLObjectType | None:
+    item = returned.of_type.of_type if isinstance(returned.of_type, GraphQLNonNull) else returned.of_type
+    return item if isinstance(item, GraphQLObjectType) else None
 
 
 async def _join(results: dict[str, Any], rest: Any) -> dict[str, Any]:
