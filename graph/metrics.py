@@ -1,6 +1,7 @@
 """Usage and history of one pod or node, answered at once where the page has loaded them."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from inspect import isawaitable
 from typing import Annotated, TypeVar, cast
 
@@ -34,13 +35,13 @@ W = TypeVar("W")
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
     found = info.context.loaders.pod_usage.about(info.plan.measures[Kind.POD]).get(pod.key)
-    return _opened(found, lambda model: Usage.from_model(model, pod_bases(pod)))
+    return _opened(found, lambda model: Usage.from_model(model, partial(pod_bases, pod)))
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
     found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
-    return _opened(found, lambda model: Usage.from_model(model, node_bases(node.allocatable, node.capacity)))
+    return _opened(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
 
 
 def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:

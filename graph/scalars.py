@@ -5,6 +5,7 @@ In Python a `Duration` is seconds, a `DateTime` Unix seconds, as everywhere in `
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 import strawberry
@@ -53,6 +54,7 @@ def parse_date_time(text: object) -> DateTime:
     raise GraphQLError(f'{_shown(text)} is not a time: write it in RFC 3339 with an offset, as "2026-01-31T09:30:00Z"')
 
 
+@lru_cache(maxsize=8192)  # the steps of a history are the same for all its objects
 def format_date_time(seconds: float) -> str:
     """Unix seconds -> RFC 3339 in UTC, to the millisecond, without a fraction where there is none."""
     moment = datetime.fromtimestamp(round(seconds, 3), UTC)

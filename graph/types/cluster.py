@@ -1,5 +1,6 @@
 """A cluster of the federation."""
 
+from functools import partial
 from typing import Self
 
 import strawberry
@@ -126,7 +127,7 @@ class Cluster(Window):
             sum_resources(node.allocatable for node in nodes),
             sum_resources(node.capacity for node in nodes),
         )
-        return Usage.from_model(model, node_bases(allocatable, capacity))
+        return Usage.from_model(model, partial(node_bases, allocatable, capacity))
 
     @resolved(
         "Usage of its nodes over a span of time, summed up step by step. A step is summed over the nodes that have a "

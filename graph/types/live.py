@@ -1,5 +1,6 @@
 """What subscriptions send."""
 
+from functools import partial
 from typing import Self
 
 import strawberry
@@ -66,11 +67,11 @@ class UsageSample:
     def from_model(cls, record: models.Pod | models.Node, usage: UsageModel) -> Self:
         """The sample of an object."""
         if isinstance(record, models.Pod):
-            return cls(pod=Pod.from_model(record), node=None, usage=Usage.from_model(usage, pod_bases(record)))
+            return cls(pod=Pod.from_model(record), node=None, usage=Usage.from_model(usage, partial(pod_bases, record)))
         return cls(
             pod=None,
             node=Node.from_model(record),
-            usage=Usage.from_model(usage, node_bases(record.allocatable, record.capacity)),
+            usage=Usage.from_model(usage, partial(node_bases, record.allocatable, record.capacity)),
         )
 
 

@@ -1,5 +1,6 @@
 """Usage now, and its history as columns."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import strawberry
@@ -12,8 +13,8 @@ from graph.fields import of_model, resolved
 from graph.scalars import BigInt, DateTime, Duration, from_nanoseconds
 from graph.types.window import Window
 
-Bases = dict[PercentOf, models.Resources]
-"""What percentages of one object can be of."""
+Bases = Callable[[], Mapping[PercentOf, models.Resources]]
+"""What percentages of one object can be of, found when one is asked for."""
 
 
 @strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
@@ -37,19 +38,19 @@ class Usage(Window):
 
     @classmethod
     def from_model(cls, model: usage.Usage, bases: Bases) -> Self:
-        """The window on it; `bases` are the amounts of the object it belongs to."""
+        """The window on it; `bases` gives the amounts of the object it belongs to."""
         return cls(model=model, bases=bases, time=from_nanoseconds(model.time_ns))
 
     @resolved("CPU in percent (0 to 100 and more); null where there is nothing to be of.")
     def cpu_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
         """Of an amount of cores."""
-        base = self.bases.get(of or PercentOf.LIMIT, models.NO_RESOURCES)
+        base = self.bases().get(of or PercentOf.LIMIT, models.NO_RESOURCES)
         return percent(self.model.cpu_cores, base.cpu_cores)
 
     @resolved("Memory in percent (the working set; 0 to 100 and more); null where there is nothing to be of.")
     def memory_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
         """Of an amount of bytes."""
-        base = self.bases.get(of or PercentOf.LIMIT, models.NO_RESOURCES)
+        base = self.bases().get(of or PercentOf.LIMIT, models.NO_RESOURCES)
         return percent(self.model.memory_bytes, base.memory_bytes)
 
 
