@@ -8,8 +8,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -20,6 +21,7 @@ from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, par
 from server.logs import configure_logging
 from server.mistakes import Mistake, ask_password
 from server.settings import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
+from server.siblings import Worker
 from server.user_commands import user
 
 T = TypeVar("T")
@@ -56,7 +58,29 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
 
     configure_logging(settings.logging)
     _warn(settings)
+    if settings.http.workers > 1:
+        _serve_with_workers(settings)
     _run(lambda: run_server(settings, open_state))
+
+
+def _serve_with_workers(settings: Settings) -> NoReturn:
+    from server.lifespan import open_state, prepare_metric_store
+    from server.serve import run_server
+    from server.workers import run_workers
+
+    def serve_one(settings: Settings, worker: Worker, on_listening: Callable[[], None]) -> None:
+        opens = partial(open_state, writes=worker.is_writer)
+        try:
+            _run(lambda: run_server(settings, opens, worker=worker, on_listening=lambda _: on_listening()))
+        except Mistake as mistake:
+            mistake.show()
+            sys.exit(mistake.exit_code)
+
+    try:
+        prepare_metric_store(settings)
+        sys.exit(run_workers(settings, serve_one))
+    except (SettingsInvalid, FleetError) as error:
+        raise Mistake(str(error)) from error
 
 
 @main.command()

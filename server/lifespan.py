@@ -10,7 +10,13 @@ from fleet.federation import Federation
 from fleet.kubernetes.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
 from fleet.members import FleetOptions, open_federation
-from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.metrics.embedded import (
+    EmbeddedOptions,
+    EmbeddedStore,
+    open_embedded_reader,
+    open_embedded_store,
+    prepare_file,
+)
 from fleet.metrics.flux import FluxOptions, open_flux_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
@@ -39,18 +45,21 @@ OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
 
 
 @asynccontextmanager
-async def open_state(settings: Settings) -> AsyncIterator[State]:
-    """Users, metric store, clusters. Raises SettingsInvalid, AuthError, FleetError where they can't be opened."""
+async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterator[State]:
+    """Users, metric store, clusters. Raises SettingsInvalid, AuthError, FleetError where they can't be opened.
+
+    Of several processes only one `writes` the embedded store; the others read it.
+    """
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
         authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings.auth)))
-        metric_store = await stack.enter_async_context(open_metric_store(settings))
+        metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
         source = await stack.enter_async_context(open_source(settings))
         options = FleetOptions(
             member_timeout=settings.timeouts.member_timeout, heartbeat_seconds=settings.timeouts.heartbeat
         )
         federation = await stack.enter_async_context(open_federation(source, options))
-        if isinstance(metric_store, EmbeddedStore) and settings.metrics.collect_interval > 0:
+        if writes and isinstance(metric_store, EmbeddedStore) and settings.metrics.collect_interval > 0:
             collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
@@ -123,7 +132,7 @@ def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]
     )
 
 
-def open_metric_store(settings: Settings) -> AbstractAsyncContextManager[MetricStore]:
+def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsyncContextManager[MetricStore]:
     """The metric store that the settings name."""
     metrics = settings.metrics
     address = metrics.influx_address
@@ -131,15 +140,24 @@ def open_metric_store(settings: Settings) -> AbstractAsyncContextManager[MetricS
         return open_flux_store(_flux_options(metrics, address, settings.timeouts.member_timeout))
     if metrics.metric_store == "influxql" and address is not None:
         return open_influxql_store(_influx_options(metrics, address, settings.timeouts.member_timeout))
+    options = _embedded_options(metrics, settings.timeouts.member_timeout)
+    return open_embedded_store(options) if writes else open_embedded_reader(options)
+
+
+def prepare_metric_store(settings: Settings) -> None:
+    """Makes the embedded store's file, where that is the store: others may then read it. Raises MetricsUnavailable."""
+    if settings.metrics.metric_store == "embedded":
+        prepare_file(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
+
+
+def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOptions:
     metrics.embedded_file.parent.mkdir(parents=True, exist_ok=True)
-    return open_embedded_store(
-        EmbeddedOptions(
-            path=metrics.embedded_file,
-            max_age=metrics.embedded_max_age,
-            max_bytes=metrics.embedded_max_bytes,
-            lookback=metrics.usage_lookback,
-            timeout=settings.timeouts.member_timeout,
-        )
+    return EmbeddedOptions(
+        path=metrics.embedded_file,
+        max_age=metrics.embedded_max_age,
+        max_bytes=metrics.embedded_max_bytes,
+        lookback=metrics.usage_lookback,
+        timeout=timeout,
     )
 
 

@@ -11,17 +11,22 @@ from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from fleet.federation import Federation
 from fleet.models import Cluster, ClusterHealth
 from fleet.scope import EVERYTHING
 from server.health import build_health_router
 from server.lifespan import OpenState
 from server.settings import Settings
+from server.siblings import Siblings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def create_ops_app(settings: Settings, open_state: OpenState) -> FastAPI:
-    """The application of the ops port. It asks for no token: the port is not for users."""
+def create_ops_app(settings: Settings, open_state: OpenState, siblings: Siblings | None = None) -> FastAPI:
+    """The application of the ops port. It asks for no token: the port is not for users.
+
+    With `siblings`, the other workers on this port, figures are those of all workers, each with a label `worker`.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -30,8 +35,13 @@ def create_ops_app(settings: Settings, open_state: OpenState) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(build_health_router(detailed=True))
-    app.include_router(_build_metrics_router(time.time()))
+    app.include_router(_build_metrics_router(siblings, time.time()))
     return app
+
+
+def build_own_exposition(federation: Federation, started_at: float) -> str:
+    """The figures of this process as text. `started_at` is in Unix seconds."""
+    return build_exposition(federation.list_clusters(EVERYTHING), started_at)
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
@@ -66,13 +76,14 @@ def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _build_metrics_router(started_at: float) -> APIRouter:
+def _build_metrics_router(siblings: Siblings | None, started_at: float) -> APIRouter:
     router = APIRouter()
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        clusters = request.state.federation.list_clusters(EVERYTHING)
-        return PlainTextResponse(build_exposition(clusters, started_at), media_type=CONTENT_TYPE)
+        own = build_own_exposition(request.state.federation, started_at)
+        text = own if siblings is None else await siblings.merge(own)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
     return router
 

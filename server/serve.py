@@ -7,8 +7,10 @@ import math
 import signal
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -16,10 +18,12 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from server.app import create_app
+from server.binding import bind
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State
-from server.ops import create_ops_app
+from server.ops import build_own_exposition, create_ops_app
 from server.settings import HttpSettings, Settings
+from server.siblings import Siblings, Worker, open_siblings
 from server.takeover import UpgradeProtocol
 
 IDLE_CONNECTION_SECONDS = 15  # yesterday's portal opens a connection a call and never closes one
@@ -52,14 +56,19 @@ class _Server(uvicorn.Server):
 
 
 async def run_server(
-    settings: Settings, open_state: OpenState, *, on_listening: Callable[[Listening], None] | None = None
+    settings: Settings,
+    open_state: OpenState,
+    *,
+    on_listening: Callable[[Listening], None] | None = None,
+    worker: Worker | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then ends requests within the grace time (a second signal ends them at once).
 
-    Ports are taken before anything is opened, so that one in use is said first. Raises SettingsInvalid for a port or
-    a certificate that can't be used, and what `open_state` raises.
+    Ports are taken before anything is opened, so that one in use is said first; a `worker` shares them with others, and
+    also ends when who started it is gone. Raises SettingsInvalid for a port or a certificate that can't be used, and
+    what `open_state` raises.
     """
-    http = settings.http
+    http, shared = settings.http, worker is not None
     servers: list[_Server] = []
     on_stop: list[Callable[[], None]] = []
     task = asyncio.current_task()
@@ -76,17 +85,19 @@ async def run_server(
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_signals(stop))
-        main = stack.enter_context(_bind(http.host, http.port, "OPENMCP_PORT"))
-        ops = stack.enter_context(_bind(http.host, http.ops_port, "OPENMCP_OPS_PORT"))
+        if worker is not None:
+            stack.enter_context(_lifeline(worker.lifeline, stop))
+        main = stack.enter_context(bind(http.host, http.port, "OPENMCP_PORT", shared=shared))
+        ops = stack.enter_context(bind(http.host, http.ops_port, "OPENMCP_OPS_PORT", shared=shared))
         plain = None
         if http.plain_port is not None:
-            plain = stack.enter_context(_bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT"))
+            plain = stack.enter_context(bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT", shared=shared))
         main_tls = _check_tls(http)
-        async with open_state(settings) as state:
+        async with open_state(settings) as state, _open_siblings(worker, state) as siblings:
             on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
             app = create_app(settings, _given(state))
             started = [(_build_server(app, settings, tls=main_tls), main)]
-            started.append((_build_server(create_ops_app(settings, _given(state)), settings, tls=False), ops))
+            started.append((_build_server(create_ops_app(settings, _given(state), siblings), settings, tls=False), ops))
             if plain is not None:
                 started.append((_build_server(app, settings, tls=False), plain))
             servers += [server for server, _ in started]
@@ -106,6 +117,15 @@ def _given(state: State) -> OpenState:
         yield state
 
     return open_given
+
+
+@asynccontextmanager
+async def _open_siblings(worker: Worker | None, state: State) -> AsyncIterator[Siblings | None]:
+    if worker is None:
+        yield None
+        return
+    async with open_siblings(worker, partial(build_own_exposition, state["federation"], time.time())) as siblings:
+        yield siblings
 
 
 async def _serve_all(started: list[tuple[_Server, socket.socket]], on_started: Callable[[], None]) -> None:
@@ -176,28 +196,25 @@ def _check_readable(name: str, path: Path) -> None:
         raise SettingsInvalid([f"{name} is '{path}', must be a file that can be read ({error.strerror})"]) from error
 
 
-@contextlib.contextmanager
-def _bind(host: str, port: int, name: str) -> Iterator[socket.socket]:
-    """A bound socket that does not listen yet. Raises SettingsInvalid."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SettingsInvalid([f"OPENMCP_HOST is {host!r}, must be an address of this machine ({error})"]) from error
-    with bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind(address)
-        except OSError as error:
-            raise SettingsInvalid([f"{name} is {port}, must be a free port of {host} ({error.strerror})"]) from error
-        yield bound
-
-
 def _url(scheme: str, bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+@contextlib.contextmanager
+def _lifeline(pipe: int, stop: Callable[[], None]) -> Iterator[None]:
+    """Stops at the end of a pipe whose other end the parent has, and never writes to."""
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(pipe)
+        stop()
+
+    loop.add_reader(pipe, end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(pipe)
 
 
 @contextlib.contextmanager

@@ -58,6 +58,13 @@ class HttpSettings(Group):
     tls_key_file: File | None = setting(
         None, "Private key of the certificate.", values="a file, with OPENMCP_TLS_CERT_FILE"
     )
+    workers: int = setting(
+        1,
+        "Processes that serve, each with a cache of its own; one a processor at most.",
+        values="a number, 1 to 64",
+        ge=1,
+        le=64,
+    )
     shutdown_grace: Seconds = setting(
         10.0, "How long requests may take to end after SIGTERM.", values="a duration, 0s to 10m", ge=0, le=600
     )

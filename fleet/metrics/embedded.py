@@ -58,11 +58,13 @@ class EmbeddedOptions(Struct, frozen=True):
 
 
 class EmbeddedStore:
-    """The `MetricStore` of a file, and where a collector writes. Raises MetricsUnavailable."""
+    """The `MetricStore` of a file, and where a collector writes, if it has a writer. Raises MetricsUnavailable."""
 
     name = "embedded"
 
-    def __init__(self, options: EmbeddedOptions, writer: PointWriter, readers: Iterable[sqlite3.Connection]) -> None:
+    def __init__(
+        self, options: EmbeddedOptions, writer: PointWriter | None, readers: Iterable[sqlite3.Connection]
+    ) -> None:
         self._options = options
         self._writer = writer
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="metrics-write")
@@ -123,18 +125,18 @@ class EmbeddedStore:
         """Writes one delivery, whole or not at all. A point of the same object and time replaces the one before."""
         rows = build_rows(pods, nodes)
         if rows:
-            await self._write(lambda: self._writer.write(rows))
+            await self._write(lambda writer: writer.write(rows))
 
     async def cut(self) -> None:
         """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk."""
         oldest = self._options.clock() - int(self._options.max_age * NANOSECONDS)
 
-        def cut() -> None:
-            self._writer.cut_before(oldest)
-            if self._writer.needs_cut():
-                self._writer.cut_to_size()
+        def cut(writer: PointWriter) -> None:
+            writer.cut_before(oldest)
+            if writer.needs_cut():
+                writer.cut_to_size()
             else:
-                self._writer.shrink()
+                writer.shrink()
 
         await self._write(cut)
 
@@ -165,10 +167,14 @@ class EmbeddedStore:
         except TimeoutError as error:
             raise MetricsUnavailable(f"the metric file did not answer within {self._options.timeout:g} s") from error
 
-    async def _write(self, change: Callable[[], T]) -> T:
+    async def _write(self, change: Callable[[PointWriter], T]) -> T:
+        writer = self._writer
+        if writer is None:
+            raise MetricsUnavailable(f"the metric file {self._options.path.name} is written by another process")
+
         def write() -> T:
             with translated(self._options.path):
-                return change()
+                return change(writer)
 
         return await asyncio.get_running_loop().run_in_executor(self._writing, write)
 
@@ -197,6 +203,25 @@ async def open_embedded_store(options: EmbeddedOptions) -> AsyncIterator[Embedde
         # The writer last: whoever closes last empties the log into the file.
         for connection in reversed(connections):
             connection.close()
+
+
+@contextlib.asynccontextmanager
+async def open_embedded_reader(options: EmbeddedOptions) -> AsyncIterator[EmbeddedStore]:
+    """Opens a file that another process writes and keeps within its bounds. Raises MetricsUnavailable."""
+    with contextlib.ExitStack() as stack:
+        with translated(options.path):
+            readers = [stack.enter_context(contextlib.closing(open_reader(options.path))) for _ in range(_READERS)]
+        store = EmbeddedStore(options, None, readers)
+        try:
+            yield store
+        finally:
+            await asyncio.to_thread(store.stop)
+
+
+def prepare_file(options: EmbeddedOptions) -> None:
+    """Makes the file where there is none, so that it can be read. Raises MetricsUnavailable."""
+    with translated(options.path), contextlib.closing(open_writer(options.path, options.max_bytes)):
+        pass
 
 
 def _open_connections(options: EmbeddedOptions) -> list[sqlite3.Connection]:

@@ -12,7 +12,13 @@ from hypothesis import HealthCheck, given, settings
 
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import build_history, build_series, counter_lead_ns
-from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.metrics.embedded import (
+    EmbeddedOptions,
+    EmbeddedStore,
+    open_embedded_reader,
+    open_embedded_store,
+    prepare_file,
+)
 from fleet.models import PodKey
 from fleet.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, Window
 from tests.metrics.test_aggregate import COLUMNS, points_lists, windows
@@ -79,6 +85,23 @@ async def test_the_file_is_bounded_and_the_oldest_points_go_first(tmp_path: Path
         assert kept[-1] == point(2).time_ns
         assert 20 < len(kept) < 295
     assert (tmp_path / "usage.db").stat().st_size <= bound
+
+
+async def test_others_read_what_one_writes(tmp_path: Path) -> None:
+    options = EmbeddedOptions(tmp_path / "usage.db", clock=lambda: NOW)
+    prepare_file(options)
+    async with open_embedded_reader(options) as reader, open_embedded_store(options) as writer:
+        assert await reader.latest_pods(frozenset({WEB}), CPU) == {}
+        await writer.write([(WEB, point(5))])
+        assert WEB in await reader.latest_pods(frozenset({WEB}), CPU)
+        with pytest.raises(MetricsUnavailable, match="written by another process"):
+            await reader.write([(WEB, point(4))])
+
+
+async def test_a_file_that_is_not_there_can_not_be_read_by_others(tmp_path: Path) -> None:
+    with pytest.raises(MetricsUnavailable, match=r"usage\.db"):
+        async with open_embedded_reader(EmbeddedOptions(tmp_path / "no" / "usage.db")):
+            pass
 
 
 async def test_the_bounds_are_kept_by_themselves(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""What the workers of one server tell each other: each answers its figures on a Unix socket that only they reach.
+
+Connections reach any worker, so whichever is asked for figures asks the others, and says whose each one is.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+ANSWER_SECONDS = 1.0
+MOST_BYTES = 16 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Worker(Struct, frozen=True):
+    """One of `count` processes that serve the same ports.
+
+    `folder` holds the sockets between them. `lifeline` is a pipe that ends when the process that started it is gone.
+    """
+
+    number: int
+    count: int
+    folder: Path
+    lifeline: int
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether it is the one that collects usage and writes the embedded store."""
+        return self.number == 0
+
+    def socket_of(self, number: int) -> Path:
+        """Where a worker answers its figures."""
+        return self.folder / f"{number}.sock"
+
+
+class Siblings:
+    """The other workers. Made by `open_siblings`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def merge(self, own: str) -> str:
+        """The figures of all workers that answer in time, each with a label `worker`; `own` are the caller's."""
+        others = [number for number in range(self._worker.count) if number != self._worker.number]
+        answers = await asyncio.gather(*(self._load(number) for number in others))
+        texts = {self._worker.number: own}
+        texts |= {number: text for number, text in zip(others, answers, strict=True) if text is not None}
+        return merge_expositions(dict(sorted(texts.items())))
+
+    async def _load(self, number: int) -> str | None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(self._worker.socket_of(number), limit=MOST_BYTES)
+                try:
+                    return (await reader.read()).decode()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            # One that starts again has no figures; that its `openmcp_up` is missing says so.
+            _log.debug("worker %d does not tell its figures: %s", number, error)
+            return None
+
+
+@asynccontextmanager
+async def open_siblings(worker: Worker, build_own: Callable[[], str]) -> AsyncIterator[Siblings]:
+    """Answers the figures of this worker to the others until the `with` is left. Raises OSError."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(build_own().encode())
+            await writer.drain()
+        except ConnectionError:
+            pass  # who asked has given up
+        finally:
+            writer.close()
+
+    path = worker.socket_of(worker.number)
+    path.unlink(missing_ok=True)  # of a worker of this number that ended without its say
+    async with await asyncio.start_unix_server(answer, path):
+        yield Siblings(worker)
+
+
+def merge_expositions(texts: Mapping[int, str]) -> str:
+    """Several expositions (Prometheus' text format, 0.0.4) as one: each sample with a label `worker`.
+
+    Families stay together, as the format wants it, with the words of the first that has them.
+    """
+    heads: dict[str, list[str]] = {}
+    samples: dict[str, list[str]] = {}
+    for number, text in texts.items():
+        known = set(heads)
+        family = ""
+        for line in text.splitlines():
+            if line.startswith("#"):
+                family = line.split(" ", 3)[2]
+                if family not in known:
+                    heads.setdefault(family, []).append(line)
+            elif line:
+                samples.setdefault(family, []).append(_label(line, number))
+    return "".join(f"{line}\n" for family in heads for line in (*heads[family], *samples.get(family, ())))
+
+
+def _label(sample: str, number: int) -> str:
+    end = sample.index(" ")
+    brace = sample.find("{", 0, end)
+    if brace < 0:
+        return f'{sample[:end]}{{worker="{number}"}}{sample[end:]}'
+    return f'{sample[:brace]}{{worker="{number}",{sample[brace + 1 :]}'
