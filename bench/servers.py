@@ -40,15 +40,26 @@ class Simulated:
     kubeconfig: Path
     urls: Mapping[str, str]
     tokens: Mapping[str, str] = field(repr=False)
+    process: Process = field(repr=False)
+
+    async def order(self, cluster: str, fault: str) -> None:
+        """Makes a cluster ill or well, by a command of `demo.simulator`. Raises StartError."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(orjson.dumps({"cluster": cluster, "fault": fault}) + b"\n")
+        said = await asyncio.wait_for(self.process.stdout.readline(), _START_SECONDS)
+        if said != b"ok\n":
+            raise StartError(f"the simulated fleet does not {fault}: {said.decode()}")
 
 
 @dataclass(frozen=True)
 class Running:
-    """Our server. `token` is an administrator's."""
+    """Our server. `token` is an administrator's; `usage_file` is its embedded store, where it has one."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
     pid: int
+    usage_file: Path
 
     def ask(self, path: str, body: bytes = b"") -> Ask:
         """A request of a signed-in user."""
@@ -61,9 +72,10 @@ class Running:
 
 
 @asynccontextmanager
-async def open_simulated(members: int, pods: int) -> AsyncIterator[Simulated]:
+async def open_simulated(members: int, pods: int, nodes: int = 3) -> AsyncIterator[Simulated]:
     """Members with `pods` pods each that do not change. Raises StartError."""
-    command = ("demo.simulator", f"--clusters={members}", f"--pods={pods}", f"--churn={_STILL}")
+    size = (f"--clusters={members}", f"--pods={pods}", f"--nodes={nodes}")
+    command = ("demo.simulator", *size, f"--churn={_STILL}")
     async with open_process(sys.executable, "-m", *command, stdin=PIPE) as process:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
@@ -71,7 +83,7 @@ async def open_simulated(members: int, pods: int) -> AsyncIterator[Simulated]:
             raise StartError("the simulated fleet ended before it answered")
         started = orjson.loads(line)
         kubeconfig = Path(started["kubeconfig"])
-        yield Simulated(kubeconfig, started["clusters"], load_tokens(kubeconfig))
+        yield Simulated(kubeconfig, started["clusters"], load_tokens(kubeconfig), process)
 
 
 def load_tokens(kubeconfig: Path) -> dict[str, str]:
@@ -80,8 +92,11 @@ def load_tokens(kubeconfig: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_server(kubeconfig: Path) -> AsyncIterator[Running]:
-    """`openmcp-apiserver serve` in front of a kubeconfig's contexts, with its defaults otherwise. Raises StartError."""
+async def open_server(kubeconfig: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+    """`openmcp-apiserver serve` in front of a kubeconfig's contexts, with its defaults otherwise. Raises StartError.
+
+    `more` are variables of the environment that say otherwise.
+    """
     port, ops_port = list_free_ports(2)
     url = f"http://{LOOPBACK}:{port}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -97,11 +112,12 @@ async def open_server(kubeconfig: Path) -> AsyncIterator[Running]:
             "OPENMCP_SIGNING_KEY": secrets.token_hex(32),
             "API_USER_NAME": USER,
             "API_USER_PW": PASSWORD,
+            **(more or {}),
         }
         async with open_process(_COMMAND, "serve", environment=environment) as process:
             await wait_answer(process, Ask(f"{url}/readyz"))
             signed_in = orjson.loads(await fetch(Ask(f"{url}/token?username={USER}&password={PASSWORD}")))
-            yield Running(url, signed_in["token"], process.pid)
+            yield Running(url, signed_in["token"], process.pid, Path(environment["OPENMCP_EMBEDDED_FILE"]))
 
 
 @asynccontextmanager

@@ -91,9 +91,14 @@ class PodConnection:
 
 def build_app(rows: list[PodRow]) -> FastAPI:
     """The application over these records."""
+    by_name = {(row.namespace, row.name): row for row in rows}
 
     @strawberry.type
     class Query:
+        @strawberry.field
+        def pod(self, cluster: str, namespace: str, name: str) -> Pod:
+            return Pod.from_row(by_name[namespace, name])
+
         @strawberry.field
         def pods(self, first: int = 100) -> PodConnection:
             return PodConnection(items=[Pod.from_row(row) for row in rows[:first]])

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.row import Row
-from bench.rows import cache, live, pass_through, pod_page, real_pass_through
+from bench.rows import cache, live, pass_through, pod_page, real_pass_through, usage
 
 Measure = Callable[[int], Awaitable[list[Row]]]
 """Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
@@ -13,6 +13,8 @@ SUBJECTS: Mapping[str, Measure] = {
     "pod_page": pod_page.measure,
     "pass_through": pass_through.measure,
     "real_pass_through": real_pass_through.measure,
+    "usage_influx": usage.measure_influx,
+    "usage_embedded": usage.measure_embedded,
     "live": live.measure,
 }
 """In the table's order. A new subject is a module and a line here."""

@@ -1,0 +1,79 @@
+"""The same usage for every metric store: an hour of pods, written as each store's own writer does it."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+
+from bench.load import fetch
+from bench.servers import Running
+from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
+from fleet.models import NodeKey, PodKey
+from fleet.usage import NANOSECONDS, Point
+from realfleet.usage import Amounts, pod_amounts
+
+POINTS = 60
+INTERVAL_SECONDS = 60
+_NEWEST_SECONDS = 5
+_LIMIT = 512 * 1024**2
+_DISK = 100 * 1024**3
+
+
+async def list_pods(server: Running, cluster: str) -> list[PodKey]:
+    """The pods of a cluster, in the order in which the server lists them."""
+    query = f'{{ pods(first: 10000, filter: {{clusters: ["{cluster}"]}}) {{ items {{ namespace name }} }} }}'
+    items = orjson.loads(await fetch(server.ask_graph(query)))["data"]["pods"]["items"]
+    return [PodKey(cluster, item["namespace"], item["name"]) for item in items]
+
+
+async def list_nodes(server: Running) -> list[NodeKey]:
+    """All nodes."""
+    answer = await fetch(server.ask_graph("{ nodes(first: 10000) { items { name cluster { name } } } }"))
+    return [NodeKey(item["cluster"]["name"], item["name"]) for item in orjson.loads(answer)["data"]["nodes"]["items"]]
+
+
+def build_lines(pods: Sequence[PodKey]) -> Iterator[str]:
+    """Line protocol as the platform's collector writes it, a batch at a time."""
+    for moment in _moments():
+        yield "\n".join(
+            f"Pods,cluster={pod.cluster},namespace={pod.namespace},node=n1,pod={pod.name} "
+            f"{_amounts(pod.name, moment).as_fields('0.1')} {moment * NANOSECONDS}"
+            for pod in pods
+        )
+
+
+async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey] = ()) -> None:
+    """The same in the embedded store's file, beside the server that has it open."""
+    async with open_embedded_store(EmbeddedOptions(path)) as store:
+        for moment in _moments():
+            await store.write(
+                [(pod, _build_point(pod.name, moment, "n1")) for pod in pods],
+                [(node, _build_point(node.name, moment, None)) for node in nodes],
+            )
+
+
+def _moments() -> list[int]:
+    newest = int(time.time()) - _NEWEST_SECONDS
+    return [newest - number * INTERVAL_SECONDS for number in reversed(range(POINTS))]
+
+
+def _amounts(name: str, moment: int) -> Amounts:
+    return pod_amounts(name, _LIMIT, _DISK, moment, moment - 86_400)
+
+
+def _build_point(name: str, moment: int, node: str | None) -> Point:
+    amounts = _amounts(name, moment)
+    return Point(
+        time_ns=moment * NANOSECONDS,
+        node=node,
+        cpu_cores=amounts.cpu / NANOSECONDS,
+        memory_bytes=amounts.memory_working_set,
+        memory_usage_bytes=amounts.memory_usage,
+        memory_available_bytes=amounts.memory_available,
+        fs_used_bytes=amounts.fs_used,
+        fs_capacity_bytes=amounts.fs_capacity,
+        fs_available_bytes=amounts.fs_available,
+        network_receive_bytes=amounts.network_received,
+        network_transmit_bytes=amounts.network_sent,
+    )
