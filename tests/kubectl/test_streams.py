@@ -5,7 +5,7 @@ import contextlib
 import os
 import pty
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -158,11 +158,14 @@ async def test_a_watch_shows_a_change_at_once(stage: Both) -> None:
 async def test_who_leaves_leaves_nothing_open(stage: Both, line: str) -> None:
     before = await _count_streams(stage)
     async with running(stage.through, line):
-        while await _count_streams(stage) <= before:
-            await asyncio.sleep(0.05)
+        await _until_streams(stage, lambda count: count > before)
+    await _until_streams(stage, lambda count: count <= before)
+
+
+async def _until_streams(stage: Both, holds: Callable[[int], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while await _count_streams(stage) > before:
-            await asyncio.sleep(0.05)
+        while not holds(await _count_streams(stage)):
+            pass  # each count is a call to the API server
 
 
 async def _count_streams(stage: Both) -> int:
