@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.errors import ClusterError, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
-from rest_compat.errors import BodyTooLarge, ErrorShape, build_status_answer
+from rest_compat.errors import BodyTooLarge, BodyTooSlow, ErrorShape, build_status_answer
 from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
 from rest_compat.probe import probe
 
@@ -109,7 +109,7 @@ class PassThrough(Response):
             return None
         if self._call.method != "DELETE":
             return caller.chunks()
-        body = await caller.read_whole(MAX_DELETE_BODY)
+        body = await caller.read_whole(MAX_DELETE_BODY, self._call.idle_timeout or self._call.timeout)
         return body if is_delete_options(_content_type(self._call.headers), body) else None
 
     async def _answer(self, answer: StreamedAnswer, send: Send) -> None:
@@ -170,13 +170,17 @@ class _Caller:
         finally:
             self._body_done.set()
 
-    async def read_whole(self, limit: int) -> bytes:
-        """The body in one piece. Raises BodyTooLarge, ClientDisconnect."""
+    async def read_whole(self, limit: int, timeout: float) -> bytes:
+        """The body in one piece, within `timeout` seconds. Raises BodyTooLarge, BodyTooSlow, ClientDisconnect."""
         body = b""
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
-                raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
+        try:
+            async with asyncio.timeout(timeout):
+                async for chunk in self.chunks():
+                    body += chunk
+                    if len(body) > limit:
+                        raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
+        except TimeoutError as error:
+            raise BodyTooSlow(f"the body of a DELETE must arrive within {timeout:g} s") from error
         return body
 
     async def wait_gone(self) -> None:

@@ -18,12 +18,13 @@ from graph.limits import Limits
 from graph.persisted import Documents
 from graph.persisted_manifest import ManifestInvalid, read_manifest
 from graph.subscriptions.hub import Hub, open_hub
+from rest_compat.platform import PlatformOptions
 from server.environment import SettingsInvalid
 from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, MetricSettings, Settings
 
 
 class State(TypedDict):
-    """What a request finds in `request.state`. `request_timeout` is in seconds; `limits` have defaults."""
+    """What a request finds in `request.state`. Times are in seconds; `limits` and `platform` have defaults."""
 
     federation: Federation
     metric_store: MetricStore
@@ -32,6 +33,7 @@ class State(TypedDict):
     request_timeout: float
     live: Hub
     limits: NotRequired[Limits]
+    platform: NotRequired[PlatformOptions]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -64,6 +66,11 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             request_timeout=request_timeout,
             live=live,
             limits=limits,
+            platform=PlatformOptions(
+                namespace=settings.clusters.platform_namespace,
+                join=settings.clusters.join,
+                timeout=settings.timeouts.member_timeout,
+            ),
         )
 
 
