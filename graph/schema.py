@@ -24,6 +24,7 @@ from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
 from graph.federation import FEDERATION_VERSION, strip_federation
 from graph.limits import build_limits
+from graph.operation_name import OneOperation
 from graph.queries.clusters import ClusterQueries
 from graph.queries.entities import EntityQueries
 from graph.queries.nodes import NodeQueries
@@ -107,7 +108,7 @@ schema = GraphSchema(
     subscription=Subscription,
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
-    extensions=[*build_limits(), CostLimiter],
+    extensions=[*build_limits(), OneOperation, CostLimiter],
     federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()

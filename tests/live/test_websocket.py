@@ -108,6 +108,27 @@ async def test_a_query_has_one_next_and_then_its_complete_and_its_id_is_free_aga
             assert await socket.receive() == {"id": "me", "type": "complete"}
 
 
+async def test_a_query_may_ask_what_it_costs_and_took() -> None:
+    async with open_live("c1", pods=1) as live, live.ready() as socket:
+        payload = {"query": "{ pods { totalCount } }", "extensions": {"cost": True, "explain": True}}
+        await socket.send({"type": "subscribe", "id": "1", "payload": payload})
+        body = await socket.next()
+    assert body["data"] == {"pods": {"totalCount": 1}}
+    assert body["extensions"]["cost"]["estimate"] > 0
+    assert body["extensions"]["explain"]["cachedObjects"] == 1
+
+
+async def test_one_of_several_operations_has_to_be_named() -> None:
+    text = "query Me { viewer { name } } subscription Pods { podEvents { type } }"
+    async with open_live("c1", pods=1) as live, live.ready() as socket:
+        await socket.subscribe(text)
+        message = await socket.receive()
+        assert message["type"] == "error"
+        assert message["payload"][0]["message"].endswith("say by `operationName` which one to run: Me, Pods")
+        await socket.send({"type": "subscribe", "id": "2", "payload": {"query": text, "operationName": "Me"}})
+        assert await socket.next("2") == {"data": {"viewer": {"name": "ann"}}}
+
+
 async def test_a_completed_id_is_free_again() -> None:
     async with open_live("c1", pods=1) as live, live.ready(PODS) as socket:
         for _ in range(3):
