@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fleet.errors import ClusterError, ClusterUnauthorized, FleetError
+from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
 from rest_compat.errors import BodyTooLarge, BodyTooSlow, ErrorShape, build_status_answer
 from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
@@ -113,6 +113,10 @@ class PassThrough(Response):
         return body if is_delete_options(_content_type(self._call.headers), body) else None
 
     async def _answer(self, answer: StreamedAnswer, send: Send) -> None:
+        if answer.status < 200:
+            # A switch of protocols that was not asked for: what follows is no HTTP.
+            cluster = self._call.connection.cluster
+            raise ClusterAnswerInvalid(cluster, f"cluster {cluster} answered {answer.status}, which nobody asked for")
         if answer.status == 401 and not self._call.foreign:
             # Passed on, it would tell the caller that its own token is bad.
             cluster = self._call.connection.cluster

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp
 
 from fleet.tasks import open_task
 from server.app import create_app
+from server.bounds import BoundedProtocol
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State
 from server.ops import create_ops_app
 from server.settings import Settings
-from server.takeover import UpgradeProtocol
 from server.tls import ReloadingCertificate, open_certificate
 
 IDLE_CONNECTION_SECONDS = 15  # yesterday's portal opens a connection a call and never closes one
@@ -137,7 +137,7 @@ def _build_server(app: ASGIApp, settings: Settings, certificate: ReloadingCertif
     http = settings.http
     config = uvicorn.Config(
         app,
-        http=UpgradeProtocol,
+        http=BoundedProtocol,
         ws="websockets-sansio",
         ws_max_size=settings.limits.max_body,
         ws_per_message_deflate=False,  # its window costs a connection more memory than all else of it
