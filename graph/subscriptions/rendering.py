@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from graphql import DocumentNode, ExecutionResult, GraphQLError, execute
 from msgspec import Struct
+from strawberry.types.execution import ExecutionResult as GraphResult
 
 from auth.principal import Principal
 from fleet.federation import Federation
@@ -112,7 +113,7 @@ class Renderer:
         )
 
 
-def build_body(result: ExecutionResult) -> Body:
+def build_body(result: ExecutionResult | GraphResult) -> Body:
     """The result as it is sent."""
     body: Body = {"data": result.data}
     if result.errors:
