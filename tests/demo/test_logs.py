@@ -85,7 +85,12 @@ async def test_a_pod_without_a_growing_log_says_so(asker: Asker) -> None:
     assert (await asker.ask(f"{PODS}/no/log")).status == 404
     two = await find_pod(asker, "running", containers=2)
     assert "choose one of: [" in (await asker.ask(path_of(two))).body["message"]
-    unplaced = {"metadata": {"name": "unplaced"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    unplaced = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "unplaced"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
     assert (await asker.send(PODS, "POST", unplaced)).status == 201
     assert await asker.ask(f"{PODS}/unplaced/log") == Reply(200, "")
     ended = await asker.ask(path_of(await find_pod(asker, "CrashLoopBackOff")), follow="true")
