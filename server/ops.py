@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from fleet.models import Cluster, ClusterHealth
 from fleet.scope import EVERYTHING
+from graph.subscriptions.hub import Hub
 from server.health import build_health_router
 from server.lifespan import OpenState
 from server.settings import Settings
@@ -66,13 +67,29 @@ def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def build_live_exposition(hub: Hub) -> str:
+    """The figures of subscriptions as text."""
+    gauges = (
+        ("connections", "WebSockets and streams of events that are open.", hub.connections),
+        ("operations", "Operations that are open on them.", hub.operations),
+        ("channels", "Questions that are followed; operations that ask the same share one.", hub.channels),
+        ("held_bytes", "What channels hold of rendered objects.", hub.held_bytes),
+        ("max_held_bytes", "What they may hold at most.", hub.options.max_held_bytes),
+    )
+    return "".join(
+        f"# HELP openmcp_live_{name} {words}\n# TYPE openmcp_live_{name} gauge\nopenmcp_live_{name} {value}\n"
+        for name, words, value in gauges
+    )
+
+
 def _build_metrics_router(started_at: float) -> APIRouter:
     router = APIRouter()
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         clusters = request.state.federation.list_clusters(EVERYTHING)
-        return PlainTextResponse(build_exposition(clusters, started_at), media_type=CONTENT_TYPE)
+        text = build_exposition(clusters, started_at) + build_live_exposition(request.state.live)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
     return router
 

@@ -19,7 +19,7 @@ LOG = f"{PODS}/{DOCUMENTED_POD}/log"
 async def find_pod(asker: Asker, state: str, *, containers: int = 1) -> Any:
     """A pod of so many containers whose first one is in that state, as kubectl says it."""
     for pod in (await asker.ask("/api/v1/pods")).body["items"]:
-        for status in pod["status"].get("containerStatuses", ())[:1]:
+        for status in pod.get("status", {}).get("containerStatuses", ())[:1]:
             ((word, more),) = status["state"].items()
             if more.get("reason", word) == state and len(pod["spec"]["containers"]) == containers:
                 return pod

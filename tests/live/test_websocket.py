@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from graph.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
+from server.ops import build_live_exposition
 from tests.fakes.kubernetes import build_pod
 from tests.live.serving import PROTOCOL, Socket, open_live
 
@@ -234,3 +235,15 @@ async def test_a_subscription_that_would_cost_too_much_is_not_begun() -> None:
         assert message["payload"][0]["extensions"]["code"] == "COST_EXCEEDED"
         assert message["payload"][0]["extensions"]["estimate"] > message["payload"][0]["extensions"]["limit"] == 50
         assert live.hub.channels == 0
+
+
+async def test_operators_are_told_what_is_open() -> None:
+    async with open_live("c1", pods=1) as live, live.ready(PODS) as one, live.ready(PODS) as other, live.ready():
+        await one.next()
+        await other.next()
+        lines = build_live_exposition(live.hub).splitlines()
+        assert "openmcp_live_connections 3" in lines
+        assert "openmcp_live_operations 2" in lines
+        assert "openmcp_live_channels 1" in lines
+        assert f"openmcp_live_held_bytes {live.hub.held_bytes}" in lines
+        assert live.hub.held_bytes > 0
