@@ -17,7 +17,7 @@ TOKENS = Tokens(KEY)
 
 def claims(**changed: Any) -> dict[str, Any]:
     now = int(time.time())
-    kept = {"user": "alice", "iat": now, "exp": now + 60} | changed
+    kept = {"user": "alice", "iat": now, "exp": now + 86_400} | changed
     return {name: value for name, value in kept.items() if value is not None}
 
 
