@@ -5,7 +5,7 @@ import { GraphiQL } from 'graphiql';
 import { useGraphiQLActions } from '@graphiql/react';
 import 'graphiql/style.css';
 import './page.css';
-import { OPENING_QUERY, OPENING_VARIABLES } from './opening.js';
+import { OPENING_TABS } from './opening.js';
 
 const WORKERS = { json: 'json.worker.js', graphql: 'graphql.worker.js' };
 const REPEAT_MS = 5000;
@@ -102,7 +102,7 @@ function Explorer({ session, onEnd }) {
         <span>OpenMCP API server</span>
         <span>signed in as <b>{session.user}</b> <button type="button" onClick={() => onEnd('')}>Sign out</button></span>
       </header>
-      <GraphiQL fetcher={fetcher} defaultQuery={OPENING_QUERY} initialVariables={OPENING_VARIABLES}
+      <GraphiQL fetcher={fetcher} defaultTabs={OPENING_TABS}
         shouldPersistHeaders={false} defaultEditorToolsVisibility={false}>
         <GraphiQL.Logo><span /></GraphiQL.Logo>
         <GraphiQL.Toolbar>
