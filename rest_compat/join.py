@@ -138,7 +138,10 @@ async def _register(
     options = read_options(request)
     federation: Federation = request.state.federation
     host = federation.get_connection(principal.scope, HOST_CLUSTER)
-    await check_submitted(submitted, place.name, options.timeout)
+    try:
+        await check_submitted(submitted, place.name, options.timeout)
+    except InvalidQuery as error:
+        raise InvalidFile(str(error)) from error
     body = build_openmcp_cluster(
         submitted,
         namespace=options.namespace,

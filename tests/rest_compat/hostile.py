@@ -12,7 +12,7 @@ from server.bounds import BoundedProtocol
 from tests.kubernetes.servers import open_raw_server
 from tests.rest_compat.serving import Clusters, Points, open_served
 
-MEMBER_TOKEN = "the-member-token"  # noqa: S105 - of this test's own upstream
+MEMBER_TOKEN = "the-member-token"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
