@@ -88,8 +88,27 @@ query AnyKind($apiVersion: String! = "openmcp.k8s.io/v1alpha1", $kind: String! =
 }
 `;
 
+const LIVE = `# Moves by itself: first every running pod, then each that comes, goes or changes.
+# Press the triangle to begin and again to end; the newest event is on top.
+subscription Live {
+  podEvents(filter: { phases: [RUNNING] }) {
+    type
+    pod {
+      cluster { name }
+      namespace
+      name
+      status
+      ready
+      restarts
+      node { name }
+    }
+  }
+}
+`;
+
 export const OPENING_TABS = [
   { query: FLEET },
+  { query: LIVE },
   { query: TOP_CONSUMERS },
   { query: HISTORY },
   { query: COST_AND_EXPLAIN, headers: COST_AND_EXPLAIN_HEADERS },
