@@ -17,6 +17,9 @@ from graph.resource_loaders import ResourceLoaders
 from graph.selection import OperationPlan, PageWants, build_plan, find_wants
 from graph.windows import WindowRequest
 
+DEADLINE_RESERVE = 0.5
+"""Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
+
 
 @dataclasses.dataclass
 class Context:

@@ -2,7 +2,15 @@
 
 from fleet.recorder import ClusterRecord, Recorder
 from fleet.scope import Scope
-from graph.extensions import JSON
+from graph.context import Context
+from graph.extensions import JSON, AnswerExtensions
+
+
+def finish(context: Context, recorder: Recorder | None) -> AnswerExtensions:
+    """The answer's extensions, with what it took so far where there is a recorder: the request asks for that."""
+    if recorder is not None:
+        context.extensions["explain"] = describe(recorder, context.scope)
+    return context.extensions
 
 
 def describe(recorder: Recorder, scope: Scope) -> dict[str, JSON]:

@@ -126,7 +126,13 @@ async def _load(
             within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
             found = Selection(tuple(within), found.outcomes)
         answer = build_page(found, listed.build_sorting(orders, usage_of), page)
-    await asyncio.gather(_prime(batches, [item.key for item in answer.items]), prime_related(info, answer.items))
+    keys = [item.key for item in answer.items]
+    if info.page_wants.lists_inside:
+        for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
+            batch.begin(keys)
+        await prime_related(info, answer.items)
+    else:
+        await asyncio.gather(_prime(batches, keys), prime_related(info, answer.items))
     return answer
 
 

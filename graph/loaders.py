@@ -106,19 +106,29 @@ class Batch(Generic[K, V]):
         self._loaded: dict[K, V | None] = {}
         self._waiting: set[K] = set()
         self._wave: asyncio.Task[None] | None = None
+        self._under_way: dict[asyncio.Task[None], frozenset[K]] = {}
         self._failure: MetricsUnavailable | None = None
         self._missed: dict[K, MetricsUnavailable] = {}
 
     async def prime(self, keys: Iterable[K]) -> None:
         """Loads what is not loaded yet. A failure of the store is kept for those that ask."""
-        missing = [key for key in keys if key not in self._loaded]
-        if not missing:
-            return
-        self._waiting.update(missing)
-        wave = self._wave
-        if wave is None:
-            wave = self._wave = asyncio.create_task(self._run())
-        await asyncio.shield(wave)  # one caller that goes away must not take the others' answer with it
+        for wave in self.begin(keys):
+            await asyncio.shield(wave)  # one caller that goes away must not take the others' answer with it
+
+    def begin(self, keys: Iterable[K]) -> list[asyncio.Task[None]]:
+        """The waves that will have loaded the keys, without waiting for them. Nothing that was asked is asked again."""
+        missing = {key for key in keys if key not in self._loaded}
+        waves: list[asyncio.Task[None]] = []
+        for wave, asked in self._under_way.items():
+            if not missing.isdisjoint(asked):
+                waves.append(wave)
+                missing -= asked
+        if missing:
+            self._waiting.update(missing)
+            if self._wave is None:
+                self._wave = asyncio.create_task(self._run())
+            waves.append(self._wave)
+        return waves
 
     def get(self, key: K) -> V | Awaitable[V | None] | None:
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
@@ -167,13 +177,17 @@ class Batch(Generic[K, V]):
             failure = MetricsUnavailable("the metric store did not answer within the request's time")
         keys = keys or self._depart()
         self._loaded.update((key, found.get(key)) for key in keys)
+        self._under_way = {wave: asked for wave, asked in self._under_way.items() if asked is not keys}
         if failure is not None:
             self._failure = failure
             self._missed.update(dict.fromkeys(keys, failure))
 
     def _depart(self) -> frozenset[K]:
         """Closes the wave: who comes later takes the next one."""
-        keys, self._waiting, self._wave = frozenset(self._waiting), set(), None
+        keys, wave = frozenset(self._waiting), self._wave
+        self._waiting, self._wave = set(), None
+        if wave is not None:
+            self._under_way[wave] = keys
         return keys
 
 

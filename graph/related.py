@@ -23,9 +23,12 @@ async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> No
                 *(load_all_nodes(info, cluster) for cluster in sorted({item.cluster for item in items}))
             )
         in_clusters = [node.key for nodes in found for node in nodes or ()]
-    await asyncio.gather(
-        *(batch.prime(keys) for batch in of_nodes), *(batch.prime(in_clusters) for batch in of_clusters)
-    )
+    wanted = [*((batch, keys) for batch in of_nodes), *((batch, in_clusters) for batch in of_clusters)]
+    if wants.lists_inside:
+        for batch, needed in wanted:  # waited for by those who show them, so that lists inside get into the same wave
+            batch.begin(needed)
+    else:
+        await asyncio.gather(*(batch.prime(needed) for batch, needed in wanted))
 
 
 def _batches(info: Info, wants: Wants) -> Iterator[Batch[NodeKey, Usage] | Batch[NodeKey, History]]:

@@ -14,10 +14,9 @@ from strawberry.types.graphql import OperationType
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.recorder import Recorder, recording
-from graph.context import Context
+from graph.context import DEADLINE_RESERVE, Context
 from graph.errors import Code
-from graph.explain import describe
-from graph.extensions import AnswerExtensions
+from graph.explain import finish
 from graph.graphiql_page import page_response, serve_static
 from graph.http import (
     JSON_TYPE,
@@ -35,9 +34,6 @@ from graph.transports.sse import answer_events, wants_events
 from graph.transports.ws import serve_websocket
 
 GRAPH_PATH = "/graphql"
-
-DEADLINE_RESERVE = 0.5
-"""Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
 
 _NAMING = frozenset({"query", "documentId", "extensions"})
 """Parameters of a GET that name a document."""
@@ -95,8 +91,8 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
         with recording(recorder):
             result = await _run(request, operation, context, deadline)
     except Refused as error:
-        return refusal(error.status_in(kind), str(error), error.code, kind, extensions=_finish(context, recorder))
-    return answer(result, kind, _finish(context, recorder))
+        return refusal(error.status_in(kind), str(error), error.code, kind, extensions=finish(context, recorder))
+    return answer(result, kind, finish(context, recorder))
 
 
 async def _run(request: Request, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
@@ -116,13 +112,6 @@ async def _run(request: Request, operation: Operation, context: Context, deadlin
         raise Refused(405 if request.method == "GET" else 400, error.as_http_error_reason(request.method)) from error
     except CannotGetOperationTypeError as error:
         raise Refused(400, error.as_http_error_reason()) from error
-
-
-def _finish(context: Context, recorder: Recorder | None) -> AnswerExtensions:
-    """The answer's extensions, with what it took so far where the request asks for that."""
-    if recorder is not None:
-        context.extensions["explain"] = describe(recorder, context.scope)
-    return context.extensions
 
 
 def _is_browser(request: Request) -> bool:

@@ -26,6 +26,7 @@ from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
 from graph.federation import FEDERATION_VERSION, strip_federation
 from graph.limits import build_limits
+from graph.operation_name import OneOperation
 from graph.queries.clusters import ClusterQueries
 from graph.queries.entities import EntityQueries
 from graph.queries.nodes import NodeQueries
@@ -115,7 +116,7 @@ schema = GraphSchema(
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
-    extensions=[*build_limits(), CostLimiter, DocumentKeeper],
+    extensions=[*build_limits(), OneOperation, CostLimiter, DocumentKeeper],
     federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()

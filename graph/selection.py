@@ -21,8 +21,9 @@ from graphql import (
     SelectionSetNode,
     get_named_type,
     is_composite_type,
-    value_from_ast,
 )
+from graphql.execution.values import VariableValues
+from graphql.utilities import coerce_input_literal
 from msgspec import Struct
 
 from fleet.usage import ALL_MEASURES, Aggregate, Column, Kind, Measure
@@ -82,6 +83,8 @@ class PageWants(Struct, frozen=True):
     windows: frozenset[WindowRequest] = frozenset()
     nodes: Wants = _NOTHING
     clusters: Wants = _NOTHING
+    lists_inside: bool = False
+    """Whether items have lists of their own, which want metrics in the same wave."""
 
 
 class OperationPlan(Struct, frozen=True):
@@ -89,12 +92,13 @@ class OperationPlan(Struct, frozen=True):
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
     something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
-    request, and by how the wanting object hangs on it.
+    request, and by how the wanting object hangs on it. `holding` are the connections with lists inside, keyed likewise.
     """
 
     measures: Mapping[Kind, frozenset[Measure]]
     columns: Mapping[tuple[Kind, WindowRequest], frozenset[Column]]
     wants: Mapping[tuple[int, Via], Wants]
+    holding: frozenset[int]
 
 
 def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
@@ -110,13 +114,15 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
             key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_windows.get(key, ())))
             for key in walk.wanting_usage | walk.wanted_windows.keys()
         },
+        holding=frozenset(walk.holding),
     )
 
 
 def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     """What a connection asks of its items, over all places the field is written (they are merged into one)."""
     own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
-    return PageWants(own.usage, own.windows, of_nodes, of_clusters)
+    inside = any(id(node) in plan.holding for node in nodes)
+    return PageWants(own.usage, own.windows, of_nodes, of_clusters, inside)
 
 
 def _union(plan: OperationPlan, nodes: Sequence[FieldNode], via: Via) -> Wants:
@@ -135,6 +141,7 @@ class _Walk:
         self.wanting_usage: set[tuple[int, Via]] = set()
         self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
         self.spreads: set[tuple[str, Hashable]] = set()
+        self.holding: set[int] = set()
 
     def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
         for field, of in self.fields(selections, parent, path):
@@ -159,6 +166,7 @@ class _Walk:
             elif is_composite_type(result):
                 if result.name in _CONNECTIONS:
                     self.ranked(field, definition, _CONNECTIONS[result.name])
+                    self.holding.update(connection for connection, _ in path)
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
 
     def fields(
@@ -220,8 +228,9 @@ class _Walk:
 
     def arguments(self, field: FieldNode, definition: GraphQLField) -> dict[str, Any]:
         """The arguments that are given, as the resolver will get them (validated already)."""
+        values = VariableValues({}, self.variables)
         return {
-            node.name.value: value_from_ast(node.value, definition.args[node.name.value].type, self.variables)
+            node.name.value: coerce_input_literal(node.value, definition.args[node.name.value].type, values)
             for node in field.arguments or ()
             if not self.left_out(node.value)
         }

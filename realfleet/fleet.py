@@ -14,7 +14,7 @@ from realfleet.collector import Collector, open_collectors
 from realfleet.crds import install_crds
 from realfleet.etcd import start_etcd
 from realfleet.influx import Influx, start_influx
-from realfleet.kubeconfig import build_kubeconfig, write_private
+from realfleet.kubeconfig import Access, build_kubeconfig, write_private
 from realfleet.member import create_viewers, start_member
 from realfleet.membership import (
     HOST_NAME,
@@ -23,13 +23,18 @@ from realfleet.membership import (
     Place,
     place_of,
     register_member,
+    register_spare,
 )
 from realfleet.pki import build_cluster_files
 from realfleet.ports import list_free_ports
 from realfleet.processes import Servers, open_servers
 from realfleet.workloads import NAMESPACES_PATH, build_namespace
 
+SPARE_NAME = "spare"
+"""A cluster that is registered in the host and has not joined. Nobody answers at its address."""
+
 _DELIVERY_TIMEOUT = 60.0
+_SPARE_URL = "https://192.0.2.10:6443"
 _HOST_PLACE = Place("On-Premise", "KR", ("Seoul",))
 
 
@@ -167,6 +172,8 @@ def _start_host(servers: Servers, binaries: Binaries, api: ApiServer, members: l
     install_crds(servers, api.client)
     for number, member in enumerate(members, start=1):
         register_member(api.client, member.access, place_of(number))
+    spare = Access(SPARE_NAME, _SPARE_URL, api.access.ca_pem, "no token, since nobody is there")
+    register_spare(api.client, spare, place_of(len(members) + 1))
     return Cluster(api.cluster, _HOST_PLACE, kubeconfig, api, servers, binaries.kubectl)
 
 

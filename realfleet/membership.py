@@ -48,6 +48,13 @@ def register_member(host: KubeClient, access: Access, place: Place) -> None:
     host.create(OPENMCP_PATH, build_openmcp_cluster(access, place))
 
 
+def register_spare(host: KubeClient, access: Access, place: Place) -> None:
+    """Creates the OpenMCPCluster of a cluster that is known and has not joined. Raises KubeError."""
+    manifest = build_openmcp_cluster(access, place)
+    manifest["spec"] |= {"joinStatus": "UNJOIN", "joinStatusTime": "0001-01-01T00:00:00Z", "metalLBRange": {}}
+    host.create(OPENMCP_PATH, manifest)
+
+
 def unregister_member(host: KubeClient, cluster: str) -> None:
     """Deletes the three objects. Raises KubeError."""
     host.delete(f"{KUBEFED_PATH}/{cluster}")

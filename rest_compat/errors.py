@@ -36,6 +36,14 @@ class BodyTooLarge(FleetError):
     """The caller's body is larger than this server reads; the message says how large it may be."""
 
 
+class BodyTooSlow(FleetError):
+    """The caller's body did not arrive in time; the message says how long it may take."""
+
+
+class AlreadyThere(FleetError):
+    """What was to be created exists."""
+
+
 class NotServed(FleetError):
     """A part of the Kubernetes API that this server does not pass on."""
 
@@ -45,6 +53,8 @@ _STATUSES: tuple[tuple[type[FleetError], HTTPStatus, str], ...] = (
     (InvalidQuery, HTTPStatus.BAD_REQUEST, "BadRequest"),
     (NotFound, HTTPStatus.NOT_FOUND, "NotFound"),
     (Forbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
+    (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, "Timeout"),
+    (AlreadyThere, HTTPStatus.CONFLICT, "AlreadyExists"),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
     (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
     (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),

@@ -100,11 +100,17 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
     return cluster
 
 
-async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> list[Point]:
+def read_range(request: Request) -> tuple[int | None, int | None]:
+    """`timeStart` and `timeEnd` in Unix nanoseconds, each None where it is not given. Raises InvalidQuery."""
     query = read_query(request)
     start, end = (
         parse_time(text) if (text := read_parameter(query, name)) else None for name in ("timeStart", "timeEnd")
     )
+    return start, end
+
+
+async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> list[Point]:
+    start, end = read_range(request)
     store: MetricStore = request.state.metric_store
     bound: float = request.state.request_timeout
     try:

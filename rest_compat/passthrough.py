@@ -11,15 +11,17 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fleet.errors import ClusterError, ClusterUnauthorized, FleetError
+from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
-from rest_compat.errors import BodyTooLarge, ErrorShape, build_status_answer
+from rest_compat.errors import BodyTooLarge, BodyTooSlow, ErrorShape, build_status_answer
 from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
 from rest_compat.probe import probe
 
 MAX_DELETE_BODY = 1024 * 1024
 MAX_YAML_OPTIONS = 64 * 1024
 MAX_ERROR_BODY = 1024 * 1024
+MAX_HELD = 1024 * 1024
+"""Of an answer to a client that breaks on half of one: held back until it is whole, or known to be larger."""
 
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BINARY_OPTIONS = frozenset({"application/vnd.kubernetes.protobuf", "application/cbor"})
@@ -56,6 +58,7 @@ class PassThrough(Response):
         self._call = call
         self._shape = shape
         self._started = False
+        self._deadline = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relays until the answer ends or the caller is gone."""
@@ -81,6 +84,7 @@ class PassThrough(Response):
 
     async def _relay(self, caller: "_Caller", scope: Scope, send: Send) -> None:
         call = self._call
+        self._deadline = asyncio.get_running_loop().time() + call.timeout
         try:
             body = await self._read_body(caller)
             async with call.connection.open_stream(
@@ -109,10 +113,14 @@ class PassThrough(Response):
             return None
         if self._call.method != "DELETE":
             return caller.chunks()
-        body = await caller.read_whole(MAX_DELETE_BODY)
+        body = await caller.read_whole(MAX_DELETE_BODY, self._call.idle_timeout or self._call.timeout)
         return body if is_delete_options(_content_type(self._call.headers), body) else None
 
     async def _answer(self, answer: StreamedAnswer, send: Send) -> None:
+        if answer.status < 200:
+            # A switch of protocols that was not asked for: what follows is no HTTP.
+            cluster = self._call.connection.cluster
+            raise ClusterAnswerInvalid(cluster, f"cluster {cluster} answered {answer.status}, which nobody asked for")
         if answer.status == 401 and not self._call.foreign:
             # Passed on, it would tell the caller that its own token is bad.
             cluster = self._call.connection.cluster
@@ -120,17 +128,46 @@ class PassThrough(Response):
         if answer.status >= 400 and not self._call.foreign and self._call.method != "HEAD":
             await self._answer_error(answer, send)
             return
+        chunks = answer.chunks()
+        held = b""
+        if self._shape.widened and self._call.idle_timeout is not None:
+            held = await self._hold(chunks)
         await self._start(answer.status, build_caller_headers(answer.headers), send)
-        async for chunk in answer.chunks():
+        if held:
+            await send({"type": "http.response.body", "body": held, "more_body": True})
+        async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _hold(self, chunks: AsyncIterator[bytes]) -> bytes:
+        """The body where it is small, else its beginning, by the call's deadline. Raises ClusterError."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                async for chunk in chunks:
+                    pieces.append(chunk)
+                    size += len(chunk)
+                    if size >= MAX_HELD:
+                        break
+        except TimeoutError as error:
+            cluster = self._call.connection.cluster
+            message = f"cluster {cluster}: its answer was not whole within {self._call.timeout:g} s"
+            raise ClusterTimeout(cluster, message) from error
+        return b"".join(pieces)
+
     async def _answer_error(self, answer: StreamedAnswer, send: Send) -> None:
+        cluster = self._call.connection.cluster
         body = b""
-        async for chunk in answer.chunks():
-            body += chunk
-            if len(body) > MAX_ERROR_BODY:
-                raise ClusterError(self._call.connection.cluster, f"its answer {answer.status} has no end")
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                async for chunk in answer.chunks():
+                    body += chunk
+                    if len(body) > MAX_ERROR_BODY:
+                        raise ClusterError(cluster, f"cluster {cluster}: its answer {answer.status} has no end")
+        except TimeoutError as error:
+            message = f"cluster {cluster}: its answer {answer.status} was not whole within {self._call.timeout:g} s"
+            raise ClusterTimeout(cluster, message) from error
         headers = dict(answer.headers)
         reshaped = self._shape.reshape(answer.status, headers.get("content-type", ""), body)
         if reshaped is None:
@@ -170,13 +207,17 @@ class _Caller:
         finally:
             self._body_done.set()
 
-    async def read_whole(self, limit: int) -> bytes:
-        """The body in one piece. Raises BodyTooLarge, ClientDisconnect."""
+    async def read_whole(self, limit: int, timeout: float) -> bytes:
+        """The body in one piece, within `timeout` seconds. Raises BodyTooLarge, BodyTooSlow, ClientDisconnect."""
         body = b""
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
-                raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
+        try:
+            async with asyncio.timeout(timeout):
+                async for chunk in self.chunks():
+                    body += chunk
+                    if len(body) > limit:
+                        raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
+        except TimeoutError as error:
+            raise BodyTooSlow(f"the body of a DELETE must arrive within {timeout:g} s") from error
         return body
 
     async def wait_gone(self) -> None:

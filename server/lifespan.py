@@ -24,12 +24,13 @@ from graph.limits import Limits
 from graph.persisted import Documents
 from graph.persisted_manifest import ManifestInvalid, read_manifest
 from graph.subscriptions.hub import Hub, open_hub
+from rest_compat.platform import PlatformOptions
 from server.environment import SettingsInvalid
 from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, MetricSettings, Settings
 
 
 class State(TypedDict):
-    """What a request finds in `request.state`. `request_timeout` is in seconds; `limits` have defaults."""
+    """What a request finds in `request.state`. Times are in seconds; `limits` and `platform` have defaults."""
 
     federation: Federation
     metric_store: MetricStore
@@ -39,6 +40,7 @@ class State(TypedDict):
     live: Hub
     limits: NotRequired[Limits]
     compiled: NotRequired[bool]
+    platform: NotRequired[PlatformOptions]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -75,6 +77,11 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             live=live,
             limits=limits,
             compiled=settings.graph.compiled_execution,
+            platform=PlatformOptions(
+                namespace=settings.clusters.platform_namespace,
+                join=settings.clusters.join,
+                timeout=settings.timeouts.member_timeout,
+            ),
         )
 
 

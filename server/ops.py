@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from fleet.federation import Federation
 from fleet.models import Cluster, ClusterHealth
 from fleet.scope import EVERYTHING
+from graph.subscriptions.hub import Hub
 from server.health import build_health_router
 from server.lifespan import OpenState
 from server.settings import Settings
@@ -39,9 +40,9 @@ def create_ops_app(settings: Settings, open_state: OpenState, siblings: Siblings
     return app
 
 
-def build_own_exposition(federation: Federation, started_at: float) -> str:
+def build_own_exposition(federation: Federation, live: Hub, started_at: float) -> str:
     """The figures of this process as text. `started_at` is in Unix seconds."""
-    return build_exposition(federation.list_clusters(EVERYTHING), started_at)
+    return build_exposition(federation.list_clusters(EVERYTHING), started_at) + build_live_exposition(live)
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
@@ -76,12 +77,27 @@ def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def build_live_exposition(hub: Hub) -> str:
+    """The figures of subscriptions as text."""
+    gauges = (
+        ("connections", "WebSockets and streams of events that are open.", hub.connections),
+        ("operations", "Operations that are open on them.", hub.operations),
+        ("channels", "Questions that are followed; operations that ask the same share one.", hub.channels),
+        ("held_bytes", "What channels hold of rendered objects.", hub.held_bytes),
+        ("max_held_bytes", "What they may hold at most.", hub.options.max_held_bytes),
+    )
+    return "".join(
+        f"# HELP openmcp_live_{name} {words}\n# TYPE openmcp_live_{name} gauge\nopenmcp_live_{name} {value}\n"
+        for name, words, value in gauges
+    )
+
+
 def _build_metrics_router(siblings: Siblings | None, started_at: float) -> APIRouter:
     router = APIRouter()
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        own = build_own_exposition(request.state.federation, started_at)
+        own = build_own_exposition(request.state.federation, request.state.live, started_at)
         text = own if siblings is None else await siblings.merge(own)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 

@@ -6,25 +6,24 @@ import logging
 import math
 import signal
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
+from fleet.tasks import open_task
 from server.app import create_app
 from server.binding import bind
-from server.environment import SettingsInvalid
+from server.bounds import BoundedProtocol
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
-from server.settings import HttpSettings, Settings
+from server.settings import Settings
 from server.siblings import Siblings, Worker, open_siblings
-from server.takeover import UpgradeProtocol
+from server.tls import ReloadingCertificate, open_certificate
 
 IDLE_CONNECTION_SECONDS = 15  # yesterday's portal opens a connection a call and never closes one
 
@@ -92,21 +91,24 @@ async def run_server(
         plain = None
         if http.plain_port is not None:
             plain = stack.enter_context(bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT", shared=shared))
-        main_tls = _check_tls(http)
+        certificate = open_certificate(http)
         async with open_state(settings) as state, _open_siblings(worker, state) as siblings:
             on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
             app = create_app(settings, _given(state))
-            started = [(_build_server(app, settings, tls=main_tls), main)]
-            started.append((_build_server(create_ops_app(settings, _given(state), siblings), settings, tls=False), ops))
+            started = [(_build_server(app, settings, certificate), main)]
+            started.append((_build_server(create_ops_app(settings, _given(state), siblings), settings), ops))
             if plain is not None:
-                started.append((_build_server(app, settings, tls=False), plain))
+                started.append((_build_server(app, settings), plain))
             servers += [server for server, _ in started]
             listening = Listening(
-                main_url=_url("https" if main_tls else "http", main),
+                main_url=_url("https" if certificate is not None else "http", main),
                 plain_url=_url("http", plain) if plain is not None else None,
                 ops_url=_url("http", ops),
             )
-            await _serve_all(started, lambda: _announce(listening, on_listening))
+            async with contextlib.AsyncExitStack() as tasks:
+                if certificate is not None:
+                    await tasks.enter_async_context(open_task("certificate", certificate.watch))
+                await _serve_all(started, lambda: _announce(listening, on_listening))
 
 
 def _given(state: State) -> OpenState:
@@ -124,7 +126,9 @@ async def _open_siblings(worker: Worker | None, state: State) -> AsyncIterator[S
     if worker is None:
         yield None
         return
-    async with open_siblings(worker, partial(build_own_exposition, state["federation"], time.time())) as siblings:
+    async with open_siblings(
+        worker, partial(build_own_exposition, state["federation"], state["live"], time.time())
+    ) as siblings:
         yield siblings
 
 
@@ -150,11 +154,11 @@ def _announce(listening: Listening, on_listening: Callable[[Listening], None] | 
         on_listening(listening)
 
 
-def _build_server(app: ASGIApp, settings: Settings, *, tls: bool) -> _Server:
+def _build_server(app: ASGIApp, settings: Settings, certificate: ReloadingCertificate | None = None) -> _Server:
     http = settings.http
     config = uvicorn.Config(
         app,
-        http=UpgradeProtocol,
+        http=BoundedProtocol,
         ws="websockets-sansio",
         ws_max_size=settings.limits.max_body,
         ws_per_message_deflate=False,  # its window costs a connection more memory than all else of it
@@ -165,35 +169,9 @@ def _build_server(app: ASGIApp, settings: Settings, *, tls: bool) -> _Server:
         proxy_headers=False,
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=math.ceil(http.shutdown_grace),
-        ssl_certfile=http.tls_cert_file if tls else None,
-        ssl_keyfile=http.tls_key_file if tls else None,
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
     return _Server(config)
-
-
-def _check_tls(http: HttpSettings) -> bool:
-    """Whether the main port speaks HTTPS. Raises SettingsInvalid for files that do not make a certificate."""
-    if http.tls_cert_file is None or http.tls_key_file is None:
-        return False
-    for name, path in (("OPENMCP_TLS_CERT_FILE", http.tls_cert_file), ("OPENMCP_TLS_KEY_FILE", http.tls_key_file)):
-        _check_readable(name, path)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(http.tls_cert_file, http.tls_key_file, password="")
-    except ssl.SSLError as error:
-        problem = (
-            f"OPENMCP_TLS_CERT_FILE is '{http.tls_cert_file}' and OPENMCP_TLS_KEY_FILE is '{http.tls_key_file}', "
-            f"must be a certificate chain and its unencrypted key in PEM ({error.reason or 'unreadable'})"
-        )
-        raise SettingsInvalid([problem]) from error
-    return True
-
-
-def _check_readable(name: str, path: Path) -> None:
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise SettingsInvalid([f"{name} is '{path}', must be a file that can be read ({error.strerror})"]) from error
 
 
 def _url(scheme: str, bound: socket.socket) -> str:

@@ -145,6 +145,11 @@ class ClusterSettings(Group):
         "kube-federation-system", "Where KubeFedClusters and their Secrets are.", values="a namespace", min_length=1
     )
     platform_namespace: str = setting("openmcp", "Where OpenMCPClusters are.", values="a namespace", min_length=1)
+    join: bool = setting(
+        False,
+        "Whether `/join` and `/joinCloud` register the clusters that administrators hand in.",
+        values="true or false",
+    )
 
 
 class MetricSettings(Group):

@@ -20,6 +20,7 @@ from demo.simulator.platform import (
     build_kubeconfig,
     build_kubefed_cluster,
     build_openmcp_cluster,
+    build_spare_cluster,
     build_token_secret,
     secret_name,
 )
@@ -140,6 +141,7 @@ async def open_simulated_fleet(
         )
         for number in range(1, clusters + 1):
             fleet.register(await start(number))
+        fleet.host.store.put(OPENMCPCLUSTERS, build_spare_cluster(clusters + 1, fleet.authority))
         fleet.write_kubeconfig()
         yield fleet
 

@@ -12,6 +12,10 @@ from demo.simulator.store import Entry, build_entry
 FEDERATION_NAMESPACE = "kube-federation-system"
 PLATFORM_NAMESPACE = "openmcp"
 
+SPARE_NAME = "spare"
+SPARE_URL = "https://192.0.2.10:6443"
+"""A cluster that is registered and has not joined: an address for documents, which nobody has."""
+
 REGIONS = (
     ("KR", "Seoul", "On-Premise"),
     ("JP", "Tokyo", "GKE"),
@@ -67,9 +71,13 @@ def build_kubefed_cluster(member: str, number: int, url: str, authority: bytes |
 
 def build_openmcp_cluster(member: str, number: int, url: str, token: str, authority: bytes | None) -> Entry:
     """The OpenMCPCluster of a member that has joined."""
+    return build_entry(OPENMCPCLUSTERS, _openmcp_cluster(member, number, url, token, authority))
+
+
+def _openmcp_cluster(member: str, number: int, url: str, token: str, authority: bytes | None) -> dict[str, Any]:
     region, zone, platform = REGIONS[(number - 1) % len(REGIONS)]
     kubeconfig = orjson.dumps(build_kubeconfig({member: (url, token)}, member, authority))
-    members = {
+    return {
         "metadata": _metadata(PLATFORM_NAMESPACE, member, generation=1),
         "spec": {
             "clusterNetworkLocation": "external",
@@ -84,6 +92,12 @@ def build_openmcp_cluster(member: str, number: int, url: str, token: str, author
         },
         "status": {},
     }
+
+
+def build_spare_cluster(number: int, authority: bytes | None) -> Entry:
+    """The OpenMCPCluster of a cluster that is known and has not joined. Nobody answers at its address."""
+    members = _openmcp_cluster(SPARE_NAME, number, SPARE_URL, "no token, since nobody is there", authority)
+    members["spec"] |= {"joinStatus": "UNJOIN", "joinStatusTime": "0001-01-01T00:00:00Z", "metalLBRange": {}}
     return build_entry(OPENMCPCLUSTERS, members)
 
 

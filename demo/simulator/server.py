@@ -6,6 +6,7 @@ aiohttp's low-level server: one handler sees every request, as the real server's
 import asyncio
 import gzip
 import ssl
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +19,8 @@ from msgspec import Struct
 
 from demo.simulator.discovery import HEALTH_PATHS, build_discovery, build_root_paths
 from demo.simulator.faults import Faults
-from demo.simulator.kinds import Kind
+from demo.simulator.kinds import PODS, Kind
+from demo.simulator.logs import plan_log, write_log
 from demo.simulator.paths import Target, parse_target
 from demo.simulator.reading import get_object, list_objects
 from demo.simulator.selection import Selection, parse_selection
@@ -159,6 +161,8 @@ class ApiServer:
         raise build_forbidden(target.kind, verb, target.namespace or "", target.name)
 
     async def _answer_resource(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        if target.subresource == "log" and target.kind is PODS and request.method == "GET":
+            return await self._stream_log(request, target)
         if target.subresource not in ("", "status"):
             raise build_no_such_resource()
         if request.method in ("GET", "HEAD"):
@@ -199,10 +203,27 @@ class ApiServer:
     async def _read_body(self, request: web.BaseRequest, content_type: str) -> Any:
         return parse_body(await request.read(), content_type)
 
+    async def _stream_log(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        plan = plan_log(self.store, target.place, request.query, time.time())
+        if plan is None:
+            return web.Response(text="", headers=_headers())
+        pieces = write_log(self.store, target.place, plan, self.faults.gate)
+        return await self._send_pieces(request, "text/plain", pieces)
+
     async def _stream(
         self, request: web.BaseRequest, kind: Kind, selection: Selection, plan: WatchPlan
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=_headers() | {"Content-Type": "application/json"})
+        async def lines() -> AsyncIterator[bytes]:
+            async for line in watch_objects(self.store, kind, selection, plan, self._bookmark_seconds):
+                await self.faults.watch_gate()
+                yield line
+
+        return await self._send_pieces(request, "application/json", lines())
+
+    async def _send_pieces(
+        self, request: web.BaseRequest, content_type: str, pieces: AsyncIterator[bytes]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers=_headers() | {"Content-Type": content_type})
         response.enable_chunked_encoding()
         transport = request.transport
 
@@ -214,10 +235,8 @@ class ApiServer:
         try:
             with suppress(ConnectionError):  # the client left, or a fault cut it off: the watch is over
                 await response.prepare(request)
-                lines = watch_objects(self.store, kind, selection, plan, self._bookmark_seconds)
-                async for line in lines:
-                    await self.faults.watch_gate()
-                    await response.write(line)
+                async for piece in pieces:
+                    await response.write(piece)
                 await response.write_eof()
         finally:
             self.faults.remove_watch(cut)

@@ -6,6 +6,7 @@ Source: Kubernetes, "Authenticating", section client-go credential plugins; clie
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from typing import Any
 import msgspec
 
 from fleet.kubernetes.credentials import CredentialError, is_token
+
+logger = logging.getLogger(__name__)
 
 # A token is asked for anew this long before it ends, in seconds.
 _SKEW = 10.0
@@ -152,8 +155,10 @@ async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: floa
                 process.kill()
             await process.wait()
     if process.returncode != 0:
+        # What it says may hold secrets or addresses of the machine: for operators, never for callers.
         said = complaint.decode(errors="replace").strip()[-_MAX_OUTPUT_SHOWN:]
-        raise CredentialError(f"exec plugin {plugin.command} ended with {process.returncode}: {said or 'no message'}")
+        logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, said or "no message")
+        raise CredentialError(f"exec plugin {plugin.command} ended with {process.returncode}; the log has its words")
     return output
 
 

@@ -51,6 +51,8 @@ class Pipe(asyncio.Protocol):
             self._pieces.append(plain)
             self._size += len(plain)
         self._send_due()
+        if self._tls is not None and self._tls.over:
+            self._end(None)
         if self._size > _HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -113,8 +115,7 @@ class Pipe(asyncio.Protocol):
             self._tls.say_goodbye()
             self._send_due()
         self._transport.close()
-        if not self._ended:
-            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._transport.abort)
+        asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._transport.abort)
 
     def _end(self, error: Exception | None) -> None:
         self._error = self._error or error
@@ -133,6 +134,8 @@ class _Tls:
 
     def __init__(self, context: ssl.SSLContext, server_hostname: str) -> None:
         self.outgoing = ssl.MemoryBIO()
+        self.over = False
+        """The other side said goodbye; it may wait for us to go before it closes."""
         self._incoming = ssl.MemoryBIO()
         self._ready = False
         self._object = context.wrap_bio(self._incoming, self.outgoing, server_hostname=server_hostname)
@@ -151,10 +154,12 @@ class _Tls:
         self._incoming.write(data)
         pieces: list[bytes] = []
         try:
-            while self._ready and (piece := self._object.read(_HIGH_WATER)):
+            while self._ready and not self.over:
+                piece = self._object.read(_HIGH_WATER)
                 pieces.append(piece)
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            pass  # the rest has not come yet, or the other side said goodbye: its connection ends next
+                self.over = not piece
+        except ssl.SSLWantReadError:
+            pass  # the rest has not come yet
         return b"".join(pieces)
 
     def encrypt(self, data: bytes) -> None:

@@ -26,7 +26,7 @@ _DECODER = msgspec.json.Decoder(WirePod)
 _ANNOTATIONS = msgspec.json.Decoder(WireAnnotated)
 
 
-class _DetailedStatus(msgspec.Struct, rename="camel", gc=False):
+class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
     conditions: list[WireCondition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
@@ -34,8 +34,8 @@ class _DetailedStatus(msgspec.Struct, rename="camel", gc=False):
 
 class _DetailedPod(msgspec.Struct, rename="camel", gc=False):
     metadata: Annotated
-    spec: PodSpec
-    status: _DetailedStatus
+    spec: PodSpec = PodSpec()
+    status: _DetailedStatus = _DetailedStatus()
 
 
 _DETAILS = msgspec.json.Decoder(_DetailedPod)

@@ -140,12 +140,16 @@ class PodStatus(Wire, frozen=True):
     init_container_statuses: list[ContainerStatus] | None = None
 
 
+UNSEEN_POD = PodStatus(phase="Pending")
+"""Of a pod that nobody has looked at yet: some servers leave its status out until then."""
+
+
 class WirePod(Wire, frozen=True):
     """A pod."""
 
     metadata: Metadata
-    spec: PodSpec
-    status: PodStatus
+    spec: PodSpec = PodSpec()
+    status: PodStatus = UNSEEN_POD
     kind: str = ""
 
 
@@ -193,8 +197,8 @@ class WireNode(Wire, frozen=True):
     """A node."""
 
     metadata: Metadata
-    spec: NodeSpec
-    status: NodeStatus
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
     kind: str = ""
 
 
@@ -208,7 +212,7 @@ class WireNamespace(Wire, frozen=True):
     """A namespace."""
 
     metadata: Metadata
-    status: NamespaceStatus
+    status: NamespaceStatus = NamespaceStatus()
     kind: str = ""
 
 

@@ -10,11 +10,13 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar, cast
 
+from fleet.cluster_status import ClusterStatus
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
 from fleet.metrics.influx_http import InfluxConnection, InfluxOptions, open_influx_connection
 from fleet.metrics.influx_pool import InfluxAnswer
 from fleet.metrics.influx_rows import CellReader, decode_answer, read_points, read_series, read_sightings
+from fleet.metrics.influx_status import build_statuses, read_statuses
 from fleet.metrics.influx_text import LAYOUTS, Statement, build_latest, build_points, build_range, build_sightings
 from fleet.models import NodeKey, PodKey
 from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
@@ -106,6 +108,17 @@ class InfluxqlStore:
 
         def read(answer: InfluxAnswer) -> list[Point]:
             return read_points(decode_answer(answer.body, self._options.database), self._cells)
+
+        return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
+
+    async def cluster_statuses(
+        self, cluster: str, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[ClusterStatus]:
+        """The platform's scores of a cluster in [start, end), oldest first; with neither bound the newest one."""
+        statement = build_statuses(cluster, start_ns=start_ns, end_ns=end_ns, limit=limit)
+
+        def read(answer: InfluxAnswer) -> list[ClusterStatus]:
+            return read_statuses(decode_answer(answer.body, self._options.database))
 
         return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
 

@@ -8,7 +8,10 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from auth.principal import Principal
+from fleet.recorder import Recorder, recording
+from graph.context import DEADLINE_RESERVE
 from graph.errors import Code
+from graph.explain import finish
 from graph.http import Operation
 from graph.schema import schema
 from graph.subscriptions.rendering import Grounds, build_body, build_failure, dump, format_errors
@@ -29,10 +32,24 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
     Every limit holds here as it does over plain HTTP, before any work: the document goes through the schema's own
     extensions. Raises Rejected.
     """
-    context: LiveContext = grounds.build_context(principal, LiveContext)
+    context: LiveContext = grounds.build_context(principal, LiveContext, reserve=DEADLINE_RESERVE)
+    context.asked = operation.asked
+    recorder = Recorder() if operation.asked.explain else None
+    with recording(recorder):
+        result = await _execute(context, operation, grounds.request_timeout)
+    if context.admitted is not None:
+        return context.admitted
+    if _was_begun(result, context):
+        extensions = finish(context, recorder)
+        return dump(build_body(result) | ({"extensions": extensions} if extensions else {})).decode()
+    raise Rejected(_explain(result.errors or []))
+
+
+async def _execute(context: LiveContext, operation: Operation, seconds: float) -> ExecutionResult:
+    """The first result, which is a subscription's only one where it is refused. Raises Rejected."""
     results: list[Any] = []
     try:
-        async with asyncio.timeout(grounds.request_timeout):
+        async with asyncio.timeout(seconds):
             source = await schema.stream(
                 operation.query,
                 variable_values=operation.variables,
@@ -42,16 +59,10 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
             async for result in source:
                 results.append(result)  # noqa: PERF401 - what came before a timeout is not thrown away by it
     except TimeoutError:
-        late = f"no answer within {grounds.request_timeout:g} s"
-        raise Rejected(build_failure(late, Code.CLUSTER_TIMEOUT)["errors"]) from None
+        raise Rejected(build_failure(f"no answer within {seconds:g} s", Code.CLUSTER_TIMEOUT)["errors"]) from None
     except GraphQLError as error:  # a text that can't be parsed, which Strawberry raises here and nowhere else
         raise Rejected(format_errors([error])) from None
-    if context.admitted is not None:
-        return context.admitted
-    result = results[0]
-    if _was_begun(result, context):
-        return dump(build_body(result)).decode()
-    raise Rejected(_explain(result.errors or []))
+    return results[0] if results else ExecutionResult(data=None, errors=None)
 
 
 def _was_begun(result: ExecutionResult, context: LiveContext) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from graphql import DocumentNode, ExecutionResult, GraphQLError, execute
 from msgspec import Struct
+from strawberry.types.execution import ExecutionResult as GraphResult
 
 from auth.principal import Principal
 from fleet.federation import Federation
@@ -35,9 +36,9 @@ class Grounds(Struct, frozen=True):
     request_timeout: float
     limits: Limits = DEFAULT_LIMITS
 
-    def build_context(self, principal: Principal, kind: type[Context] = Context) -> Any:
-        """A context for one operation, or for one batch of events."""
-        deadline = asyncio.get_running_loop().time() + self.request_timeout
+    def build_context(self, principal: Principal, kind: type[Context] = Context, *, reserve: float = 0.0) -> Any:
+        """A context for one operation, or for one batch of events. `reserve`: seconds kept for making the answer."""
+        deadline = asyncio.get_running_loop().time() + self.request_timeout - reserve
         loaders = build_loaders(self.federation, principal.scope, self.metric_store, now=time.time(), deadline=deadline)
         return kind(principal, self.federation, loaders, limits=self.limits)
 
@@ -112,7 +113,7 @@ class Renderer:
         )
 
 
-def build_body(result: ExecutionResult) -> Body:
+def build_body(result: ExecutionResult | GraphResult) -> Body:
     """The result as it is sent."""
     body: Body = {"data": result.data}
     if result.errors:

@@ -3,10 +3,20 @@
 import pytest
 
 from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_kinds, read_recipes
+from tests.acceptance.subscribing import over_events
 from tests.processes import RunningServer
 
 RECIPES = read_recipes(COOKBOOK.read_text())
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
+
+
+async def ask(server: RunningServer, token: str, recipe: Recipe) -> object:
+    """The answer; of a subscription the first message."""
+    variables = bring_up_to_date(recipe.variables)
+    if not recipe.query.startswith("subscription"):
+        return await server.ask(token, recipe.query, variables, recipe.extensions)
+    async with over_events(server, token, recipe.query, **variables) as take:
+        return await take()
 
 
 async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:
@@ -14,7 +24,7 @@ async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: boo
 
     A step of history may be null (no point has arrived in it yet), and on another fleet than the printed one any value.
     """
-    body = await server.ask(token, recipe.query, bring_up_to_date(recipe.variables), recipe.extensions)
+    body = await ask(server, token, recipe)
     found, printed = find_kinds(body, exact=exact), find_kinds(recipe.answer, exact=exact)
     assert found.keys() == printed.keys(), body
     for path, kinds in found.items():

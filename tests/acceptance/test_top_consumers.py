@@ -96,6 +96,6 @@ async def test_the_last_page_holds_what_has_no_limit(served: RunningServer, toke
         body: Any = await served.ask(token, QUESTION, {"after": cursor})
         pages.append(body["data"]["top"])
         cursor = pages[-1]["pageInfo"]["endCursor"]
-    shares = [pod["usage"]["memoryPercent"] for pod in pages[-2]["items"]]
+    shares = [(pod["usage"] or {"memoryPercent": None})["memoryPercent"] for pod in pages[-2]["items"]]
     assert shares[-1] is None
     assert shares == sorted(shares, key=lambda share: (share is None, -(share or 0)))

@@ -46,6 +46,26 @@ async def page() -> AsyncIterator[Page]:
             await browser.close()
 
 
+async def sign_in(page: Page, demo: RunningServer) -> None:
+    await page.goto(f"{demo.url}/graphql")
+    await page.fill("input[name=username]", "openmcp")
+    await page.fill("input[name=password]", "keti")
+    await page.click("button[type=submit]")
+    await page.wait_for_selector(".graphiql-query-editor .view-line")
+
+
+async def wait_for_more_events(page: Page, than: int) -> int:
+    """How many the result says were received, once it is more."""
+    shown = page.locator(".result-window .view-line", has_text='"received"')
+    async with asyncio.timeout(60):
+        while True:
+            text = await shown.first.inner_text()
+            received = int("".join(filter(str.isdigit, text)) or "0")
+            if received > than:
+                return received
+            await asyncio.sleep(0.1)
+
+
 async def run_opening_query(page: Page) -> dict[str, Any]:
     async with page.expect_response(lambda answer: "query Fleet" in (answer.request.post_data or "")) as waiting:
         await page.click("button.graphiql-execute-button")
@@ -65,11 +85,7 @@ async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, pag
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
 
-    await page.goto(f"{demo.url}/graphql")
-    await page.fill("input[name=username]", "openmcp")
-    await page.fill("input[name=password]", "keti")
-    await page.click("button[type=submit]")
-    await page.wait_for_selector(".graphiql-query-editor .view-line")
+    await sign_in(page, demo)
 
     first = await run_opening_query(page)
     second = first
@@ -89,6 +105,21 @@ async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, pag
     assert any(outcome["state"] != "OK" for outcome in first["clusters"])
     assert {urlsplit(request.url).hostname for request in requests if request.url.startswith("http")} == {"127.0.0.1"}
     assert not complaints
+
+
+async def test_the_live_tab_moves_by_itself_until_it_is_ended(demo: RunningServer, page: Page) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await sign_in(page, demo)
+    await page.click(".graphiql-tab >> text=Live")
+    await page.click("button.graphiql-execute-button")
+    first = await wait_for_more_events(page, 0)
+    assert await wait_for_more_events(page, first) > first
+    await page.wait_for_selector(".result-window .view-line >> text=podEvents")
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/graphql")):
+        await page.click("button.graphiql-execute-button")
+    assert not [text for text in complaints if "ERR_ABORTED" not in text]
 
 
 async def test_a_wrong_password_is_said_in_words(demo: RunningServer, page: Page) -> None:

@@ -32,6 +32,10 @@ class Events:
         self._response = response
         self.status = response.status
 
+    async def line(self) -> bytes:
+        """The next line as it came, empty where the stream ended."""
+        return await self._response.content.readline()
+
     async def next(self, seconds: float = 5.0) -> dict[str, Any]:
         """The next event. Raises TimeoutError, and EOFError where the watch ended."""
         async with asyncio.timeout(seconds):

@@ -80,3 +80,12 @@ async def test_wait_follows_a_watch_to_its_end(secure_fleet: SimulatedFleet) -> 
 
 def test_the_kubeconfig_is_its_owner_s_alone(secure_fleet: SimulatedFleet) -> None:
     assert Path(secure_fleet.kubeconfig).stat().st_mode & 0o777 == 0o600
+
+
+async def test_logs_are_shown(secure_fleet: SimulatedFleet) -> None:
+    lines = (await kubectl(secure_fleet, "logs", DOCUMENTED_POD, "--tail=3", "--timestamps")).splitlines()
+    followed = await kubectl(secure_fleet, "logs", DOCUMENTED_POD, "-f", "--tail=1", "--limit-bytes=120")
+
+    assert len(lines) == 3
+    assert lines == sorted(lines)
+    assert len(followed) == 120

@@ -313,7 +313,7 @@ async def test_secrets_are_shown_without_their_values(real_fleet: Fleet, graph: 
     known = [item["spec"]["kubeconfigInfo"] for item in host.get(_PLATFORM)["items"]]
     known += [value for secret in secrets for value in (secret.get("data") or {}).values()]
     text = json.dumps(data)
-    assert len(data["platform"]["items"]) == 2
+    assert len(data["platform"]["items"]) == 3
     assert data["secrets"]["items"]
     assert [value for value in known if value in text] == []
     assert {item["manifest"]["spec"]["kubeconfigInfo"] for item in data["platform"]["items"]} == {"REDACTED"}

@@ -213,3 +213,23 @@ async def test_a_cursor_belongs_to_what_it_is_a_percentage_of(open_graph: OpenGr
         assert await graph.ask(query, {"after": cursor})
         error = await graph.fail(query, {"of": "REQUEST", "after": cursor})
     assert (error["code"], "another order" in error["message"]) == ("BAD_USER_INPUT", True)
+
+
+async def test_lists_inside_and_beside_each_other_share_their_questions(open_graph: OpenGraph) -> None:
+    query = """{ nodes { items { usage { cpuCores } pods { items { usage { cpuCores } } } } }
+      pods(first: 1) { items { usage { cpuCores } } } }"""
+    async with open_graph("c1", "c2") as graph:
+        data = await graph.ask(query)
+        assert sorted(call.name for call in graph.store.calls) == ["latest_nodes", "latest_pods"]
+    assert all(node["usage"] for node in data["nodes"]["items"])
+    assert all(pod["usage"] for node in data["nodes"]["items"] for pod in node["pods"]["items"])
+
+
+@pytest.mark.parametrize("bound", ["9007199254740993", "99999999999999999999999999", "1e300"])
+async def test_a_bound_may_be_any_finite_number(open_graph: OpenGraph, bound: str) -> None:
+    async with open_graph("c1") as graph:
+        load(graph)
+        pods = (
+            await graph.ask(f"{{ pods(filter: {{usage: [{{field: CPU_CORES, gte: {bound}}}]}}) {{ totalCount }} }}")
+        )["pods"]
+    assert pods == {"totalCount": 0}

@@ -18,7 +18,7 @@ _DIFFERING = (
     (re.compile(r"/tmp/(LIVE|MERGED)-\d+"), r"\1"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*( \+0000)?"), "TIME"),
     # What a remote command says last of all may come after kubectl has stopped listening, directly as well.
-    (re.compile(r"tar: Removing leading `/' from member names\n"), ""),
+    (re.compile(r"tar: Removing leading `/' from member names\n?"), ""),
     # Aligned columns move with the ages in them.
     (re.compile(r" {2,}"), "  "),
 )

@@ -212,3 +212,19 @@ def test_namespace_fields() -> None:
     manifest = {"metadata": {"name": "ns", "labels": {"a": "b"}}, "status": {"phase": "Terminating"}}
     (record,) = NAMESPACES.decode_list(list_of("Namespace", manifest), "c").records
     assert (record.name, record.phase, record.labels) == ("ns", "Terminating", (("a", "b"),))
+
+
+def test_an_object_nobody_has_looked_at_yet_needs_no_status() -> None:
+    bare = {"metadata": {"name": "bare", "namespace": "default"}}
+    seen = PODS.decode_event(event("ADDED", {**bare, "spec": {"containers": [{"name": "c"}]}}), "c").record
+    assert seen is not None
+    assert (seen.phase, seen.status, seen.ready_containers, seen.total_containers) == (
+        PodPhase.PENDING,
+        "Pending",
+        0,
+        1,
+    )
+    assert [container.state for container in pod_details(seen).containers] == [None]
+    assert PODS.decode_event(event("ADDED", bare), "c").record is not None
+    assert [record.status for record in NODES.decode_list(list_of("Node", bare), "c").records] == ["Unknown"]
+    assert [record.phase for record in NAMESPACES.decode_list(list_of("Namespace", bare), "c").records] == [""]

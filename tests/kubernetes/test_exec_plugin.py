@@ -48,7 +48,7 @@ async def test_what_the_plugin_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("fail", "ended with 1: no session: log in first"),
+        ("fail", "ended with 1; the log has its words"),
         ("nonsense", "no ExecCredential"),
         ("half", "a certificate or a key, but not both"),
     ],

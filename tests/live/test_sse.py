@@ -1,5 +1,6 @@
 """Server-sent events: one operation a request, told by `next` and `complete`."""
 
+import json
 from typing import Any
 
 import aiohttp
@@ -31,6 +32,16 @@ async def test_a_query_has_one_next_and_then_complete(method: str) -> None:
         assert await stream.event() == ("complete", None)
         with pytest.raises(EOFError):
             await stream.event()
+
+
+async def test_a_query_may_ask_what_it_costs_and_took() -> None:
+    asked = {"query": "{ pods { totalCount } }", "extensions": {"explain": True}}
+    async with open_live("c1", pods=1) as live:
+        _, _, text = await ask(live, "text/event-stream", json=asked, headers={"X-Cost": "true"})
+    body = json.loads(text.partition("data: ")[2].partition("\n")[0])
+    assert body["data"] == {"pods": {"totalCount": 1}}
+    assert body["extensions"]["cost"]["estimate"] > 0
+    assert body["extensions"]["explain"]["cachedObjects"] == 1
 
 
 @pytest.mark.parametrize(

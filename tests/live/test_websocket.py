@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from graph.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
+from server.ops import build_live_exposition
 from tests.fakes.kubernetes import build_pod
 from tests.live.serving import PROTOCOL, Socket, open_live
 
@@ -106,6 +107,27 @@ async def test_a_query_has_one_next_and_then_its_complete_and_its_id_is_free_aga
             await socket.subscribe(ME, "me")
             assert await socket.next("me") == {"data": {"viewer": {"name": "ann"}}}
             assert await socket.receive() == {"id": "me", "type": "complete"}
+
+
+async def test_a_query_may_ask_what_it_costs_and_took() -> None:
+    async with open_live("c1", pods=1) as live, live.ready() as socket:
+        payload = {"query": "{ pods { totalCount } }", "extensions": {"cost": True, "explain": True}}
+        await socket.send({"type": "subscribe", "id": "1", "payload": payload})
+        body = await socket.next()
+    assert body["data"] == {"pods": {"totalCount": 1}}
+    assert body["extensions"]["cost"]["estimate"] > 0
+    assert body["extensions"]["explain"]["cachedObjects"] == 1
+
+
+async def test_one_of_several_operations_has_to_be_named() -> None:
+    text = "query Me { viewer { name } } subscription Pods { podEvents { type } }"
+    async with open_live("c1", pods=1) as live, live.ready() as socket:
+        await socket.subscribe(text)
+        message = await socket.receive()
+        assert message["type"] == "error"
+        assert message["payload"][0]["message"].endswith("say by `operationName` which one to run: Me, Pods")
+        await socket.send({"type": "subscribe", "id": "2", "payload": {"query": text, "operationName": "Me"}})
+        assert await socket.next("2") == {"data": {"viewer": {"name": "ann"}}}
 
 
 async def test_a_completed_id_is_free_again() -> None:
@@ -213,3 +235,15 @@ async def test_a_subscription_that_would_cost_too_much_is_not_begun() -> None:
         assert message["payload"][0]["extensions"]["code"] == "COST_EXCEEDED"
         assert message["payload"][0]["extensions"]["estimate"] > message["payload"][0]["extensions"]["limit"] == 50
         assert live.hub.channels == 0
+
+
+async def test_operators_are_told_what_is_open() -> None:
+    async with open_live("c1", pods=1) as live, live.ready(PODS) as one, live.ready(PODS) as other, live.ready():
+        await one.next()
+        await other.next()
+        lines = build_live_exposition(live.hub).splitlines()
+        assert "openmcp_live_connections 3" in lines
+        assert "openmcp_live_operations 2" in lines
+        assert "openmcp_live_channels 1" in lines
+        assert f"openmcp_live_held_bytes {live.hub.held_bytes}" in lines
+        assert live.hub.held_bytes > 0

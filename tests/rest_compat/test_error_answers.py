@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -126,7 +127,48 @@ async def test_a_silence_in_the_middle_cuts_the_answer_off(client: Client, upstr
     upstream.answers["/api/v1/pods"] = streaming(pieces)
     await pieces.put(b'{"items":[')
     with pytest.raises(aiohttp.ClientPayloadError):
-        await client.ask("GET", "/api/v1/pods?clustername=cluster1")
+        await client.ask("GET", "/api/v1/pods?clustername=cluster1", Accept="*/*")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_clients_that_break_on_half_an_answer_get_an_error_in_time(
+    client: Client, upstream: Upstream, status: int
+) -> None:
+    """Also where the member is never silent for long, but never done."""
+
+    async def drip(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        response = aiohttp.web.StreamResponse(status=status, headers={"Content-Type": JSON})
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+
+    upstream.answers["/api/v1/pods"] = drip
+    async with asyncio.timeout(3):
+        answer = await client.ask("GET", "/api/v1/pods?clustername=cluster1")
+    content = json.loads(answer.body)
+    assert (answer.status, content["status"], content["items"]) == (504, {}, [])
+
+
+async def test_a_large_answer_is_still_passed_on_while_it_arrives(client: Client, upstream: Upstream) -> None:
+    pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+    upstream.answers["/api/v1/pods"] = streaming(pieces)
+    await pieces.put(b"a" * 1024 * 1024)
+    async with client.open("GET", "/api/v1/pods?clustername=cluster1") as answer:
+        assert len(await answer.content.readexactly(1024 * 1024)) == 1024 * 1024
+        await pieces.put(b"last")
+        await pieces.put(None)
+        assert await answer.content.read() == b"last"
+
+
+async def test_a_body_that_does_not_arrive_ends_a_delete_in_time(client: Client, upstream: Upstream) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b'{"kind":'
+        await asyncio.sleep(60)
+
+    async with asyncio.timeout(5):
+        answer = await client.ask("DELETE", f"{POD}?clustername=cluster1", body=stalled())
+    assert (answer.status, json.loads(answer.body)["reason"], upstream.seen) == (408, "Timeout", [])
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "DELETE"])

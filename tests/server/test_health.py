@@ -100,6 +100,7 @@ async def test_figures_are_in_prometheus_text_format(tmp_path: Path) -> None:
     assert status == 200
     assert "\nopenmcp_up 1\n" in text
     assert 'openmcp_cluster_ready{cluster="openmcp"}' in text
+    assert "\nopenmcp_live_operations 0\n" in text
     assert text.endswith("\n")
 
 

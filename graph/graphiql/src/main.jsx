@@ -5,7 +5,8 @@ import { GraphiQL } from 'graphiql';
 import { useGraphiQLActions } from '@graphiql/react';
 import 'graphiql/style.css';
 import './page.css';
-import { OPENING_QUERY, OPENING_VARIABLES } from './opening.js';
+import { openLive, readRequest } from './live.js';
+import { OPENING_TABS } from './opening.js';
 
 const WORKERS = { json: 'json.worker.js', graphql: 'graphql.worker.js' };
 const REPEAT_MS = 5000;
@@ -82,18 +83,18 @@ function Repeat() {
 }
 
 function Explorer({ session, onEnd }) {
-  const fetcher = useCallback(async (request, options = {}) => {
-    const answer = await fetch('graphql', {
-      method: 'POST',
-      headers: {
-        'Content-Type': 'application/json',
-        Accept: 'application/json',
-        Authorization: `Bearer ${session.token}`,
-        ...options.headers,
-      },
-      body: JSON.stringify(request),
-    });
-    if (answer.status === 401) onEnd('Your sign-in has expired. Sign in again.');
+  const fetcher = useCallback(async (asked, options = {}) => {
+    const { live, request } = readRequest(asked);
+    const expired = () => onEnd('Your sign-in has expired. Sign in again.');
+    const headers = {
+      'Content-Type': 'application/json',
+      Accept: 'application/json',
+      Authorization: `Bearer ${session.token}`,
+      ...options.headers,
+    };
+    if (live) return openLive(request, headers, expired);
+    const answer = await fetch('graphql', { method: 'POST', headers, body: JSON.stringify(request) });
+    if (answer.status === 401) expired();
     return answer.json();
   }, [session, onEnd]);
   return (
@@ -102,7 +103,7 @@ function Explorer({ session, onEnd }) {
         <span>OpenMCP API server</span>
         <span>signed in as <b>{session.user}</b> <button type="button" onClick={() => onEnd('')}>Sign out</button></span>
       </header>
-      <GraphiQL fetcher={fetcher} defaultQuery={OPENING_QUERY} initialVariables={OPENING_VARIABLES}
+      <GraphiQL fetcher={fetcher} defaultTabs={OPENING_TABS}
         shouldPersistHeaders={false} defaultEditorToolsVisibility={false}>
         <GraphiQL.Logo><span /></GraphiQL.Logo>
         <GraphiQL.Toolbar>

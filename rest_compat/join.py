@@ -1,0 +1,219 @@
+"""`/join` and `/joinCloud`: registers a cluster that is handed in as a kubeconfig, for the platform to join it.
+
+The original took these from anybody and answered `OK` whatever came of it. Here only an administrator's token does,
+where the server's settings allow it at all, and what is refused is said in a line of text, which is what the clients
+show. Nothing joins by this: the OpenMCPCluster that is created waits with joinStatus UNJOIN.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from msgspec import Struct
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from auth.dependencies import CurrentPrincipal
+from auth.errors import AuthError
+from auth.policy import authorize_request
+from auth.principal import Principal
+from fleet.errors import FleetError, Forbidden, InvalidQuery
+from fleet.federation import Federation
+from fleet.kubernetes.joining import (
+    MAX_KUBECONFIG_BYTES,
+    SubmittedCluster,
+    build_openmcp_cluster,
+    check_name,
+    check_submitted,
+    read_submitted,
+)
+from fleet.request_info import RequestInfo
+from rest_compat.errors import (
+    AlreadyThere,
+    BodyTooLarge,
+    BodyTooSlow,
+    build_auth_answer,
+    build_route_class,
+    find_status,
+)
+from rest_compat.metrics import METHODS
+from rest_compat.parameters import HOST_CLUSTER, read_parameter, read_query
+from rest_compat.platform import load_content, read_options
+
+MAX_BODY = 2 * MAX_KUBECONFIG_BYTES
+
+_MAX_TEXT = 100
+_MAX_NODES = 5_000
+_TYPES = ("GKE", "EKS", "AKS")
+# Region as an ISO country code, and the zone's name in the platform's own table of places.
+_PLACES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("GKE", "asia-northeast1-a"): ("JP", "Tokyo"),
+    ("GKE", "europe-west3-a"): ("DE", "Hesse"),
+    ("GKE", "australia-southeast1-a"): ("AU", "New-South-Wales"),
+    ("EKS", "eu-west-2"): ("GB", "England"),
+    ("EKS", "eu-west-3"): ("FR", "Ile-de-France"),
+    ("EKS", "us-east-1"): ("US", "Virginia"),
+    ("AKS", "norwayeast"): ("NO", "Oslo"),
+    ("AKS", "southeastasia"): ("TH", "Bangkok"),
+    ("AKS", "westus"): ("US", "California"),
+}
+
+
+class InvalidFile(InvalidQuery):
+    """The kubeconfig is missing or refused; the answer begins with the word that the clients know."""
+
+
+class _Registration(Struct, frozen=True):
+    """What is asked for: how the cluster is called and where it is said to be."""
+
+    name: str
+    platform: str
+    region: str
+    zone: str
+    with_address: bool
+
+
+def build_join_router() -> APIRouter:
+    """The routes, for whatever method they are called with: only POST carries a file."""
+    router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
+    router.add_api_route("/join", join, methods=METHODS, response_model=None)
+    router.add_api_route("/joinCloud", join_cloud, methods=METHODS, response_model=None)
+    return router
+
+
+async def join(request: Request, principal: CurrentPrincipal) -> Response:
+    """Registers the kubeconfig's first cluster, under its name there. `data` says where its nodes are."""
+    _authorize(request, principal)
+    form, content = await _read_form(request)
+    submitted = _read_file(content)
+    regions, zones = _read_places(form.get("data"))
+    place = _Registration(
+        name=check_name(submitted.name, HOST_CLUSTER),
+        platform="On-Premise",
+        region=",".join(regions),
+        zone=",".join(zones),
+        with_address=True,
+    )
+    return await _register(request, principal, submitted, place)
+
+
+async def join_cloud(request: Request, principal: CurrentPrincipal) -> Response:
+    """Registers the kubeconfig's first cluster under the name, type and place of the query."""
+    _authorize(request, principal)
+    query = read_query(request)
+    name, platform, location = (
+        read_parameter(query, parameter) or "" for parameter in ("clustername", "clustertype", "clusterlocation")
+    )
+    if platform not in _TYPES:
+        raise InvalidQuery(f"clustertype is {platform[:_MAX_TEXT]!r}, must be one of {', '.join(_TYPES)}")
+    _, content = await _read_form(request)
+    submitted = _read_file(content)
+    region, zone = _PLACES.get((platform, location), ("", ""))
+    place = _Registration(check_name(name, HOST_CLUSTER), platform, region, zone, with_address=False)
+    return await _register(request, principal, submitted, place)
+
+
+def _authorize(request: Request, principal: Principal) -> None:
+    """Raises Forbidden where the server's settings or the caller's rights are in the way."""
+    options = read_options(request)
+    if not options.join:
+        raise Forbidden("clusters are not registered here: OPENMCP_JOIN=true would switch that on")
+    info = RequestInfo(
+        verb="create",
+        is_resource=True,
+        api_group="openmcp.k8s.io",
+        version="v1alpha1",
+        resource="openmcpclusters",
+        namespace=options.namespace,
+    )
+    authorize_request(principal, HOST_CLUSTER, info)
+
+
+async def _register(
+    request: Request, principal: Principal, submitted: SubmittedCluster, place: _Registration
+) -> Response:
+    options = read_options(request)
+    federation: Federation = request.state.federation
+    host = federation.get_connection(principal.scope, HOST_CLUSTER)
+    try:
+        await check_submitted(submitted, place.name, options.timeout)
+    except InvalidQuery as error:
+        raise InvalidFile(str(error)) from error
+    body = build_openmcp_cluster(
+        submitted,
+        namespace=options.namespace,
+        name=place.name,
+        platform=place.platform,
+        region=place.region,
+        zone=place.zone,
+        with_address=place.with_address,
+    )
+    headers = [("content-type", "application/json")]
+    answer = await host.request("POST", options.path, headers=headers, body=body, timeout=options.timeout)
+    if answer.status == 409:
+        raise AlreadyThere(f"a cluster named {place.name} is registered already")
+    load_content(answer)
+    return PlainTextResponse("OK\n")
+
+
+async def _read_form(request: Request) -> tuple[FormData, bytes]:
+    """The form and its `file`. Raises InvalidFile, BodyTooLarge."""
+    body = b""
+    bound: float = request.state.request_timeout
+    try:
+        async with asyncio.timeout(bound):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise BodyTooLarge(f"INVALID_FILE: the form may have {MAX_BODY} bytes at most")
+    except TimeoutError as error:
+        raise BodyTooSlow(f"INVALID_FILE: the form did not arrive within {bound:g} s") from error
+
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    if request.method != "POST" or not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise InvalidFile
+    parser = MultiPartParser(request.headers, once(), max_files=1, max_fields=10, max_part_size=MAX_BODY)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        raise InvalidFile from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise InvalidFile
+        return form, await file.read()
+    finally:
+        await form.close()
+
+
+def _read_file(content: bytes) -> SubmittedCluster:
+    try:
+        return read_submitted(content)
+    except InvalidQuery as error:
+        raise InvalidFile(str(error)) from error
+
+
+def _read_places(data: Any) -> tuple[list[str], list[str]]:
+    """Distinct regions and zones of `name,region,zone#name,region,zone`; what has other parts is ignored."""
+    regions: dict[str, None] = {}
+    zones: dict[str, None] = {}
+    for entry in (data if isinstance(data, str) else "").split("#")[:_MAX_NODES]:
+        parts = [part.strip() for part in entry.split(",")]
+        if len(parts) == 3:
+            regions[parts[1][:_MAX_TEXT]] = None
+            zones[parts[2][:_MAX_TEXT]] = None
+    return [region for region in regions if region], [zone for zone in zones if zone]
+
+
+def _build_error(_request: Request, error: FleetError | AuthError) -> Response:
+    if isinstance(error, AuthError):
+        return build_auth_answer(error)
+    text = str(error)
+    if isinstance(error, InvalidFile):
+        text = f"INVALID_FILE: {text}" if text else "INVALID_FILE"
+    return PlainTextResponse(text, find_status(error)[0])

@@ -1,0 +1,80 @@
+"""`/status` with `?clustername=`: the platform's scores of a cluster in the shape the original answered."""
+
+import asyncio
+import json
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth.dependencies import CurrentPrincipal
+from auth.errors import AuthError
+from auth.policy import authorize_request
+from fleet.cluster_status import ClusterStatus, StatusStore
+from fleet.errors import FleetError, MetricsUnavailable
+from fleet.federation import Federation
+from fleet.ports import MetricStore
+from fleet.request_info import RequestInfo
+from rest_compat.errors import build_auth_answer, build_route_class, find_status
+from rest_compat.metrics import METHODS, read_range
+from rest_compat.parameters import read_query, split_clustername
+from rest_compat.times import format_time
+
+MAX_STATUSES = 10_000
+"""The newest points of a range that are answered: at the platform's two seconds more than five hours."""
+
+_MEASURES = ("cpu", "memory", "disk", "network", "latency")
+
+
+def build_status_router() -> APIRouter:
+    """The route, for whatever method it is called with."""
+    router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
+    for path in ("/status", "/status/"):
+        router.add_api_route(path, answer_status, methods=METHODS, response_model=None)
+    return router
+
+
+async def answer_status(request: Request, principal: CurrentPrincipal) -> Response:
+    """The points of a cluster. A store that the platform's analysis does not write to has none."""
+    cluster, _ = split_clustername(read_query(request))
+    # Sums over all nodes: who reads the nodes' usage reads these.
+    info = RequestInfo(verb="list", is_resource=True, api_group="metrics.k8s.io", version="v1beta1", resource="nodes")
+    authorize_request(principal, cluster, info)
+    federation: Federation = request.state.federation
+    federation.get_cluster(principal.scope, cluster)
+    start, end = read_range(request)
+    statuses = await _load_statuses(request, cluster, start, end)
+    return _build_json({"cluster_status": [_build_entry(cluster, status) for status in statuses] or None}, 200)
+
+
+async def _load_statuses(request: Request, cluster: str, start: int | None, end: int | None) -> list[ClusterStatus]:
+    store: MetricStore = request.state.metric_store
+    if not isinstance(store, StatusStore):
+        return []
+    bound: float = request.state.request_timeout
+    try:
+        async with asyncio.timeout(bound):
+            return await store.cluster_statuses(cluster, start_ns=start, end_ns=end, limit=MAX_STATUSES)
+    except TimeoutError as error:
+        raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
+
+
+def _build_entry(cluster: str, status: ClusterStatus) -> dict[str, str]:
+    entry = {"time": format_time(status.time_ns), "cluster": cluster}
+    entry |= {f"{name}_score": _text(getattr(status, f"{name}_score")) for name in _MEASURES}
+    return entry | {f"{name}_warning": _text(getattr(status, f"{name}_warning")) for name in _MEASURES}
+
+
+def _text(value: float | None) -> str:
+    """A number or a truth as JSON writes it; empty where there is none."""
+    return "" if value is None else json.dumps(value)
+
+
+def _build_error(_request: Request, error: FleetError | AuthError) -> Response:
+    if isinstance(error, AuthError):
+        return build_auth_answer(error)
+    return _build_json({"cluster_status": None, "error": str(error)}, find_status(error)[0])
+
+
+def _build_json(content: object, status: int) -> Response:
+    return Response(json.dumps(content, indent="\t", ensure_ascii=False), status, media_type="application/json")

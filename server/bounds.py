@@ -1,0 +1,160 @@
+"""What a caller's connection may cost before and beside its requests: time and size of a head, an unread body.
+
+uvicorn bounds idle connections after their first answer only, and no head at all.
+"""
+
+import asyncio
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from server.takeover import UpgradeProtocol
+
+HEAD_SECONDS = 15.0
+"""From the connection, or from the first byte of a later request, until the head of the request is whole."""
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's target and headers: four times what browsers and proxies send."""
+
+LINGER_SECONDS = 5.0
+"""How long the rest of a body is read, and thrown away, after the answer went out: who hangs up at once hides it."""
+
+
+class BoundedProtocol(UpgradeProtocol):
+    """HTTP for callers, with bounds. What breaks one is answered 408, 431 or 400, and its connection ended."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._in_head = True
+        self._begun = False
+        self._size = 0
+        self._refusal: tuple[int, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Waits for a head."""
+        super().connection_made(transport)
+        self._start_timer(HEAD_SECONDS, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits for nothing any more."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the caller; a head that goes on for too long is refused."""
+        goes_on = self._in_head
+        super().data_received(data)
+        if goes_on and self._in_head:
+            self._size += len(data)
+            if self._size > MAX_HEAD_BYTES:
+                self._refuse(431, "the request's target and headers are too long")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._begun = True
+        if not self._in_head:
+            self._in_head = True
+            self._start_timer(HEAD_SECONDS, self._give_up)
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target. Raises ValueError, which ends the parsing."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. Raises ValueError, which ends the parsing."""
+        super().on_header(name, value)
+        self._count(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. Raises ValueError where it does not say which host it is for."""
+        self._in_head = False
+        self._size = 0
+        self._stop_timer()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self._refusal = 400, "a request has one Host header"
+            raise ValueError(self._refusal[1])
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole, before or after its answer."""
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is out: a body that is still on its way is waited for, but not for long."""
+        unread = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        if unread and not self.transport.is_closing():
+            self._start_timer(LINGER_SECONDS, self.transport.close)
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is not HTTP, or breaks a bound."""
+        status, text = self._refusal or (400, msg)
+        body = f"{text}\n".encode()
+        head = (
+            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        if self._may_refuse():
+            self.transport.write(head.encode() + body)
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # nothing of it may follow what was written here
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def _may_refuse(self) -> bool:
+        """Whether a refusal is read as the answer to what is refused, and not as one to an earlier request."""
+        if not self._is_answering():
+            return True
+        broken = self.cycle.more_body and not self._in_head and not self.pipeline
+        return broken and not self.cycle.response_started
+
+    def _count(self, amount: int) -> None:
+        self._size += amount
+        if self._size > MAX_HEAD_BYTES:
+            self._refusal = 431, "the request's target and headers are too long"
+            raise ValueError(self._refusal[1])
+
+    def _refuse(self, status: int, text: str) -> None:
+        if self.transport.is_closing():
+            return
+        self._refusal = status, text
+        self.send_400_response(text)
+
+    def _give_up(self) -> None:
+        """An idle connection is closed without a word: an answer would be taken for that of a later request."""
+        if not self._begun:
+            self.transport.close()
+        elif self._is_answering():
+            self._start_timer(HEAD_SECONDS, self._give_up)  # this server may have stopped to read meanwhile
+        else:
+            self._refuse(408, f"the request's head did not arrive within {HEAD_SECONDS:g} s")
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _start_timer(self, seconds: float, call: Any) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, call)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}

@@ -1,0 +1,128 @@
+"""The certificate of the main port: read again when its files change, without an end to any connection."""
+
+import asyncio
+import hashlib
+import logging
+import ssl
+from pathlib import Path
+
+from msgspec import Struct
+
+from server.environment import SettingsInvalid
+from server.settings import HttpSettings
+
+POLL_SECONDS = 2.0
+"""How often the files are looked at: whoever renews a certificate does so hours before the old one ends."""
+
+_MAX_BYTES = 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class CertificateInvalid(ValueError):
+    """The files do not make a certificate; the message says why and holds nothing of a key."""
+
+
+class _Loaded(Struct, frozen=True):
+    """A context and what it was made of."""
+
+    context: ssl.SSLContext
+    digest: bytes
+
+
+class ReloadingCertificate:
+    """Serves with the newest content of two files that made a certificate and its key.
+
+    `context` is for the listening socket and never changes: each handshake is handed over to the context that counts
+    then, so that new connections have the new certificate and those that are open go on undisturbed.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """Raises CertificateInvalid."""
+        self._paths = (certificate, key)
+        self._current = _load(*self._paths)
+        self._refused = b""
+        self.context = _build_context()
+        self.context.sni_callback = self._hand_over
+
+    def reload(self) -> bool:
+        """Looks at the files; True where new content counts from now on. What can't be used is logged once."""
+        try:
+            digest = _digest(*self._paths)
+        except OSError as error:
+            digest = repr(error).encode()
+        if digest in (self._current.digest, self._refused):
+            return False
+        try:
+            self._current = _load(*self._paths)
+        except CertificateInvalid as error:
+            self._refused = digest
+            _log.error("the new certificate can't be used, the old one stays in force: %s", error)
+            return False
+        self._refused = b""
+        _log.info("the certificate was read again from %s", self._paths[0])
+        return True
+
+    async def watch(self) -> None:
+        """Looks at the files until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.to_thread(self.reload)
+
+    def _hand_over(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self._current.context
+
+
+def open_certificate(http: HttpSettings) -> ReloadingCertificate | None:
+    """The certificate that the settings name; None where they name none. Raises SettingsInvalid."""
+    if http.tls_cert_file is None or http.tls_key_file is None:
+        return None
+    for name, path in (("OPENMCP_TLS_CERT_FILE", http.tls_cert_file), ("OPENMCP_TLS_KEY_FILE", http.tls_key_file)):
+        _check_readable(name, path)
+    try:
+        return ReloadingCertificate(http.tls_cert_file, http.tls_key_file)
+    except CertificateInvalid as error:
+        problem = (
+            f"OPENMCP_TLS_CERT_FILE is '{http.tls_cert_file}' and OPENMCP_TLS_KEY_FILE is '{http.tls_key_file}', "
+            f"must be a certificate chain and its unencrypted key in PEM ({error})"
+        )
+        raise SettingsInvalid([problem]) from error
+
+
+def _load(certificate: Path, key: Path) -> _Loaded:
+    context = _build_context()
+    try:
+        before = _digest(certificate, key)
+        # The empty password keeps OpenSSL from asking on the terminal for an encrypted key's.
+        context.load_cert_chain(certificate, key, password="")
+        after = _digest(certificate, key)
+    except ssl.SSLError as error:
+        raise CertificateInvalid(error.reason or "unreadable") from error
+    except (OSError, ValueError) as error:
+        raise CertificateInvalid(getattr(error, "strerror", None) or "unreadable") from error
+    if before != after:
+        raise CertificateInvalid("the files are being written")
+    return _Loaded(context, after)
+
+
+def _build_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _digest(*paths: Path) -> bytes:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES)
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.digest()
+
+
+def _check_readable(name: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise SettingsInvalid([f"{name} is '{path}', must be a file that can be read ({error.strerror})"]) from error

@@ -1,0 +1,122 @@
+"""`/status`: the platform's scores in the shape the original answered, from the InfluxDB it writes to."""
+
+import json
+
+import pytest
+
+from fleet.cluster_status import ClusterStatus
+from fleet.errors import MetricsUnavailable
+from fleet.metrics.influx_http import InfluxOptions
+from fleet.metrics.influxql import open_influxql_store
+from fleet.usage import NANOSECONDS
+from realfleet.influx import Influx
+from tests.rest_compat.serving import Client, Points
+
+NINE = 1_599_123_600 * NANOSECONDS  # 2020-09-03 09:00:00 UTC
+STATUS = "/status?clustername=cluster1"
+
+SHAPE = """{
+	"cluster_status": [
+		{
+			"time": "2020-09-03T09:00:00.5Z",
+			"cluster": "cluster1",
+			"cpu_score": "12.5",
+			"memory_score": "40",
+			"disk_score": "0",
+			"network_score": "0.25",
+			"latency_score": "",
+			"cpu_warning": "false",
+			"memory_warning": "true",
+			"disk_warning": "false",
+			"network_warning": "",
+			"latency_warning": "false"
+		}
+	]
+}"""
+
+
+class Scored(Points):
+    """A store that the platform writes its scores to."""
+
+    async def cluster_statuses(
+        self, cluster: str, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[ClusterStatus]:
+        if self.broken:
+            raise MetricsUnavailable("InfluxDB can't be reached")
+        assert (cluster, start_ns, end_ns) in (("cluster1", None, None), ("cluster1", NINE, NINE + 15 * NANOSECONDS))
+        status = ClusterStatus(NINE + NANOSECONDS // 2, 12.5, 40, 0, 0.25, None, False, True, False, None, False)
+        return [status]
+
+
+@pytest.fixture
+async def points() -> Points:
+    return Scored()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        STATUS,
+        STATUS.replace("?", "/?"),
+        f"{STATUS}&timeStart=2020-09-03_09:00:00&timeEnd=2020-09-03_09:00:15",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_scores_have_the_original_bytes(client: Client, method: str, target: str) -> None:
+    answer = await client.ask(method, target)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.body.decode() == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/status", 400),
+        ("/status?clustername=nowhere", 404),
+        (f"{STATUS}&timeStart=2020-09-03", 400),
+        (f"{STATUS}&timeEnd=2020-09-03_09:00:00'%20OR%201=1", 400),
+    ],
+)
+async def test_errors_keep_the_null_list(client: Client, target: str, status: int) -> None:
+    answer = await client.ask("GET", target)
+    content = json.loads(answer.body)
+    assert (answer.status, list(content), content["cluster_status"]) == (status, ["cluster_status", "error"], None)
+
+
+async def test_a_store_that_is_down_is_a_null_list(client: Client, points: Points) -> None:
+    points.broken = True
+    answer = await client.ask("GET", STATUS)
+    assert (answer.status, json.loads(answer.body)["cluster_status"]) == (503, None)
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_nothing_is_read_without_a_token(client: Client, method: str) -> None:
+    assert (await client.ask(method, STATUS, Authorization="")).status == 401
+
+
+async def test_who_is_limited_to_namespaces_reads_no_sums_of_a_cluster(client: Client, viewer: str) -> None:
+    assert (await client.ask("GET", STATUS, token=viewer)).status == 403
+
+
+@pytest.mark.real
+async def test_scores_come_from_the_platforms_measurement(real_influx: Influx) -> None:
+    lines = (
+        f"ClusterStatus,cluster=scored cpuScore={number},memScore=2,diskScore=0.5,netScore=0,latencyScore=1.25,"
+        f"cpuWarning=false,memWarning=true,diskWarning=false,netWarning=false,latencyWarning=false "
+        f"{NINE + number * NANOSECONDS}"
+        for number in range(3)
+    )
+    real_influx.write("\n".join(lines))
+    options = InfluxOptions(
+        url=real_influx.url,
+        database=real_influx.database,
+        username=real_influx.username,
+        password=real_influx.password,
+    )
+    async with open_influxql_store(options) as store:
+        read = store.cluster_statuses  # type: ignore[attr-defined]  # this store has it
+        newest = await read("scored", start_ns=None, end_ns=None, limit=100)
+        ranged = await read("scored", start_ns=NINE, end_ns=NINE + 2 * NANOSECONDS, limit=100)
+        assert await read("scored' OR cluster = 'x", start_ns=None, end_ns=None, limit=1) == []
+    assert newest == [ClusterStatus(NINE + 2 * NANOSECONDS, 2, 2, 0.5, 0, 1.25, False, True, False, False, False)]
+    assert [status.cpu_score for status in ranged] == [0, 1]

@@ -1,0 +1,175 @@
+"""HTTPS on the main port: certificates are replaced under open connections; connections come and go by thousands."""
+
+import asyncio
+import ssl
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from server.tls import CertificateInvalid, ReloadingCertificate
+from tests.fakes.waiting import until
+from tests.kubernetes.certificates import Authority, Pair
+from tests.processes import free_port
+from tests.server.test_serve import ask, environ, open_process
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: here\r\n%s\r\n"
+KEPT = REQUEST % b""
+CLOSED = REQUEST % b"Connection: close\r\n"
+AT_ONCE = 20
+
+
+@dataclass
+class Connection:
+    """One connection to the server."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @property
+    def certificate(self) -> bytes | None:
+        shown: ssl.SSLObject = self.writer.get_extra_info("ssl_object")
+        return shown.getpeercert(binary_form=True)
+
+    async def ask(self, request: bytes = KEPT) -> bytes:
+        self.writer.write(request)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        return head + await self.reader.readexactly(3)
+
+
+@dataclass
+class Served:
+    """A started server: ports of HTTPS and of plain HTTP, and the files of its certificate."""
+
+    process: Process
+    port: int
+    plain: int
+    authority: Authority
+    folder: Path
+
+    def replace(self, pair: Pair) -> None:
+        pair.write(self.folder, "tls")
+
+    @property
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    @asynccontextmanager
+    async def connect(self, *, plain: bool = False) -> AsyncIterator[Connection]:
+        tls = None if plain else ssl.create_default_context(cadata=self.authority.pem.decode())
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.plain if plain else self.port, ssl=tls)
+        try:
+            yield Connection(reader, writer)
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    authority = Authority()
+    certificate, key = authority.issue("127.0.0.1").write(tmp_path, "tls")
+    plain = free_port()
+    variables = environ(
+        tmp_path,
+        OPENMCP_TLS_CERT_FILE=str(certificate),
+        OPENMCP_TLS_KEY_FILE=str(key),
+        OPENMCP_PLAIN_PORT=str(plain),
+        OPENMCP_LOG_LEVEL="error",
+    )
+    async with open_process(variables) as process:
+        await ask(f"http://127.0.0.1:{plain}/healthz")
+        yield Served(process, int(variables["OPENMCP_PORT"]), plain, authority, tmp_path)
+
+
+async def test_a_new_certificate_counts_for_new_connections_and_ends_none(served: Served) -> None:
+    async with served.connect() as old:
+        before = old.certificate
+        served.replace(served.authority.issue("127.0.0.1"))
+        after = before
+        async with asyncio.timeout(20):
+            while after == before:
+                async with served.connect() as new:
+                    await new.ask()
+                    after = new.certificate
+                await asyncio.sleep(0.1)
+        await old.ask()
+        assert old.certificate == before
+
+
+@pytest.mark.parametrize("broken", ["empty", "no PEM", "another key", "gone"])
+def test_a_broken_new_file_keeps_the_old_certificate_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    authority = Authority()
+    first, second = authority.issue("127.0.0.1"), authority.issue("127.0.0.1")
+    paths = first.write(tmp_path, "tls")
+    certificate = ReloadingCertificate(*paths)
+    contents = {"empty": b"", "no PEM": b"certificate", "another key": second.certificate}
+    if broken == "gone":
+        paths[0].unlink()
+    else:
+        paths[0].write_bytes(contents[broken])
+    assert [certificate.reload() for _ in range(3)] == [False] * 3
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert first.key.decode() not in caplog.text
+    second.write(tmp_path, "tls")
+    assert [certificate.reload() for _ in range(3)] == [True, False, False]
+
+
+def test_what_is_no_certificate_at_the_start_is_an_error(tmp_path: Path) -> None:
+    paths = Pair(b"certificate", b"key").write(tmp_path, "tls")
+    with pytest.raises(CertificateInvalid):
+        ReloadingCertificate(*paths)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_connection_a_call_leaves_no_descriptor_behind(served: Served, plain: bool) -> None:
+    """The portals open a connection for each call: 3,000 of them, half of which say that they will close."""
+    async with served.connect(plain=plain) as first:
+        await first.ask()
+        before = served.descriptors
+
+        async def call(number: int) -> None:
+            async with served.connect(plain=plain) as connection:
+                await connection.ask(CLOSED if number % 2 else KEPT)
+                if number % 2:
+                    assert await connection.reader.read() == b""
+
+        async def call_many(worker: int) -> None:
+            for number in range(3_000 // AT_ONCE):
+                await call(worker + number)
+
+        await asyncio.gather(*(call_many(worker) for worker in range(AT_ONCE)))
+        await until(lambda: served.descriptors <= before, what="the descriptors of before")
+        await first.ask()
+
+
+async def test_a_connection_is_kept_for_many_requests(served: Served) -> None:
+    async with served.connect() as connection:
+        for _ in range(2_000):
+            await connection.ask()
+
+
+async def test_a_connection_that_says_nothing_is_closed(served: Served) -> None:
+    async with served.connect() as silent, served.connect() as slow:
+        slow.writer.write(KEPT[:20])
+        async with asyncio.timeout(25):
+            assert await silent.reader.read() == b""
+            assert (await slow.reader.read()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_http_2_is_not_offered_and_plain_http_gets_no_answer_on_https(served: Served) -> None:
+    tls = ssl.create_default_context(cadata=served.authority.pem.decode())
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=tls)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() != "h2"
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(KEPT)
+    async with asyncio.timeout(10):
+        assert b"200" not in await reader.read()
+    writer.close()
