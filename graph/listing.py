@@ -2,13 +2,14 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
 from fleet.errors import Forbidden, MetricsUnavailable
 from fleet.models import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
+from fleet.ordered import Ordered
 from fleet.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
@@ -87,7 +88,7 @@ async def load_nodes_of(
     try:
         return await load_nodes(info, narrowed, orders, page)
     except Forbidden as error:
-        return Page((), (), (), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
+        return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
 
 
 def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
@@ -124,13 +125,13 @@ async def _load(
         if usage_columns(question, orders if page.first or page.after else ()):
             usage_of = await _read_usage(info, listed, found.matched)
             within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
-            found = Selection(tuple(within), found.outcomes)
+            found = Selection(Ordered((list(within),)), found.outcomes)
         answer = build_page(found, listed.build_sorting(orders, usage_of), page)
     await asyncio.gather(_prime(batches, [item.key for item in answer.items]), prime_related(info, answer.items))
     return answer
 
 
-async def _read_usage(info: Info, listed: _Listed[T], objects: Sequence[T]) -> UsageOf[T]:
+async def _read_usage(info: Info, listed: _Listed[T], objects: Collection[T]) -> UsageOf[T]:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
     The operation's plan has the measures of its bounds and orders beside those that it selects.
