@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
@@ -160,6 +160,11 @@ class Federation:
         if member is None or not scope.sees_namespace(key.cluster, key.namespace):
             return None
         return _noted(key.cluster, member.pods.get(key.namespace, key.name))
+
+    def pods_of(self, clusters: Collection[str]) -> list[tuple[Pod, ...]]:
+        """All cached pods of some clusters, whoever may see them: for what is held for all, never for an answer."""
+        found = (self._roster.find(cluster) for cluster in clusters)
+        return [member.pods.all() for member in found if member is not None]
 
     def check_reach(self, scope: Scope, key: PodKey) -> None:
         """That a pod of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""

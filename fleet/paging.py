@@ -7,6 +7,7 @@ given twice, whatever came, went, or was cut off in between (as long as the valu
 import base64
 import binascii
 import heapq
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast, overload
@@ -36,7 +37,7 @@ _POD_VALUES: Mapping[Column, Callable[[Pod], Value]] = {
     PodColumn.NAMESPACE: attrgetter("namespace"),
     PodColumn.CLUSTER: attrgetter("cluster"),
     PodColumn.NODE: attrgetter("node_name"),
-    PodColumn.PHASE: attrgetter("phase.value"),
+    PodColumn.PHASE: attrgetter("phase._value_"),
     PodColumn.STATUS: attrgetter("status"),
     PodColumn.RESTARTS: attrgetter("restarts"),
     PodColumn.CREATED_AT: attrgetter("created_at"),
@@ -135,12 +136,12 @@ class Sorting(Generic[T]):
         known: list[Any] = [value for value in values if value is not None]
         if len(known) < count:
             return items
-        if self._descending[0]:
-            # From behind, since texts rise with the places: a heap that seldom changes is quick.
-            edge = heapq.nlargest(count, reversed(known))[-1]
-            return [item for item, value in zip(items, values, strict=True) if value is not None and value >= edge]
-        edge = heapq.nsmallest(count, known)[-1]
-        return [item for item, value in zip(items, values, strict=True) if value is not None and value <= edge]
+        descending = self._descending[0]
+        edge = _edge_of(known, count, descending)
+        pairs = zip(items, values, strict=True)
+        if descending:
+            return [item for item, value in pairs if value is not None and value >= edge]
+        return [item for item, value in pairs if value is not None and value <= edge]
 
     def build_cursor(self, item: T) -> str:
         """The cursor of an item."""
@@ -164,6 +165,21 @@ class Sorting(Generic[T]):
             value is None or (isinstance(value, int | float) if number else isinstance(value, str))
             for value, number in own
         ) and all(isinstance(value, str) for value in values[-_NAME_PARTS:])
+
+
+def _edge_of(values: list[Any], count: int, descending: bool) -> Any:
+    """The value that is at a place in their order."""
+    if not isinstance(values[0], float):
+        amounts = Counter(values)
+        if len(amounts) * _FEW < len(values):  # phases, nodes, restarts: few values that many have
+            for value in sorted(amounts, reverse=descending):
+                count -= amounts[value]
+                if count <= 0:
+                    return value
+    if descending:
+        # From behind, since texts rise with the places: a heap that seldom changes is quick.
+        return heapq.nlargest(count, reversed(values))[-1]
+    return heapq.nsmallest(count, values)[-1]
 
 
 def _is_behind(value: Any, bound: Any, descending: bool) -> bool:

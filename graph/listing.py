@@ -3,11 +3,12 @@
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from msgspec.structs import replace
 
 from fleet.errors import Forbidden, MetricsUnavailable
+from fleet.held_usage import HeldUsage
 from fleet.models import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
 from fleet.ordered import Ordered
 from fleet.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
@@ -127,6 +128,9 @@ async def _load(
             within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
             found = Selection(Ordered((list(within),)), found.outcomes)
         answer = build_page(found, listed.build_sorting(orders, usage_of), page)
+        if usage_of is not unread:  # what a page is cut by is what its items show
+            batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
+            batch.hold({item.key: usage_of(item) for item in answer.items})
     await asyncio.gather(_prime(batches, [item.key for item in answer.items]), prime_related(info, answer.items))
     return answer
 
@@ -134,17 +138,34 @@ async def _load(
 async def _read_usage(info: Info, listed: _Listed[T], objects: Collection[T]) -> UsageOf[T]:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
-    The operation's plan has the measures of its bounds and orders beside those that it selects.
+    Where it is of many pods, or held already, it is what all requests share (`fleet.held_usage`). The operation's plan
+    has the measures of its bounds and orders beside those that it selects.
     """
-    batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
-    keys = [entry.key for entry in objects]
+    loaders, measures = info.context.loaders, info.plan.measures[listed.kind]
+    batch = listed.usage(loaders).about(measures)
     try:
+        if loaders.held is not None and listed.kind is Kind.POD:
+            clusters = {entry.cluster for entry in objects}
+            if loaders.held.is_worth(clusters, measures, len(objects)):
+                deadline = loaders.waves.deadline
+                shared: UsageOf[T] = cast("Any", await _read_held(loaders.held, clusters, measures, deadline))
+                return shared
+        keys = [entry.key for entry in objects]
         loaded = await batch.require(keys)
     except MetricsUnavailable as error:
         raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
     # By identity, since making an object's key costs more than all the rest of ranking it.
     found = {id(entry): loaded[key] for entry, key in zip(objects, keys, strict=True)}
     return lambda entry: found[id(entry)]
+
+
+async def _read_held(held: HeldUsage, clusters: set[str], measures: Measures, deadline: float) -> UsageOf[Pod]:
+    """What all requests share. Raises MetricsUnavailable, also where it takes longer than the request may."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await held.read(clusters, measures)
+    except TimeoutError:
+        raise MetricsUnavailable("the metric store did not answer within the request's time") from None
 
 
 def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from fleet.federation import Federation
+from fleet.held_usage import HeldUsage
 from fleet.kubernetes.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
 from fleet.members import FleetOptions, open_federation
@@ -18,13 +19,14 @@ from server.settings import NO_SIGNING_KEY, AuthSettings, LimitSettings, MetricS
 
 
 class State(TypedDict):
-    """What a request finds in `request.state`. `request_timeout` is in seconds; `limits` have defaults."""
+    """What a request finds in `request.state`. `request_timeout` is in seconds; the rest has defaults."""
 
     federation: Federation
     metric_store: MetricStore
     authenticator: Authenticator
     request_timeout: float
     limits: NotRequired[Limits]
+    held_usage: NotRequired[HeldUsage]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -47,6 +49,7 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             authenticator=authenticator,
             request_timeout=settings.timeouts.request_timeout,
             limits=build_limits(settings.limits),
+            held_usage=HeldUsage(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
 
 
