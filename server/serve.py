@@ -16,6 +16,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from server.app import create_app
+from server.collector import open_quiet_collector
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State
 from server.ops import create_ops_app
@@ -78,7 +79,7 @@ async def run_server(
         if http.plain_port is not None:
             plain = stack.enter_context(_bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT"))
         main_tls = _check_tls(http)
-        async with open_state(settings) as state:
+        async with open_state(settings) as state, open_quiet_collector(state["federation"]):
             app = create_app(settings, _given(state))
             started = [(_build_server(app, http, tls=main_tls), main)]
             started.append((_build_server(create_ops_app(settings, _given(state)), http, tls=False), ops))
