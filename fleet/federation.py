@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
@@ -21,6 +21,7 @@ from fleet.models import (
     PodKey,
     Resources,
 )
+from fleet.ordered import Ordered
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
 from fleet.proofs import prove, require, settle
@@ -32,7 +33,7 @@ from fleet.selection import select_nodes, select_pods
 from fleet.sizes import CachedSizes
 from fleet.sums import sum_requests
 
-T = TypeVar("T")
+T = TypeVar("T", Pod, Node)
 
 
 class Federation:
@@ -93,12 +94,7 @@ class Federation:
         """
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
         self._roster.check_namespaces(scope, filter)
-        matched: list[Pod] = []
-        for member in asked.members:
-            before = len(matched)
-            matched.extend(select_pods(member.pods, filter, scope, member.name))
-            note_cached(member.name, len(matched) - before)
-        return Selection(tuple(matched), asked.outcomes)
+        return _gather(asked, lambda member: select_pods(member.pods, filter, scope, member.name))
 
     async def select_nodes(
         self,
@@ -108,12 +104,7 @@ class Federation:
     ) -> Selection[Node]:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
-        matched: list[Node] = []
-        for member in asked.members:
-            before = len(matched)
-            matched.extend(select_nodes(member.nodes, filter))
-            note_cached(member.name, len(matched) - before)
-        return Selection(tuple(matched), asked.outcomes)
+        return _gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     async def list_pods(
         self,
@@ -174,6 +165,11 @@ class Federation:
         if member is None or not scope.sees_namespace(key.cluster, key.namespace):
             return None
         return _noted(key.cluster, member.pods.get(key.namespace, key.name))
+
+    def pods_of(self, clusters: Collection[str]) -> list[tuple[Pod, ...]]:
+        """All cached pods of some clusters, whoever may see them: for what is held for all, never for an answer."""
+        found = (self._roster.find(cluster) for cluster in clusters)
+        return [member.pods.all() for member in found if member is not None]
 
     def check_reach(self, scope: Scope, key: PodKey) -> None:
         """That a pod of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""
@@ -284,6 +280,16 @@ class Federation:
 class _Asked(NamedTuple):
     members: list[Member]
     outcomes: tuple[Outcome, ...]
+
+
+def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
+    """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
+    parts: list[Sequence[T]] = []
+    for member in sorted(asked.members, key=lambda member: member.name):
+        part = select(member)
+        note_cached(member.name, len(part))
+        parts.append(part)
+    return Selection(Ordered(parts), asked.outcomes)
 
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)

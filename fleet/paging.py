@@ -7,16 +7,16 @@ given twice, whatever came, went, or was cut off in between (as long as the valu
 import base64
 import binascii
 import heapq
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import compress
-from operator import attrgetter, itemgetter
-from typing import Any, Generic, TypeVar, cast
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
 from fleet.errors import InvalidQuery
 from fleet.models import Node, Pod
+from fleet.ordered import Ordered, Place, in_order, place_of
 from fleet.queries import MAX_PAGE, Column, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
 from fleet.ranking import UsageColumn, UsageOf, node_value, pod_value
 from fleet.usage import Usage
@@ -37,7 +37,7 @@ _POD_VALUES: Mapping[Column, Callable[[Pod], Value]] = {
     PodColumn.NAMESPACE: attrgetter("namespace"),
     PodColumn.CLUSTER: attrgetter("cluster"),
     PodColumn.NODE: attrgetter("node_name"),
-    PodColumn.PHASE: attrgetter("phase.value"),
+    PodColumn.PHASE: attrgetter("phase._value_"),
     PodColumn.STATUS: attrgetter("status"),
     PodColumn.RESTARTS: attrgetter("restarts"),
     PodColumn.CREATED_AT: attrgetter("created_at"),
@@ -51,26 +51,8 @@ _NODE_VALUES: Mapping[Column, Callable[[Node], Value]] = {
 _NUMBERS: Collection[Column] = {PodColumn.RESTARTS, PodColumn.CREATED_AT, NodeColumn.CREATED_AT}
 
 
-class _Descending:
-    """Turns the order of a text round."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __lt__(self, other: "_Descending") -> bool:
-        return other.text < self.text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Descending) and other.text == self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-
 class Sorting(Generic[T]):
-    """An order made usable: the values an item is sorted by, their sort key, and cursors of them.
+    """An order made usable: the values an item is sorted by, what sorts first, and cursors.
 
     `read_column` gives what an item's value in a column is read by, None for a column that such items do not have.
     """
@@ -94,67 +76,72 @@ class Sorting(Generic[T]):
 
     def values_of(self, item: T) -> Values:
         """The values the item is ordered by."""
-        namespace = item.namespace if isinstance(item, Pod) else ""
-        return (*(get(item) for get in self._getters), item.cluster, namespace, item.name)
-
-    def sort_key(self, values: Values) -> tuple[Any, ...]:
-        """A key that sorts as the order says, nulls last in both directions, ties by cluster, namespace and name."""
-        if not self._getters:
-            return values
-        key: list[Any] = []
-        for value, descending in zip(values, self._descending, strict=False):  # the name parts stay as they are
-            key.append(value is None)
-            if value is None:
-                key.append(0)
-            elif isinstance(value, str):
-                key.append(_Descending(value) if descending else value)
-            else:
-                key.append(-value if descending else value)
-        return (*key, *values[-_NAME_PARTS:])
+        return (*(get(item) for get in self._getters), *place_of(item))
 
     def first_after(self, items: Collection[T], after: Values | None, count: int) -> tuple[list[T], int]:
-        """The first items that sort after a cursor's values, in order, and how many sort after them in all."""
-        ranks = self._ranks(items)
-        if after is not None:
-            later = self._later(items, ranks, after)
-            items = list(compress(items, later))
-            ranks = None if ranks is None else list(compress(ranks, later))
-        size = len(items)
-        if not count:
-            return [], size
-        if ranks is not None and count * _FEW < size:
-            # Whole keys are dear: they are made only for those that may be among the first by their first value.
-            edge = heapq.nsmallest(count, ranks)[-1]
-            items = [item for item, rank in zip(items, ranks, strict=True) if rank <= edge]
-        keyed = [(self._key_of(item), item) for item in items]
-        if count * _FEW < len(keyed):
-            keyed = heapq.nsmallest(count, keyed, key=itemgetter(0))
-        else:
-            keyed.sort(key=itemgetter(0))
-        return [item for _, item in keyed[:count]], size
+        """The first items that sort after a cursor's values, in order, and how many sort after them in all.
 
-    def _later(self, items: Collection[T], ranks: Sequence[float] | None, after: Values) -> list[bool]:
-        bound = self.sort_key(after)
-        if ranks is None:
-            return [self._key_of(item) > bound for item in items]
-        (edge,) = self._as_ranks((after[0],))
+        Nulls come last in both directions, ties are in the order of cluster, namespace and name.
+        """
+        ordered = in_order(items)
+        if not self._getters:
+            rest = ordered if after is None else ordered.after(_place_in(after))
+            return rest.first(count), len(rest)
+        later = list(ordered) if after is None else self._later(ordered, after)
+        return self._first(later, count) if count else [], len(later)
+
+    def _later(self, items: Ordered[T], after: Values) -> list[T]:
+        """The items behind the cursor, as they stand: mostly the first column tells, which is read in one go."""
+        values: list[Any] = list(map(self._getters[0], items))
+        bound: Any = after[0]
+        pairs = zip(items, values, strict=True)
+        if bound is None:
+            return [item for item, value in pairs if value is None and self._is_tied_behind(item, after)]
+        if self._descending[0]:
+            return [
+                item
+                for item, value in pairs
+                if value is None or value < bound or (value == bound and self._is_tied_behind(item, after))
+            ]
         return [
-            rank > edge or (rank == edge and self._key_of(item) > bound)
-            for item, rank in zip(items, ranks, strict=True)
+            item
+            for item, value in pairs
+            if value is None or value > bound or (value == bound and self._is_tied_behind(item, after))
         ]
 
-    def _key_of(self, item: T) -> tuple[Any, ...]:
-        return self.sort_key(self.values_of(item))
+    def _is_tied_behind(self, item: T, after: Values) -> bool:
+        """Whether an item is behind the cursor whose first value it has."""
+        for get, descending, bound in zip(self._getters[1:], self._descending[1:], after[1:], strict=False):
+            value = get(item)
+            if value != bound:
+                return _is_behind(value, bound, descending)
+        return place_of(item) > _place_in(after)
 
-    def _ranks(self, items: Collection[T]) -> list[float] | None:
-        """The first value of each item as a number that no whole key contradicts; None where it is a text."""
-        return self._as_ranks(map(self._getters[0], items)) if self._getters and self._numbers[0] else None
+    def _first(self, items: list[T], count: int) -> list[T]:
+        """The first of items that are in the order of their places, which sorts that are stable keep for ties."""
+        if count * _FEW < len(items):
+            items = self._narrowed(items, count)
+        for get, descending in zip(reversed(self._getters), reversed(self._descending), strict=True):
+            values = list(map(get, items))
+            missing = [item for item, value in zip(items, values, strict=True) if value is None]
+            if missing:
+                items = [item for item, value in zip(items, values, strict=True) if value is not None]
+            items.sort(key=cast("Callable[[T], Any]", get), reverse=descending)
+            items += missing
+        return items[:count]
 
-    def _as_ranks(self, values: Iterable[Value]) -> list[float]:
-        numbers = cast("Iterable[float | None]", values)
-        if self._descending[0]:
-            return [math.inf if value is None else -value for value in numbers]
-        return [math.inf if value is None else value for value in numbers]
+    def _narrowed(self, items: list[T], count: int) -> list[T]:
+        """Those that may be among the first by their first column; the others need not be sorted."""
+        values = list(map(self._getters[0], items))
+        known: list[Any] = [value for value in values if value is not None]
+        if len(known) < count:
+            return items
+        descending = self._descending[0]
+        edge = _edge_of(known, count, descending)
+        pairs = zip(items, values, strict=True)
+        if descending:
+            return [item for item, value in pairs if value is not None and value >= edge]
+        return [item for item, value in pairs if value is not None and value <= edge]
 
     def build_cursor(self, item: T) -> str:
         """The cursor of an item."""
@@ -180,16 +167,64 @@ class Sorting(Generic[T]):
         ) and all(isinstance(value, str) for value in values[-_NAME_PARTS:])
 
 
+def _edge_of(values: list[Any], count: int, descending: bool) -> Any:
+    """The value that is at a place in their order."""
+    if not isinstance(values[0], float):
+        amounts = Counter(values)
+        if len(amounts) * _FEW < len(values):  # phases, nodes, restarts: few values that many have
+            for value in sorted(amounts, reverse=descending):
+                count -= amounts[value]
+                if count <= 0:
+                    return value
+    if descending:
+        # From behind, since texts rise with the places: a heap that seldom changes is quick.
+        return heapq.nlargest(count, reversed(values))[-1]
+    return heapq.nsmallest(count, values)[-1]
+
+
+def _is_behind(value: Any, bound: Any, descending: bool) -> bool:
+    if value is None or bound is None:
+        return value is None and bound is not None
+    return bool(value < bound if descending else value > bound)
+
+
+def _place_in(values: Values) -> Place:
+    return cast("Place", values[-_NAME_PARTS:])  # that they are texts was looked at when the cursor was parsed
+
+
 def unread(entry: Pod | Node) -> Usage | None:
     """In the place of usage that is not to be read yet, or not at all. Raises RuntimeError."""
     raise RuntimeError(f"the usage of {entry.name} was not read, and a list is ordered by it")
+
+
+class Cursors(Sequence[str]):
+    """The cursors of a page's items, each made when it is read: most pages are asked for two of them, or none."""
+
+    __slots__ = ("_build", "_items")
+
+    def __init__(self, items: Sequence[T], build: Callable[[T], str]) -> None:
+        self._items: Sequence[Any] = items
+        self._build: Callable[[Any], str] = build
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        """The cursor at a place, or those of a slice."""
+        if isinstance(index, slice):
+            return Cursors(self._items[index], self._build)
+        return self._build(self._items[index])
 
 
 class Cut(msgspec.Struct, Generic[T], frozen=True):
     """One page cut out of a set."""
 
     items: tuple[T, ...]
-    cursors: tuple[str, ...]
+    cursors: Sequence[str]
     has_next: bool
     has_previous: bool
 
@@ -230,7 +265,7 @@ def cut_page(matched: Collection[T], sorting: Sorting[T], request: PageRequest) 
     items, size = sorting.first_after(matched, after, request.first)
     return Cut(
         items=tuple(items),
-        cursors=tuple(sorting.build_cursor(item) for item in items),
+        cursors=Cursors(items, sorting.build_cursor),
         has_next=size > len(items),
         has_previous=size < len(matched),
     )

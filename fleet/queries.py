@@ -1,11 +1,13 @@
 """Questions about pods and nodes, as frozen values, and their paged answers."""
 
 import enum
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from fleet.models import Node, Outcome, Pod, PodPhase
+from fleet.ordered import Ordered
 from fleet.ranking import UsageBound, UsageColumn
 from fleet.selectors import FieldSelector, LabelSelector
 
@@ -111,21 +113,22 @@ class PageRequest(Struct, frozen=True):
 
 
 class Selection(Struct, Generic[T], frozen=True):
-    """All that a filter selected, unordered, over all clusters that answered."""
+    """All that a filter selected, by cluster, namespace and name, over all clusters that answered."""
 
-    matched: tuple[T, ...]
+    matched: Ordered[T]
     outcomes: tuple[Outcome, ...]
 
 
 class Page(Struct, Generic[T], frozen=True):
     """A page of a filtered and ordered set over all clusters that answered.
 
-    `matched` is the whole filtered set, unordered, for counts that ship no body; `cursors[i]` belongs to `items[i]`.
+    `matched` is the whole filtered set, by cluster, namespace and name, for counts that ship no body. `cursors[i]`
+    belongs to `items[i]`, and is made when it is read.
     """
 
     items: tuple[T, ...]
-    cursors: tuple[str, ...]
-    matched: tuple[T, ...]
+    cursors: Sequence[str]
+    matched: Ordered[T]
     has_next: bool
     has_previous: bool
     outcomes: tuple[Outcome, ...]

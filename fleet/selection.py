@@ -1,6 +1,6 @@
 """Finds what a filter selects in one member's stores, by the narrowest index."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from fleet.cache.store import Store
@@ -12,8 +12,8 @@ T = TypeVar("T", Pod, Node)
 Test = Callable[[T], bool]
 
 
-def select_pods(store: Store[Pod], wanted: PodFilter, scope: Scope, cluster: str) -> Collection[Pod]:
-    """The pods of a member that the filter selects and the scope reaches. May be a live view: read before an await."""
+def select_pods(store: Store[Pod], wanted: PodFilter, scope: Scope, cluster: str) -> Sequence[Pod]:
+    """The pods of a member that the filter selects and the scope reaches, by namespace and name."""
     namespaces = _reachable(store, wanted.namespaces, scope, cluster)
     nodes = wanted.nodes
     for field, value in wanted.fields.required_equal() if wanted.fields else ():
@@ -21,17 +21,19 @@ def select_pods(store: Store[Pod], wanted: PodFilter, scope: Scope, cluster: str
             namespaces = frozenset((value,)) & (namespaces if namespaces is not None else {value})
         elif field == "spec.nodeName" and value:
             nodes = frozenset((value,)) & (nodes if nodes is not None else {value})
-    candidates = _narrowest(store, wanted, namespaces, nodes)
+    candidates, covered = _narrowest(store, wanted, namespaces, nodes)
     tests = _build_tests(wanted)
-    if namespaces is not None:
+    if namespaces is not None and covered != "namespace":
         tests.append(lambda pod: pod.namespace in namespaces)
-    if nodes is not None:
+    if nodes is not None and covered != "node":
         tests.append(lambda pod: pod.node_name in nodes)
+    if (labels := wanted.labels) is not None and covered != "labels":
+        tests.append(lambda pod: labels.matches(pod.labels))
     return _passing(candidates, tests)
 
 
-def select_nodes(store: Store[Node], wanted: NodeFilter) -> Collection[Node]:
-    """The nodes of a member that the filter selects. May be a live view: read before an await."""
+def select_nodes(store: Store[Node], wanted: NodeFilter) -> Sequence[Node]:
+    """The nodes of a member that the filter selects, by name."""
     tests = _build_node_tests(wanted)
     if wanted.name is not None and wanted.name.eq is not None:
         node = store.get("", wanted.name.eq)
@@ -68,19 +70,36 @@ def _reachable(store: Store[Pod], wanted: frozenset[str] | None, scope: Scope, c
 
 def _narrowest(
     store: Store[Pod], wanted: PodFilter, namespaces: frozenset[str] | None, nodes: frozenset[str] | None
-) -> Collection[Pod]:
+) -> tuple[Sequence[Pod], str]:
+    """Pods among which all are that the filter can select, and which part of it is answered by that already."""
     if namespaces is not None and wanted.name is not None and wanted.name.eq is not None:
-        named = (store.get(namespace, wanted.name.eq) for namespace in namespaces)
-        return [pod for pod in named if pod is not None]
+        named = (store.get(namespace, wanted.name.eq) for namespace in sorted(namespaces))
+        return [pod for pod in named if pod is not None], "namespace"
     choices = [
-        [store.select(index, value) for value in values]
+        (sum(store.count(index, value) for value in values), index, values)
         for index, values in (("node", nodes), ("namespace", namespaces))
         if values is not None
     ]
-    if not choices:
-        return store.all()
-    buckets = min(choices, key=lambda choice: sum(map(len, choice)))
-    return buckets[0] if len(buckets) == 1 else [pod for bucket in buckets for pod in bucket]
+    size, index, values = min(choices, key=lambda choice: choice[0], default=(len(store), "", frozenset[str]()))
+    if wanted.labels is not None and (labelled := store.select_labelled(wanted.labels, fewer_than=size)) is not None:
+        return labelled, "labels"
+    if not index:
+        return store.all(), ""
+    return _merge([store.select(index, value) for value in sorted(values)], apart=index == "namespace"), index
+
+
+def _merge(buckets: list[list[Pod]], *, apart: bool) -> Sequence[Pod]:
+    """Buckets in one row, in order; those that are `apart` do not reach into each other."""
+    if len(buckets) == 1:
+        return buckets[0]
+    merged = [pod for bucket in buckets for pod in bucket]
+    if not apart:
+        merged.sort(key=_key_of)
+    return merged
+
+
+def _key_of(pod: Pod) -> tuple[str, str]:
+    return (pod.namespace, pod.name)
 
 
 def _build_tests(wanted: PodFilter) -> list[Test[Pod]]:
@@ -97,8 +116,6 @@ def _build_tests(wanted: PodFilter) -> list[Test[Pod]]:
                 and (owner.name is None or pod.owner.name == owner.name)
             )
         )
-    if (labels := wanted.labels) is not None:
-        tests.append(lambda pod: labels.matches(pod.labels))
     if (fields := wanted.fields) is not None:
         tests.append(fields.matches)
     return tests
@@ -117,7 +134,7 @@ def _build_node_tests(wanted: NodeFilter) -> list[Test[Node]]:
     return tests
 
 
-def _passing(candidates: Collection[T], tests: Iterable[Test[T]]) -> Collection[T]:
+def _passing(candidates: Sequence[T], tests: Iterable[Test[T]]) -> Sequence[T]:
     passing = candidates
     for test in tests:
         passing = [record for record in passing if test(record)]

@@ -65,7 +65,7 @@ class CachedSizes:
         counts = [len(member.pods)]
         for index, values in (("namespace", reached), ("node", nodes)):
             if values is not None:
-                counts.append(sum(len(member.pods.select(index, value)) for value in values))
+                counts.append(sum(member.pods.count(index, value) for value in values))
         return min(counts)
 
     def nodes(self, cluster: str) -> int:
@@ -91,7 +91,7 @@ class CachedSizes:
         if not member.has_listed("pods"):
             return UNKNOWN_PODS
         if cluster not in self._fullest:
-            buckets = (len(member.pods.select("node", node)) for node in member.pods.values("node"))
+            buckets = (member.pods.count("node", node) for node in member.pods.values("node"))
             self._fullest[cluster] = max(buckets, default=0)
         return self._fullest[cluster]
 

@@ -3,6 +3,7 @@
 So the clusters of an operation, and the nodes whose usage it asks for elsewhere, are one question of each kind.
 """
 
+from collections.abc import Collection
 from typing import TypeVar
 
 from fleet.errors import Forbidden
@@ -18,7 +19,7 @@ V = TypeVar("V", Usage, History)
 _PRESENT = (OutcomeState.OK, OutcomeState.STALE)
 
 
-async def load_all_nodes(info: Info, cluster: str) -> tuple[Node, ...] | None:
+async def load_all_nodes(info: Info, cluster: str) -> Collection[Node] | None:
     """All nodes of a cluster, None while it can't be asked, or the caller may not see them."""
     try:
         page = await info.context.loaders.clusters.nodes(cluster)

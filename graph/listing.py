@@ -2,13 +2,15 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, cast
 
 from msgspec.structs import replace
 
 from fleet.errors import Forbidden, MetricsUnavailable
+from fleet.held_usage import HeldUsage
 from fleet.models import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
+from fleet.ordered import Ordered
 from fleet.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
@@ -87,7 +89,7 @@ async def load_nodes_of(
     try:
         return await load_nodes(info, narrowed, orders, page)
     except Forbidden as error:
-        return Page((), (), (), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
+        return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
 
 
 def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
@@ -124,8 +126,11 @@ async def _load(
         if usage_columns(question, orders if page.first or page.after else ()):
             usage_of = await _read_usage(info, listed, found.matched)
             within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
-            found = Selection(tuple(within), found.outcomes)
+            found = Selection(Ordered((list(within),)), found.outcomes)
         answer = build_page(found, listed.build_sorting(orders, usage_of), page)
+        if usage_of is not unread:  # what a page is cut by is what its items show
+            batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
+            batch.hold({item.key: usage_of(item) for item in answer.items})
     keys = [item.key for item in answer.items]
     if info.page_wants.lists_inside:
         for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
@@ -136,20 +141,37 @@ async def _load(
     return answer
 
 
-async def _read_usage(info: Info, listed: _Listed[T], objects: Sequence[T]) -> UsageOf[T]:
+async def _read_usage(info: Info, listed: _Listed[T], objects: Collection[T]) -> UsageOf[T]:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
-    The operation's plan has the measures of its bounds and orders beside those that it selects.
+    Where it is of many pods, or held already, it is what all requests share (`fleet.held_usage`). The operation's plan
+    has the measures of its bounds and orders beside those that it selects.
     """
-    batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
-    keys = [entry.key for entry in objects]
+    loaders, measures = info.context.loaders, info.plan.measures[listed.kind]
+    batch = listed.usage(loaders).about(measures)
     try:
+        if loaders.held is not None and listed.kind is Kind.POD:
+            clusters = {entry.cluster for entry in objects}
+            if loaders.held.is_worth(clusters, measures, len(objects)):
+                deadline = loaders.waves.deadline
+                shared: UsageOf[T] = cast("Any", await _read_held(loaders.held, clusters, measures, deadline))
+                return shared
+        keys = [entry.key for entry in objects]
         loaded = await batch.require(keys)
     except MetricsUnavailable as error:
         raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
     # By identity, since making an object's key costs more than all the rest of ranking it.
     found = {id(entry): loaded[key] for entry, key in zip(objects, keys, strict=True)}
     return lambda entry: found[id(entry)]
+
+
+async def _read_held(held: HeldUsage, clusters: set[str], measures: Measures, deadline: float) -> UsageOf[Pod]:
+    """What all requests share. Raises MetricsUnavailable, also where it takes longer than the request may."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await held.read(clusters, measures)
+    except TimeoutError:
+        raise MetricsUnavailable("the metric store did not answer within the request's time") from None
 
 
 def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from fleet.errors import ClusterNotFound, MetricsUnavailable
 from fleet.federation import Federation
+from fleet.held_usage import HeldUsage
 from fleet.models import Cluster, ClusterHealth, ClusterRole, Node, NodeKey, OnUnavailable, PlatformInfo, PodKey
 from fleet.ports import MetricStore
 from fleet.queries import NodeFilter, Page, PageRequest
@@ -152,6 +153,10 @@ class Batch(Generic[K, V]):
                     raise self._missed[key]
         return self._loaded
 
+    def hold(self, known: Mapping[K, V | None]) -> None:
+        """Keeps values that were read elsewhere as if they had been asked for here."""
+        self._loaded.update(known)
+
     async def _load(self, key: K) -> V | None:
         await self.prime((key,))
         return self._answer(key)
@@ -251,10 +256,22 @@ class Loaders:
     node_history: Questions[HistoryQuestion, NodeKey, History]
     placements: Questions[SpanRequest, PodKey, Placements]
     pods_at: Questions[float, NodeKey, Placements]
+    held: HeldUsage | None = None
 
 
-def build_loaders(federation: Federation, scope: Scope, store: MetricStore, *, now: float, deadline: float) -> Loaders:
-    """One request's loaders. `now` is in Unix seconds, `deadline` in the event loop's time."""
+def build_loaders(
+    federation: Federation,
+    scope: Scope,
+    store: MetricStore,
+    *,
+    now: float,
+    deadline: float,
+    held: HeldUsage | None = None,
+) -> Loaders:
+    """One request's loaders. `now` is in Unix seconds, `deadline` in the event loop's time.
+
+    `held` is what all requests share of the store's answers; without it every question is asked.
+    """
     waves = Waves(deadline)
 
     def ask_pod_history(question: HistoryQuestion) -> Ask[PodKey, History]:
@@ -274,6 +291,7 @@ def build_loaders(federation: Federation, scope: Scope, store: MetricStore, *, n
         node_history=Questions(waves, ask_node_history),
         placements=Questions(waves, lambda request: ask_placements(store, request, now)),
         pods_at=Questions(waves, lambda at: ask_pods_at(store, at, now)),
+        held=held,
     )
 
 

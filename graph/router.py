@@ -75,7 +75,12 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
     state = request.state
     deadline = asyncio.get_running_loop().time() + state.request_timeout
     loaders = build_loaders(
-        state.federation, principal.scope, state.metric_store, now=time.time(), deadline=deadline - DEADLINE_RESERVE
+        state.federation,
+        principal.scope,
+        state.metric_store,
+        now=time.time(),
+        deadline=deadline - DEADLINE_RESERVE,
+        held=getattr(state, "held_usage", None),
     )
     context = Context(
         principal,

@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.federation import Federation
+from fleet.held_usage import HeldUsage
 from fleet.kubernetes.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
 from fleet.members import FleetOptions, open_federation
@@ -30,7 +31,7 @@ from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSe
 
 
 class State(TypedDict):
-    """What a request finds in `request.state`. Times are in seconds; `limits` and `platform` have defaults."""
+    """What a request finds in `request.state`. Times are in seconds; what is not required has a default."""
 
     federation: Federation
     metric_store: MetricStore
@@ -41,6 +42,7 @@ class State(TypedDict):
     limits: NotRequired[Limits]
     compiled: NotRequired[bool]
     platform: NotRequired[PlatformOptions]
+    held_usage: NotRequired[HeldUsage]
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
@@ -82,6 +84,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 join=settings.clusters.join,
                 timeout=settings.timeouts.member_timeout,
             ),
+            held_usage=HeldUsage(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
 
 

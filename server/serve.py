@@ -19,6 +19,7 @@ from fleet.tasks import open_task
 from server.app import create_app
 from server.binding import bind
 from server.bounds import BoundedProtocol
+from server.collector import open_quiet_collector
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
 from server.settings import Settings
@@ -92,7 +93,11 @@ async def run_server(
         if http.plain_port is not None:
             plain = stack.enter_context(bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT", shared=shared))
         certificate = open_certificate(http)
-        async with open_state(settings) as state, _open_siblings(worker, state) as siblings:
+        async with (
+            open_state(settings) as state,
+            open_quiet_collector(state["federation"]),
+            _open_siblings(worker, state) as siblings,
+        ):
             on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
             app = create_app(settings, _given(state))
             started = [(_build_server(app, settings, certificate), main)]

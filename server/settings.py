@@ -216,6 +216,13 @@ class MetricSettings(Group):
     usage_lookback: Seconds = setting(
         3600.0, "A newest point older than this is no usage.", values="a duration, 10s to 7d", ge=10, le=604800
     )
+    usage_max_age: Seconds = setting(
+        10.0,
+        "How long the usage of whole clusters is held to rank more than 500 pods by; 0 asks each time.",
+        values="a duration, 0s to 5m",
+        ge=0,
+        le=300,
+    )
 
     @property
     def influx_address(self) -> str | None:

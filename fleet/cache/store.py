@@ -1,13 +1,17 @@
 """One member's objects of one kind, in memory, with the indexes that questions need.
 
-Everything happens on the event loop's thread: a caller that does not await between asking and reading sees one state,
-so reads hand out the live collections and nothing is copied.
+Everything happens on the event loop's thread: a caller that does not await between asking and reading sees one state.
+Records are kept in the order of namespace and name, so that what is selected of them needs no sorting.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
-from fleet.models import Namespace, Node, Pod
+from fleet.cache.labels import LabelIndex
+from fleet.models import Namespace, Node, Pairs, Pod
+from fleet.selectors import LabelSelector
 
 Key = tuple[str, str]
 """Namespace and name; the namespace of what has none is empty."""
@@ -31,24 +35,37 @@ R = TypeVar("R", bound=Record)
 Term = Callable[[R], str | None]
 """Gives the value a record is found by in an index; None leaves it out."""
 
+LabelsOf = Callable[[R], Pairs]
+"""Gives a record's labels, sorted by key."""
+
 Listener = Callable[[R | None, R | None], None]
 """Called after a change with the record before and after it; one of them is None for what came or went."""
 
 
 class Table(Generic[R]):
-    """Records and their indexes, kept in step. The store holds one; a relist builds the next one beside it."""
+    """Records in the order of their keys, and their indexes, kept in step.
 
-    def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]]) -> None:
+    The store holds one; a relist builds the next one beside it. Buckets of indexes are put into order when they are
+    read: members list their objects nearly in order, so there is little to do.
+    """
+
+    def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
         self.records: dict[Key, R] = {}
+        self._keys: list[Key] = []
+        self._rows: list[R] = []
+        self._snapshot: tuple[R, ...] | None = None
         self._key_of = key_of
         self._terms = terms
         self._indexes: dict[str, dict[str, dict[Key, R]]] = {name: {} for name in terms}
+        self._labels = LabelIndex(labels_of)
 
     def put(self, record: R) -> R | None:
         """Adds or replaces a record; returns the one it replaced."""
         key = self._key_of(record)
         old = self.records.get(key)
         self.records[key] = record
+        self._place(key, record, new=old is None)
+        self._labels.put(key, old, record)
         for name, term in self._terms.items():
             value = term(record)
             if old is not None and (before := term(old)) != value:
@@ -61,17 +78,53 @@ class Table(Generic[R]):
         """Takes a record out; returns it, or None where there was none."""
         old = self.records.pop(key, None)
         if old is not None:
+            place = bisect_left(self._keys, key)
+            del self._keys[place], self._rows[place]
+            self._snapshot = None
+            self._labels.discard(key, old)
             for name, term in self._terms.items():
                 self._leave(name, term(old), key)
         return old
 
-    def bucket(self, index: str, value: str) -> Mapping[Key, R]:
-        """The records an index holds under a value."""
-        return self._indexes[index].get(value, {})
+    def all(self) -> tuple[R, ...]:
+        """Every record, in order; the same tuple as long as nothing changes."""
+        if self._snapshot is None:
+            self._snapshot = tuple(self._rows)
+        return self._snapshot
+
+    def size(self, index: str, value: str) -> int:
+        """How many records an index holds under a value."""
+        return len(self._indexes[index].get(value, ()))
+
+    def bucket(self, index: str, value: str) -> list[R]:
+        """The records an index holds under a value, in order."""
+        bucket = self._indexes[index].get(value, {})
+        return list(map(bucket.__getitem__, sorted(bucket)))
+
+    def labelled(self, selector: LabelSelector, fewer_than: int) -> list[R] | None:
+        """The records that a label selector selects, in order; None where they are not fewer than that."""
+        buckets = self._labels.matching(selector)
+        if sum(map(len, buckets)) >= fewer_than:
+            return None
+        return list(map(self.records.__getitem__, sorted(chain.from_iterable(buckets))))
 
     def values(self, index: str) -> Collection[str]:
         """The values an index holds records under."""
         return self._indexes[index].keys()
+
+    def _place(self, key: Key, record: R, *, new: bool) -> None:
+        keys, rows = self._keys, self._rows
+        self._snapshot = None
+        if new and (not keys or keys[-1] < key):
+            keys.append(key)
+            rows.append(record)
+            return
+        place = bisect_left(keys, key)
+        if new:
+            keys.insert(place, key)
+            rows.insert(place, record)
+        else:
+            rows[place] = record
 
     def _leave(self, name: str, value: str | None, key: Key) -> None:
         if value is None:
@@ -90,18 +143,19 @@ class Store(Generic[R]):
     `terms` names the indexes and says what each finds a record by; more indexes are more entries of it.
     """
 
-    def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]]) -> None:
+    def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
         self.generation = 0
         self._key_of = key_of
         self._terms = dict(terms)
-        self._table = Table(key_of, self._terms)
+        self._labels_of = labels_of
+        self._table = Table(key_of, self._terms, labels_of)
         self._listeners: set[Listener[R]] = set()
 
     def __len__(self) -> int:
         return len(self._table.records)
 
     def __iter__(self) -> Iterator[R]:
-        return iter(self._table.records.values())
+        return iter(self._table.all())
 
     def key_of(self, record: R) -> Key:
         """The name a record is kept under."""
@@ -111,13 +165,21 @@ class Store(Generic[R]):
         """One record by name."""
         return self._table.records.get((namespace, name))
 
-    def all(self) -> Collection[R]:
-        """Every record: a live view, to be read before the next await."""
-        return self._table.records.values()
+    def all(self) -> tuple[R, ...]:
+        """Every record, by namespace and name: a tuple that stays as it is."""
+        return self._table.all()
 
-    def select(self, index: str, value: str) -> Collection[R]:
-        """The records an index holds under a value: a live view, to be read before the next await."""
-        return self._table.bucket(index, value).values()
+    def count(self, index: str, value: str) -> int:
+        """How many records an index holds under a value."""
+        return self._table.size(index, value)
+
+    def select(self, index: str, value: str) -> list[R]:
+        """The records an index holds under a value, by namespace and name."""
+        return self._table.bucket(index, value)
+
+    def select_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
+        """The records that a label selector selects, by namespace and name; None where they are not fewer than that."""
+        return self._table.labelled(selector, fewer_than)
 
     def values(self, index: str) -> Collection[str]:
         """The values an index knows, such as all namespaces that hold a pod: a live view."""
@@ -136,7 +198,7 @@ class Store(Generic[R]):
 
     def stage(self) -> "Staged[R]":
         """Starts a relist beside what is served meanwhile."""
-        return Staged(self, Table(self._key_of, self._terms))
+        return Staged(self, Table(self._key_of, self._terms, self._labels_of))
 
     def replace(self, table: Table[R]) -> None:
         """Makes a table the current one, at once; what it does not hold is gone. Listeners hear each difference."""
@@ -191,17 +253,18 @@ def build_pod_store() -> Store[Pod]:
     return Store(
         lambda pod: (pod.namespace, pod.name),
         {"namespace": lambda pod: pod.namespace, "node": lambda pod: pod.node_name},
+        lambda pod: pod.labels,
     )
 
 
 def build_node_store() -> Store[Node]:
     """Nodes."""
-    return Store(lambda node: ("", node.name), {})
+    return Store(lambda node: ("", node.name), {}, lambda node: node.labels)
 
 
 def build_namespace_store() -> Store[Namespace]:
     """Namespaces."""
-    return Store(lambda namespace: ("", namespace.name), {})
+    return Store(lambda namespace: ("", namespace.name), {}, lambda namespace: namespace.labels)
 
 
 class Stores:

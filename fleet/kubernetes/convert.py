@@ -1,12 +1,37 @@
 """Small conversions from wire values to model values that every kind needs."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 from sys import intern
+from typing import Generic, TypeVar
 
 from fleet.kubernetes.wire import OwnerReference, QuantityMap, WireCondition
 from fleet.models import NO_RESOURCES, Condition, Owner, Pairs, Resources
 from fleet.quantities import parse_bytes, parse_cores, parse_count
+
+V = TypeVar("V", bound=Hashable)
+
+
+class Shared(Generic[V]):
+    """One copy of values that many objects have, such as all labels of a workload's pods.
+
+    What it has seen is forgotten when it is `most` values: then sharing begins anew, and nothing else is lost.
+    """
+
+    def __init__(self, most: int = 65_536) -> None:
+        self._most = most
+        self._seen: dict[V, V] = {}
+
+    def one(self, value: V) -> V:
+        """The value, or the equal one that was seen before."""
+        seen = self._seen
+        if len(seen) >= self._most:
+            seen.clear()
+        return seen.setdefault(value, value)
+
+
+_PAIRS: Shared[Pairs] = Shared()
+_OWNERS: Shared[Owner] = Shared()
 
 
 def seconds(time: datetime | None) -> float | None:
@@ -20,10 +45,10 @@ def interned(text: str | None) -> str | None:
 
 
 def as_pairs(labels: Mapping[str, str] | None) -> Pairs:
-    """Labels sorted by key, as shared strings: labels of one workload's pods are the same."""
+    """Labels sorted by key, one copy of equal ones: labels of one workload's pods are the same."""
     if not labels:
         return ()
-    return tuple(sorted((intern(key), intern(value)) for key, value in labels.items()))
+    return _PAIRS.one(tuple(sorted([(intern(key), intern(value)) for key, value in labels.items()])))
 
 
 def as_resources(amounts: QuantityMap | None) -> Resources:
@@ -47,7 +72,7 @@ def as_owner(references: list[OwnerReference] | None) -> Owner | None:
     if not references:
         return None
     chosen = next((reference for reference in references if reference.controller), references[0])
-    return Owner(intern(chosen.api_version), intern(chosen.kind), intern(chosen.name), intern(chosen.uid))
+    return _OWNERS.one(Owner(intern(chosen.api_version), intern(chosen.kind), chosen.name, chosen.uid))
 
 
 def as_conditions(conditions: list[WireCondition] | None) -> tuple[Condition, ...]:

@@ -6,6 +6,7 @@ Lists are read item by item, so that an object that can't be read is reported an
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ __all__ = [
     "annotations_of",
     "pod_details",
 ]
+
 
 T = TypeVar("T")
 
@@ -58,8 +60,7 @@ class ListPage(Generic[T]):
     malformed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class WatchEvent(Generic[T]):
+class WatchEvent(msgspec.Struct, Generic[T], frozen=True):
     """One line of a watch.
 
     `record` is None for BOOKMARK and ERROR, and for an object that can't be read: then `message` says which and why,
@@ -75,11 +76,15 @@ class WatchEvent(Generic[T]):
 
 @dataclass(frozen=True)
 class Codec(Generic[T]):
-    """How one kind is found and read: `path` lists and watches it in all namespaces. Raises DecodeError only."""
+    """How one kind is found and read: `path` lists and watches it in all namespaces. Raises DecodeError only.
+
+    `version_of` reads the resourceVersion of a record that has it, which saves looking for it in the bytes.
+    """
 
     kind: str
     path: str
     build: Callable[[bytes, str], T]
+    version_of: Callable[[T], str] | None = None
 
     def decode_list(self, body: bytes, cluster: str) -> ListPage[T]:
         """Reads a list's answer. Raises DecodeError where it is not a list of this kind."""
@@ -112,12 +117,14 @@ class Codec(Generic[T]):
                 return WatchEvent(kind, None, "", status.code, status.message or status.reason)
         except (msgspec.MsgspecError, ValueError) as error:
             raise DecodeError(f"not a line of a watch on {self.path}: {error}") from error
-        named = _name_of(raw)
         if kind is EventType.BOOKMARK:
-            return WatchEvent(kind, None, named.resource_version)
+            return WatchEvent(kind, None, _name_of(raw).resource_version)
         try:
-            return WatchEvent(kind, self.build(raw, cluster), named.resource_version)
+            record = self.build(raw, cluster)
+            version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
+            return WatchEvent(kind, record, version)
         except (msgspec.MsgspecError, ValueError) as error:
+            named = _name_of(raw)
             return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error))
 
     def _complaint(self, named: Named, error: Exception) -> str:
@@ -151,6 +158,8 @@ def _build_namespace(raw: bytes, cluster: str) -> Namespace:
     return build_namespace(decode_namespace(raw), cluster)
 
 
-PODS: Codec[Pod] = Codec("Pod", "/api/v1/pods", _build_pod)
-NODES: Codec[Node] = Codec("Node", "/api/v1/nodes", _build_node)
-NAMESPACES: Codec[Namespace] = Codec("Namespace", "/api/v1/namespaces", _build_namespace)
+PODS: Codec[Pod] = Codec("Pod", "/api/v1/pods", _build_pod, attrgetter("resource_version"))
+NODES: Codec[Node] = Codec("Node", "/api/v1/nodes", _build_node, attrgetter("resource_version"))
+NAMESPACES: Codec[Namespace] = Codec(
+    "Namespace", "/api/v1/namespaces", _build_namespace, attrgetter("resource_version")
+)

@@ -4,17 +4,56 @@ Source: `PodRequests` and `PodLimits` in k8s.io/component-helpers/resource, and 
 needs its own amount beside the sidecars started before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from fleet.kubernetes.convert import as_resources
 from fleet.kubernetes.pod_status import is_sidecar
-from fleet.kubernetes.wire import PodSpec, Requirements, WireContainer
+from fleet.kubernetes.wire import PodSpec, QuantityMap, Requirements, WireContainer
 from fleet.models import NO_RESOURCES, Resources
 
 _Amount = float | int | None
 _AMOUNTS = ("cpu_cores", "memory_bytes", "ephemeral_storage_bytes")
+
+
+class PodAmounts(NamedTuple):
+    """A pod's effective requests and limits."""
+
+    requests: Resources
+    limits: Resources
+
+
+def pod_amounts(spec: PodSpec) -> PodAmounts:
+    """Both, computed once for all pods whose containers ask for the same: those of a workload. Raises ValueError."""
+    asked = (
+        _asked_by(spec.containers),
+        _asked_by(spec.init_containers),
+        _items(spec.overhead),
+        _pair_of(spec.resources),
+    )
+    known = _KNOWN.get(asked)
+    if known is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[asked] = PodAmounts(pod_requests(spec), pod_limits(spec))
+    return known
+
+
+def _asked_by(containers: list[WireContainer] | None) -> tuple[Hashable, ...]:
+    return tuple([(container.restart_policy, _pair_of(container.resources)) for container in containers or ()])
+
+
+def _pair_of(asked: Requirements | None) -> Hashable:
+    return None if asked is None else (_items(asked.requests), _items(asked.limits))
+
+
+def _items(amounts: QuantityMap | None) -> Hashable:
+    return tuple(amounts.items()) if amounts else None
+
+
+_MOST_KNOWN = 16_384
+_KNOWN: dict[Hashable, PodAmounts] = {}
 
 
 def pod_requests(spec: PodSpec) -> Resources:

@@ -5,7 +5,7 @@ from sys import intern
 import msgspec
 
 from fleet.kubernetes.convert import as_conditions, as_owner, as_pairs, interned, seconds
-from fleet.kubernetes.pod_resources import container_resources, pod_limits, pod_requests
+from fleet.kubernetes.pod_resources import container_resources, pod_amounts
 from fleet.kubernetes.pod_status import pod_columns
 from fleet.kubernetes.wire import (
     Annotated,
@@ -50,6 +50,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
     """The flat record. Raises ValueError for a quantity that is none."""
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     columns = pod_columns(pod)
+    amounts = pod_amounts(spec)
     return Pod(
         cluster=intern(cluster),
         namespace=intern(metadata.namespace),
@@ -71,8 +72,8 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         scheduler_name=intern(spec.scheduler_name),
         labels=as_pairs(metadata.labels),
         owner=as_owner(metadata.owner_references),
-        requests=pod_requests(spec),
-        limits=pod_limits(spec),
+        requests=amounts.requests,
+        limits=amounts.limits,
         manifest=manifest,
     )
 

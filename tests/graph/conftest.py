@@ -11,6 +11,7 @@ from strawberry.types.execution import ExecutionResult
 
 from auth.principal import Principal
 from fleet.federation import Federation
+from fleet.held_usage import HeldUsage
 from fleet.members import FleetOptions, open_federation
 from fleet.models import NodeKey, PodKey
 from fleet.scope import Role, Scope
@@ -37,6 +38,7 @@ class Graph:
         self.federation = federation
         self.store = CountingStore()
         self.limits = DEFAULT_LIMITS
+        self.held: HeldUsage | None = None
 
     def __getitem__(self, name: str) -> FakeCluster:
         return self.source.clusters[name]
@@ -51,7 +53,7 @@ class Graph:
         self, query: str, variables: dict[str, Any] | None = None, *, who: Principal = ADMIN, seconds: float = 5.0
     ) -> ExecutionResult:
         deadline = asyncio.get_running_loop().time() + seconds
-        loaders = build_loaders(self.federation, who.scope, self.store, now=NOW, deadline=deadline)
+        loaders = build_loaders(self.federation, who.scope, self.store, now=NOW, deadline=deadline, held=self.held)
         context = Context(who, self.federation, loaders, limits=self.limits)
         return await schema.execute(query, variable_values=variables, context_value=context)
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.kubernetes.pod_resources import pod_limits, pod_requests
+from fleet.kubernetes.pod_resources import pod_amounts, pod_limits, pod_requests
 from fleet.kubernetes.wire import PodSpec
 from fleet.models import NO_RESOURCES, Resources
 
@@ -59,3 +59,17 @@ def test_limits_are_none_where_a_container_has_none(given: PodSpec, expected: Re
 def test_a_wrong_quantity_is_a_value_error() -> None:
     with pytest.raises(ValueError):
         pod_requests(spec([asks("lots")]))
+
+
+def test_what_is_remembered_is_what_would_be_computed() -> None:
+    """Specs that differ in one thing only: none of them may be taken for another."""
+    specs = [given for given, _ in CASES.values()]
+    specs += [
+        spec([asks("1")], [{"name": "c", "restartPolicy": policy, "resources": None}]) for policy in (None, "Always")
+    ]
+    specs += [spec([asks("1")], [asks("2", sidecar=sidecar)]) for sidecar in (False, True)]
+    specs += [spec([asks("1"), asks("2")]), spec([asks("1")], [asks("2")]), spec([asks("1")], overhead={"cpu": "2"})]
+    specs += [spec([asks("1")], resources={part: {"cpu": "2"}}) for part in ("requests", "limits")]
+    for given in [*specs, *reversed(specs)]:
+        assert pod_amounts(given) == (pod_requests(given), pod_limits(given))
+    assert pod_amounts(specs[0]) is pod_amounts(specs[0])

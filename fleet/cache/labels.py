@@ -1,0 +1,74 @@
+"""Records by their labels: a selector is held against each set of labels once, not against each object.
+
+The pods of a workload have equal labels, so a hundred thousand of them have some thousands of sets. A set is found by
+each of its pairs, so equality and `in` look at few sets, and everything else at each set once.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from fleet.label_syntax import Operator
+from fleet.models import Pairs
+from fleet.selectors import LabelSelector
+
+R = TypeVar("R")
+Key = tuple[str, str]
+
+
+class LabelIndex(Generic[R]):
+    """The records of each set of labels. `labels_of` reads a record's, sorted by key."""
+
+    def __init__(self, labels_of: Callable[[R], Pairs]) -> None:
+        self._labels_of = labels_of
+        self._records: dict[Pairs, dict[Key, R]] = {}
+        self._sets: dict[tuple[str, str], set[Pairs]] = {}
+
+    def put(self, key: Key, old: R | None, record: R) -> None:
+        """Adds a record, or puts it in the place of the one that had its key."""
+        labels = self._labels_of(record)
+        if old is not None:
+            before = self._labels_of(old)
+            if before is not labels and before != labels:
+                self._leave(key, before)
+        bucket = self._records.get(labels)
+        if bucket is None:
+            bucket = self._records[labels] = {}
+            for pair in labels:
+                self._sets.setdefault(pair, set()).add(labels)
+        bucket[key] = record
+
+    def discard(self, key: Key, record: R) -> None:
+        """Takes a record out."""
+        self._leave(key, self._labels_of(record))
+
+    def matching(self, selector: LabelSelector) -> list[dict[Key, R]]:
+        """The records that a selector selects, in buckets without an order; each is in one of them."""
+        found = (labels for labels in self._candidates(selector) if selector.matches(labels))
+        return [self._records[labels] for labels in found]
+
+    def _candidates(self, selector: LabelSelector) -> Iterable[Pairs]:
+        """The sets among which all are that can match: of the narrowest term that names its values."""
+        narrowed: list[list[set[Pairs]]] = [[self._sets.get(pair, set())] for pair in selector.equal]
+        narrowed += [
+            [self._sets.get((term.key, value), set()) for value in term.values]
+            for term in selector.others
+            if term.operator is Operator.IN
+        ]
+        if not narrowed:
+            return self._records.keys()
+        narrowest = min(narrowed, key=lambda choice: sum(map(len, choice)))
+        return (labels for sets in narrowest for labels in sets)
+
+    def _leave(self, key: Key, labels: Pairs) -> None:
+        bucket = self._records.get(labels)
+        if bucket is None:
+            return
+        bucket.pop(key, None)
+        if bucket:
+            return
+        del self._records[labels]
+        for pair in labels:
+            sets = self._sets[pair]
+            sets.discard(labels)
+            if not sets:
+                del self._sets[pair]

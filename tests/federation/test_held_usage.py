@@ -1,0 +1,102 @@
+"""Usage that is held for all who rank pods: asked for once, as old as is allowed, and never in anybody's way."""
+
+import asyncio
+from collections.abc import Collection
+
+import pytest
+
+from fleet.errors import MetricsUnavailable
+from fleet.held_usage import MOST_NAMED, HeldUsage
+from fleet.models import Pod
+from fleet.recorder import Recorder, recording
+from fleet.usage import Measure, Usage
+from tests.fakes.graph import CountingStore
+from tests.fakes.records import build_pod_record
+from tests.fakes.waiting import until
+
+CPU = frozenset({Measure.CPU_CORES})
+PODS = {name: [build_pod_record(name, "x", f"p{number}") for number in range(3)] for name in ("c1", "c2")}
+
+
+def pods_of(clusters: Collection[str]) -> list[list[Pod]]:
+    return [PODS[name] for name in clusters]
+
+
+def open_held(max_age: float) -> tuple[CountingStore, HeldUsage]:
+    store = CountingStore()
+    for number, pod in enumerate(PODS["c1"][:2] + PODS["c2"]):
+        store.known[pod.key] = Usage(time_ns=1, cpu_cores=float(number))
+    return store, HeldUsage(store, pods_of, max_age=max_age)
+
+
+async def test_one_question_serves_all_that_ask_at_once_and_for_a_while() -> None:
+    store, held = open_held(60)
+    answers = await asyncio.gather(*(held.read(["c1", "c2"], CPU) for _ in range(5)), held.read(["c1"], CPU))
+    usages = [answers[0](pod) for pods in PODS.values() for pod in pods]
+    assert [usage and usage.cpu_cores for usage in usages] == [0.0, 1.0, None, 2.0, 3.0, 4.0]
+    await held.read(["c2"], CPU)
+    assert [len(call.keys) for call in store.calls] == [6]
+
+
+async def test_a_cluster_or_a_measure_that_is_not_held_is_asked_for_and_joins_the_rest() -> None:
+    store, held = open_held(60)
+    await held.read(["c1"], CPU)
+    await held.read(["c1", "c2"], CPU)
+    assert {key.cluster for key in store.calls[-1].keys} == {"c2"}
+    await held.read(["c1"], frozenset({Measure.FS_USED_BYTES}))
+    await held.read(["c1"], CPU | {Measure.FS_USED_BYTES})
+    assert len(store.calls) == 3
+
+
+async def test_what_is_in_demand_is_renewed_while_it_is_served_and_counts_for_nobody() -> None:
+    store, held = open_held(0.2)
+    await held.read(["c1"], CPU)
+    recorder = Recorder()
+    with recording(recorder):
+        await until(lambda: held.is_old("c1", CPU))
+        await held.read(["c1"], CPU)
+        assert len(store.calls) == 1  # it was answered at once
+        await until(lambda: len(store.calls) == 2)
+    assert recorder.metric_queries == 0
+
+
+async def test_what_nobody_asks_for_is_forgotten() -> None:
+    _, held = open_held(0.05)
+    await held.read(["c1"], CPU)
+    assert held.clusters == {"c1"}
+    await until(lambda: not held.clusters)
+
+
+async def test_a_store_that_fails_is_told_to_each_who_waits_and_asked_anew() -> None:
+    store, held = open_held(60)
+    store.failure = "down"
+    results = await asyncio.gather(*(held.read(["c1"], CPU) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [MetricsUnavailable] * 3
+    store.failure = None
+    assert (await held.read(["c1"], CPU))(PODS["c1"][1]) is not None
+
+
+async def test_one_who_goes_away_takes_nothing_from_the_others() -> None:
+    store, held = open_held(60)
+    store.answering.clear()
+    leaving, staying = (asyncio.create_task(held.read(["c1"], CPU)) for _ in range(2))
+    await until(lambda: len(store.calls) == 1)
+    leaving.cancel()
+    store.answering.set()
+    assert (await staying)(PODS["c1"][1]) is not None
+
+
+@pytest.mark.parametrize(
+    ("max_age", "pods", "worth"),
+    [(60, 0, False), (60, MOST_NAMED, False), (60, MOST_NAMED + 1, True), (0, 9999, False)],
+)
+async def test_few_pods_are_named_and_many_are_worth_a_whole_cluster(max_age: float, pods: int, worth: bool) -> None:
+    _, held = open_held(max_age)
+    assert held.is_worth(["c1"], CPU, pods) is worth
+
+
+async def test_few_pods_are_read_from_what_is_held_already() -> None:
+    _, held = open_held(60)
+    await held.read(["c1"], CPU)
+    assert held.is_worth(["c1"], CPU, 1)
+    assert not held.is_worth(["c1", "c2"], CPU, 1)

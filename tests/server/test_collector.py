@@ -1,0 +1,24 @@
+"""The garbage collector leaves alone what the first lists brought."""
+
+import asyncio
+import gc
+
+from fleet.members import FleetOptions, open_federation
+from server.collector import open_quiet_collector
+from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod
+from tests.fakes.waiting import until
+
+
+async def test_what_is_in_memory_is_set_aside_once_it_is_there_and_taken_back_at_the_end() -> None:
+    cluster = FakeCluster("c1")
+    cluster.put(build_pod("x", "p"))
+    thresholds = gc.get_threshold()
+    cluster.answering.clear()
+    async with open_federation(FakeSource(cluster), FleetOptions()) as federation, open_quiet_collector(federation):
+        await asyncio.sleep(0)
+        assert gc.get_threshold() > thresholds
+        assert gc.get_freeze_count() == 0
+        cluster.answering.set()
+        await until(lambda: gc.get_freeze_count() > 0)
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == thresholds
