@@ -1,6 +1,5 @@
 """Random documents over the product's own schema get the same answer with and without generated code."""
 
-import dataclasses
 import os
 import random
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from graphql import parse, validate
+from msgspec.structs import replace
 
 from graph.context import Context
 from graph.loaders import build_loaders
@@ -15,7 +15,7 @@ from graph.schema import schema
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.conftest import ADMIN, NOW, OPTIONS, Graph, OpenGraph
 
-ALWAYS_FRESH = dataclasses.replace(OPTIONS, fresh_seconds=3600.0)
+ALWAYS_FRESH = replace(OPTIONS, fresh_seconds=3600.0)
 """No list waits for a member: which of two errors side by side comes first would depend on the clock."""
 
 CASES = int(os.environ.get("FUZZ_CASES", "600"))
