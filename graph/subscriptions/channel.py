@@ -13,6 +13,7 @@ from graph.enums import EventType
 from graph.errors import Code
 from graph.subscriptions.mailbox import Ending, Mailbox
 from graph.subscriptions.rendering import Body, Event, Renderer, dump
+from graph.subscriptions.shares import Budget, BudgetSpent
 from graph.subscriptions.topics import Objects
 
 logger = logging.getLogger(__name__)
@@ -22,24 +23,6 @@ BATCH = 250
 
 ObjectName = tuple[str, Key]
 """A cluster, and the name in it."""
-
-
-class Budget:
-    """Bytes that all channels together may hold of rendered objects."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.held = 0
-
-    def take(self, count: int) -> None:
-        """Takes or, with a negative count, gives back. Raises BudgetSpent where there is not so much."""
-        if count > 0 and self.held + count > self.most:
-            raise BudgetSpent
-        self.held += count
-
-
-class BudgetSpent(Exception):
-    """What is followed is more than this server can hold."""
 
 
 _SPENT = Ending(
