@@ -129,7 +129,12 @@ class Hub:
     def _counting(self, session: Session, operation: Operation) -> Iterator[None]:
         """The operation counts while it is open. Raises Rejected."""
         self._check_room(session)
-        size, share = measure(operation), self._share_of(session)
+        try:
+            size = measure(operation)
+        except TypeError:  # what can be read can be nested deeper than what can be written
+            deep = "`variables` are nested too deeply: 250 levels at most"
+            raise Rejected(build_failure(deep, Code.BAD_USER_INPUT)["errors"]) from None
+        share = self._share_of(session)
         try:
             share.begin(size)
         except ShareSpent as spent:

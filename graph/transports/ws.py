@@ -240,8 +240,11 @@ def read_message(text: str) -> Mapping[str, Any]:
     """A message of the protocol, in its form. Raises _Close (4400)."""
     try:
         message = orjson.loads(text)
+        orjson.dumps(message)
     except orjson.JSONDecodeError:
         raise _invalid("it is not JSON") from None
+    except TypeError:  # what can be read can be nested deeper than what can be written, and a pong is
+        raise _invalid("it is nested too deeply") from None
     if not isinstance(message, dict):
         raise _invalid("it is not a JSON object")
     kind, payload, name = message.get("type"), message.get("payload"), message.get("id")

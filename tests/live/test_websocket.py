@@ -14,6 +14,7 @@ from tests.live.serving import PROTOCOL, Socket, open_live
 
 PODS = "subscription { podEvents { type pod { name } } }"
 ME = "{ viewer { name } }"
+DEEP = "[" * 900 + "]" * 900
 SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": PODS}}
 
 
@@ -51,6 +52,11 @@ def init(authorization: object) -> dict[str, Any]:
             "Invalid message received: a message has 1,048,576 characters at most",
         ),
         (at_once({"type": "start", "id": "1"}), 4400, "Invalid message received: its `type` is none of"),
+        (
+            at_once(f'{{"type": "ping", "payload": {{"a": {DEEP}}}}}'),
+            4400,
+            "Invalid message received: it is nested too",
+        ),
         (at_once({"id": "1"}), 4400, "Invalid message received: its `type` is none of"),
         (at_once({"type": ["ping"]}), 4400, "Invalid message received: its `type` is none of"),
         (
