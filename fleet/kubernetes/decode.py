@@ -63,7 +63,8 @@ class WatchEvent(Generic[T]):
     """One line of a watch.
 
     `record` is None for BOOKMARK and ERROR, and for an object that can't be read: then `message` says which and why,
-    and the watch may go on. `code` and `message` of an ERROR are its Status's (410: list again).
+    `name` is its namespace and name where at least those can be read, and the watch may go on. `code` and `message` of
+    an ERROR are its Status's (410: list again).
     """
 
     type: EventType
@@ -71,6 +72,7 @@ class WatchEvent(Generic[T]):
     resource_version: str
     code: int | None = None
     message: str | None = None
+    name: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Codec(Generic[T]):
         try:
             return WatchEvent(kind, self.build(raw, cluster), named.resource_version)
         except (msgspec.MsgspecError, ValueError) as error:
-            return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error))
+            name = (named.namespace, named.name) if named.name else None
+            return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error), name=name)
 
     def _complaint(self, named: Named, error: Exception) -> str:
         name = f"{named.namespace}/{named.name}".strip("/") or "without a name"
