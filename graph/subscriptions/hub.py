@@ -47,6 +47,7 @@ class LiveOptions(Struct, frozen=True):
     """
 
     max_connections: int = 10_000
+    max_greeting: int = 2_000
     max_operations: int = 10_000
     max_operations_a_connection: int = 100
     max_held_bytes: int = 512 << 20
@@ -58,12 +59,16 @@ class LiveOptions(Struct, frozen=True):
 
 
 class Hub:
-    """What transports ask: `sessions`, and the stream of an operation."""
+    """What transports ask: `sessions`, and the stream of an operation.
+
+    They count in `connections` what is open, and in `greeting` those of them that have not said yet who they are.
+    """
 
     def __init__(self, grounds: Grounds, sessions: Sessions, options: LiveOptions) -> None:
         self.sessions = sessions
         self.options = options
         self.connections = 0
+        self.greeting = 0
         self.grounds = grounds
         self._operations = 0
         self._channels: dict[Hashable, Channel] = {}

@@ -72,7 +72,7 @@ async def serve_websocket(websocket: WebSocket) -> None:
 def _check_acceptable(hub: Hub, *, offered: bool) -> None:
     if not offered:
         raise _Close(4406, "Subprotocol not acceptable")
-    if hub.connections > hub.options.max_connections:
+    if hub.connections > hub.options.max_connections or hub.greeting >= hub.options.max_greeting:
         raise _Close(1013, "the server is full: try again later")
 
 
@@ -109,12 +109,15 @@ class _Connection:
                 self._hub.sessions.close(self._session)
 
     async def _read(self) -> None:
+        self._hub.greeting += 1
         try:
             async with asyncio.timeout(self._hub.options.init_seconds):
                 while self._session is None:
                     await self._handle(read_message(await self._receive()))
         except TimeoutError:
             raise _Close(4408, "Connection initialisation timeout") from None
+        finally:
+            self._hub.greeting -= 1
         watching = asyncio.create_task(self._watch_session(self._session))
         try:
             while True:

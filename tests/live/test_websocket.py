@@ -217,6 +217,18 @@ async def test_operations_are_bounded(options: LiveOptions, words: str) -> None:
         assert {(await socket.receive())["id"] for _ in range(2)} == {"2", "4"}
 
 
+async def test_those_who_do_not_say_who_they_are_are_fewer_than_all() -> None:
+    options = LiveOptions(max_greeting=1, init_seconds=0.4)
+    async with open_live("c1", pods=1, options=options) as live:
+        async with live.socket() as silent, live.socket() as second:
+            assert await second.closing() == (1013, "the server is full: try again later")
+            async with live.events(ME) as stream:
+                assert (await stream.next())["data"]
+            assert (await silent.closing())[0] == 4408
+        async with live.ready(PODS) as one, live.ready(PODS) as other:
+            assert await one.next() == await other.next()
+
+
 async def test_connections_are_bounded() -> None:
     options = LiveOptions(max_connections=1)
     async with open_live("c1", pods=0, options=options) as live, live.ready(), live.socket() as second:
