@@ -1,12 +1,27 @@
 """Each query of `docs/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
+import asyncio
+
 import pytest
 
+from realfleet.fleet import Fleet
 from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_kinds, read_recipes
 from tests.processes import RunningServer
 
-RECIPES = read_recipes(COOKBOOK.read_text())
+ALL_RECIPES = read_recipes(COOKBOOK.read_text())
+RECIPES = [recipe for recipe in ALL_RECIPES if not recipe.ill]
+ILL_RECIPES = [recipe for recipe in ALL_RECIPES if recipe.ill]
+OUTCOMES = "{ pods(first: 0) { clusters { name state } } }"
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
+
+
+async def wait_for_an_ill_member(server: RunningServer, token: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            body = await server.ask(token, OUTCOMES)
+            if any(outcome["state"] != "OK" for outcome in body["data"]["pods"]["clusters"]):
+                return
+            await asyncio.sleep(0.2)
 
 
 async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:
@@ -31,3 +46,25 @@ async def test_a_real_fleet_answers_as_it_is_printed(served: RunningServer, toke
 @each_recipe
 async def test_the_demo_answers_as_it_is_printed(demo: RunningServer, recipe: Recipe) -> None:
     await check(demo, await demo.sign_in(), recipe, exact=False)
+
+
+@pytest.mark.real
+async def test_a_real_fleet_with_an_ill_member_answers_as_it_is_printed(
+    real_fleet: Fleet, served: RunningServer, token: str
+) -> None:
+    member = real_fleet.members[0]
+    member.process.pause()
+    try:
+        await wait_for_an_ill_member(served, token)
+        for recipe in ILL_RECIPES:
+            await check(served, token, recipe, exact=False)
+    finally:
+        member.process.resume()
+
+
+async def test_the_demo_answers_as_it_is_printed_with_its_ill_member(demo: RunningServer) -> None:
+    token = await demo.sign_in()
+    await wait_for_an_ill_member(demo, token)
+    assert len(ILL_RECIPES) == 2
+    for recipe in ILL_RECIPES:
+        await check(demo, token, recipe, exact=False)
