@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "graph.md"
-_FENCE = re.compile(
-    r"^```(graphql|graphql ill|json variables|json extensions|json answer)\n(.*?)^```$", re.MULTILINE | re.DOTALL
-)
+_KINDS = "graphql|graphql ill|json variables|json extensions|json answer"
+_FENCE = re.compile(rf"^```({_KINDS})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ENUM = re.compile(r"[A-Z][A-Z_]+")
 

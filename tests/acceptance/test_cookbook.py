@@ -1,6 +1,7 @@
 """Each query of `docs/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,11 @@ OUTCOMES = "{ pods(first: 0) { clusters { name state } } }"
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
 
 
-async def wait_for_an_ill_member(server: RunningServer, token: str) -> None:
+async def wait_until(server: RunningServer, token: str, *, ill: bool) -> None:
     async with asyncio.timeout(30):
         while True:
-            body = await server.ask(token, OUTCOMES)
-            if any(outcome["state"] != "OK" for outcome in body["data"]["pods"]["clusters"]):
+            body: Any = await server.ask(token, OUTCOMES)
+            if ill is any(outcome["state"] != "OK" for outcome in body["data"]["pods"]["clusters"]):
                 return
             await asyncio.sleep(0.2)
 
@@ -55,16 +56,17 @@ async def test_a_real_fleet_with_an_ill_member_answers_as_it_is_printed(
     member = real_fleet.members[0]
     member.process.pause()
     try:
-        await wait_for_an_ill_member(served, token)
+        await wait_until(served, token, ill=True)
         for recipe in ILL_RECIPES:
             await check(served, token, recipe, exact=False)
     finally:
         member.process.resume()
+    await wait_until(served, token, ill=False)
 
 
 async def test_the_demo_answers_as_it_is_printed_with_its_ill_member(demo: RunningServer) -> None:
     token = await demo.sign_in()
-    await wait_for_an_ill_member(demo, token)
+    await wait_until(demo, token, ill=True)
     assert len(ILL_RECIPES) == 2
     for recipe in ILL_RECIPES:
         await check(demo, token, recipe, exact=False)
