@@ -35,6 +35,15 @@ from graph.transports.ws import serve_websocket
 
 GRAPH_PATH = "/graphql"
 
+_ALLOWED = {
+    "GET": OperationType.from_http("GET") - {OperationType.SUBSCRIPTION},
+    "POST": OperationType.from_http("POST") - {OperationType.SUBSCRIPTION},
+}
+_NEEDS_A_STREAM = (
+    "a subscription needs a connection that stays open: send `Accept: text/event-stream`, or use WebSocket "
+    "(graphql-transport-ws)"
+)
+
 _NAMING = frozenset({"query", "documentId", "extensions"})
 """Parameters of a GET that name a document."""
 
@@ -109,11 +118,13 @@ async def _run(request: Request, operation: Operation, context: Context, deadlin
                 variable_values=operation.variables,
                 context_value=context,
                 operation_name=operation.name,
-                allowed_operation_types=OperationType.from_http("GET" if request.method == "GET" else "POST"),
+                allowed_operation_types=_ALLOWED["GET" if request.method == "GET" else "POST"],
             )
     except TimeoutError:
         raise Refused(504, f"no answer within {request.state.request_timeout:g} s", Code.CLUSTER_TIMEOUT) from None
     except InvalidOperationTypeError as error:
+        if error.operation_type is OperationType.SUBSCRIPTION:
+            raise Refused(400, _NEEDS_A_STREAM, well_formed=True) from error
         raise Refused(405 if request.method == "GET" else 400, error.as_http_error_reason(request.method)) from error
     except CannotGetOperationTypeError as error:
         raise Refused(400, error.as_http_error_reason()) from error

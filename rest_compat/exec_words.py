@@ -23,7 +23,7 @@ from fleet.federation import Federation
 from fleet.ports import Upgraded
 from fleet.request_info import parse_request
 from rest_compat.api_calls import ApiCall
-from rest_compat.errors import BodyTooLarge
+from rest_compat.errors import BodyTooLarge, BodyTooSlow
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
 from rest_compat.upgrades import read_upgrade
@@ -56,7 +56,8 @@ def is_word_exec(request: Request, call: ApiCall) -> bool:
 async def answer_exec(request: Request, principal: Principal, call: ApiCall, streams: OpenStreams) -> Response:
     """Runs the command in the pod of the path and answers `{"message": OUTPUT}`.
 
-    Raises InvalidQuery, Forbidden, ClusterNotFound, ClusterError, BodyTooLarge, TooManyStreams.
+    Raises InvalidQuery, Forbidden, ClusterNotFound, ClusterError, BodyTooLarge, BodyTooSlow,
+    TooManyStreams.
     """
     info = parse_request("POST", call.path, call.query)
     authorize_request(principal, call.cluster, info)
@@ -64,8 +65,8 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
         raise InvalidQuery(f"{call.path[:200]!r} is not the path of a pod's exec")
     federation: Federation = request.state.federation
     connection = federation.get_connection(principal.scope, call.cluster)
-    words = await _read_words(request)
     bound: float = request.state.request_timeout
+    words = await _read_words(request, bound)
     headers = [
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", generate_key()),
@@ -92,12 +93,16 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
         raise ClusterTimeout(call.cluster, message) from error
 
 
-async def _read_words(request: Request) -> list[str]:
+async def _read_words(request: Request, bound: float) -> list[str]:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_WORDS_BYTES:
-            raise BodyTooLarge(f"the words of a command may have {MAX_WORDS_BYTES} bytes at most")
+    try:
+        async with asyncio.timeout(bound):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_WORDS_BYTES:
+                    raise BodyTooLarge(f"the words of a command may have {MAX_WORDS_BYTES} bytes at most")
+    except TimeoutError as error:
+        raise BodyTooSlow(f"the words of a command must arrive within {bound:g} s") from error
     text = body.decode(errors="replace").strip()
     if not text:
         raise InvalidQuery("the body is empty: expected the command's words joined with commas, such as sh,-c,ls")

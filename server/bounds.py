@@ -53,38 +53,34 @@ class BoundedProtocol(UpgradeProtocol):
         """Bytes of the caller; a head that goes on for too long is refused."""
         goes_on = self._in_head
         super().data_received(data)
-        if goes_on and self._in_head:
+        if not self._in_head:
+            return
+        if self._timer is None:
+            self._start_timer(HEAD_SECONDS, self._give_up)
+        if goes_on:  # what came before may be the end of another request
             self._size += len(data)
             if self._size > MAX_HEAD_BYTES:
-                self._refuse(431, "the request's target and headers are too long")
+                self._refuse(*_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self._begun = True
-        if not self._in_head:
-            self._in_head = True
-            self._start_timer(HEAD_SECONDS, self._give_up)
+        self._begun = self._in_head = True
         self._size = 0
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the target. Raises ValueError, which ends the parsing."""
-        super().on_url(url)
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header. Raises ValueError, which ends the parsing."""
-        super().on_header(name, value)
-        self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
-        """The head is whole. Raises ValueError where it does not say which host it is for."""
+        """The head is whole. Raises ValueError, which ends the parsing, where it is too long or for no one host."""
         self._in_head = False
-        self._size = 0
         self._stop_timer()
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == b"host"
+        if size > MAX_HEAD_BYTES:
+            self._refusal = _TOO_LONG
+        elif hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             self._refusal = 400, "a request has one Host header"
+        if self._refusal is not None:
             raise ValueError(self._refusal[1])
         super().on_headers_complete()
 
@@ -122,12 +118,6 @@ class BoundedProtocol(UpgradeProtocol):
         broken = self.cycle.more_body and not self._in_head and not self.pipeline
         return broken and not self.cycle.response_started
 
-    def _count(self, amount: int) -> None:
-        self._size += amount
-        if self._size > MAX_HEAD_BYTES:
-            self._refusal = 431, "the request's target and headers are too long"
-            raise ValueError(self._refusal[1])
-
     def _refuse(self, status: int, text: str) -> None:
         if self.transport.is_closing():
             return
@@ -157,4 +147,5 @@ class BoundedProtocol(UpgradeProtocol):
             self._timer = None
 
 
+_TOO_LONG = 431, "the request's target and headers are too long"
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}

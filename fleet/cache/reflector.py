@@ -23,7 +23,7 @@ from fleet.errors import (
     ClusterUnauthorized,
     ClusterUnreachable,
 )
-from fleet.kubernetes.decode import Codec, DecodeError, EventType, ListPage
+from fleet.kubernetes.decode import Codec, DecodeError, EventType, ListPage, WatchEvent
 from fleet.kubernetes.watch import iter_lines
 from fleet.ports import Connection, StreamedAnswer
 
@@ -199,10 +199,8 @@ class Reflector(Generic[R]):
             raise self._refusal(event.code or 0, event.message or "")
         if event.type is not EventType.BOOKMARK:
             if event.record is None:
-                # What the object was before can't be told from here, so only a list makes the store true again.
-                self._version = None
-                raise self._invalid(event.message or "an object can't be read")
-            if event.type is EventType.DELETED:
+                self._leave_out(event)
+            elif event.type is EventType.DELETED:
                 self._store.discard(event.record)
             else:
                 self._store.put(event.record)
@@ -210,6 +208,15 @@ class Reflector(Generic[R]):
             self._version = event.resource_version
         self.failures = 0
         self._backoff.reset()
+
+    def _leave_out(self, event: WatchEvent[R]) -> None:
+        """An object that can't be read is not there, as in a list. Raises ClusterAnswerInvalid where it has no name."""
+        if event.name is None:
+            # Which object it was can't be told from here, so only a list makes the store true again.
+            self._version = None
+            raise self._invalid(event.message or "an object can't be read")
+        logger.warning("%s: left out: %.300s", self._connection.cluster, event.message)
+        self._store.drop(event.name)
 
     def _note_failure(self, error: ClusterError) -> None:
         self.failures += 1

@@ -192,7 +192,11 @@ class Store(Generic[R]):
 
     def discard(self, record: R) -> None:
         """Takes the record of that name out, if it is there."""
-        old = self._table.discard(self._key_of(record))
+        self.drop(self._key_of(record))
+
+    def drop(self, key: Key) -> None:
+        """Takes the record of that key out, if it is there."""
+        old = self._table.discard(key)
         if old is not None:
             self._changed(old, None)
 

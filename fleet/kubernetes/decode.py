@@ -64,7 +64,8 @@ class WatchEvent(msgspec.Struct, Generic[T], frozen=True):
     """One line of a watch.
 
     `record` is None for BOOKMARK and ERROR, and for an object that can't be read: then `message` says which and why,
-    and the watch may go on. `code` and `message` of an ERROR are its Status's (410: list again).
+    `name` is its namespace and name where at least those can be read, and the watch may go on. `code` and `message` of
+    an ERROR are its Status's (410: list again).
     """
 
     type: EventType
@@ -72,6 +73,7 @@ class WatchEvent(msgspec.Struct, Generic[T], frozen=True):
     resource_version: str
     code: int | None = None
     message: str | None = None
+    name: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ class Codec(Generic[T]):
             return WatchEvent(kind, record, version)
         except (msgspec.MsgspecError, ValueError) as error:
             named = _name_of(raw)
-            return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error))
+            name = (named.namespace, named.name) if named.name else None
+            return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error), name=name)
 
     def _complaint(self, named: Named, error: Exception) -> str:
         name = f"{named.namespace}/{named.name}".strip("/") or "without a name"

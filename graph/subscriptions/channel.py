@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,8 +11,9 @@ from fleet.feed import Feed
 from fleet.tasks import end_tasks
 from graph.enums import EventType
 from graph.errors import Code
-from graph.subscriptions.mailbox import Ending, Mailbox
+from graph.subscriptions.mailbox import Ending, Mailbox, Message
 from graph.subscriptions.rendering import Body, Event, Renderer, dump
+from graph.subscriptions.shares import Budget, BudgetSpent
 from graph.subscriptions.topics import Objects
 
 logger = logging.getLogger(__name__)
@@ -22,24 +23,6 @@ BATCH = 250
 
 ObjectName = tuple[str, Key]
 """A cluster, and the name in it."""
-
-
-class Budget:
-    """Bytes that all channels together may hold of rendered objects."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.held = 0
-
-    def take(self, count: int) -> None:
-        """Takes or, with a negative count, gives back. Raises BudgetSpent where there is not so much."""
-        if count > 0 and self.held + count > self.most:
-            raise BudgetSpent
-        self.held += count
-
-
-class BudgetSpent(Exception):
-    """What is followed is more than this server can hold."""
 
 
 _SPENT = Ending(
@@ -217,12 +200,15 @@ class ObjectChannel:
                     event = Event(dump(body), self._renderer.selection)
                     self._hold(name, _Held(entry.record, entry.watched, event))
                 await asyncio.sleep(0)
+        there: dict[Hashable, tuple[EventType, Message]] = {}
+        if joining:
+            there = {name: (EventType.ADDED, entry.event) for name, entry in self._held.items()}
         for mailbox in joining:
             if mailbox in self._joining:  # it may have left meanwhile
                 self._joining.remove(mailbox)
                 self._mailboxes.add(mailbox)
-                for name, entry in self._held.items():
-                    mailbox.put(name, EventType.ADDED, entry.event)
+                mailbox.begin(there)
+                await asyncio.sleep(0)  # a thousand who come at once are no reason for others to wait
 
     def _tell(self, name: ObjectName, type: EventType, event: Event) -> None:  # noqa: A002 - as the field's name
         for mailbox in self._mailboxes:

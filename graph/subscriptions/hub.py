@@ -1,8 +1,8 @@
 """All that is followed now: sessions, the channels they share, and the bounds of both."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 import orjson
@@ -18,11 +18,12 @@ from graph.errors import Code, code_of
 from graph.http import Operation
 from graph.limits import DEFAULT_LIMITS, Limits
 from graph.subscriptions.admission import Rejected, admit
-from graph.subscriptions.channel import Budget, ObjectChannel
+from graph.subscriptions.channel import ObjectChannel
 from graph.subscriptions.mailbox import Ended, Ending, Mailbox
 from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
 from graph.subscriptions.samples import SampleChannel
 from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticates, Session, Sessions
+from graph.subscriptions.shares import Budget, Shares, ShareSpent, UserShare, measure
 from graph.subscriptions.topics import Log, Objects, Samples
 from graph.subscriptions.watched import Selection, build_selection
 from graph.types.live import LogLine
@@ -46,9 +47,11 @@ class LiveOptions(Struct, frozen=True):
     """
 
     max_connections: int = 10_000
+    max_greeting: int = 2_000
     max_operations: int = 10_000
     max_operations_a_connection: int = 100
     max_held_bytes: int = 512 << 20
+    a_user: Shares = Shares()
     init_seconds: float = 10.0
     stall_seconds: float = 30.0
     keep_alive_seconds: float = 12.0
@@ -56,16 +59,22 @@ class LiveOptions(Struct, frozen=True):
 
 
 class Hub:
-    """What transports ask: `sessions`, and the stream of an operation."""
+    """What transports ask: `sessions`, and the stream of an operation.
+
+    They count in `connections` what is open, and in `greeting` those of them that have not said yet who they are.
+    """
 
     def __init__(self, grounds: Grounds, sessions: Sessions, options: LiveOptions) -> None:
         self.sessions = sessions
         self.options = options
         self.connections = 0
+        self.greeting = 0
         self.grounds = grounds
         self._operations = 0
         self._channels: dict[Hashable, Channel] = {}
         self._budget = Budget(options.max_held_bytes)
+        self._shares: dict[str, UserShare] = {}
+        self._openers: dict[Channel, UserShare] = {}
         self._usage = UsageFeed(grounds.metric_store, timeout=grounds.request_timeout)
         self._stopping = False
 
@@ -94,10 +103,7 @@ class Hub:
 
         Raises Rejected where it is not begun, Ended where the server ends it.
         """
-        self._check_room(session)
-        session.operations += 1
-        self._operations += 1
-        try:
+        with self._counting(session, operation):
             begun = await self._begin(session, operation)
             if isinstance(begun, str):
                 yield begun
@@ -111,9 +117,6 @@ class Hub:
                 async with aclosing(begun) as lines:
                     async for text in lines:
                         yield text
-        finally:
-            session.operations -= 1
-            self._operations -= 1
 
     def shut_down(self) -> None:
         """Ends all connections, each told why, and takes no more."""
@@ -126,6 +129,40 @@ class Hub:
         await asyncio.gather(*(channel.aclose() for channel in self._channels.values()))
         self._channels.clear()
         await self._usage.aclose()
+
+    @contextmanager
+    def _counting(self, session: Session, operation: Operation) -> Iterator[None]:
+        """The operation counts while it is open. Raises Rejected."""
+        self._check_room(session)
+        try:
+            size = measure(operation)
+        except TypeError:  # what can be read can be nested deeper than what can be written
+            deep = "`variables` are nested too deeply: 250 levels at most"
+            raise Rejected(build_failure(deep, Code.BAD_USER_INPUT)["errors"]) from None
+        share = self._share_of(session)
+        try:
+            share.begin(size)
+        except ShareSpent as spent:
+            raise _no_room(str(spent)) from None
+        session.operations += 1
+        self._operations += 1
+        try:
+            yield
+        finally:
+            session.operations -= 1
+            self._operations -= 1
+            share.end(size)
+            self._forget_unused(share)
+
+    def _share_of(self, session: Session) -> UserShare:
+        name = session.principal.name
+        if name not in self._shares:
+            self._shares[name] = UserShare(name, self.options.a_user, self._budget)
+        return self._shares[name]
+
+    def _forget_unused(self, share: UserShare) -> None:
+        if share.unused and self._shares.get(share.user) is share:
+            del self._shares[share.user]
 
     def _check_room(self, session: Session) -> None:
         here, everywhere = self.options.max_operations_a_connection, self.options.max_operations
@@ -157,16 +194,28 @@ class Hub:
         if not seat.channel.leave(seat.mailbox):
             if self._channels.get(seat.key) is seat.channel:
                 del self._channels[seat.key]
+            opener = self._openers.pop(seat.channel, None)
+            if opener is not None:
+                opener.close_question()
+                self._forget_unused(opener)
             await seat.channel.aclose()
 
     def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
-        federation = self.grounds.federation
+        """Raises Rejected."""
+        federation, share = self.grounds.federation, self._share_of(session)
+        _open_question(share)
+        channel: Channel
         if isinstance(topic, Objects):
-            return ObjectChannel(federation.feed, topic, renderer, self._budget)
-        return SampleChannel(self._usage, federation, session.principal, topic, renderer)
+            channel = ObjectChannel(federation.feed, topic, renderer, share.held)
+        else:
+            channel = SampleChannel(self._usage, federation, session.principal, topic, renderer)
+        self._openers[channel] = share
+        return channel
 
     async def _follow_log(self, session: Session, topic: Log, renderer: Renderer) -> AsyncGenerator[str, None]:
         """One call to the member for one subscriber: what is not taken is not read, and so not sent by the member."""
+        share = self._share_of(session)
+        _open_question(share)
         try:
             lines = follow_log(self.grounds.federation, session.principal.scope, topic.request)
             async with aclosing(lines):
@@ -175,6 +224,8 @@ class Hub:
                     yield dump(body).decode()
         except FleetError as error:
             raise Ended(Ending(code_of(error), str(error))) from error
+        finally:
+            share.close_question()
 
 
 @asynccontextmanager
@@ -201,6 +252,13 @@ def _channel_key(session: Session, operation: Operation, selection: Selection) -
     who = None if selection.all_watched else (principal.name, principal.groups)
     variables = orjson.dumps(operation.variables, option=orjson.OPT_SORT_KEYS)
     return operation.query, variables, operation.name, principal.scope, who
+
+
+def _open_question(share: UserShare) -> None:
+    try:
+        share.open_question()
+    except ShareSpent as spent:
+        raise _no_room(str(spent)) from None
 
 
 def _no_room(message: str) -> Rejected:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -54,6 +54,12 @@ class Mailbox:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def begin(self, there: Mapping[Hashable, tuple[EventType, Message]]) -> None:
+        """Puts all that there is at first, as many share it, where nothing was put yet."""
+        self._waiting.update(there)
+        if there:
+            self._wake.set()
 
     def put(self, key: Hashable, type: EventType, message: Message) -> None:  # noqa: A002 - as above
         """Adds what happened to an object."""

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 PROTOCOL = "graphql-transport-ws"
 MAX_REASON_BYTES = 123  # RFC 6455, section 5.5: a control frame carries 125 bytes, two of them are the code
 _LAST_WORDS_SECONDS = 1.0
+_LAST_WORDS = 100
+"""Operations that may be at their last message, beside those that are open."""
+
 _MAX_ID = 256
 _FORBIDDEN = 4403
 _KINDS = ("connection_init", "ping", "pong", "subscribe", "complete")
@@ -69,7 +72,7 @@ async def serve_websocket(websocket: WebSocket) -> None:
 def _check_acceptable(hub: Hub, *, offered: bool) -> None:
     if not offered:
         raise _Close(4406, "Subprotocol not acceptable")
-    if hub.connections > hub.options.max_connections:
+    if hub.connections > hub.options.max_connections or hub.greeting >= hub.options.max_greeting:
         raise _Close(1013, "the server is full: try again later")
 
 
@@ -89,6 +92,7 @@ class _Connection:
         self._hub = hub
         self._session: Session | None = None
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._running: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[_Close] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
@@ -100,17 +104,20 @@ class _Connection:
                 raise self._broken.result()
             reading.result()
         finally:
-            await end_tasks(reading, *self._operations.values())
+            await end_tasks(reading, *self._running)
             if self._session is not None:
                 self._hub.sessions.close(self._session)
 
     async def _read(self) -> None:
+        self._hub.greeting += 1
         try:
             async with asyncio.timeout(self._hub.options.init_seconds):
                 while self._session is None:
                     await self._handle(read_message(await self._receive()))
         except TimeoutError:
             raise _Close(4408, "Connection initialisation timeout") from None
+        finally:
+            self._hub.greeting -= 1
         watching = asyncio.create_task(self._watch_session(self._session))
         try:
             while True:
@@ -139,6 +146,7 @@ class _Connection:
                 await self._send(orjson.dumps({"type": "pong", **payload}).decode())
             case "subscribe":
                 self._subscribe(message["id"], message["payload"])
+                await self._wait_for_room()
             case "complete":
                 task = self._operations.pop(message["id"], None)
                 if task is not None:
@@ -165,9 +173,16 @@ class _Connection:
             raise _Close(4409, f"Subscriber for {name} already exists")
         task = asyncio.create_task(self._run(self._session, name, payload), name="operation over WebSocket")
         self._operations[name] = task
+        self._running.add(task)
         task.add_done_callback(lambda done: self._forget(name, done))
 
+    async def _wait_for_room(self) -> None:
+        """Reads on once not too many operations wait to say that they were refused, or are over, to a slow client."""
+        while len(self._running) > self._hub.options.max_operations_a_connection + _LAST_WORDS:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+
     def _forget(self, name: str, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
         if self._operations.get(name) is task:
             del self._operations[name]
         error = None if task.cancelled() else task.exception()
@@ -228,8 +243,11 @@ def read_message(text: str) -> Mapping[str, Any]:
     """A message of the protocol, in its form. Raises _Close (4400)."""
     try:
         message = orjson.loads(text)
+        orjson.dumps(message)
     except orjson.JSONDecodeError:
         raise _invalid("it is not JSON") from None
+    except TypeError:  # what can be read can be nested deeper than what can be written, and a pong is
+        raise _invalid("it is nested too deeply") from None
     if not isinstance(message, dict):
         raise _invalid("it is not a JSON object")
     kind, payload, name = message.get("type"), message.get("payload"), message.get("id")

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "graph.md"
-_FENCE = re.compile(r"^```(graphql|json variables|json extensions|json answer)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_KINDS = "graphql|graphql ill|json variables|json extensions|json answer"
+_FENCE = re.compile(rf"^```({_KINDS})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ENUM = re.compile(r"[A-Z][A-Z_]+")
 
 
 class Recipe(NamedTuple):
-    """A query with its variables, its extensions and its printed answer."""
+    """A query with its variables, its extensions and its printed answer. `ill`: it is asked while a cluster hangs."""
 
     query: str
     variables: dict[str, Any]
     extensions: dict[str, Any]
     answer: Any
+    ill: bool = False
 
     @property
     def name(self) -> str:
@@ -31,8 +33,8 @@ def read_recipes(text: str) -> list[Recipe]:
     """Each query with the variables, the extensions and the answer that follow it."""
     recipes: list[Recipe] = []
     for kind, body in _FENCE.findall(text):
-        if kind == "graphql":
-            recipes.append(Recipe(body, {}, {}, None))
+        if kind.startswith("graphql"):
+            recipes.append(Recipe(body, {}, {}, None, ill=kind.endswith("ill")))
         elif kind == "json variables":
             recipes[-1] = recipes[-1]._replace(variables=json.loads(body))
         elif kind == "json extensions":

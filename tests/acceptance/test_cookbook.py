@@ -1,12 +1,19 @@
 """Each query of `docs/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from realfleet.fleet import Fleet
 from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_kinds, read_recipes
 from tests.acceptance.subscribing import over_events
 from tests.processes import RunningServer
 
-RECIPES = read_recipes(COOKBOOK.read_text())
+ALL_RECIPES = read_recipes(COOKBOOK.read_text())
+RECIPES = [recipe for recipe in ALL_RECIPES if not recipe.ill]
+ILL_RECIPES = [recipe for recipe in ALL_RECIPES if recipe.ill]
+OUTCOMES = "{ pods(first: 0) { clusters { name state } } }"
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
 
 
@@ -17,6 +24,15 @@ async def ask(server: RunningServer, token: str, recipe: Recipe) -> object:
         return await server.ask(token, recipe.query, variables, recipe.extensions)
     async with over_events(server, token, recipe.query, **variables) as take:
         return await take()
+
+
+async def wait_until(server: RunningServer, token: str, *, ill: bool) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            body: Any = await server.ask(token, OUTCOMES)
+            if ill is any(outcome["state"] != "OK" for outcome in body["data"]["pods"]["clusters"]):
+                return
+            await asyncio.sleep(0.2)
 
 
 async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:
@@ -41,3 +57,26 @@ async def test_a_real_fleet_answers_as_it_is_printed(served: RunningServer, toke
 @each_recipe
 async def test_the_demo_answers_as_it_is_printed(demo: RunningServer, recipe: Recipe) -> None:
     await check(demo, await demo.sign_in(), recipe, exact=False)
+
+
+@pytest.mark.real
+async def test_a_real_fleet_with_an_ill_member_answers_as_it_is_printed(
+    real_fleet: Fleet, served: RunningServer, token: str
+) -> None:
+    member = real_fleet.members[0]
+    member.process.pause()
+    try:
+        await wait_until(served, token, ill=True)
+        for recipe in ILL_RECIPES:
+            await check(served, token, recipe, exact=False)
+    finally:
+        member.process.resume()
+    await wait_until(served, token, ill=False)
+
+
+async def test_the_demo_answers_as_it_is_printed_with_its_ill_member(demo: RunningServer) -> None:
+    token = await demo.sign_in()
+    await wait_until(demo, token, ill=True)
+    assert len(ILL_RECIPES) == 2
+    for recipe in ILL_RECIPES:
+        await check(demo, token, recipe, exact=False)

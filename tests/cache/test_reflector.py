@@ -165,11 +165,17 @@ async def test_bookmarks_move_the_version_and_prove_life() -> None:
         assert f"resourceVersion={version}" in followed.cluster.calls[-1][1]
 
 
-async def test_an_object_that_cannot_be_read_makes_it_list_again() -> None:
+async def test_an_object_that_cannot_be_read_is_left_out_and_the_watch_goes_on() -> None:
     async with open_followed() as followed:
+        lists = followed.cluster.count(PATH)
         broken = build_pod("x", "p1")
         broken["spec"]["containers"] = "none"
+        followed.cluster.put(build_pod("x", "p1"))
         followed.cluster.put(broken)
+        followed.cluster.put(build_pod("x", "last"))
+        await until(lambda: followed.store.get("x", "last") is not None)
+        assert followed.store.get("x", "p1") is None
         followed.cluster.delete("Pod", "x", "p1")
         await until(followed.is_equal)
-        assert followed.cluster.count(PATH) >= 2
+        assert followed.reflector.problem is None
+        assert followed.cluster.count(PATH) == lists

@@ -58,6 +58,13 @@ async def test_what_is_wrong_is_said(how: str, words: str, tmp_path: Path) -> No
         await load_exec_credential(plugin(how, tmp_path), 30)
 
 
+async def test_what_a_plugin_says_is_for_the_log_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CredentialError) as raised:
+        await load_exec_credential(plugin("fail", tmp_path), 30)
+    assert "no session" not in str(raised.value)
+    assert "no session: log in first" in caplog.text
+
+
 async def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match=r"did not end within 0\.5 s"):
         await load_exec_credential(plugin("hang", tmp_path), 0.5)

@@ -1,5 +1,7 @@
 """What subscribers of pods, nodes and clusters are told, over both transports."""
 
+import contextlib
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -216,3 +218,20 @@ async def test_what_all_channels_hold_is_bounded_and_given_back() -> None:
         assert await names(socket, 1) == [("ADDED", "still-told")]
         await socket.send({"type": "complete", "id": "1"})
         await until(lambda: live.hub.held_bytes == 0)
+
+
+async def test_many_who_come_at_once_are_each_told_all_there_is_and_what_comes() -> None:
+    async with open_live("c1", pods=300) as live, live.ready(PODS) as first, contextlib.AsyncExitStack() as stack:
+        await names(first, 300)
+        sockets = [await stack.enter_async_context(live.ready()) for _ in range(10)]
+        for socket in sockets:
+            for name in map(str, range(20)):
+                await socket.subscribe(PODS, name)
+        live["c1"].put(build_pod("shop", "told"))
+        assert await names(first, 1) == [("ADDED", "told")]
+        for socket in sockets:
+            told = Counter[str]()
+            while len(told) < 20 or min(told.values()) < 301:
+                message = await socket.receive()
+                told[message["id"]] += 1
+            assert set(told.values()) == {301}

@@ -60,6 +60,24 @@ async def test_what_can_not_be_begun_is_told_by_the_stream(query: str, code: str
         assert await stream.event() == ("complete", None)
 
 
+async def test_variables_that_are_nested_too_deeply_are_refused() -> None:
+    text = '{"query": "{ viewer { name } }", "variables": {"a": ' + "[" * 900 + "]" * 900 + "}}"
+    headers = {"Content-Type": "application/json"}
+    async with open_live("c1") as live:
+        status, _, body = await ask(live, "text/event-stream", data=text, headers=headers)
+    assert status == 200
+    assert "`variables` are nested too deeply" in body
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 200), ("application/graphql-response+json", 400)])
+async def test_a_subscription_without_a_stream_is_told_what_it_needs(accept: str, status: int) -> None:
+    async with open_live("c1") as live:
+        found, _, text = await ask(live, accept, json={"query": PODS})
+    (error,) = json.loads(text)["errors"]
+    assert (found, error["extensions"]) == (status, {"code": "BAD_USER_INPUT"})
+    assert error["message"].startswith("a subscription needs a connection that stays open")
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [

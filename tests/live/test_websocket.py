@@ -14,6 +14,7 @@ from tests.live.serving import PROTOCOL, Socket, open_live
 
 PODS = "subscription { podEvents { type pod { name } } }"
 ME = "{ viewer { name } }"
+DEEP = "[" * 900 + "]" * 900
 SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": PODS}}
 
 
@@ -51,6 +52,11 @@ def init(authorization: object) -> dict[str, Any]:
             "Invalid message received: a message has 1,048,576 characters at most",
         ),
         (at_once({"type": "start", "id": "1"}), 4400, "Invalid message received: its `type` is none of"),
+        (
+            at_once(f'{{"type": "ping", "payload": {{"a": {DEEP}}}}}'),
+            4400,
+            "Invalid message received: it is nested too",
+        ),
         (at_once({"id": "1"}), 4400, "Invalid message received: its `type` is none of"),
         (at_once({"type": ["ping"]}), 4400, "Invalid message received: its `type` is none of"),
         (
@@ -209,6 +215,18 @@ async def test_operations_are_bounded(options: LiveOptions, words: str) -> None:
         await socket.subscribe(PODS, "4")
         live["c1"].put(build_pod("shop", "p"))
         assert {(await socket.receive())["id"] for _ in range(2)} == {"2", "4"}
+
+
+async def test_those_who_do_not_say_who_they_are_are_fewer_than_all() -> None:
+    options = LiveOptions(max_greeting=1, init_seconds=0.4)
+    async with open_live("c1", pods=1, options=options) as live:
+        async with live.socket() as silent, live.socket() as second:
+            assert await second.closing() == (1013, "the server is full: try again later")
+            async with live.events(ME) as stream:
+                assert (await stream.next())["data"]
+            assert (await silent.closing())[0] == 4408
+        async with live.ready(PODS) as one, live.ready(PODS) as other:
+            assert await one.next() == await other.next()
 
 
 async def test_connections_are_bounded() -> None:

@@ -161,13 +161,16 @@ async def test_a_large_answer_is_still_passed_on_while_it_arrives(client: Client
         assert await answer.content.read() == b"last"
 
 
-async def test_a_body_that_does_not_arrive_ends_a_delete_in_time(client: Client, upstream: Upstream) -> None:
+@pytest.mark.parametrize(("method", "target"), [("DELETE", f"{POD}?"), ("POST", f"{POD}/exec?podname=web&")])
+async def test_a_body_that_does_not_arrive_ends_a_request_in_time(
+    client: Client, upstream: Upstream, method: str, target: str
+) -> None:
     async def stalled() -> AsyncIterator[bytes]:
         yield b'{"kind":'
         await asyncio.sleep(60)
 
     async with asyncio.timeout(5):
-        answer = await client.ask("DELETE", f"{POD}?clustername=cluster1", body=stalled())
+        answer = await client.ask(method, f"{target}clustername=cluster1", body=stalled())
     assert (answer.status, json.loads(answer.body)["reason"], upstream.seen) == (408, "Timeout", [])
 
 
