@@ -24,6 +24,9 @@ class Measure(enum.Enum):
     NETWORK_RECEIVE_BYTES = "network_receive_bytes"
     NETWORK_TRANSMIT_BYTES = "network_transmit_bytes"
 
+    # Members are themselves and nothing else; the hash of an Enum is of its name, in Python, and these key every value.
+    __hash__ = object.__hash__
+
     @property
     def is_counter(self) -> bool:
         """Whether stored values only ever grow (until a reset) and answers are their rate."""
@@ -43,6 +46,8 @@ class Aggregate(enum.Enum):
     P50 = "P50"
     P95 = "P95"
     P99 = "P99"
+
+    __hash__ = object.__hash__
 
 
 class Kind(enum.Enum):

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.row import Row
-from bench.rows import cache, live, pass_through, pod_page, real_pass_through, usage
+from bench.rows import cache, hanging, live, mixed, pass_through, pod_page, portal, real_pass_through, stall, usage
 
 Measure = Callable[[int], Awaitable[list[Row]]]
 """Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
@@ -13,6 +13,10 @@ SUBJECTS: Mapping[str, Measure] = {
     "pod_page": pod_page.measure,
     "pass_through": pass_through.measure,
     "real_pass_through": real_pass_through.measure,
+    "stall": stall.measure,
+    "mixed": mixed.measure,
+    "portal": portal.measure,
+    "hanging": hanging.measure,
     "usage_influx": usage.measure_influx,
     "usage_embedded": usage.measure_embedded,
     "live": live.measure,

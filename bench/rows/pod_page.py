@@ -4,8 +4,10 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -27,20 +29,13 @@ GOALS = {ONE: 6, 100: 20, 5_000: 60}
 
 async def measure(rounds: int) -> list[Row]:
     """Time of one answer, one after the other on one connection."""
-    async with AsyncExitStack() as stack:
-        fleet = await stack.enter_async_context(open_simulated(MEMBERS, PODS))
-        server = await stack.enter_async_context(open_server(fleet.kubeconfig))
-        await wait_until(partial(_holds, server, MEMBERS * PODS), "all pods are in memory")
-        query = f"{{ pods(first: {max(ASKED)}) {{ items {{ {FIELDS} cluster {{ name }} }} }} }}"
-        records = orjson.loads(await fetch(server.ask_graph(query)))["data"]["pods"]["items"]
-        first = records[0] | {"cluster": records[0]["cluster"]["name"]}
-        for record in records:
-            del record["cluster"]
-        anchor = await stack.enter_async_context(open_anchor(records))
+    async with open_pages() as (server, anchor):
+        answer = await fetch(server.ask_graph("{ pods(first: 1) { items { namespace name cluster { name } } } }"))
+        pod = orjson.loads(answer)["data"]["pods"]["items"][0]
         rows = []
         for size, count in ASKED.items():
-            asked = server.ask_graph(_query_one(first) if size == ONE else _query(size))
-            asks = {"ours": asked, "anchor": _as_stock(asked, anchor)}
+            asked = server.ask_graph(_query_one(pod) if size == ONE else build_page_query(size))
+            asks = {"ours": asked, "anchor": replace(asked, url=anchor)}
             weight = await _check_same(asks)
             samples = await run_interleaved(
                 {side: partial(time_answers, ask, count) for side, ask in asks.items()}, rounds
@@ -51,6 +46,27 @@ async def measure(rounds: int) -> list[Row]:
             goal = times_better(GOALS[size], "stock")
             rows.append(build_row(title, "ms", ours, stock, against="stock Strawberry and its router", goal=goal))
         return rows
+
+
+@asynccontextmanager
+async def open_pages() -> AsyncIterator[tuple[Running, str]]:
+    """Our server with all pods in memory, and the URL of the anchor with the same."""
+    async with AsyncExitStack() as stack:
+        fleet = await stack.enter_async_context(open_simulated(MEMBERS, PODS))
+        server = await stack.enter_async_context(open_server(fleet.kubeconfig))
+        await wait_pods(server, MEMBERS * PODS)
+        answer = await fetch(server.ask_graph(build_page_query(max(ASKED))))
+        yield server, await stack.enter_async_context(open_anchor(orjson.loads(answer)["data"]["pods"]["items"]))
+
+
+async def wait_pods(server: Running, pods: int) -> None:
+    """Until it has that many pods in memory. Raises StartError."""
+    await wait_until(partial(_holds, server, pods), f"{pods} pods are in memory")
+
+
+def build_page_query(size: int) -> str:
+    """A page of so many pods."""
+    return f"{{ pods(first: {size}) {{ items {{ {FIELDS} }} }} }}"
 
 
 @asynccontextmanager
@@ -80,14 +96,6 @@ async def _check_same(asks: dict[str, Ask]) -> int:
     return len(ours)
 
 
-def _query(size: int) -> str:
-    return f"{{ pods(first: {size}) {{ items {{ {FIELDS} }} }} }}"
-
-
-def _query_one(pod: dict[str, str]) -> str:
-    name = f'cluster: "{pod["cluster"]}", namespace: "{pod["namespace"]}", name: "{pod["name"]}"'
+def _query_one(pod: dict[str, Any]) -> str:
+    name = f'cluster: "{pod["cluster"]["name"]}", namespace: "{pod["namespace"]}", name: "{pod["name"]}"'
     return f"{{ pod({name}) {{ {FIELDS} }} }}"
-
-
-def _as_stock(ask: Ask, url: str) -> Ask:
-    return Ask(url, ask.headers, ask.body)

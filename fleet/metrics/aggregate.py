@@ -94,6 +94,10 @@ def _gauge_column(values: Values, bounds: list[int], aggregate: Aggregate) -> li
     reduce = REDUCTIONS[aggregate]
     column: list[float | None] = []
     for begin, end in pairwise(bounds):
+        if end - begin == 1:  # one value is its own mean, bound and percentile
+            value = values[begin]
+            column.append(None if value is None else float(value))
+            continue
         present = [value for value in values[begin:end] if value is not None] if begin < end else None
         column.append(reduce(present) if present else None)
     return column

@@ -12,7 +12,9 @@ from fleet.metrics.influx_pool import Call, InfluxAnswer, InfluxPool, PoolOption
 
 T = TypeVar("T")
 
-_HEADERS = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+_PACKED = "application/x-msgpack"
+# MessagePack is a quarter smaller, and made and read in less time; a server that has none answers in JSON.
+_HEADERS = {"Accept": f"{_PACKED},application/json;q=0.9", "Content-Type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class InfluxOptions(PoolOptions):
         if self.username and not self.token:
             return {"token": f"{self.username}:{self.password}", "auth_basic": True}
         return {"token": self.token}
+
+
+def is_packed(answer: InfluxAnswer) -> bool:
+    """Whether an answer is MessagePack; else it is JSON."""
+    return answer.media_type.startswith(_PACKED)
 
 
 class InfluxConnection:

@@ -65,10 +65,11 @@ class Call(Struct, frozen=True):
 
 
 class InfluxAnswer(Struct, frozen=True):
-    """The body of a 200, and the server's version as it says it."""
+    """The body of a 200, its media type, and the server's version as it says it."""
 
     body: bytes
     version: str
+    media_type: str = ""
 
 
 Refuse = Callable[[int, bytes], MetricsUnavailable]
@@ -141,7 +142,9 @@ class InfluxPool:
             response.close()
             raise
         response.release_conn()
-        return InfluxAnswer(body, response.headers.get("X-Influxdb-Version", "").removeprefix("v"))
+        headers = response.headers
+        version = headers.get("X-Influxdb-Version", "").removeprefix("v")
+        return InfluxAnswer(body, version, headers.get("Content-Type", ""))
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse) -> bytes:
         if response.status != 200:

@@ -13,9 +13,16 @@ from typing import TypeVar, cast
 from fleet.cluster_status import ClusterStatus
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
-from fleet.metrics.influx_http import InfluxConnection, InfluxOptions, open_influx_connection
+from fleet.metrics.influx_http import InfluxConnection, InfluxOptions, is_packed, open_influx_connection
 from fleet.metrics.influx_pool import InfluxAnswer
-from fleet.metrics.influx_rows import CellReader, decode_answer, read_points, read_series, read_sightings
+from fleet.metrics.influx_rows import (
+    CellReader,
+    InfluxSeries,
+    decode_answer,
+    read_points,
+    read_series,
+    read_sightings,
+)
 from fleet.metrics.influx_status import build_statuses, read_statuses
 from fleet.metrics.influx_text import LAYOUTS, Statement, build_latest, build_points, build_range, build_sightings
 from fleet.models import NodeKey, PodKey
@@ -96,8 +103,11 @@ class InfluxqlStore:
     def _read_series(
         self, answer: InfluxAnswer, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]
     ) -> dict[K, Series]:
-        series = decode_answer(answer.body, self._options.database)
+        series = self._decode(answer)
         return cast("dict[K, Series]", read_series(series, LAYOUTS[kind], keys, measures, self._cells))
+
+    def _decode(self, answer: InfluxAnswer) -> list[InfluxSeries]:
+        return decode_answer(answer.body, self._options.database, packed=is_packed(answer))
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -107,7 +117,7 @@ class InfluxqlStore:
         statement: Statement = build_points(LAYOUTS[kind], key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
 
         def read(answer: InfluxAnswer) -> list[Point]:
-            return read_points(decode_answer(answer.body, self._options.database), self._cells)
+            return read_points(self._decode(answer), self._cells)
 
         return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
 
@@ -141,7 +151,7 @@ class InfluxqlStore:
         statement = build_sightings(kind, keys, start_ns=start_ns, end_ns=end_ns)
 
         def read(answer: InfluxAnswer) -> dict[tuple[PodKey, str], list[int]]:
-            return read_sightings(decode_answer(answer.body, self._options.database))
+            return read_sightings(self._decode(answer))
 
         return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
 
@@ -150,7 +160,7 @@ class InfluxqlStore:
         options = self._options
 
         def read(answer: InfluxAnswer) -> tuple[str, set[str]]:
-            series = decode_answer(answer.body, options.database)
+            series = self._decode(answer)
             return answer.version, {str(row[0]) for entry in series for row in entry.values}
 
         version, databases = await self._connection.query("SHOW DATABASES", {}, read)

@@ -1,0 +1,65 @@
+"""64 clients at once with different queries on one worker: how much longer the slowest wait than half of them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from bench.load import Ask, Load, build_load, open_exchange
+from bench.metric_data import fill_file, list_nodes, list_pods
+from bench.row import Row, amount, build_row
+from bench.rows.pod_page import wait_pods
+from bench.servers import open_server, open_simulated
+
+CLIENTS = 64
+MEMBERS = 5
+PODS = 1_000
+SECONDS = 3.0
+GOAL = amount(5, "x")
+
+_FIELDS = "id namespace name phase status ready restarts createdAt nodeName podIP cluster { name }"
+_RUNNING = '{clusters: ["cluster2"], phases: [RUNNING]}'
+_AMOUNTS = "{ cpuCores memoryBytes }"
+_POD = 'pod(cluster: "cluster1", namespace: "NAMESPACE", name: "NAME")'
+_QUERIES = (
+    f"{{ {_POD} {{ id phase status containers {{ name image }} }} }}",
+    f"{{ pods(first: 50) {{ items {{ {_FIELDS} }} pageInfo {{ endCursor }} }} }}",
+    f"{{ clusters {{ name health version region allocatable {_AMOUNTS} requested {_AMOUNTS} }} }}",
+    f"{{ pods(first: 20, filter: {_RUNNING}) {{ totalCount items {{ {_FIELDS} }} }} }}",
+    f"{{ nodes(first: 15) {{ items {{ id name ready usage {_AMOUNTS} }} }} }}",
+    "{ pods(first: 20) { items { id name usage { cpuCores cpuPercent memoryBytes } } } }",
+    "{ clusters { name podCounts(by: PHASE) { key count } } }",
+    "{ viewer { name } }",
+)
+
+
+async def measure(rounds: int) -> list[Row]:
+    """All clients ask without a pause, each beginning with another query."""
+    async with open_simulated(MEMBERS, PODS) as fleet, open_server(fleet.kubeconfig) as server:
+        await wait_pods(server, MEMBERS * PODS)
+        pods = [pod for number in range(MEMBERS) for pod in await list_pods(server, f"cluster{number + 1}")]
+        await fill_file(server.usage_file, pods, await list_nodes(server))
+        named = [query.replace("NAMESPACE", pods[0].namespace).replace("NAME", pods[0].name) for query in _QUERIES]
+        asks = [server.ask_graph(query) for query in named]
+        await _run(asks)
+        loads = [await _run(asks) for _ in range(rounds)]
+    title = f"{CLIENTS} clients, mixed queries, one worker"
+    return [build_row(f"{title}: p99 to p50", "x", [load.p99 / load.p50 for load in loads], goal=GOAL)]
+
+
+async def _run(asks: Sequence[Ask]) -> Load:
+    """A span of load. Raises AnswerError."""
+    requests = [ask.as_bytes() for ask in asks]
+    times: list[float] = []
+
+    async def keep_asking(client: int, until: float) -> None:
+        async with open_exchange(asks[0]) as exchange:
+            number = client
+            while (started := time.perf_counter()) < until:
+                await exchange.ask(requests[number % len(requests)])
+                times.append(time.perf_counter() - started)
+                number += 1
+
+    async with asyncio.timeout(SECONDS + 60):
+        started = time.perf_counter()
+        await asyncio.gather(*(keep_asking(client, started + SECONDS) for client in range(CLIENTS)))
+        return build_load(times, time.perf_counter() - started)
