@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.row import Row
-from bench.rows import cache, pass_through, pod_page, real_pass_through
+from bench.rows import cache, large_fleet, pass_through, pod_page, real_pass_through
 
 Measure = Callable[[int], Awaitable[list[Row]]]
 """Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
 
 SUBJECTS: Mapping[str, Measure] = {
     "cache": cache.measure,
+    "large_fleet": large_fleet.measure,
     "pod_page": pod_page.measure,
     "pass_through": pass_through.measure,
     "real_pass_through": real_pass_through.measure,
