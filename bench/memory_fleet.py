@@ -43,13 +43,13 @@ def _build_body(workload: int, name: bytes) -> bytes:
     return body.replace(b"IMAGE", b"registry.example/%s:1.%d.2" % (name, workload % 9))
 
 
-def build_pod(cluster: int, number: int, total: int) -> bytes:
-    """One pod's JSON, about as long as a real one's; `total` is the number of pods of its cluster."""
+def build_pod(cluster: int, number: int, total: int, labelled: int) -> bytes:
+    """One pod's JSON, about as long as a real one's; `total` pods are in its cluster, `labelled` of them of a team."""
     workload, index = divmod(number, PODS_A_WORKLOAD)
     name = b"svc-%04d" % workload
     spread = (cluster * 7919 + number) * 0x9E3779B97F4A7C15 % 2**64
     created = b"2026-03-%02dT%02d:%02d:%02dZ" % (1 + spread % 28, spread % 24, spread % 60, number % 60)
-    team = b"search" if number < LABELLED // 10 else b"team-%d" % (workload % 7)
+    team = b"search" if number < labelled else b"team-%d" % (workload % 7)
     head = (
         b'{"metadata":{"name":"%s-%010x-%05d","generateName":"%s-%010x-","namespace":"ns-%02d","uid":"%08x-0000-4000-8000-'
         b'%012x","resourceVersion":"%d","generation":1,"creationTimestamp":"%s","labels":{"app":"%s","pod-template-hash":'
@@ -75,14 +75,14 @@ def _mix(number: int) -> int:
     return int.from_bytes(sha256(number.to_bytes(8)).digest())
 
 
-def iter_pages(cluster: int, pods: int, size: int = 250) -> Iterator[bytes]:
+def iter_pages(cluster: int, pods: int, labelled: int = 0, size: int = 250) -> Iterator[bytes]:
     """The pages of a list of all pods of a cluster."""
     for start in range(0, pods, size):
-        yield _build_page(cluster, start, min(start + size, pods), pods)
+        yield _build_page(cluster, start, min(start + size, pods), pods, labelled)
 
 
-def _build_page(cluster: int, start: int, end: int, pods: int) -> bytes:
-    items = b",".join(build_pod(cluster, number, pods) for number in range(start, end))
+def _build_page(cluster: int, start: int, end: int, pods: int, labelled: int) -> bytes:
+    items = b",".join(build_pod(cluster, number, pods, labelled) for number in range(start, end))
     following = b"%d" % end if end < pods else b""
     return b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"%s"},"items":[%s]}' % (
         following,
@@ -104,10 +104,11 @@ class _Silence:
 class MemoryConnection:
     """The `Connection` to a member of this process."""
 
-    def __init__(self, number: int, pods: int) -> None:
+    def __init__(self, number: int, pods: int, labelled: int) -> None:
         self.cluster = f"cluster{number:03d}"
         self._number = number
         self._pods = pods
+        self._labelled = labelled
 
     async def request(
         self,
@@ -124,10 +125,13 @@ class MemoryConnection:
         if path == "/api/v1/pods":
             asked = parse_qs(query)
             start, size = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])
-            return Answer(200, {}, _build_page(self._number, start, min(start + size, self._pods), self._pods))
+            return Answer(200, {}, self._page(start, min(start + size, self._pods)))
         if path in kinds:
             return Answer(200, {}, b'{"kind":"%s","metadata":{"resourceVersion":"9"},"items":[]}' % kinds[path])
         return Answer(200, {}, b'{"gitVersion":"v1.36.3"}')
+
+    def _page(self, start: int, end: int) -> bytes:
+        return _build_page(self._number, start, end, self._pods, self._labelled)
 
     @asynccontextmanager
     async def open_stream(
@@ -153,6 +157,7 @@ class MemorySource:
 
     def __init__(self, members: int, pods: int) -> None:
         self._pods = pods
+        self._labelled = LABELLED // members
         self._specs = {
             f"cluster{number:03d}": MemberSpec(f"cluster{number:03d}", ClusterRole.MEMBER, Credential(str(number), ""))
             for number in range(members)
@@ -166,11 +171,11 @@ class MemorySource:
     async def open_connection(self, spec: MemberSpec) -> MemoryConnection:
         """At once."""
         assert spec.credential is not None
-        return MemoryConnection(int(spec.credential.fingerprint), self._pods)
+        return MemoryConnection(int(spec.credential.fingerprint), self._pods, self._labelled)
 
 
 class MemoryUsage:
-    """The part of a metric store that ranking needs, for every pod, and at once: its own time is not what is measured."""
+    """The part of a metric store that ranking needs, for every pod, and at once: its own time is not measured."""
 
     name = "memory"
 

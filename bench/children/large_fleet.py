@@ -1,6 +1,6 @@
 """What a large fleet costs a process that holds it, and what reading it takes there.
 
-`python -m bench.children.large_fleet memory whole|fields PODS` says what pods take, with or without their whole objects;
+`python -m bench.children.large_fleet memory whole|fields PODS` says what pods take, with or without whole objects;
 `... pages MEMBERS PODS ROUNDS` what questions take, PODS being those of a member. One line of JSON each.
 """
 
