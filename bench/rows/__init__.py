@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.row import Row
-from bench.rows import cache, large_fleet, pass_through, pod_page, real_pass_through, real_sync, watch_events
+from bench.rows import cache, large_fleet, pass_through, pod_page, readiness, real_pass_through, real_sync, watch_events
 
 Measure = Callable[[int], Awaitable[list[Row]]]
 """Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
@@ -13,6 +13,7 @@ SUBJECTS: Mapping[str, Measure] = {
     "large_fleet": large_fleet.measure,
     "watch_events": watch_events.measure,
     "real_sync": real_sync.measure,
+    "readiness": readiness.measure,
     "pod_page": pod_page.measure,
     "pass_through": pass_through.measure,
     "real_pass_through": real_pass_through.measure,

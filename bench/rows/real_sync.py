@@ -1,4 +1,4 @@
-"""The first list of 10,000 pods of a real API server: until all is in memory, against `kubectl get pods -A -o json`."""
+"""The first list of 10,000 pods of a real API server: until in memory, against `kubectl get pods -A -o json`."""
 
 import asyncio
 import ssl
