@@ -3,13 +3,32 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.row import Row
-from bench.rows import cache, hanging, live, mixed, pass_through, pod_page, portal, real_pass_through, stall, usage
+from bench.rows import (
+    cache,
+    hanging,
+    large_fleet,
+    live,
+    mixed,
+    pass_through,
+    pod_page,
+    portal,
+    readiness,
+    real_pass_through,
+    real_sync,
+    stall,
+    usage,
+    watch_events,
+)
 
 Measure = Callable[[int], Awaitable[list[Row]]]
 """Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
 
 SUBJECTS: Mapping[str, Measure] = {
     "cache": cache.measure,
+    "large_fleet": large_fleet.measure,
+    "watch_events": watch_events.measure,
+    "real_sync": real_sync.measure,
+    "readiness": readiness.measure,
     "pod_page": pod_page.measure,
     "pass_through": pass_through.measure,
     "real_pass_through": real_pass_through.measure,

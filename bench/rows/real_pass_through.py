@@ -27,7 +27,7 @@ async def measure(rounds: int) -> list[Row]:
         raise Skipped(f"needs the real servers, which `make real` builds ({error})") from error
     async with AsyncExitStack() as stack:
         servers = stack.enter_context(open_servers())
-        api = await asyncio.to_thread(_start, servers, binaries)
+        api = await asyncio.to_thread(start_api, servers, binaries)
         kubeconfig = api.write_kubeconfig(servers.folder / "kubeconfig")
         server = await stack.enter_async_context(open_server(kubeconfig))
         headers = {"Accept": "application/json", "User-Agent": "bench", "Authorization": f"Bearer {api.tokens.admin}"}
@@ -35,7 +35,8 @@ async def measure(rounds: int) -> list[Row]:
         return await compare(server, _NAME, direct, rounds, "real API server")
 
 
-def _start(servers: Servers, binaries: Binaries) -> ApiServer:
+def start_api(servers: Servers, binaries: Binaries) -> ApiServer:
+    """One API server on an etcd of its own, when it is ready."""
     (port,) = list_free_ports(1)
     files = build_cluster_files(servers.folder / _NAME, _NAME)
     api = start_api_server(servers, binaries, _NAME, port, files, start_etcd(servers, binaries))

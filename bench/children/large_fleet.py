@@ -1,0 +1,145 @@
+"""What a large fleet costs a process that holds it, and what reading it takes there.
+
+`python -m bench.children.large_fleet memory whole|fields PODS` says what pods take, with or without whole objects;
+`... pages MEMBERS PODS ROUNDS` what questions take, PODS being those of a member. One line of JSON each.
+"""
+
+import asyncio
+import ctypes
+import gc
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+import orjson
+import uvloop
+from msgspec import Struct
+
+from auth.principal import Principal
+from bench.children.load_cache import read_rss
+from bench.memory_fleet import MemorySource, MemoryUsage, iter_pages
+from fleet.cache.store import build_pod_store
+from fleet.federation import Federation
+from fleet.held_usage import HeldUsage
+from fleet.kubernetes.decode import PODS, Codec
+from fleet.kubernetes.pods import build_pod, decode_pod
+from fleet.members import FleetOptions, open_federation
+from fleet.models import Pod
+from fleet.ports import MetricStore
+from fleet.scope import Role, Scope
+from graph.context import Context
+from graph.loaders import build_loaders
+from graph.schema import schema
+
+_ADMINISTRATOR = Principal("bench", Scope(Role.ADMIN))
+_MEMBERS = 10
+_RANKED = """{ pods(first: 100, filter: { labelSelector: "LABEL" }, orderBy: [{ usage: CPU_CORES, direction: DESC }]) {
+    totalCount items { name namespace phase usage { cpuCores } } } }"""
+_FILTERED = (
+    '{ pods(first: 100, filter: { labelSelector: "team=search" }) { totalCount items { name namespace phase } } }'
+)
+_PLAIN = "{ pods(first: 100) { totalCount pageInfo { endCursor } items { name namespace phase } } }"
+_TEXT = "{ pods(first: 100, orderBy: [{ field: NAME, direction: DESC }]) { items { name namespace phase } } }"
+_TENTH = """query Read($after: String) { pods(first: 10000, after: $after) {
+    pageInfo { hasNextPage endCursor } items { name namespace phase status restarts } } }"""
+
+
+class Memory(Struct):
+    """Pods, and how much the process's resident memory grew by them, in bytes."""
+
+    pods: int
+    rss_bytes: int
+
+
+class Times(Struct):
+    """Seconds of each sample, by what was asked; `rss_bytes` is what the fleet takes of the process."""
+
+    samples: dict[str, list[float]]
+    pods: int
+    rss_bytes: int
+    sync_seconds: float
+
+
+def measure_memory(way: str, pods: int) -> Memory:
+    """Fills stores as reflectors do, from pages of bytes."""
+    codec = PODS if way == "whole" else Codec("Pod", PODS.path, _without_manifest)
+    stores = [build_pod_store() for _ in range(_MEMBERS)]
+    before = _settled_rss()
+    for number, store in enumerate(stores):
+        staged = store.stage()
+        for page in iter_pages(number, pods // _MEMBERS):
+            staged.add(codec.decode_list(page, f"cluster{number:03d}").records)
+        staged.commit()
+    return Memory(sum(map(len, stores)), _settled_rss() - before)
+
+
+def _without_manifest(raw: bytes, cluster: str) -> Pod:
+    return build_pod(decode_pod(raw), cluster, b"")
+
+
+def _settled_rss() -> int:
+    """Resident bytes after what is free was given back to the system."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return read_rss()
+
+
+async def measure_pages(members: int, pods: int, rounds: int) -> Times:
+    """Executes operations on the graph, encoding included and HTTP not, when all is in memory."""
+    before = _settled_rss()
+    options = FleetOptions(fresh_seconds=3600)
+    async with open_federation(MemorySource(members, pods), options) as federation:
+        started = time.perf_counter()
+        await federation.wait_synced(600)
+        synced = time.perf_counter() - started
+        rss = _settled_rss() - before
+        gc.freeze()
+        store = MemoryUsage()
+        held = HeldUsage(cast("MetricStore", store), federation.pods_of, max_age=3600)
+        asks: dict[str, Callable[[], Awaitable[Any]]] = {
+            "plain": lambda: _ask(federation, held, _PLAIN),
+            "filtered": lambda: _ask(federation, held, _FILTERED),
+            "ranked": lambda: _ask(federation, held, _RANKED.replace("LABEL", "team=search")),
+            "ranked tenth": lambda: _ask(federation, held, _RANKED.replace("LABEL", "tier=t3")),
+            "by name": lambda: _ask(federation, held, _TEXT),
+            "all": lambda: _read_all(federation, held),
+        }
+        samples: dict[str, list[float]] = {name: [] for name in asks}
+        for number in range(rounds + 1):
+            for name, ask in asks.items():
+                began = time.perf_counter()
+                await ask()
+                if number:  # the first one of each warms up
+                    samples[name].append(time.perf_counter() - began)
+        return Times(samples, members * pods, rss, synced)
+
+
+async def _ask(federation: Federation, held: HeldUsage, query: str, **variables: Any) -> Any:
+    deadline = asyncio.get_running_loop().time() + 600
+    store = cast("MetricStore", MemoryUsage())
+    loaders = build_loaders(federation, _ADMINISTRATOR.scope, store, now=time.time(), deadline=deadline, held=held)
+    context = Context(_ADMINISTRATOR, federation, loaders, encoded=True)
+    result = await schema.execute(query, variable_values=variables, context_value=context)
+    assert result.errors is None, result.errors
+    orjson.dumps(result.data)
+    return result.data
+
+
+async def _read_all(federation: Federation, held: HeldUsage) -> None:
+    after: str | None = None
+    while True:
+        data = await _ask(federation, held, _TENTH, after=after)
+        info = data["pods"]["pageInfo"]
+        if not info["hasNextPage"]:
+            return
+        after = info["endCursor"]
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "memory":
+        answer: Memory | Times = measure_memory(sys.argv[2], int(sys.argv[3]))
+    else:
+        answer = uvloop.run(measure_pages(*map(int, sys.argv[2:5])))
+    print(msgspec.json.encode(answer).decode())
