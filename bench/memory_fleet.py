@@ -5,14 +5,14 @@ Pages are made when they are asked for, so that the fleet itself holds nothing. 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from fleet.models import ClusterRole, PodKey
-from fleet.ports import Answer, Credential, Headers, MemberSpec, StreamedAnswer
+from fleet.ports import Answer, Credential, Headers, MemberSpec, StreamedAnswer, Upgraded
 from fleet.usage import Measure, Usage
 
 PODS_A_WORKLOAD = 20
@@ -147,6 +147,11 @@ class MemoryConnection:
     ) -> AsyncIterator[StreamedAnswer]:
         """A watch on which nothing happens."""
         yield _Silence()
+
+    def open_upgrade(
+        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
+    ) -> AbstractAsyncContextManager[Upgraded]:
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -131,7 +131,7 @@ async def _load(
         if usage_of is not unread:  # what a page is cut by is what its items show
             batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
             batch.hold({item.key: usage_of(item) for item in answer.items})
-    keys = [item.key for item in answer.items]
+    keys = [item.key for item in answer.items] if batches else []
     if info.page_wants.lists_inside:
         for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
             batch.begin(keys)

@@ -22,7 +22,7 @@ class Budget:
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._limit = limit
         self._used = 0
-        self._holders: list[Fragments] = []
+        self._holders: set[Fragments] = set()
 
     def take(self, holder: "Fragments", size: int) -> None:
         """Counts what a holder is about to keep."""
@@ -31,25 +31,39 @@ class Budget:
                 other.clear()
             self._holders.clear()
             self._used = 0
-        if not holder.entries:
-            self._holders.append(holder)
+        self._holders.add(holder)
         self._used += size
+
+    def give(self, size: int) -> None:
+        """Counts what a holder let go."""
+        self._used = max(0, self._used - size)
 
 
 class Fragments:
-    """One selection's encoded objects."""
+    """One selection's encoded objects, and the whole list that was asked for last."""
 
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "last")
 
     def __init__(self) -> None:
         self.entries: dict[int, tuple[Any, bytes]] = {}
+        self.last: tuple[Sequence[Any], bytes] | None = None
 
     def clear(self) -> None:
         """Lets all of them go."""
-        self.entries = {}
+        self.entries, self.last = {}, None
 
     def encode(self, models: Sequence[Any], read: Callable[[Any], dict[str, Any]], budget: Budget) -> bytes:
         """The models' list as JSON. Raises whatever `read` raises for a model that core has to look at."""
+        if self.last is not None and self.last[0] == models:  # quick: the same objects are not looked into
+            return self.last[1]
+        text = self._join(models, read, budget)
+        if self.last is not None:
+            budget.give(len(self.last[1]))
+        budget.take(self, len(text))
+        self.last = (models, text)
+        return text
+
+    def _join(self, models: Sequence[Any], read: Callable[[Any], dict[str, Any]], budget: Budget) -> bytes:
         entries = self.entries
         try:
             return b"[" + b",".join([entries[id(model)][1] for model in models]) + b"]"
