@@ -7,7 +7,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from graph.router import GRAPH_PATH, build_graph_router, serve_graphql
-from rest_compat.router import build_rest_router
+from rest_compat.router import build_cluster_apis, build_rest_router
 from server.direct import Direct
 from server.errors import install_error_handlers
 from server.health import build_health_router
@@ -37,8 +37,9 @@ def create_app(settings: Settings, open_state: OpenState) -> FastAPI:
     )
     app.include_router(build_health_router(detailed=False))
     app.include_router(build_graph_router())
-    app.include_router(build_rest_router())
+    apis = build_cluster_apis()
+    app.include_router(build_rest_router(apis))
     install_error_handlers(app)
-    app.add_middleware(Direct, handlers={GRAPH_PATH: serve_graphql})
+    app.add_middleware(Direct, handlers={GRAPH_PATH: serve_graphql}, below=apis)
     app.add_middleware(RequestLog)
     return app
