@@ -24,10 +24,10 @@ class Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request or connection."""
-        path = scope["path"]
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        path = scope["path"]
         handler = self._handlers.get(path)
         if handler is None or scope["method"] not in _METHODS:
             api = self._below.get(path[1:].partition("/")[0], self._app)
