@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from fleet.kubernetes.http1_tls import SCRATCH_BYTES, Tls
+from fleet.kubernetes.http1_tls import Tls
 from fleet.kubernetes.http1_wire import Wire
 
 MAX_KEPT = 128
@@ -47,7 +47,6 @@ class Pool:
         self._open: set[Wire] = set()
         self._loop = asyncio.get_running_loop()
         self._sweeping: asyncio.TimerHandle | None = None
-        self._scratch = bytearray(SCRATCH_BYTES) if way.tls is not None else bytearray()
 
     def take_kept(self) -> Wire | None:
         """The connection that was used last, if one is kept and a question may begin."""
@@ -65,7 +64,7 @@ class Pool:
         try:
             wire = await self._connect()
             tls = self._way.tls
-            await wire.start(None if tls is None else Tls(tls, self._way.server_name, self._scratch))
+            await wire.start(None if tls is None else Tls(tls, self._way.server_name))
         except BaseException:
             self._end_turn()
             if wire is not None:

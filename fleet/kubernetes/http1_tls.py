@@ -5,22 +5,32 @@ of that size for each connection.
 """
 
 import ssl
+import threading
 from collections.abc import Callable
 from typing import cast
 
-SCRATCH_BYTES = 64 * 1024
-"""Four records: what is decrypted before it is handed on. One scratch serves all connections of an event loop."""
+SCRATCH_BYTES = 256 * 1024
+"""What is decrypted before it is handed on: as much as an event loop reads at once."""
+
+
+class _Scratch(threading.local):
+    """One for all connections of an event loop, each of which uses it up before the next has its turn."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(SCRATCH_BYTES))
+
+
+_scratch = _Scratch()
 
 
 class Tls:
     """The client's end. `said_goodbye` says that the other end closed on purpose: else its end may be a cut."""
 
-    def __init__(self, context: ssl.SSLContext, server_name: str, scratch: bytearray) -> None:
+    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
         self.said_goodbye = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._scratch = memoryview(scratch)
 
     @property
     def due(self) -> bytes:
@@ -46,7 +56,7 @@ class Tls:
 
     def decrypt(self, data: bytes, take: Callable[[memoryview], None]) -> None:
         """Gives `take` what can be read by now; the memory is its own only until it returns. Raises ssl.SSLError."""
-        incoming, connection, scratch = self._incoming, self._object, self._scratch
+        incoming, connection, scratch = self._incoming, self._object, _scratch.view
         incoming.write(data)
         while not self.said_goodbye and (incoming.pending or connection.pending()):
             size = 0
