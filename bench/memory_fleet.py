@@ -95,6 +95,12 @@ class _Silence:
 
     def __init__(self) -> None:
         self.headers: list[tuple[str, str]] = []
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        self.is_whole = False
+
+    async def read(self) -> bytes:
+        await asyncio.Event().wait()
+        return b""
 
     async def chunks(self) -> AsyncIterator[bytes]:
         await asyncio.Event().wait()

@@ -12,6 +12,9 @@ from fleet.usage import Column, History, Kind, Measure, Point, Usage, Window
 
 Headers = Iterable[tuple[str, str]]
 
+RawHeaders = list[tuple[bytes, bytes]]
+"""Headers as they stand on the wire, names in lower case."""
+
 
 class Answer(Struct, frozen=True):
     """A whole answer of a member: status, headers in lower case, body decoded from its content encoding."""
@@ -24,8 +27,29 @@ class Answer(Struct, frozen=True):
 class StreamedAnswer(Protocol):
     """An answer whose body is still arriving, byte for byte as the member sent it (no decompression)."""
 
-    status: int
-    headers: list[tuple[str, str]]
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Without those of the member's own connection, names in lower case."""
+        ...
+
+    @property
+    def raw_headers(self) -> RawHeaders:
+        """The same in bytes."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more will arrive but what `read` gives next."""
+        ...
+
+    async def read(self) -> bytes:
+        """The body's next bytes; empty at its end. Raises ClusterError when the member cuts it off."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body's bytes as they arrive. Raises ClusterError when the member cuts it off."""
@@ -92,7 +116,7 @@ class Connection(Protocol):
         path: str,
         *,
         query: str = "",
-        headers: Headers = (),
+        headers: Headers | RawHeaders = (),
         body: bytes | AsyncIterator[bytes] | None = None,
         timeout: float,
         idle_timeout: float | None = None,

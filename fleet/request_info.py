@@ -5,6 +5,7 @@ A path that could be read in two ways is refused before it is read at all.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from msgspec import Struct
@@ -12,6 +13,8 @@ from msgspec import Struct
 from fleet.errors import InvalidQuery
 
 MAX_PATH = 8_192
+
+_MAX_REMEMBERED = 512
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
@@ -46,6 +49,12 @@ def parse_request(method: str, path: str, query: str) -> RequestInfo:
     segments in any encoding (one `/` at the end is accepted); encoded slashes, backslashes, control characters, broken
     escapes; and `%`, `?` or `#` in the segments that say what is asked for.
     """
+    if len(path) + len(query) > _MAX_REMEMBERED:
+        return _parse(method, path, query)
+    return _parse_remembered(method, path, query)
+
+
+def _parse(method: str, path: str, query: str) -> RequestInfo:
     segments = _split_path(path)
     grouped = segments[:1] == ["apis"]
     if segments[:1] not in (["api"], ["apis"]) or len(segments) < (4 if grouped else 3):
@@ -68,6 +77,10 @@ def parse_request(method: str, path: str, query: str) -> RequestInfo:
         namespace=namespace,
         name=name or (_selected_name(query) if verb == "get" else None),
     )
+
+
+# Clients ask the same again and again; what is remembered is bounded in number and size, and refusals are not.
+_parse_remembered = lru_cache(maxsize=1_024)(_parse)
 
 
 def _split_path(path: str) -> list[str]:

@@ -33,9 +33,9 @@ class Scope(Struct, frozen=True, gc=False):
 
     def sees_namespace(self, cluster: str, namespace: str) -> bool:
         """Whether the namespace of that cluster is within reach."""
-        return self.sees_cluster(cluster) and (
-            "*" in self.namespaces or any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
-        )
+        if not self.sees_cluster(cluster):
+            return False
+        return "*" in self.namespaces or any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
 
     def sees_all_namespaces(self, cluster: str) -> bool:
         """Whether the scope reaches all of the cluster, cluster-wide objects such as nodes included."""

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
@@ -53,12 +52,6 @@ class ClusterApi:
         query = _check_query(cluster, read_query(request))
         call = ApiCall(cluster=cluster, path=path, query=query, shape=_SHAPE, patient=True)
         return build_answer(request, principal, call, self._streams)
-
-
-def build_cluster_routes(streams: OpenStreams) -> list[Route]:
-    """The routes, for whatever method they are called with."""
-    api = ClusterApi(streams)
-    return [Route("/clusters", api), Route("/clusters/{rest:path}", api)]
 
 
 def split_target(path: str) -> tuple[str, str]:

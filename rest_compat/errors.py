@@ -116,7 +116,7 @@ def build_error_shape(request: Request) -> ErrorShape:
     """The shape for this caller."""
     return ErrorShape(
         widened=request.method == "GET" and "accept" not in request.headers,
-        with_spec="openmcpclusters" in request.url.path.split("/"),
+        with_spec="openmcpclusters" in request.scope["path"].split("/"),
     )
 
 

@@ -12,6 +12,30 @@ _NEVER_RETURNED = frozenset({"alt-svc", "date", "server", "set-cookie", "strict-
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+_NEVER_SENT_RAW = frozenset(name.encode() for name in _NEVER_SENT)
+_NEVER_SENT_PREFIXES_RAW = tuple(prefix.encode() for prefix in _NEVER_SENT_PREFIXES)
+_OF_A_BODY_RAW = frozenset(name.encode() for name in _OF_A_BODY)
+_NEVER_RETURNED_RAW = frozenset(name.encode() for name in _NEVER_RETURNED)
+_WITHOUT_LENGTH = _NEVER_RETURNED_RAW | {b"content-length"}
+
+
+def select_member_headers(raw: RawHeaders, *, with_body: bool, with_agent: bool) -> RawHeaders:
+    """As `build_member_headers`, in bytes; names must be in lower case, as ASGI has them."""
+    dropped = _NEVER_SENT_RAW if with_body else _NEVER_SENT_RAW | _OF_A_BODY_RAW
+    return [
+        pair
+        for pair in raw
+        if pair[0] not in dropped
+        and not pair[0].startswith(_NEVER_SENT_PREFIXES_RAW)
+        and (with_agent or pair[0] != b"user-agent")
+    ]
+
+
+def select_caller_headers(raw: RawHeaders, status: int) -> RawHeaders:
+    """As `build_caller_headers`, in bytes. A length is not said where there is no body to have it (204, 304)."""
+    dropped = _WITHOUT_LENGTH if status in (204, 304) else _NEVER_RETURNED_RAW
+    return [pair for pair in raw if pair[0] not in dropped]
+
 
 def build_member_headers(
     raw: Iterable[tuple[bytes, bytes]], *, with_body: bool, with_agent: bool

@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
-from rest_compat.errors import BodyTooLarge, BodyTooSlow, ErrorShape, build_status_answer
-from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
-from rest_compat.probe import probe
+from rest_compat.caller import Caller, Watch
+from rest_compat.errors import ErrorShape, build_status_answer
+from rest_compat.headers import RawHeaders, build_reshaped_headers, select_caller_headers, select_member_headers
 
 MAX_DELETE_BODY = 1024 * 1024
 MAX_YAML_OPTIONS = 64 * 1024
@@ -54,51 +54,49 @@ class PassThrough(Response):
     """The member's answer as the response. When the caller goes away, the member's work ends with it."""
 
     def __init__(self, call: MemberCall, shape: ErrorShape) -> None:
-        super().__init__()
+        # Not Response's own: it would encode headers that nobody sends.
+        self.background = None
         self._call = call
         self._shape = shape
         self._started = False
         self._deadline = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Relays until the answer ends or the caller is gone."""
-        caller = _Caller(receive)
-        relay = asyncio.ensure_future(self._relay(caller, scope, send))
-        gone = asyncio.ensure_future(caller.wait_gone())
-        tasks = [relay, gone]
-        if self._call.idle_timeout is None:
-            tasks.append(asyncio.ensure_future(probe(self._call.check_member)))
+        """Relays until the answer ends, the caller is gone or the member fell ill."""
+        caller = Caller(receive)
+        # Where silence is bounded, silence tells; else only what is known of the member.
+        watch = Watch(caller, self._call.check_member if self._call.idle_timeout is None else None)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._relay(caller, send)
+        except asyncio.CancelledError:
+            if not watch.was_interrupted():
+                raise
+            # The member fell ill, or nobody is there to answer.
+            if isinstance(watch.error, FleetError):
+                await self._fail(watch.error, scope, receive, send)
+            elif watch.error is not None:
+                raise watch.error from None
+        except ClientDisconnect:
+            pass  # there is nobody to answer
+        except FleetError as error:
+            await self._fail(error, scope, receive, send)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if relay.cancelled():
-            # The member fell ill: cut off, a client asks again from where it was.
-            for error in (task.exception() for task in tasks if not task.cancelled()):
-                if isinstance(error, FleetError):
-                    await self._fail(error, scope, receive, send)
-        elif not caller.is_gone:
-            relay.result()
+            watch.stop()
 
-    async def _relay(self, caller: "_Caller", scope: Scope, send: Send) -> None:
+    async def _relay(self, caller: Caller, send: Send) -> None:
         call = self._call
         self._deadline = asyncio.get_running_loop().time() + call.timeout
-        try:
-            body = await self._read_body(caller)
-            async with call.connection.open_stream(
-                call.method,
-                call.path,
-                query=call.query,
-                headers=build_member_headers(call.headers, with_body=body is not None, with_agent=call.with_agent),
-                body=body,
-                timeout=call.timeout,
-                idle_timeout=call.idle_timeout,
-            ) as answer:
-                await self._answer(answer, send)
-        except FleetError as error:
-            await self._fail(error, scope, caller.receive, send)
+        body = await self._read_body(caller)
+        async with call.connection.open_stream(
+            call.method,
+            call.path,
+            query=call.query,
+            headers=select_member_headers(call.headers, with_body=body is not None, with_agent=call.with_agent),
+            body=body,
+            timeout=call.timeout,
+            idle_timeout=call.idle_timeout,
+        ) as answer:
+            await self._answer(answer, send)
 
     async def _fail(self, error: FleetError, scope: Scope, receive: Receive, send: Send) -> None:
         if self._started:
@@ -107,9 +105,8 @@ class PassThrough(Response):
             return
         await build_status_answer(self._shape, error)(scope, receive, send)
 
-    async def _read_body(self, caller: "_Caller") -> bytes | AsyncIterator[bytes] | None:
+    async def _read_body(self, caller: Caller) -> bytes | AsyncIterator[bytes] | None:
         if self._call.method in _BODILESS or not _has_body(self._call.headers):
-            caller.ignore_body()
             return None
         if self._call.method != "DELETE":
             return caller.chunks()
@@ -128,40 +125,42 @@ class PassThrough(Response):
         if answer.status >= 400 and not self._call.foreign and self._call.method != "HEAD":
             await self._answer_error(answer, send)
             return
-        chunks = answer.chunks()
-        held = b""
+        held, more = b"", True
         if self._shape.widened and self._call.idle_timeout is not None:
-            held = await self._hold(chunks)
-        await self._start(answer.status, build_caller_headers(answer.headers), send)
-        if held:
-            await send({"type": "http.response.body", "body": held, "more_body": True})
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            held, more = await self._hold(answer)
+        await self._start(answer.status, select_caller_headers(answer.raw_headers, answer.status), send)
+        if held or not more:
+            await send({"type": "http.response.body", "body": held, "more_body": more})
+        while more:
+            chunk = await answer.read()
+            more = bool(chunk) and not answer.is_whole
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def _hold(self, chunks: AsyncIterator[bytes]) -> bytes:
-        """The body where it is small, else its beginning, by the call's deadline. Raises ClusterError."""
+    async def _hold(self, answer: StreamedAnswer) -> tuple[bytes, bool]:
+        """The body where it is small, else its beginning, by the call's deadline; and whether more follows.
+
+        Raises ClusterError.
+        """
         pieces: list[bytes] = []
-        size = 0
+        size, more = 0, True
         try:
             async with asyncio.timeout_at(self._deadline):
-                async for chunk in chunks:
-                    pieces.append(chunk)
-                    size += len(chunk)
-                    if size >= MAX_HELD:
-                        break
+                while more and size < MAX_HELD:
+                    pieces.append(await answer.read())
+                    size += len(pieces[-1])
+                    more = bool(pieces[-1]) and not answer.is_whole
         except TimeoutError as error:
             cluster = self._call.connection.cluster
             message = f"cluster {cluster}: its answer was not whole within {self._call.timeout:g} s"
             raise ClusterTimeout(cluster, message) from error
-        return b"".join(pieces)
+        return b"".join(pieces), more
 
     async def _answer_error(self, answer: StreamedAnswer, send: Send) -> None:
         cluster = self._call.connection.cluster
         body = b""
         try:
             async with asyncio.timeout_at(self._deadline):
-                async for chunk in answer.chunks():
+                while chunk := await answer.read():
                     body += chunk
                     if len(body) > MAX_ERROR_BODY:
                         raise ClusterError(cluster, f"cluster {cluster}: its answer {answer.status} has no end")
@@ -171,7 +170,7 @@ class PassThrough(Response):
         headers = dict(answer.headers)
         reshaped = self._shape.reshape(answer.status, headers.get("content-type", ""), body)
         if reshaped is None:
-            await self._start(answer.status, build_caller_headers(answer.headers), send)
+            await self._start(answer.status, select_caller_headers(answer.raw_headers, answer.status), send)
         else:
             body = reshaped
             await self._start(answer.status, build_reshaped_headers(answer.headers, body), send)
@@ -180,52 +179,6 @@ class PassThrough(Response):
     async def _start(self, status: int, headers: RawHeaders, send: Send) -> None:
         self._started = True
         await send({"type": "http.response.start", "status": status, "headers": headers})
-
-
-class _Caller:
-    """The caller's end of the connection: its body while it arrives, then the news that it is gone."""
-
-    def __init__(self, receive: Receive) -> None:
-        self.receive = receive
-        self.is_gone = False
-        self._body_done = asyncio.Event()
-
-    def ignore_body(self) -> None:
-        self._body_done.set()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises ClientDisconnect, so that half a body is never taken for a whole one."""
-        try:
-            while True:
-                message = await self.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                if message.get("body"):
-                    yield message["body"]
-                if not message.get("more_body"):
-                    return
-        finally:
-            self._body_done.set()
-
-    async def read_whole(self, limit: int, timeout: float) -> bytes:
-        """The body in one piece, within `timeout` seconds. Raises BodyTooLarge, BodyTooSlow, ClientDisconnect."""
-        body = b""
-        try:
-            async with asyncio.timeout(timeout):
-                async for chunk in self.chunks():
-                    body += chunk
-                    if len(body) > limit:
-                        raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
-        except TimeoutError as error:
-            raise BodyTooSlow(f"the body of a DELETE must arrive within {timeout:g} s") from error
-        return body
-
-    async def wait_gone(self) -> None:
-        """Returns when the caller has closed its connection."""
-        await self._body_done.wait()
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        self.is_gone = True
 
 
 def is_delete_options(content_type: str, body: bytes) -> bool:

@@ -1,39 +1,52 @@
 """`/api...` and `/apis...` with `?clustername=`: the Kubernetes API of one cluster, passed through."""
 
-from collections.abc import Awaitable, Callable
-
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from auth.dependencies import CurrentPrincipal
+from auth.authenticator import Authenticator
+from auth.errors import AuthError
+from fleet.errors import FleetError
 from rest_compat.api_calls import ApiCall, build_answer
-from rest_compat.errors import build_error_shape, build_kubernetes_answer, build_route_class
+from rest_compat.errors import build_error_shape, build_kubernetes_answer
 from rest_compat.exec_words import answer_exec, is_word_exec
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def build_proxy_router(streams: OpenStreams) -> APIRouter:
-    """The routes; every path below `/api` and `/apis` is one of them, with or without a slash at its end."""
-    router = APIRouter(route_class=build_route_class(build_kubernetes_answer), include_in_schema=False)
-    pass_on = _build_endpoint(streams)
-    for prefix in ("/api", "/apis"):
-        for path in (prefix, f"{prefix}/{{rest:path}}"):
-            router.add_api_route(path, pass_on, methods=METHODS, response_model=None)
-    return router
+class ClusternameApi:
+    """The paths below `/api` and `/apis`, with or without a slash at their end, as plain ASGI."""
 
+    def __init__(self, streams: OpenStreams) -> None:
+        self._streams = streams
 
-def _build_endpoint(streams: OpenStreams) -> Callable[[Request, CurrentPrincipal], Awaitable[Response]]:
-    async def pass_on(request: Request, principal: CurrentPrincipal) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, errors included."""
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except (AuthError, FleetError) as error:
+            answer = build_kubernetes_answer(request, error)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
         """Authorizes the request for what it is about and answers what the member answers."""
+        if request.method not in METHODS:
+            return _refuse_method(request)
+        authenticator: Authenticator = request.scope["state"]["authenticator"]
+        principal = await authenticator.authenticate(request.headers.get("authorization"))
         cluster, query = split_clustername(read_query(request))
         shape = build_error_shape(request)
         call = ApiCall(cluster=cluster, path=read_path(request), query=query, shape=shape, patient=False)
         if is_word_exec(request, call):
-            return await answer_exec(request, principal, call, streams)
-        return build_answer(request, principal, call, streams)
+            return await answer_exec(request, principal, call, self._streams)
+        return build_answer(request, principal, call, self._streams)
 
-    return pass_on
+
+def _refuse_method(request: Request) -> Response:
+    allowed = ", ".join(METHODS)
+    message = f"{request.method[:20]!r} is not passed on to a cluster: {allowed} are"
+    body = build_error_shape(request).build_status(405, "MethodNotAllowed", message)
+    return Response(body, 405, {"Allow": allowed}, "application/json")

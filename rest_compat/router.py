@@ -1,18 +1,29 @@
 """All legacy routes in one router, mounted without a prefix."""
 
-from fastapi import APIRouter
+from collections.abc import Mapping
 
-from rest_compat.clusters import build_cluster_routes
+from fastapi import APIRouter
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from rest_compat.clusters import ClusterApi
 from rest_compat.join import build_join_router
 from rest_compat.joinable import build_joinable_router
 from rest_compat.metrics import build_metrics_router
 from rest_compat.open_streams import OpenStreams
-from rest_compat.proxy import build_proxy_router
+from rest_compat.proxy import ClusternameApi
 from rest_compat.status import build_status_router
 from rest_compat.token import build_token_router
 
 
-def build_rest_router() -> APIRouter:
+def build_cluster_apis() -> dict[str, ASGIApp]:
+    """What passes requests on to clusters, as plain ASGI, by the first segment of the path."""
+    streams = OpenStreams()
+    named_in_query = ClusternameApi(streams)
+    return {"api": named_in_query, "apis": named_in_query, "clusters": ClusterApi(streams)}
+
+
+def build_rest_router(apis: Mapping[str, ASGIApp] | None = None) -> APIRouter:
     """`/token`, `/api...`, `/apis...`, `/clusters/...`, `/metrics...`, `/status`, `/joinable`, `/join`, `/joinCloud`.
 
     They find `federation`, `metric_store`, `authenticator`, `request_timeout` (seconds) and, where the last three are
@@ -20,10 +31,8 @@ def build_rest_router() -> APIRouter:
     application must not redirect slashes: these paths are served with and without one at their end.
     """
     router = APIRouter(include_in_schema=False)
-    streams = OpenStreams()
     parts = (
         build_token_router(),
-        build_proxy_router(streams),
         build_metrics_router(),
         build_status_router(),
         build_joinable_router(),
@@ -31,5 +40,6 @@ def build_rest_router() -> APIRouter:
     )
     for part in parts:
         router.include_router(part)
-    router.routes += build_cluster_routes(streams)
+    for segment, api in (build_cluster_apis() if apis is None else apis).items():
+        router.routes += [Route(f"/{segment}", api), Route(f"/{segment}/{{rest:path}}", api)]
     return router

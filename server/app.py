@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from graph.router import GRAPH_PATH, build_graph_router, serve_graphql
-from rest_compat.router import build_rest_router
+from rest_compat.router import build_cluster_apis, build_rest_router
 from server.direct import Direct
 from server.errors import install_error_handlers
 from server.health import build_health_router
@@ -16,7 +17,7 @@ from server.requests import RequestLog
 from server.settings import Settings
 
 
-def create_app(settings: Settings, open_state: OpenState) -> FastAPI:
+def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     """The application; what it works with is opened by `open_state` when it starts and closed when it ends.
 
     Paths are served as they are: yesterday's clients end some with a slash and follow no redirect.
@@ -37,8 +38,8 @@ def create_app(settings: Settings, open_state: OpenState) -> FastAPI:
     )
     app.include_router(build_health_router(detailed=False))
     app.include_router(build_graph_router())
-    app.include_router(build_rest_router())
+    apis = build_cluster_apis()
+    app.include_router(build_rest_router(apis))
     install_error_handlers(app)
-    app.add_middleware(Direct, handlers={GRAPH_PATH: serve_graphql})
-    app.add_middleware(RequestLog)
-    return app
+    # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
+    return RequestLog(Direct(app, {GRAPH_PATH: serve_graphql}, apis))

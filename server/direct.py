@@ -12,17 +12,26 @@ _METHODS = frozenset({"GET", "POST"})
 
 
 class Direct:
-    """Answers GET and POST of exact paths by their handlers; the application has everything else, other methods too."""
+    """Answers GET and POST of exact paths by their handlers, and what is `below` a first segment by its application.
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler]) -> None:
+    The framework's application has everything else, other methods of exact paths too.
+    """
+
+    def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler], below: Mapping[str, ASGIApp]) -> None:
         self._app = app
         self._handlers = handlers
+        self._below = below
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request or connection."""
-        handler = self._handlers.get(scope["path"]) if scope["type"] == "http" else None
-        if handler is None or scope["method"] not in _METHODS:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        handler = self._handlers.get(path)
+        if handler is None or scope["method"] not in _METHODS:
+            api = self._below.get(path[1:].partition("/")[0], self._app)
+            await api(scope, receive, send)
             return
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)

@@ -12,7 +12,7 @@ import socket
 import sys
 import termios
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from rest_compat.upgrades import EXTENSION, PROTOCOLS, takes_upgrades
+from server.cork import Corked
 
 FLUSH_SECONDS = 30.0
 """What is already written has this long to arrive when a route is done."""
@@ -41,6 +42,10 @@ class UpgradeProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.app = _TakingOver(self.app)
         self._taken: TakenConnection | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's is the same
+        """Keeps the transport, corked."""
+        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
 
     def on_headers_complete(self) -> None:
         """Marks a request whose connection may be taken over, before its route is called."""

@@ -30,9 +30,9 @@ async def measure(rounds: int) -> list[Row]:
 
 async def compare(server: Running, cluster: str, direct: Ask, rounds: int, upstream: str) -> list[Row]:
     """Rows of both numbers of connections. The object is made 1 KB large first."""
-    await _pad(direct)
+    await pad(direct)
     ours = server.ask(f"{PATH}?clustername={cluster}")
-    await wait_until(partial(_passes, ours), f"{cluster} is reached through the server")
+    await wait_until(partial(is_passed, ours), f"{cluster} is reached through the server")
     assert await fetch(ours) == await fetch(direct), "what passes through is not what the API server says"
     rows: list[Row] = []
     for connections in CONNECTIONS:
@@ -60,7 +60,7 @@ def _build_rows(samples: Mapping[str, list[Load]], title: str) -> list[Row]:
     ]
 
 
-async def _pad(direct: Ask) -> None:
+async def pad(direct: Ask) -> None:
     """Makes the object about 1 KB large, by an annotation."""
     filling = "x" * max(0, BYTES - len(await fetch(direct)) - len(',"annotations":{"bench":""}'))
     change = orjson.dumps({"metadata": {"annotations": {"bench": filling}}})
@@ -73,7 +73,8 @@ async def _pad(direct: Ask) -> None:
             raise StartError(f"the object can't be made 1 KB large: {answer.status}")
 
 
-async def _passes(ask: Ask) -> bool:
+async def is_passed(ask: Ask) -> bool:
+    """Whether the question is answered with 200."""
     try:
         await fetch(ask)
     except (OSError, AnswerError):

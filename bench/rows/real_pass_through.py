@@ -5,7 +5,9 @@ import ssl
 from contextlib import AsyncExitStack
 
 from bench.load import Ask
+from bench.nginx import open_proxy
 from bench.row import Row
+from bench.rows import proxies
 from bench.rows.pass_through import PATH, compare
 from bench.servers import open_server
 from bench.skipped import Skipped
@@ -32,7 +34,15 @@ async def measure(rounds: int) -> list[Row]:
         server = await stack.enter_async_context(open_server(kubeconfig))
         headers = {"Accept": "application/json", "User-Agent": "bench", "Authorization": f"Bearer {api.tokens.admin}"}
         direct = Ask(api.url + PATH, headers, tls=ssl.create_default_context(cafile=str(api.files.ca)))
-        return await compare(server, _NAME, direct, rounds, "real API server")
+        rows = await compare(server, _NAME, direct, rounds, "real API server")
+        (servers.folder / "proxy").mkdir()
+        proxy = await stack.enter_async_context(
+            open_proxy(servers.folder / "proxy", api.files, api.url, f"Bearer {api.tokens.admin}")
+        )
+        sides = await proxies.build_sides(server, api.files, api.url, proxy, PATH, _NAME, api.tokens.admin)
+        title = "1 KB from a real API server"
+        rows += await proxies.compare(sides, rounds, title)
+        return rows + await proxies.compare_single_calls(sides, rounds, title)
 
 
 def start_api(servers: Servers, binaries: Binaries) -> ApiServer:

@@ -6,31 +6,35 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
+from msgspec import Struct
 
-from fleet.errors import ClusterAnswerInvalid, ClusterUnauthorized, ClusterUnreachable
-from fleet.kubernetes.credentials import ANONYMOUS, Authorizer
-from fleet.kubernetes.headers import build_request_headers, check_target, read_response_headers
-from fleet.kubernetes.pipe import keep_alive_socket
+from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
+from fleet.kubernetes.credentials import ANONYMOUS, Authorizer, FixedAuthorizer
+from fleet.kubernetes.headers import (
+    build_request_head,
+    build_request_headers,
+    check_target,
+    read_response_headers,
+    select_response_headers,
+)
+from fleet.kubernetes.http1 import Body, Question
+from fleet.kubernetes.http1_pool import Pool, Way
 from fleet.kubernetes.translate import FOREIGN, translate
 from fleet.kubernetes.upgrade import Route, open_upgrade
 from fleet.kubernetes.wire import DecodeError
-from fleet.ports import Answer, Headers, StreamedAnswer, Upgraded
+from fleet.ports import Answer, Headers, RawHeaders, Upgraded
 from fleet.recorder import calling
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 # Watches that callers hold open count too: far above what they hold, or the heartbeat would wait behind them.
 _POOL_LIMIT = 4096
-_KEEP_ALIVE_SECONDS = 60.0
-_DNS_CACHE_SECONDS = 10
-_READ_BUFFER_BYTES = 256 * 1024
-_MAX_HEADER_BYTES = 64 * 1024
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _GZIP_OR_ZLIB = 47  # zlib's wbits: 32 finds out which of the two it is, 15 is the largest window
-
-Body = bytes | AsyncIterator[bytes] | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Target:
 
 
 class HttpConnection:
-    """The `Connection` port over aiohttp. To be made while an event loop runs, and closed by its owner.
+    """The `Connection` port over HTTP/1.1. To be made while an event loop runs, and closed by its owner.
 
     `max_answer_bytes` bounds what `request` reads, before and after decompression.
     """
@@ -61,24 +65,11 @@ class HttpConnection:
         self._target = target
         self._endpoint = target.endpoint.rstrip("/")
         self._max_answer_bytes = max_answer_bytes
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=limit,
-                ssl=target.tls if target.tls is not None else True,
-                keepalive_timeout=_KEEP_ALIVE_SECONDS,
-                ttl_dns_cache=_DNS_CACHE_SECONDS,
-                socket_factory=keep_alive_socket,
-            ),
-            # Deadlines are set around each call; trust_env would look into netrc and HTTP_PROXY on every request.
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-            trust_env=False,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            read_bufsize=_READ_BUFFER_BYTES,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
-        )
+        parts = urlsplit(self._endpoint)
+        self._prefix = parts.path.encode()
+        # Only a URL's host and port belong here.
+        self._host_line = b" HTTP/1.1\r\nHost: " + parts.netloc.rpartition("@")[2].encode("ascii") + b"\r\n"
+        self._pool = Pool(_build_way(target), limit)
 
     async def request(
         self,
@@ -95,51 +86,65 @@ class HttpConnection:
         Raises ClusterUnauthorized for a 401, ClusterAnswerInvalid for an answer that is too large, other ClusterErrors
         where there is no answer, InvalidQuery for a path or header that can't be sent.
         """
+        question = Question(self._pool)
         try:
             with calling(self.cluster):
                 async with asyncio.timeout(timeout):
-                    response = await self._send(method, path, query, headers, body)
-                    try:
-                        raw = await self._read_whole(response)
-                    finally:
-                        response.close()
-            answered = dict(read_response_headers(response.raw_headers))
+                    await self.send(question, Call(method, path, query, tuple(headers), body, timeout))
+                    raw = await self._read_whole(question)
+            answered = dict(read_response_headers(question.headers))
+            status = question.status
             content = _decompress(raw, answered.pop("content-encoding", ""), self._max_answer_bytes)
         except FOREIGN as error:
             raise translate(error, self.cluster, self._endpoint, timeout) from error
-        if response.status == 401:
+        finally:
+            question.end()
+        if status == 401:
             raise ClusterUnauthorized(
                 self.cluster, f"cluster {self.cluster}: {self._endpoint} refused this server's credential (401)"
             )
-        return Answer(response.status, answered, content)
+        return Answer(status, answered, content)
 
-    @asynccontextmanager
-    async def open_stream(
+    def open_stream(
         self,
         method: str,
         path: str,
         *,
         query: str = "",
-        headers: Headers = (),
+        headers: Headers | RawHeaders = (),
         body: Body = None,
         timeout: float,
         idle_timeout: float | None = None,
-    ) -> AsyncIterator[StreamedAnswer]:
+    ) -> "HttpStream":
         """Sends a request and hands over the answer as soon as its head is there. Leaving the `with` ends it at once.
 
         `body` may still be on its way up while the answer comes down. Raises as `request`, but a 401 is an answer.
         """
-        try:
-            with calling(self.cluster):
-                async with asyncio.timeout(timeout):
-                    response = await self._send(method, path, query, headers, body)
-        except FOREIGN as error:
-            raise translate(error, self.cluster, self._endpoint, timeout) from error
-        try:
-            yield _HttpStream(response, self.cluster, self._endpoint, idle_timeout)
-        finally:
-            # Closes the socket under an unfinished answer; a finished one is back in the pool already.
-            response.close()
+        call = Call(method, path, query, tuple(headers), body, timeout)
+        return HttpStream(self, Question(self._pool), call, idle_timeout)
+
+    def translate(self, error: BaseException, timeout: float | None) -> ClusterError:
+        """The fleet's error for one of FOREIGN, which happened within `timeout` (s)."""
+        return translate(error, self.cluster, self._endpoint, timeout)
+
+    async def send(self, question: Question, call: "Call") -> None:
+        """Asks, and waits for the answer's head. Raises FOREIGN, InvalidQuery, ClusterUnreachable."""
+        check_target(call.path, call.query)
+        if self._pool.closed:
+            raise ClusterUnreachable(self.cluster, f"cluster {self.cluster}: the connection is closed")
+        authorizer = self._target.authorizer
+        if isinstance(authorizer, FixedAuthorizer):
+            authorization = authorizer.value
+        else:
+            async with asyncio.timeout(call.timeout):
+                authorization = await authorizer.authorization()
+        path = f"{call.path}?{call.query}" if call.query else call.path
+        line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
+        framing, length = _build_framing(call)
+        head = build_request_head(line, call.headers, authorization, framing)
+        await question.ask(call.method, head, call.body, length, call.timeout)
+        if question.status == 401:
+            authorizer.forget()
 
     @asynccontextmanager
     async def open_upgrade(
@@ -167,32 +172,12 @@ class HttpConnection:
 
     async def close(self) -> None:
         """Closes the pool; answers that are still streamed end with ClusterUnreachable."""
-        await self._session.close()
+        await self._pool.close()
 
-    async def _send(self, method: str, path: str, query: str, headers: Headers, body: Body) -> aiohttp.ClientResponse:
-        check_target(path, query)
-        if self._session.closed:
-            raise ClusterUnreachable(self.cluster, f"cluster {self.cluster}: the connection is closed")
-        streamed = body is not None and not isinstance(body, bytes)
-        authorization = await self._target.authorizer.authorization()
-        response = await self._session.request(
-            method,
-            # `encoded`: what was given is what is sent, whatever yarl thinks of it.
-            URL(f"{self._endpoint}{path}?{query}" if query else f"{self._endpoint}{path}", encoded=True),
-            headers=build_request_headers(headers, authorization, streamed=streamed),
-            data=body,
-            allow_redirects=False,
-            proxy=self._target.proxy,
-            server_hostname=self._target.server_name,
-        )
-        if response.status == 401:
-            self._target.authorizer.forget()
-        return response
-
-    async def _read_whole(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_whole(self, question: Question) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        while piece := await response.content.readany():
+        while piece := await question.read(None):
             pieces.append(piece)
             size += len(piece)
             if size > self._max_answer_bytes:
@@ -200,30 +185,104 @@ class HttpConnection:
         return b"".join(pieces)
 
 
-class _HttpStream:
-    """The `StreamedAnswer` port over aiohttp."""
+class Call(Struct, frozen=True):
+    """What is asked. `timeout` (s) bounds the wait for the answer's head."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, cluster: str, endpoint: str, idle_timeout: float | None
-    ) -> None:
-        self.status = response.status
-        self.headers = read_response_headers(response.raw_headers)
-        self._content = response.content
-        self._cluster = cluster
-        self._endpoint = endpoint
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str] | tuple[bytes, bytes], ...]
+    body: Body
+    timeout: float
+
+
+class HttpStream:
+    """The `StreamedAnswer` port over HTTP/1.1, and the `with` around it."""
+
+    __slots__ = ("_call", "_connection", "_idle_timeout", "_question", "raw_headers", "status")
+
+    def __init__(self, connection: HttpConnection, question: Question, call: Call, idle_timeout: float | None) -> None:
+        self.status = 0
+        self.raw_headers: RawHeaders = []
+        self._connection = connection
+        self._question = question
+        self._call = call
         self._idle_timeout = idle_timeout
 
+    async def __aenter__(self) -> Self:
+        question = self._question
+        try:
+            with calling(self._connection.cluster):
+                await self._connection.send(question, self._call)
+            self.status = question.status
+            self.raw_headers = select_response_headers(question.headers)
+        except FOREIGN as error:
+            question.end()
+            raise self._connection.translate(error, self._call.timeout) from error
+        except BaseException:
+            question.end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Closes the socket under an unfinished answer; that of a finished one goes back to the pool.
+        self._question.end()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Without those of the member's own connection, names in lower case."""
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw_headers]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more will arrive but what `read` gives next."""
+        return self._question.is_whole
+
+    async def read(self) -> bytes:
+        """The body's next bytes; empty at its end.
+
+        Raises ClusterError when it is cut off, ClusterTimeout when it falls silent.
+        """
+        try:
+            return await self._question.read(self._idle_timeout)
+        except FOREIGN as error:
+            raise self._connection.translate(error, self._idle_timeout) from error
+
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises ClusterError when it is cut off, ClusterTimeout when it falls silent."""
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_timeout):
-                    chunk = await self._content.readany()
-            except FOREIGN as error:
-                raise translate(error, self._cluster, self._endpoint, self._idle_timeout) from error
-            if not chunk:
-                return
+        """The body as it arrives. Raises as `read`."""
+        while chunk := await self.read():
             yield chunk
+
+
+def _build_way(target: Target) -> Way:
+    parts = urlsplit(target.endpoint)
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    return Way(
+        host=host,
+        port=parts.port or (443 if secure else 80),
+        tls=(target.tls or ssl.create_default_context()) if secure else None,
+        server_name=target.server_name or host,
+        proxy=target.proxy,
+    )
+
+
+def _build_framing(call: Call) -> tuple[bytes, int | None]:
+    """The header that says how the body ends, and the length of one that is still arriving where it is known."""
+    body = call.body
+    if body is None:
+        return (b"Content-Length: 0\r\n" if call.method in _WITH_BODY else b""), None
+    if isinstance(body, bytes):
+        return b"Content-Length: %d\r\n" % len(body), None
+    for name, value in call.headers:
+        if name.lower() in ("content-length", b"content-length"):
+            text = value if isinstance(value, str) else value.decode("latin-1")
+            if not (text.isascii() and text.isdecimal()):
+                raise InvalidQuery(f"the header Content-Length is {text[:50]!r}, must be a number")
+            return f"Content-Length: {text}\r\n".encode("ascii"), int(text)
+    return b"Transfer-Encoding: chunked\r\n", None
 
 
 def _too_large(cluster: str, limit: int) -> ClusterAnswerInvalid:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from multidict import CIMultiDict
 
 from fleet.errors import InvalidQuery
-from fleet.ports import Headers
+from fleet.ports import Headers, RawHeaders
 
 USER_AGENT = "openmcp-apiserver"
 
@@ -29,6 +29,12 @@ _HOP_BY_HOP = frozenset(
 # The caller's own credential and address are not the member's business; Expect is answered by this server.
 _NEVER_SENT = _HOP_BY_HOP | {"authorization", "cookie", "host", "expect"}
 
+_HOP_BY_HOP_RAW = frozenset(name.encode() for name in _HOP_BY_HOP)
+_NEVER_SENT_RAW = frozenset(name.encode() for name in _NEVER_SENT) | {b"content-length"}
+_USER_AGENT_LINE = f"User-Agent: {USER_AGENT}\r\n".encode()
+
+_RAW_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_RAW_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _PATH = re.compile(r"/[!-\"$->@-~]*")
@@ -62,6 +68,57 @@ def build_request_headers(given: Headers, authorization: str | None, *, streamed
     if authorization is not None:
         headers["Authorization"] = authorization
     return headers
+
+
+def build_request_head(
+    line: bytes, given: Iterable[tuple[str, str] | tuple[bytes, bytes]], authorization: str | None, framing: bytes
+) -> bytes:
+    """A whole head in bytes: `line` is the request line and what follows it always, `framing` says how the body ends.
+
+    As `build_request_headers` otherwise; a Content-Length of the caller's is not kept. Raises InvalidQuery.
+    """
+    parts = [line, framing]
+    dropped = _NEVER_SENT_RAW
+    with_agent = with_encoding = False
+    fields = [_read_field(name, value) for name, value in given]
+    for name, _, value in fields:
+        if name == b"connection":
+            dropped |= {nominated.strip().lower() for nominated in value.split(b",")}
+    for name, written, value in fields:
+        if name in dropped:
+            continue
+        with_agent = with_agent or name == b"user-agent"
+        with_encoding = with_encoding or name == b"accept-encoding"
+        parts += (written, b": ", value, b"\r\n")
+    if not with_agent:
+        parts.append(_USER_AGENT_LINE)
+    if not with_encoding:
+        parts.append(b"Accept-Encoding: identity\r\n")
+    if authorization is not None:
+        parts += (b"Authorization: ", authorization.encode("latin-1"), b"\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _read_field(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes, bytes]:
+    """The name in lower case, as it was given, and the value, all in bytes. Raises InvalidQuery."""
+    try:
+        written = name if isinstance(name, bytes) else name.encode("ascii")
+        raw = value if isinstance(value, bytes) else value.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise InvalidQuery(f"the header {name[:100]!r} holds characters that no header may hold") from error
+    if not _RAW_NAME.fullmatch(written) or _RAW_CONTROL.search(raw):
+        raise InvalidQuery(f"the header {name[:100]!r} holds characters that no header may hold")
+    return written.lower(), written, raw
+
+
+def select_response_headers(raw: RawHeaders) -> RawHeaders:
+    """As `read_response_headers`, for names in lower case, and in bytes."""
+    dropped = _HOP_BY_HOP_RAW
+    for name, value in raw:
+        if name == b"connection":
+            dropped |= {nominated.strip().lower() for nominated in value.split(b",")}
+    return [pair for pair in raw if pair[0] not in dropped]
 
 
 def read_response_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -1,17 +1,17 @@
-"""Foreign exceptions of a request become the fleet's: the one place that knows aiohttp's."""
+"""Foreign exceptions of a request become the fleet's: the one place that knows them."""
 
 import os
+import socket
 import ssl
-
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 
 from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
 from fleet.kubernetes.credentials import CredentialError
+from fleet.kubernetes.http1_pool import DialError
+from fleet.kubernetes.http1_wire import AnswerProblem
 from fleet.kubernetes.wire import DecodeError
 
 # What `translate` understands; an `except` names exactly these.
-FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, CredentialError, DecodeError)
+FOREIGN = (OSError, AnswerProblem, CredentialError, DecodeError)
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
 _NAME_MISMATCH = frozenset({62, 64})
@@ -25,43 +25,25 @@ def translate(error: BaseException, cluster: str, endpoint: str, timeout: float 
         return ClusterTimeout(cluster, f"cluster {cluster}: no answer from {endpoint} {within}")
     if isinstance(error, CredentialError):
         return ClusterUnreachable(cluster, f"cluster {cluster}: {error}")
-    if isinstance(error, DecodeError | HttpProcessingError) or _is_bad_http(error):
+    if isinstance(error, DecodeError | AnswerProblem):
         return ClusterAnswerInvalid(cluster, f"cluster {cluster}: {endpoint} answered nonsense: {_short(error)}")
     return ClusterUnreachable(cluster, f"cluster {cluster}: {_reason(error, endpoint)}")
 
 
-def _is_bad_http(error: BaseException) -> bool:
-    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientPayloadError):
-        return False
-    return isinstance(error, aiohttp.ClientResponseError) or isinstance(error.__cause__, HttpProcessingError)
-
-
 def _reason(error: BaseException, endpoint: str) -> str:
-    certificate = _verification_error(error)
-    if certificate is not None:
-        return _tls_reason(certificate, endpoint)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy on the way to {endpoint} answered {error.status} {error.message}"
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return (
-            f"the proxy {error.host}:{error.port} on the way to {endpoint} can't be reached: {_short(error.os_error)}"
-        )
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the host name of {endpoint} can't be resolved: {_short(error.os_error)}"
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        return f"TLS with {endpoint} failed: {_short(cause)}; is it an https endpoint?"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection to {endpoint}: {_short(error.os_error)}"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _tls_reason(error, endpoint)
+    if isinstance(error, DialError):
+        return f"on the way to {endpoint} {error}"
+    if isinstance(error, socket.gaierror):
+        return f"the host name of {endpoint} can't be resolved: {_short(error)}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {endpoint} failed: {_short(error)}; is it an https endpoint?"
+    if isinstance(error, ConnectionRefusedError):
+        return f"no connection to {endpoint}: {_short(error)}"
+    if isinstance(error, ConnectionError):
         return f"{endpoint} cut the connection off: {_short(error)}"
     return f"the request to {endpoint} failed: {_short(error)}"
-
-
-def _verification_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        error = error.certificate_error
-    return error if isinstance(error, ssl.SSLCertVerificationError) else None
 
 
 def _tls_reason(error: ssl.SSLCertVerificationError, endpoint: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from fleet.errors import ClusterTimeout, ClusterUnreachable
 from fleet.models import ClusterRole
-from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec, Upgraded
+from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec, RawHeaders, Upgraded
 
 Object = dict[str, Any]
 KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
@@ -159,7 +159,12 @@ class FakeStream:
     def __init__(self, status: int, source: AsyncIterator[bytes]) -> None:
         self.status = status
         self.headers: list[tuple[str, str]] = []
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        self.is_whole = False
         self._source = source
+
+    async def read(self) -> bytes:
+        return await anext(self._source, b"")
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self._source
@@ -203,7 +208,7 @@ class FakeConnection:
         path: str,
         *,
         query: str = "",
-        headers: Headers = (),
+        headers: Headers | RawHeaders = (),
         body: bytes | AsyncIterator[bytes] | None = None,
         timeout: float,
         idle_timeout: float | None = None,

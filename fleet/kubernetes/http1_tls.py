@@ -1,0 +1,71 @@
+"""TLS between bytes and bytes, so that no event loop's TLS stands between a socket and the reader of an answer.
+
+uvloop's loses up to 256 KiB of what has arrived when the other side closes while reading is paused, and keeps a buffer
+of that size for each connection.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable
+from typing import cast
+
+SCRATCH_BYTES = 256 * 1024
+"""What is decrypted before it is handed on: as much as an event loop reads at once."""
+
+
+class _Scratch(threading.local):
+    """One for all connections of an event loop, each of which uses it up before the next has its turn."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(SCRATCH_BYTES))
+
+
+_scratch = _Scratch()
+
+
+class Tls:
+    """The client's end. `said_goodbye` says that the other end closed on purpose: else its end may be a cut."""
+
+    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
+        self.said_goodbye = False
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+
+    @property
+    def due(self) -> bytes:
+        """What is to be sent now; asking for it takes it out."""
+        return self._outgoing.read()
+
+    def receive(self, data: bytes) -> None:
+        """Takes what arrived while hands are shaken."""
+        self._incoming.write(data)
+
+    def shake_hands(self) -> bool:
+        """One more step; whether it was the last. Raises ssl.SSLError."""
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def encrypt(self, data: bytes) -> bytes:
+        """What to send for it."""
+        self._object.write(data)
+        return self._outgoing.read()
+
+    def decrypt(self, data: bytes, take: Callable[[memoryview], None]) -> None:
+        """Gives `take` what can be read by now; the memory is its own only until it returns. Raises ssl.SSLError."""
+        incoming, connection, scratch = self._incoming, self._object, _scratch.view
+        incoming.write(data)
+        while not self.said_goodbye and (incoming.pending or connection.pending()):
+            size = 0
+            try:
+                while size < SCRATCH_BYTES and (incoming.pending or connection.pending()):
+                    size += cast("int", connection.read(SCRATCH_BYTES - size, scratch[size:]))  # typeshed says bytes
+            except ssl.SSLWantReadError:
+                pass  # the rest of a record has not come yet
+            except ssl.SSLZeroReturnError:
+                self.said_goodbye = True
+            if size:
+                take(scratch[:size])

@@ -1,0 +1,100 @@
+"""The caller's end of a connection, and what ends the passing on before its answer is whole."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from rest_compat.errors import BodyTooLarge, BodyTooSlow
+from rest_compat.probe import probe
+
+PATIENCE_SECONDS = 0.05
+"""Answers that are there sooner are not watched over: most are, and two tasks cost more than all else of them."""
+
+
+class Caller:
+    """Its body while it arrives, then the news that it is gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._body_done: asyncio.Event | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ClientDisconnect, so that half a body is never taken for a whole one."""
+        done = self._body_done = asyncio.Event()
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                if message.get("body"):
+                    yield message["body"]
+                if not message.get("more_body"):
+                    return
+        finally:
+            done.set()
+
+    async def read_whole(self, limit: int, timeout: float) -> bytes:
+        """The body in one piece, within `timeout` seconds. Raises BodyTooLarge, BodyTooSlow, ClientDisconnect."""
+        body = b""
+        try:
+            async with asyncio.timeout(timeout):
+                async for chunk in self.chunks():
+                    body += chunk
+                    if len(body) > limit:
+                        raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
+        except TimeoutError as error:
+            raise BodyTooSlow(f"the body of a DELETE must arrive within {timeout:g} s") from error
+        return body
+
+    async def wait_gone(self) -> None:
+        """Returns when the caller has closed its connection."""
+        if self._body_done is not None:
+            await self._body_done.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class Watch:
+    """Cancels the task that made it when the caller is gone, or when `check` raises; to be stopped in any case.
+
+    `check` is asked now and then: None where the answer's own silence is bounded.
+    """
+
+    def __init__(self, caller: Caller, check: Callable[[], object] | None) -> None:
+        self._caller = caller
+        self._check = check
+        self._task = asyncio.current_task()
+        self._watchers: list[asyncio.Future[None]] = []
+        self._ended_by: asyncio.Future[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
+
+    def was_interrupted(self) -> bool:
+        """Whether the cancellation that the task has just caught was this watch's, and no other's."""
+        return self._ended_by is not None and self._task is not None and not self._task.uncancel()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What `check` raised."""
+        return None if self._ended_by is None else self._ended_by.exception()
+
+    def stop(self) -> None:
+        """Ends the watching."""
+        self._timer.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
+
+    def _begin(self) -> None:
+        self._watchers.append(asyncio.ensure_future(self._caller.wait_gone()))
+        if self._check is not None:
+            self._watchers.append(asyncio.ensure_future(probe(self._check)))
+        for watcher in self._watchers:
+            watcher.add_done_callback(self._interrupt)
+
+    def _interrupt(self, watcher: "asyncio.Future[None]") -> None:
+        if watcher.cancelled() or self._ended_by is not None:
+            return
+        self._ended_by = watcher
+        if self._task is not None:
+            self._task.cancel()
