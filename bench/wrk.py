@@ -17,7 +17,8 @@ done = function(summary, latency, requests)
   local bad = summary.errors.status + summary.errors.connect + summary.errors.timeout
   local rate = summary.requests / summary.duration * 1e6
   local p50, p99 = latency:percentile(50) / 1e6, latency:percentile(99) / 1e6
-  io.write(string.format('\\n{"rate": %f, "p50": %f, "p99": %f, "longest": %f, "bad": %d}\\n', rate, p50, p99, latency.max / 1e6, bad))
+  local report = '\\n{"rate": %f, "p50": %f, "p99": %f, "longest": %f, "bad": %d}\\n'
+  io.write(string.format(report, rate, p50, p99, latency.max / 1e6, bad))
 end
 """
 

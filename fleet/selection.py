@@ -44,6 +44,8 @@ def select_nodes(store: Store[Node], wanted: NodeFilter) -> Sequence[Node]:
 def build_pod_test(wanted: PodFilter, scope: Scope) -> Test[Pod]:
     """Whether one pod is among those that `select_pods` finds, of whichever cluster it is."""
     tests = _build_tests(wanted)
+    if (labels := wanted.labels) is not None:
+        tests.append(lambda pod: labels.matches(pod.labels))
     if (clusters := wanted.clusters) is not None:
         tests.append(lambda pod: pod.cluster in clusters)
     if (namespaces := wanted.namespaces) is not None:

@@ -1,0 +1,52 @@
+"""One pod passes a filter's test exactly if the filter's own search finds it: lists and subscriptions agree."""
+
+import pytest
+
+from fleet.cache.store import build_pod_store
+from fleet.models import PodPhase
+from fleet.queries import NameFilter, PodFilter
+from fleet.scope import Role, Scope
+from fleet.selection import build_pod_test, select_pods
+from fleet.selectors import parse_label_selector, parse_pod_field_selector
+from tests.fakes.records import build_pod_record
+
+PODS = [
+    build_pod_record(
+        cluster="c1",
+        namespace=("shop", "ops")[number % 2],
+        name=f"p{number}",
+        node=("n1", "n2", None)[number % 3],
+        phase=(PodPhase.RUNNING, PodPhase.PENDING)[number % 2],
+        labels=(("app", f"a{number % 3}"), *((("tier", "front"),) if number % 4 else ())),
+    )
+    for number in range(24)
+]
+EVERYWHERE, SHOP_ONLY = Scope(Role.VIEW), Scope(Role.VIEW, namespaces=("sh*",))
+FILTERS = {
+    "all": PodFilter(),
+    "a label": PodFilter(labels=parse_label_selector("app=a1")),
+    "labels": PodFilter(labels=parse_label_selector("app in (a0, a2), tier!=front")),
+    "a label that is not there": PodFilter(labels=parse_label_selector("!tier")),
+    "namespaces": PodFilter(namespaces=frozenset({"shop"})),
+    "nodes and a label": PodFilter(nodes=frozenset({"n1"}), labels=parse_label_selector("app=a0")),
+    "a phase": PodFilter(phases=frozenset({PodPhase.PENDING})),
+    "names": PodFilter(name=NameFilter(starts_with="p1")),
+    "a name in namespaces": PodFilter(namespaces=frozenset({"shop", "ops"}), name=NameFilter(eq="p3")),
+    "fields": PodFilter(fields=parse_pod_field_selector("spec.nodeName=n2,metadata.namespace!=ops")),
+    "another cluster": PodFilter(clusters=frozenset({"c2"})),
+    "nothing": PodFilter(namespaces=frozenset()),
+}
+
+
+@pytest.mark.parametrize("scope", [EVERYWHERE, SHOP_ONLY], ids=["everywhere", "shop"])
+@pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS.keys())
+def test_a_pod_passes_exactly_if_it_is_found(wanted: PodFilter, scope: Scope) -> None:
+    store = build_pod_store()
+    for pod in PODS:
+        store.put(pod)
+    asked = wanted.clusters is None or "c1" in wanted.clusters  # members that are not named are not searched
+
+    found = {pod.name for pod in select_pods(store, wanted, scope, "c1")} if asked else set()
+    passing = build_pod_test(wanted, scope)
+
+    assert {pod.name for pod in PODS if passing(pod)} == found
