@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from fleet.models import ClusterRole, PodKey
-from fleet.ports import Answer, Credential, Headers, MemberSpec, StreamedAnswer, Upgraded
+from fleet.ports import Answer, Credential, Headers, MemberSpec, RawHeaders, StreamedAnswer, Upgraded
 from fleet.usage import Measure, Usage
 
 PODS_A_WORKLOAD = 20
@@ -146,7 +146,7 @@ class MemoryConnection:
         path: str,
         *,
         query: str = "",
-        headers: Headers = (),
+        headers: Headers | RawHeaders = (),
         body: bytes | AsyncIterator[bytes] | None = None,
         timeout: float,
         idle_timeout: float | None = None,
