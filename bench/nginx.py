@@ -35,7 +35,7 @@ _PROXY = """
 location / {{
   proxy_pass {scheme}://member; proxy_http_version 1.1; proxy_set_header Connection "";
   proxy_set_header Host {address}; proxy_set_header Authorization "{authorization}";
-  proxy_set_header User-Agent openmcp-apiserver; proxy_buffers 16 64k;
+  proxy_set_header User-Agent openmcp-apiserver;
   proxy_ssl_verify on; proxy_ssl_trusted_certificate {ca}; proxy_ssl_name localhost;
 }}
 """

@@ -12,6 +12,7 @@ from fleet.federation import Federation
 from fleet.ports import Connection
 from fleet.request_info import RequestInfo, parse_request
 from rest_compat.errors import ErrorShape
+from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import MemberCall, PassThrough
@@ -42,15 +43,15 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
 
     Raises InvalidQuery, Forbidden, ClusterNotFound, ClusterUnreachable.
     """
-    info = parse_request(request.method, call.path, call.query)
+    info = parse_request(request.scope["method"], call.path, call.query)
     authorize_request(principal, call.cluster, info)
-    federation: Federation = request.state.federation
+    federation: Federation = request.scope["state"]["federation"]
     connection = federation.get_connection(principal.scope, call.cluster)
 
     def check_member() -> object:
         return federation.get_connection(principal.scope, call.cluster)
 
-    upgrade = read_upgrade(request)
+    upgrade = read_upgrade(request) if find_header(request.scope["headers"], b"upgrade") is not None else None
     if upgrade is not None:
         stream = StreamCall(
             connection=connection,
@@ -71,13 +72,14 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
 def _build_member_call(
     request: Request, connection: Connection, call: ApiCall, info: RequestInfo, check_member: Callable[[], object]
 ) -> MemberCall:
-    bound: float = WRITE_TIMEOUT if call.patient else request.state.request_timeout
+    bound: float = WRITE_TIMEOUT if call.patient else request.scope["state"]["request_timeout"]
     foreign = info.subresource == "proxy"
     follows = info.subresource == "log" and read_parameter(call.query, "follow") not in (None, "false", "0")
-    reads = request.method in ("GET", "HEAD", "OPTIONS")
+    method = request.scope["method"]
+    reads = method in ("GET", "HEAD", "OPTIONS")
     return MemberCall(
         connection=connection,
-        method=request.method,
+        method=method,
         path=call.path,
         query=call.query,
         headers=request.scope["headers"],

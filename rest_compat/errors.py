@@ -27,6 +27,7 @@ from fleet.errors import (
     MetricsUnavailable,
     NotFound,
 )
+from rest_compat.headers import find_header
 from rest_compat.open_streams import TooManyStreams
 
 ErrorAnswer = Callable[[Request, FleetError | AuthError], Response]
@@ -115,7 +116,7 @@ class ErrorShape(Struct, frozen=True):
 def build_error_shape(request: Request) -> ErrorShape:
     """The shape for this caller."""
     return ErrorShape(
-        widened=request.method == "GET" and "accept" not in request.headers,
+        widened=request.scope["method"] == "GET" and find_header(request.scope["headers"], b"accept") is None,
         with_spec="openmcpclusters" in request.scope["path"].split("/"),
     )
 

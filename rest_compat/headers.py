@@ -19,6 +19,14 @@ _NEVER_RETURNED_RAW = frozenset(name.encode() for name in _NEVER_RETURNED)
 _WITHOUT_LENGTH = _NEVER_RETURNED_RAW | {b"content-length"}
 
 
+def find_header(raw: RawHeaders, name: bytes) -> str | None:
+    """The first value of a header, whose name is in lower case."""
+    for given, value in raw:
+        if given == name:
+            return value.decode("latin-1")
+    return None
+
+
 def select_member_headers(raw: RawHeaders, *, with_body: bool, with_agent: bool) -> RawHeaders:
     """As `build_member_headers`, in bytes; names must be in lower case, as ASGI has them."""
     dropped = _NEVER_SENT_RAW if with_body else _NEVER_SENT_RAW | _OF_A_BODY_RAW

@@ -28,7 +28,7 @@ def split_clustername(query: str) -> tuple[str, str]:
     rest: list[str] = []
     for piece in query.split("&"):
         key, _, value = piece.partition("=")
-        if unquote_plus(key) == "clustername":
+        if key == "clustername" or ("%" in key and unquote_plus(key) == "clustername"):
             names.append(unquote_plus(value))
         else:
             rest.append(piece)

@@ -10,6 +10,7 @@ from fleet.errors import FleetError
 from rest_compat.api_calls import ApiCall, build_answer
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
 from rest_compat.exec_words import answer_exec, is_word_exec
+from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
 
@@ -33,10 +34,11 @@ class ClusternameApi:
 
     async def _answer(self, request: Request) -> Response:
         """Authorizes the request for what it is about and answers what the member answers."""
-        if request.method not in METHODS:
+        scope = request.scope
+        if scope["method"] not in METHODS:
             return _refuse_method(request)
-        authenticator: Authenticator = request.scope["state"]["authenticator"]
-        principal = await authenticator.authenticate(request.headers.get("authorization"))
+        authenticator: Authenticator = scope["state"]["authenticator"]
+        principal = await authenticator.authenticate(find_header(scope["headers"], b"authorization"))
         cluster, query = split_clustername(read_query(request))
         shape = build_error_shape(request)
         call = ApiCall(cluster=cluster, path=read_path(request), query=query, shape=shape, patient=False)

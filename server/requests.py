@@ -23,6 +23,7 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 _NO_STORE = (b"cache-control", b"no-store")  # answers are one caller's; what may be kept says so itself
+_ADDED = (*_HEADERS, _NO_STORE)
 
 
 class RequestLog:
@@ -70,8 +71,8 @@ def _request_id(scope: Scope) -> str:
 
 
 def _with_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    present = {name.lower() for name, _ in headers}
-    added = [header for header in (*_HEADERS, _NO_STORE) if header[0] not in present]
+    given = [name for name, _ in headers]
+    added = [header for header in _ADDED if header[0] not in given]
     return [*headers, *added, (b"x-request-id", request_id.encode())]
 
 
