@@ -3,7 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.row import Row
-from bench.rows import cache, hanging, live, mixed, pass_through, pod_page, portal, real_pass_through, stall, usage
+from bench.rows import (
+    cache,
+    hanging,
+    live,
+    mixed,
+    pass_through,
+    pod_page,
+    portal,
+    real_pass_through,
+    stall,
+    usage,
+    workers,
+)
 
 Measure = Callable[[int], Awaitable[list[Row]]]
 """Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
@@ -15,6 +27,7 @@ SUBJECTS: Mapping[str, Measure] = {
     "real_pass_through": real_pass_through.measure,
     "stall": stall.measure,
     "mixed": mixed.measure,
+    "workers": workers.measure,
     "portal": portal.measure,
     "hanging": hanging.measure,
     "usage_influx": usage.measure_influx,
