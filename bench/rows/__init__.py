@@ -19,6 +19,7 @@ from bench.rows import (
     stall,
     usage,
     watch_events,
+    workers,
 )
 
 Measure = Callable[[int], Awaitable[list[Row]]]
@@ -36,6 +37,7 @@ SUBJECTS: Mapping[str, Measure] = {
     "real_pass_through": real_pass_through.measure,
     "stall": stall.measure,
     "mixed": mixed.measure,
+    "workers": workers.measure,
     "portal": portal.measure,
     "hanging": hanging.measure,
     "usage_influx": usage.measure_influx,

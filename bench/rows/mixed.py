@@ -8,7 +8,7 @@ from bench.load import Ask, Load, build_load, open_exchange
 from bench.metric_data import fill_file, list_nodes, list_pods
 from bench.row import Row, amount, build_row
 from bench.rows.pod_page import wait_pods
-from bench.servers import open_server, open_simulated
+from bench.servers import Running, open_server, open_simulated
 
 CLIENTS = 64
 MEMBERS = 5
@@ -35,18 +35,23 @@ _QUERIES = (
 async def measure(rounds: int) -> list[Row]:
     """All clients ask without a pause, each beginning with another query."""
     async with open_simulated(MEMBERS, PODS) as fleet, open_server(fleet.kubeconfig) as server:
-        await wait_pods(server, MEMBERS * PODS)
-        pods = [pod for number in range(MEMBERS) for pod in await list_pods(server, f"cluster{number + 1}")]
-        await fill_file(server.usage_file, pods, await list_nodes(server))
-        named = [query.replace("NAMESPACE", pods[0].namespace).replace("NAME", pods[0].name) for query in _QUERIES]
-        asks = [server.ask_graph(query) for query in named]
-        await _run(asks)
-        loads = [await _run(asks) for _ in range(rounds)]
+        asks = await build_asks(server)
+        await run_mixed(asks)
+        loads = [await run_mixed(asks) for _ in range(rounds)]
     title = f"{CLIENTS} clients, mixed queries, one worker"
     return [build_row(f"{title}: p99 to p50", "x", [load.p99 / load.p50 for load in loads], goal=GOAL)]
 
 
-async def _run(asks: Sequence[Ask]) -> Load:
+async def build_asks(server: Running) -> list[Ask]:
+    """The queries, once the server has all pods, and an hour of usage of them."""
+    await wait_pods(server, MEMBERS * PODS)
+    pods = [pod for number in range(MEMBERS) for pod in await list_pods(server, f"cluster{number + 1}")]
+    await fill_file(server.usage_file, pods, await list_nodes(server))
+    named = [query.replace("NAMESPACE", pods[0].namespace).replace("NAME", pods[0].name) for query in _QUERIES]
+    return [server.ask_graph(query) for query in named]
+
+
+async def run_mixed(asks: Sequence[Ask]) -> Load:
     """A span of load. Raises AnswerError."""
     requests = [ask.as_bytes() for ask in asks]
     times: list[float] = []

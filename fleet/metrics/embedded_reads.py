@@ -6,6 +6,8 @@ Objects are bound as one JSON array whatever their number. Column names are cons
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
@@ -24,6 +26,12 @@ WITH wanted (position, series_id) AS MATERIALIZED (
     AND series.namespace = asked.value ->> 2 AND series.name = asked.value ->> 3
 )
 """
+_NEWEST = """
+FROM wanted CROSS JOIN points WHERE points.series_id = wanted.series_id AND points.time_ns IN (
+  SELECT time_ns FROM points AS recent
+  WHERE recent.series_id = wanted.series_id AND recent.time_ns >= ? ORDER BY time_ns DESC LIMIT ?
+)
+"""
 Sightings = dict[tuple[PodKey, str], list[int]]
 """The times of each pod's points on each node."""
 
@@ -38,14 +46,17 @@ def load_latest(
     connection: sqlite3.Connection, kind: Kind, keys: Sequence[K], measures: Collection[Measure], since_ns: int
 ) -> dict[K, Usage]:
     """The newest usage of each object that has a point since then. Raises sqlite3.Error."""
+    asked = _asked(kind, keys)
+    if not any(measure.is_counter for measure in measures):
+        # As the fields of Usage stand: a row is one as it is.
+        names = {measure.value for measure in measures}
+        made = ", ".join(f"points.{name}" if name in names else "NULL" for name in MEASURE_COLUMNS)
+        rows = connection.execute(f"{_WANTED} SELECT position, points.time_ns, {made} {_NEWEST}", (asked, since_ns, 1))
+        return {keys[row[0]]: Usage(*row[1:]) for row in counted_rows(rows)}
     chosen = sorted(measures, key=lambda measure: measure.value)
-    newest = 2 if any(measure.is_counter for measure in chosen) else 1
     rows = connection.execute(
-        f"{_WANTED} SELECT position, points.time_ns{_columns(chosen)} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
-        "WHERE points.series_id = wanted.series_id AND points.time_ns IN (SELECT time_ns FROM points AS recent "
-        "WHERE recent.series_id = wanted.series_id AND recent.time_ns >= ? ORDER BY time_ns DESC LIMIT ?) "
-        "ORDER BY position, points.time_ns",
-        (_asked(kind, keys), since_ns, newest),
+        f"{_WANTED} SELECT position, points.time_ns{_columns(chosen)} {_NEWEST} ORDER BY position, points.time_ns",
+        (asked, since_ns, 2),
     )
     found = {keys[position]: build_usage(series) for position, series in _series(rows, chosen)}
     return {key: usage for key, usage in found.items() if usage is not None}
@@ -86,12 +97,21 @@ def _load_grouped(connection: sqlite3.Connection, asked: str, window: Window, co
         (asked, window.start_ns, window.step_ns, window.start_ns, window.end_ns),
     )
     found: _Found = {}
-    for position, step, *values in counted_rows(rows):
-        if position not in found:
-            found[position] = {column: [None] * window.steps for column in columns}
-        for column, value in zip(columns, values, strict=True):
-            found[position][column][step] = None if value is None else float(value)
+    for position, of_object in groupby(counted_rows(rows), itemgetter(0)):
+        _, steps, *made_columns = zip(*of_object, strict=True)
+        found[position] = {
+            column: _spread(steps, values, window) for column, values in zip(columns, made_columns, strict=True)
+        }
     return found
+
+
+def _spread(steps: Sequence[int], values: Sequence[float | None], window: Window) -> list[float | None]:
+    """The values at their steps, and nothing at the others."""
+    spread: list[float | None] = [None] * window.steps
+    for step, value in zip(steps, values, strict=True):
+        if value is not None:
+            spread[step] = float(value)
+    return spread
 
 
 def _load_last(connection: sqlite3.Connection, asked: str, window: Window, column: Column, found: _Found) -> None:

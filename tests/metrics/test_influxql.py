@@ -124,9 +124,9 @@ async def test_limits_of_the_server_are_reported(
 
 
 async def test_an_answer_larger_than_the_bound_is_refused(influxd: InfluxServer) -> None:
-    async with open_filled_influx(influxd, lambda options: replace(options, max_answer_bytes=2000)) as filled:
+    async with open_filled_influx(influxd, lambda options: replace(options, max_answer_bytes=1000)) as filled:
         await filled.write((WEB, Point(time_ns=NOW - s * SECOND, cpu_cores=1.0)) for s in range(1, 60))
-        with pytest.raises(MetricsUnavailable, match="larger than 2000 bytes"):
+        with pytest.raises(MetricsUnavailable, match="larger than 1000 bytes"):
             await filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
 
 
