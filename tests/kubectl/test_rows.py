@@ -72,7 +72,7 @@ ROWS = (
     Row("rollout history", ("rollout history deployment/web",)),
     Row(
         "logs",
-        ("logs box -c box --tail=5", "logs box --all-containers --tail=2 --prefix", "logs deployment/web --tail=1"),
+        ("logs box -c box --tail=5", "logs box -c side --tail=2 --prefix", "logs deployment/web --tail=1"),
     ),
     Row("logs of no container", ("logs box -c nope",), code=1),
     Row("exec", ("exec box -c box -- sh -c 'echo out; echo $REALFLEET'",)),

@@ -136,7 +136,9 @@ def test_influxdb_answers_nobody_without_a_password(real_fleet: Fleet) -> None:
 
 def test_pods_have_logs_and_a_shell(real_fleet: Fleet) -> None:
     target = "deployment/nginx-deployment"
-    assert real_fleet.kubectl("cluster1", "logs", target, "--tail=1") == "cluster1 request 200 answered\n"
+    assert "cluster1 request 200 answered\n" in real_fleet.kubectl(
+        "cluster1", "logs", target
+    )  # others may have added lines
     assert real_fleet.kubectl("cluster1", "exec", target, "--", "echo", "hello") == "hello\n"
 
 
