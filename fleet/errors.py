@@ -13,7 +13,7 @@
     │   └── ClusterAnswerInvalid it answered something that is not the Kubernetes API
     └── MetricsUnavailable       the metric store can't be asked, or its answer is an error or cut short
 
-Exceptions of aiohttp, kubernetes_asyncio and influxdb_client are translated inside their adapters and never leave them.
+Exceptions of the libraries are translated inside their adapters and never leave them.
 """
 
 

@@ -39,6 +39,16 @@ async def test_answers_are_the_members_bytes(real_fleet: Fleet, caller: Client, 
     assert (answer.status, answer.body) in (before, after)
 
 
+@pytest.mark.parametrize("agent", ["curl/8.0", "Wget/1.21", "Mozilla/5.0 (X11)", "python-requests/2.31"])
+async def test_answers_are_compact_whoever_asks(caller: Client, agent: str) -> None:
+    """API servers indent their answers for the first three, to twice the size."""
+    path = f"/api/v1/namespaces/default?{MEMBER}"
+    plain = await caller.ask("GET", path)
+    answer = await caller.ask("GET", path, User_Agent=agent)
+    assert (answer.status, answer.body) == (200, plain.body)
+    assert b"\n  " not in answer.body
+
+
 async def test_an_empty_clustername_is_the_host(caller: Client) -> None:
     answer = await caller.ask("GET", "/apis/core.kubefed.io/v1beta1/kubefedclusters?clustername=")
     names = {item["metadata"]["name"] for item in json.loads(answer.body)["items"]}
