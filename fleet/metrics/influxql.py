@@ -128,7 +128,7 @@ class InfluxqlStore:
         statement = build_statuses(cluster, start_ns=start_ns, end_ns=end_ns, limit=limit)
 
         def read(answer: InfluxAnswer) -> list[ClusterStatus]:
-            return read_statuses(decode_answer(answer.body, self._options.database))
+            return read_statuses(self._decode(answer))
 
         return await self._connection.query(statement.text, statement.params, read, database=self._options.database)
 

@@ -17,6 +17,8 @@ _DIFFERING = (
     (re.compile(r'("?(resourceVersion|uid|creationTimestamp|time|generation)"?: )\S+'), r"\1SOME"),
     (re.compile(r"/tmp/(LIVE|MERGED)-\d+"), r"\1"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*( \+0000)?"), "TIME"),
+    # How often kubectl sees a rollout on its way, before it says that it is done.
+    (re.compile(r'(Waiting for deployment "web" rollout to finish: .*\n)+'), ""),
     # What a remote command says last of all may come after kubectl has stopped listening, directly as well.
     (re.compile(r"tar: Removing leading `/' from member names\n?"), ""),
     # Aligned columns move with the ages in them.

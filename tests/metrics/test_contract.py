@@ -78,9 +78,9 @@ async def test_latest_keeps_the_nulls_of_the_newest_point(filled: Filled) -> Non
 
 async def test_latest_finds_an_old_point_within_the_lookback_and_none_beyond(filled: Filled) -> None:
     quiet, gone = PodKey("cluster1", "default", "quiet"), PodKey("cluster1", "default", "gone")
-    await filled.write([(WEB, full_point(5)), (quiet, full_point(3000)), (gone, full_point(3 * 3600))])
+    await filled.write([(WEB, full_point(5)), (quiet, full_point(1200)), (gone, full_point(3 * 3600))])
     usage = await filled.store.latest_pods(frozenset({WEB, quiet, gone}), CPU)
-    assert {key: value.time_ns for key, value in usage.items()} == {WEB: ago(5), quiet: ago(3000)}
+    assert {key: value.time_ns for key, value in usage.items()} == {WEB: ago(5), quiet: ago(1200)}
 
 
 async def test_latest_of_nothing_and_of_unknown_objects_is_empty(filled: Filled) -> None:
