@@ -18,7 +18,7 @@ from tests.graph.conftest import ADMIN, NOW, OPTIONS, Graph, OpenGraph
 ALWAYS_FRESH = replace(OPTIONS, fresh_seconds=3600.0)
 """No list waits for a member: which of two errors side by side comes first would depend on the clock."""
 
-CASES = int(os.environ.get("FUZZ_CASES", "600"))
+CASES = int(os.environ.get("FUZZ_CASES", "300"))
 LEFT_OUT = frozenset({"ClusterOutcome.ageSeconds", "ClusterOutcome.tookMs"})
 """They differ from call to call."""
 LIVE = frozenset({"Query.resources", "Query.resource", "Pod.events", "Node.events", "Owner.resource"})

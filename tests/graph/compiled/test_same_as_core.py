@@ -15,7 +15,7 @@ from graph.compiled.executor import CompiledExecutor
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.compiled.odd_schema import build_odd_schema
 
-CASES = int(os.environ.get("FUZZ_CASES", "1200"))
+CASES = int(os.environ.get("FUZZ_CASES", "700"))
 VARIABLES: tuple[dict[str, Any], ...] = ({}, {"yes": False}, {"no": True, "size": 0}, {"size": 7}, {"size": None})
 
 ARGUMENTS = {
