@@ -28,8 +28,8 @@ from server.siblings import Siblings, Worker, open_siblings
 from server.tls import ReloadingCertificate, open_certificate
 
 SWITCH_SECONDS = 0.0005
-"""How long the event loop may keep a thread waiting for the interpreter. SQLite gives it away at each row: with Python's
-own 5 ms an answer of 20 rows waited for 100 ms while the loop was busy."""
+"""How long the event loop may keep a thread waiting for the interpreter. SQLite gives it away at each row: with
+Python's own 5 ms an answer of 20 rows waited for 100 ms while the loop was busy."""
 
 IDLE_CONNECTION_SECONDS = 15  # yesterday's portal opens a connection a call and never closes one
 
