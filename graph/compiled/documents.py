@@ -19,7 +19,7 @@ from strawberry.types.graphql import OperationType
 
 from graph.context import Context
 from graph.cost.limiter import check_cost
-from graph.cost.reading import Part, read_operation
+from graph.cost.reading import Part, find_operation, read_operation
 from graph.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
 from graph.refusals import LimitExceeded
 
@@ -29,18 +29,11 @@ _QUERY = (OperationType.QUERY,)
 class KnownDocument:
     """A valid document. `parts` are what an operation without variables costs by, once they were read."""
 
-    __slots__ = ("document", "operations", "parts")
+    __slots__ = ("document", "parts")
 
     def __init__(self, document: DocumentNode) -> None:
         self.document = document
         self.parts: dict[str | None, tuple[Part, ...]] = {}
-        self.operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-
-    def find_operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation that a request names, or the only one; None where that is unclear."""
-        if name is None:
-            return self.operations[0] if len(self.operations) == 1 else None
-        return next((node for node in self.operations if node.name is not None and node.name.value == name), None)
 
     def read_parts(
         self,
@@ -95,7 +88,7 @@ async def run_known(
 ) -> ExecutionResult | None:
     """The result of a document that is known; None where it is not, or where it will be refused by what knows why."""
     known = known_documents.find(text, context.limits)
-    operation = None if known is None else known.find_operation(name)
+    operation = None if known is None else find_operation(known.document, name)
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
     try:

@@ -60,7 +60,7 @@ def read_operation(
 
     The document is valid. Raises LimitExceeded for one that unfolds to more than `MAX_FIELDS`.
     """
-    operation = _find_operation(document, name)
+    operation = find_operation(document, name)
     root = schema.get_root_type(operation.operation) if operation is not None else None
     if operation is None or root is None:
         return None
@@ -70,7 +70,8 @@ def read_operation(
     return _Reader(schema, document, values).read((operation.selection_set,), root, "")
 
 
-def _find_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode | None:
+def find_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode | None:
+    """The operation that a request names, or the only one; None where that is unclear."""
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     if name is None:
         return operations[0] if len(operations) == 1 else None
