@@ -1,9 +1,7 @@
 """Fixtures of all tests: the real fleet and its parts. What they do is in `realfleet`."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NoReturn
 
 import pytest
 
@@ -13,6 +11,7 @@ from realfleet.influx import Influx, start_influx
 from realfleet.influx2 import Influx2, start_influx2
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
+from tests.required import go_without
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -20,14 +19,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("real") is None:
         return
     if missing := list_missing(build_folder()):
-        _do_without("; ".join(missing))
-
-
-def _do_without(missing: str) -> NoReturn:
-    reason = f"run make real: {missing}"
-    if os.environ.get("REQUIRE_REAL") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+        go_without(f"run make real: {'; '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +46,7 @@ def start_real_influx2() -> Iterator[Callable[..., Influx2]]:
     try:
         program = find_influx2()
     except MissingServersError as error:
-        _do_without(str(error))
+        go_without(f"run make real: {error!s}")
     with ExitStack() as stack:
 
         def start(*flags: str) -> Influx2:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -10,8 +11,12 @@ def need(program: str) -> str:
     """The program's path."""
     found = shutil.which(program)
     if found is None:
-        reason = f"{program} is not installed on this machine"
-        if os.environ.get("REQUIRE_REAL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        go_without(f"{program} is not installed on this machine")
     return found
+
+
+def go_without(reason: str) -> NoReturn:
+    """Skips the test, or fails it where everything is required."""
+    if os.environ.get("REQUIRE_REAL") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -17,6 +17,7 @@ from realfleet.build_clients import find_client
 from realfleet.cache import MissingServersError
 from tests.kubectl.conftest import Both
 from tests.kubectl.running import NAMESPACE, Kubectl, Outcome, stop
+from tests.required import go_without
 
 pytestmark = [
     pytest.mark.real,
@@ -32,9 +33,7 @@ def find_or_skip(name: str) -> Path:
     try:
         return find_client(name)
     except MissingServersError as error:
-        if os.environ.get("REQUIRE_REAL") == "1":
-            pytest.fail(f"run make real: {error}", pytrace=False)
-        pytest.skip(f"run make real: {error}")
+        go_without(f"run make real: {error}")
 
 
 @pytest.fixture
