@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from inspect import isawaitable
 from typing import Any
 
-from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, execute
+import orjson
+from graphql import DocumentNode, GraphQLSchema, execute
 from graphql import ExecutionResult as GraphQLExecutionResult
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions import SchemaExtension
@@ -22,35 +23,56 @@ from graph.cost.limiter import check_cost
 from graph.cost.reading import Part, find_operation, read_operation
 from graph.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
 from graph.refusals import LimitExceeded
+from graph.selection import OperationPlan
 
 _QUERY = (OperationType.QUERY,)
 
+MAX_VARIABLES = 32
+"""Sets of variables that a document is remembered with."""
+
+MAX_VALUES = 2_000
+"""Bytes of JSON of the variables that are remembered."""
+
+
+class KnownOperation:
+    """One operation of a document with certain variables.
+
+    `parts` are what it costs by; `plan` is what it selects of usage and history, once a resolver wanted to know.
+    """
+
+    __slots__ = ("parts", "plan")
+
+    def __init__(self, parts: tuple[Part, ...]) -> None:
+        self.parts = parts
+        self.plan: OperationPlan | None = None
+
 
 class KnownDocument:
-    """A valid document. `parts` are what an operation without variables costs by, once they were read."""
+    """A valid document."""
 
-    __slots__ = ("document", "parts")
+    __slots__ = ("_asked", "document")
 
     def __init__(self, document: DocumentNode) -> None:
         self.document = document
-        self.parts: dict[str | None, tuple[Part, ...]] = {}
+        self._asked: OrderedDict[tuple[str | None, bytes], KnownOperation] = OrderedDict()
 
-    def read_parts(
-        self,
-        schema: GraphQLSchema,
-        name: str | None,
-        operation: OperationDefinitionNode,
-        variables: dict[str, Any] | None,
-    ) -> tuple[Part, ...] | None:
-        """What the operation costs by; None where the core will refuse it. Raises LimitExceeded."""
-        if operation.variable_definitions:
-            return read_operation(schema, self.document, name, variables)
-        if name not in self.parts:
-            found = read_operation(schema, self.document, name, variables)
-            if found is None:
+    def read(self, schema: GraphQLSchema, name: str | None, variables: dict[str, Any] | None) -> KnownOperation | None:
+        """The operation, as it was read with these variables; None where the core will refuse it.
+
+        Raises LimitExceeded.
+        """
+        values = _write_values(variables)
+        found = None if values is None else self._asked.get((name, values))
+        if found is None:
+            parts = read_operation(schema, self.document, name, variables)
+            if parts is None:
                 return None
-            self.parts[name] = found
-        return self.parts[name]
+            found = KnownOperation(parts)
+            if values is not None:
+                self._asked[name, values] = found
+                if len(self._asked) > MAX_VARIABLES:
+                    self._asked.popitem(last=False)
+        return found
 
 
 class KnownDocuments:
@@ -92,8 +114,10 @@ async def run_known(
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
     try:
-        if (parts := known.read_parts(schema._schema, name, operation, variables)) is not None:  # noqa: SLF001 - as Strawberry's own extensions reach it
-            check_cost(context, parts)
+        read = known.read(schema._schema, name, variables)  # noqa: SLF001 - as Strawberry's own extensions reach it
+        if read is not None:
+            check_cost(context, read.parts)
+            context.plan = read.plan
     except LimitExceeded:
         return None
     running = execute(
@@ -107,6 +131,8 @@ async def run_known(
         executor_class=schema.execution_context_class,
     )
     found = await running if isawaitable(running) else running
+    if read is not None:
+        read.plan = context.plan
     if not isinstance(found, GraphQLExecutionResult):
         raise TypeError("nothing of this schema is delivered in parts")
     return ExecutionResult(data=found.data, errors=found.errors)
@@ -121,3 +147,14 @@ class DocumentKeeper(SchemaExtension):
         run = self.execution_context
         if run.query is not None and run.graphql_document is not None and not run.pre_execution_errors:
             known_documents.keep(run.query, getattr(run.context, "limits", DEFAULT_LIMITS), run.graphql_document)
+
+
+def _write_values(variables: dict[str, Any] | None) -> bytes | None:
+    """The variables as a key, None for those that are too long for one, or not of JSON."""
+    if not variables:
+        return b""
+    try:
+        written = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
+    return written if len(written) <= MAX_VALUES else None

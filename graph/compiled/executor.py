@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from graphql import FieldNode, GraphQLField, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLResolveInfo
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    OperationType,
+)
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
@@ -18,7 +26,7 @@ from graph.compiled.direct import run_direct
 from graph.compiled.fragments import Budget
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
-from graph.compiled.source import Selection, Writer, build_reader
+from graph.compiled.source import Selection, Writer, build_reader, find_root_fields
 from graph.types.window import Windows
 
 _LISTS = (list, tuple, Windows)
@@ -45,6 +53,23 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
             self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
+
+    def execute_root_grouped_field_set(
+        self, root_type: Any, root_value: Any, grouped_field_set: Any, serially: bool, position_context: Any
+    ) -> Any:
+        """As core, with the resolvers of a query's fields called directly."""
+        plans = self._operation_plans
+        key = None
+        if plans is not None and position_context is None and self.operation.operation is OperationType.QUERY:
+            key = plans.find_root_key(self.variable_values.coerced)
+        fields = None
+        if plans is not None and key is not None:
+            fields = plans.get_root(key, lambda: find_root_fields(root_type, grouped_field_set, self._writer()))
+        if fields is None:
+            return super().execute_root_grouped_field_set(
+                root_type, root_value, grouped_field_set, serially, position_context
+            )
+        return run_direct(self, fields, root_type, root_value, None, dict.fromkeys(grouped_field_set))
 
     def collect_subfields(
         self, return_type: GraphQLObjectType, field_details_list: list[FieldDetails]

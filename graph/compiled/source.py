@@ -74,6 +74,13 @@ def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer"
     return Reader(read=read, direct=(), rest=rest, origin=definition.origin, small=small)
 
 
+def find_root_fields(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> tuple[DirectField, ...] | None:
+    """All fields of a root as direct ones, None where core has to do one of them."""
+    found = [writer.find_direct(kind, key, details) for key, details in selection.items()]
+    direct = tuple(field for field in found if field is not None)
+    return direct if len(direct) == len(found) else None
+
+
 class Writer:
     """The text of one reader and of those it calls, and the names they are compiled with."""
 
@@ -123,16 +130,18 @@ class Writer:
         return name
 
     def find_direct(self, kind: GraphQLObjectType, key: str, details: list[FieldDetails]) -> DirectField | None:
-        """The field as one that is called with an info, None where core has to do that."""
+        """The field as one whose resolver is called directly, None where core has to do that."""
         try:
             definition, field = _find_field(kind, details[0].node.name.value)
             resolver = field.base_resolver
-            if resolver is None or resolver.info_parameter is None:
+            if resolver is None:
                 return None
             arguments = self._find_arguments(definition, field, details[0].node)
         except NotPlain:
             return None
-        arguments.pop(resolver.info_parameter.name)
+        info_name = None if resolver.info_parameter is None else resolver.info_parameter.name
+        if info_name is not None:
+            arguments.pop(info_name)
         read, origin = self._find_result(definition.type, details)
         return DirectField(
             key=key,
@@ -140,7 +149,7 @@ class Writer:
             details=details,
             field=field,
             call=cast("Callable[..., Any]", resolver.wrapped_func),
-            info_name=resolver.info_parameter.name,
+            info_name=info_name,
             arguments=arguments,
             info_class=lazy_class(self._config.info_class),
             read=read,
@@ -176,7 +185,7 @@ class Writer:
 
     def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
         resolver = field.base_resolver
-        if resolver is None or resolver.info_parameter is not None:
+        if resolver is None or resolver.info_parameter is not None or field.is_async:
             raise NotPlain
         named = self._find_arguments(definition, field, node)
         function = self._name("call", resolver.wrapped_func)
@@ -187,7 +196,6 @@ class Writer:
         resolver = field.base_resolver
         if (
             resolver is None
-            or field.is_async
             or resolver.parent_parameter is not None
             or resolver.root_parameter is not None
             or resolver.self_parameter is None
@@ -281,4 +289,4 @@ def _find_field(kind: GraphQLObjectType, name: str) -> tuple[GraphQLField, Straw
 _NO_INFO: Any = GraphQLResolveInfo
 """Stands where no resolver that takes an info is called."""
 
-__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader"]
+__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader", "find_root_fields"]
