@@ -10,14 +10,14 @@ from inspect import isawaitable
 from typing import Any
 
 import orjson
-from graphql import DocumentNode, GraphQLSchema, execute
+from graphql import DocumentNode, GraphQLSchema
 from graphql import ExecutionResult as GraphQLExecutionResult
-from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.context import Context
 from graph.cost.limiter import check_cost
 from graph.cost.reading import Part, find_operation, read_operation
@@ -37,13 +37,15 @@ MAX_VALUES = 2_000
 class KnownOperation:
     """One operation of a document with certain variables.
 
-    `parts` are what it costs by; `plan` is what it selects of usage and history, once a resolver wanted to know.
+    `parts` are what it costs by; `built` is what core made of it and of the variables; `plan` is what it selects of
+    usage and history, once a resolver wanted to know.
     """
 
-    __slots__ = ("parts", "plan")
+    __slots__ = ("built", "parts", "plan")
 
-    def __init__(self, parts: tuple[Part, ...]) -> None:
+    def __init__(self, parts: tuple[Part, ...], built: Built) -> None:
         self.parts = parts
+        self.built = built
         self.plan: OperationPlan | None = None
 
 
@@ -65,9 +67,10 @@ class KnownDocument:
         found = None if values is None else self._asked.get((name, values))
         if found is None:
             parts = read_operation(schema, self.document, name, variables)
-            if parts is None:
+            built = None if parts is None else build(schema, self.document, name, variables)
+            if parts is None or built is None:
                 return None
-            found = KnownOperation(parts)
+            found = KnownOperation(parts, built)
             if values is not None:
                 self._asked[name, values] = found
                 if len(self._asked) > MAX_VARIABLES:
@@ -113,26 +116,18 @@ async def run_known(
     operation = None if known is None else find_operation(known.document, name)
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
+    core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
     try:
-        read = known.read(schema._schema, name, variables)  # noqa: SLF001 - as Strawberry's own extensions reach it
-        if read is not None:
-            check_cost(context, read.parts)
-            context.plan = read.plan
+        read = known.read(core, name, variables)
+        if read is None:
+            return None
+        check_cost(context, read.parts)
     except LimitExceeded:
         return None
-    running = execute(
-        schema._schema,  # noqa: SLF001 - as above
-        known.document,
-        None,
-        context,
-        variables,
-        name,
-        is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # as Strawberry passes it
-        executor_class=schema.execution_context_class,
-    )
+    context.plan = read.plan
+    running = CompiledExecutor.of(core, read.built, context).execute_operation()
     found = await running if isawaitable(running) else running
-    if read is not None:
-        read.plan = context.plan
+    read.plan = context.plan
     if not isinstance(found, GraphQLExecutionResult):
         raise TypeError("nothing of this schema is delivered in parts")
     return ExecutionResult(data=found.data, errors=found.errors)

@@ -9,17 +9,25 @@ from typing import Any
 
 import orjson
 from graphql import (
+    DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
     OperationType,
+    default_field_resolver,
+    default_type_resolver,
 )
-from graphql.execution.collect_fields import CollectedFields, FieldDetails
-from graphql.execution.values import get_argument_values
+from graphql.execution.collect_fields import CollectedFields, FieldDetails, FragmentDetails
+from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
+from msgspec import Struct
+from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.direct import run_direct
@@ -30,6 +38,25 @@ from graph.compiled.source import Selection, Writer, build_reader, find_root_fie
 from graph.types.window import Windows
 
 _LISTS = (list, tuple, Windows)
+
+
+class Built(Struct, frozen=True):
+    """What core makes of a document and its variables before it executes, for any number of requests."""
+
+    fragment_definitions: dict[str, FragmentDefinitionNode]
+    fragments: dict[str, FragmentDetails]
+    operation: OperationDefinitionNode
+    variable_values: VariableValues
+
+
+def build(
+    schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any] | None
+) -> Built | None:
+    """The operation of that name; None where core refuses it, or its variables."""
+    found = CompiledExecutor.build(schema, document, None, None, variables, name)
+    if isinstance(found, list):
+        return None
+    return Built(found.fragment_definitions, found.fragments, found.operation, found.variable_values)
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -53,6 +80,23 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
             self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
+
+    @classmethod
+    def of(cls, schema: GraphQLSchema, built: Built, context: object) -> "CompiledExecutor":
+        """As `graphql.execute` makes one for Strawberry."""
+        return cls(
+            schema,
+            built.fragment_definitions,
+            built.fragments,
+            None,
+            context,
+            built.operation,
+            built.variable_values,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
+            is_awaitable=optimized_is_awaitable,
+        )
 
     def execute_root_grouped_field_set(
         self, root_type: Any, root_value: Any, grouped_field_set: Any, serially: bool, position_context: Any
