@@ -1,9 +1,11 @@
 """Documents that were found valid under the limits of their request: the next time they go straight to execution.
 
 What is kept is what parsing, the limits of documents and validation decide, and these look at the text and the limits
-alone. What depends on a request (its variables, its cost against the fleet of this moment) is decided each time.
+alone. What depends on a request is kept with what it depends on: its variables, or the caller's scope, and for a second
+only where it is the fleet of this moment.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from inspect import isawaitable
@@ -17,6 +19,7 @@ from strawberry.schema.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from fleet.scope import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.context import Context
 from graph.cost.limiter import check_cost
@@ -33,6 +36,15 @@ MAX_VARIABLES = 32
 MAX_VALUES = 2_000
 """Bytes of JSON of the variables that are remembered."""
 
+CHEAP = 4
+"""An operation is cheap where so many of it would still be allowed at once."""
+
+CHEAP_SECONDS = 1.0
+"""How long it is taken to stay so, for the same scope: fleets grow, but not fourfold in a moment."""
+
+MAX_SCOPES = 64
+"""Scopes for which an operation is remembered as cheap."""
+
 
 class KnownOperation:
     """One operation of a document with certain variables.
@@ -41,12 +53,24 @@ class KnownOperation:
     usage and history, once a resolver wanted to know.
     """
 
-    __slots__ = ("built", "parts", "plan")
+    __slots__ = ("_cheap", "built", "parts", "plan")
 
     def __init__(self, parts: tuple[Part, ...], built: Built) -> None:
         self.parts = parts
         self.built = built
         self.plan: OperationPlan | None = None
+        self._cheap: dict[Scope, float] = {}
+
+    def check_cost(self, context: Context) -> None:
+        """As `graph.cost`; what was far below its limit is so for a second more. Raises LimitExceeded."""
+        now = time.monotonic()
+        if not context.asked.cost and now < self._cheap.get(context.scope, 0.0):
+            return
+        units = check_cost(context, self.parts).units
+        if units * CHEAP <= context.limits.cost:
+            if len(self._cheap) >= MAX_SCOPES:
+                self._cheap.clear()
+            self._cheap[context.scope] = now + CHEAP_SECONDS
 
 
 class KnownDocument:
@@ -121,7 +145,7 @@ async def run_known(
         read = known.read(core, name, variables)
         if read is None:
             return None
-        check_cost(context, read.parts)
+        read.check_cost(context)
     except LimitExceeded:
         return None
     context.plan = read.plan

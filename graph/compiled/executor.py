@@ -5,9 +5,8 @@ doing it again is safe, and the answer and its errors are core's.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import orjson
 from graphql import (
     DocumentNode,
     FieldNode,
@@ -31,7 +30,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.direct import run_direct
-from graph.compiled.fragments import Budget
+from graph.compiled.fragments import Budget, TextList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
 from graph.compiled.source import Selection, Writer, build_reader, find_root_fields
@@ -66,19 +65,19 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     as `orjson.Fragment`: for answers that orjson writes next.
     """
 
-    plans = Plans()
-    """One for the process: documents are, and plans belong to documents."""
+    plans: ClassVar[dict[bool, Plans]] = {False: Plans(), True: Plans()}
+    """Those of answers with encoded lists apart. For the process: documents are, and plans belong to documents."""
 
     budget = Budget()
     """What encoded lists may keep, all together."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._encoded: bool = getattr(self.context_value, "encoded", False)
+        self._encoded = bool(getattr(self.context_value, "encoded", False))
         self._operation_plans: OperationPlans | None = None
         watched = self.middleware_manager is not None and self.middleware_manager.middlewares
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
-            self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
+            self._operation_plans = self.plans[self._encoded].of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
 
     @classmethod
@@ -169,14 +168,11 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         reader = plan.reader if plan is not None else None
         if plan is None or reader is None or reader.rest:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
-        if self._encoded and type(result) is Windows and reader.small and not reader.direct:
-            build, read = result.build, reader.read
+        if plan.text is not None and type(result) is Windows:
             try:
-                text = plan.fragments.encode(result.models, lambda model: read(build(model)), self.budget)
+                return plan.text(result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, it is found again where the item has its place
                 pass
-            else:
-                return orjson.Fragment(text)
         field = ListField(field_details_list, info, kind, return_type.of_type, path)
         return complete_items(self, field, reader, result)
 
@@ -190,14 +186,20 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             collected = super().collect_subfields(kind, list(details))
             if collected.new_defer_usages:
                 return None
-            plan = Plan(collected, build_reader(kind, collected.grouped_field_set, self._writer()))
+            plan = self._build_plan(kind, collected)
             plans.keep(key, plan)
         return plan
 
+    def _build_plan(self, kind: GraphQLObjectType, collected: CollectedFields) -> Plan:
+        reader = build_reader(kind, collected.grouped_field_set, self._writer())
+        if not self._encoded or reader is None or reader.rest or reader.direct or not reader.small:
+            return Plan(collected, reader, None)
+        return Plan(collected, reader, TextList(reader.read, self.budget))
+
     def _writer(self) -> Writer:
         strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
-        converter = strawberry.schema_converter
-        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config)
+        converter, budget = strawberry.schema_converter, self.budget if self._encoded else None
+        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config, budget)
 
     def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Selection:
         return super().collect_subfields(kind, list(details)).grouped_field_set

@@ -24,7 +24,7 @@ from graphql import (
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
 from graph.compiled.direct import DirectField
-from graph.compiled.fragments import Fragments
+from graph.compiled.fragments import TextList
 from graph.compiled.source import Reader
 
 MAX_OPERATIONS = 256
@@ -35,14 +35,17 @@ Key = tuple[Any, ...]
 
 
 class Plan:
-    """What is known of one selection: the fields core collected, and how they are read."""
+    """What is known of one selection: the fields core collected, and how they are read.
 
-    __slots__ = ("collected", "fragments", "reader")
+    `text` makes whole lists of it text, where answers want that and it is all plain.
+    """
 
-    def __init__(self, collected: CollectedFields, reader: Reader | None) -> None:
+    __slots__ = ("collected", "reader", "text")
+
+    def __init__(self, collected: CollectedFields, reader: Reader | None, text: TextList | None) -> None:
         self.collected = collected
         self.reader = reader
-        self.fragments = Fragments()
+        self.text = text
 
 
 Root = tuple[DirectField, ...] | None

@@ -26,8 +26,9 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from graph.compiled.direct import DirectField, lazy_class
+from graph.compiled.fragments import Budget, TextList
 from graph.compiled.leaves import Odd, build_coercion, find_check
-from graph.types.window import Window
+from graph.types.window import Window, Windows
 
 Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
@@ -82,14 +83,20 @@ def find_root_fields(kind: GraphQLObjectType, selection: Selection, writer: "Wri
 
 
 class Writer:
-    """The text of one reader and of those it calls, and the names they are compiled with."""
+    """The text of one reader and of those it calls, and the names they are compiled with.
 
-    def __init__(self, collect: Collect, arguments: Arguments, scalars: Any, config: Any) -> None:
+    With a `budget`, lists of windows become text where the reader meets them.
+    """
+
+    def __init__(
+        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, budget: Budget | None
+    ) -> None:
         self._collect = collect
         self._arguments = arguments
         self._scalars = scalars
         self._config = config
-        self._names: dict[str, Any] = {"Odd": Odd}
+        self._budget = budget
+        self._names: dict[str, Any] = {"Odd": Odd, "Windows": Windows}
         self._functions: list[str] = []
         self.large = False
 
@@ -163,7 +170,7 @@ class Writer:
         kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
         if not isinstance(kind, GraphQLObjectType):
             return None, None
-        inner = Writer(self._collect, self._arguments, self._scalars, self._config)
+        inner = self._another()
         try:
             name, origin = inner.write_nested(kind, details)
         except NotPlain:
@@ -246,14 +253,32 @@ class Writer:
     def _write_list(
         self, lines: list[str], kind: GraphQLList[Any], details: Sequence[FieldDetails], indent: str
     ) -> None:
+        text = self._find_text(kind, details)
+        if text is not None:
+            lines.append(f"{indent}if type(v) is Windows:")
+            lines.append(f"{indent} v = {self._name('text', text)}(v)")
+            lines.append(f"{indent}else:")
+            indent += " "
         items, out = self._name("items", None), self._name("out", None)
-        lines.append(f"{indent}if type(v) is not list and type(v) is not tuple: raise Odd")
+        lines.append(f"{indent}if type(v) is not list and type(v) is not tuple and type(v) is not Windows: raise Odd")
         lines.append(f"{indent}{items} = v")
         lines.append(f"{indent}{out} = []")
         lines.append(f"{indent}for v in {items}:")
         self._write_value(lines, kind.of_type, details, f"{indent} ")
         lines.append(f"{indent} {out}.append(v)")
         lines.append(f"{indent}v = {out}")
+
+    def _find_text(self, kind: GraphQLList[Any], details: Sequence[FieldDetails]) -> TextList | None:
+        """What makes such a list text; None where lists stay lists, or hold values of any size. Raises NotPlain."""
+        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
+        if self._budget is None or not isinstance(item, GraphQLObjectType):
+            return None
+        inner = self._another()
+        name, _ = inner.write_nested(item, details)
+        return None if inner.large else TextList(inner.compile(name), self._budget)
+
+    def _another(self) -> "Writer":
+        return Writer(self._collect, self._arguments, self._scalars, self._config, self._budget)
 
     def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
         """Writes the function of an object inside another, and says what class it reads. Raises NotPlain."""
