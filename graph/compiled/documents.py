@@ -149,8 +149,10 @@ async def run_known(
     except LimitExceeded:
         return None
     context.plan = read.plan
-    running = CompiledExecutor.of(core, read.built, context).execute_operation()
+    executor = CompiledExecutor.of(core, read.built, context)
+    running = executor.execute_operation()
     found = await running if isawaitable(running) else running
+    executor.let_go()
     read.plan = context.plan
     if not isinstance(found, GraphQLExecutionResult):
         raise TypeError("nothing of this schema is delivered in parts")

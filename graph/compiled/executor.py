@@ -97,6 +97,14 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             is_awaitable=optimized_is_awaitable,
         )
 
+    def let_go(self) -> None:
+        """After the result: breaks the circle that core makes of an executor and its helpers.
+
+        With it all of a request would wait for the garbage collector, which stops the loop for what it has to look at.
+        """
+        if not self.background_futures:
+            del self.async_helpers
+
     def execute_root_grouped_field_set(
         self, root_type: Any, root_value: Any, grouped_field_set: Any, serially: bool, position_context: Any
     ) -> Any:
