@@ -14,18 +14,16 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
-    GraphQLResolveInfo,
     is_leaf_type,
     is_list_type,
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails
 from msgspec import Struct
-from strawberry.schema.schema_converter import get_arguments
-from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from graph.compiled.direct import DirectField, lazy_class
+from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.fragments import Budget, TextList
 from graph.compiled.leaves import Odd, build_coercion, find_check
 from graph.types.window import Window, Windows
@@ -34,14 +32,9 @@ Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
 
-_DEFINITION = "strawberry-definition"
 _TYPENAME = "__typename"
 _LARGE = frozenset({"JSON"})
 """Scalars whose values are as large as one likes."""
-
-
-class NotPlain(Exception):
-    """A field that generated code can't read: it takes `info`, waits, is of an abstract type, or is extended."""
 
 
 class Reader(Struct, frozen=True):
@@ -61,8 +54,8 @@ class Reader(Struct, frozen=True):
 
 def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> Reader | None:
     """The reader of a selection, None where core has to do all of it."""
-    definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
-    if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
+    definition = find_definition(kind)
+    if definition is None:
         return None
     rest: Selection = {}
     name = writer.write_object(kind, selection, definition.origin, rest)
@@ -139,11 +132,11 @@ class Writer:
     def find_direct(self, kind: GraphQLObjectType, key: str, details: list[FieldDetails]) -> DirectField | None:
         """The field as one whose resolver is called directly, None where core has to do that."""
         try:
-            definition, field = _find_field(kind, details[0].node.name.value)
+            definition, field = find_field(kind, details[0].node.name.value)
             resolver = field.base_resolver
             if resolver is None:
                 return None
-            arguments = self._find_arguments(definition, field, details[0].node)
+            arguments = self._arguments_of(definition, field, details[0].node)
         except NotPlain:
             return None
         info_name = None if resolver.info_parameter is None else resolver.info_parameter.name
@@ -180,12 +173,12 @@ class Writer:
     def _write_field(
         self, lines: list[str], kind: GraphQLObjectType, name: str, details: Sequence[FieldDetails], origin: type
     ) -> None:
-        definition, field = _find_field(kind, name)
+        definition, field = find_field(kind, name)
         node = details[0].node
         if field.base_resolver is None:
             if node.arguments:
                 raise NotPlain
-            lines.append(f" v = {_attribute(field.python_name, origin)}")
+            lines.append(f" v = {find_attribute(field.python_name, origin)}")
         else:
             lines.append(f" v = {self._write_call(definition, field, node)}")
         self._write_value(lines, definition.type, details, " ")
@@ -194,36 +187,14 @@ class Writer:
         resolver = field.base_resolver
         if resolver is None or resolver.info_parameter is not None or field.is_async:
             raise NotPlain
-        named = self._find_arguments(definition, field, node)
+        named = self._arguments_of(definition, field, node)
         function = self._name("call", resolver.wrapped_func)
         return f"{function}(s, **{self._name('given', named)})" if named else f"{function}(s)"
 
-    def _find_arguments(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> dict[str, Any]:
-        """A method's arguments but the object itself, as Strawberry hands them over. Raises NotPlain."""
-        resolver = field.base_resolver
-        if (
-            resolver is None
-            or resolver.parent_parameter is not None
-            or resolver.root_parameter is not None
-            or resolver.self_parameter is None
-        ):
-            raise NotPlain
-        source = object()
-        try:
-            given = self._arguments(definition, node)
-            positional, named = get_arguments(
-                field=field,
-                source=source,
-                info=_NO_INFO,
-                kwargs=given,
-                config=self._config,
-                scalar_registry=self._scalars,
-            )
-        except Exception as error:  # a value that the argument can't take: core says so at the field
-            raise NotPlain from error
-        if positional != [source]:
-            raise NotPlain
-        return named
+    def _arguments_of(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> dict[str, Any]:
+        return convert_arguments(
+            field, lambda: self._arguments(definition, node), config=self._config, scalars=self._scalars
+        )
 
     def _write_value(
         self, lines: list[str], kind: GraphQLOutputType, details: Sequence[FieldDetails], indent: str
@@ -282,8 +253,8 @@ class Writer:
 
     def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
         """Writes the function of an object inside another, and says what class it reads. Raises NotPlain."""
-        definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
-        if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
+        definition = find_definition(kind)
+        if definition is None:
             raise NotPlain
         name = self.write_object(kind, self._collect(kind, details), definition.origin, None)
         return name, definition.origin
@@ -293,25 +264,5 @@ class Writer:
         self._names[name] = value
         return name
 
-
-def _attribute(name: str, origin: type) -> str:
-    """Where a plain field is read: a window that neither has nor gets it would look it up in its model."""
-    declared = getattr(origin, "__dataclass_fields__", {}).get(name)
-    if issubclass(origin, Window) and not hasattr(origin, name) and declared is not None and not declared.init:
-        return f"m.{name}"
-    return f"s.{name}"
-
-
-def _find_field(kind: GraphQLObjectType, name: str) -> tuple[GraphQLField, StrawberryField]:
-    """A field that nothing stands around. Raises NotPlain."""
-    definition = kind.fields.get(name)
-    field = definition.extensions.get(_DEFINITION) if definition is not None and definition.extensions else None
-    if definition is None or not isinstance(field, StrawberryField) or field.extensions or field.permission_classes:
-        raise NotPlain
-    return definition, field
-
-
-_NO_INFO: Any = GraphQLResolveInfo
-"""Stands where no resolver that takes an info is called."""
 
 __all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader", "find_root_fields"]
