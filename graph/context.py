@@ -9,6 +9,7 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.scope import Scope
 from fleet.usage import History, Usage
+from graph.compiled.turns import Turns
 from graph.extensions import AnswerExtensions, Asked
 from graph.limits import DEFAULT_LIMITS, Limits
 from graph.loaders import Loaders
@@ -25,7 +26,8 @@ DEADLINE_RESERVE = 0.5
 class Context:
     """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's.
 
-    `compiled` lets plain selections be read by generated code, `encoded` lets lists of them be JSON text already.
+    `compiled` lets plain selections be read by generated code, `encoded` lets lists of them be JSON text already, and
+    long answers are made one after the other in `turns`.
     """
 
     principal: Principal
@@ -37,6 +39,7 @@ class Context:
     extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
     compiled: bool = True
     encoded: bool = False
+    turns: Turns = dataclasses.field(default_factory=Turns)
 
     @cached_property
     def resources(self) -> ResourceLoaders:

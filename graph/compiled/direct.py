@@ -115,6 +115,8 @@ async def _resolve(
     returned: GraphQLOutputType = field.definition.type
     try:
         result = await waiting
+        if executor.turn.is_over():
+            await executor.turn.begin_another()
         if field.read is not None and type(result) is field.origin:
             try:
                 return field.read(result)

@@ -1,5 +1,6 @@
 """Random documents over the product's own schema get the same answer with and without generated code."""
 
+import math
 import os
 import random
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from graphql import parse, validate
 from msgspec.structs import replace
 
+from graph.compiled.turns import Turns
 from graph.context import Context
 from graph.loaders import build_loaders
 from graph.schema import schema
@@ -58,7 +60,7 @@ async def answer(
     graph: Graph, document: str, variables: dict[str, Any], *, compiled: bool = True, encoded: bool = False
 ) -> Any:
     loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
-    context = Context(ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded)
+    context = Context(ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded, turns=Turns(math.inf))
     result = await schema.execute(document, variables, context_value=context)
     errors = [error.formatted for error in result.errors or ()]
     return orjson.loads(orjson.dumps(result.data, default=str)), errors
