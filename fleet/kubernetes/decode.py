@@ -3,7 +3,6 @@
 Lists are read item by item, so that an object that can't be read is reported and the others are not lost with it.
 """
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -67,7 +66,7 @@ class ListPage(Generic[T]):
     malformed: tuple[str, ...] = ()
 
 
-class WatchEvent(msgspec.Struct, Generic[T], frozen=True):
+class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One line of a watch.
 
     `record` is None for BOOKMARK and ERROR, and for an object that can't be read: then `message` says which and why,
@@ -122,10 +121,12 @@ class Codec(Generic[T]):
         kind = _HEADS.get(head)
         if kind is not None and line.endswith(b"}"):
             raw = line[len(head) : -1]
-            with contextlib.suppress(msgspec.MsgspecError, ValueError):  # the long way says what is wrong
+            try:
                 record = self.build(raw, cluster)
-                version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
-                return WatchEvent(kind, record, version)
+            except (msgspec.MsgspecError, ValueError):
+                return self._decode_any(line, cluster)  # the long way says what is wrong
+            version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
+            return WatchEvent(kind, record, version)
         return self._decode_any(line, cluster)
 
     def _decode_any(self, line: bytes, cluster: str) -> WatchEvent[T]:
