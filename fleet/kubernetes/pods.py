@@ -52,7 +52,7 @@ def decode_pod(raw: bytes) -> WirePod:
 
 
 def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
-    """The flat record. Raises ValueError for a quantity that is none, DecodeError for parts that are not as promised."""
+    """The flat record. Raises ValueError for a quantity that is none, DecodeError for what is not as promised."""
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     columns = pod_columns(pod)
     amounts = listed_amounts(spec)
