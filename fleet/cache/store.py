@@ -5,7 +5,6 @@ Records are kept in the order of namespace and name, so that what is selected of
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import chain
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
@@ -100,11 +99,11 @@ class Table(Generic[R]):
         return list(map(bucket.__getitem__, sorted(bucket)))
 
     def labelled(self, selector: LabelSelector, fewer_than: int) -> list[R] | None:
-        """The records that a label selector selects, in order; None where they are not fewer than that."""
+        """The records that a label selector selects, in no order; None where they are not fewer than that."""
         buckets = self._labels.matching(selector)
         if sum(map(len, buckets)) >= fewer_than:
             return None
-        return list(map(self.records.__getitem__, sorted(chain.from_iterable(buckets))))
+        return [record for bucket in buckets for record in bucket.values()]
 
     def values(self, index: str) -> Collection[str]:
         """The values an index holds records under."""
@@ -162,8 +161,8 @@ class Store(Generic[R]):
         """The records an index holds under a value, by namespace and name."""
         return self._table.bucket(index, value)
 
-    def select_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
-        """The records that a label selector selects, by namespace and name; None where they are not fewer than that."""
+    def find_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
+        """The records that a label selector selects, in no order; None where they are not fewer than that."""
         return self._table.labelled(selector, fewer_than)
 
     def values(self, index: str) -> Collection[str]:
