@@ -40,11 +40,22 @@ def listed_amounts(spec: ListedSpec) -> PodAmounts:
             bytes(spec.resources),
         )
     known = _READ.get(asked)
-    if known is None:
-        if len(_READ) >= _MOST_KNOWN:
-            _READ.clear()
-        known = _READ[asked] = pod_amounts(_read_spec(spec))
-    return known
+    return _read_amounts(spec, asked) if known is None else known
+
+
+def _read_amounts(spec: ListedSpec, asked: Hashable) -> PodAmounts:
+    read = _read_spec(spec)
+    parts = (
+        spec.overhead,
+        spec.resources,
+        *(entry.resources for entry in (*(spec.containers or ()), *(spec.init_containers or ()))),
+    )
+    if sum(len(bytes(part)) for part in parts) > _LONGEST_KNOWN:  # nothing that workloads ask for
+        return PodAmounts(pod_requests(read), pod_limits(read))
+    if len(_READ) >= _MOST_KNOWN:
+        _READ.clear()
+    amounts = _READ[asked] = pod_amounts(read)
+    return amounts
 
 
 def _read_spec(spec: ListedSpec) -> PodSpec:
@@ -92,6 +103,7 @@ def _items(amounts: QuantityMap | None) -> Hashable:
 
 
 _MOST_KNOWN = 16_384
+_LONGEST_KNOWN = 8_192
 _KNOWN: dict[Hashable, PodAmounts] = {}
 _READ: dict[Hashable, PodAmounts] = {}
 _REQUIREMENTS = msgspec.json.Decoder(Requirements | None)

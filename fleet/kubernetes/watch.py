@@ -20,7 +20,7 @@ async def iter_lines(chunks: AsyncIterator[bytes], *, max_line_bytes: int = MAX_
 async def iter_arrived(
     chunks: AsyncIterator[bytes], *, max_line_bytes: int = MAX_LINE_BYTES
 ) -> AsyncIterator[list[bytes]]:
-    """The same, but all lines that a chunk ended at once, one at least; those before one that is too long come first."""
+    """The same, all lines that a chunk ended at once, one at least. Those before one that is too long come first."""
     pending: list[bytes] = []
     size = 0
     async for chunk in chunks:
