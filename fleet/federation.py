@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
@@ -29,7 +30,7 @@ from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selec
 from fleet.recorder import note_cached
 from fleet.roster import NODES_FORBIDDEN, Roster, refusal
 from fleet.scope import Scope
-from fleet.selection import select_nodes, select_pods
+from fleet.selection import PodSelection, select_nodes
 from fleet.sizes import CachedSizes
 from fleet.sums import sum_requests
 
@@ -94,7 +95,8 @@ class Federation:
         """
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
         self._roster.check_namespaces(scope, filter)
-        return _gather(asked, lambda member: select_pods(member.pods, filter, scope, member.name))
+        selection = PodSelection(filter, scope)
+        return _gather(asked, lambda member: selection.find(member.pods, member.name))
 
     async def select_nodes(
         self,
@@ -285,7 +287,7 @@ class _Asked(NamedTuple):
 def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
     """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
     parts: list[Sequence[T]] = []
-    for member in sorted(asked.members, key=lambda member: member.name):
+    for member in sorted(asked.members, key=attrgetter("name")):
         part = select(member)
         note_cached(member.name, len(part))
         parts.append(part)
