@@ -20,8 +20,8 @@ _MOST_PLAIN = 10**15
 _CHUNK = 512
 """Cells that are read at once: one that is odd has only these read one by one."""
 
-_EXPONENTS = {"n,": "e-9,", "u,": "e-6,", "m,": "e-3,"}
-_SHIFTS = {"Ki": 10, "Mi": 20, "Gi": 30}
+_EXPONENTS = {b"n,": b"e-9,", b"u,": b"e-6,", b"m,": b"e-3,"}
+_SHIFTS = {"K": 10, "M": 20, "G": 30}
 
 _decode_floats = msgspec.json.Decoder(list[float]).decode
 _decode_ints = msgspec.json.Decoder(list[int]).decode
@@ -59,12 +59,12 @@ class CellReader:
             logger.warning("InfluxDB holds a value of %s that is no quantity: %.60r", FIELDS[measure], cell)
 
 
-def _plain_cores(cells: Sequence[Any]) -> Sequence[float] | None:
+def _plain_cores(cells: Sequence[Any]) -> list[Any] | None:
     """All of them at once where each is digits and at most n, u or m behind them; else None.
 
     A suffix becomes an exponent, and a decoder written in C reads the list: its floats are the nearest ones, too.
     """
-    text = _join(cells, _EXPONENTS)
+    text = _join(cells, b"0123456789num,")
     if text is None:
         return None
     for suffix, exponent in _EXPONENTS.items():
@@ -72,41 +72,34 @@ def _plain_cores(cells: Sequence[Any]) -> Sequence[float] | None:
     return _decoded(_decode_floats, text, len(cells))
 
 
-def _plain_bytes(cells: Sequence[Any]) -> Sequence[int] | None:
+def _plain_bytes(cells: Sequence[Any]) -> list[Any] | None:
     """All of them at once where each is digits and at most Ki, Mi or Gi behind them; else None."""
-    suffixes = [f"{suffix}," for suffix in _SHIFTS]
-    text = _join(cells, suffixes)
+    text = _join(cells, b"0123456789KMGi,")
     if text is None:
         return None
-    for suffix in suffixes:
-        text = text.replace(suffix, ",")
-    numbers = _decoded(_decode_ints, text, len(cells))
+    numbers = _decoded(_decode_ints, text.replace(b"Ki,", b",").replace(b"Mi,", b",").replace(b"Gi,", b","), len(cells))
     if numbers is None:
         return None
     shift_of = _SHIFTS.get
-    values = [number << shift_of(cell[-2:], 0) for number, cell in zip(numbers, cells, strict=True)]
+    values = [number << shift_of(cell[-2:-1], 0) for number, cell in zip(numbers, cells, strict=True)]
     return values if max(values) <= _MOST_BYTES else None
 
 
-def _join(cells: Sequence[Any], suffixes: Sequence[str] | dict[str, str]) -> str | None:
-    """The cells with a comma behind each, where they are text of nothing but digits and these suffixes."""
+def _join(cells: Sequence[Any], allowed: bytes) -> bytes | None:
+    """The cells with a comma behind each, where they are text of nothing but these characters."""
     try:
-        text = ",".join(cells) + ","
-    except TypeError:
+        text = (",".join(cells) + ",").encode()
+    except (TypeError, UnicodeEncodeError):
         return None
-    digits = text
-    for suffix in suffixes:
-        digits = digits.replace(suffix, ",")
-    digits = digits.replace(",", "")
-    return text if digits.isdigit() and digits.isascii() else None
+    return None if text.translate(None, allowed) else text
 
 
-def _decoded(decode: Callable[[str], list[Any]], text: str, count: int) -> list[Any] | None:
+def _decoded(decode: Callable[[bytes], list[Any]], text: bytes, count: int) -> list[Any] | None:
     """The numbers of a list with a comma behind each; None where they are others than there were cells."""
     try:
-        numbers = decode(f"[{text[:-1]}]")
+        numbers = decode(b"[" + text[:-1] + b"]")
     except msgspec.DecodeError:
-        return None  # an empty cell, or a leading zero
+        return None  # an empty cell, a leading zero, or a suffix that is not at the end
     return numbers if len(numbers) == count and max(numbers) < _MOST_PLAIN else None
 
 
