@@ -10,6 +10,7 @@ from typing import Any, cast
 from graphql import (
     FieldNode,
     GraphQLField,
+    GraphQLFloat,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -26,7 +27,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from graph.compiled.direct import DirectField, lazy_class
-from graph.compiled.leaves import Odd, build_coercion, find_check
+from graph.compiled.leaves import Odd, are_floats, build_coercion, find_check
 from graph.types.window import Window
 
 Selection = dict[str, list[FieldDetails]]
@@ -240,6 +241,9 @@ class Writer:
     ) -> None:
         items, out = self._name("items", None), self._name("out", None)
         lines.append(f"{indent}if type(v) is not list and type(v) is not tuple: raise Odd")
+        if kind.of_type is GraphQLFloat:  # a chart has a hundred thousand of them
+            lines.append(f"{indent}if not {self._name('are_floats', are_floats)}(v):")
+            indent = f"{indent} "
         lines.append(f"{indent}{items} = v")
         lines.append(f"{indent}{out} = []")
         lines.append(f"{indent}for v in {items}:")
