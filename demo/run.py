@@ -20,13 +20,13 @@ from fleet.tasks import open_task
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging
+from server.metric_settings import MetricSettings
 from server.serve import Listening, run_server
 from server.settings import (
     AuthSettings,
     ClusterSettings,
     HttpSettings,
     LoggingSettings,
-    MetricSettings,
     Settings,
     TimeoutSettings,
 )

@@ -74,7 +74,7 @@ class Federation:
 
     def count_objects(self, scope: Scope) -> CachedSizes:
         """How much the clusters in reach hold, from memory. Asks nobody."""
-        return CachedSizes(self._roster.all(), scope)
+        return CachedSizes(self._roster.all, scope)
 
     def get_cluster(self, scope: Scope, name: str) -> Cluster:
         """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""

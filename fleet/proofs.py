@@ -15,8 +15,9 @@ async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Out
     now = asyncio.get_running_loop().time()
     outcomes = {member.name: member.verdict(kind, now) for member in members}
     waiting = [member for member in members if outcomes[member.name] is None]
-    for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
-        outcomes[outcome.cluster] = outcome
+    if waiting:  # an empty gather would give the event loop a turn
+        for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
+            outcomes[outcome.cluster] = outcome
     return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
 

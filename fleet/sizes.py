@@ -1,6 +1,7 @@
 """How many objects a caller's clusters hold: counts from memory, of what is there already, asking nobody."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from typing import Protocol
 
 from fleet.member import Member
@@ -39,13 +40,17 @@ class Sizes(Protocol):
 
 
 class CachedSizes:
-    """The sizes of the members a scope reaches, each counted once."""
+    """The sizes of the members a scope reaches, each counted once; who they are is found out when it matters."""
 
-    def __init__(self, members: Iterable[Member], scope: Scope) -> None:
+    def __init__(self, list_members: Callable[[], Iterable[Member]], scope: Scope) -> None:
         self._scope = scope
-        self._members = {member.name: member for member in members if scope.sees_cluster(member.name)}
+        self._list_members = list_members
         self._namespaces: dict[str, frozenset[str] | None] = {}
         self._fullest: dict[str, int] = {}
+
+    @cached_property
+    def _members(self) -> dict[str, Member]:
+        return {member.name: member for member in self._list_members() if self._scope.sees_cluster(member.name)}
 
     @property
     def clusters(self) -> Collection[str]:

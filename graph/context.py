@@ -70,7 +70,7 @@ class GraphInfo(strawberry.Info[Context, None]):
             context.plan = build_plan(self._raw_info)
         return context.plan
 
-    @property
+    @cached_property
     def page_wants(self) -> PageWants:
         """What the current field, a connection, selects of its items' usage and history."""
         return find_wants(self.plan, self._raw_info.field_nodes)

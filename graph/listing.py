@@ -136,8 +136,10 @@ async def _load(
         for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
             batch.begin(keys)
         await prime_related(info, answer.items)
-    else:
+    elif batches:
         await asyncio.gather(_prime(batches, keys), prime_related(info, answer.items))
+    else:
+        await prime_related(info, answer.items)
     return answer
 
 

@@ -36,6 +36,8 @@ query still gets on."""
 Ask = Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
 Measures = frozenset[Measure]
 HistoryQuestion = tuple[WindowRequest, frozenset[Column]]
+_AskPodHistory = Ask[PodKey, History]
+_AskNodeHistory = Ask[NodeKey, History]
 
 
 class _Hold:
@@ -274,11 +276,11 @@ def build_loaders(
     """
     waves = Waves(deadline)
 
-    def ask_pod_history(question: HistoryQuestion) -> Ask[PodKey, History]:
+    def ask_pod_history(question: HistoryQuestion) -> _AskPodHistory:
         window = build_window(question[0], now)
         return lambda keys: store.pod_history(keys, window, question[1])
 
-    def ask_node_history(question: HistoryQuestion) -> Ask[NodeKey, History]:
+    def ask_node_history(question: HistoryQuestion) -> _AskNodeHistory:
         window = build_window(question[0], now)
         return lambda keys: store.node_history(keys, window, question[1])
 

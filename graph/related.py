@@ -15,6 +15,8 @@ async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> No
     """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a window that is none."""
     wants = info.page_wants
     of_nodes, of_clusters = list(_batches(info, wants.nodes)), list(_batches(info, wants.clusters))
+    if not of_nodes and not of_clusters:
+        return
     keys = {key for item in items if (key := _node_of(info, item)) is not None} if of_nodes else set()
     in_clusters: list[NodeKey] = []
     if of_clusters:

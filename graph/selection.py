@@ -120,8 +120,10 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
 
 def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     """What a connection asks of its items, over all places the field is written (they are merged into one)."""
-    own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
     inside = any(id(node) in plan.holding for node in nodes)
+    if not plan.wants:
+        return PageWants(lists_inside=inside)
+    own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
     return PageWants(own.usage, own.windows, of_nodes, of_clusters, inside)
 
 

@@ -27,7 +27,8 @@ from graph.persisted_manifest import ManifestInvalid, read_manifest
 from graph.subscriptions.hub import Hub, open_hub
 from rest_compat.platform import PlatformOptions
 from server.environment import SettingsInvalid
-from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, MetricSettings, Settings
+from server.metric_settings import MetricSettings
+from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, Settings
 
 
 class State(TypedDict):

@@ -1,4 +1,4 @@
-"""Fields that take an `info`, called without core's and Strawberry's way to them; each once, completed as core would.
+"""Fields that take an `info`, or wait: called without core's and Strawberry's way to them, and completed as core does.
 
 The info is built when a resolver looks beyond its context. What a resolver gives goes through a reader where the
 selection of it is plain, else through core's own completion, as does whatever is odd.
@@ -17,14 +17,14 @@ from strawberry.types.info import Info
 
 
 class DirectField(Struct, frozen=True):
-    """A field whose resolver takes an info and does not wait. `arguments` are its other arguments, converted."""
+    """A field that is more than a function of its object. `arguments` are its arguments but the info, converted."""
 
     key: str
     definition: GraphQLField
     details: list[FieldDetails]
     field: StrawberryField
     call: Callable[..., Any]
-    info_name: str
+    info_name: str | None
     arguments: dict[str, Any]
     info_class: type[Info]
     read: Callable[[Any], dict[str, Any]] | None
@@ -83,20 +83,48 @@ def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any
         return found
 
     try:
-        info = field.info_class(executor.context_value, field.field, build)  # type: ignore[call-arg]  # it is a LazyInfo
-        result = field.call(source, **{field.info_name: info}, **field.arguments)
+        if field.info_name is None:
+            result = field.call(source, **field.arguments)
+        else:
+            info = field.info_class(executor.context_value, field.field, build)  # type: ignore[call-arg]  # it is a LazyInfo
+            result = field.call(source, **{field.info_name: info}, **field.arguments)
         if field.read is not None and type(result) is field.origin:
             try:
                 return field.read(result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         if executor.is_awaitable(result):
-            return executor.complete_awaitable_value(returned, field.details, build(), own, result, None)
+            return _resolve(executor, field, own, build, result)
         completed = executor.complete_value(returned, field.details, build(), own, result, None)
         if executor.is_awaitable(completed):
             return _complete(executor, field, own, completed)
     except Exception as error:  # noqa: BLE001 - as core: it is the field's error
         executor.handle_field_error(error, returned, field.details, own)
+        return None
+    return completed
+
+
+async def _resolve(
+    executor: Any,
+    field: DirectField,
+    path: Path,
+    build: Callable[[], GraphQLResolveInfo[Any]],
+    waiting: Awaitable[Any],
+) -> Any:
+    """As `Executor.complete_awaitable_value` of core 3.3."""
+    returned: GraphQLOutputType = field.definition.type
+    try:
+        result = await waiting
+        if field.read is not None and type(result) is field.origin:
+            try:
+                return field.read(result)
+            except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
+                pass
+        completed = executor.complete_value(returned, field.details, build(), path, result, None)
+        if executor.is_awaitable(completed):
+            completed = await completed
+    except Exception as error:  # noqa: BLE001 - as core: it is the field's error
+        executor.handle_field_error(error, returned, field.details, path)
         return None
     return completed
 

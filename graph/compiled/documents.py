@@ -1,56 +1,105 @@
 """Documents that were found valid under the limits of their request: the next time they go straight to execution.
 
 What is kept is what parsing, the limits of documents and validation decide, and these look at the text and the limits
-alone. What depends on a request (its variables, its cost against the fleet of this moment) is decided each time.
+alone. What depends on a request is kept with what it depends on: its variables, or the caller's scope, and for a second
+only where it is the fleet of this moment.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from inspect import isawaitable
 from typing import Any
 
-from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, execute
+import orjson
+from graphql import DocumentNode, GraphQLSchema
 from graphql import ExecutionResult as GraphQLExecutionResult
-from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from fleet.scope import Scope
+from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.context import Context
 from graph.cost.limiter import check_cost
 from graph.cost.reading import Part, find_operation, read_operation
 from graph.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
 from graph.refusals import LimitExceeded
+from graph.selection import OperationPlan
 
 _QUERY = (OperationType.QUERY,)
 
+MAX_VARIABLES = 32
+"""Sets of variables that a document is remembered with."""
+
+MAX_VALUES = 2_000
+"""Bytes of JSON of the variables that are remembered."""
+
+CHEAP = 4
+"""An operation is cheap where so many of it would still be allowed at once."""
+
+CHEAP_SECONDS = 1.0
+"""How long it is taken to stay so, for the same scope: fleets grow, but not fourfold in a moment."""
+
+MAX_SCOPES = 64
+"""Scopes for which an operation is remembered as cheap."""
+
+
+class KnownOperation:
+    """One operation of a document with certain variables.
+
+    `parts` are what it costs by; `built` is what core made of it and of the variables; `plan` is what it selects of
+    usage and history, once a resolver wanted to know.
+    """
+
+    __slots__ = ("_cheap", "built", "parts", "plan")
+
+    def __init__(self, parts: tuple[Part, ...], built: Built) -> None:
+        self.parts = parts
+        self.built = built
+        self.plan: OperationPlan | None = None
+        self._cheap: dict[Scope, float] = {}
+
+    def check_cost(self, context: Context) -> None:
+        """As `graph.cost`; what was far below its limit is so for a second more. Raises LimitExceeded."""
+        now = time.monotonic()
+        if not context.asked.cost and now < self._cheap.get(context.scope, 0.0):
+            return
+        units = check_cost(context, self.parts).units
+        if units * CHEAP <= context.limits.cost:
+            if len(self._cheap) >= MAX_SCOPES:
+                self._cheap.clear()
+            self._cheap[context.scope] = now + CHEAP_SECONDS
+
 
 class KnownDocument:
-    """A valid document. `parts` are what an operation without variables costs by, once they were read."""
+    """A valid document."""
 
-    __slots__ = ("document", "parts")
+    __slots__ = ("_asked", "document")
 
     def __init__(self, document: DocumentNode) -> None:
         self.document = document
-        self.parts: dict[str | None, tuple[Part, ...]] = {}
+        self._asked: OrderedDict[tuple[str | None, bytes], KnownOperation] = OrderedDict()
 
-    def read_parts(
-        self,
-        schema: GraphQLSchema,
-        name: str | None,
-        operation: OperationDefinitionNode,
-        variables: dict[str, Any] | None,
-    ) -> tuple[Part, ...] | None:
-        """What the operation costs by; None where the core will refuse it. Raises LimitExceeded."""
-        if operation.variable_definitions:
-            return read_operation(schema, self.document, name, variables)
-        if name not in self.parts:
-            found = read_operation(schema, self.document, name, variables)
-            if found is None:
+    def read(self, schema: GraphQLSchema, name: str | None, variables: dict[str, Any] | None) -> KnownOperation | None:
+        """The operation, as it was read with these variables; None where the core will refuse it.
+
+        Raises LimitExceeded.
+        """
+        values = _write_values(variables)
+        found = None if values is None else self._asked.get((name, values))
+        if found is None:
+            parts = read_operation(schema, self.document, name, variables)
+            built = None if parts is None else build(schema, self.document, name, variables)
+            if parts is None or built is None:
                 return None
-            self.parts[name] = found
-        return self.parts[name]
+            found = KnownOperation(parts, built)
+            if values is not None:
+                self._asked[name, values] = found
+                if len(self._asked) > MAX_VARIABLES:
+                    self._asked.popitem(last=False)
+        return found
 
 
 class KnownDocuments:
@@ -91,22 +140,20 @@ async def run_known(
     operation = None if known is None else find_operation(known.document, name)
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
+    core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
     try:
-        if (parts := known.read_parts(schema._schema, name, operation, variables)) is not None:  # noqa: SLF001 - as Strawberry's own extensions reach it
-            check_cost(context, parts)
+        read = known.read(core, name, variables)
+        if read is None:
+            return None
+        read.check_cost(context)
     except LimitExceeded:
         return None
-    running = execute(
-        schema._schema,  # noqa: SLF001 - as above
-        known.document,
-        None,
-        context,
-        variables,
-        name,
-        is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # as Strawberry passes it
-        executor_class=schema.execution_context_class,
-    )
+    context.plan = read.plan
+    executor = CompiledExecutor.of(core, read.built, context)
+    running = executor.execute_operation()
     found = await running if isawaitable(running) else running
+    executor.let_go()
+    read.plan = context.plan
     if not isinstance(found, GraphQLExecutionResult):
         raise TypeError("nothing of this schema is delivered in parts")
     return ExecutionResult(data=found.data, errors=found.errors)
@@ -121,3 +168,14 @@ class DocumentKeeper(SchemaExtension):
         run = self.execution_context
         if run.query is not None and run.graphql_document is not None and not run.pre_execution_errors:
             known_documents.keep(run.query, getattr(run.context, "limits", DEFAULT_LIMITS), run.graphql_document)
+
+
+def _write_values(variables: dict[str, Any] | None) -> bytes | None:
+    """The variables as a key, None for those that are too long for one, or not of JSON."""
+    if not variables:
+        return b""
+    try:
+        written = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
+    return written if len(written) <= MAX_VALUES else None

@@ -5,23 +5,57 @@ doing it again is safe, and the answer and its errors are core's.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import orjson
-from graphql import FieldNode, GraphQLField, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLResolveInfo
-from graphql.execution.collect_fields import CollectedFields, FieldDetails
-from graphql.execution.values import get_argument_values
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    default_field_resolver,
+    default_type_resolver,
+)
+from graphql.execution.collect_fields import CollectedFields, FieldDetails, FragmentDetails
+from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
+from msgspec import Struct
+from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.direct import run_direct
-from graph.compiled.fragments import Budget
+from graph.compiled.fragments import Budget, TextList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
-from graph.compiled.source import Selection, Writer, build_reader
+from graph.compiled.source import Selection, Writer, build_reader, find_root_fields
 from graph.types.window import Windows
 
 _LISTS = (list, tuple, Windows)
+
+
+class Built(Struct, frozen=True):
+    """What core makes of a document and its variables before it executes, for any number of requests."""
+
+    fragment_definitions: dict[str, FragmentDefinitionNode]
+    fragments: dict[str, FragmentDetails]
+    operation: OperationDefinitionNode
+    variable_values: VariableValues
+
+
+def build(
+    schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any] | None
+) -> Built | None:
+    """The operation of that name; None where core refuses it, or its variables."""
+    found = CompiledExecutor.build(schema, document, None, None, variables, name)
+    if isinstance(found, list):
+        return None
+    return Built(found.fragment_definitions, found.fragments, found.operation, found.variable_values)
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -31,20 +65,62 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     as `orjson.Fragment`: for answers that orjson writes next.
     """
 
-    plans = Plans()
-    """One for the process: documents are, and plans belong to documents."""
+    plans: ClassVar[dict[bool, Plans]] = {False: Plans(), True: Plans()}
+    """Those of answers with encoded lists apart. For the process: documents are, and plans belong to documents."""
 
     budget = Budget()
     """What encoded lists may keep, all together."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._encoded: bool = getattr(self.context_value, "encoded", False)
+        self._encoded = bool(getattr(self.context_value, "encoded", False))
         self._operation_plans: OperationPlans | None = None
         watched = self.middleware_manager is not None and self.middleware_manager.middlewares
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
-            self._operation_plans = self.plans.of(self.operation, self.fragment_definitions)
+            self._operation_plans = self.plans[self._encoded].of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
+
+    @classmethod
+    def of(cls, schema: GraphQLSchema, built: Built, context: object) -> "CompiledExecutor":
+        """As `graphql.execute` makes one for Strawberry."""
+        return cls(
+            schema,
+            built.fragment_definitions,
+            built.fragments,
+            None,
+            context,
+            built.operation,
+            built.variable_values,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
+            is_awaitable=optimized_is_awaitable,
+        )
+
+    def let_go(self) -> None:
+        """After the result: breaks the circle that core makes of an executor and its helpers.
+
+        With it all of a request would wait for the garbage collector, which stops the loop for what it has to look at.
+        """
+        if not self.background_futures:
+            del self.async_helpers
+
+    def execute_root_grouped_field_set(
+        self, root_type: Any, root_value: Any, grouped_field_set: Any, serially: bool, position_context: Any
+    ) -> Any:
+        """As core, with the resolvers of a query's fields called directly."""
+        plans = self._operation_plans
+        key = None
+        if plans is not None and position_context is None and self.operation.operation is OperationType.QUERY:
+            key = plans.find_root_key(self.variable_values.coerced)
+        fields = None
+        if plans is not None and key is not None:
+            fields = plans.get_root(key, lambda: find_root_fields(root_type, grouped_field_set, self._writer()))
+        if fields is None:
+            return super().execute_root_grouped_field_set(
+                root_type, root_value, grouped_field_set, serially, position_context
+            )
+        return run_direct(self, fields, root_type, root_value, None, dict.fromkeys(grouped_field_set))
 
     def collect_subfields(
         self, return_type: GraphQLObjectType, field_details_list: list[FieldDetails]
@@ -100,14 +176,11 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         reader = plan.reader if plan is not None else None
         if plan is None or reader is None or reader.rest:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
-        if self._encoded and type(result) is Windows and reader.small and not reader.direct:
-            build, read = result.build, reader.read
+        if plan.text is not None and type(result) is Windows:
             try:
-                text = plan.fragments.encode(result.models, lambda model: read(build(model)), self.budget)
+                return plan.text(result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, it is found again where the item has its place
                 pass
-            else:
-                return orjson.Fragment(text)
         field = ListField(field_details_list, info, kind, return_type.of_type, path)
         return complete_items(self, field, reader, result)
 
@@ -121,14 +194,20 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             collected = super().collect_subfields(kind, list(details))
             if collected.new_defer_usages:
                 return None
-            plan = Plan(collected, build_reader(kind, collected.grouped_field_set, self._writer()))
+            plan = self._build_plan(kind, collected)
             plans.keep(key, plan)
         return plan
 
+    def _build_plan(self, kind: GraphQLObjectType, collected: CollectedFields) -> Plan:
+        reader = build_reader(kind, collected.grouped_field_set, self._writer())
+        if not self._encoded or reader is None or reader.rest or reader.direct or not reader.small:
+            return Plan(collected, reader, None)
+        return Plan(collected, reader, TextList(reader.read, self.budget))
+
     def _writer(self) -> Writer:
         strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
-        converter = strawberry.schema_converter
-        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config)
+        converter, budget = strawberry.schema_converter, self.budget if self._encoded else None
+        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config, budget)
 
     def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Selection:
         return super().collect_subfields(kind, list(details)).grouped_field_set

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from graph.types.window import Windows
+
 MAX_BYTES = 64 << 20
 """Bytes of answers that all selections together keep."""
 
@@ -78,3 +80,19 @@ class Fragments:
         if known is not entries:
             entries = {**entries, **fresh}
         return b"[" + b",".join([entries[id(model)][1] for model in models]) + b"]"
+
+
+class TextList:
+    """Makes lists of windows, all of one selection, a piece of text in the answer."""
+
+    __slots__ = ("_budget", "_fragments", "_read")
+
+    def __init__(self, read: Callable[[Any], dict[str, Any]], budget: Budget) -> None:
+        self._read = read
+        self._budget = budget
+        self._fragments = Fragments()
+
+    def __call__(self, windows: Windows[Any, Any]) -> orjson.Fragment:
+        """The list's text. Raises whatever reading raises for an object that core has to look at."""
+        build, read = windows.build, self._read
+        return orjson.Fragment(self._fragments.encode(windows.models, lambda model: read(build(model)), self._budget))

@@ -6,7 +6,7 @@ that the parser's cache gives again finds its plans made.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphql import (
@@ -23,7 +23,8 @@ from graphql import (
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
-from graph.compiled.fragments import Fragments
+from graph.compiled.direct import DirectField
+from graph.compiled.fragments import TextList
 from graph.compiled.source import Reader
 
 MAX_OPERATIONS = 256
@@ -34,14 +35,21 @@ Key = tuple[Any, ...]
 
 
 class Plan:
-    """What is known of one selection: the fields core collected, and how they are read."""
+    """What is known of one selection: the fields core collected, and how they are read.
 
-    __slots__ = ("collected", "fragments", "reader")
+    `text` makes whole lists of it text, where answers want that and it is all plain.
+    """
 
-    def __init__(self, collected: CollectedFields, reader: Reader | None) -> None:
+    __slots__ = ("collected", "reader", "text")
+
+    def __init__(self, collected: CollectedFields, reader: Reader | None, text: TextList | None) -> None:
         self.collected = collected
         self.reader = reader
-        self.fragments = Fragments()
+        self.text = text
+
+
+Root = tuple[DirectField, ...] | None
+"""The fields of an operation's root, None where core executes them."""
 
 
 class OperationPlans:
@@ -50,8 +58,10 @@ class OperationPlans:
     def __init__(self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self.operation = operation
         self._fragments = fragments
+        self._root_variables: tuple[str, ...] | None = None
         self._variables: dict[int, tuple[FieldNode, tuple[str, ...]]] = {}
         self._plans: OrderedDict[Key, Plan] = OrderedDict()
+        self._roots: OrderedDict[Key, Root] = OrderedDict()
 
     def find_key(
         self, kind: GraphQLObjectType, details: Sequence[FieldDetails], variables: Mapping[str, Any]
@@ -67,13 +77,21 @@ class OperationPlans:
                 known = self._variables[id(node)] = (node, self._find_variables(node))
             identity.append(id(node))
             names += known[1]
-        values = tuple((name, variables[name]) for name in names if name in variables)
-        key = (kind.name, *identity, values)
-        try:
-            hash(key)
-        except TypeError:
-            return None
-        return key
+        return _hashable((kind.name, *identity, _pick(variables, names)))
+
+    def find_root_key(self, variables: Mapping[str, Any]) -> Key | None:
+        """The key of the root's fields, None for one that can't be kept."""
+        if self._root_variables is None:
+            self._root_variables = self._find_variables(self.operation)
+        return _hashable(_pick(variables, self._root_variables))
+
+    def get_root(self, key: Key, make: Callable[[], Root]) -> Root:
+        """The root's fields, made where they are not kept."""
+        if key not in self._roots:
+            self._roots[key] = make()
+            if len(self._roots) > MAX_SHAPES:
+                self._roots.popitem(last=False)
+        return self._roots[key]
 
     def get(self, key: Key) -> Plan | None:
         """The plan that was kept."""
@@ -85,7 +103,7 @@ class OperationPlans:
         if len(self._plans) > MAX_SHAPES * max(1, len(self._variables)):
             self._plans.popitem(last=False)
 
-    def _find_variables(self, node: FieldNode) -> tuple[str, ...]:
+    def _find_variables(self, node: FieldNode | OperationDefinitionNode) -> tuple[str, ...]:
         found: set[str] = set()
         if node.selection_set is not None:
             self._look(node.selection_set, found, set())
@@ -105,6 +123,18 @@ class OperationPlans:
                 inner = fragment.selection_set if fragment is not None else None
             if inner is not None:
                 self._look(inner, found, seen)
+
+
+def _pick(variables: Mapping[str, Any], names: Iterable[str]) -> Key:
+    return tuple((name, variables[name]) for name in names if name in variables)
+
+
+def _hashable(key: Key) -> Key | None:
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
 
 def _look_at_values(arguments: Iterable[ArgumentNode], found: set[str]) -> None:

@@ -15,33 +15,27 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
-    GraphQLResolveInfo,
     is_leaf_type,
     is_list_type,
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails
 from msgspec import Struct
-from strawberry.schema.schema_converter import get_arguments
-from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from graph.compiled.direct import DirectField, lazy_class
+from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
+from graph.compiled.fragments import Budget, TextList
 from graph.compiled.leaves import Odd, are_floats, build_coercion, find_check
-from graph.types.window import Window
+from graph.types.window import Window, Windows
 
 Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
 
-_DEFINITION = "strawberry-definition"
 _TYPENAME = "__typename"
 _LARGE = frozenset({"JSON"})
 """Scalars whose values are as large as one likes."""
-
-
-class NotPlain(Exception):
-    """A field that generated code can't read: it takes `info`, waits, is of an abstract type, or is extended."""
 
 
 class Reader(Struct, frozen=True):
@@ -61,8 +55,8 @@ class Reader(Struct, frozen=True):
 
 def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> Reader | None:
     """The reader of a selection, None where core has to do all of it."""
-    definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
-    if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
+    definition = find_definition(kind)
+    if definition is None:
         return None
     rest: Selection = {}
     name = writer.write_object(kind, selection, definition.origin, rest)
@@ -75,15 +69,28 @@ def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer"
     return Reader(read=read, direct=(), rest=rest, origin=definition.origin, small=small)
 
 
-class Writer:
-    """The text of one reader and of those it calls, and the names they are compiled with."""
+def find_root_fields(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> tuple[DirectField, ...] | None:
+    """All fields of a root as direct ones, None where core has to do one of them."""
+    found = [writer.find_direct(kind, key, details) for key, details in selection.items()]
+    direct = tuple(field for field in found if field is not None)
+    return direct if len(direct) == len(found) else None
 
-    def __init__(self, collect: Collect, arguments: Arguments, scalars: Any, config: Any) -> None:
+
+class Writer:
+    """The text of one reader and of those it calls, and the names they are compiled with.
+
+    With a `budget`, lists of windows become text where the reader meets them.
+    """
+
+    def __init__(
+        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, budget: Budget | None
+    ) -> None:
         self._collect = collect
         self._arguments = arguments
         self._scalars = scalars
         self._config = config
-        self._names: dict[str, Any] = {"Odd": Odd}
+        self._budget = budget
+        self._names: dict[str, Any] = {"Odd": Odd, "Windows": Windows}
         self._functions: list[str] = []
         self.large = False
 
@@ -124,16 +131,18 @@ class Writer:
         return name
 
     def find_direct(self, kind: GraphQLObjectType, key: str, details: list[FieldDetails]) -> DirectField | None:
-        """The field as one that is called with an info, None where core has to do that."""
+        """The field as one whose resolver is called directly, None where core has to do that."""
         try:
-            definition, field = _find_field(kind, details[0].node.name.value)
+            definition, field = find_field(kind, details[0].node.name.value)
             resolver = field.base_resolver
-            if resolver is None or resolver.info_parameter is None:
+            if resolver is None:
                 return None
-            arguments = self._find_arguments(definition, field, details[0].node)
+            arguments = self._arguments_of(definition, field, details[0].node)
         except NotPlain:
             return None
-        arguments.pop(resolver.info_parameter.name)
+        info_name = None if resolver.info_parameter is None else resolver.info_parameter.name
+        if info_name is not None:
+            arguments.pop(info_name)
         read, origin = self._find_result(definition.type, details)
         return DirectField(
             key=key,
@@ -141,7 +150,7 @@ class Writer:
             details=details,
             field=field,
             call=cast("Callable[..., Any]", resolver.wrapped_func),
-            info_name=resolver.info_parameter.name,
+            info_name=info_name,
             arguments=arguments,
             info_class=lazy_class(self._config.info_class),
             read=read,
@@ -155,7 +164,7 @@ class Writer:
         kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
         if not isinstance(kind, GraphQLObjectType):
             return None, None
-        inner = Writer(self._collect, self._arguments, self._scalars, self._config)
+        inner = self._another()
         try:
             name, origin = inner.write_nested(kind, details)
         except NotPlain:
@@ -165,51 +174,28 @@ class Writer:
     def _write_field(
         self, lines: list[str], kind: GraphQLObjectType, name: str, details: Sequence[FieldDetails], origin: type
     ) -> None:
-        definition, field = _find_field(kind, name)
+        definition, field = find_field(kind, name)
         node = details[0].node
         if field.base_resolver is None:
             if node.arguments:
                 raise NotPlain
-            lines.append(f" v = {_attribute(field.python_name, origin)}")
+            lines.append(f" v = {find_attribute(field.python_name, origin)}")
         else:
             lines.append(f" v = {self._write_call(definition, field, node)}")
         self._write_value(lines, definition.type, details, " ")
 
     def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
         resolver = field.base_resolver
-        if resolver is None or resolver.info_parameter is not None:
+        if resolver is None or resolver.info_parameter is not None or field.is_async:
             raise NotPlain
-        named = self._find_arguments(definition, field, node)
+        named = self._arguments_of(definition, field, node)
         function = self._name("call", resolver.wrapped_func)
         return f"{function}(s, **{self._name('given', named)})" if named else f"{function}(s)"
 
-    def _find_arguments(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> dict[str, Any]:
-        """A method's arguments but the object itself, as Strawberry hands them over. Raises NotPlain."""
-        resolver = field.base_resolver
-        if (
-            resolver is None
-            or field.is_async
-            or resolver.parent_parameter is not None
-            or resolver.root_parameter is not None
-            or resolver.self_parameter is None
-        ):
-            raise NotPlain
-        source = object()
-        try:
-            given = self._arguments(definition, node)
-            positional, named = get_arguments(
-                field=field,
-                source=source,
-                info=_NO_INFO,
-                kwargs=given,
-                config=self._config,
-                scalar_registry=self._scalars,
-            )
-        except Exception as error:  # a value that the argument can't take: core says so at the field
-            raise NotPlain from error
-        if positional != [source]:
-            raise NotPlain
-        return named
+    def _arguments_of(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> dict[str, Any]:
+        return convert_arguments(
+            field, lambda: self._arguments(definition, node), config=self._config, scalars=self._scalars
+        )
 
     def _write_value(
         self, lines: list[str], kind: GraphQLOutputType, details: Sequence[FieldDetails], indent: str
@@ -239,8 +225,14 @@ class Writer:
     def _write_list(
         self, lines: list[str], kind: GraphQLList[Any], details: Sequence[FieldDetails], indent: str
     ) -> None:
+        text = self._find_text(kind, details)
+        if text is not None:
+            lines.append(f"{indent}if type(v) is Windows:")
+            lines.append(f"{indent} v = {self._name('text', text)}(v)")
+            lines.append(f"{indent}else:")
+            indent += " "
         items, out = self._name("items", None), self._name("out", None)
-        lines.append(f"{indent}if type(v) is not list and type(v) is not tuple: raise Odd")
+        lines.append(f"{indent}if type(v) is not list and type(v) is not tuple and type(v) is not Windows: raise Odd")
         if kind.of_type is GraphQLFloat:  # a chart has a hundred thousand of them
             lines.append(f"{indent}if not {self._name('are_floats', are_floats)}(v):")
             indent = f"{indent} "
@@ -251,10 +243,22 @@ class Writer:
         lines.append(f"{indent} {out}.append(v)")
         lines.append(f"{indent}v = {out}")
 
+    def _find_text(self, kind: GraphQLList[Any], details: Sequence[FieldDetails]) -> TextList | None:
+        """What makes such a list text; None where lists stay lists, or hold values of any size. Raises NotPlain."""
+        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
+        if self._budget is None or not isinstance(item, GraphQLObjectType):
+            return None
+        inner = self._another()
+        name, _ = inner.write_nested(item, details)
+        return None if inner.large else TextList(inner.compile(name), self._budget)
+
+    def _another(self) -> "Writer":
+        return Writer(self._collect, self._arguments, self._scalars, self._config, self._budget)
+
     def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
         """Writes the function of an object inside another, and says what class it reads. Raises NotPlain."""
-        definition = kind.extensions.get(_DEFINITION) if kind.extensions else None
-        if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
+        definition = find_definition(kind)
+        if definition is None:
             raise NotPlain
         name = self.write_object(kind, self._collect(kind, details), definition.origin, None)
         return name, definition.origin
@@ -265,24 +269,4 @@ class Writer:
         return name
 
 
-def _attribute(name: str, origin: type) -> str:
-    """Where a plain field is read: a window that neither has nor gets it would look it up in its model."""
-    declared = getattr(origin, "__dataclass_fields__", {}).get(name)
-    if issubclass(origin, Window) and not hasattr(origin, name) and declared is not None and not declared.init:
-        return f"m.{name}"
-    return f"s.{name}"
-
-
-def _find_field(kind: GraphQLObjectType, name: str) -> tuple[GraphQLField, StrawberryField]:
-    """A field that nothing stands around. Raises NotPlain."""
-    definition = kind.fields.get(name)
-    field = definition.extensions.get(_DEFINITION) if definition is not None and definition.extensions else None
-    if definition is None or not isinstance(field, StrawberryField) or field.extensions or field.permission_classes:
-        raise NotPlain
-    return definition, field
-
-
-_NO_INFO: Any = GraphQLResolveInfo
-"""Stands where no resolver that takes an info is called."""
-
-__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader"]
+__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader", "find_root_fields"]

@@ -32,7 +32,7 @@ class CostLimiter(SchemaExtension):
         yield
 
 
-def check_cost(context: Context, parts: tuple[Part, ...]) -> None:
+def check_cost(context: Context, parts: tuple[Part, ...]) -> Estimate:
     """Holds an operation to what it may cost, against the fleet of this moment. Raises LimitExceeded."""
     sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
     found = estimate(parts, sizes, now)
@@ -41,6 +41,7 @@ def check_cost(context: Context, parts: tuple[Part, ...]) -> None:
     if found.units > limit:
         suggestion = suggest(parts, sizes, now, limit)
         raise _refusal(found, limit, None if suggestion is None else suggestion.text)
+    return found
 
 
 def describe(found: Estimate, limit: int) -> dict[str, JSON]:

@@ -1,0 +1,26 @@
+"""How a setting is declared: its value's form, and what people are told of it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from server.written import parse_bytes, parse_paths, parse_seconds, parse_word
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+File = Annotated[Path, AfterValidator(Path.expanduser)]
+Word = BeforeValidator(parse_word)
+Paths = Annotated[tuple[Path, ...], BeforeValidator(parse_paths)]
+
+
+def setting(default: Any, text: str, *, values: str, aliases: tuple[str, ...] = (), **bounds: Any) -> Any:
+    """A field: what it is for, what it may be (in words, for messages and the table), other names of its variable."""
+    extra: dict[str, Any] = {"values": values, "aliases": list(aliases)}
+    return Field(default, description=text, json_schema_extra=extra, **bounds)
+
+
+class Group(BaseModel):
+    """A concern's settings. Frozen, complete, and silent about secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
