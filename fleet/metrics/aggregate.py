@@ -1,8 +1,8 @@
 """From stored points to usage and history: the arithmetic that every metric store shares. Pure.
 
 A `Series` holds the points of one object as columns, oldest first; `Columns` those of many objects. Times are Unix
-nanoseconds, steps are half-open, and rates are units per second. Percentiles are nearest-rank: the smallest value that at least that share of the values does
-not exceed.
+nanoseconds, steps are half-open, and rates are units per second. Percentiles are nearest-rank: the smallest value that
+at least that share of the values does not exceed.
 """
 
 from bisect import bisect_left
