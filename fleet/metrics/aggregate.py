@@ -1,18 +1,20 @@
 """From stored points to usage and history: the arithmetic that every metric store shares. Pure.
 
-A `Series` holds the points of one object as columns, oldest first. Times are Unix nanoseconds, steps are half-open, and
-rates are units per second. Percentiles are nearest-rank: the smallest value that at least that share of the values does
-not exceed.
+A `Series` holds the points of one object as columns, oldest first; `Columns` those of many objects. Times are Unix
+nanoseconds, steps are half-open, and rates are units per second. Percentiles are nearest-rank: the smallest value that
+at least that share of the values does not exceed.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, repeat
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from fleet.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, Usage, Window
+
+K = TypeVar("K")
 
 _LEAD_NS = 120 * NANOSECONDS
 
@@ -24,6 +26,26 @@ class Series(Struct, frozen=True, gc=False):
 
     times_ns: Sequence[int]
     values: Mapping[Measure, Values]
+
+
+class Columns(Struct, Generic[K], frozen=True):
+    """The points of many objects, one object after the other, one column a measure.
+
+    The i-th ends before `ends[i]`. Each object is there once and has a point at least; its times ascend strictly.
+    """
+
+    keys: Sequence[K] = ()
+    ends: Sequence[int] = ()
+    times_ns: Sequence[int] = ()
+    values: Mapping[Measure, Values] = {}
+
+    def series(self) -> Iterator[tuple[K, Series]]:
+        """The objects one by one."""
+        begin = 0
+        for key, end in zip(self.keys, self.ends, strict=True):
+            of_key = {measure: column[begin:end] for measure, column in self.values.items()}
+            yield key, Series(self.times_ns[begin:end], of_key)
+            begin = end
 
 
 def build_series(points: Iterable[Point], measures: Iterable[Measure]) -> Series:
@@ -57,6 +79,20 @@ def build_usage(series: Series) -> Usage | None:
     return Usage(time_ns=series.times_ns[-1], **newest)
 
 
+def build_usages(columns: Columns[K]) -> dict[K, Usage]:
+    """As `build_usage`, for each object."""
+    if any(measure.is_counter for measure in columns.values):
+        found = ((key, build_usage(series)) for key, series in columns.series())
+        return {key: usage for key, usage in found if usage is not None}
+    newest = [end - 1 for end in columns.ends]
+    # In the order in which `Usage` has its fields, so that rows of them are made without Python between.
+    made: list[Iterable[Any]] = [map(columns.times_ns.__getitem__, newest)]
+    for measure in Measure:
+        column = columns.values.get(measure)
+        made.append(repeat(None) if column is None else map(column.__getitem__, newest))
+    return dict(zip(columns.keys, map(Usage, *made), strict=True))
+
+
 def _newest_rate(times_ns: Sequence[int], values: Values) -> float | None:
     if len(values) < 2:
         return None
@@ -73,21 +109,47 @@ def build_history(series: Series, window: Window, columns: Iterable[Column]) -> 
     is what it grew by at the step's points, each seen from the point before it, over the time between them; its other
     aggregates are over the rates at the points. A counter that fell is taken to have started again from zero.
     """
-    first = bisect_left(series.times_ns, window.start_ns)
-    if first == bisect_left(series.times_ns, window.end_ns):
+    return _build_history(series, _Steps(window), columns)
+
+
+def build_histories(points: Columns[K], window: Window, columns: Collection[Column]) -> dict[K, History]:
+    """As `build_history`, for each object that has a point in the window."""
+    steps = _Steps(window)
+    found = ((key, _build_history(series, steps, columns)) for key, series in points.series())
+    return {key: history for key, history in found if history is not None}
+
+
+class _Steps:
+    """The steps of a window, and where they cut an object's points. Objects are mostly measured at the same times."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.edges = [*window.times_ns(), window.end_ns]
+        self._times_ns: Sequence[int] = ()
+        self._bounds = [0] * len(self.edges)
+
+    def cut(self, times_ns: Sequence[int]) -> list[int]:
+        """Step i has the points from `bounds[i]` to `bounds[i + 1]`."""
+        if times_ns != self._times_ns:
+            self._times_ns = times_ns
+            self._bounds = [bisect_left(times_ns, edge) for edge in self.edges]
+        return self._bounds
+
+
+def _build_history(series: Series, steps: _Steps, columns: Iterable[Column]) -> History | None:
+    bounds = steps.cut(series.times_ns)
+    if bounds[0] == bounds[-1]:
         return None
-    edges = [*window.times_ns(), window.end_ns]
-    bounds = [bisect_left(series.times_ns, edge) for edge in edges]
     increases: dict[Measure, _Increases] = {}
     answer: dict[Column, list[float | None]] = {}
     for measure, aggregate in columns:
         if measure.is_counter:
             if measure not in increases:
-                increases[measure] = _increases_of(series.times_ns, series.values[measure], edges)
+                increases[measure] = _increases_of(series.times_ns, series.values[measure], steps.edges)
             answer[measure, aggregate] = _counter_column(increases[measure], aggregate)
         else:
             answer[measure, aggregate] = _gauge_column(series.values[measure], bounds, aggregate)
-    return History(window, answer)
+    return History(steps.window, answer)
 
 
 def _gauge_column(values: Values, bounds: list[int], aggregate: Aggregate) -> list[float | None]:

@@ -1,6 +1,7 @@
 """Usage and history in one SQLite file, for a server that has no InfluxDB.
 
-One thread writes, a few read (WAL, so neither waits for the other), and the event loop does neither. The file is
+One thread writes, a few read (WAL, so neither waits for the other), and the event loop does neither: it only asks
+whether the newest points that it has are still those of the file. The file is
 bounded by the age of its points and by its size; a task inside `open_embedded_store` keeps it so. One server has it.
 """
 
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from fleet.errors import MetricsUnavailable
 from fleet.metrics.embedded_file import open_reader, open_writer, translated
+from fleet.metrics.embedded_newest import NewestPoints, pick_usages
 from fleet.metrics.embedded_reads import (
     load_history,
     load_latest,
@@ -29,7 +31,7 @@ from fleet.metrics.embedded_reads import (
 from fleet.metrics.embedded_writes import PointWriter, build_rows
 from fleet.models import NodeKey, PodKey
 from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
-from fleet.recorder import querying_metrics, with_recorder
+from fleet.recorder import note_rows, querying_metrics, with_recorder
 from fleet.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
 
 logger = logging.getLogger(__name__)
@@ -63,10 +65,15 @@ class EmbeddedStore:
     name = "embedded"
 
     def __init__(
-        self, options: EmbeddedOptions, writer: PointWriter | None, readers: Iterable[sqlite3.Connection]
+        self,
+        options: EmbeddedOptions,
+        writer: PointWriter | None,
+        readers: Iterable[sqlite3.Connection],
+        newest: NewestPoints,
     ) -> None:
         self._options = options
         self._writer = writer
+        self._newest = newest
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="metrics-write")
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="metrics-read")
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
@@ -145,7 +152,18 @@ class EmbeddedStore:
 
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
-        return await self._read(lambda reader: load_latest(reader, kind, tuple(keys), measures, since))
+        if any(measure.is_counter for measure in measures):
+            return await self._read(lambda reader: load_latest(reader, kind, tuple(keys), measures, since))
+        held = self._newest.held(kind, measures)
+        missing = tuple(key for key in keys if key not in held)
+        if missing:
+            read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
+            held.update((key, read.get(key)) for key in missing)
+            return pick_usages(held, keys, since)
+        with querying_metrics():
+            found = pick_usages(held, keys, since)
+            note_rows(lambda: len(found))
+        return found
 
     async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         deadline = time.monotonic() + self._options.timeout
@@ -191,8 +209,8 @@ async def open_embedded_store(options: EmbeddedOptions) -> AsyncIterator[Embedde
     Raises MetricsUnavailable where the file can't be used.
     """
     connections = await asyncio.to_thread(_open_connections, options)
-    writer, *readers = connections
-    store = EmbeddedStore(options, PointWriter(writer, options.max_bytes), readers)
+    writer, looking, *readers = connections
+    store = EmbeddedStore(options, PointWriter(writer, options.max_bytes), readers, NewestPoints(looking))
     keeping = asyncio.create_task(_keep_bounded(store, options.cut_interval), name="keep the metric file bounded")
     try:
         yield store
@@ -210,8 +228,10 @@ async def open_embedded_reader(options: EmbeddedOptions) -> AsyncIterator[Embedd
     """Opens a file that another process writes and keeps within its bounds. Raises MetricsUnavailable."""
     with contextlib.ExitStack() as stack:
         with translated(options.path):
-            readers = [stack.enter_context(contextlib.closing(open_reader(options.path))) for _ in range(_READERS)]
-        store = EmbeddedStore(options, None, readers)
+            looking, *readers = [
+                stack.enter_context(contextlib.closing(open_reader(options.path))) for _ in range(1 + _READERS)
+            ]
+        store = EmbeddedStore(options, None, readers, NewestPoints(looking))
         try:
             yield store
         finally:
@@ -229,7 +249,7 @@ def _open_connections(options: EmbeddedOptions) -> list[sqlite3.Connection]:
     try:
         with translated(options.path):
             connections.append(open_writer(options.path, options.max_bytes))
-            connections.extend(open_reader(options.path) for _ in range(_READERS))
+            connections.extend(open_reader(options.path) for _ in range(1 + _READERS))
     except BaseException:
         for connection in connections:
             connection.close()

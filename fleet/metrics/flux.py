@@ -7,9 +7,9 @@ computed is computed here, by the arithmetic that all stores share: the same poi
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
+from fleet.metrics.aggregate import build_usages
 from fleet.metrics.flux_http import FluxConnection, FluxOptions, open_flux_connection
 from fleet.metrics.flux_rows import decode_rows, decode_values
 from fleet.metrics.flux_text import (
@@ -23,16 +23,17 @@ from fleet.metrics.flux_text import (
     build_sightings,
 )
 from fleet.metrics.influx_pool import InfluxAnswer
-from fleet.metrics.influx_rows import CellReader, InfluxSeries, read_points, read_series, read_sightings
+from fleet.metrics.influx_rows import InfluxSeries
+from fleet.metrics.influx_store import InfluxStore, Read
 from fleet.metrics.influx_text import FIELDS, LAYOUTS, SIGHTING_TAGS
 from fleet.models import NodeKey, PodKey
-from fleet.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.ports import MetricStore
-from fleet.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.usage import NANOSECONDS, Kind, Measure, Usage
 
 __all__ = ["FluxOptions", "FluxStore", "open_flux_store"]
 
 K = TypeVar("K", PodKey, NodeKey)
+T = TypeVar("T")
 
 Decode = Callable[[bytes, Sequence[str], Sequence[str]], list[InfluxSeries]]
 
@@ -42,7 +43,7 @@ _RECENT_NS = 60 * NANOSECONDS
 _MANY = 2_000
 
 
-class FluxStore:
+class FluxStore(InfluxStore):
     """The `MetricStore` of an InfluxDB 2.x. One question is one request, whatever the number of objects.
 
     One more is sent where a rate is asked for of objects that were silent of late: both of their points are old.
@@ -51,39 +52,12 @@ class FluxStore:
     name = "flux"
 
     def __init__(self, options: FluxOptions, connection: FluxConnection) -> None:
+        super().__init__()
         self._options = options
         self._bucket = options.bucket
         self._connection = connection
-        self._cells = CellReader()
-
-    @property
-    def unparsable_cells(self) -> int:
-        """How many stored values could not be read as a quantity so far."""
-        return self._cells.unparsable
-
-    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        """The newest usage of each pod that has a point within the lookback."""
-        return await self._latest(Kind.POD, keys, measures)
-
-    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        """The newest usage of each node that has a point within the lookback."""
-        return await self._latest(Kind.NODE, keys, measures)
-
-    async def pod_history(
-        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
-    ) -> Mapping[PodKey, History]:
-        """The columns over the window for each pod that has a point in it."""
-        return await self._history(Kind.POD, keys, window, columns)
-
-    async def node_history(
-        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
-    ) -> Mapping[NodeKey, History]:
-        """The columns over the window for each node that has a point in it."""
-        return await self._history(Kind.NODE, keys, window, columns)
 
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
-        if not keys:
-            return {}
         bucket, layout, now = self._bucket, LAYOUTS[kind], time.time_ns()
         since = now - int(self._options.lookback * NANOSECONDS)
         if not any(measure.is_counter for measure in measures):
@@ -104,71 +78,48 @@ class FluxStore:
     async def _usages(
         self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure], query: FluxQuery, decode: Decode
     ) -> dict[K, Usage]:
+        tags, fields = LAYOUTS[kind].tags, [FIELDS[measure] for measure in measures]
+
         def read(answer: InfluxAnswer) -> dict[K, Usage]:
-            found = self._read_series(answer, kind, keys, measures, decode)
-            usages = {key: build_usage(series) for key, series in found.items()}
-            return {key: usage for key, usage in usages.items() if usage is not None}
+            return build_usages(self._columns(decode(answer.body, tags, fields), kind, keys, measures))
 
         return await self._connection.query(query, read)
 
-    async def _history(
-        self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]
-    ) -> Mapping[K, History]:
-        if not keys:
-            return {}
-        measures = frozenset(measure for measure, _ in columns)
-        start = window.start_ns - counter_lead_ns(window, measures)
-        query = build_range(self._bucket, LAYOUTS[kind], keys, measures, start_ns=start, end_ns=window.end_ns)
-
-        def read(answer: InfluxAnswer) -> dict[K, History]:
-            found = self._read_series(answer, kind, keys, measures, decode_rows)
-            histories = {key: build_history(series, window, columns) for key, series in found.items()}
-            return {key: history for key, history in histories.items() if history is not None}
-
-        return await self._connection.query(query, read)
-
-    def _read_series(
-        self, answer: InfluxAnswer, kind: Kind, keys: frozenset[K], measures: frozenset[Measure], decode: Decode
-    ) -> dict[K, Series]:
+    async def _ask_range(
+        self,
+        kind: Kind,
+        keys: frozenset[K],
+        measures: frozenset[Measure],
+        *,
+        start_ns: int,
+        end_ns: int,
+        read: Read[T],
+    ) -> T:
         layout = LAYOUTS[kind]
-        series = decode(answer.body, layout.tags, [FIELDS[measure] for measure in measures])
-        return cast("dict[K, Series]", read_series(series, layout, keys, measures, self._cells))
+        query = build_range(self._bucket, layout, keys, measures, start_ns=start_ns, end_ns=end_ns)
+        return await self._ask(query, layout.tags, [FIELDS[measure] for measure in measures], read)
 
-    async def points(
-        self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
-    ) -> list[Point]:
-        """The newest `limit` points of one object in [start, end), oldest first; with neither bound the newest one."""
-        wanted = 1 if start_ns is None and end_ns is None else limit
+    async def _ask_points(
+        self,
+        kind: Kind,
+        key: PodKey | NodeKey,
+        *,
+        start_ns: int | None,
+        end_ns: int | None,
+        limit: int,
+        read: Read[T],
+    ) -> T:
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-            return []  # which Flux refuses, and InfluxQL answers so
-        query = build_points(self._bucket, LAYOUTS[kind], key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
+            return read([])  # which Flux refuses, and InfluxQL answers so
+        query = build_points(self._bucket, LAYOUTS[kind], key, start_ns=start_ns, end_ns=end_ns, limit=limit)
+        return await self._ask(query, (), [*FIELDS.values(), "node"], read)
 
-        def read(answer: InfluxAnswer) -> list[Point]:
-            series = decode_rows(answer.body, (), [*FIELDS.values(), "node"])
-            return read_points(series, self._cells)[-wanted:]
-
-        return await self._connection.query(query, read)
-
-    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
-        """Which pods ran on each node at a time, by namespace and name."""
-        found = await self._sightings(Kind.NODE, keys, at_ns - GAP_NS, at_ns + GAP_NS)
-        return group_at(keys, found, at_ns)
-
-    async def placements(
-        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
-    ) -> Mapping[PodKey, list[Placement]]:
-        """Where each pod ran in [start, end), oldest first."""
-        return group_by_pod(keys, await self._sightings(Kind.POD, keys, start_ns, end_ns))
-
-    async def _sightings(
-        self, kind: Kind, keys: frozenset[K], start_ns: int, end_ns: int
-    ) -> Mapping[tuple[PodKey, str], list[int]]:
-        if not keys or start_ns >= end_ns:
-            return {}
+    async def _ask_sightings(self, kind: Kind, keys: frozenset[K], *, start_ns: int, end_ns: int, read: Read[T]) -> T:
         query = build_sightings(self._bucket, kind, keys, start_ns=start_ns, end_ns=end_ns)
-        return await self._connection.query(
-            query, lambda answer: read_sightings(decode_rows(answer.body, SIGHTING_TAGS, ()))
-        )
+        return await self._ask(query, SIGHTING_TAGS, (), read)
+
+    async def _ask(self, query: FluxQuery, tags: Sequence[str], fields: Sequence[str], read: Read[T]) -> T:
+        return await self._connection.query(query, lambda answer: read(decode_rows(answer.body, tags, fields)))
 
     async def check(self) -> str:
         """What the server is, if it lets this token read the bucket. Raises MetricsUnavailable."""
@@ -179,9 +130,6 @@ class FluxStore:
 
         version = await self._connection.query(build_check(self._bucket), read)
         return f"InfluxDB {version}, bucket {self._bucket} of organisation {self._options.org}"
-
-    async def close(self) -> None:
-        """Nothing to do: the pool belongs to `open_flux_store`."""
 
 
 @contextlib.asynccontextmanager

@@ -1,31 +1,28 @@
-"""What InfluxDB 1.x answers to one SELECT, decoded: its silent failures found, its cells read as numbers.
+"""What InfluxDB 1.x answers to one SELECT, decoded: its silent failures found, its rows taken apart.
 
 Source: the HTTP API of InfluxDB 1.6, `/query`. Errors, missing databases, timeouts and limits arrive inside a 200.
 """
 
 import logging
-import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterable
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from fleet.errors import MetricsUnavailable
-from fleet.metrics.aggregate import Series
+from fleet.metrics.aggregate import Columns
+from fleet.metrics.influx_cells import CellReader
 from fleet.metrics.influx_text import FIELDS, SIGHTING_TAGS, Key, Layout
 from fleet.models import PodKey
-from fleet.quantities import NANO, parse_bytes, parse_cores
 from fleet.recorder import note_rows
 from fleet.usage import Measure, Point
 
 logger = logging.getLogger(__name__)
 
 _LIMIT = re.compile(r"max-[a-z-]+|query-timeout")
-_MOST_BYTES = 2**63 - 1
-_MOST_PLAIN = 17
-"""Characters of a plain cell: 15 digits of kibibytes are less than the most bytes."""
 
 
 class InfluxSeries(Struct, gc=False):
@@ -96,105 +93,82 @@ def _explained(text: str, database: str) -> str:
     return "InfluxDB reports an error for the query; the log has its words"
 
 
-class CellReader:
-    """Reads cells as numbers. What can't be read is None, is counted in `unparsable`, and is logged the first time."""
-
-    def __init__(self) -> None:
-        self.unparsable = 0
-
-    def read(self, measure: Measure, cells: Collection[object]) -> list[float | None]:
-        """The values of one column of cells."""
-        parse: Callable[[object], float | None] = _cores if measure is Measure.CPU_CORES else _bytes
-        is_cores = measure is Measure.CPU_CORES
-        suffix = "n" if is_cores else "Ki"
-        width = len(suffix)
-        values: list[float | None] = []
-        for cell in cells:
-            # The usual shape first, here and not in a function: a chart of many objects has a hundred thousand of them.
-            if type(cell) is str and cell[-width:] == suffix and len(cell) <= _MOST_PLAIN:
-                digits = cell[:-width]
-                if digits.isdigit() and digits.isascii():
-                    values.append(int(digits) / NANO if is_cores else int(digits) << 10)
-                    continue
-            try:
-                values.append(parse(cell))
-            except (ValueError, OverflowError):
-                self._note(measure, cell)
-                values.append(None)
-        return values
-
-    def _note(self, measure: Measure, cell: object) -> None:
-        self.unparsable += 1
-        if self.unparsable == 1:
-            logger.warning("InfluxDB holds a value of %s that is no quantity: %.60r", FIELDS[measure], cell)
-
-
-def _cores(cell: object) -> float | None:
-    """`218250189n`, `2` or 0.25 as cores: a number means what the same text would."""
-    if cell is None or cell == "":
-        return None
-    return _measurable(parse_cores(cell) if isinstance(cell, str) else cell)
-
-
-def _bytes(cell: object) -> int | None:
-    """`14692232Ki`, `1234567` or 1234567.0 as bytes, fractions rounded up."""
-    if cell is None or cell == "":
-        return None
-    return min(math.ceil(_measurable(parse_bytes(cell) if isinstance(cell, str) else cell)), _MOST_BYTES)
-
-
-def _measurable(cell: object) -> float:
-    """The cell, where it is a number that a measure can have. Raises ValueError."""
-    if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell) or cell < 0:
-        raise ValueError("not a number that can be measured")
-    return cell
-
-
-def read_series(
-    answer: list[InfluxSeries],
+def read_columns(
+    answer: Iterable[InfluxSeries],
     layout: Layout,
     keys: Collection[Key],
     measures: Collection[Measure],
     cells: CellReader,
-) -> dict[Key, Series]:
-    """The asked objects' points as columns, oldest first; series of other objects are dropped."""
-    shared: list[str] | None = None
-    chosen: list[tuple[Key, int]] = []
+) -> Columns[Key]:
+    """The points of those objects that were asked for, of an answer that has a series for each object."""
+    names: list[str] | None = None
+    chosen: list[Key] = []
+    ends: list[int] = []
     rows: list[list[Any]] = []
     try:
         for series in answer:
             key = layout.key_of(*[series.tags.get(tag, "") for tag in layout.tags])
             if key not in keys or not series.values:
                 continue
-            shared = shared or series.columns
-            if series.columns != shared:
+            names = names or series.columns
+            if series.columns != names:
                 raise _strange()
             rows += _ascending(series.values)
-            chosen.append((key, len(rows)))
-        # Cells are read a column at a time, over all objects: most have one row, and a call has its price.
-        columns = list(zip(*rows, strict=True))
-    except (ValueError, TypeError, IndexError) as error:
+            chosen.append(key)
+            ends.append(len(rows))
+    except (TypeError, IndexError) as error:
         raise _strange() from error
-    if shared is None:
-        return {}
-    if len(columns) != len(shared) or set(map(type, columns[0])) != {int}:
+    return Columns() if names is None else _build_columns(chosen, ends, names, rows, measures, cells)
+
+
+def read_newest(
+    answer: Iterable[InfluxSeries],
+    layout: Layout,
+    keys: Collection[Key],
+    measures: Collection[Measure],
+    cells: CellReader,
+) -> Columns[Key]:
+    """The newest point of each object, of an answer whose rows have the tags beside the fields, oldest first."""
+    newest: dict[tuple[str, ...], list[Any]] = {}
+    names: list[str] = []
+    for series in answer:
+        names = series.columns
+        where = _places_of(names, layout.tags)
+        _check_rows(series)
+        tags = [map(itemgetter(where[tag]), series.values) for tag in layout.tags]
+        newest.update(zip(zip(*tags, strict=True), series.values, strict=True))
+    # A key is equal to the plain tuple of its parts.
+    found = [(key, row) for key in keys if (row := newest.get(key)) is not None]
+    if not found:
+        return Columns()
+    chosen, rows = map(list, zip(*found, strict=True))
+    return _build_columns(chosen, list(range(1, len(rows) + 1)), names, rows, measures, cells)
+
+
+def _build_columns(
+    keys: list[Key],
+    ends: list[int],
+    names: list[str],
+    rows: list[list[Any]],
+    measures: Collection[Measure],
+    cells: CellReader,
+) -> Columns[Key]:
+    """Cells are read a column at a time, over all objects: most have one row, and a call has its price."""
+    where = _places_of(names, [FIELDS[measure] for measure in measures])
+    if set(map(len, rows)) != {len(names)}:
         raise _strange()
-    where = _places_of(shared, [FIELDS[measure] for measure in measures])
-    values = {measure: cells.read(measure, columns[where[FIELDS[measure]]]) for measure in measures}
-    found: dict[Key, Series] = {}
-    begin = 0
-    for key, end in chosen:
-        of_key = {measure: column[begin:end] for measure, column in values.items()}
-        found[key] = Series(columns[0][begin:end], of_key)
-        begin = end
-    return found
+    times = list(map(itemgetter(0), rows))
+    if set(map(type, times)) != {int}:
+        raise _strange()
+    values = {measure: cells.read(measure, list(map(itemgetter(where[FIELDS[measure]]), rows))) for measure in measures}
+    return Columns(keys, ends, times, values)
 
 
 def _strange() -> MetricsUnavailable:
     return MetricsUnavailable("InfluxDB's answer has other columns than were asked for")
 
 
-def _places_of(columns: list[str], wanted: list[str]) -> dict[str, int]:
+def _places_of(columns: list[str], wanted: Iterable[str]) -> dict[str, int]:
     """Where each column stands in a row. Raises MetricsUnavailable where they are not what was asked for."""
     where = {name: index for index, name in enumerate(columns)}
     if columns[:1] != ["time"] or not all(name in where for name in wanted):
@@ -209,13 +183,12 @@ def _check_rows(series: InfluxSeries) -> None:
 
 
 def _ascending(rows: list[list[Any]]) -> list[list[Any]]:
-    if len(rows) > 1 and rows[0][0] > rows[-1][0]:
-        rows = rows[::-1]
     if len(rows) == 1:
         return rows
-    by_time = {row[0]: row for row in rows}
+    if rows[0][0] > rows[-1][0]:
+        rows = rows[::-1]
     # An object that two nodes reported at one time has two rows there: one of them counts.
-    return rows if len(by_time) == len(rows) else list(by_time.values())
+    return rows if len({row[0] for row in rows}) == len(rows) else list({row[0]: row for row in rows}.values())
 
 
 def read_points(answer: list[InfluxSeries], cells: CellReader) -> list[Point]:

@@ -5,7 +5,8 @@ own `coerce_output_value`, which is what core does, and what core would complain
 """
 
 import enum
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from graphql import (
@@ -32,12 +33,18 @@ _INLINE = {
     GraphQLFloat.name: "type(v) is not float or not -1.7976931348623157e308 <= v <= 1.7976931348623157e308",
 }
 _BUILT_IN = {kind.name: kind for kind in (GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)}
+_FLOAT_OR_NULL = frozenset({float, type(None)})
 _NEVER_PLAIN = (Exception, Awaitable)
 
 
 def find_check(kind: GraphQLLeafType) -> str | None:
     """The condition on `v` under which a value has to be coerced, None where that is always so."""
     return _INLINE[kind.name] if _BUILT_IN.get(kind.name) is kind else None
+
+
+def are_floats(values: Sequence[Any]) -> bool:
+    """Whether all are floats that JSON has, or null: then they stay as they are, without a look at each in Python."""
+    return {*map(type, values)} <= _FLOAT_OR_NULL and math.isfinite(sum(filter(None, values)))
 
 
 def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from graphql import (
     FieldNode,
     GraphQLField,
+    GraphQLFloat,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -25,7 +26,7 @@ from strawberry.types.field import StrawberryField
 from graph.compiled.direct import DirectField, lazy_class
 from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.fragments import TextList
-from graph.compiled.leaves import Odd, build_coercion, find_check
+from graph.compiled.leaves import Odd, are_floats, build_coercion, find_check
 from graph.types.window import Rows, Window, Windows
 
 Selection = dict[str, list[FieldDetails]]
@@ -242,6 +243,9 @@ class Writer:
         lines.append(f"{indent}if type(v) not in LISTS: raise Odd")
         if is_object_type(_inner(kind)):
             lines.append(f"{indent}if len(v) > {MOST_ITEMS}: raise Odd")
+        if kind.of_type is GraphQLFloat:  # a chart has a hundred thousand of them
+            lines.append(f"{indent}if not {self._name('are_floats', are_floats)}(v):")
+            indent = f"{indent} "
         lines.append(f"{indent}{items} = v")
         lines.append(f"{indent}{out} = []")
         lines.append(f"{indent}for v in {items}:")

@@ -8,7 +8,7 @@ TURN_SECONDS = 0.004
 
 
 class Turns:
-    """Those of a process: of all the answers that take long, one is worked on in each turn of the loop, for `seconds`."""
+    """Those of a process: of the answers that take long, one is worked on in each turn of the loop, for `seconds`."""
 
     def __init__(self, seconds: float = TURN_SECONDS) -> None:
         self.seconds = seconds

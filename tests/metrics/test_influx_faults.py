@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fleet.errors import MetricsUnavailable
-from fleet.metrics.influx_rows import CellReader, decode_answer, read_series
+from fleet.metrics.influx_cells import CellReader
+from fleet.metrics.influx_rows import decode_answer, read_columns
 from fleet.metrics.influx_text import LAYOUTS
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.models import PodKey
@@ -66,7 +67,7 @@ def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
 def test_rows_that_were_not_asked_for_are_refused(old: str, new: str) -> None:
     answer = decode_answer(WHOLE.replace(old, new).encode(), "Metrics")
     with pytest.raises(MetricsUnavailable, match="other columns than were asked for"):
-        read_series(answer, LAYOUTS[Kind.POD], {WEB}, {Measure.CPU_CORES}, CellReader())
+        read_columns(answer, LAYOUTS[Kind.POD], {WEB}, {Measure.CPU_CORES}, CellReader())
 
 
 def head(status: str, *headers: str) -> bytes:

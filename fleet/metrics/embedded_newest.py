@@ -1,0 +1,52 @@
+"""The newest points that were read from the metric file, kept until the file changes."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from fleet.models import NodeKey, PodKey
+from fleet.usage import Kind, Measure, Usage
+
+K = TypeVar("K", PodKey, NodeKey)
+
+MOST_KEPT = 200_000
+"""Objects whose usage is kept, about 250 bytes each; what is read beyond them is not."""
+
+Held = dict[PodKey | NodeKey, Usage | None]
+"""Usage by object; None for one that has no point of late."""
+
+_MOST_QUESTIONS = 8
+
+
+class NewestPoints:
+    """What is known of the file as it is now, by kind and measures.
+
+    SQLite tells on a connection of its own whether any other wrote to the file, of this process or of another, without
+    reading the file; it is asked each time, so what is kept is never older than what the file holds.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        # Asked by the event loop, which waits for nobody: whoever finds the file locked reads it in a thread.
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        self._version: int | None = None
+        self._held: dict[tuple[Kind, frozenset[Measure]], Held] = {}
+
+    def held(self, kind: Kind, measures: frozenset[Measure]) -> Held:
+        """What was read since the last change of the file. What is added to it is kept until the next one."""
+        try:
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return {}
+        if version != self._version or sum(map(len, self._held.values())) > MOST_KEPT:
+            self._version, self._held = version, {}
+        question = (kind, measures)
+        if question not in self._held and len(self._held) >= _MOST_QUESTIONS:
+            self._held = {}
+        return self._held.setdefault(question, {})
+
+
+def pick_usages(held: Mapping[PodKey | NodeKey, Usage | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
+    """The usage of those objects that have a point since then."""
+    found = ((key, held.get(key)) for key in keys)
+    return {key: usage for key, usage in found if usage is not None and usage.time_ns >= since_ns}
