@@ -25,7 +25,7 @@ from fleet.models import (
 from fleet.ordered import Ordered
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
-from fleet.proofs import prove, require, settle
+from fleet.proofs import find_proofs, prove, require, settle
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
 from fleet.roster import NODES_FORBIDDEN, Roster, refusal
@@ -94,9 +94,17 @@ class Federation:
         one named cluster out of reach Forbidden.
         """
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
-        self._roster.check_namespaces(scope, filter)
-        selection = PodSelection(filter, scope)
-        return _gather(asked, lambda member: selection.find(member.pods, member.name))
+        return self._find_pods(asked, scope, filter)
+
+    def select_pods_now(
+        self,
+        scope: Scope,
+        filter: PodFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Pod] | None:
+        """As `select_pods`; None where some member has to be waited for first."""
+        asked = self._ask_now(scope, "pods", filter.clusters, on_unavailable)
+        return None if asked is None else self._find_pods(asked, scope, filter)
 
     async def select_nodes(
         self,
@@ -107,6 +115,16 @@ class Federation:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
         return _gather(asked, lambda member: select_nodes(member.nodes, filter))
+
+    def select_nodes_now(
+        self,
+        scope: Scope,
+        filter: NodeFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Node] | None:
+        """As `select_nodes`; None where some member has to be waited for first."""
+        asked = self._ask_now(scope, "nodes", filter.clusters, on_unavailable)
+        return None if asked is None else _gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     async def list_pods(
         self,
@@ -257,31 +275,69 @@ class Federation:
                 "", "it is not known yet which clusters exist: their source has not answered"
             ) from None
 
+    def _find_pods(self, asked: "_Asked", scope: Scope, question: PodFilter) -> Selection[Pod]:
+        self._roster.check_namespaces(scope, question)
+        selection = PodSelection(question, scope)
+        return _gather(asked, lambda member: selection.find(member.pods, member.name))
+
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> "_Asked":
         await self.wait_known()
-        members = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
-        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
+        asking = self._begin(scope, kind, names, on_unavailable)
+        return asking.settle(await prove(asking.members, kind))
+
+    def _ask_now(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> "_Asked | None":
+        """As `_ask`; None where something has to be waited for."""
+        if not self._known.is_set():
+            return None
+        asking = self._begin(scope, kind, names, on_unavailable)
+        proofs = find_proofs(asking.members, kind)
+        return None if proofs is None else asking.settle(proofs)
+
+    def _begin(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> "_Asking":
+        named = self._roster.named(scope, names)
+        refusals = {member.name: reason for member in named if (reason := refusal(scope, kind, member.name))}
+        if names and (len(refusals) == len(named) or (refusals and on_unavailable is OnUnavailable.STRICT)):
             raise Forbidden(next(iter(refusals.values())))
-        proofs = await prove([member for member in members if member.name not in refusals], kind)
-        answering: list[Member] = []
-        outcomes: list[Outcome] = []
-        for member in members:
-            if reason := refusals.get(member.name):
-                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
-                continue
-            outcome = settle(proofs[member.name], member, kind, on_unavailable)
-            outcomes.append(outcome)
-            if outcome.state in _ANSWERED:
-                answering.append(member)
-        return _Asked(answering, tuple(outcomes))
+        return _Asking(named, refusals, kind, on_unavailable)
 
 
 class _Asked(NamedTuple):
     members: list[Member]
     outcomes: tuple[Outcome, ...]
+
+
+class _Asking(NamedTuple):
+    """Members that a question is about, in reach or not."""
+
+    named: Sequence[Member]
+    refusals: dict[str, str]
+    kind: Kind | None
+    on_unavailable: OnUnavailable
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Those in reach."""
+        return [member for member in self.named if member.name not in self.refusals] if self.refusals else self.named
+
+    def settle(self, proofs: dict[str, Outcome]) -> _Asked:
+        """Who answers, and what becomes of each. Raises a member's ClusterError with STRICT."""
+        answering: list[Member] = []
+        outcomes: list[Outcome] = []
+        for member in self.named:
+            if reason := self.refusals.get(member.name):
+                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
+                continue
+            outcome = settle(proofs[member.name], member, self.kind, self.on_unavailable)
+            outcomes.append(outcome)
+            if outcome.state in _ANSWERED:
+                answering.append(member)
+        return _Asked(answering, tuple(outcomes))
 
 
 def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:

@@ -86,6 +86,11 @@ class PageWants(Struct, frozen=True):
     lists_inside: bool = False
     """Whether items have lists of their own, which want metrics in the same wave."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether no metrics are asked for with the page, nor inside of it."""
+        return not (self.lists_inside or self.usage or self.windows) and self.nodes == self.clusters == _NOTHING
+
 
 class OperationPlan(Struct, frozen=True):
     """What the operation asks of metric stores.

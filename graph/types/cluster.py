@@ -25,6 +25,7 @@ from graph.inputs import (
     pod_question,
 )
 from graph.listing import load_nodes_of, load_pods, pods_within
+from graph.soon import then
 from graph.types.common import Count, Resources
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
@@ -61,7 +62,7 @@ class Cluster(Window):
         )
 
     @resolved("Its nodes.")
-    async def nodes(
+    def nodes(
         self,
         info: Info,
         filter: NodeFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -71,11 +72,11 @@ class Cluster(Window):
     ) -> NodeConnection:
         """As Query.nodes, of this cluster."""
         question, page_request = node_question(filter), build_page_request(first, after)
-        page = await load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
-        return NodeConnection.from_model(page)
+        page = load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
+        return then(page, NodeConnection.from_model)
 
     @resolved("Its pods.")
-    async def pods(
+    def pods(
         self,
         info: Info,
         filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -85,14 +86,14 @@ class Cluster(Window):
     ) -> PodConnection:
         """As Query.pods, of this cluster."""
         question = pods_within(info, pod_question(filter), self.model.name)
-        page = await load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return PodConnection.from_model(page)
+        page = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        return then(page, PodConnection.from_model)
 
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
-    async def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
+    def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
         """Ships no pod."""
-        page = await load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
-        return counts_of(page, by)
+        page = load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
+        return then(page, lambda found: counts_of(found, by))
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
     async def capacity(self, info: Info) -> Resources | None:
