@@ -1,9 +1,11 @@
 """What a resolver gets: who asks, what can be asked, and the request's loaders."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 
 import strawberry
+from graphql import FieldNode
 
 from auth.principal import Principal
 from fleet.federation import Federation
@@ -76,7 +78,12 @@ class GraphInfo(strawberry.Info[Context, None]):
     @cached_property
     def page_wants(self) -> PageWants:
         """What the current field, a connection, selects of its items' usage and history."""
-        return find_wants(self.plan, self._raw_info.field_nodes)
+        return find_wants(self.plan, self.nodes)
+
+    @property
+    def nodes(self) -> Sequence[FieldNode]:
+        """Where the document writes the current field."""
+        return self._raw_info.field_nodes
 
 
 Info = GraphInfo

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
@@ -97,13 +98,15 @@ class OperationPlan(Struct, frozen=True):
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
     something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
-    request, and by how the wanting object hangs on it. `holding` are the connections with lists inside, keyed likewise.
+    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside that want metrics.
     """
 
     measures: Mapping[Kind, frozenset[Measure]]
     columns: Mapping[tuple[Kind, WindowRequest], frozenset[Column]]
     wants: Mapping[tuple[int, Via], Wants]
     holding: frozenset[int]
+    pages: dict[int, PageWants] = msgspec.field(default_factory=dict)
+    """What connections want, by their field's identity, once it was found."""
 
 
 def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
@@ -125,9 +128,16 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
 
 def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     """What a connection asks of its items, over all places the field is written (they are merged into one)."""
+    if len(nodes) == 1:
+        found = plan.pages.get(id(nodes[0]))
+        if found is None:
+            found = plan.pages[id(nodes[0])] = _find_wants(plan, nodes)
+        return found
+    return _find_wants(plan, nodes)
+
+
+def _find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     inside = any(id(node) in plan.holding for node in nodes)
-    if not plan.wants:
-        return PageWants(lists_inside=inside)
     own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
     return PageWants(own.usage, own.windows, of_nodes, of_clusters, inside)
 
@@ -149,6 +159,7 @@ class _Walk:
         self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
         self.spreads: set[tuple[str, Hashable]] = set()
         self.holding: set[int] = set()
+        self.asked = 0
 
     def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
         for field, of in self.fields(selections, parent, path):
@@ -163,18 +174,22 @@ class _Walk:
             kind = _KINDS.get(of.name)
             result = get_named_type(definition.type)
             if kind is not None and field.name.value == "usage":
+                self.asked += 1
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
                 self.wanting_usage.update(path)
             elif kind is not None and field.name.value == "history":
+                self.asked += 1
                 window = self.window(field, definition)
                 self.columns.setdefault((kind, window), set()).update(self.aggregated(field, result))
                 for place in path:
                     self.wanted_windows.setdefault(place, set()).add(window)
             elif is_composite_type(result):
+                asked = self.asked
                 if result.name in _CONNECTIONS:
                     self.ranked(field, definition, _CONNECTIONS[result.name])
-                    self.holding.update(connection for connection, _ in path)
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
+                if result.name in _CONNECTIONS and self.asked != asked:
+                    self.holding.update(connection for connection, _ in path)
 
     def fields(
         self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Hashable
@@ -215,6 +230,7 @@ class _Walk:
         fields = [order.get("usage") for order in given.get("orderBy") or ()]
         fields += [bound["field"] for bound in (given.get("filter") or {}).get("usage") or ()]
         if found := {entry.measure for entry in fields if entry is not None}:
+            self.asked += 1
             self.measures.setdefault(kind, set()).update(found)
 
     def measured(self, field: FieldNode, usage: Any) -> set[Measure]:

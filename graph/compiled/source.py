@@ -156,6 +156,7 @@ class Writer:
             key=key,
             definition=definition,
             details=details,
+            nodes=[each.node for each in details],
             field=field,
             call=cast("Callable[..., Any]", resolver.wrapped_func),
             info_name=info_name,
