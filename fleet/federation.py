@@ -13,6 +13,7 @@ from fleet.member import Kind, Member
 from fleet.models import (
     NO_RESOURCES,
     Cluster,
+    Namespace,
     Node,
     NodeKey,
     OnUnavailable,
@@ -233,6 +234,20 @@ class Federation:
             known = self._sums[cluster] = (member, member.pods.generation, sum_requests(placed))
         return known[2]
 
+    async def list_namespaces(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
+        """The namespaces of a cluster that the scope reaches, by name; None while it can't be asked.
+
+        Raises ClusterNotFound, Forbidden.
+        """
+        return _find_namespaces(
+            await self._ask(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL), scope
+        )
+
+    def list_namespaces_now(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
+        """As `list_namespaces`; None also where the cluster has to be waited for first."""
+        asked = self._ask_now(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL)
+        return None if asked is None else _find_namespaces(asked, scope)
+
     async def cluster_outcomes(self, scope: Scope, names: frozenset[str] | None) -> list[Outcome]:
         """Asks the named (or all) clusters for a sign of life and says how each is.
 
@@ -348,6 +363,14 @@ def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection
         note_cached(member.name, len(part))
         parts.append(part)
     return Selection(Ordered(parts), asked.outcomes)
+
+
+def _find_namespaces(asked: _Asked, scope: Scope) -> tuple[Namespace, ...] | None:
+    for member in asked.members:
+        found = tuple(entry for entry in member.namespaces if scope.sees_namespace(member.name, entry.name))
+        note_cached(member.name, len(found))
+        return found
+    return None
 
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)

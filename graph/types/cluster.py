@@ -1,7 +1,7 @@
 """A cluster of the federation."""
 
 from functools import partial
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -25,12 +25,13 @@ from graph.inputs import (
     pod_question,
 )
 from graph.listing import load_nodes_of, load_pods, pods_within
-from graph.soon import then
+from graph.soon import Soon, then
 from graph.types.common import Count, Resources
+from graph.types.namespace import Namespace
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
 from graph.types.usage import Usage, UsageHistory
-from graph.types.window import Window
+from graph.types.window import Window, Windows
 from graph.windows import WindowRequest
 
 
@@ -88,6 +89,16 @@ class Cluster(Window):
         question = pods_within(info, pod_question(filter), self.model.name)
         page = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
         return then(page, PodConnection.from_model)
+
+    @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
+    def namespaces(self, info: Info) -> list[Namespace] | None:
+        """From memory."""
+        federation, scope, name = info.context.federation, info.context.scope, self.model.name
+        now = federation.list_namespaces_now(scope, name)
+        found: Soon[tuple[models.Namespace, ...] | None] = (
+            federation.list_namespaces(scope, name) if now is None else now
+        )
+        return then(found, _show_namespaces)
 
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
@@ -150,3 +161,7 @@ class Cluster(Window):
         request = WindowRequest(last, start, end, step)
         model = await load_cluster_history(info, self.model.name, request)
         return None if model is None else UsageHistory.from_model(model)
+
+
+def _show_namespaces(found: tuple[models.Namespace, ...] | None) -> list[Namespace] | None:
+    return None if found is None else cast("list[Namespace]", Windows(Namespace.from_model, found))
