@@ -116,7 +116,7 @@ class Codec(Generic[T]):
 
     def decode_event(self, line: bytes, cluster: str) -> WatchEvent[T]:
         """Reads a watch line. Raises DecodeError where it is none, or of no known type."""
-        # As API servers write it, the object is what stands between a known beginning and a brace: no second look at it.
+        # As API servers write it, the object stands between a known beginning and a brace: no second look at it.
         head = line[: line.find(b"{", 1)]
         kind = _HEADS.get(head)
         if kind is not None and line.endswith(b"}"):
