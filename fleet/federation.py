@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
+from fleet.asking import Asked, ask_members, gather
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.feed import Feed
 from fleet.kubernetes.discovery import Catalogs
@@ -17,15 +17,13 @@ from fleet.models import (
     NodeKey,
     OnUnavailable,
     Outcome,
-    OutcomeState,
     Pod,
     PodKey,
     Resources,
 )
-from fleet.ordered import Ordered
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
-from fleet.proofs import prove, require, settle
+from fleet.proofs import require
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
 from fleet.roster import NODES_FORBIDDEN, Roster, refusal
@@ -96,7 +94,7 @@ class Federation:
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
         self._roster.check_namespaces(scope, filter)
         selection = PodSelection(filter, scope)
-        return _gather(asked, lambda member: selection.find(member.pods, member.name))
+        return gather(asked, lambda member: selection.find(member.pods, member.name))
 
     async def select_nodes(
         self,
@@ -106,7 +104,7 @@ class Federation:
     ) -> Selection[Node]:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
-        return _gather(asked, lambda member: select_nodes(member.nodes, filter))
+        return gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     async def list_pods(
         self,
@@ -259,42 +257,9 @@ class Federation:
 
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> "_Asked":
+    ) -> Asked:
         await self.wait_known()
-        members = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
-        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
-            raise Forbidden(next(iter(refusals.values())))
-        proofs = await prove([member for member in members if member.name not in refusals], kind)
-        answering: list[Member] = []
-        outcomes: list[Outcome] = []
-        for member in members:
-            if reason := refusals.get(member.name):
-                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
-                continue
-            outcome = settle(proofs[member.name], member, kind, on_unavailable)
-            outcomes.append(outcome)
-            if outcome.state in _ANSWERED:
-                answering.append(member)
-        return _Asked(answering, tuple(outcomes))
-
-
-class _Asked(NamedTuple):
-    members: list[Member]
-    outcomes: tuple[Outcome, ...]
-
-
-def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
-    """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
-    parts: list[Sequence[T]] = []
-    for member in sorted(asked.members, key=attrgetter("name")):
-        part = select(member)
-        note_cached(member.name, len(part))
-        parts.append(part)
-    return Selection(Ordered(parts), asked.outcomes)
-
-
-_ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
+        return await ask_members(self._roster, scope, kind, names, on_unavailable)
 
 
 def _noted(cluster: str, found: T | None) -> T | None:

@@ -13,7 +13,7 @@ from fleet.models import OnUnavailable, Outcome, OutcomeState
 async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
     """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
     now = asyncio.get_running_loop().time()
-    outcomes = {member.name: member.verdict(kind, now) for member in members}
+    outcomes = {member.name: member.verdict(kind, now, now) for member in members}
     waiting = [member for member in members if outcomes[member.name] is None]
     for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
         outcomes[outcome.cluster] = outcome
