@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
+from fleet.asking import Asked, build_asking, gather
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.feed import Feed
 from fleet.kubernetes.discovery import Catalogs
@@ -16,15 +17,13 @@ from fleet.models import (
     NodeKey,
     OnUnavailable,
     Outcome,
-    OutcomeState,
     Pod,
     PodKey,
     Resources,
 )
-from fleet.ordered import Ordered
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
-from fleet.proofs import prove, require, settle
+from fleet.proofs import require
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
 from fleet.roster import NODES_FORBIDDEN, Roster, refusal
@@ -94,7 +93,7 @@ class Federation:
         """
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
         self._roster.check_namespaces(scope, filter)
-        return _gather(asked, lambda member: select_pods(member.pods, filter, scope, member.name))
+        return gather(asked, lambda member: select_pods(member.pods, filter, scope, member.name))
 
     async def select_nodes(
         self,
@@ -104,7 +103,30 @@ class Federation:
     ) -> Selection[Node]:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
-        return _gather(asked, lambda member: select_nodes(member.nodes, filter))
+        return gather(asked, lambda member: select_nodes(member.nodes, filter))
+
+    def read_pods(
+        self,
+        scope: Scope,
+        filter: PodFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Pod] | None:
+        """As `select_pods`, at once; None where somebody has to be waited for."""
+        asked = self._ask_now(scope, "pods", filter.clusters, on_unavailable)
+        if asked is None:
+            return None
+        self._roster.check_namespaces(scope, filter)
+        return gather(asked, lambda member: select_pods(member.pods, filter, scope, member.name))
+
+    def read_nodes(
+        self,
+        scope: Scope,
+        filter: NodeFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Node] | None:
+        """As `select_nodes`, at once; None where somebody has to be waited for."""
+        asked = self._ask_now(scope, "nodes", filter.clusters, on_unavailable)
+        return None if asked is None else gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     async def list_pods(
         self,
@@ -257,42 +279,16 @@ class Federation:
 
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> "_Asked":
+    ) -> Asked:
         await self.wait_known()
-        members = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
-        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
-            raise Forbidden(next(iter(refusals.values())))
-        proofs = await prove([member for member in members if member.name not in refusals], kind)
-        answering: list[Member] = []
-        outcomes: list[Outcome] = []
-        for member in members:
-            if reason := refusals.get(member.name):
-                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
-                continue
-            outcome = settle(proofs[member.name], member, kind, on_unavailable)
-            outcomes.append(outcome)
-            if outcome.state in _ANSWERED:
-                answering.append(member)
-        return _Asked(answering, tuple(outcomes))
+        return await build_asking(self._roster, scope, kind, names, on_unavailable).wait()
 
-
-class _Asked(NamedTuple):
-    members: list[Member]
-    outcomes: tuple[Outcome, ...]
-
-
-def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
-    """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
-    parts: list[Sequence[T]] = []
-    for member in sorted(asked.members, key=lambda member: member.name):
-        part = select(member)
-        note_cached(member.name, len(part))
-        parts.append(part)
-    return Selection(Ordered(parts), asked.outcomes)
-
-
-_ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
+    def _ask_now(
+        self, scope: Scope, kind: Kind, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Asked | None:
+        if not self.is_known:
+            return None
+        return build_asking(self._roster, scope, kind, names, on_unavailable).read()
 
 
 def _noted(cluster: str, found: T | None) -> T | None:

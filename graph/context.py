@@ -39,6 +39,11 @@ class Context:
     encoded: bool = False
 
     @cached_property
+    def page_wants(self) -> dict[tuple[int, ...], PageWants]:
+        """What was found of connections so far, by the identity of their fields, which live as long as the request."""
+        return {}
+
+    @cached_property
     def resources(self) -> ResourceLoaders:
         """The loaders of objects that members are asked for, made when the first resolver needs them."""
         return ResourceLoaders(self.federation, self.principal, self.loaders.waves.deadline)
@@ -73,7 +78,12 @@ class GraphInfo(strawberry.Info[Context, None]):
     @property
     def page_wants(self) -> PageWants:
         """What the current field, a connection, selects of its items' usage and history."""
-        return find_wants(self.plan, self._raw_info.field_nodes)
+        nodes, known = self._raw_info.field_nodes, self.context.page_wants
+        key = tuple(map(id, nodes))
+        found = known.get(key)
+        if found is None:
+            found = known[key] = find_wants(self.plan, nodes)
+        return found
 
 
 Info = GraphInfo

@@ -18,6 +18,7 @@ from fleet.usage import History, Kind, Usage
 from graph.context import Context, Info
 from graph.loaders import Batch, HistoryQuestion, Loaders, Measures, Questions
 from graph.related import prime_related
+from graph.soon import Soon
 
 T = TypeVar("T", Pod, Node)
 
@@ -28,6 +29,7 @@ class _Listed(Generic[T]):
 
     kind: Kind
     select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
+    read: Callable[[Context, Any], Selection[T] | None]
     usage: Callable[[Loaders], Questions[Measures, Any, Usage]]
     history: Callable[[Loaders], Questions[HistoryQuestion, Any, History]]
     build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
@@ -37,6 +39,7 @@ class _Listed(Generic[T]):
 _PODS: _Listed[Pod] = _Listed(
     kind=Kind.POD,
     select=lambda context, question, mode: context.federation.select_pods(context.scope, question, mode),
+    read=lambda context, question: context.federation.read_pods(context.scope, question, OnUnavailable.PARTIAL),
     usage=lambda loaders: loaders.pod_usage,
     history=lambda loaders: loaders.pod_history,
     build_sorting=build_pod_sorting,
@@ -45,11 +48,18 @@ _PODS: _Listed[Pod] = _Listed(
 _NODES: _Listed[Node] = _Listed(
     kind=Kind.NODE,
     select=lambda context, question, mode: context.federation.select_nodes(context.scope, question, mode),
+    read=lambda context, question: context.federation.read_nodes(context.scope, question, OnUnavailable.PARTIAL),
     usage=lambda loaders: loaders.node_usage,
     history=lambda loaders: loaders.node_history,
     build_sorting=build_node_sorting,
     value=node_value,
 )
+
+
+def read_pods(info: Info, question: PodFilter, orders: tuple[Order, ...], page: PageRequest) -> Soon[Page[Pod]]:
+    """As `load_pods`, at once where nobody has to be waited for. Raises as it does, at once or when it is awaited."""
+    found = _read(info, _PODS, question, orders, page)
+    return load_pods(info, question, orders, page) if found is None else found
 
 
 async def load_pods(
@@ -78,6 +88,18 @@ async def load_nodes(
     return await _load(info, _NODES, question, orders, page, on_unavailable)
 
 
+def read_nodes_of(
+    info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
+) -> Soon[Page[Node]]:
+    """As `load_nodes_of`, at once where nobody has to be waited for."""
+    narrowed = replace(question, clusters=_only(info, question.clusters, cluster))
+    try:
+        found = _read(info, _NODES, narrowed, orders, page)
+    except Forbidden as error:
+        return _forbidden_page(cluster, error)
+    return load_nodes_of(info, cluster, question, orders, page) if found is None else found
+
+
 async def load_nodes_of(
     info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
 ) -> Page[Node]:
@@ -89,7 +111,11 @@ async def load_nodes_of(
     try:
         return await load_nodes(info, narrowed, orders, page)
     except Forbidden as error:
-        return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
+        return _forbidden_page(cluster, error)
+
+
+def _forbidden_page(cluster: str, error: Forbidden) -> Page[Node]:
+    return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
 
 
 def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
@@ -106,6 +132,18 @@ def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[s
 
 def _narrowed(named: frozenset[str] | None, one: str) -> frozenset[str]:
     return frozenset((one,)) if named is None or one in named else frozenset()
+
+
+def _read(
+    info: Info, listed: _Listed[T], question: PodFilter | NodeFilter, orders: tuple[Order, ...], page: PageRequest
+) -> Page[T] | None:
+    """A page that needs nothing but what is in memory; None where a member, or a metric store, has to be waited for."""
+    if info.page_wants.anything or usage_columns(question, orders):
+        return None
+    sorting = listed.build_sorting(orders, unread)
+    check_page(page, sorting)
+    found = listed.read(info.context, question)
+    return None if found is None else build_page(found, sorting, page)
 
 
 async def _load(

@@ -221,6 +221,7 @@ class Clusters:
         self._scope = scope
         self._snapshots: dict[str, Cluster] = {}
         self._nodes: dict[str, asyncio.Task[Page[Node]]] = {}
+        self._known_nodes: dict[str, Page[Node]] = {}
 
     def snapshot(self, name: str) -> Cluster:
         """The cluster of an object that is in the answer; it may have left the federation in this very moment."""
@@ -233,8 +234,22 @@ class Clusters:
             self._snapshots[name] = found
         return found
 
+    def read_nodes(self, name: str) -> Page[Node] | None:
+        """All nodes of the cluster, in `matched`; None where it has to be waited for. Raises Forbidden."""
+        known = self._known_nodes.get(name)
+        if known is None and name not in self._nodes:
+            question = NodeFilter(clusters=frozenset((name,)))
+            found = self._federation.read_nodes(self._scope, question, OnUnavailable.PARTIAL)
+            if found is not None:
+                known = self._known_nodes[name] = Page(
+                    (), (), found.matched, bool(found.matched), False, found.outcomes
+                )
+        return known
+
     async def nodes(self, name: str) -> Page[Node]:
-        """All nodes of the cluster, in `matched`."""
+        """All nodes of the cluster, in `matched`. Raises Forbidden, ClusterNotFound."""
+        if (known := self.read_nodes(name)) is not None:
+            return known
         task = self._nodes.get(name)
         if task is None:
             question = NodeFilter(clusters=frozenset((name,)))

@@ -86,6 +86,11 @@ class PageWants(Struct, frozen=True):
     lists_inside: bool = False
     """Whether items have lists of their own, which want metrics in the same wave."""
 
+    @property
+    def anything(self) -> bool:
+        """Whether a metric store has to be asked for the items, or for what they are in."""
+        return self.usage or bool(self.windows) or self.nodes != _NOTHING or self.clusters != _NOTHING
+
 
 class OperationPlan(Struct, frozen=True):
     """What the operation asks of metric stores.
