@@ -84,7 +84,7 @@ class PageWants(Struct, frozen=True):
     nodes: Wants = _NOTHING
     clusters: Wants = _NOTHING
     lists_inside: bool = False
-    """Whether items have lists of their own, which want metrics in the same wave."""
+    """Whether items have lists of their own that want metrics, in the same wave."""
 
     @property
     def anything(self) -> bool:
@@ -119,7 +119,7 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
             key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_windows.get(key, ())))
             for key in walk.wanting_usage | walk.wanted_windows.keys()
         },
-        holding=frozenset(walk.holding),
+        holding=walk.find_holding(),
     )
 
 
@@ -146,7 +146,8 @@ class _Walk:
         self.wanting_usage: set[tuple[int, Via]] = set()
         self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
         self.spreads: set[tuple[str, Hashable]] = set()
-        self.holding: set[int] = set()
+        self.ranked_by_usage: set[int] = set()
+        self.inside: list[tuple[int, int]] = []
 
     def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
         for field, of in self.fields(selections, parent, path):
@@ -171,8 +172,18 @@ class _Walk:
             elif is_composite_type(result):
                 if result.name in _CONNECTIONS:
                     self.ranked(field, definition, _CONNECTIONS[result.name])
-                    self.holding.update(connection for connection, _ in path)
+                    self.inside.extend((connection, id(field)) for connection, _ in path)
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
+
+    def find_holding(self) -> frozenset[int]:
+        """The connections with a list inside, however deep, that metrics are asked for."""
+        places = self.wanting_usage | self.wanted_windows.keys()
+        asking = self.ranked_by_usage | {connection for connection, _ in places}
+        holding: set[int] = set()
+        while found := {outer for outer, inner in self.inside if inner in asking} - holding:
+            holding |= found
+            asking |= found
+        return frozenset(holding)
 
     def fields(
         self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Hashable
@@ -214,6 +225,7 @@ class _Walk:
         fields += [bound["field"] for bound in (given.get("filter") or {}).get("usage") or ()]
         if found := {entry.measure for entry in fields if entry is not None}:
             self.measures.setdefault(kind, set()).update(found)
+            self.ranked_by_usage.add(id(field))
 
     def measured(self, field: FieldNode, usage: Any) -> set[Measure]:
         names = {inner.name.value for inner, _ in self.fields(field.selection_set, usage, (id(field),))}
