@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import ssl
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ import orjson
 import yaml
 
 from bench.load import AnswerError, Ask, fetch
+from realfleet.pki import ClusterFiles
 from realfleet.ports import list_free_ports
 
 LOOPBACK = "127.0.0.1"
@@ -60,11 +62,12 @@ class Running:
     token: str = field(repr=False)
     pid: int
     usage_file: Path
+    tls: ssl.SSLContext | None = None
 
     def ask(self, path: str, body: bytes = b"") -> Ask:
         """A request of a signed-in user."""
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
-        return Ask(self.url + path, headers | ({"Content-Type": "application/json"} if body else {}), body)
+        return Ask(self.url + path, headers | ({"Content-Type": "application/json"} if body else {}), body, self.tls)
 
     def ask_graph(self, query: str) -> Ask:
         """A GraphQL request."""
@@ -92,13 +95,21 @@ def load_tokens(kubeconfig: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_server(kubeconfig: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+async def open_server(
+    kubeconfig: Path, more: Mapping[str, str] | None = None, files: ClusterFiles | None = None
+) -> AsyncIterator[Running]:
     """`openmcp-apiserver serve` in front of a kubeconfig's contexts, with its defaults otherwise. Raises StartError.
 
-    `more` are variables of the environment that say otherwise.
+    `more` are variables of the environment that say otherwise. With `files` it speaks TLS.
     """
     port, ops_port = list_free_ports(2)
-    url = f"http://{LOOPBACK}:{port}"
+    url = f"{'https' if files else 'http'}://{LOOPBACK}:{port}"
+    tls = _build_careless_context() if files else None
+    secure = (
+        {"OPENMCP_TLS_CERT_FILE": str(files.serving_certificate), "OPENMCP_TLS_KEY_FILE": str(files.serving_key)}
+        if files
+        else {}
+    )
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         environment = {
             "OPENMCP_CLUSTER_SOURCE": "kubeconfig",
@@ -112,12 +123,13 @@ async def open_server(kubeconfig: Path, more: Mapping[str, str] | None = None) -
             "OPENMCP_SIGNING_KEY": secrets.token_hex(32),
             "API_USER_NAME": USER,
             "API_USER_PW": PASSWORD,
+            **secure,
             **(more or {}),
         }
         async with open_process(_COMMAND, "serve", environment=environment) as process:
-            await wait_answer(process, Ask(f"{url}/readyz"))
-            signed_in = orjson.loads(await fetch(Ask(f"{url}/token?username={USER}&password={PASSWORD}")))
-            yield Running(url, signed_in["token"], process.pid, Path(environment["OPENMCP_EMBEDDED_FILE"]))
+            await wait_answer(process, Ask(f"{url}/readyz", tls=tls))
+            signed_in = orjson.loads(await fetch(Ask(f"{url}/token?username={USER}&password={PASSWORD}", tls=tls)))
+            yield Running(url, signed_in["token"], process.pid, Path(environment["OPENMCP_EMBEDDED_FILE"]), tls)
 
 
 @asynccontextmanager
@@ -177,6 +189,14 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], what: str) -> Non
         if time.monotonic() > deadline:
             raise StartError(f"not within {_START_SECONDS:g} s: {what}")
         await asyncio.sleep(0.05)
+
+
+def _build_careless_context() -> ssl.SSLContext:
+    """Encrypts, and does not look at the certificate, as the platform's portals do."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _stop(process: Process) -> None:

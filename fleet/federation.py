@@ -95,7 +95,7 @@ class Federation:
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
         return self._find_pods(asked, scope, filter)
 
-    def select_pods_now(
+    def read_pods(
         self,
         scope: Scope,
         filter: PodFilter,  # noqa: A002 - the word of the question
@@ -115,7 +115,7 @@ class Federation:
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
         return gather(asked, lambda member: select_nodes(member.nodes, filter))
 
-    def select_nodes_now(
+    def read_nodes(
         self,
         scope: Scope,
         filter: NodeFilter,  # noqa: A002 - the word of the question
@@ -241,7 +241,7 @@ class Federation:
             await self._ask(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL), scope
         )
 
-    def list_namespaces_now(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
+    def read_namespaces(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
         """As `list_namespaces`; None also where the cluster has to be waited for first."""
         asked = self._ask_now(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL)
         return None if asked is None else _find_namespaces(asked, scope)

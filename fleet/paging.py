@@ -23,6 +23,7 @@ from fleet.ranking import UsageColumn, UsageOf, node_value, pod_value
 from fleet.usage import Usage
 
 T = TypeVar("T", Pod, Node)
+P = TypeVar("P")
 Value = str | int | float | None
 Values = tuple[Value, ...]
 """What an item is ordered by, then cluster, namespace and name."""
@@ -203,7 +204,7 @@ class Cursors(Sequence[str]):
 
     __slots__ = ("_build", "_items")
 
-    def __init__(self, items: Sequence[T], build: Callable[[T], str]) -> None:
+    def __init__(self, items: Sequence[P], build: Callable[[P], str]) -> None:
         self._items: Sequence[Any] = items
         self._build: Callable[[Any], str] = build
 

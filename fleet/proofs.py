@@ -10,6 +10,18 @@ from fleet.member import Kind, Member
 from fleet.models import OnUnavailable, Outcome, OutcomeState
 
 
+def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
+    """The outcome of each as it is known at this moment; None where one of them has to be waited for."""
+    now = asyncio.get_running_loop().time()
+    outcomes: dict[str, Outcome] = {}
+    for member in members:
+        outcome = member.verdict(kind, now)
+        if outcome is None:
+            return None
+        outcomes[member.name] = outcome
+    return outcomes
+
+
 async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
     """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
     now = asyncio.get_running_loop().time()
@@ -19,18 +31,6 @@ async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Out
         for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
             outcomes[outcome.cluster] = outcome
     return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
-
-
-def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
-    """As `prove`; None where one of them has to be waited for."""
-    now = asyncio.get_running_loop().time()
-    outcomes: dict[str, Outcome] = {}
-    for member in members:
-        outcome = member.verdict(kind, now)
-        if outcome is None:
-            return None
-        outcomes[member.name] = outcome
-    return outcomes
 
 
 def settle(outcome: Outcome, member: Member, kind: Kind | None, on_unavailable: OnUnavailable) -> Outcome:

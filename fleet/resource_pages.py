@@ -7,6 +7,7 @@ cluster, and its cursor holds that place: the continue token of the member's chu
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -62,7 +63,7 @@ class ResourcePage(Struct, frozen=True):
     """A page over all clusters that answered; `cursors[i]` belongs to `objects[i]`."""
 
     objects: tuple[KubeObject, ...]
-    cursors: tuple[str, ...]
+    cursors: Sequence[str]
     has_next: bool
     has_previous: bool
     outcomes: tuple[Outcome, ...]

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from fleet.health import state_of
 from fleet.kube_objects import KubeObject
 from fleet.kubernetes.discovery import Served
 from fleet.models import OnUnavailable, Outcome, OutcomeState
+from fleet.paging import Cursors
 from fleet.ports import Connection
 from fleet.queries import MAX_PAGE, PageRequest
 from fleet.resource_calls import CHUNK, MemberCalls, unknown_kind
@@ -247,7 +249,7 @@ def _merge(
     places = [place for answer in found for place in answer.places]
     return ResourcePage(
         objects=tuple(objects[: page.first]),
-        cursors=tuple(build_cursor(question, place) for place in places[: page.first]),
+        cursors=Cursors(places[: page.first], partial(build_cursor, question)),
         has_next=len(objects) > page.first or any(answer.more for answer in found),
         has_previous=has_previous,
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.cluster)),

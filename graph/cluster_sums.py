@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from fleet.errors import Forbidden
 from fleet.models import Node, NodeKey, OutcomeState
+from fleet.queries import Page
 from fleet.sums import sum_histories, sum_usages
 from fleet.usage import History, Kind, Usage
 from graph.context import Info
 from graph.loaders import Batch
+from graph.soon import Soon
 from graph.windows import WindowRequest
 
 V = TypeVar("V", Usage, History)
@@ -22,9 +24,21 @@ _PRESENT = (OutcomeState.OK, OutcomeState.STALE)
 async def load_all_nodes(info: Info, cluster: str) -> Collection[Node] | None:
     """All nodes of a cluster, None while it can't be asked, or the caller may not see them."""
     try:
-        page = await info.context.loaders.clusters.nodes(cluster)
+        return _present(await info.context.loaders.clusters.nodes(cluster))
     except Forbidden:
         return None
+
+
+def read_all_nodes(info: Info, cluster: str) -> Soon[Collection[Node] | None]:
+    """As `load_all_nodes`, at once where the cluster need not be waited for."""
+    try:
+        page = info.context.loaders.clusters.read_nodes(cluster)
+    except Forbidden:
+        return None
+    return load_all_nodes(info, cluster) if page is None else _present(page)
+
+
+def _present(page: Page[Node]) -> Collection[Node] | None:
     return page.matched if all(outcome.state in _PRESENT for outcome in page.outcomes) else None
 
 

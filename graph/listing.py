@@ -30,7 +30,7 @@ class _Listed(Generic[T]):
 
     kind: Kind
     select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
-    select_now: Callable[[Context, Any, OnUnavailable], Selection[T] | None]
+    read: Callable[[Context, Any, OnUnavailable], Selection[T] | None]
     usage: Callable[[Loaders], Questions[Measures, Any, Usage]]
     history: Callable[[Loaders], Questions[HistoryQuestion, Any, History]]
     build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
@@ -40,7 +40,7 @@ class _Listed(Generic[T]):
 _PODS: _Listed[Pod] = _Listed(
     kind=Kind.POD,
     select=lambda context, question, mode: context.federation.select_pods(context.scope, question, mode),
-    select_now=lambda context, question, mode: context.federation.select_pods_now(context.scope, question, mode),
+    read=lambda context, question, mode: context.federation.read_pods(context.scope, question, mode),
     usage=lambda loaders: loaders.pod_usage,
     history=lambda loaders: loaders.pod_history,
     build_sorting=build_pod_sorting,
@@ -49,7 +49,7 @@ _PODS: _Listed[Pod] = _Listed(
 _NODES: _Listed[Node] = _Listed(
     kind=Kind.NODE,
     select=lambda context, question, mode: context.federation.select_nodes(context.scope, question, mode),
-    select_now=lambda context, question, mode: context.federation.select_nodes_now(context.scope, question, mode),
+    read=lambda context, question, mode: context.federation.read_nodes(context.scope, question, mode),
     usage=lambda loaders: loaders.node_usage,
     history=lambda loaders: loaders.node_history,
     build_sorting=build_node_sorting,
@@ -136,11 +136,11 @@ def _load_now(
     on_unavailable: OnUnavailable,
 ) -> Page[T] | None:
     """The page, where it is in memory and nothing of metrics is asked with it; None where something is to wait for."""
-    if not info.page_wants.nothing or usage_columns(question, orders):
+    if info.page_wants.anything or usage_columns(question, orders):
         return None
     sorting = listed.build_sorting(orders, unread)
     check_page(page, sorting)
-    found = listed.select_now(info.context, question, on_unavailable)
+    found = listed.read(info.context, question, on_unavailable)
     return None if found is None else build_page(found, sorting, page)
 
 

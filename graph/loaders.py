@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, M
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
-from fleet.errors import ClusterNotFound, MetricsUnavailable
+from fleet.errors import MetricsUnavailable
 from fleet.federation import Federation
 from fleet.held_usage import HeldUsage
-from fleet.models import Cluster, ClusterHealth, ClusterRole, Node, NodeKey, OnUnavailable, PlatformInfo, PodKey
+from fleet.models import NodeKey, PodKey
 from fleet.ports import MetricStore
-from fleet.queries import NodeFilter, Page, PageRequest
 from fleet.scope import Scope
 from fleet.usage import Column, History, Measure, Usage
+from graph.cluster_loader import Clusters
 from graph.placements import Placements, SpanRequest, ask_placements, ask_pods_at
 from graph.windows import WindowRequest, build_window
 
@@ -215,37 +215,6 @@ class Questions(Generic[Q, K, V]):
         return batch
 
 
-class Clusters:
-    """Snapshots of clusters, and their nodes, each read once a request."""
-
-    def __init__(self, federation: Federation, scope: Scope) -> None:
-        self._federation = federation
-        self._scope = scope
-        self._snapshots: dict[str, Cluster] = {}
-        self._nodes: dict[str, asyncio.Task[Page[Node]]] = {}
-
-    def snapshot(self, name: str) -> Cluster:
-        """The cluster of an object that is in the answer; it may have left the federation in this very moment."""
-        found = self._snapshots.get(name)
-        if found is None:
-            try:
-                found = self._federation.get_cluster(self._scope, name)
-            except ClusterNotFound:
-                found = _departed(name)
-            self._snapshots[name] = found
-        return found
-
-    async def nodes(self, name: str) -> Page[Node]:
-        """All nodes of the cluster, in `matched`."""
-        task = self._nodes.get(name)
-        if task is None:
-            question = NodeFilter(clusters=frozenset((name,)))
-            task = self._nodes[name] = asyncio.create_task(
-                self._federation.list_nodes(self._scope, question, (), PageRequest(first=0), OnUnavailable.PARTIAL)
-            )
-        return await asyncio.shield(task)
-
-
 @dataclasses.dataclass(frozen=True)
 class Loaders:
     """A request's loaders."""
@@ -294,16 +263,4 @@ def build_loaders(
         placements=Questions(waves, lambda request: ask_placements(store, request, now)),
         pods_at=Questions(waves, lambda at: ask_pods_at(store, at, now)),
         held=held,
-    )
-
-
-def _departed(name: str) -> Cluster:
-    return Cluster(
-        name=name,
-        role=ClusterRole.MEMBER,
-        health=ClusterHealth.UNKNOWN,
-        message="it left the federation while the answer was made",
-        version=None,
-        info=PlatformInfo(),
-        age_seconds=None,
     )

@@ -85,12 +85,12 @@ class PageWants(Struct, frozen=True):
     nodes: Wants = _NOTHING
     clusters: Wants = _NOTHING
     lists_inside: bool = False
-    """Whether items have lists of their own, which want metrics in the same wave."""
+    """Whether items have lists of their own that want metrics, in the same wave."""
 
     @property
-    def nothing(self) -> bool:
-        """Whether no metrics are asked for with the page, nor inside of it."""
-        return not (self.lists_inside or self.usage or self.windows) and self.nodes == self.clusters == _NOTHING
+    def anything(self) -> bool:
+        """Whether a metric store has to be asked for the items, or for what they are in."""
+        return self.usage or bool(self.windows) or self.nodes != _NOTHING or self.clusters != _NOTHING
 
 
 class OperationPlan(Struct, frozen=True):
@@ -98,7 +98,7 @@ class OperationPlan(Struct, frozen=True):
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
     something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
-    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside that want metrics.
+    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside, keyed likewise.
     """
 
     measures: Mapping[Kind, frozenset[Measure]]
@@ -122,23 +122,23 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
             key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_windows.get(key, ())))
             for key in walk.wanting_usage | walk.wanted_windows.keys()
         },
-        holding=frozenset(walk.holding),
+        holding=walk.find_holding(),
     )
 
 
 def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     """What a connection asks of its items, over all places the field is written (they are merged into one)."""
-    if len(nodes) == 1:
-        found = plan.pages.get(id(nodes[0]))
-        if found is None:
-            found = plan.pages[id(nodes[0])] = _find_wants(plan, nodes)
-        return found
-    return _find_wants(plan, nodes)
+    if len(nodes) != 1:
+        return _find_wants(plan, nodes)
+    found = plan.pages.get(id(nodes[0]))
+    if found is None:
+        found = plan.pages[id(nodes[0])] = _find_wants(plan, nodes)
+    return found
 
 
 def _find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
-    inside = any(id(node) in plan.holding for node in nodes)
     own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
+    inside = any(id(node) in plan.holding for node in nodes)
     return PageWants(own.usage, own.windows, of_nodes, of_clusters, inside)
 
 
@@ -158,8 +158,8 @@ class _Walk:
         self.wanting_usage: set[tuple[int, Via]] = set()
         self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
         self.spreads: set[tuple[str, Hashable]] = set()
-        self.holding: set[int] = set()
-        self.asked = 0
+        self.ranked_by_usage: set[int] = set()
+        self.inside: list[tuple[int, int]] = []
 
     def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
         for field, of in self.fields(selections, parent, path):
@@ -174,22 +174,28 @@ class _Walk:
             kind = _KINDS.get(of.name)
             result = get_named_type(definition.type)
             if kind is not None and field.name.value == "usage":
-                self.asked += 1
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
                 self.wanting_usage.update(path)
             elif kind is not None and field.name.value == "history":
-                self.asked += 1
                 window = self.window(field, definition)
                 self.columns.setdefault((kind, window), set()).update(self.aggregated(field, result))
                 for place in path:
                     self.wanted_windows.setdefault(place, set()).add(window)
             elif is_composite_type(result):
-                asked = self.asked
                 if result.name in _CONNECTIONS:
                     self.ranked(field, definition, _CONNECTIONS[result.name])
+                    self.inside.extend((connection, id(field)) for connection, _ in path)
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
-                if result.name in _CONNECTIONS and self.asked != asked:
-                    self.holding.update(connection for connection, _ in path)
+
+    def find_holding(self) -> frozenset[int]:
+        """The connections with a list inside, however deep, that metrics are asked for."""
+        places = self.wanting_usage | self.wanted_windows.keys()
+        asking = self.ranked_by_usage | {connection for connection, _ in places}
+        holding: set[int] = set()
+        while found := {outer for outer, inner in self.inside if inner in asking} - holding:
+            holding |= found
+            asking |= found
+        return frozenset(holding)
 
     def fields(
         self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Hashable
@@ -230,8 +236,8 @@ class _Walk:
         fields = [order.get("usage") for order in given.get("orderBy") or ()]
         fields += [bound["field"] for bound in (given.get("filter") or {}).get("usage") or ()]
         if found := {entry.measure for entry in fields if entry is not None}:
-            self.asked += 1
             self.measures.setdefault(kind, set()).update(found)
+            self.ranked_by_usage.add(id(field))
 
     def measured(self, field: FieldNode, usage: Any) -> set[Measure]:
         names = {inner.name.value for inner, _ in self.fields(field.selection_set, usage, (id(field),))}

@@ -1,15 +1,22 @@
 """The portal's pages for 10 clusters of 10 nodes: one GraphQL query each, against the REST calls it makes for them.
 
 Both go through the same server. The REST side does what the portal does: the same calls in the same order, as many at
-once as it has at once, and a new connection for each.
+once as it has at once, and for each a new connection that speaks TLS, whose certificate it does not look at and whose
+session it does not resume: the portals know the server by `https://` alone, and build a transport for each call. Ours
+is asked in the same way, with one handshake for its one answer.
+
+The members are simulated and answer at once, so that what is measured is the server and the calls. Real API servers
+take longer: the original's pages took 1.30, 1.65 and 0.66 s with them.
 """
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 import orjson
@@ -20,6 +27,7 @@ from bench.metric_data import fill_file, list_nodes
 from bench.row import Row, amount, build_row, times_better
 from bench.rows.pod_page import wait_pods
 from bench.servers import HOST_CONTEXT, PASSWORD, USER, Running, open_server, open_simulated
+from realfleet.pki import build_cluster_files
 
 MEMBERS = 10
 NODES = 10
@@ -64,10 +72,12 @@ class Page:
 
 async def measure(rounds: int) -> list[Row]:
     """Calls and time of each page."""
-    more = {"OPENMCP_CLUSTER_SOURCE": "kubefed"}
     async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+        files = build_cluster_files(Path(folder), "portal")
+        more = {"OPENMCP_CLUSTER_SOURCE": "kubefed"}
         fleet = await stack.enter_async_context(open_simulated(MEMBERS, PODS, NODES))
-        server = await stack.enter_async_context(open_server(fleet.kubeconfig, more))
+        server = await stack.enter_async_context(open_server(fleet.kubeconfig, more, files))
         await wait_pods(server, MEMBERS * PODS)
         nodes = await list_nodes(server)
         await fill_file(server.usage_file, (), nodes)

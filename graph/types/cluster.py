@@ -1,6 +1,7 @@
 """A cluster of the federation."""
 
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
+from operator import attrgetter
 from typing import Self, cast
 
 import strawberry
@@ -10,9 +11,9 @@ from fleet.queries import PageRequest
 from fleet.ranking import node_bases
 from fleet.sums import sum_resources
 from graph import metrics
-from graph.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage
+from graph.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
 from graph.context import Info
-from graph.enums import ClusterHealth, ClusterRole, PodGroup
+from graph.enums import ClusterHealth, ClusterRole, PercentOf, PodGroup
 from graph.fields import of_model, resolved
 from graph.inputs import (
     NodeFilter,
@@ -73,8 +74,8 @@ class Cluster(Window):
     ) -> NodeConnection:
         """As Query.nodes, of this cluster."""
         question, page_request = node_question(filter), build_page_request(first, after)
-        page = load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
-        return then(page, NodeConnection.from_model)
+        found = load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
+        return then(found, NodeConnection.from_model)
 
     @resolved("Its pods.")
     def pods(
@@ -87,14 +88,14 @@ class Cluster(Window):
     ) -> PodConnection:
         """As Query.pods, of this cluster."""
         question = pods_within(info, pod_question(filter), self.model.name)
-        page = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return then(page, PodConnection.from_model)
+        found = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        return then(found, PodConnection.from_model)
 
     @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
     def namespaces(self, info: Info) -> list[Namespace] | None:
         """From memory."""
         federation, scope, name = info.context.federation, info.context.scope, self.model.name
-        now = federation.list_namespaces_now(scope, name)
+        now = federation.read_namespaces(scope, name)
         found: Soon[tuple[models.Namespace, ...] | None] = (
             federation.list_namespaces(scope, name) if now is None else now
         )
@@ -103,43 +104,37 @@ class Cluster(Window):
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
         """Ships no pod."""
-        page = load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
-        return then(page, lambda found: counts_of(found, by))
+        found = load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
+        return then(found, lambda page: counts_of(page, by))
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
-    async def capacity(self, info: Info) -> Resources | None:
+    def capacity(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        nodes = await load_all_nodes(info, self.model.name)
-        return None if nodes is None else Resources.from_model(sum_resources(node.capacity for node in nodes))
+        return then(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("capacity")))
 
     @resolved("What its nodes can give to pods, summed up; null while it can't be asked.")
-    async def allocatable(self, info: Info) -> Resources | None:
+    def allocatable(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        nodes = await load_all_nodes(info, self.model.name)
-        return None if nodes is None else Resources.from_model(sum_resources(node.allocatable for node in nodes))
+        return then(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("allocatable")))
 
     @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")
-    async def requested(self, info: Info) -> Resources | None:
+    def requested(self, info: Info) -> Resources | None:
         """Sum over its pods that are on a node and not finished."""
-        nodes = await load_all_nodes(info, self.model.name)
-        return None if nodes is None else Resources.from_model(info.context.federation.requested_in(self.model.name))
+        name, federation = self.model.name, info.context.federation
+
+        def add(nodes: Collection[models.Node] | None) -> Resources | None:
+            return None if nodes is None else Resources.from_model(federation.requested_in(name))
+
+        return then(read_all_nodes(info, name), add)
 
     @resolved(
         "The newest usage of its nodes, summed up over those that have a point, `time` being the oldest of theirs: "
         "nothing in it is older. Percentages are of its own `allocatable` (LIMIT and ALLOCATABLE) or `capacity`. "
         "Null where no node has a point, and while it can't be asked."
     )
-    async def usage(self, info: Info) -> Usage | None:
+    def usage(self, info: Info) -> Usage | None:
         """One call with all nodes that the operation asks of. Raises MetricsUnavailable."""
-        name = self.model.name
-        model, nodes = await load_cluster_usage(info, name), await load_all_nodes(info, name)
-        if model is None or nodes is None:
-            return None
-        allocatable, capacity = (
-            sum_resources(node.allocatable for node in nodes),
-            sum_resources(node.capacity for node in nodes),
-        )
-        return Usage.from_model(model, partial(node_bases, allocatable, capacity))
+        return cast("Usage | None", _load_usage(info, self.model.name))
 
     @resolved(
         "Usage of its nodes over a span of time, summed up step by step. A step is summed over the nodes that have a "
@@ -161,6 +156,23 @@ class Cluster(Window):
         request = WindowRequest(last, start, end, step)
         model = await load_cluster_history(info, self.model.name, request)
         return None if model is None else UsageHistory.from_model(model)
+
+
+async def _load_usage(info: Info, name: str) -> Usage | None:
+    model, nodes = await load_cluster_usage(info, name), await load_all_nodes(info, name)
+    if model is None or nodes is None:
+        return None
+
+    def bases() -> Mapping[PercentOf, models.Resources]:
+        return node_bases(
+            sum_resources(node.allocatable for node in nodes), sum_resources(node.capacity for node in nodes)
+        )
+
+    return Usage.from_model(model, bases)
+
+
+def _summed(nodes: Collection[models.Node] | None, read: Callable[[models.Node], models.Resources]) -> Resources | None:
+    return None if nodes is None else Resources.from_model(sum_resources(map(read, nodes)))
 
 
 def _show_namespaces(found: tuple[models.Namespace, ...] | None) -> list[Namespace] | None:

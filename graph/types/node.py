@@ -9,6 +9,7 @@ from fleet.kube_objects import Subject
 from fleet.kubernetes.decode import annotations_of
 from fleet.manifests import load_manifest
 from graph import metrics
+from graph.cluster_windows import cluster_of
 from graph.context import Info
 from graph.fields import of_model, resolved
 from graph.ids import encode_node_id
@@ -89,9 +90,7 @@ class Node(Window, Object):
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         """From memory."""
-        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
-
-        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.cluster))
+        return cluster_of(info, self.model.cluster)
 
     @resolved("What keeps pods away from it.")
     def taints(self) -> list[Taint]:
@@ -144,8 +143,8 @@ class Node(Window, Object):
     ) -> PodConnection:
         """As Query.pods, of this node."""
         question = pods_within(info, pod_question(filter), self.model.cluster, self.model.name)
-        page = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return then(page, PodConnection.from_model)
+        found = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        return then(found, PodConnection.from_model)
 
     @resolved("The newest usage; null where there is none.")
     def usage(self, info: Info) -> Usage | None:

@@ -8,6 +8,7 @@ import strawberry
 
 from fleet import placements
 from fleet.models import NodeKey, PodKey
+from graph.cluster_windows import cluster_of
 from graph.context import Info
 from graph.fields import resolved
 from graph.placements import Placements, SpanRequest
@@ -57,9 +58,7 @@ class Placement:
     @resolved("The cluster it was in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         """From memory."""
-        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
-
-        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.pod.cluster))
+        return cluster_of(info, self.model.pod.cluster)
 
     @resolved("The pod of that name now, which may be a successor elsewhere; null where there is none.")
     def pod(self, info: Info) -> Annotated["Pod", strawberry.lazy("graph.types.pod")] | None:

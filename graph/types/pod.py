@@ -9,6 +9,7 @@ from fleet.kube_objects import Subject
 from fleet.kubernetes.decode import pod_details
 from fleet.manifests import load_manifest
 from graph import metrics
+from graph.cluster_windows import cluster_of
 from graph.context import Info
 from graph.enums import PodPhase
 from graph.fields import of_model, resolved
@@ -64,9 +65,7 @@ class Pod(Window, Object):
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         """From memory."""
-        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
-
-        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.cluster))
+        return cluster_of(info, self.model.cluster)
 
     @resolved("The node it is bound to; null where you may not see it, or it is gone.")
     def node(self, info: Info) -> Annotated["Node", strawberry.lazy("graph.types.node")] | None:

@@ -6,6 +6,7 @@ import strawberry
 
 from fleet import kube_objects
 from fleet.kubernetes.tables import conditions_of
+from graph.cluster_windows import cluster_of
 from graph.context import Info
 from graph.fields import of_model, resolved
 from graph.ids import encode_resource_id
@@ -61,9 +62,7 @@ class Resource(Window, Object):
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         """From memory."""
-        from graph.types.cluster import Cluster  # here, since the nouns refer to each other
-
-        return Cluster.from_model(info.context.loaders.clusters.snapshot(self.model.cluster))
+        return cluster_of(info, self.model.cluster)
 
     @resolved("Its labels.")
     def labels(self) -> list[Label]:
