@@ -135,7 +135,10 @@ class Batch(Generic[K, V]):
 
     def get(self, key: K) -> V | Awaitable[V | None] | None:
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
-        return self._answer(key) if key in self._loaded else self._load(key)
+        loaded = self._loaded
+        if key not in loaded:
+            return self._load(key)
+        return loaded[key] if self._failure is None else self._answer(key)
 
     async def load(self, keys: Sequence[K]) -> list[V]:
         """The values of those keys that have one. Raises MetricsUnavailable, once."""
