@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
@@ -12,6 +13,7 @@ from fleet.member import Kind, Member
 from fleet.models import (
     NO_RESOURCES,
     Cluster,
+    Namespace,
     Node,
     NodeKey,
     OnUnavailable,
@@ -24,12 +26,12 @@ from fleet.models import (
 from fleet.ordered import Ordered
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
-from fleet.proofs import prove, require, settle
+from fleet.proofs import find_proofs, prove, require, settle
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
 from fleet.roster import NODES_FORBIDDEN, Roster, refusal
 from fleet.scope import Scope
-from fleet.selection import select_nodes, select_pods
+from fleet.selection import PodSelection, select_nodes
 from fleet.sizes import CachedSizes
 from fleet.sums import sum_requests
 
@@ -93,8 +95,17 @@ class Federation:
         one named cluster out of reach Forbidden.
         """
         asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
-        self._roster.check_namespaces(scope, filter)
-        return _gather(asked, lambda member: select_pods(member.pods, filter, scope, member.name))
+        return self._find_pods(asked, scope, filter)
+
+    def select_pods_now(
+        self,
+        scope: Scope,
+        filter: PodFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Pod] | None:
+        """As `select_pods`; None where some member has to be waited for first."""
+        asked = self._ask_now(scope, "pods", filter.clusters, on_unavailable)
+        return None if asked is None else self._find_pods(asked, scope, filter)
 
     async def select_nodes(
         self,
@@ -105,6 +116,16 @@ class Federation:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
         return _gather(asked, lambda member: select_nodes(member.nodes, filter))
+
+    def select_nodes_now(
+        self,
+        scope: Scope,
+        filter: NodeFilter,  # noqa: A002 - the word of the question
+        on_unavailable: OnUnavailable,
+    ) -> Selection[Node] | None:
+        """As `select_nodes`; None where some member has to be waited for first."""
+        asked = self._ask_now(scope, "nodes", filter.clusters, on_unavailable)
+        return None if asked is None else _gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     async def list_pods(
         self,
@@ -213,6 +234,20 @@ class Federation:
             known = self._sums[cluster] = (member, member.pods.generation, sum_requests(placed))
         return known[2]
 
+    async def list_namespaces(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
+        """The namespaces of a cluster that the scope reaches, by name; None while it can't be asked.
+
+        Raises ClusterNotFound, Forbidden.
+        """
+        return _find_namespaces(
+            await self._ask(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL), scope
+        )
+
+    def list_namespaces_now(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
+        """As `list_namespaces`; None also where the cluster has to be waited for first."""
+        asked = self._ask_now(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL)
+        return None if asked is None else _find_namespaces(asked, scope)
+
     async def cluster_outcomes(self, scope: Scope, names: frozenset[str] | None) -> list[Outcome]:
         """Asks the named (or all) clusters for a sign of life and says how each is.
 
@@ -255,26 +290,36 @@ class Federation:
                 "", "it is not known yet which clusters exist: their source has not answered"
             ) from None
 
+    def _find_pods(self, asked: "_Asked", scope: Scope, question: PodFilter) -> Selection[Pod]:
+        self._roster.check_namespaces(scope, question)
+        selection = PodSelection(question, scope)
+        return _gather(asked, lambda member: selection.find(member.pods, member.name))
+
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> "_Asked":
         await self.wait_known()
-        members = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
-        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
+        asking = self._begin(scope, kind, names, on_unavailable)
+        return asking.settle(await prove(asking.members, kind))
+
+    def _ask_now(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> "_Asked | None":
+        """As `_ask`; None where something has to be waited for."""
+        if not self._known.is_set():
+            return None
+        asking = self._begin(scope, kind, names, on_unavailable)
+        proofs = find_proofs(asking.members, kind)
+        return None if proofs is None else asking.settle(proofs)
+
+    def _begin(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> "_Asking":
+        named = self._roster.named(scope, names)
+        refusals = {member.name: reason for member in named if (reason := refusal(scope, kind, member.name))}
+        if names and (len(refusals) == len(named) or (refusals and on_unavailable is OnUnavailable.STRICT)):
             raise Forbidden(next(iter(refusals.values())))
-        proofs = await prove([member for member in members if member.name not in refusals], kind)
-        answering: list[Member] = []
-        outcomes: list[Outcome] = []
-        for member in members:
-            if reason := refusals.get(member.name):
-                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
-                continue
-            outcome = settle(proofs[member.name], member, kind, on_unavailable)
-            outcomes.append(outcome)
-            if outcome.state in _ANSWERED:
-                answering.append(member)
-        return _Asked(answering, tuple(outcomes))
+        return _Asking(named, refusals, kind, on_unavailable)
 
 
 class _Asked(NamedTuple):
@@ -282,14 +327,50 @@ class _Asked(NamedTuple):
     outcomes: tuple[Outcome, ...]
 
 
+class _Asking(NamedTuple):
+    """Members that a question is about, in reach or not."""
+
+    named: Sequence[Member]
+    refusals: dict[str, str]
+    kind: Kind | None
+    on_unavailable: OnUnavailable
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Those in reach."""
+        return [member for member in self.named if member.name not in self.refusals] if self.refusals else self.named
+
+    def settle(self, proofs: dict[str, Outcome]) -> _Asked:
+        """Who answers, and what becomes of each. Raises a member's ClusterError with STRICT."""
+        answering: list[Member] = []
+        outcomes: list[Outcome] = []
+        for member in self.named:
+            if reason := self.refusals.get(member.name):
+                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
+                continue
+            outcome = settle(proofs[member.name], member, self.kind, self.on_unavailable)
+            outcomes.append(outcome)
+            if outcome.state in _ANSWERED:
+                answering.append(member)
+        return _Asked(answering, tuple(outcomes))
+
+
 def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
     """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
     parts: list[Sequence[T]] = []
-    for member in sorted(asked.members, key=lambda member: member.name):
+    for member in sorted(asked.members, key=attrgetter("name")):
         part = select(member)
         note_cached(member.name, len(part))
         parts.append(part)
     return Selection(Ordered(parts), asked.outcomes)
+
+
+def _find_namespaces(asked: _Asked, scope: Scope) -> tuple[Namespace, ...] | None:
+    for member in asked.members:
+        found = tuple(entry for entry in member.namespaces if scope.sees_namespace(member.name, entry.name))
+        note_cached(member.name, len(found))
+        return found
+    return None
 
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)

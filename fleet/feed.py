@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from fleet.cache.store import Key, Store, Stores
+from fleet.cache.rows import Key
+from fleet.cache.store import Store, Stores
 from fleet.member import Member
 from fleet.models import Cluster, Node, Pod
 from fleet.queries import NodeFilter, PodFilter

@@ -16,7 +16,17 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
 _SECRET_PARTS = frozenset({"data", "stringData", "overrides"})
-_LEVEL = 3
+# Every change of every object is compressed, so time counts: two thirds of level 3's, for 200 bytes more of 5,000.
+_HOW = zstandard.ZstdCompressionParameters(
+    strategy=zstandard.STRATEGY_FAST,
+    window_log=16,
+    hash_log=14,
+    chain_log=12,
+    search_log=1,
+    min_match=7,
+    target_length=2,
+    write_checksum=False,
+)
 _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 
 
@@ -31,8 +41,8 @@ class ManifestCodec:
         known = None
         if sample is not None:
             known = zstandard.ZstdCompressionDict(sample, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-            known.precompute_compress(level=_LEVEL)
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=known, write_checksum=False)
+            known.precompute_compress(compression_params=_HOW)
+        self._compressor = zstandard.ZstdCompressor(compression_params=_HOW, dict_data=known)
         self._decompressor = zstandard.ZstdDecompressor(dict_data=known)
 
     def compress(self, raw: bytes) -> bytes:

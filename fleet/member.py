@@ -59,6 +59,7 @@ class Member:
     def __init__(
         self, spec: MemberSpec, source: MemberSource, options: FleetOptions, stores: Stores | None = None
     ) -> None:
+        self.name = spec.name
         self.spec = spec
         self.stores = stores or Stores()
         self.pods = self.stores.pods
@@ -78,11 +79,6 @@ class Member:
         self._asked_at = 0.0
         self._nudge = asyncio.Event()
         self._changed = asyncio.Event()
-
-    @property
-    def name(self) -> str:
-        """The cluster's name."""
-        return self.spec.name
 
     @property
     def age_seconds(self) -> float | None:
@@ -148,7 +144,8 @@ class Member:
         failure = self._failure
         if failure is not None and (self._failed_at >= asked or isinstance(failure, ClusterUnauthorized)):
             return self._outcome(state_of(failure), str(failure))
-        if self._proved_at is None or _now() - self._proved_at > self._options.fresh_seconds:
+        age = self.age_seconds
+        if age is None or age > self._options.fresh_seconds:
             return None
         if kind is not None and not (reflector := self._reflectors[kind]).live:
             problem = reflector.problem
@@ -156,7 +153,7 @@ class Member:
             if problem is None or not (lasting or reflector.failures >= self._options.breaker_failures):
                 return None
             return self._outcome(state_of(problem), str(problem))
-        return self._outcome(OutcomeState.OK, self._unready)
+        return Outcome(self.name, OutcomeState.OK, self._unready, age, 0.0)
 
     async def run(self) -> NoReturn:
         """Connects and follows the member until cancelled; its connection is closed by then."""
@@ -328,8 +325,7 @@ class Member:
         return Outcome(self.name, state, message, self.age_seconds, 0.0)
 
     def _store(self, kind: Kind) -> Store[Any]:
-        stores: dict[Kind, Store[Any]] = {"pods": self.pods, "nodes": self.nodes, "namespaces": self.namespaces}
-        return stores[kind]
+        return self.pods if kind == "pods" else self.nodes if kind == "nodes" else self.namespaces
 
 
 class _Version(msgspec.Struct):

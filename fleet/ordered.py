@@ -7,7 +7,7 @@ slice.
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from fleet.models import Node, Pod
 
@@ -19,6 +19,36 @@ Place = tuple[str, str, str]
 def place_of(entry: Pod | Node) -> Place:
     """Where the object stands in the order."""
     return (entry.cluster, entry.namespace if isinstance(entry, Pod) else "", entry.name)
+
+
+class SortedLater(Sequence[T], Generic[T]):
+    """One member's objects, put into order when the first of them is read: a page needs few of what is counted."""
+
+    __slots__ = ("_entries", "_in_order")
+
+    def __init__(self, entries: Sequence[T]) -> None:
+        self._entries: Sequence[T] = entries
+        self._in_order = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._read())
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        """The object at a place of the order, or those of a slice."""
+        return self._read()[index]
+
+    def _read(self) -> Sequence[T]:
+        if not self._in_order:
+            self._entries = sorted(self._entries, key=place_of)
+            self._in_order = True
+        return self._entries
 
 
 class Ordered(Collection[T], Generic[T]):

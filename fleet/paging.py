@@ -9,6 +9,7 @@ import binascii
 import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast, overload
 
@@ -234,20 +235,36 @@ def build_pod_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Pod] = unread
 
     `usage_of` is needed to sort by usage; without it the order can only be checked, and cursors be read.
     """
+    return _pod_sorting_without_usage(orders) if usage_of is unread else _make_pod_sorting(orders, usage_of)
 
+
+def _make_pod_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Pod]) -> Sorting[Pod]:
     def read(column: Column) -> Callable[[Pod], Value] | None:
         return pod_value(column, usage_of) if isinstance(column, UsageColumn) else _POD_VALUES.get(column)
 
     return Sorting("pods", orders, read)
 
 
+@lru_cache(maxsize=256)
+def _pod_sorting_without_usage(orders: tuple[Order, ...]) -> Sorting[Pod]:
+    return _make_pod_sorting(orders, unread)
+
+
 def build_node_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Node] = unread) -> Sorting[Node]:
     """The order of a list of nodes; as `build_pod_sorting`."""
+    return _node_sorting_without_usage(orders) if usage_of is unread else _make_node_sorting(orders, usage_of)
 
+
+def _make_node_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Node]) -> Sorting[Node]:
     def read(column: Column) -> Callable[[Node], Value] | None:
         return node_value(column, usage_of) if isinstance(column, UsageColumn) else _NODE_VALUES.get(column)
 
     return Sorting("nodes", orders, read)
+
+
+@lru_cache(maxsize=256)
+def _node_sorting_without_usage(orders: tuple[Order, ...]) -> Sorting[Node]:
+    return _make_node_sorting(orders, unread)
 
 
 def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:

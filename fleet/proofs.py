@@ -21,6 +21,18 @@ async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Out
     return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
 
+def find_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
+    """As `prove`; None where one of them has to be waited for."""
+    now = asyncio.get_running_loop().time()
+    outcomes: dict[str, Outcome] = {}
+    for member in members:
+        outcome = member.verdict(kind, now)
+        if outcome is None:
+            return None
+        outcomes[member.name] = outcome
+    return outcomes
+
+
 def settle(outcome: Outcome, member: Member, kind: Kind | None, on_unavailable: OnUnavailable) -> Outcome:
     """What becomes of a member that did not prove itself. Raises its ClusterError with STRICT."""
     if outcome.state is OutcomeState.OK:

@@ -1,6 +1,6 @@
 """Who belongs to the federation, and how much of it a scope reaches."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from fleet.errors import ClusterNotFound, Forbidden
 from fleet.member import Kind, Member
@@ -16,12 +16,18 @@ class Roster:
 
     def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = members
+        self._known: list[Member] = []
+        self._sorted: tuple[Member, ...] = ()
 
-    def all(self) -> list[Member]:
+    def all(self) -> tuple[Member, ...]:
         """Every member, host first, then by name."""
-        return sorted(
-            self._members.values(), key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name)
-        )
+        members = list(self._members.values())
+        if members != self._known:  # a member keeps its name and its role as long as it lives
+            self._known = members
+            self._sorted = tuple(
+                sorted(members, key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name))
+            )
+        return self._sorted
 
     def find(self, name: str) -> Member | None:
         """A member by name, whoever asks."""
@@ -36,12 +42,14 @@ class Roster:
             raise Forbidden(_cluster_forbidden(name))
         return member
 
-    def named(self, scope: Scope, names: Collection[str] | None) -> list[Member]:
+    def named(self, scope: Scope, names: Collection[str] | None) -> Sequence[Member]:
         """The members of these names, all of them for None, in reach or not. Raises ClusterNotFound."""
-        for name in sorted(names or ()):
+        if names is None:
+            return self.all()
+        for name in sorted(names):
             if name not in self._members:
                 raise ClusterNotFound(name, self._visible(scope))
-        return [member for member in self.all() if names is None or member.name in names]
+        return [member for member in self.all() if member.name in names]
 
     def hidden(self, scope: Scope) -> dict[str, str]:
         """The clusters out of reach, each with the words that mark it in a list."""

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from fleet.cache.store import Store
 from fleet.models import Node, Pod
+from fleet.ordered import SortedLater
 from fleet.queries import NodeFilter, PodFilter
 from fleet.scope import Scope
 
@@ -12,24 +13,41 @@ T = TypeVar("T", Pod, Node)
 Test = Callable[[T], bool]
 
 
+class PodSelection:
+    """A filter and a scope, read once and held against any number of members."""
+
+    def __init__(self, wanted: PodFilter, scope: Scope) -> None:
+        self._wanted = wanted
+        self._scope = scope
+        self._namespaces = wanted.namespaces
+        self._nodes = wanted.nodes
+        self._tests = _build_tests(wanted)
+        for field, value in wanted.fields.required_equal() if wanted.fields else ():
+            if field == "metadata.namespace":
+                self._namespaces = _within(self._namespaces, value)
+            elif field == "spec.nodeName" and value:
+                self._nodes = _within(self._nodes, value)
+
+    def find(self, store: Store[Pod], cluster: str) -> Sequence[Pod]:
+        """The pods of a member that the filter selects and the scope reaches, by namespace and name."""
+        namespaces = _reachable(store, self._namespaces, self._scope, cluster)
+        nodes, labels = self._nodes, self._wanted.labels
+        candidates, covered = _narrowest(store, self._wanted, namespaces, nodes)
+        tests = self._tests
+        if namespaces is not None and covered != "namespace":
+            tests = [*tests, lambda pod: pod.namespace in namespaces]
+        if nodes is not None and covered != "node":
+            tests = [*tests, lambda pod: pod.node_name in nodes]
+        if covered == "labels":
+            return SortedLater(_passing(candidates, tests))
+        if labels is not None:
+            tests = [*tests, lambda pod: labels.matches(pod.labels)]
+        return _passing(candidates, tests)
+
+
 def select_pods(store: Store[Pod], wanted: PodFilter, scope: Scope, cluster: str) -> Sequence[Pod]:
-    """The pods of a member that the filter selects and the scope reaches, by namespace and name."""
-    namespaces = _reachable(store, wanted.namespaces, scope, cluster)
-    nodes = wanted.nodes
-    for field, value in wanted.fields.required_equal() if wanted.fields else ():
-        if field == "metadata.namespace":
-            namespaces = frozenset((value,)) & (namespaces if namespaces is not None else {value})
-        elif field == "spec.nodeName" and value:
-            nodes = frozenset((value,)) & (nodes if nodes is not None else {value})
-    candidates, covered = _narrowest(store, wanted, namespaces, nodes)
-    tests = _build_tests(wanted)
-    if namespaces is not None and covered != "namespace":
-        tests.append(lambda pod: pod.namespace in namespaces)
-    if nodes is not None and covered != "node":
-        tests.append(lambda pod: pod.node_name in nodes)
-    if (labels := wanted.labels) is not None and covered != "labels":
-        tests.append(lambda pod: labels.matches(pod.labels))
-    return _passing(candidates, tests)
+    """What a `PodSelection` finds in one member."""
+    return PodSelection(wanted, scope).find(store, cluster)
 
 
 def select_nodes(store: Store[Node], wanted: NodeFilter) -> Sequence[Node]:
@@ -62,6 +80,10 @@ def build_node_test(wanted: NodeFilter) -> Test[Node]:
     return lambda node: all(test(node) for test in tests)
 
 
+def _within(names: frozenset[str] | None, name: str) -> frozenset[str]:
+    return frozenset((name,)) if names is None or name in names else frozenset()
+
+
 def _reachable(store: Store[Pod], wanted: frozenset[str] | None, scope: Scope, cluster: str) -> frozenset[str] | None:
     """The namespaces to look into; None for all. Patterns are matched once a namespace, not once a pod."""
     if scope.sees_all_namespaces(cluster):
@@ -73,7 +95,13 @@ def _reachable(store: Store[Pod], wanted: frozenset[str] | None, scope: Scope, c
 def _narrowest(
     store: Store[Pod], wanted: PodFilter, namespaces: frozenset[str] | None, nodes: frozenset[str] | None
 ) -> tuple[Sequence[Pod], str]:
-    """Pods among which all are that the filter can select, and which part of it is answered by that already."""
+    """Pods among which all are that the filter can select, and which part of it is answered by that already.
+
+    They are in order, but for those that were found by their labels.
+    """
+    if namespaces is None and nodes is None:
+        found = None if wanted.labels is None else store.find_labelled(wanted.labels, fewer_than=len(store))
+        return (store.all(), "") if found is None else (found, "labels")
     if namespaces is not None and wanted.name is not None and wanted.name.eq is not None:
         named = (store.get(namespace, wanted.name.eq) for namespace in sorted(namespaces))
         return [pod for pod in named if pod is not None], "namespace"
@@ -82,11 +110,9 @@ def _narrowest(
         for index, values in (("node", nodes), ("namespace", namespaces))
         if values is not None
     ]
-    size, index, values = min(choices, key=lambda choice: choice[0], default=(len(store), "", frozenset[str]()))
-    if wanted.labels is not None and (labelled := store.select_labelled(wanted.labels, fewer_than=size)) is not None:
+    size, index, values = min(choices, key=lambda choice: choice[0])
+    if wanted.labels is not None and (labelled := store.find_labelled(wanted.labels, fewer_than=size)) is not None:
         return labelled, "labels"
-    if not index:
-        return store.all(), ""
     return _merge([store.select(index, value) for value in sorted(values)], apart=index == "namespace"), index
 
 

@@ -65,6 +65,8 @@ class CachedSizes:
         if not member.has_listed("pods"):
             return UNKNOWN_PODS
         reached = self._reached(member)
+        if reached is None and namespaces is None and nodes is None:
+            return len(member.pods)
         if namespaces is not None:
             reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
         counts = [len(member.pods)]

@@ -1,14 +1,17 @@
 """What a resolver gets: who asks, what can be asked, and the request's loaders."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 
 import strawberry
+from graphql import FieldNode
 
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.scope import Scope
 from fleet.usage import History, Usage
+from graph.compiled.turns import Turns
 from graph.extensions import AnswerExtensions, Asked
 from graph.limits import DEFAULT_LIMITS, Limits
 from graph.loaders import Loaders
@@ -25,7 +28,8 @@ DEADLINE_RESERVE = 0.5
 class Context:
     """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's.
 
-    `compiled` lets plain selections be read by generated code, `encoded` lets lists of them be JSON text already.
+    `compiled` lets plain selections be read by generated code, `encoded` lets lists of them be JSON text already, and
+    long answers are made one after the other in `turns`.
     """
 
     principal: Principal
@@ -37,6 +41,7 @@ class Context:
     extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
     compiled: bool = True
     encoded: bool = False
+    turns: Turns = dataclasses.field(default_factory=Turns)
 
     @cached_property
     def resources(self) -> ResourceLoaders:
@@ -73,7 +78,12 @@ class GraphInfo(strawberry.Info[Context, None]):
     @cached_property
     def page_wants(self) -> PageWants:
         """What the current field, a connection, selects of its items' usage and history."""
-        return find_wants(self.plan, self._raw_info.field_nodes)
+        return find_wants(self.plan, self.nodes)
+
+    @property
+    def nodes(self) -> Sequence[FieldNode]:
+        """Where the document writes the current field."""
+        return self._raw_info.field_nodes
 
 
 Info = GraphInfo

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from inspect import isawaitable
 from typing import Any, Generic, TypeVar, cast
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from fleet.usage import History, Kind, Usage
 from graph.context import Context, Info
 from graph.loaders import Batch, HistoryQuestion, Loaders, Measures, Questions
 from graph.related import prime_related
+from graph.soon import Soon
 
 T = TypeVar("T", Pod, Node)
 
@@ -28,6 +30,7 @@ class _Listed(Generic[T]):
 
     kind: Kind
     select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
+    select_now: Callable[[Context, Any, OnUnavailable], Selection[T] | None]
     usage: Callable[[Loaders], Questions[Measures, Any, Usage]]
     history: Callable[[Loaders], Questions[HistoryQuestion, Any, History]]
     build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
@@ -37,6 +40,7 @@ class _Listed(Generic[T]):
 _PODS: _Listed[Pod] = _Listed(
     kind=Kind.POD,
     select=lambda context, question, mode: context.federation.select_pods(context.scope, question, mode),
+    select_now=lambda context, question, mode: context.federation.select_pods_now(context.scope, question, mode),
     usage=lambda loaders: loaders.pod_usage,
     history=lambda loaders: loaders.pod_history,
     build_sorting=build_pod_sorting,
@@ -45,6 +49,7 @@ _PODS: _Listed[Pod] = _Listed(
 _NODES: _Listed[Node] = _Listed(
     kind=Kind.NODE,
     select=lambda context, question, mode: context.federation.select_nodes(context.scope, question, mode),
+    select_now=lambda context, question, mode: context.federation.select_nodes_now(context.scope, question, mode),
     usage=lambda loaders: loaders.node_usage,
     history=lambda loaders: loaders.node_history,
     build_sorting=build_node_sorting,
@@ -52,44 +57,58 @@ _NODES: _Listed[Node] = _Listed(
 )
 
 
-async def load_pods(
+def load_pods(
     info: Info,
     question: PodFilter,
     orders: tuple[Order, ...],
     page: PageRequest,
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
-) -> Page[Pod]:
+) -> Soon[Page[Pod]]:
     """A page of pods. What is bounded or ordered by usage is cut after all that the filter selects was ranked.
 
     Raises as `Federation.select_pods`, InvalidQuery for a page, an order or a window of history that is none, and
     MetricsUnavailable where the page can't be told without usage.
     """
-    return await _load(info, _PODS, question, orders, page, on_unavailable)
+    found = _load_now(info, _PODS, question, orders, page, on_unavailable)
+    return _load(info, _PODS, question, orders, page, on_unavailable) if found is None else found
 
 
-async def load_nodes(
+def load_nodes(
     info: Info,
     question: NodeFilter,
     orders: tuple[Order, ...],
     page: PageRequest,
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
-) -> Page[Node]:
+) -> Soon[Page[Node]]:
     """A page of nodes; as `load_pods`."""
-    return await _load(info, _NODES, question, orders, page, on_unavailable)
+    found = _load_now(info, _NODES, question, orders, page, on_unavailable)
+    return _load(info, _NODES, question, orders, page, on_unavailable) if found is None else found
 
 
-async def load_nodes_of(
+def load_nodes_of(
     info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
-) -> Page[Node]:
+) -> Soon[Page[Node]]:
     """A page of one cluster's nodes; empty and marked FORBIDDEN where the caller sees the cluster, but not all of it.
 
     Raises as `load_nodes`, and ClusterNotFound or Forbidden for other clusters that the question names.
     """
     narrowed = replace(question, clusters=_only(info, question.clusters, cluster))
     try:
-        return await load_nodes(info, narrowed, orders, page)
+        found = load_nodes(info, narrowed, orders, page)
     except Forbidden as error:
-        return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
+        return _out_of_reach(cluster, error)
+    return _await_nodes_of(cluster, found) if isawaitable(found) else found
+
+
+async def _await_nodes_of(cluster: str, found: Awaitable[Page[Node]]) -> Page[Node]:
+    try:
+        return await found
+    except Forbidden as error:
+        return _out_of_reach(cluster, error)
+
+
+def _out_of_reach(cluster: str, error: Forbidden) -> Page[Node]:
+    return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
 
 
 def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
@@ -106,6 +125,23 @@ def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[s
 
 def _narrowed(named: frozenset[str] | None, one: str) -> frozenset[str]:
     return frozenset((one,)) if named is None or one in named else frozenset()
+
+
+def _load_now(
+    info: Info,
+    listed: _Listed[T],
+    question: PodFilter | NodeFilter,
+    orders: tuple[Order, ...],
+    page: PageRequest,
+    on_unavailable: OnUnavailable,
+) -> Page[T] | None:
+    """The page, where it is in memory and nothing of metrics is asked with it; None where something is to wait for."""
+    if not info.page_wants.nothing or usage_columns(question, orders):
+        return None
+    sorting = listed.build_sorting(orders, unread)
+    check_page(page, sorting)
+    found = listed.select_now(info.context, question, on_unavailable)
+    return None if found is None else build_page(found, sorting, page)
 
 
 async def _load(

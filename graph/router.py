@@ -14,6 +14,7 @@ from strawberry.types.graphql import OperationType
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.recorder import Recorder, recording
+from graph.compiled.turns import Turns
 from graph.context import DEADLINE_RESERVE, Context
 from graph.errors import Code
 from graph.explain import finish
@@ -99,6 +100,7 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
         asked=operation.asked,
         compiled=getattr(state, "compiled", True),
         encoded=True,
+        turns=getattr(state, "turns", None) or Turns(),
     )
     recorder = Recorder() if operation.asked.explain else None
     try:

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
@@ -88,13 +89,18 @@ class PageWants(Struct, frozen=True):
     lists_inside: bool = False
     """Whether items have lists of their own, which want metrics in the same wave."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether no metrics are asked for with the page, nor inside of it."""
+        return not (self.lists_inside or self.usage or self.windows) and self.nodes == self.clusters == _NOTHING
+
 
 class OperationPlan(Struct, frozen=True):
     """What the operation asks of metric stores.
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
     something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
-    request, and by how the wanting object hangs on it. `holding` are the connections with lists inside, keyed likewise.
+    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside that want metrics.
     `is_single` says that all of it is asked of the items of one connection, which is a field of the query itself: then
     nobody else will want metrics in the same request.
     """
@@ -104,6 +110,8 @@ class OperationPlan(Struct, frozen=True):
     wants: Mapping[tuple[int, Via], Wants]
     holding: frozenset[int]
     is_single: bool = False
+    pages: dict[int, PageWants] = msgspec.field(default_factory=dict)
+    """What connections want, by their field's identity, once it was found."""
 
 
 def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
@@ -126,9 +134,16 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
 
 def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     """What a connection asks of its items, over all places the field is written (they are merged into one)."""
+    if len(nodes) == 1:
+        found = plan.pages.get(id(nodes[0]))
+        if found is None:
+            found = plan.pages[id(nodes[0])] = _find_wants(plan, nodes)
+        return found
+    return _find_wants(plan, nodes)
+
+
+def _find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     inside = any(id(node) in plan.holding for node in nodes)
-    if not plan.wants:
-        return PageWants(lists_inside=inside)
     own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
     return PageWants(own.usage, own.windows, of_nodes, of_clusters, inside)
 
@@ -150,6 +165,7 @@ class _Walk:
         self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
         self.spreads: set[tuple[str, Hashable]] = set()
         self.holding: set[int] = set()
+        self.asked = 0
         self.connections: dict[int, GraphQLCompositeType] = {}
         self.asks_elsewhere = False
 
@@ -177,19 +193,23 @@ class _Walk:
                 self.asks_elsewhere = self.asks_elsewhere or not path
             result = get_named_type(definition.type)
             if kind is not None and field.name.value == "usage":
+                self.asked += 1
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
                 self.wanting_usage.update(path)
             elif kind is not None and field.name.value == "history":
+                self.asked += 1
                 window = self.window(field, definition)
                 self.columns.setdefault((kind, window), set()).update(self.aggregated(field, result))
                 for place in path:
                     self.wanted_windows.setdefault(place, set()).add(window)
             elif is_composite_type(result):
+                asked = self.asked
                 if result.name in _CONNECTIONS:
                     self.connections[id(field)] = of
                     self.ranked(field, definition, _CONNECTIONS[result.name])
-                    self.holding.update(connection for connection, _ in path)
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
+                if result.name in _CONNECTIONS and self.asked != asked:
+                    self.holding.update(connection for connection, _ in path)
 
     def fields(
         self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Hashable
@@ -230,6 +250,7 @@ class _Walk:
         fields = [order.get("usage") for order in given.get("orderBy") or ()]
         fields += [bound["field"] for bound in (given.get("filter") or {}).get("usage") or ()]
         if found := {entry.measure for entry in fields if entry is not None}:
+            self.asked += 1
             self.measures.setdefault(kind, set()).update(found)
 
     def measured(self, field: FieldNode, usage: Any) -> set[Measure]:

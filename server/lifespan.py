@@ -21,6 +21,7 @@ from fleet.metrics.embedded import (
 from fleet.metrics.flux import FluxOptions, open_flux_store
 from fleet.metrics.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
+from graph.compiled.turns import Turns
 from graph.limits import Limits
 from graph.persisted import Documents
 from graph.persisted_manifest import ManifestInvalid, read_manifest
@@ -42,6 +43,7 @@ class State(TypedDict):
     live: Hub
     limits: NotRequired[Limits]
     compiled: NotRequired[bool]
+    turns: NotRequired[Turns]
     platform: NotRequired[PlatformOptions]
     held_usage: NotRequired[HeldUsage]
 
@@ -80,6 +82,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             live=live,
             limits=limits,
             compiled=settings.graph.compiled_execution,
+            turns=Turns(),
             platform=PlatformOptions(
                 namespace=settings.clusters.platform_namespace,
                 join=settings.clusters.join,

@@ -36,8 +36,7 @@ _CLUSTERS = "/apis/openmcp.k8s.io/v1alpha1/namespaces/openmcp/openmcpclusters"
 _CLUSTER = "name role health joinStatus platform region zones"
 _DASHBOARD = f"""{{
   clusters {{ {_CLUSTER} podCounts(by: PHASE) {{ key count }}
-    nodes(first: 100) {{ totalCount items {{ name ready }} }} }}
-  resources(apiVersion: "v1", kind: "Namespace", first: 1000) {{ items {{ name cluster {{ name }} }} }}
+    nodes(first: 100) {{ totalCount items {{ name ready }} }} namespaces {{ name status }} }}
 }}"""
 _NODES = """{ nodes(first: 1000) { items {
   name ready status roles region zone kubeletVersion osImage internalIP cluster { name }

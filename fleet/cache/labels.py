@@ -43,8 +43,11 @@ class LabelIndex(Generic[R]):
 
     def matching(self, selector: LabelSelector) -> list[dict[Key, R]]:
         """The records that a selector selects, in buckets without an order; each is in one of them."""
+        records = self._records
+        if len(selector.equal) == 1 and not selector.others:  # the sets with a pair are what it selects
+            return [records[labels] for labels in self._sets.get(selector.equal[0], ())]
         found = (labels for labels in self._candidates(selector) if selector.matches(labels))
-        return [self._records[labels] for labels in found]
+        return [records[labels] for labels in found]
 
     def _candidates(self, selector: LabelSelector) -> Iterable[Pairs]:
         """The sets among which all are that can match: of the narrowest term that names its values."""

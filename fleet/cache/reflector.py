@@ -24,7 +24,7 @@ from fleet.errors import (
     ClusterUnreachable,
 )
 from fleet.kubernetes.decode import Codec, DecodeError, EventType, ListPage, WatchEvent
-from fleet.kubernetes.watch import iter_lines
+from fleet.kubernetes.watch import iter_arrived
 from fleet.ports import Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)
@@ -181,29 +181,31 @@ class Reflector(Generic[R]):
     async def _apply_lines(self, stream: StreamedAnswer) -> None:
         count = 0
         try:
-            async with contextlib.aclosing(iter_lines(stream.chunks())) as lines:  # type: ignore[type-var]  # a generator
-                async for line in lines:
+            async with contextlib.aclosing(iter_arrived(stream.chunks())) as arrived:  # type: ignore[type-var]  # a generator
+                async for lines in arrived:
                     self._on_proof()
-                    self._apply(line)
-                    count += 1
-                    if count % _LINES_A_TURN == 0:
-                        await asyncio.sleep(0)
+                    for line in lines:
+                        self._apply(line)
+                        count += 1
+                        if count % _LINES_A_TURN == 0:
+                            await asyncio.sleep(0)
         except DecodeError as error:
             raise self._invalid(str(error)) from error
 
     def _apply(self, line: bytes) -> None:
         event = self._codec.decode_event(line, self._connection.cluster)
-        if event.type is EventType.ERROR:
+        kind, record = event.type, event.record
+        if record is not None:
+            if kind is EventType.DELETED:
+                self._store.discard(record)
+            else:
+                self._store.put(record)
+        elif kind is EventType.ERROR:
             if event.code == _GONE:
                 raise _ExpiredError("the watch has expired")
             raise self._refusal(event.code or 0, event.message or "")
-        if event.type is not EventType.BOOKMARK:
-            if event.record is None:
-                self._leave_out(event)
-            elif event.type is EventType.DELETED:
-                self._store.discard(event.record)
-            else:
-                self._store.put(event.record)
+        elif kind is not EventType.BOOKMARK:
+            self._leave_out(event)
         if event.resource_version:
             self._version = event.resource_version
         self.failures = 0

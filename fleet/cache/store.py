@@ -4,17 +4,14 @@ Everything happens on the event loop's thread: a caller that does not await betw
 Records are kept in the order of namespace and name, so that what is selected of them needs no sorting.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import chain
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from fleet.cache.labels import LabelIndex
+from fleet.cache.rows import Key, Rows
 from fleet.models import Namespace, Node, Pairs, Pod
 from fleet.selectors import LabelSelector
-
-Key = tuple[str, str]
-"""Namespace and name; the namespace of what has none is empty."""
 
 
 class Record(Protocol):
@@ -45,52 +42,52 @@ Listener = Callable[[R | None, R | None], None]
 class Table(Generic[R]):
     """Records in the order of their keys, and their indexes, kept in step.
 
-    The store holds one; a relist builds the next one beside it. Buckets of indexes are put into order when they are
-    read: members list their objects nearly in order, so there is little to do.
+    The store holds one; a relist builds the next one beside it. Records and buckets of indexes are put into order when
+    they are read: members list their objects nearly in order, so there is little to do, and what changed often between
+    two readers is placed once.
     """
 
     def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
         self.records: dict[Key, R] = {}
-        self._keys: list[Key] = []
-        self._rows: list[R] = []
-        self._snapshot: tuple[R, ...] | None = None
+        self._rows = Rows(self.records)
         self._key_of = key_of
-        self._terms = terms
         self._indexes: dict[str, dict[str, dict[Key, R]]] = {name: {} for name in terms}
+        self._terms = [(term, self._indexes[name]) for name, term in terms.items()]
         self._labels = LabelIndex(labels_of)
 
     def put(self, record: R) -> R | None:
         """Adds or replaces a record; returns the one it replaced."""
         key = self._key_of(record)
-        old = self.records.get(key)
-        self.records[key] = record
-        self._place(key, record, new=old is None)
+        records = self.records
+        old = records.get(key)
+        records[key] = record
+        self._rows.note(key, record, new=old is None)
         self._labels.put(key, old, record)
-        for name, term in self._terms.items():
+        for term, index in self._terms:
             value = term(record)
             if old is not None and (before := term(old)) != value:
-                self._leave(name, before, key)
+                _leave(index, before, key)
             if value is not None:
-                self._indexes[name].setdefault(value, {})[key] = record
+                bucket = index.get(value)
+                if bucket is None:
+                    index[value] = {key: record}
+                else:
+                    bucket[key] = record
         return old
 
     def discard(self, key: Key) -> R | None:
         """Takes a record out; returns it, or None where there was none."""
         old = self.records.pop(key, None)
         if old is not None:
-            place = bisect_left(self._keys, key)
-            del self._keys[place], self._rows[place]
-            self._snapshot = None
+            self._rows.note_gone(key)
             self._labels.discard(key, old)
-            for name, term in self._terms.items():
-                self._leave(name, term(old), key)
+            for term, index in self._terms:
+                _leave(index, term(old), key)
         return old
 
     def all(self) -> tuple[R, ...]:
         """Every record, in order; the same tuple as long as nothing changes."""
-        if self._snapshot is None:
-            self._snapshot = tuple(self._rows)
-        return self._snapshot
+        return self._rows.all()
 
     def size(self, index: str, value: str) -> int:
         """How many records an index holds under a value."""
@@ -102,39 +99,26 @@ class Table(Generic[R]):
         return list(map(bucket.__getitem__, sorted(bucket)))
 
     def labelled(self, selector: LabelSelector, fewer_than: int) -> list[R] | None:
-        """The records that a label selector selects, in order; None where they are not fewer than that."""
+        """The records that a label selector selects, in no order; None where they are not fewer than that."""
         buckets = self._labels.matching(selector)
         if sum(map(len, buckets)) >= fewer_than:
             return None
-        return list(map(self.records.__getitem__, sorted(chain.from_iterable(buckets))))
+        return [record for bucket in buckets for record in bucket.values()]
 
     def values(self, index: str) -> Collection[str]:
         """The values an index holds records under."""
         return self._indexes[index].keys()
 
-    def _place(self, key: Key, record: R, *, new: bool) -> None:
-        keys, rows = self._keys, self._rows
-        self._snapshot = None
-        if new and (not keys or keys[-1] < key):
-            keys.append(key)
-            rows.append(record)
-            return
-        place = bisect_left(keys, key)
-        if new:
-            keys.insert(place, key)
-            rows.insert(place, record)
-        else:
-            rows[place] = record
 
-    def _leave(self, name: str, value: str | None, key: Key) -> None:
-        if value is None:
-            return
-        bucket = self._indexes[name].get(value)
-        if bucket is None:
-            return
-        bucket.pop(key, None)
-        if not bucket:
-            del self._indexes[name][value]
+def _leave(index: dict[str, dict[Key, R]], value: str | None, key: Key) -> None:
+    if value is None:
+        return
+    bucket = index.get(value)
+    if bucket is None:
+        return
+    bucket.pop(key, None)
+    if not bucket:
+        del index[value]
 
 
 class Store(Generic[R]):
@@ -149,7 +133,7 @@ class Store(Generic[R]):
         self._terms = dict(terms)
         self._labels_of = labels_of
         self._table = Table(key_of, self._terms, labels_of)
-        self._listeners: set[Listener[R]] = set()
+        self._listeners: tuple[Listener[R], ...] = ()
 
     def __len__(self) -> int:
         return len(self._table.records)
@@ -177,8 +161,8 @@ class Store(Generic[R]):
         """The records an index holds under a value, by namespace and name."""
         return self._table.bucket(index, value)
 
-    def select_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
-        """The records that a label selector selects, by namespace and name; None where they are not fewer than that."""
+    def find_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
+        """The records that a label selector selects, in no order; None where they are not fewer than that."""
         return self._table.labelled(selector, fewer_than)
 
     def values(self, index: str) -> Collection[str]:
@@ -188,7 +172,9 @@ class Store(Generic[R]):
     def put(self, record: R) -> None:
         """Adds or replaces one record."""
         old = self._table.put(record)
-        self._changed(old, record)
+        self.generation += 1
+        for listener in self._listeners:
+            listener(old, record)
 
     def discard(self, record: R) -> None:
         """Takes the record of that name out, if it is there."""
@@ -198,7 +184,8 @@ class Store(Generic[R]):
         """Takes the record of that key out, if it is there."""
         old = self._table.discard(key)
         if old is not None:
-            self._changed(old, None)
+            self.generation += 1
+            self._tell(old, None)
 
     def stage(self) -> "Staged[R]":
         """Starts a relist beside what is served meanwhile."""
@@ -219,16 +206,16 @@ class Store(Generic[R]):
 
     def listen(self, listener: Listener[R]) -> Callable[[], None]:
         """Calls the listener (quick, never raising) after each change, until the returned function is called."""
-        self._listeners.add(listener)
-        return lambda: self._listeners.discard(listener)
+        if listener not in self._listeners:
+            self._listeners = (*self._listeners, listener)
 
-    def _changed(self, old: R | None, new: R | None) -> None:
-        self.generation += 1
-        if self._listeners:
-            self._tell(old, new)
+        def unlisten() -> None:
+            self._listeners = tuple(known for known in self._listeners if known != listener)
+
+        return unlisten
 
     def _tell(self, old: R | None, new: R | None) -> None:
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             listener(old, new)
 
 
@@ -255,9 +242,9 @@ class Staged(Generic[R]):
 def build_pod_store() -> Store[Pod]:
     """Pods, found by namespace and by node."""
     return Store(
-        lambda pod: (pod.namespace, pod.name),
-        {"namespace": lambda pod: pod.namespace, "node": lambda pod: pod.node_name},
-        lambda pod: pod.labels,
+        attrgetter("namespace", "name"),
+        {"namespace": attrgetter("namespace"), "node": attrgetter("node_name")},
+        attrgetter("labels"),
     )
 
 

@@ -1,15 +1,18 @@
 """Small conversions from wire values to model values that every kind needs."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from sys import intern
 from typing import Generic, TypeVar
+
+from msgspec import Raw
 
 from fleet.kubernetes.wire import OwnerReference, QuantityMap, WireCondition
 from fleet.models import NO_RESOURCES, Condition, Owner, Pairs, Resources
 from fleet.quantities import parse_bytes, parse_cores, parse_count
 
 V = TypeVar("V", bound=Hashable)
+W = TypeVar("W")
 
 
 class Shared(Generic[V]):
@@ -28,6 +31,37 @@ class Shared(Generic[V]):
         if len(seen) >= self._most:
             seen.clear()
         return seen.setdefault(value, value)
+
+
+class Recognized(Generic[W]):
+    """What was read from JSON that comes again and again, such as the labels of a workload's pods: read once.
+
+    `read` is given what is seen for the first time, and what it raises is not remembered. What was seen is forgotten
+    when it is `most_bytes` long.
+    """
+
+    def __init__(self, read: Callable[[bytes], W], most_bytes: int = 4 * 1024 * 1024) -> None:
+        self._read = read
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._seen: dict[bytes, W] = {}
+
+    def of(self, raw: Raw) -> W:
+        """What is read from these bytes; an equal object may be the same one."""
+        text = bytes(raw)
+        try:
+            return self._seen[text]
+        except KeyError:
+            return self._add(text)
+
+    def _add(self, text: bytes) -> W:
+        value = self._read(text)
+        self._bytes += len(text)
+        if self._bytes > self._most_bytes:
+            self._seen.clear()
+            self._bytes = len(text)
+        self._seen[text] = value
+        return value
 
 
 _PAIRS: Shared[Pairs] = Shared()

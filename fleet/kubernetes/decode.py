@@ -50,6 +50,12 @@ class EventType(Enum):
     ERROR = "ERROR"
 
 
+_HEADS = {
+    b'{"type":"%s","object":' % kind.value.encode(): kind
+    for kind in (EventType.ADDED, EventType.MODIFIED, EventType.DELETED)
+}
+
+
 @dataclass(frozen=True)
 class ListPage(Generic[T]):
     """One page of a list: no `continue_token` on the last. `malformed` names objects that can't be read, and why."""
@@ -60,7 +66,7 @@ class ListPage(Generic[T]):
     malformed: tuple[str, ...] = ()
 
 
-class WatchEvent(msgspec.Struct, Generic[T], frozen=True):
+class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One line of a watch.
 
     `record` is None for BOOKMARK and ERROR, and for an object that can't be read: then `message` says which and why,
@@ -110,6 +116,20 @@ class Codec(Generic[T]):
 
     def decode_event(self, line: bytes, cluster: str) -> WatchEvent[T]:
         """Reads a watch line. Raises DecodeError where it is none, or of no known type."""
+        # As API servers write it, the object stands between a known beginning and a brace: no second look at it.
+        head = line[: line.find(b"{", 1)]
+        kind = _HEADS.get(head)
+        if kind is not None and line.endswith(b"}"):
+            raw = line[len(head) : -1]
+            try:
+                record = self.build(raw, cluster)
+            except (msgspec.MsgspecError, ValueError):
+                return self._decode_any(line, cluster)  # the long way says what is wrong
+            version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
+            return WatchEvent(kind, record, version)
+        return self._decode_any(line, cluster)
+
+    def _decode_any(self, line: bytes, cluster: str) -> WatchEvent[T]:
         try:
             event = _EVENT.decode(line)
             kind = EventType(event.type)

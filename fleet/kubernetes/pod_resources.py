@@ -8,8 +8,11 @@ from collections.abc import Callable, Hashable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
+
 from fleet.kubernetes.convert import as_resources
 from fleet.kubernetes.pod_status import is_sidecar
+from fleet.kubernetes.pod_wire import ListedSpec
 from fleet.kubernetes.wire import PodSpec, QuantityMap, Requirements, WireContainer
 from fleet.models import NO_RESOURCES, Resources
 
@@ -22,6 +25,53 @@ class PodAmounts(NamedTuple):
 
     requests: Resources
     limits: Resources
+
+
+def listed_amounts(spec: ListedSpec) -> PodAmounts:
+    """The same of a spec whose amounts are bytes still: read once for equal ones. Raises ValueError, DecodeError."""
+    containers = spec.containers or ()
+    if len(containers) == 1 and not (spec.init_containers or spec.overhead or spec.resources):
+        asked: Hashable = bytes(containers[0].resources)
+    else:
+        asked = (
+            tuple([bytes(container.resources) for container in containers]),
+            tuple([(entry.restart_policy, bytes(entry.resources)) for entry in spec.init_containers or ()]),
+            bytes(spec.overhead),
+            bytes(spec.resources),
+        )
+    known = _READ.get(asked)
+    return _read_amounts(spec, asked) if known is None else known
+
+
+def _read_amounts(spec: ListedSpec, asked: Hashable) -> PodAmounts:
+    read = _read_spec(spec)
+    parts = (
+        spec.overhead,
+        spec.resources,
+        *(entry.resources for entry in (*(spec.containers or ()), *(spec.init_containers or ()))),
+    )
+    if sum(len(bytes(part)) for part in parts) > _LONGEST_KNOWN:  # nothing that workloads ask for
+        return PodAmounts(pod_requests(read), pod_limits(read))
+    if len(_READ) >= _MOST_KNOWN:
+        _READ.clear()
+    amounts = _READ[asked] = pod_amounts(read)
+    return amounts
+
+
+def _read_spec(spec: ListedSpec) -> PodSpec:
+    return PodSpec(
+        containers=[WireContainer("", resources=_read_pair(entry.resources)) for entry in spec.containers or ()],
+        init_containers=[
+            WireContainer("", restart_policy=entry.restart_policy, resources=_read_pair(entry.resources))
+            for entry in spec.init_containers or ()
+        ],
+        overhead=_OVERHEAD.decode(spec.overhead) if spec.overhead else None,
+        resources=_read_pair(spec.resources),
+    )
+
+
+def _read_pair(raw: msgspec.Raw) -> Requirements | None:
+    return _REQUIREMENTS.decode(raw) if raw else None
 
 
 def pod_amounts(spec: PodSpec) -> PodAmounts:
@@ -53,7 +103,11 @@ def _items(amounts: QuantityMap | None) -> Hashable:
 
 
 _MOST_KNOWN = 16_384
+_LONGEST_KNOWN = 8_192
 _KNOWN: dict[Hashable, PodAmounts] = {}
+_READ: dict[Hashable, PodAmounts] = {}
+_REQUIREMENTS = msgspec.json.Decoder(Requirements | None)
+_OVERHEAD = msgspec.json.Decoder(QuantityMap | None)
 
 
 def pod_requests(spec: PodSpec) -> Resources:

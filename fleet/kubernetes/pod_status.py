@@ -4,9 +4,27 @@ Source: the API server's own table printer, `printPod` in kubernetes/pkg/printer
 of the rules there is the meaning: a later container, then a deletion, overrides what was found before.
 """
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
 
-from fleet.kubernetes.wire import ContainerStatus, Terminated, WireCondition, WireContainer, WirePod
+import msgspec
+
+from fleet.kubernetes.pod_wire import (
+    ListedCondition,
+    ListedInitStatus,
+    ListedStatus,
+    ListedTerminated,
+    WirePod,
+)
+
+_CONDITIONS = msgspec.json.Decoder(list[ListedCondition] | None)
+_GATED = "SchedulingGated"
+_GATED_BYTES = _GATED.encode()
+
+
+class _Restartable(Protocol):
+    @property
+    def restart_policy(self) -> str | None: ...
 
 
 class PodColumns(NamedTuple):
@@ -27,40 +45,47 @@ class _Progress(NamedTuple):
     sidecar_restarts: int
 
 
-class _Main(NamedTuple):
-    """What the containers proper say; `reason` is what was given where none of them says anything."""
-
-    reason: str
-    ready: int
-    restarts: int
+_NOT_HELD_BACK = _Progress(None, 0, 0, 0)
+_NO_SIDECARS: frozenset[str] = frozenset()
 
 
 def pod_columns(pod: WirePod) -> PodColumns:
-    """Reads the columns from a pod."""
-    conditions = pod.status.conditions or []
-    init_containers = pod.spec.init_containers or []
-    sidecars = {container.name for container in init_containers if is_sidecar(container)}
-    progress = _init_progress(pod.status.init_container_statuses or [], sidecars, len(init_containers))
-    reason = progress.reason or _pod_reason(pod, conditions)
+    """Reads the columns from a pod. Raises msgspec.DecodeError for conditions that are none, where they matter."""
+    containers, init_containers = pod.spec.containers, pod.spec.init_containers
+    sidecars: Collection[str] = _NO_SIDECARS
+    progress = _NOT_HELD_BACK
+    if init_containers:
+        sidecars = {container.name for container in init_containers if is_sidecar(container)}
+    if pod.status.init_container_statuses:
+        progress = _init_progress(pod.status.init_container_statuses, sidecars, len(init_containers or ()))
+    reason = progress.reason or _pod_reason(pod)
     ready, restarts = progress.ready, progress.restarts
-    if progress.reason is None or _is_true(conditions, "Initialized"):
-        main = _main_state(pod.status.container_statuses or [], reason, conditions)
-        reason = main.reason
-        ready += main.ready
-        restarts = progress.sidecar_restarts + main.restarts
+    if progress.reason is None or _is_true(pod, "Initialized"):
+        reason, main_ready, main_restarts = _main_state(pod, reason)
+        ready += main_ready
+        restarts = progress.sidecar_restarts + main_restarts
     if pod.metadata.deletion_timestamp is not None:
         reason = _deletion_reason(pod, reason)
-    return PodColumns(reason, ready, len(pod.spec.containers or []) + len(sidecars), restarts)
+    return PodColumns(reason, ready, (len(containers) if containers else 0) + len(sidecars), restarts)
 
 
-def is_sidecar(container: WireContainer) -> bool:
+def is_sidecar(container: _Restartable) -> bool:
     """Whether an init container keeps running beside the containers proper."""
     return container.restart_policy == "Always"
 
 
-def _pod_reason(pod: WirePod, conditions: list[WireCondition]) -> str:
-    if any(entry.type == "PodScheduled" and entry.reason == "SchedulingGated" for entry in conditions):
-        return "SchedulingGated"
+def _conditions_of(pod: WirePod) -> Sequence[ListedCondition]:
+    """Few pods' columns depend on them, so they are read where they do."""
+    return (_CONDITIONS.decode(pod.status.conditions) or ()) if pod.status.conditions else ()
+
+
+def _pod_reason(pod: WirePod) -> str:
+    conditions = bytes(pod.status.conditions)
+    # What is not in the bytes is not in the text, unless something there is escaped.
+    if (_GATED_BYTES in conditions or b"\\" in conditions) and any(
+        entry.type == "PodScheduled" and entry.reason == _GATED for entry in _conditions_of(pod)
+    ):
+        return _GATED
     return pod.status.reason or pod.status.phase
 
 
@@ -70,7 +95,7 @@ def _deletion_reason(pod: WirePod, reason: str) -> str:
     return reason if pod.status.phase in {"Succeeded", "Failed"} else "Terminating"
 
 
-def _init_progress(statuses: list[ContainerStatus], sidecars: set[str], declared: int) -> _Progress:
+def _init_progress(statuses: list[ListedInitStatus], sidecars: Collection[str], declared: int) -> _Progress:
     ready = restarts = sidecar_restarts = 0
     for index, container in enumerate(statuses):
         restarts += container.restart_count
@@ -86,7 +111,7 @@ def _init_progress(statuses: list[ContainerStatus], sidecars: set[str], declared
     return _Progress(None, ready, restarts, sidecar_restarts)
 
 
-def _init_reason(container: ContainerStatus, index: int, declared: int) -> str:
+def _init_reason(container: ListedInitStatus, index: int, declared: int) -> str:
     if container.state.terminated is not None:
         return f"Init:{_exit_reason(container.state.terminated)}"
     waiting = container.state.waiting
@@ -95,7 +120,9 @@ def _init_reason(container: ContainerStatus, index: int, declared: int) -> str:
     return f"Init:{index}/{declared}"
 
 
-def _main_state(statuses: list[ContainerStatus], reason: str, conditions: list[WireCondition]) -> _Main:
+def _main_state(pod: WirePod, reason: str) -> tuple[str, int, int]:
+    """What the containers proper say: the reason (the given one where none says any), how many are ready, restarts."""
+    statuses: Sequence[ListedStatus] = pod.status.container_statuses or ()
     ready = restarts = 0
     error: str | None = None
     # Last to first, so that the first container has the last word.
@@ -111,24 +138,24 @@ def _main_state(statuses: list[ContainerStatus], reason: str, conditions: list[W
         elif container.ready and state.running is not None:
             ready += 1
     if reason == "Completed":
-        reason = _completed_reason(ready > 0, error, conditions)
-    return _Main(reason, ready, restarts)
+        reason = _completed_reason(ready > 0, error, pod)
+    return reason, ready, restarts
 
 
-def _completed_reason(runs: bool, error: str | None, conditions: list[WireCondition]) -> str:
-    if runs and any(entry.type == "Ready" and entry.status == "True" for entry in conditions):
+def _completed_reason(runs: bool, error: str | None, pod: WirePod) -> str:
+    if runs and any(entry.type == "Ready" and entry.status == "True" for entry in _conditions_of(pod)):
         return "Running"
     if error is not None:
         return error
     return "NotReady" if runs else "Completed"
 
 
-def _exit_reason(terminated: Terminated) -> str:
+def _exit_reason(terminated: ListedTerminated) -> str:
     if terminated.reason:
         return terminated.reason
     return f"Signal:{terminated.signal}" if terminated.signal else f"ExitCode:{terminated.exit_code}"
 
 
-def _is_true(conditions: list[WireCondition], kind: str) -> bool:
+def _is_true(pod: WirePod, kind: str) -> bool:
     """Whether the first condition of that type is true."""
-    return next((entry.status == "True" for entry in conditions if entry.type == kind), False)
+    return next((entry.status == "True" for entry in _conditions_of(pod) if entry.type == kind), False)

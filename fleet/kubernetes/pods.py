@@ -4,26 +4,31 @@ from sys import intern
 
 import msgspec
 
-from fleet.kubernetes.convert import as_conditions, as_owner, as_pairs, interned, seconds
-from fleet.kubernetes.pod_resources import container_resources, pod_amounts
+from fleet.kubernetes.convert import Recognized, as_conditions, as_owner, as_pairs, seconds
+from fleet.kubernetes.pod_resources import container_resources, listed_amounts
 from fleet.kubernetes.pod_status import pod_columns
+from fleet.kubernetes.pod_wire import WirePod
 from fleet.kubernetes.wire import (
     Annotated,
     ContainerStatus,
     DecodeError,
+    OwnerReference,
     PodSpec,
     WireAnnotated,
     WireCondition,
     WireContainer,
     WireContainerState,
-    WirePod,
 )
 from fleet.manifests import load_raw_manifest
-from fleet.models import Container, ContainerState, Pairs, Pod, PodDetails, PodPhase
+from fleet.models import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase
 
 _PHASES = {phase.value: phase for phase in PodPhase}
 _DECODER = msgspec.json.Decoder(WirePod)
 _ANNOTATIONS = msgspec.json.Decoder(WireAnnotated)
+_LABELS_DECODER = msgspec.json.Decoder(dict[str, str] | None)
+_OWNERS_DECODER = msgspec.json.Decoder(list[OwnerReference] | None)
+_LABELS: Recognized[Pairs] = Recognized(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
+_OWNERS: Recognized[Owner | None] = Recognized(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
 
 
 class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
@@ -47,10 +52,11 @@ def decode_pod(raw: bytes) -> WirePod:
 
 
 def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
-    """The flat record. Raises ValueError for a quantity that is none."""
+    """The flat record. Raises ValueError for a quantity that is none, DecodeError for what is not as promised."""
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     columns = pod_columns(pod)
-    amounts = pod_amounts(spec)
+    amounts = listed_amounts(spec)
+    created = metadata.creation_timestamp
     return Pod(
         cluster=intern(cluster),
         namespace=intern(metadata.namespace),
@@ -62,16 +68,16 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         ready_containers=columns.ready,
         total_containers=columns.total,
         restarts=columns.restarts,
-        created_at=seconds(metadata.creation_timestamp) or 0.0,
-        node_name=interned(spec.node_name),
+        created_at=0.0 if created is None else created.timestamp(),
+        node_name=intern(spec.node_name) if spec.node_name else None,
         pod_ip=status.pod_ip or None,
-        host_ip=interned(status.host_ip),
-        qos_class=interned(status.qos_class),
+        host_ip=intern(status.host_ip) if status.host_ip else None,
+        qos_class=intern(status.qos_class) if status.qos_class else None,
         service_account=intern(spec.service_account_name),
         restart_policy=intern(spec.restart_policy),
         scheduler_name=intern(spec.scheduler_name),
-        labels=as_pairs(metadata.labels),
-        owner=as_owner(metadata.owner_references),
+        labels=_LABELS.of(metadata.labels) if metadata.labels else (),
+        owner=_OWNERS.of(metadata.owner_references) if metadata.owner_references else None,
         requests=amounts.requests,
         limits=amounts.limits,
         manifest=manifest,

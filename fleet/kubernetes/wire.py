@@ -127,32 +127,6 @@ class PodSpec(Wire, frozen=True):
     resources: Requirements | None = None
 
 
-class PodStatus(Wire, frozen=True):
-    """`status` of a pod."""
-
-    phase: str = ""
-    reason: str = ""
-    pod_ip: str | None = field(default=None, name="podIP")
-    host_ip: str | None = field(default=None, name="hostIP")
-    qos_class: str | None = None
-    conditions: list[WireCondition] | None = None
-    container_statuses: list[ContainerStatus] | None = None
-    init_container_statuses: list[ContainerStatus] | None = None
-
-
-UNSEEN_POD = PodStatus(phase="Pending")
-"""Of a pod that nobody has looked at yet: some servers leave its status out until then."""
-
-
-class WirePod(Wire, frozen=True):
-    """A pod."""
-
-    metadata: Metadata
-    spec: PodSpec = PodSpec()
-    status: PodStatus = UNSEEN_POD
-    kind: str = ""
-
-
 class WireTaint(Wire, frozen=True):
     """`spec.taints[]` of a node."""
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
@@ -22,6 +22,7 @@ class DirectField(Struct, frozen=True):
     key: str
     definition: GraphQLField
     details: list[FieldDetails]
+    nodes: list[FieldNode]
     field: StrawberryField
     call: Callable[..., Any]
     info_name: str | None
@@ -36,13 +37,19 @@ class LazyInfo:
 
     _build: Callable[[], GraphQLResolveInfo[Any]]
 
-    def __init__(self, context: Any, field: StrawberryField, build: Callable[[], GraphQLResolveInfo[Any]]) -> None:
-        self.__dict__.update(_context=context, _field=field, _build=build)
+    def __init__(self, context: Any, field: "DirectField", build: Callable[[], GraphQLResolveInfo[Any]]) -> None:
+        self.__dict__.update(_context=context, _field=field.field, _build=build, _nodes=field.nodes)
 
     @property
     def context(self) -> Any:
         """The request's context."""
         return self.__dict__["_context"]
+
+    @property
+    def nodes(self) -> list[FieldNode]:
+        """Where the document writes the field."""
+        found: list[FieldNode] = self.__dict__["_nodes"]
+        return found
 
     @cached_property
     def _raw_info(self) -> GraphQLResolveInfo[Any]:
@@ -78,15 +85,14 @@ def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any
     own = Path(path, field.key, kind.name)
 
     def build() -> GraphQLResolveInfo[Any]:
-        nodes = [details.node for details in field.details]
-        found: GraphQLResolveInfo[Any] = executor.build_resolve_info(field.definition, nodes, kind, own)
+        found: GraphQLResolveInfo[Any] = executor.build_resolve_info(field.definition, field.nodes, kind, own)
         return found
 
     try:
         if field.info_name is None:
             result = field.call(source, **field.arguments)
         else:
-            info = field.info_class(executor.context_value, field.field, build)  # type: ignore[call-arg]  # it is a LazyInfo
+            info = field.info_class(executor.context_value, field, build)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
             result = field.call(source, **{field.info_name: info}, **field.arguments)
         if field.read is not None and type(result) is field.origin:
             try:
@@ -115,6 +121,8 @@ async def _resolve(
     returned: GraphQLOutputType = field.definition.type
     try:
         result = await waiting
+        if executor.turn.is_over():
+            await executor.turn.begin_another()
         if field.read is not None and type(result) is field.origin:
             try:
                 return field.read(result)

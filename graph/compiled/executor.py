@@ -4,7 +4,7 @@ Wherever a reader raises, core does the whole object or list itself: nothing tha
 doing it again is safe, and the answer and its errors are core's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from graphql import (
@@ -30,13 +30,12 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.direct import run_direct
-from graph.compiled.fragments import Budget, TextList
+from graph.compiled.fragments import Budget, LongList, TextList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
-from graph.compiled.source import Selection, Writer, build_reader, find_root_fields
+from graph.compiled.source import LISTS, Read, Reader, Selection, Writer, build_reader, find_root_fields
+from graph.compiled.turns import Turn, Turns
 from graph.types.window import Windows
-
-_LISTS = (list, tuple, Windows)
 
 
 class Built(Struct, frozen=True):
@@ -79,6 +78,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
             self._operation_plans = self.plans[self._encoded].of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
+        self.turn = Turn(getattr(self.context_value, "turns", None) or Turns())
 
     @classmethod
     def of(cls, schema: GraphQLSchema, built: Built, context: object) -> "CompiledExecutor":
@@ -170,19 +170,30 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """As core; a list of windows whose selection is plain becomes one piece of text where that is wanted."""
         kind = _item_kind(return_type)
-        if kind is None or type(result) not in _LISTS or position_context is not None:
+        if kind is None or type(result) not in LISTS or position_context is not None:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
         plan = self._by_selection.get(id(self.collect_subfields(kind, field_details_list).grouped_field_set))
         reader = plan.reader if plan is not None else None
         if plan is None or reader is None or reader.rest:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
-        if plan.text is not None and type(result) is Windows:
-            try:
-                return plan.text(result)
-            except Exception:  # noqa: BLE001, S110 - whatever it is, it is found again where the item has its place
-                pass
         field = ListField(field_details_list, info, kind, return_type.of_type, path)
-        return complete_items(self, field, reader, result)
+        if plan.text is None or type(result) is not Windows:
+            return complete_items(self, field, reader, result)
+        try:
+            return plan.text(result)
+        except LongList:
+            return self._complete_in_turns(plan.text, field, reader, result)
+        except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
+            return complete_items(self, field, reader, result)
+
+    async def _complete_in_turns(
+        self, text: TextList, field: ListField, reader: Reader, items: Windows[Any, Any]
+    ) -> Any:
+        try:
+            return await text.make_in_turns(items, self.turn)
+        except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
+            completed = complete_items(self, field, reader, items)
+            return await completed if self.is_awaitable(completed) else completed
 
     def _find_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Plan | None:
         plans = self._operation_plans
@@ -194,20 +205,33 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             collected = super().collect_subfields(kind, list(details))
             if collected.new_defer_usages:
                 return None
-            plan = self._build_plan(kind, collected)
+            plan = self._build_plan(kind, details, collected)
             plans.keep(key, plan)
         return plan
 
-    def _build_plan(self, kind: GraphQLObjectType, collected: CollectedFields) -> Plan:
+    def _build_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], collected: CollectedFields) -> Plan:
         reader = build_reader(kind, collected.grouped_field_set, self._writer())
         if not self._encoded or reader is None or reader.rest or reader.direct or not reader.small:
             return Plan(collected, reader, None)
-        return Plan(collected, reader, TextList(reader.read, self.budget))
+        read = reader.read
+        return Plan(collected, reader, self._find_text(kind, details, lambda: read))
+
+    def _find_text(
+        self, kind: GraphQLObjectType, details: Sequence[FieldDetails], find_read: Callable[[], Read]
+    ) -> TextList:
+        """One for each selection, however it is come by: what it has encoded is found again."""
+
+        def make() -> TextList:
+            return TextList(find_read(), self.budget)
+
+        plans = self._operation_plans
+        key = None if plans is None else plans.find_key(kind, details, self.variable_values.coerced)
+        return make() if plans is None or key is None else plans.get_text(key, make)
 
     def _writer(self) -> Writer:
         strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
-        converter, budget = strawberry.schema_converter, self.budget if self._encoded else None
-        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config, budget)
+        converter, texts = strawberry.schema_converter, self._find_text if self._encoded else None
+        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config, texts)
 
     def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Selection:
         return super().collect_subfields(kind, list(details)).grouped_field_set

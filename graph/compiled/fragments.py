@@ -9,10 +9,15 @@ from typing import Any
 
 import orjson
 
+from graph.compiled.leaves import Odd
+from graph.compiled.turns import Turn
 from graph.types.window import Windows
 
 MAX_BYTES = 64 << 20
 """Bytes of answers that all selections together keep."""
+
+AT_ONCE = 250
+"""Objects that are encoded at a stretch: two milliseconds' worth."""
 
 _ENTRY = 200
 """What an entry takes beside its text: the dictionary's slot, a tuple and the two heads of objects."""
@@ -44,55 +49,87 @@ class Budget:
 class Fragments:
     """One selection's encoded objects, and the whole list that was asked for last."""
 
-    __slots__ = ("entries", "last")
+    __slots__ = ("_budget", "_entries", "_last")
 
-    def __init__(self) -> None:
-        self.entries: dict[int, tuple[Any, bytes]] = {}
-        self.last: tuple[Sequence[Any], bytes] | None = None
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._entries: dict[int, tuple[Any, bytes]] = {}
+        self._last: tuple[Sequence[Any], bytes] | None = None
 
     def clear(self) -> None:
         """Lets all of them go."""
-        self.entries, self.last = {}, None
+        self._entries, self._last = {}, None
 
-    def encode(self, models: Sequence[Any], read: Callable[[Any], dict[str, Any]], budget: Budget) -> bytes:
-        """The models' list as JSON. Raises whatever `read` raises for a model that core has to look at."""
-        if self.last is not None and self.last[0] == models:  # quick: the same objects are not looked into
-            return self.last[1]
-        text = self._join(models, read, budget)
-        if self.last is not None:
-            budget.give(len(self.last[1]))
-        budget.take(self, len(text))
-        self.last = (models, text)
+    def find(self, models: Sequence[Any]) -> bytes | None:
+        """The models' list as JSON, None where some of them have to be added first."""
+        if self._last is not None and self._last[0] == models:  # quick: the same objects are not looked into
+            return self._last[1]
+        entries = self._entries
+        try:
+            text = b"[" + b",".join([entries[id(model)][1] for model in models]) + b"]"
+        except KeyError:
+            return None
+        if self._last is not None:
+            self._budget.give(len(self._last[1]))
+        self._budget.take(self, len(text))
+        self._last = (models, text)
         return text
 
-    def _join(self, models: Sequence[Any], read: Callable[[Any], dict[str, Any]], budget: Budget) -> bytes:
-        entries = self.entries
-        try:
-            return b"[" + b",".join([entries[id(model)][1] for model in models]) + b"]"
-        except KeyError:
-            pass
-        missing = [model for model in models if id(model) not in entries]
-        texts = [orjson.dumps(read(model)) for model in missing]
-        budget.take(self, sum(map(len, texts)) + _ENTRY * len(texts))
-        fresh = {id(model): (model, text) for model, text in zip(missing, texts, strict=True)}
-        known = self.entries  # the budget may have let the old ones go
-        known.update(fresh)
-        if known is not entries:
-            entries = {**entries, **fresh}
-        return b"[" + b",".join([entries[id(model)][1] for model in models]) + b"]"
+    def find_missing(self, models: Sequence[Any]) -> list[Any]:
+        """Those of the models that are not encoded yet."""
+        return [model for model in models if id(model) not in self._entries]
+
+    def add(self, models: Sequence[Any], read: Callable[[Any], dict[str, Any]]) -> None:
+        """Encodes models. Raises whatever `read` raises for one that core has to look at."""
+        texts = [orjson.dumps(read(model)) for model in models]
+        self._budget.take(self, sum(map(len, texts)) + _ENTRY * len(texts))
+        self._entries.update((id(model), (model, text)) for model, text in zip(models, texts, strict=True))
+
+
+class LongList(Odd):
+    """More objects have to be encoded than should be at a stretch."""
 
 
 class TextList:
     """Makes lists of windows, all of one selection, a piece of text in the answer."""
 
-    __slots__ = ("_budget", "_fragments", "_read")
+    __slots__ = ("_fragments", "_read")
 
     def __init__(self, read: Callable[[Any], dict[str, Any]], budget: Budget) -> None:
         self._read = read
-        self._budget = budget
-        self._fragments = Fragments()
+        self._fragments = Fragments(budget)
 
     def __call__(self, windows: Windows[Any, Any]) -> orjson.Fragment:
-        """The list's text. Raises whatever reading raises for an object that core has to look at."""
+        """The list's text. Raises LongList, and whatever reading raises for an object that core has to see."""
+        models = windows.models
+        text = self._fragments.find(models)
+        if text is None:
+            missing = self._fragments.find_missing(models)
+            if len(missing) > AT_ONCE:
+                raise LongList
+            text = self._add(windows, missing)
+        return orjson.Fragment(text)
+
+    async def make_in_turns(self, windows: Windows[Any, Any], turn: Turn) -> orjson.Fragment:
+        """The text of a list of any length. Raises what reading raises for an object that core has to see."""
+        missing = self._fragments.find_missing(windows.models)
+        for start in range(0, len(missing), AT_ONCE):
+            if turn.is_over():
+                await turn.begin_another()
+            self._fragments.add(missing[start : start + AT_ONCE], self._reading(windows))
+        text = self._fragments.find(windows.models)
+        if text is None:  # the budget let some of them go meanwhile
+            text = self._add(windows, self._fragments.find_missing(windows.models))
+        return orjson.Fragment(text)
+
+    def _add(self, windows: Windows[Any, Any], missing: Sequence[Any]) -> bytes:
+        self._fragments.add(missing, self._reading(windows))
+        text = self._fragments.find(windows.models)
+        if text is None:  # it is more than the budget can hold together
+            read = self._reading(windows)
+            text = orjson.dumps([read(model) for model in windows.models])
+        return text
+
+    def _reading(self, windows: Windows[Any, Any]) -> Callable[[Any], dict[str, Any]]:
         build, read = windows.build, self._read
-        return orjson.Fragment(self._fragments.encode(windows.models, lambda model: read(build(model)), self._budget))
+        return lambda model: read(build(model))

@@ -1,6 +1,8 @@
 """Lists of objects, completed by their reader; what is odd, item by item, as core would."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
@@ -23,21 +25,61 @@ class ListField(Struct, frozen=True):
 
 
 def complete_items(executor: Any, field: ListField, reader: Reader, items: Sequence[Any]) -> Any:
-    """As `Executor.complete_iterable_value` of core 3.3, for a reader that leaves nothing to core but odd objects."""
-    completed: list[Any] = []
-    waiting: list[int] = []
-    index = 0
+    """As `Executor.complete_iterable_value` of core 3.3, for a reader that leaves nothing to core but odd objects.
+
+    A list that takes longer than a turn of the loop is a coroutine from there on.
+    """
+    done = _Done()
+    with _settling(executor, done, items):
+        for item in items:
+            done.take(_complete_item(executor, field, reader, item, done.values))
+            if executor.turn.is_over():
+                return _go_on(executor, field, reader, items, done)
+    return _gather(done.values, done.waiting) if done.waiting else done.values
+
+
+async def _go_on(executor: Any, field: ListField, reader: Reader, items: Sequence[Any], done: "_Done") -> list[Any]:
+    """The rest of the list, a turn at a time."""
     try:
-        for index, item in enumerate(items):
-            if _complete_item(executor, field, reader, item, completed):
-                waiting.append(index)
+        with _settling(executor, done, items):
+            for place in range(len(done.values), len(items)):
+                if executor.turn.is_over():
+                    await executor.turn.begin_another()
+                done.take(_complete_item(executor, field, reader, items[place], done.values))
+    except asyncio.CancelledError:
+        for place in done.waiting:
+            if asyncio.iscoroutine(started := done.values[place]):
+                started.close()
+        raise
+    return await _gather(done.values, done.waiting) if done.waiting else done.values
+
+
+class _Done:
+    """What is completed of a list so far, and which places have to be waited for."""
+
+    __slots__ = ("values", "waiting")
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.waiting: list[int] = []
+
+    def take(self, waits: bool) -> None:
+        """Notes that another value is there."""
+        if waits:
+            self.waiting.append(len(self.values) - 1)
+
+
+@contextmanager
+def _settling(executor: Any, done: _Done, items: Sequence[Any]) -> Iterator[None]:
+    """An error of the whole list leaves nothing behind that was begun."""
+    try:
+        yield
     except Exception:
-        left: list[Any] = [completed[place] for place in waiting]
-        left += [item for item in items[index + 1 :] if executor.is_awaitable(item)]
+        left: list[Any] = [done.values[place] for place in done.waiting]
+        left += [item for item in items[len(done.values) + 1 :] if executor.is_awaitable(item)]
         if left:
             executor.settle_in_background(left)
         raise
-    return _gather(completed, waiting) if waiting else completed
 
 
 def _complete_item(executor: Any, field: ListField, reader: Reader, item: Any, completed: list[Any]) -> bool:

@@ -62,6 +62,7 @@ class OperationPlans:
         self._variables: dict[int, tuple[FieldNode, tuple[str, ...]]] = {}
         self._plans: OrderedDict[Key, Plan] = OrderedDict()
         self._roots: OrderedDict[Key, Root] = OrderedDict()
+        self._texts: OrderedDict[Key, TextList] = OrderedDict()
 
     def find_key(
         self, kind: GraphQLObjectType, details: Sequence[FieldDetails], variables: Mapping[str, Any]
@@ -102,6 +103,14 @@ class OperationPlans:
         self._plans[key] = plan
         if len(self._plans) > MAX_SHAPES * max(1, len(self._variables)):
             self._plans.popitem(last=False)
+
+    def get_text(self, key: Key, make: Callable[[], TextList]) -> TextList:
+        """What makes lists of a selection text, made where it is not kept."""
+        if key not in self._texts:
+            self._texts[key] = make()
+            if len(self._texts) > MAX_SHAPES * max(1, len(self._variables)):
+                self._texts.popitem(last=False)
+        return self._texts[key]
 
     def _find_variables(self, node: FieldNode | OperationDefinitionNode) -> tuple[str, ...]:
         found: set[str] = set()

@@ -25,13 +25,21 @@ from strawberry.types.field import StrawberryField
 
 from graph.compiled.direct import DirectField, lazy_class
 from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
-from graph.compiled.fragments import Budget, TextList
+from graph.compiled.fragments import TextList
 from graph.compiled.leaves import Odd, are_floats, build_coercion, find_check
-from graph.types.window import Window, Windows
+from graph.types.window import Rows, Window, Windows
 
 Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
+Read = Callable[[Any], dict[str, Any]]
+FindText = Callable[[GraphQLObjectType, Sequence[FieldDetails], Callable[[], Read]], TextList]
+
+LISTS = frozenset((list, tuple, Windows, Rows))
+"""Classes of lists that are what they look like."""
+
+MOST_ITEMS = 250
+"""Objects of a list that are read at a stretch; longer lists are completed a turn of the loop at a time."""
 
 _TYPENAME = "__typename"
 _LARGE = frozenset({"JSON"})
@@ -79,18 +87,18 @@ def find_root_fields(kind: GraphQLObjectType, selection: Selection, writer: "Wri
 class Writer:
     """The text of one reader and of those it calls, and the names they are compiled with.
 
-    With a `budget`, lists of windows become text where the reader meets them.
+    With `texts`, lists of windows become text where the reader meets them.
     """
 
     def __init__(
-        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, budget: Budget | None
+        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, texts: FindText | None
     ) -> None:
         self._collect = collect
         self._arguments = arguments
         self._scalars = scalars
         self._config = config
-        self._budget = budget
-        self._names: dict[str, Any] = {"Odd": Odd, "Windows": Windows}
+        self._texts = texts
+        self._names: dict[str, Any] = {"Odd": Odd, "Windows": Windows, "LISTS": LISTS}
         self._functions: list[str] = []
         self.large = False
 
@@ -148,6 +156,7 @@ class Writer:
             key=key,
             definition=definition,
             details=details,
+            nodes=[each.node for each in details],
             field=field,
             call=cast("Callable[..., Any]", resolver.wrapped_func),
             info_name=info_name,
@@ -232,7 +241,9 @@ class Writer:
             lines.append(f"{indent}else:")
             indent += " "
         items, out = self._name("items", None), self._name("out", None)
-        lines.append(f"{indent}if type(v) is not list and type(v) is not tuple and type(v) is not Windows: raise Odd")
+        lines.append(f"{indent}if type(v) not in LISTS: raise Odd")
+        if is_object_type(_inner(kind)):
+            lines.append(f"{indent}if len(v) > {MOST_ITEMS}: raise Odd")
         if kind.of_type is GraphQLFloat:  # a chart has a hundred thousand of them
             lines.append(f"{indent}if not {self._name('are_floats', are_floats)}(v):")
             indent = f"{indent} "
@@ -245,15 +256,15 @@ class Writer:
 
     def _find_text(self, kind: GraphQLList[Any], details: Sequence[FieldDetails]) -> TextList | None:
         """What makes such a list text; None where lists stay lists, or hold values of any size. Raises NotPlain."""
-        item = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
-        if self._budget is None or not isinstance(item, GraphQLObjectType):
+        item = _inner(kind)
+        if self._texts is None or not isinstance(item, GraphQLObjectType):
             return None
         inner = self._another()
         name, _ = inner.write_nested(item, details)
-        return None if inner.large else TextList(inner.compile(name), self._budget)
+        return None if inner.large else self._texts(item, details, lambda: inner.compile(name))
 
     def _another(self) -> "Writer":
-        return Writer(self._collect, self._arguments, self._scalars, self._config, self._budget)
+        return Writer(self._collect, self._arguments, self._scalars, self._config, self._texts)
 
     def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
         """Writes the function of an object inside another, and says what class it reads. Raises NotPlain."""
@@ -269,4 +280,5 @@ class Writer:
         return name
 
 
-__all__ = ["Arguments", "Collect", "NotPlain", "Reader", "Selection", "Writer", "build_reader", "find_root_fields"]
+def _inner(kind: GraphQLList[Any]) -> Any:
+    return kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type

@@ -143,6 +143,13 @@ def _pod_counts(walk: Walk, part: Part, place: Place) -> Place:
     return inside
 
 
+def _namespaces(walk: Walk, part: Part, place: Place) -> Place:
+    counts = {name: many * walk.sizes.namespaces(name) for name, many in place.bounds.items()}
+    total = min(sum(counts.values()), place.total * max((walk.sizes.namespaces(name) for name in counts), default=0))
+    walk.charge(part, total * weights.OBJECT)
+    return Place(total, counts, distinct=place.distinct)
+
+
 def _summed(walk: Walk, part: Part, place: Place) -> Place:
     """Sums over a cluster's nodes or pods, over a node's pods; a cluster's are made once."""
     kind: Kind = "pods" if part.name == "requested" else "nodes"
@@ -283,6 +290,7 @@ RULES: Mapping[str, Rule] = {
     **{f"{kind}Connection.clusters": _outcomes for kind in ("Pod", "Node", "Resource")},
     "PodConnection.counts": _counts,
     "Cluster.podCounts": _pod_counts,
+    "Cluster.namespaces": _namespaces,
     **{f"Cluster.{name}": _summed for name in ("capacity", "allocatable", "requested")},
     "Node.requested": _summed,
     **{f"{parent}.cluster": _related for parent in ("Pod", "Node", "Resource", "Placement")},

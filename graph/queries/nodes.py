@@ -8,6 +8,7 @@ from graph.enums import OnUnavailable
 from graph.fields import resolved
 from graph.inputs import NodeFilter, NodeOrder, build_orders, build_page_request, node_question
 from graph.listing import load_nodes
+from graph.soon import then
 from graph.types.node import Node
 from graph.types.node_connection import NodeConnection
 
@@ -17,7 +18,7 @@ class NodeQueries:
     """`nodes` and `node`."""
 
     @resolved("Nodes of all clusters you reach, 100 a page where `first` is left out, 10,000 at most.")
-    async def nodes(
+    def nodes(
         self,
         info: Info,
         filter: NodeFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -27,14 +28,14 @@ class NodeQueries:
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
     ) -> NodeConnection:
         """From memory."""
-        page = await load_nodes(
+        page = load_nodes(
             info,
             node_question(filter),
             build_orders(order_by),
             build_page_request(first, after),
             on_unavailable or OnUnavailable.PARTIAL,
         )
-        return NodeConnection.from_model(page)
+        return then(page, NodeConnection.from_model)
 
     @resolved("One node; null where its cluster has none of that name.")
     async def node(self, info: Info, cluster: str, name: str) -> Node | None:

@@ -8,6 +8,7 @@ from graph.enums import OnUnavailable
 from graph.fields import resolved
 from graph.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.listing import load_pods
+from graph.soon import then
 from graph.types.pod import Pod
 from graph.types.pod_connection import PodConnection
 
@@ -17,7 +18,7 @@ class PodQueries:
     """`pods` and `pod`."""
 
     @resolved("Pods of all clusters you reach, 100 a page where `first` is left out, 10,000 at most.")
-    async def pods(
+    def pods(
         self,
         info: Info,
         filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -27,14 +28,14 @@ class PodQueries:
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
     ) -> PodConnection:
         """From memory."""
-        page = await load_pods(
+        page = load_pods(
             info,
             pod_question(filter),
             build_orders(order_by),
             build_page_request(first, after),
             on_unavailable or OnUnavailable.PARTIAL,
         )
-        return PodConnection.from_model(page)
+        return then(page, PodConnection.from_model)
 
     @resolved("One pod; null where its cluster has none of that name.")
     async def pod(self, info: Info, cluster: str, namespace: str, name: str) -> Pod | None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from fleet.cache.store import Key
+from fleet.cache.rows import Key
 from fleet.feed import Feed
 from fleet.tasks import end_tasks
 from graph.enums import EventType

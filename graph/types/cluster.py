@@ -1,7 +1,7 @@
 """A cluster of the federation."""
 
 from functools import partial
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -25,11 +25,13 @@ from graph.inputs import (
     pod_question,
 )
 from graph.listing import load_nodes_of, load_pods, pods_within
+from graph.soon import Soon, then
 from graph.types.common import Count, Resources
+from graph.types.namespace import Namespace
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
 from graph.types.usage import Usage, UsageHistory
-from graph.types.window import Window
+from graph.types.window import Window, Windows
 from graph.windows import WindowRequest
 
 
@@ -61,7 +63,7 @@ class Cluster(Window):
         )
 
     @resolved("Its nodes.")
-    async def nodes(
+    def nodes(
         self,
         info: Info,
         filter: NodeFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -71,11 +73,11 @@ class Cluster(Window):
     ) -> NodeConnection:
         """As Query.nodes, of this cluster."""
         question, page_request = node_question(filter), build_page_request(first, after)
-        page = await load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
-        return NodeConnection.from_model(page)
+        page = load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
+        return then(page, NodeConnection.from_model)
 
     @resolved("Its pods.")
-    async def pods(
+    def pods(
         self,
         info: Info,
         filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -85,14 +87,24 @@ class Cluster(Window):
     ) -> PodConnection:
         """As Query.pods, of this cluster."""
         question = pods_within(info, pod_question(filter), self.model.name)
-        page = await load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return PodConnection.from_model(page)
+        page = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        return then(page, PodConnection.from_model)
+
+    @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
+    def namespaces(self, info: Info) -> list[Namespace] | None:
+        """From memory."""
+        federation, scope, name = info.context.federation, info.context.scope, self.model.name
+        now = federation.list_namespaces_now(scope, name)
+        found: Soon[tuple[models.Namespace, ...] | None] = (
+            federation.list_namespaces(scope, name) if now is None else now
+        )
+        return then(found, _show_namespaces)
 
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
-    async def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
+    def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
         """Ships no pod."""
-        page = await load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
-        return counts_of(page, by)
+        page = load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
+        return then(page, lambda found: counts_of(found, by))
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
     async def capacity(self, info: Info) -> Resources | None:
@@ -149,3 +161,7 @@ class Cluster(Window):
         request = WindowRequest(last, start, end, step)
         model = await load_cluster_history(info, self.model.name, request)
         return None if model is None else UsageHistory.from_model(model)
+
+
+def _show_namespaces(found: tuple[models.Namespace, ...] | None) -> list[Namespace] | None:
+    return None if found is None else cast("list[Namespace]", Windows(Namespace.from_model, found))

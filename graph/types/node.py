@@ -15,6 +15,7 @@ from graph.ids import encode_node_id
 from graph.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.listing import load_pods, pods_within
 from graph.scalars import JSON, DateTime
+from graph.soon import then
 from graph.types import placement
 from graph.types.common import Condition, Label, Object, Resources, labels_of
 from graph.types.event import Event, events_of
@@ -133,7 +134,7 @@ class Node(Window, Object):
         return Resources.from_model(info.context.federation.requested_on(self.model.key))
 
     @resolved("The pods that are bound to it.")
-    async def pods(
+    def pods(
         self,
         info: Info,
         filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
@@ -143,8 +144,8 @@ class Node(Window, Object):
     ) -> PodConnection:
         """As Query.pods, of this node."""
         question = pods_within(info, pod_question(filter), self.model.cluster, self.model.name)
-        page = await load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return PodConnection.from_model(page)
+        page = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        return then(page, PodConnection.from_model)
 
     @resolved("The newest usage; null where there is none.")
     def usage(self, info: Info) -> Usage | None:

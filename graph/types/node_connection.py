@@ -10,7 +10,7 @@ from graph.fields import resolved
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
-from graph.types.window import Windows
+from graph.types.window import Rows, Windows
 
 
 @strawberry.type(description="A node and its place in the order.")
@@ -41,8 +41,12 @@ class NodeConnection:
     @resolved("The page's nodes with their cursors: the Relay way to read it.")
     def edges(self) -> list[NodeEdge]:
         """In the order asked for."""
-        pairs = zip(self.page.items, self.page.cursors, strict=True)
-        return [NodeEdge(cursor=cursor, node=Node.from_model(node)) for node, cursor in pairs]
+        items, cursors = self.page.items, self.page.cursors
+
+        def build(place: int) -> NodeEdge:
+            return NodeEdge(cursor=cursors[place], node=Node.from_model(items[place]))
+
+        return cast("list[NodeEdge]", Rows(build, range(len(items))))
 
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:

@@ -14,7 +14,7 @@ from graph.types.common import Count
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
-from graph.types.window import Windows
+from graph.types.window import Rows, Windows
 
 _KEYS: Mapping[PodGroup, Callable[[models.Pod], str]] = {
     PodGroup.PHASE: lambda pod: pod.phase.name,
@@ -59,8 +59,12 @@ class PodConnection:
     @resolved("The page's pods with their cursors: the Relay way to read it.")
     def edges(self) -> list[PodEdge]:
         """In the order asked for."""
-        pairs = zip(self.page.items, self.page.cursors, strict=True)
-        return [PodEdge(cursor=cursor, node=Pod.from_model(pod)) for pod, cursor in pairs]
+        items, cursors = self.page.items, self.page.cursors
+
+        def build(place: int) -> PodEdge:
+            return PodEdge(cursor=cursors[place], node=Pod.from_model(items[place]))
+
+        return cast("list[PodEdge]", Rows(build, range(len(items))))
 
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:

@@ -50,3 +50,30 @@ class Windows(Sequence[W], Generic[M, W]):
 
     def __iter__(self) -> Iterator[W]:
         return map(self.build, self.models)
+
+
+class Rows(Sequence[W]):
+    """Objects that are made when they are read, by their place; of anything, so that none of them is remembered."""
+
+    __slots__ = ("_build", "_places")
+
+    def __init__(self, build: Callable[[int], W], places: range) -> None:
+        self._build = build
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> W: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[W]: ...
+
+    def __getitem__(self, index: int | slice) -> W | Sequence[W]:
+        if isinstance(index, slice):
+            return Rows(self._build, self._places[index])
+        return self._build(self._places[index])
+
+    def __iter__(self) -> Iterator[W]:
+        return map(self._build, self._places)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from fleet.models import NodeKey
-from tests.graph.conftest import SHOPPER, OpenGraph
+from tests.fakes.kubernetes import build_plain
+from tests.fakes.waiting import until
+from tests.graph.conftest import ADMIN, SHOPPER, OpenGraph
 
 
 def names(pods: Any) -> list[str]:
@@ -148,3 +150,18 @@ async def test_sums_over_a_cluster(open_graph: OpenGraph) -> None:
     assert data["cluster"]["allocatable"] == {"cpuCores": 4.0}
     assert data["cluster"]["requested"] == {"cpuCores": 0.2, "memoryBytes": 2 << 20}
     assert data["node"]["requested"] == {"cpuCores": 0.1, "pods": 1}
+
+
+async def test_namespaces_of_a_cluster_are_those_in_reach(open_graph: OpenGraph) -> None:
+    query = "{ clusters { name namespaces { name status labels { key value } } } }"
+    async with open_graph("c1", "c2") as graph:
+        for name in ("shop", "ops"):
+            graph["c1"].put(build_plain("Namespace", name))
+        await until(lambda: graph.federation.visible_namespaces(ADMIN.scope, "c1") == ["ops", "shop"])
+        every, some = await graph.ask(query), await graph.ask(query, who=SHOPPER)
+        await graph.hang("c2")
+        waited = await graph.ask(query)
+    found = {cluster["name"]: cluster["namespaces"] for cluster in every["clusters"]}
+    assert found == {"c1": [{"name": name, "status": "Active", "labels": []} for name in ("ops", "shop")], "c2": []}
+    assert [entry["name"] for entry in some["clusters"][0]["namespaces"]] == ["shop"]
+    assert {cluster["name"]: cluster["namespaces"] for cluster in waited["clusters"]} == {"c1": found["c1"], "c2": None}

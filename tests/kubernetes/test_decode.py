@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fleet.kubernetes.decode import (
     NAMESPACES,
@@ -21,6 +22,11 @@ from tests.kubernetes.objects import list_of, pod, running, terminated
 
 def event(kind: str, manifest: Any) -> bytes:
     return json.dumps({"type": kind, "object": manifest}).encode()
+
+
+def as_servers_write(kind: str, manifest: Any) -> bytes:
+    """Without a space, which is read in a shorter way."""
+    return json.dumps({"type": kind, "object": manifest}, separators=(",", ":")).encode()
 
 
 def node(status: dict[str, Any] | None = None, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -126,6 +132,52 @@ def test_an_event_of_a_malformed_object_says_which() -> None:
     assert (found.record, found.resource_version) == (None, "9")
     assert found.message is not None
     assert found.message.startswith("Pod x can't be read")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"kind": "Pod", **pod("Running", [running()], metadata={"labels": {"a": "}"}})},
+        {"metadata": {"name": "x", "resourceVersion": "9"}, "spec": 1},
+        {"metadata": {"name": "x", "labels": {"a": 1}}},
+        {"metadata": {"name": "x", "ownerReferences": 1}},
+        {"metadata": {"name": "x"}, "spec": {"containers": [{"resources": {"requests": {"cpu": "lots"}}}]}},
+        {"metadata": {"name": "x"}, "spec": {"initContainers": [{"name": "i", "resources": 1}]}},
+        7,
+    ],
+)
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
+def test_a_line_reads_the_same_with_and_without_spaces(kind: str, manifest: Any) -> None:
+    short, long = (PODS.decode_event(write(kind, manifest), "c") for write in (as_servers_write, event))
+    assert (short.type, short.resource_version, short.message, short.name) == (
+        long.type,
+        long.resource_version,
+        long.message,
+        long.name,
+    )
+    if short.record is not None and long.record is not None:
+        assert load_manifest(short.record.manifest) == load_manifest(long.record.manifest) == manifest
+        assert replace(short.record, manifest=b"") == replace(long.record, manifest=b"")
+    assert (short.record is None) is (long.record is None)
+
+
+@pytest.mark.parametrize("rest", [b',"object":{}}', b"}}", b"", b',"type":"DELETED"}', b"]"])
+def test_what_follows_the_object_is_not_taken_for_a_part_of_it(rest: bytes) -> None:
+    line = as_servers_write("ADDED", {"kind": "Pod", **pod()})[:-1] + rest
+    try:
+        found = PODS.decode_event(line, "c")
+    except DecodeError:
+        return
+    assert found == PODS.decode_event(line.replace(b'"type":"ADDED",', b'"type": "ADDED",', 1), "c")
+    assert found.type is EventType.DELETED or found.record is None
+
+
+@pytest.mark.parametrize("text", ["SchedulingGated", "\\u0053chedulingGated"])
+def test_a_gate_is_seen_however_its_name_is_written(text: str) -> None:
+    line = as_servers_write("ADDED", pod("Pending", conditions=[{"type": "PodScheduled", "reason": "GATE"}]))
+    found = PODS.decode_event(line.replace(b"GATE", text.encode()), "c").record
+    assert found is not None
+    assert found.status == "SchedulingGated"
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"type":"OTHER","object":{}}', b'{"type":"ADDED"}'])

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.kubernetes.pod_resources import pod_amounts, pod_limits, pod_requests
+from fleet.kubernetes.pod_resources import listed_amounts, pod_amounts, pod_limits, pod_requests
+from fleet.kubernetes.pod_wire import ListedSpec
 from fleet.kubernetes.wire import PodSpec
 from fleet.models import NO_RESOURCES, Resources
 
@@ -73,3 +74,13 @@ def test_what_is_remembered_is_what_would_be_computed() -> None:
     for given in [*specs, *reversed(specs)]:
         assert pod_amounts(given) == (pod_requests(given), pod_limits(given))
     assert pod_amounts(specs[0]) is pod_amounts(specs[0])
+
+
+def test_amounts_that_are_bytes_are_read_as_those_that_are_not() -> None:
+    """Twice, since the second time they are remembered; the last one is too long to be."""
+    specs = [given for given, _ in CASES.values()]
+    specs += [spec([asks("1")], [asks("2", sidecar=sidecar)]) for sidecar in (False, True)]
+    specs += [spec([{"name": "c"}]), spec([{"name": "c", "resources": None}]), spec([]), spec([asks("1")] * 1000)]
+    for given in [*specs, *specs]:
+        listed = msgspec.json.decode(msgspec.json.encode(given), type=ListedSpec)
+        assert listed_amounts(listed) == (pod_requests(given), pod_limits(given))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fleet.kubernetes.pod_status import pod_columns
-from fleet.kubernetes.wire import WirePod
+from fleet.kubernetes.pods import decode_pod
 from tests.kubernetes.objects import pod, running, terminated, waiting
 
 DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
@@ -98,4 +98,4 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, int, int, int]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_columns(case: str) -> None:
     manifest, expected = CASES[case]
-    assert pod_columns(msgspec.convert(manifest, WirePod)) == expected
+    assert pod_columns(decode_pod(msgspec.json.encode(manifest))) == expected

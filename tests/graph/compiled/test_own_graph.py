@@ -1,5 +1,7 @@
 """Random documents over the product's own schema get the same answer with and without generated code."""
 
+import gc
+import math
 import os
 import random
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from graphql import parse, validate
 from msgspec.structs import replace
 
+from graph.compiled.turns import Turns
 from graph.context import Context
 from graph.loaders import build_loaders
 from graph.schema import schema
@@ -58,7 +61,7 @@ async def answer(
     graph: Graph, document: str, variables: dict[str, Any], *, compiled: bool = True, encoded: bool = False
 ) -> Any:
     loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
-    context = Context(ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded)
+    context = Context(ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded, turns=Turns(math.inf))
     result = await schema.execute(document, variables, context_value=context)
     errors = [error.formatted for error in result.errors or ()]
     return orjson.loads(orjson.dumps(result.data, default=str)), errors
@@ -79,4 +82,5 @@ async def test_random_documents_over_the_graph_are_answered_as_by_core(open_grap
                 assert await answer(graph, text, variables, encoded=True) == wanted, (case, text, variables)
                 assert await answer(graph, text, variables) == wanted, (case, text, variables)
                 compared += wanted[0] is not None and len(str(wanted)) > 200
+    gc.collect()  # what core left unawaited is complained of here, and not in another test
     assert compared > CASES // 2, "too few answers to compare"

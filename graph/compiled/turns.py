@@ -1,0 +1,45 @@
+"""Turns of the event loop: answers that take long to make let others have theirs in between."""
+
+import asyncio
+import time
+
+TURN_SECONDS = 0.004
+"""How long an answer is worked on at a stretch."""
+
+
+class Turns:
+    """Those of a process: of the answers that take long, one is worked on in each turn of the loop, for `seconds`."""
+
+    def __init__(self, seconds: float = TURN_SECONDS) -> None:
+        self.seconds = seconds
+        self._waiting = asyncio.Lock()
+
+    async def wait(self) -> None:
+        """Until it is the caller's turn, in the order of the calls; it begins with a turn of the loop."""
+        async with self._waiting:
+            await asyncio.sleep(0)
+
+
+class Turn:
+    """An answer's share of the loop's time."""
+
+    __slots__ = ("_ends", "_turns")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._ends = time.perf_counter() + turns.seconds
+
+    def is_over(self) -> bool:
+        """Whether others should have a turn; never without an event loop, where there are no others."""
+        if time.perf_counter() < self._ends:
+            return False
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
+
+    async def begin_another(self) -> None:
+        """Lets the others have theirs."""
+        await self._turns.wait()
+        self._ends = time.perf_counter() + self._turns.seconds

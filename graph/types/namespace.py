@@ -1,0 +1,37 @@
+"""A namespace of a cluster."""
+
+from typing import Self
+
+import strawberry
+
+from fleet import models
+from graph.fields import of_model, resolved
+from graph.scalars import DateTime
+from graph.types.common import Label, labels_of
+from graph.types.window import Window
+
+
+@strawberry.type(description="A namespace, as the cluster's last word on it has it.")
+class Namespace(Window):
+    """A window on `models.Namespace`."""
+
+    model: strawberry.Private[models.Namespace]
+    name: str = of_model("Its name.")
+    uid: str = of_model("Kubernetes' own identity of it.")
+    created_at: DateTime = of_model("When it was created.")
+
+    @classmethod
+    def from_model(cls, model: models.Namespace) -> Self:
+        """The window on it."""
+        return cls(model=model)
+
+    @resolved("As kubectl's STATUS column says it: Active or Terminating.")
+    def status(self) -> str:
+        """Its phase."""
+        phase: str = self.model.phase
+        return phase
+
+    @resolved("Its labels.")
+    def labels(self) -> list[Label]:
+        """In the object's order."""
+        return labels_of(self.model.labels)
