@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
+from fleet.asking import Asked, build_asking, gather
 from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.feed import Feed
 from fleet.kubernetes.discovery import Catalogs
@@ -18,15 +18,13 @@ from fleet.models import (
     NodeKey,
     OnUnavailable,
     Outcome,
-    OutcomeState,
     Pod,
     PodKey,
     Resources,
 )
-from fleet.ordered import Ordered
 from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
 from fleet.ports import Connection
-from fleet.proofs import find_proofs, prove, require, settle
+from fleet.proofs import require
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
 from fleet.roster import NODES_FORBIDDEN, Roster, refusal
@@ -115,7 +113,7 @@ class Federation:
     ) -> Selection[Node]:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
         asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
-        return _gather(asked, lambda member: select_nodes(member.nodes, filter))
+        return gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     def select_nodes_now(
         self,
@@ -125,7 +123,7 @@ class Federation:
     ) -> Selection[Node] | None:
         """As `select_nodes`; None where some member has to be waited for first."""
         asked = self._ask_now(scope, "nodes", filter.clusters, on_unavailable)
-        return None if asked is None else _gather(asked, lambda member: select_nodes(member.nodes, filter))
+        return None if asked is None else gather(asked, lambda member: select_nodes(member.nodes, filter))
 
     async def list_pods(
         self,
@@ -290,90 +288,32 @@ class Federation:
                 "", "it is not known yet which clusters exist: their source has not answered"
             ) from None
 
-    def _find_pods(self, asked: "_Asked", scope: Scope, question: PodFilter) -> Selection[Pod]:
+    def _find_pods(self, asked: Asked, scope: Scope, question: PodFilter) -> Selection[Pod]:
         self._roster.check_namespaces(scope, question)
         selection = PodSelection(question, scope)
-        return _gather(asked, lambda member: selection.find(member.pods, member.name))
+        return gather(asked, lambda member: selection.find(member.pods, member.name))
 
     async def _ask(
         self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> "_Asked":
+    ) -> Asked:
         await self.wait_known()
-        asking = self._begin(scope, kind, names, on_unavailable)
-        return asking.settle(await prove(asking.members, kind))
+        return await build_asking(self._roster, scope, kind, names, on_unavailable).wait()
 
     def _ask_now(
-        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> "_Asked | None":
+        self, scope: Scope, kind: Kind, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Asked | None:
         """As `_ask`; None where something has to be waited for."""
         if not self._known.is_set():
             return None
-        asking = self._begin(scope, kind, names, on_unavailable)
-        proofs = find_proofs(asking.members, kind)
-        return None if proofs is None else asking.settle(proofs)
-
-    def _begin(
-        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> "_Asking":
-        named = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in named if (reason := refusal(scope, kind, member.name))}
-        if names and (len(refusals) == len(named) or (refusals and on_unavailable is OnUnavailable.STRICT)):
-            raise Forbidden(next(iter(refusals.values())))
-        return _Asking(named, refusals, kind, on_unavailable)
+        return build_asking(self._roster, scope, kind, names, on_unavailable).read()
 
 
-class _Asked(NamedTuple):
-    members: list[Member]
-    outcomes: tuple[Outcome, ...]
-
-
-class _Asking(NamedTuple):
-    """Members that a question is about, in reach or not."""
-
-    named: Sequence[Member]
-    refusals: dict[str, str]
-    kind: Kind | None
-    on_unavailable: OnUnavailable
-
-    @property
-    def members(self) -> Sequence[Member]:
-        """Those in reach."""
-        return [member for member in self.named if member.name not in self.refusals] if self.refusals else self.named
-
-    def settle(self, proofs: dict[str, Outcome]) -> _Asked:
-        """Who answers, and what becomes of each. Raises a member's ClusterError with STRICT."""
-        answering: list[Member] = []
-        outcomes: list[Outcome] = []
-        for member in self.named:
-            if reason := self.refusals.get(member.name):
-                outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
-                continue
-            outcome = settle(proofs[member.name], member, self.kind, self.on_unavailable)
-            outcomes.append(outcome)
-            if outcome.state in _ANSWERED:
-                answering.append(member)
-        return _Asked(answering, tuple(outcomes))
-
-
-def _gather(asked: _Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
-    """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
-    parts: list[Sequence[T]] = []
-    for member in sorted(asked.members, key=attrgetter("name")):
-        part = select(member)
-        note_cached(member.name, len(part))
-        parts.append(part)
-    return Selection(Ordered(parts), asked.outcomes)
-
-
-def _find_namespaces(asked: _Asked, scope: Scope) -> tuple[Namespace, ...] | None:
+def _find_namespaces(asked: Asked, scope: Scope) -> tuple[Namespace, ...] | None:
     for member in asked.members:
         found = tuple(entry for entry in member.namespaces if scope.sees_namespace(member.name, entry.name))
         note_cached(member.name, len(found))
         return found
     return None
-
-
-_ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 
 
 def _noted(cluster: str, found: T | None) -> T | None:

@@ -137,14 +137,18 @@ class Member:
         for kind in KINDS:
             await self._wait_for_verdict(kind, asked)
 
-    def verdict(self, kind: Kind | None, asked: float) -> Outcome | None:
-        """How the member stands for a question asked at a time of the loop's clock; None while that is not known."""
+    def verdict(self, kind: Kind | None, asked: float, now: float | None = None) -> Outcome | None:
+        """How the member stands for a question asked at a time of the loop's clock; None while that is not known.
+
+        Who has just read the clock for many members gives that as `now`.
+        """
         if (reason := self._cut_off()) is not None:
             return self._outcome(OutcomeState.UNREACHABLE, reason)
         failure = self._failure
         if failure is not None and (self._failed_at >= asked or isinstance(failure, ClusterUnauthorized)):
             return self._outcome(state_of(failure), str(failure))
-        age = self.age_seconds
+        proved = self._proved_at
+        age = None if proved is None else max(0.0, (_now() if now is None else now) - proved)
         if age is None or age > self._options.fresh_seconds:
             return None
         if kind is not None and not (reflector := self._reflectors[kind]).live:

@@ -7,6 +7,7 @@ slice.
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Generic, TypeVar, overload
 
 from fleet.models import Node, Pod
@@ -21,8 +22,11 @@ def place_of(entry: Pod | Node) -> Place:
     return (entry.cluster, entry.namespace if isinstance(entry, Pod) else "", entry.name)
 
 
+_IN_MEMBER = attrgetter("namespace", "name")
+
+
 class SortedLater(Sequence[T], Generic[T]):
-    """One member's objects, put into order when the first of them is read: a page needs few of what is counted."""
+    """One member's pods, put into order when the first of them is read: a page needs few of what is counted."""
 
     __slots__ = ("_entries", "_in_order")
 
@@ -46,7 +50,7 @@ class SortedLater(Sequence[T], Generic[T]):
 
     def _read(self) -> Sequence[T]:
         if not self._in_order:
-            self._entries = sorted(self._entries, key=place_of)
+            self._entries = sorted(self._entries, key=_IN_MEMBER)
             self._in_order = True
         return self._entries
 

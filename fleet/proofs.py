@@ -13,7 +13,7 @@ from fleet.models import OnUnavailable, Outcome, OutcomeState
 async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
     """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
     now = asyncio.get_running_loop().time()
-    outcomes = {member.name: member.verdict(kind, now) for member in members}
+    outcomes = {member.name: member.verdict(kind, now, now) for member in members}
     waiting = [member for member in members if outcomes[member.name] is None]
     if waiting:  # an empty gather would give the event loop a turn
         for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
@@ -21,7 +21,7 @@ async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Out
     return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
 
-def find_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
+def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
     """As `prove`; None where one of them has to be waited for."""
     now = asyncio.get_running_loop().time()
     outcomes: dict[str, Outcome] = {}

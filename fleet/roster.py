@@ -1,6 +1,6 @@
 """Who belongs to the federation, and how much of it a scope reaches."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from fleet.errors import ClusterNotFound, Forbidden
 from fleet.member import Kind, Member
@@ -16,18 +16,10 @@ class Roster:
 
     def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = members
-        self._known: list[Member] = []
-        self._sorted: tuple[Member, ...] = ()
 
-    def all(self) -> tuple[Member, ...]:
+    def all(self) -> list[Member]:
         """Every member, host first, then by name."""
-        members = list(self._members.values())
-        if members != self._known:  # a member keeps its name and its role as long as it lives
-            self._known = members
-            self._sorted = tuple(
-                sorted(members, key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name))
-            )
-        return self._sorted
+        return _in_order(self._members.values())
 
     def find(self, name: str) -> Member | None:
         """A member by name, whoever asks."""
@@ -42,14 +34,14 @@ class Roster:
             raise Forbidden(_cluster_forbidden(name))
         return member
 
-    def named(self, scope: Scope, names: Collection[str] | None) -> Sequence[Member]:
+    def named(self, scope: Scope, names: Collection[str] | None) -> list[Member]:
         """The members of these names, all of them for None, in reach or not. Raises ClusterNotFound."""
         if names is None:
             return self.all()
         for name in sorted(names):
             if name not in self._members:
                 raise ClusterNotFound(name, self._visible(scope))
-        return [member for member in self.all() if member.name in names]
+        return _in_order(self._members[name] for name in names)
 
     def hidden(self, scope: Scope) -> dict[str, str]:
         """The clusters out of reach, each with the words that mark it in a list."""
@@ -69,6 +61,10 @@ class Roster:
 
     def _visible(self, scope: Scope) -> tuple[str, ...]:
         return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))
+
+
+def _in_order(members: Iterable[Member]) -> list[Member]:
+    return sorted(members, key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name))
 
 
 def refusal(scope: Scope, kind: Kind | None, cluster: str) -> str | None:

@@ -5,6 +5,7 @@ Records are kept in the order of namespace and name, so that what is selected of
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
@@ -103,7 +104,7 @@ class Table(Generic[R]):
         buckets = self._labels.matching(selector)
         if sum(map(len, buckets)) >= fewer_than:
             return None
-        return [record for bucket in buckets for record in bucket.values()]
+        return list(chain.from_iterable([bucket.values() for bucket in buckets]))
 
     def values(self, index: str) -> Collection[str]:
         """The values an index holds records under."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
+from fleet.kubernetes.content import decompress
 from fleet.kubernetes.credentials import ANONYMOUS, Authorizer, FixedAuthorizer
 from fleet.kubernetes.headers import (
     build_request_head,
@@ -25,7 +25,6 @@ from fleet.kubernetes.http1 import Body, Question
 from fleet.kubernetes.http1_pool import Pool, Way
 from fleet.kubernetes.translate import FOREIGN, translate
 from fleet.kubernetes.upgrade import Route, open_upgrade
-from fleet.kubernetes.wire import DecodeError
 from fleet.ports import Answer, Headers, RawHeaders, Upgraded
 from fleet.recorder import calling
 
@@ -34,7 +33,6 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 # Watches that callers hold open count too: far above what they hold, or the heartbeat would wait behind them.
 _POOL_LIMIT = 4096
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_GZIP_OR_ZLIB = 47  # zlib's wbits: 32 finds out which of the two it is, 15 is the largest window
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class HttpConnection:
                     raw = await self._read_whole(question)
             answered = dict(read_response_headers(question.headers))
             status = question.status
-            content = _decompress(raw, answered.pop("content-encoding", ""), self._max_answer_bytes)
+            content = decompress(raw, answered.pop("content-encoding", ""), self._max_answer_bytes)
         except FOREIGN as error:
             raise translate(error, self.cluster, self._endpoint, timeout) from error
         finally:
@@ -287,19 +285,3 @@ def _build_framing(call: Call) -> tuple[bytes, int | None]:
 
 def _too_large(cluster: str, limit: int) -> ClusterAnswerInvalid:
     return ClusterAnswerInvalid(cluster, f"cluster {cluster}: its answer is larger than {limit} bytes")
-
-
-def _decompress(raw: bytes, encoding: str, limit: int) -> bytes:
-    """Undoes a content encoding that was not asked for. Raises DecodeError."""
-    if encoding.lower() in {"", "identity"} or not raw:
-        return raw
-    if encoding.lower() not in {"gzip", "x-gzip", "deflate"}:
-        raise DecodeError(f"content encoding {encoding[:50]!r}")
-    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
-    try:
-        content = decoder.decompress(raw, limit)
-    except zlib.error as error:
-        raise DecodeError(f"a broken {encoding} body: {error}") from error
-    if not decoder.eof:
-        raise DecodeError(f"a {encoding} body that is cut off or larger than {limit} bytes")
-    return content
