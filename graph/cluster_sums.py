@@ -3,15 +3,18 @@
 So the clusters of an operation, and the nodes whose usage it asks for elsewhere, are one question of each kind.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
+from inspect import isawaitable
 from typing import TypeVar
 
 from fleet.errors import Forbidden
 from fleet.models import Node, NodeKey, OutcomeState
+from fleet.queries import Selection
 from fleet.sums import sum_histories, sum_usages
 from fleet.usage import History, Kind, Usage
 from graph.context import Info
 from graph.loaders import Batch
+from graph.soon import Soon
 from graph.windows import WindowRequest
 
 V = TypeVar("V", Usage, History)
@@ -19,13 +22,30 @@ V = TypeVar("V", Usage, History)
 _PRESENT = (OutcomeState.OK, OutcomeState.STALE)
 
 
-async def load_all_nodes(info: Info, cluster: str) -> Collection[Node] | None:
+def find_all_nodes(info: Info, cluster: str) -> Soon[Collection[Node] | None]:
     """All nodes of a cluster, None while it can't be asked, or the caller may not see them."""
     try:
-        page = await info.context.loaders.clusters.nodes(cluster)
+        found = info.context.loaders.clusters.nodes(cluster)
     except Forbidden:
         return None
-    return page.matched if all(outcome.state in _PRESENT for outcome in page.outcomes) else None
+    return _whole(found) if isinstance(found, Selection) else _read_whole(found)
+
+
+async def load_all_nodes(info: Info, cluster: str) -> Collection[Node] | None:
+    """As `find_all_nodes`, waited for."""
+    found = find_all_nodes(info, cluster)
+    return await found if isawaitable(found) else found
+
+
+async def _read_whole(reading: Awaitable[Selection[Node]]) -> Collection[Node] | None:
+    try:
+        return _whole(await reading)
+    except Forbidden:
+        return None
+
+
+def _whole(found: Selection[Node]) -> Collection[Node] | None:
+    return found.matched if all(outcome.state in _PRESENT for outcome in found.outcomes) else None
 
 
 async def load_cluster_usage(info: Info, cluster: str) -> Usage | None:

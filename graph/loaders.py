@@ -19,10 +19,11 @@ from fleet.federation import Federation
 from fleet.held_usage import HeldUsage
 from fleet.models import Cluster, ClusterHealth, ClusterRole, Node, NodeKey, OnUnavailable, PlatformInfo, PodKey
 from fleet.ports import MetricStore
-from fleet.queries import NodeFilter, Page, PageRequest
+from fleet.queries import NodeFilter, Selection
 from fleet.scope import Scope
 from fleet.usage import Column, History, Measure, Usage
 from graph.placements import Placements, SpanRequest, ask_placements, ask_pods_at
+from graph.soon import Soon
 from graph.windows import WindowRequest, build_window
 
 Q = TypeVar("Q", bound=Hashable)
@@ -242,7 +243,7 @@ class Clusters:
         self._federation = federation
         self._scope = scope
         self._snapshots: dict[str, Cluster] = {}
-        self._nodes: dict[str, Page[Node]] = {}
+        self._nodes: dict[str, Selection[Node]] = {}
         self._reading: dict[str, asyncio.Lock] = {}
 
     def snapshot(self, name: str) -> Cluster:
@@ -256,17 +257,22 @@ class Clusters:
             self._snapshots[name] = found
         return found
 
-    async def nodes(self, name: str) -> Page[Node]:
-        """All nodes of the cluster, in `matched`."""
-        # A lock and no task: what is in memory is then there without a turn of the event loop.
+    def nodes(self, name: str) -> Soon[Selection[Node]]:
+        """All nodes of the cluster, at once where they are in memory. Raises Forbidden."""
+        known = self._nodes.get(name)
+        if known is None:
+            question = NodeFilter(clusters=frozenset((name,)))
+            known = self._federation.select_nodes_now(self._scope, question, OnUnavailable.PARTIAL)
+            if known is None:
+                return self._read_nodes(name, question)
+            self._nodes[name] = known
+        return known
+
+    async def _read_nodes(self, name: str, question: NodeFilter) -> Selection[Node]:
         async with self._reading.setdefault(name, asyncio.Lock()):
-            found = self._nodes.get(name)
-            if found is None:
-                question = NodeFilter(clusters=frozenset((name,)))
-                found = self._nodes[name] = await self._federation.list_nodes(
-                    self._scope, question, (), PageRequest(first=0), OnUnavailable.PARTIAL
-                )
-            return found
+            if name not in self._nodes:
+                self._nodes[name] = await self._federation.select_nodes(self._scope, question, OnUnavailable.PARTIAL)
+            return self._nodes[name]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A cluster of the federation."""
 
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Self, cast
 
@@ -10,7 +11,7 @@ from fleet.queries import PageRequest
 from fleet.ranking import node_bases
 from fleet.sums import sum_resources
 from graph import metrics
-from graph.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage
+from graph.cluster_sums import find_all_nodes, load_all_nodes, load_cluster_history, load_cluster_usage
 from graph.context import Info
 from graph.enums import ClusterHealth, ClusterRole, PodGroup
 from graph.fields import of_model, resolved
@@ -107,22 +108,19 @@ class Cluster(Window):
         return then(page, lambda found: counts_of(found, by))
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
-    async def capacity(self, info: Info) -> Resources | None:
+    def capacity(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        nodes = await load_all_nodes(info, self.model.name)
-        return None if nodes is None else Resources.from_model(sum_resources(node.capacity for node in nodes))
+        return _sum(info, self.model.name, lambda nodes: sum_resources(node.capacity for node in nodes))
 
     @resolved("What its nodes can give to pods, summed up; null while it can't be asked.")
-    async def allocatable(self, info: Info) -> Resources | None:
+    def allocatable(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        nodes = await load_all_nodes(info, self.model.name)
-        return None if nodes is None else Resources.from_model(sum_resources(node.allocatable for node in nodes))
+        return _sum(info, self.model.name, lambda nodes: sum_resources(node.allocatable for node in nodes))
 
     @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")
-    async def requested(self, info: Info) -> Resources | None:
+    def requested(self, info: Info) -> Resources | None:
         """Sum over its pods that are on a node and not finished."""
-        nodes = await load_all_nodes(info, self.model.name)
-        return None if nodes is None else Resources.from_model(info.context.federation.requested_in(self.model.name))
+        return _sum(info, self.model.name, lambda _: info.context.federation.requested_in(self.model.name))
 
     @resolved(
         "The newest usage of its nodes, summed up over those that have a point, `time` being the oldest of theirs: "
@@ -165,3 +163,10 @@ class Cluster(Window):
 
 def _show_namespaces(found: tuple[models.Namespace, ...] | None) -> list[Namespace] | None:
     return None if found is None else cast("list[Namespace]", Windows(Namespace.from_model, found))
+
+
+def _sum(info: Info, cluster: str, add: Callable[[Collection[models.Node]], models.Resources]) -> Resources | None:
+    """What is added up of a cluster's nodes; at once where they are in memory."""
+    return then(
+        find_all_nodes(info, cluster), lambda nodes: None if nodes is None else Resources.from_model(add(nodes))
+    )
