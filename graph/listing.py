@@ -168,7 +168,9 @@ async def _load(
             batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
             batch.hold({item.key: usage_of(item) for item in answer.items})
     keys = [item.key for item in answer.items] if batches else []
-    if info.page_wants.lists_inside:
+    if info.plan.is_single and batches:
+        await _load_alone(batches, keys)
+    elif info.page_wants.lists_inside:
         for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
             batch.begin(keys)
         await prime_related(info, answer.items)
@@ -218,6 +220,13 @@ def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:
         yield listed.usage(loaders).about(info.plan.measures[listed.kind])
     for window in wants.windows:
         yield listed.history(loaders).about((window, info.plan.columns[listed.kind, window]))
+
+
+async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:
+    if len(batches) == 1:  # not a turn of the event loop more than the store needs
+        await batches[0].load_alone(keys)
+    else:
+        await asyncio.gather(*(batch.load_alone(keys) for batch in batches))
 
 
 async def _prime(batches: Iterable[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:

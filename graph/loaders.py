@@ -33,6 +33,8 @@ _TURNS = 4
 """Turns of the event loop without a list being read that a wave stays open, so that a sibling one level deeper in the
 query still gets on."""
 
+_TOO_LATE = "the metric store did not answer within the request's time"
+
 Ask = Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
 Measures = frozenset[Measure]
 HistoryQuestion = tuple[WindowRequest, frozenset[Column]]
@@ -118,6 +120,11 @@ class Batch(Generic[K, V]):
         for wave in self.begin(keys):
             await asyncio.shield(wave)  # one caller that goes away must not take the others' answer with it
 
+    async def load_alone(self, keys: Iterable[K]) -> None:
+        """As `prime`, without a wave: for who knows that nobody else of the request will ask."""
+        if missing := frozenset(key for key in keys if key not in self._loaded):
+            await self._fetch(missing)
+
     def begin(self, keys: Iterable[K]) -> list[asyncio.Task[None]]:
         """The waves that will have loaded the keys, without waiting for them. Nothing that was asked is asked again."""
         missing = {key for key in keys if key not in self._loaded}
@@ -135,7 +142,10 @@ class Batch(Generic[K, V]):
 
     def get(self, key: K) -> V | Awaitable[V | None] | None:
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
-        return self._answer(key) if key in self._loaded else self._load(key)
+        loaded = self._loaded
+        if key not in loaded:
+            return self._load(key)
+        return loaded[key] if self._failure is None else self._answer(key)
 
     async def load(self, keys: Sequence[K]) -> list[V]:
         """The values of those keys that have one. Raises MetricsUnavailable, once."""
@@ -170,21 +180,31 @@ class Batch(Generic[K, V]):
         return self._loaded[key]
 
     async def _run(self) -> None:
-        found: Mapping[K, V] = {}
-        keys: frozenset[K] = frozenset()
-        failure: MetricsUnavailable | None = None
         try:
             async with asyncio.timeout_at(self._waves.deadline):
                 await self._waves.wait(cuts=not self._cuts)
-                keys = self._depart()
+        except TimeoutError:
+            keys = self._depart()
+            self._keep(keys, {}, MetricsUnavailable(_TOO_LATE))
+        else:
+            keys = self._depart()
+            await self._fetch(keys)
+        self._under_way = {wave: asked for wave, asked in self._under_way.items() if asked is not keys}
+
+    async def _fetch(self, keys: frozenset[K]) -> None:
+        found: Mapping[K, V] = {}
+        failure: MetricsUnavailable | None = None
+        try:
+            async with asyncio.timeout_at(self._waves.deadline):
                 found = await self._ask(keys)
         except MetricsUnavailable as error:
             failure = error
         except TimeoutError:
-            failure = MetricsUnavailable("the metric store did not answer within the request's time")
-        keys = keys or self._depart()
+            failure = MetricsUnavailable(_TOO_LATE)
+        self._keep(keys, found, failure)
+
+    def _keep(self, keys: frozenset[K], found: Mapping[K, V], failure: MetricsUnavailable | None) -> None:
         self._loaded.update((key, found.get(key)) for key in keys)
-        self._under_way = {wave: asked for wave, asked in self._under_way.items() if asked is not keys}
         if failure is not None:
             self._failure = failure
             self._missed.update(dict.fromkeys(keys, failure))

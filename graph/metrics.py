@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar, cast
 
 import strawberry
 
+from fleet import usage
 from fleet.models import Node, NodeKey, Pod, PodKey
 from fleet.ranking import node_bases, pod_bases
 from fleet.usage import Kind
@@ -34,26 +35,34 @@ W = TypeVar("W")
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
-    found = info.context.loaders.pod_usage.about(info.plan.measures[Kind.POD]).get(pod.key)
-    return _opened(found, lambda model: Usage.from_model(model, partial(pod_bases, pod)))
+    found = info.context.loaders.pod_usage.about(_plan(info).measures[Kind.POD]).get(pod.key)
+    bases = partial(pod_bases, pod)
+    if type(found) is usage.Usage:  # at once, since a page has thousands of them
+        return Usage.from_model(found, bases)
+    return _opened(found, lambda model: Usage.from_model(model, bases))
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
-    found = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE]).get(node.key)
+    found = info.context.loaders.node_usage.about(_plan(info).measures[Kind.NODE]).get(node.key)
     return _opened(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
 
 
 def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:
     """A pod's history. Raises InvalidQuery."""
-    found = info.context.loaders.pod_history.about(_question(info.plan, Kind.POD, request)).get(key)
+    found = info.context.loaders.pod_history.about(_question(_plan(info), Kind.POD, request)).get(key)
     return _opened(found, UsageHistory.from_model)
 
 
 def node_history(info: Info, key: NodeKey, request: WindowRequest) -> UsageHistory | None:
     """A node's history. Raises InvalidQuery."""
-    found = info.context.loaders.node_history.about(_question(info.plan, Kind.NODE, request)).get(key)
+    found = info.context.loaders.node_history.about(_question(_plan(info), Kind.NODE, request)).get(key)
     return _opened(found, UsageHistory.from_model)
+
+
+def _plan(info: Info) -> OperationPlan:
+    """The request's plan; each object has an info of its own, which would have to find it."""
+    return info.context.plan or info.plan
 
 
 def _question(plan: OperationPlan, kind: Kind, request: WindowRequest) -> HistoryQuestion:

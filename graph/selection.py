@@ -19,6 +19,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLResolveInfo,
     InlineFragmentNode,
+    OperationType,
     SelectionSetNode,
     get_named_type,
     is_composite_type,
@@ -49,6 +50,7 @@ _KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Cluster": Kind.NODE}
 """Which metrics the usage and history of a type are made of; a cluster's are sums over its nodes."""
 
 _SAMPLE = "UsageSample"
+_METRICS = ("usage", "history")
 _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 _CONNECTIONS = {"PodConnection": Kind.POD, "NodeConnection": Kind.NODE}
 _ENTITIES = "_Entity"
@@ -98,13 +100,16 @@ class OperationPlan(Struct, frozen=True):
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
     something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
-    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside, keyed likewise.
+    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside that want metrics.
+    `is_single` says that all of it is asked of the items of one connection, which is a field of the query itself: then
+    nobody else will want metrics in the same request.
     """
 
     measures: Mapping[Kind, frozenset[Measure]]
     columns: Mapping[tuple[Kind, WindowRequest], frozenset[Column]]
     wants: Mapping[tuple[int, Via], Wants]
     holding: frozenset[int]
+    is_single: bool = False
     pages: dict[int, PageWants] = msgspec.field(default_factory=dict)
     """What connections want, by their field's identity, once it was found."""
 
@@ -123,6 +128,7 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
             for key in walk.wanting_usage | walk.wanted_windows.keys()
         },
         holding=walk.find_holding(),
+        is_single=walk.is_single(root),
     )
 
 
@@ -160,6 +166,17 @@ class _Walk:
         self.spreads: set[tuple[str, Hashable]] = set()
         self.ranked_by_usage: set[int] = set()
         self.inside: list[tuple[int, int]] = []
+        self.connections: dict[int, GraphQLCompositeType] = {}
+        self.asks_elsewhere = False
+
+    def is_single(self, root: GraphQLObjectType | None) -> bool:
+        """As `OperationPlan` has it."""
+        operation = self.info.operation.operation
+        asking = self.wanting_usage | self.wanted_windows.keys()
+        if operation is not OperationType.QUERY or self.asks_elsewhere or len(asking) != 1:
+            return False
+        ((connection, via),) = asking
+        return via is Via.ITEM and self.connections.get(connection) is root and len(self.connections) == 1
 
     def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
         for field, of in self.fields(selections, parent, path):
@@ -172,6 +189,8 @@ class _Walk:
                     self.measures.setdefault(each, set()).update(measured)
                 continue
             kind = _KINDS.get(of.name)
+            if kind is not None and field.name.value in _METRICS:
+                self.asks_elsewhere = self.asks_elsewhere or not path
             result = get_named_type(definition.type)
             if kind is not None and field.name.value == "usage":
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
@@ -183,6 +202,7 @@ class _Walk:
                     self.wanted_windows.setdefault(place, set()).add(window)
             elif is_composite_type(result):
                 if result.name in _CONNECTIONS:
+                    self.connections[id(field)] = of
                     self.ranked(field, definition, _CONNECTIONS[result.name])
                     self.inside.extend((connection, id(field)) for connection, _ in path)
                 self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))

@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import sqlite3
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -17,13 +19,14 @@ from bench.interleave import run_interleaved
 from bench.load import Ask, fetch, time_answers
 from bench.metric_data import POINTS, build_lines, fill_file, list_pods
 from bench.row import Row, build_row, within
-from bench.servers import Running, open_server, open_simulated
+from bench.servers import LOOPBACK, Running, open_process, open_server, open_simulated, wait_answer
 from bench.skipped import Skipped
-from fleet.metrics.embedded_file import KIND_NUMBERS
+from bench.sql_endpoint import NEWEST, parameters_of
 from fleet.models import PodKey
-from fleet.usage import NANOSECONDS, Kind
+from fleet.usage import NANOSECONDS
 from realfleet.cache import MissingServersError, find_binaries
 from realfleet.influx import Influx, start_influx
+from realfleet.ports import list_free_ports
 from realfleet.processes import Servers, open_servers
 
 CLUSTER = "cluster1"
@@ -84,7 +87,23 @@ async def measure_embedded(rounds: int) -> list[Row]:
             partial(asyncio.to_thread, _time_latest, server.usage_file),
             partial(asyncio.to_thread, _time_hour, server.usage_file, pods[:CHARTED]),
         ]
-        return await _compare(server, stores, rounds, "embedded store", "its SQL, rows fetched, no HTTP")
+        measured = await _compare(server, stores, rounds, "embedded store", "its SQL, rows fetched, no HTTP")
+        return [*measured, await _compare_served(server, rounds)]
+
+
+async def _compare_served(server: Running, rounds: int) -> Row:
+    """Against the same SQL behind HTTP: what a client could have of the file without us."""
+    (port,) = list_free_ports(1)
+    endpoint = Ask(f"http://{LOOPBACK}:{port}/")
+    command = ("-m", "bench.sql_endpoint", str(server.usage_file), CLUSTER, str(port))
+    async with open_process(sys.executable, *command) as process:
+        await wait_answer(process, endpoint)
+        ask = server.ask_graph(_USAGE)
+        assert await _fetch_items(ask) == await _fetch_items(endpoint)
+        title = f"usage of {PODS:,} pods, embedded store, both over HTTP"
+        return await _measure(
+            title, ask, partial(time_answers, endpoint, COUNT), rounds, "its SQL behind a bare endpoint, same JSON"
+        )
 
 
 async def _compare(server: Running, stores: Sequence[Side], rounds: int, store: str, against: str) -> list[Row]:
@@ -93,11 +112,15 @@ async def _compare(server: Running, stores: Sequence[Side], rounds: int, store: 
     for title, query, anchor in zip(titles, (_USAGE, _HISTORY), stores, strict=True):
         ask = server.ask_graph(query)
         _check_whole(await fetch(ask), PODS if query is _USAGE else CHARTED)
-        sides: dict[str, Side] = {"ours": partial(time_answers, ask, COUNT), "anchor": anchor}
-        samples = await run_interleaved(sides, rounds)
-        ours, theirs = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
-        rows.append(build_row(title, "ms", ours, theirs, against=against, goal=GOAL))
+        rows.append(await _measure(title, ask, anchor, rounds, against))
     return rows
+
+
+async def _measure(title: str, ask: Ask, anchor: Side, rounds: int, against: str) -> Row:
+    sides: dict[str, Side] = {"ours": partial(time_answers, ask, COUNT), "anchor": anchor}
+    samples = await run_interleaved(sides, rounds)
+    ours, theirs = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
+    return build_row(title, "ms", ours, theirs, against=against, goal=GOAL)
 
 
 def _check_whole(body: bytes, pods: int) -> None:
@@ -108,6 +131,11 @@ def _check_whole(body: bytes, pods: int) -> None:
             assert item["usage"]["cpuCores"] is not None, item
         else:
             assert sum(value is not None for value in item["history"]["cpuCores"]) >= POINTS - 1, item
+
+
+async def _fetch_items(ask: Ask) -> list[Any]:
+    items = orjson.loads(await fetch(ask))["data"]["pods"]["items"]
+    return sorted(items, key=lambda item: str(item["name"]))
 
 
 def _any_of(pods: Sequence[PodKey]) -> str:
@@ -125,14 +153,7 @@ def _ask_influx(influx: Influx, text: str) -> Ask:
 
 
 def _time_latest(path: Path) -> float:
-    return _time_sql(
-        path,
-        "SELECT series.namespace, series.name, points.time_ns, cpu_cores, memory_bytes FROM series "
-        "CROSS JOIN points WHERE series.kind = ? AND series.cluster = ? AND points.series_id = series.id "
-        "AND points.time_ns = (SELECT max(time_ns) FROM points WHERE series_id = series.id)",
-        (KIND_NUMBERS[Kind.POD], CLUSTER),
-        PODS,
-    )
+    return _time_sql(path, NEWEST, parameters_of(CLUSTER), PODS)
 
 
 def _time_hour(path: Path, pods: Sequence[PodKey]) -> float:
@@ -143,8 +164,7 @@ def _time_hour(path: Path, pods: Sequence[PodKey]) -> float:
         f"CROSS JOIN points WHERE series.kind = ? AND series.cluster = ? AND ({names}) "
         "AND points.series_id = series.id AND points.time_ns >= ?",
         (
-            KIND_NUMBERS[Kind.POD],
-            CLUSTER,
+            *parameters_of(CLUSTER),
             *(text for pod in pods for text in (pod.namespace, pod.name)),
             time.time_ns() - 3600 * NANOSECONDS,
         ),

@@ -112,10 +112,12 @@ def build_history(series: Series, window: Window, columns: Iterable[Column]) -> 
     return _build_history(series, _Steps(window), columns)
 
 
-def build_histories(points: Columns[K], window: Window, columns: Collection[Column]) -> dict[K, History]:
+def build_histories(
+    points: Iterable[tuple[K, Series]], window: Window, columns: Collection[Column]
+) -> dict[K, History]:
     """As `build_history`, for each object that has a point in the window."""
     steps = _Steps(window)
-    found = ((key, _build_history(series, steps, columns)) for key, series in points.series())
+    found = ((key, _build_history(series, steps, columns)) for key, series in points)
     return {key: history for key, history in found if history is not None}
 
 

@@ -117,7 +117,7 @@ class InfluxStore(ABC):
         start = window.start_ns - counter_lead_ns(window, measures)
 
         def read(answer: list[InfluxSeries]) -> dict[K, History]:
-            return build_histories(self._columns(answer, kind, keys, measures), window, columns)
+            return build_histories(self._columns(answer, kind, keys, measures).series(), window, columns)
 
         return await self._ask_range(kind, keys, measures, start_ns=start, end_ns=window.end_ns, read=read)
 
