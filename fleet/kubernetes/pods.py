@@ -4,6 +4,7 @@ from sys import intern
 
 import msgspec
 
+from fleet.errors import ClusterAnswerInvalid
 from fleet.kubernetes.convert import Recognized, as_conditions, as_owner, as_pairs, seconds
 from fleet.kubernetes.pod_resources import container_resources, listed_amounts
 from fleet.kubernetes.pod_status import pod_columns
@@ -87,7 +88,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
 def pod_details(pod: Pod) -> PodDetails:
     """Annotations, containers and conditions, read from the pod's manifest; init containers come first.
 
-    Raises DecodeError where the manifest is not a pod's.
+    Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
     """
     try:
         detailed = _DETAILS.decode(load_raw_manifest(pod.manifest))
@@ -97,7 +98,8 @@ def pod_details(pod: Pod) -> PodDetails:
             conditions=as_conditions(detailed.status.conditions),
         )
     except (msgspec.MsgspecError, ValueError) as error:
-        raise DecodeError(f"pod {pod.namespace}/{pod.name} of {pod.cluster} can't be read: {error}") from error
+        message = f"pod {pod.namespace}/{pod.name} of {pod.cluster} can't be read: {error}"
+        raise ClusterAnswerInvalid(pod.cluster, message) from error
 
 
 def annotations_of(manifest: bytes) -> Pairs:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from fleet.errors import ClusterAnswerInvalid
 from fleet.kubernetes.decode import (
     NAMESPACES,
     NODES,
@@ -210,6 +211,14 @@ def test_details_join_spec_and_status() -> None:
     assert second.state == ContainerState("running", started_at=1767225610.0)
     assert second.last_state == ContainerState("terminated", "Error", exit_code=1)
     assert details.conditions[0].last_transition_at == 1767225611.0
+
+
+def test_what_only_details_need_is_an_error_of_the_details() -> None:
+    manifest = pod(conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": "soon"}])
+    (record,) = PODS.decode_list(list_of("Pod", manifest), "c").records
+    assert record.status == "Running"
+    with pytest.raises(ClusterAnswerInvalid, match=r"pod default/pod1 of c can't be read: .*lastTransitionTime"):
+        pod_details(record)
 
 
 @pytest.mark.parametrize(
