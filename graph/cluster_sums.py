@@ -12,8 +12,8 @@ from fleet.queries import Page
 from fleet.sums import sum_histories, sum_usages
 from fleet.usage import History, Kind, Usage
 from graph.context import Info
-from graph.loaders import Batch
 from graph.soon import Soon
+from graph.waves import Batch
 from graph.windows import WindowRequest
 
 V = TypeVar("V", Usage, History)

@@ -16,10 +16,10 @@ from fleet.queries import MAX_PAGE
 from fleet.usage import Kind
 from graph.context import Context, Info
 from graph.ids import decode_id
-from graph.loaders import Batch
 from graph.types.cluster import Cluster as ClusterType
 from graph.types.node import Node as NodeType
 from graph.types.pod import Pod as PodType
+from graph.waves import Batch
 
 Entity = ClusterType | NodeType | PodType
 Load = Callable[[Any], Awaitable[Entity | None]]

@@ -17,9 +17,10 @@ from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selec
 from fleet.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
 from fleet.usage import History, Kind, Usage
 from graph.context import Context, Info
-from graph.loaders import Batch, HistoryQuestion, Loaders, Measures, Questions
+from graph.loaders import HistoryQuestion, Loaders, Measures
 from graph.related import prime_related
 from graph.soon import Soon
+from graph.waves import Batch, Questions
 
 T = TypeVar("T", Pod, Node)
 

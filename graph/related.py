@@ -7,8 +7,8 @@ from fleet.models import Node, NodeKey, Pod
 from fleet.usage import History, Kind, Usage
 from graph.cluster_sums import load_all_nodes
 from graph.context import Info
-from graph.loaders import Batch
 from graph.selection import Wants
+from graph.waves import Batch
 
 
 async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> None:

@@ -47,7 +47,8 @@ class EmbeddedOptions(Struct, frozen=True):
 
     `max_age` in seconds, `max_bytes` of the file (it may stand a quarter above until it is cut), `lookback` how old, in
     seconds, the newest point of an object may be to count as its usage, `timeout` of a question in seconds,
-    `cut_interval` between two looks at the bounds in seconds. `clock` says the time in Unix nanoseconds.
+    `cut_interval` between two looks at the bounds in seconds, `short_window` up to how many seconds a window of history
+    is aggregated here and not by SQLite. `clock` says the time in Unix nanoseconds.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class EmbeddedOptions(Struct, frozen=True):
     lookback: float = 3600.0
     timeout: float = 5.0
     cut_interval: float = 60.0
+    short_window: float = 7200.0
     clock: Callable[[], int] = time.time_ns
 
 
@@ -92,13 +94,13 @@ class EmbeddedStore:
         self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
         """The columns over the window for each pod that has a point in it."""
-        return await self._read(lambda reader: load_history(reader, Kind.POD, tuple(keys), window, columns))
+        return await self._history(Kind.POD, keys, window, columns)
 
     async def node_history(
         self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
         """The columns over the window for each node that has a point in it."""
-        return await self._read(lambda reader: load_history(reader, Kind.NODE, tuple(keys), window, columns))
+        return await self._history(Kind.NODE, keys, window, columns)
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -164,6 +166,12 @@ class EmbeddedStore:
             found = pick_usages(held, keys, since)
             note_rows(lambda: len(found))
         return found
+
+    async def _history(
+        self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        short = int(self._options.short_window * NANOSECONDS)
+        return await self._read(lambda reader: load_history(reader, kind, tuple(keys), window, columns, short_ns=short))
 
     async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         deadline = time.monotonic() + self._options.timeout

@@ -15,7 +15,7 @@ from fleet.metrics.embedded_file import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded_writes import series_name
 from fleet.models import NodeKey, PodKey
 from fleet.recorder import counted_rows
-from fleet.usage import NANOSECONDS, Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
 
 K = TypeVar("K", PodKey, NodeKey)
 
@@ -34,9 +34,6 @@ FROM wanted CROSS JOIN points WHERE points.series_id = wanted.series_id AND poin
 """
 Sightings = dict[tuple[PodKey, str], list[int]]
 """The times of each pod's points on each node."""
-
-_SHORT_NS = 2 * 3600 * NANOSECONDS
-"""Of an hour of 100 objects, a point a minute, SQLite's own grouping takes a half more time."""
 
 _IN_SQL = {Aggregate.MEAN: "avg", Aggregate.MIN: "min", Aggregate.MAX: "max"}
 
@@ -66,15 +63,22 @@ def load_latest(
 
 
 def load_history(
-    connection: sqlite3.Connection, kind: Kind, keys: Sequence[K], window: Window, columns: Collection[Column]
+    connection: sqlite3.Connection,
+    kind: Kind,
+    keys: Sequence[K],
+    window: Window,
+    columns: Collection[Column],
+    *,
+    short_ns: int,
 ) -> dict[K, History]:
     """The columns of each object that has a point in the window, from one snapshot of the file. Raises sqlite3.Error.
 
-    Short windows are read point by point, and aggregated here. Of others, means, bounds and last values of gauges are
-    made by SQLite, which would be slower for short ones, since it sorts: percentiles and rates are made here.
+    Windows of `short_ns` at most are read point by point, and aggregated here. Of others, means, bounds and last values
+    of gauges are made by SQLite, which would be slower for short ones, since it sorts; percentiles and rates are made
+    here.
     """
     asked = _asked(kind, keys)
-    if window.end_ns - window.start_ns <= _SHORT_NS:
+    if window.end_ns - window.start_ns <= short_ns:
         connection.execute("BEGIN")
         try:
             points = _load_series(connection, asked, window, columns)

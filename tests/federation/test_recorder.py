@@ -140,18 +140,23 @@ async def test_rows_decoded_in_threads_are_the_askers(tmp_path: Path) -> None:
     assert all_of_them.metrics_waited.seconds > 0
 
 
-@pytest.mark.parametrize(("aggregate", "rows"), [(Aggregate.MEAN, 4), (Aggregate.P95, 24 + 4)])
-async def test_rows_are_what_the_store_answers(tmp_path: Path, aggregate: Aggregate, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("short_window", "aggregate", "rows"),
+    [(0.0, Aggregate.MEAN, 4), (0.0, Aggregate.P95, 24 + 4), (7200.0, Aggregate.MEAN, 24), (7200.0, Aggregate.P95, 24)],
+)
+async def test_rows_are_what_the_store_answers(
+    tmp_path: Path, short_window: float, aggregate: Aggregate, rows: int
+) -> None:
     recorder = Recorder()
     second = time.time_ns() // NANOSECONDS - 60
     window = Window(second * NANOSECONDS, (second + 100) * NANOSECONDS, 50 * NANOSECONDS)
-    async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as store:
+    async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db", short_window=short_window)) as store:
         keys = [PodKey("c1", "shop", f"p{number}") for number in range(2)]
         times = [(second + 5 * number) * NANOSECONDS for number in range(12)]
         await store.write([(key, Point(time_ns=at, cpu_cores=1.0)) for key in keys for at in times])
         with recording(recorder):
             await store.pod_history(frozenset(keys), window, frozenset({(Measure.CPU_CORES, aggregate)}))
-    # Two pods of two steps: a row each step, and for a percentile every point as well.
+    # Two pods of two steps. By SQLite a row each step, and for a percentile every point as well; else every point once.
     assert (recorder.metric_queries, recorder.metric_rows) == (1, rows)
 
 

@@ -98,6 +98,17 @@ async def test_others_read_what_one_writes(tmp_path: Path) -> None:
             await reader.write([(WEB, point(4))])
 
 
+async def test_usage_that_is_kept_is_what_the_file_holds(tmp_path: Path) -> None:
+    async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as store:
+        for seconds in (30, 20):
+            await store.write([(WEB, Point(time_ns=NOW - seconds * NANOSECONDS, cpu_cores=float(seconds)))])
+            for _ in range(2):
+                assert (await store.latest_pods(frozenset({WEB}), CPU))[WEB].cpu_cores == seconds
+        async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as other:
+            await other.write([(WEB, Point(time_ns=NOW - 10 * NANOSECONDS, cpu_cores=10.0))])
+        assert (await store.latest_pods(frozenset({WEB}), CPU))[WEB].cpu_cores == 10.0
+
+
 async def test_a_file_that_is_not_there_can_not_be_read_by_others(tmp_path: Path) -> None:
     with pytest.raises(MetricsUnavailable, match=r"usage\.db"):
         async with open_embedded_reader(EmbeddedOptions(tmp_path / "no" / "usage.db")):
@@ -202,9 +213,12 @@ async def test_reads_go_on_while_points_are_written(tmp_path: Path) -> None:
         assert len(await stored(store)) == 50
 
 
-@pytest.fixture(scope="module")
-async def held(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStore]:
-    options = EmbeddedOptions(tmp_path_factory.mktemp("held") / "usage.db", max_age=10**10, timeout=60)
+@pytest.fixture(scope="module", params=[0.0, 1e9], ids=["by SQLite", "point by point"])
+async def held(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[EmbeddedStore]:
+    path = tmp_path_factory.mktemp("held") / "usage.db"
+    options = EmbeddedOptions(path, max_age=10**10, timeout=60, short_window=request.param)
     async with open_embedded_store(options) as store:
         yield store
 
