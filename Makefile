@@ -7,6 +7,7 @@ CLUSTERS ?= 3
 MEMBERS ?= 3
 PODS ?= 300
 PORT ?= 8080
+WORKERS ?= 2
 
 .PHONY: setup demo test real fleet check bench lock schema graphiql format clean
 
@@ -22,8 +23,8 @@ $(VENV)/.stamp: requirements.lock pyproject.toml
 demo: setup ## a simulated fleet and the server in front of it, on http://127.0.0.1:8080
 	@$(BIN)/openmcp-apiserver demo --port $(PORT)
 
-test: setup ## all tests; REQUIRE_REAL=1 makes a missing real server a failure
-	@$(BIN)/python -m pytest
+test: setup ## all tests, two files at a time; REQUIRE_REAL=1 makes a missing real server a failure
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 real: setup ## builds the real servers that tests use into a cache outside the clone
 	@$(BIN)/python -m realfleet build

@@ -4,10 +4,10 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 
-import pytest_asyncio
+import pytest
 
 
-@pytest_asyncio.fixture(autouse=True)
+@pytest.fixture(autouse=True)
 async def ended() -> AsyncIterator[None]:
     """What a test leaves in the background ends, and nothing of it is left to the garbage collector."""
     yield
