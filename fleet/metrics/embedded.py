@@ -154,8 +154,6 @@ class EmbeddedStore:
 
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
-        if any(measure.is_counter for measure in measures):
-            return await self._read(lambda reader: load_latest(reader, kind, tuple(keys), measures, since))
         held = self._newest.held(kind, measures)
         missing = tuple(key for key in keys if key not in held)
         if missing:

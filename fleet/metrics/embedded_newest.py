@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from fleet.models import NodeKey, PodKey
 from fleet.usage import Kind, Measure, Usage
@@ -12,7 +14,23 @@ K = TypeVar("K", PodKey, NodeKey)
 MOST_KEPT = 200_000
 """Objects whose usage is kept, about 250 bytes each; what is read beyond them is not."""
 
-Held = dict[PodKey | NodeKey, Usage | None]
+
+class Newest(NamedTuple):
+    """Usage as it was read: its rates are since the point before, if there was one of late."""
+
+    usage: Usage
+    before_ns: int | None = None
+
+    def since(self, start_ns: int) -> Usage | None:
+        """What of it is of that time or later: rates are made of two points."""
+        if self.usage.time_ns < start_ns:
+            return None
+        if self.before_ns is not None and self.before_ns < start_ns:
+            return replace(self.usage, network_receive_bytes_per_second=None, network_transmit_bytes_per_second=None)
+        return self.usage
+
+
+Held = dict[PodKey | NodeKey, Newest | None]
 """Usage by object; None for one that has no point of late."""
 
 _MOST_QUESTIONS = 8
@@ -46,7 +64,7 @@ class NewestPoints:
         return self._held.setdefault(question, {})
 
 
-def pick_usages(held: Mapping[PodKey | NodeKey, Usage | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
+def pick_usages(held: Mapping[PodKey | NodeKey, Newest | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
     """The usage of those objects that have a point since then."""
-    found = ((key, held.get(key)) for key in keys)
-    return {key: usage for key, usage in found if usage is not None and usage.time_ns >= since_ns}
+    found = ((key, newest.since(since_ns)) for key in keys if (newest := held.get(key)) is not None)
+    return {key: usage for key, usage in found if usage is not None}

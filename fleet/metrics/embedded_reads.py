@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from fleet.metrics.aggregate import Series, build_histories, build_history, build_usage, counter_lead_ns
 from fleet.metrics.embedded_file import KIND_NUMBERS, MEASURE_COLUMNS
+from fleet.metrics.embedded_newest import Newest
 from fleet.metrics.embedded_writes import series_name
 from fleet.models import NodeKey, PodKey
 from fleet.recorder import counted_rows
@@ -44,7 +45,7 @@ def _asked(kind: Kind, keys: Iterable[PodKey | NodeKey]) -> str:
 
 def load_latest(
     connection: sqlite3.Connection, kind: Kind, keys: Sequence[K], measures: Collection[Measure], since_ns: int
-) -> dict[K, Usage]:
+) -> dict[K, Newest]:
     """The newest usage of each object that has a point since then. Raises sqlite3.Error."""
     asked = _asked(kind, keys)
     if not any(measure.is_counter for measure in measures):
@@ -52,14 +53,18 @@ def load_latest(
         names = {measure.value for measure in measures}
         made = ", ".join(f"points.{name}" if name in names else "NULL" for name in MEASURE_COLUMNS)
         rows = connection.execute(f"{_WANTED} SELECT position, points.time_ns, {made} {_NEWEST}", (asked, since_ns, 1))
-        return {keys[row[0]]: Usage(*row[1:]) for row in counted_rows(rows)}
+        return {keys[row[0]]: Newest(Usage(*row[1:])) for row in counted_rows(rows)}
     chosen = sorted(measures, key=lambda measure: measure.value)
     rows = connection.execute(
         f"{_WANTED} SELECT position, points.time_ns{_columns(chosen)} {_NEWEST} ORDER BY position, points.time_ns",
         (asked, since_ns, 2),
     )
-    found = {keys[position]: build_usage(series) for position, series in _series(rows, chosen)}
-    return {key: usage for key, usage in found.items() if usage is not None}
+    found: dict[K, Newest] = {}
+    for position, series in _series(rows, chosen):
+        usage = build_usage(series)
+        if usage is not None:
+            found[keys[position]] = Newest(usage, series.times_ns[-2] if len(series.times_ns) > 1 else None)
+    return found
 
 
 def load_history(

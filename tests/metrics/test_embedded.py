@@ -109,6 +109,24 @@ async def test_usage_that_is_kept_is_what_the_file_holds(tmp_path: Path) -> None
         assert (await store.latest_pods(frozenset({WEB}), CPU))[WEB].cpu_cores == 10.0
 
 
+async def test_rates_that_are_kept_grow_old_as_those_that_are_read(tmp_path: Path) -> None:
+    clock = [NOW]
+    options = EmbeddedOptions(tmp_path / "usage.db", lookback=60, clock=lambda: clock[0])
+    rates = frozenset({Measure.NETWORK_RECEIVE_BYTES, Measure.CPU_CORES})
+    points = [
+        Point(time_ns=NOW - ago * SECOND, cpu_cores=1.0, network_receive_bytes=total)
+        for ago, total in ((50, 0), (10, 400))
+    ]
+    async with open_embedded_store(options) as store:
+        await store.write([(WEB, each) for each in points])
+        for later, wanted in ((0, (10.0, 1.0)), (20, (None, 1.0)), (55, None)):
+            clock[0] = NOW + later * SECOND
+            kept = (await store.latest_pods(frozenset({WEB}), rates)).get(WEB)
+            async with open_embedded_reader(options) as fresh:
+                assert (await fresh.latest_pods(frozenset({WEB}), rates)).get(WEB) == kept
+            assert (kept and (kept.network_receive_bytes_per_second, kept.cpu_cores)) == wanted
+
+
 async def test_a_file_that_is_not_there_can_not_be_read_by_others(tmp_path: Path) -> None:
     with pytest.raises(MetricsUnavailable, match=r"usage\.db"):
         async with open_embedded_reader(EmbeddedOptions(tmp_path / "no" / "usage.db")):
