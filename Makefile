@@ -24,7 +24,7 @@ demo: setup ## a simulated fleet and the server in front of it, on http://127.0.
 	@$(BIN)/openmcp-apiserver demo --port $(PORT)
 
 test: setup ## all tests, two files at a time; REQUIRE_REAL=1 makes a missing real server a failure
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 real: setup ## builds the real servers that tests use into a cache outside the clone
 	@$(BIN)/python -m realfleet build

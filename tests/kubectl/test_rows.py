@@ -110,10 +110,17 @@ ROWS = (
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 async def test_kubectl_says_and_does_the_same(stage: Both, row: Row, tmp_path: Path) -> None:
     (tmp_path / "sent").write_text("a file\n" * 1000)
-    through = await _play(stage, stage.through, row, tmp_path)
-    directly = await _play(stage, stage.directly, row, tmp_path)
+    through, directly = await _play_both(stage, row, tmp_path)
+    for _ in range(2):  # the fleet lives: a pod may have come or gone between the two, but not each time
+        if [run.normalised() for run in through] != [run.normalised() for run in directly]:
+            through, directly = await _play_both(stage, row, tmp_path)
     assert [run.normalised() for run in through] == [run.normalised() for run in directly]
     assert through[-1].code == row.code, through[-1]
+
+
+async def _play_both(stage: Both, row: Row, folder: Path) -> tuple[list[Outcome], list[Outcome]]:
+    through = await _play(stage, stage.through, row, folder)
+    return through, await _play(stage, stage.directly, row, folder)
 
 
 async def _play(stage: Both, kubectl: Kubectl, row: Row, folder: Path) -> list[Outcome]:

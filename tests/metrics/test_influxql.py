@@ -37,11 +37,12 @@ async def test_one_question_is_one_request(influx: FilledInflux[InfluxOptions]) 
 async def test_who_is_silent_is_found_beside_those_measured_of_late(influx: FilledInflux[InfluxOptions]) -> None:
     keys = [PodKey("cluster1", "default", f"web-{i}") for i in range(20)]
     ages = {key: 5 if key != WEB else 600 for key in keys}
+    now = time.time_ns()  # that of the tests may be a quarter of an hour ago
     async with open_influx_connection(influx.options) as connection:
         store = InfluxqlStore(influx.options, connection)
         for newer in (0, 2):
             await influx.write(
-                (key, Point(time_ns=NOW - (age - newer) * SECOND, cpu_cores=float(age - newer)))
+                (key, Point(time_ns=now - (age - newer) * SECOND, cpu_cores=float(age - newer)))
                 for key, age in ages.items()
             )
             usages = await store.latest_pods(frozenset(keys), CPU_MEMORY)
