@@ -16,6 +16,8 @@ from bench.skipped import Skipped
 from bench.table import build_table
 
 RESULTS = Path(__file__).with_name("results.md")
+TRIED = Path(__file__).with_name("tried.md")
+"""What was tried for the rows that are not met: it goes under the table."""
 ROUNDS = 7
 _SHOWN = ("strawberry-graphql", "graphql-core", "fastapi", "uvicorn", "uvloop", "aiohttp", "msgspec", "orjson")
 
@@ -34,7 +36,7 @@ async def run(names: list[str], rounds: int) -> str:
         print(f"{name}: {time.monotonic() - before:.0f} s", file=sys.stderr)
     remarks.append(f"{rounds} interleaved rounds, medians; {time.monotonic() - started:.0f} s in all")
     remarks.append(describe_machine())
-    return build_table(rows) + "\n" + "".join(f"{remark}\n" for remark in remarks)
+    return "\n".join((build_table(rows), "".join(f"- {remark}\n" for remark in remarks), TRIED.read_text()))
 
 
 def describe_machine() -> str:

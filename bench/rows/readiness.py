@@ -9,7 +9,7 @@ from statistics import median
 import orjson
 
 from bench.load import fetch, time_answers
-from bench.row import Row, build_row
+from bench.row import Row, amount, build_row
 from bench.servers import Running, open_server, open_simulated, wait_until
 from demo.child import ChildFleet, open_child_fleet
 
@@ -38,7 +38,7 @@ async def _measure_start(rounds: int) -> Row:
                 await wait_until(partial(_holds, server, MEMBERS * PODS), "all pods are in memory")
                 seconds.append(time.perf_counter() - began)
     title = f"{MEMBERS} members of {PODS:,} pods: start to all in memory"
-    return build_row(title, "s", seconds, [READY_SECONDS] * rounds, against="goal")
+    return build_row(title, "s", seconds, goal=amount(READY_SECONDS, "s"))
 
 
 async def _measure_hanging(rounds: int) -> list[Row]:
@@ -54,9 +54,8 @@ async def _measure_hanging(rounds: int) -> list[Row]:
             longest.append(await _time_longest(fleet, server))
             cut_off.append(await _time_page(server))
             await fleet.set_fault(_ILL, "resume")
-    deadline = [MEMBER_TIMEOUT + 0.1] * rounds
     return [
-        build_row("a member hangs: longest answer", "s", longest, deadline, against="deadline + 0.1 s"),
+        build_row("a member hangs: longest answer", "s", longest, goal=amount(MEMBER_TIMEOUT + 0.1, "s")),
         build_row("a member is cut off: page of 100", "ms", cut_off, well, against="all members well"),
     ]
 

@@ -1,7 +1,8 @@
 """A page of pods, both ways: `items`, and Relay's edges."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from operator import attrgetter
 from typing import Self, cast
 
 import strawberry
@@ -16,19 +17,22 @@ from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
 from graph.types.window import Rows, Windows
 
-_KEYS: Mapping[PodGroup, Callable[[models.Pod], str]] = {
-    PodGroup.PHASE: lambda pod: pod.phase.name,
-    PodGroup.CLUSTER: lambda pod: pod.cluster,
-    PodGroup.NAMESPACE: lambda pod: pod.namespace,
-    PodGroup.NODE: lambda pod: pod.node_name or "",
-    PodGroup.STATUS: lambda pod: pod.status,
+_ATTRIBUTES: Mapping[PodGroup, str] = {
+    PodGroup.PHASE: "phase._name_",  # a plain attribute, where `name` is a property of Python's own making
+    PodGroup.CLUSTER: "cluster",
+    PodGroup.NAMESPACE: "namespace",
+    PodGroup.NODE: "node_name",
+    PodGroup.STATUS: "status",
 }
 
 
 def counts_of(page: Page[models.Pod], by: PodGroup) -> list[Count]:
     """The whole filtered set by one of its properties, largest group first."""
-    groups = Counter(map(_KEYS[by], page.matched))
-    return [Count(key=key, count=count) for key, count in sorted(groups.items(), key=lambda item: (-item[1], item[0]))]
+    groups: Counter[str | None] = Counter(map(attrgetter(_ATTRIBUTES[by]), page.matched))
+    named = Counter({key: count for key, count in groups.items() if key is not None})
+    if nowhere := groups[None]:  # pods without a node
+        named[""] += nowhere
+    return [Count(key=key, count=count) for key, count in sorted(named.items(), key=lambda item: (-item[1], item[0]))]
 
 
 @strawberry.type(description="A pod and its place in the order.")
