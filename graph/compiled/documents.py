@@ -33,6 +33,9 @@ _QUERY = (OperationType.QUERY,)
 MAX_VARIABLES = 32
 """Sets of variables that a document is remembered with."""
 
+MAX_PARTS = 1_000
+"""Fields that are remembered of a document, over all sets of variables: half a megabyte."""
+
 MAX_VALUES = 2_000
 """Bytes of JSON of the variables that are remembered."""
 
@@ -82,6 +85,11 @@ class KnownDocument:
         self.document = document
         self._asked: OrderedDict[tuple[str | None, bytes], KnownOperation] = OrderedDict()
 
+    @property
+    def remembered(self) -> int:
+        """Operations with their variables that are kept."""
+        return len(self._asked)
+
     def read(self, schema: GraphQLSchema, name: str | None, variables: dict[str, Any] | None) -> KnownOperation | None:
         """The operation, as it was read with these variables; None where the core will refuse it.
 
@@ -95,9 +103,10 @@ class KnownDocument:
             if parts is None or built is None:
                 return None
             found = KnownOperation(parts, built)
-            if values is not None:
+            most = min(MAX_VARIABLES, MAX_PARTS // max(1, _count(parts)))
+            if values is not None and most:
                 self._asked[name, values] = found
-                if len(self._asked) > MAX_VARIABLES:
+                while len(self._asked) > most:
                     self._asked.popitem(last=False)
         return found
 
@@ -179,3 +188,7 @@ def _write_values(variables: dict[str, Any] | None) -> bytes | None:
     except TypeError:
         return None
     return written if len(written) <= MAX_VALUES else None
+
+
+def _count(parts: tuple[Part, ...]) -> int:
+    return sum(1 + _count(part.inner) for part in parts)

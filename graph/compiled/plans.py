@@ -28,7 +28,7 @@ from graph.compiled.fragments import TextList
 from graph.compiled.source import Reader
 
 MAX_OPERATIONS = 256
-MAX_SHAPES = 64
+MAX_SHAPES = 16
 """Selections with other values of variables that an operation keeps for each of its fields."""
 
 Key = tuple[Any, ...]

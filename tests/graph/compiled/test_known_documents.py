@@ -5,6 +5,7 @@ import gc
 from msgspec.structs import replace
 
 from fleet.scope import Role, Scope
+from graph.compiled.documents import MAX_PARTS, MAX_VARIABLES, known_documents
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
 from tests.graph.conftest import SHOPPER, OpenGraph
@@ -57,3 +58,19 @@ async def test_what_is_cheap_to_one_caller_is_estimated_for_another(open_graph: 
         for _ in range(3):
             await graph.ask(query, who=SHOPPER)
         assert (await graph.fail(query))["estimate"] == large
+
+
+async def test_what_is_remembered_of_a_document_is_bounded(open_graph: OpenGraph) -> None:
+    small, large = (
+        PAGE,
+        "query ($first: Int) { "
+        + " ".join(f"p{number}: pods(first: $first) {{ items {{ name uid phase }} }}" for number in range(50))
+        + " }",
+    )
+    async with open_graph("c1", pods=4) as graph:
+        for text, most in ((small, MAX_VARIABLES), (large, MAX_PARTS // 250)):
+            for size in range(MAX_VARIABLES + 5):
+                await graph.ask(text, {"first": size})
+            known = known_documents.find(text, graph.limits)
+            assert known is not None
+            assert 0 < known.remembered <= most
