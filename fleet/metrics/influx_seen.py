@@ -12,9 +12,6 @@ K = TypeVar("K", PodKey, NodeKey)
 _RECENT_NS = 90 * NANOSECONDS
 """Older points are looked for object by object: collectors report each minute or more often."""
 
-_MOST_SILENT = 0.1
-"""The share of objects without a point of late up to which they are worth a request of their own."""
-
 _MOST_SEEN = 200_000
 
 
@@ -34,8 +31,6 @@ class SeenTimes:
         self._times_ns.update({key: usage.time_ns for key, usage in usages.items()})
 
     def since_ns(self, keys: Collection[Key], now_ns: int) -> int | None:
-        """Since when nearly all of the objects have a point; None where that is long ago, or not known."""
-        seen = self._times_ns
-        bound = now_ns - _RECENT_NS
-        recent = [time_ns for key in keys if (time_ns := seen.get(key, 0)) >= bound]
-        return min(recent) if recent and len(keys) - len(recent) <= _MOST_SILENT * len(keys) else None
+        """Since when each of the objects has a point; None where that is long ago, or not known."""
+        oldest = min((self._times_ns.get(key, 0) for key in keys), default=0)
+        return oldest if oldest >= now_ns - _RECENT_NS else None

@@ -67,6 +67,7 @@ class InfluxqlStore(InfluxStore):
             return self._note(cast("dict[K, Usage]", usages))
 
         usages = await self._ask(statement, read)
+        # What was seen is there still, unless the store was told to forget it meanwhile.
         if silent := keys - usages.keys():
             usages |= await self._newest(kind, silent, measures, since)
         return usages

@@ -10,7 +10,11 @@ import pytest
 @pytest.fixture(autouse=True)
 async def ended() -> AsyncIterator[None]:
     """What a test leaves in the background ends, and nothing of it is left to the garbage collector."""
+    before = asyncio.all_tasks()
     yield
-    for _ in range(100):
-        await asyncio.sleep(0)
+    own = asyncio.current_task()
+    while left := asyncio.all_tasks() - before - {own}:
+        await asyncio.wait(left, timeout=5)
+        if any(not task.done() for task in left):
+            break
     gc.collect()
