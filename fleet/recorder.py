@@ -77,7 +77,10 @@ class Recorder:
         """Statements sent to InfluxDB, one HTTP request each; questions to the metric file, one snapshot each."""
 
         self.metric_rows = 0
-        """Rows that the metric store answered, before anything is made of them."""
+        """Rows that the metric store answered, before anything is made of them.
+
+        Those of the metric file that were read before, and are known to be what it still holds, count as well.
+        """
 
         self.metrics_waited = Span()
         """While a metric query was under way."""

@@ -156,14 +156,13 @@ class EmbeddedStore:
         since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
         held = self._newest.held(kind, measures)
         missing = tuple(key for key in keys if key not in held)
+        note_rows(lambda: sum(newest.points for key in keys if (newest := held.get(key)) is not None))
         if missing:
             read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
             held.update((key, read.get(key)) for key in missing)
             return pick_usages(held, keys, since)
         with querying_metrics():
-            found = pick_usages(held, keys, since)
-            note_rows(lambda: len(found))
-        return found
+            return pick_usages(held, keys, since)
 
     async def _history(
         self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]

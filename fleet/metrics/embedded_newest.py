@@ -21,6 +21,11 @@ class Newest(NamedTuple):
     usage: Usage
     before_ns: int | None = None
 
+    @property
+    def points(self) -> int:
+        """Rows of the file that it was made of."""
+        return 1 if self.before_ns is None else 2
+
     def since(self, start_ns: int) -> Usage | None:
         """What of it is of that time or later: rates are made of two points."""
         if self.usage.time_ns < start_ns:

@@ -55,11 +55,15 @@ async def test_a_metric_question_is_one_query_whatever_the_number_of_objects(
     assert set(calls(explained).values()) == {0}
 
 
-async def test_a_page_tells_the_objects_and_the_rows_it_is_made_of(server: RunningServer) -> None:
+async def test_a_page_tells_the_objects_and_the_rows_it_is_made_of(
+    server: RunningServer, request: pytest.FixtureRequest
+) -> None:
     data, explained = await explain(server, "{ " + PAGE + " }")
     measured = [pod for pod in data["pods"]["items"] if pod["usage"] is not None]
     assert explained["cachedObjects"] == data["pods"]["totalCount"] > 0
-    assert explained["metricRows"] == len(measured) > 0
+    assert explained["metricRows"] >= len(measured) > 0
+    if request.node.callspec.params["server"] == "demo":  # InfluxDB may answer the points before the newest as well
+        assert explained["metricRows"] == len(measured)
     assert 0 < explained["metricsTookMs"] < explained["tookMs"]
 
 

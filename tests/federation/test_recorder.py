@@ -121,7 +121,13 @@ async def open_filled(folder: Path, *, pods: int, points: int) -> AsyncIterator[
     now = time.time_ns()
     async with open_embedded_store(EmbeddedOptions(folder / "usage.db")) as store:
         times = [now - (number + 1) * NANOSECONDS for number in range(points)]
-        await store.write([(key, Point(time_ns=at, cpu_cores=1.0)) for key in keys for at in times])
+        await store.write(
+            [
+                (key, Point(time_ns=at, cpu_cores=1.0, network_receive_bytes=at // NANOSECONDS))
+                for key in keys
+                for at in times
+            ]
+        )
         yield store, keys
 
 
@@ -138,6 +144,21 @@ async def test_rows_decoded_in_threads_are_the_askers(tmp_path: Path) -> None:
     assert (one.metric_queries, one.metric_rows) == (1, 1)
     assert (all_of_them.metric_queries, all_of_them.metric_rows) == (1, 5)
     assert all_of_them.metrics_waited.seconds > 0
+
+
+@pytest.mark.parametrize(("measure", "points"), [(Measure.CPU_CORES, 1), (Measure.NETWORK_RECEIVE_BYTES, 2)])
+@pytest.mark.parametrize("known", [0, 2, 5], ids=["all read", "some known", "all known"])
+async def test_newest_points_count_whether_they_are_read_or_known(
+    tmp_path: Path, known: int, measure: Measure, points: int
+) -> None:
+    recorder = Recorder()
+    async with open_filled(tmp_path, pods=5, points=3) as (store, keys):
+        silent = PodKey("c1", "shop", "silent")
+        await store.latest_pods(frozenset(keys[:known]), frozenset({measure}))
+        with recording(recorder):
+            usages = await store.latest_pods(frozenset({*keys, silent}), frozenset({measure}))
+            assert set(usages) == set(keys)
+    assert (recorder.metric_queries, recorder.metric_rows) == (1, 5 * points)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from fleet.errors import MetricsUnavailable
 from fleet.metrics.influx_http import open_influx_connection
 from fleet.metrics.influxql import InfluxOptions, InfluxqlStore, open_influxql_store
 from fleet.models import NodeKey, PodKey
+from fleet.recorder import Recorder, recording
 from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from tests.metrics.influxd import InfluxServer
 from tests.metrics.stores import FilledInflux, open_filled_influx
@@ -34,9 +35,9 @@ async def test_one_question_is_one_request(influx: FilledInflux[InfluxOptions]) 
         assert connection.queries_sent == 3
 
 
-@pytest.mark.parametrize("oldest", [5, 600], ids=["all of late", "one long ago"])
+@pytest.mark.parametrize(("oldest", "rows"), [(5, 40), (600, 20)], ids=["all of late", "one long ago"])
 async def test_newest_points_are_one_question_whenever_they_were_measured(
-    influx: FilledInflux[InfluxOptions], oldest: int
+    influx: FilledInflux[InfluxOptions], oldest: int, rows: int
 ) -> None:
     keys = [PodKey("cluster1", "default", f"web-{i}") for i in range(20)]
     ages = {key: 5 if key != WEB else oldest for key in keys}
@@ -48,11 +49,14 @@ async def test_newest_points_are_one_question_whenever_they_were_measured(
                 (key, Point(time_ns=now - (age - newer) * SECOND, cpu_cores=float(age - newer)))
                 for key, age in ages.items()
             )
-            usages = await store.latest_pods(frozenset(keys), CPU_MEMORY)
+            with recording(recorder := Recorder()):
+                usages = await store.latest_pods(frozenset(keys), CPU_MEMORY)
             assert {key: usage.cpu_cores for key, usage in usages.items()} == {
                 key: age - newer for key, age in ages.items()
             }
         assert connection.queries_sent == 2
+    # Where all were measured of late, the points that were known come back with the newer ones.
+    assert (recorder.metric_queries, recorder.metric_rows) == (1, rows)
 
 
 def wrong_password(options: InfluxOptions) -> InfluxOptions:
