@@ -12,7 +12,7 @@ from fleet.queries import Page
 from fleet.sums import sum_histories, sum_usages
 from fleet.usage import History, Kind, Usage
 from graph.context import Info
-from graph.soon import Soon
+from graph.soon import Later, Soon
 from graph.waves import Batch
 from graph.windows import WindowRequest
 
@@ -35,7 +35,7 @@ def read_all_nodes(info: Info, cluster: str) -> Soon[Collection[Node] | None]:
         page = info.context.loaders.clusters.read_nodes(cluster)
     except Forbidden:
         return None
-    return load_all_nodes(info, cluster) if page is None else _present(page)
+    return Later(load_all_nodes, info, cluster) if page is None else _present(page)
 
 
 def _present(page: Page[Node]) -> Collection[Node] | None:

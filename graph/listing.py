@@ -19,7 +19,7 @@ from fleet.usage import History, Kind, Usage
 from graph.context import Context, Info
 from graph.loaders import HistoryQuestion, Loaders, Measures
 from graph.related import prime_related
-from graph.soon import Soon
+from graph.soon import Later, Soon
 from graph.waves import Batch, Questions
 
 T = TypeVar("T", Pod, Node)
@@ -71,7 +71,7 @@ def load_pods(
     MetricsUnavailable where the page can't be told without usage.
     """
     found = _load_now(info, _PODS, question, orders, page, on_unavailable)
-    return _load(info, _PODS, question, orders, page, on_unavailable) if found is None else found
+    return Later(_load, info, _PODS, question, orders, page, on_unavailable) if found is None else found
 
 
 def load_nodes(
@@ -83,7 +83,7 @@ def load_nodes(
 ) -> Soon[Page[Node]]:
     """A page of nodes; as `load_pods`."""
     found = _load_now(info, _NODES, question, orders, page, on_unavailable)
-    return _load(info, _NODES, question, orders, page, on_unavailable) if found is None else found
+    return Later(_load, info, _NODES, question, orders, page, on_unavailable) if found is None else found
 
 
 def load_nodes_of(
@@ -98,7 +98,7 @@ def load_nodes_of(
         found = load_nodes(info, narrowed, orders, page)
     except Forbidden as error:
         return _out_of_reach(cluster, error)
-    return _await_nodes_of(cluster, found) if isawaitable(found) else found
+    return Later(_await_nodes_of, cluster, found) if isawaitable(found) else found
 
 
 async def _await_nodes_of(cluster: str, found: Awaitable[Page[Node]]) -> Page[Node]:

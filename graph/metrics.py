@@ -15,6 +15,7 @@ from graph.context import Info
 from graph.loaders import HistoryQuestion
 from graph.scalars import DateTime, Duration
 from graph.selection import OperationPlan
+from graph.soon import Later
 from graph.types.usage import Usage, UsageHistory
 from graph.windows import WindowRequest
 
@@ -72,10 +73,10 @@ def _question(plan: OperationPlan, kind: Kind, request: WindowRequest) -> Histor
 def _opened(found: M | Awaitable[M | None] | None, open_window: Callable[[M], W]) -> W | None:
     """The window on what was found, at once or when it is there: the core waits for what can be awaited."""
     if isawaitable(found):
-
-        async def later() -> W | None:
-            model = await found
-            return None if model is None else open_window(model)
-
-        return cast("W", later())
+        return cast("W", Later(_open, found, open_window))
     return None if found is None else open_window(found)
+
+
+async def _open(found: Awaitable[M | None], open_window: Callable[[M], W]) -> W | None:
+    model = await found
+    return None if model is None else open_window(model)

@@ -1,8 +1,8 @@
 """Values that are there at once, mostly: who has them need not wait, and nobody makes a task to wait for them."""
 
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from inspect import isawaitable, iscoroutine
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -11,9 +11,31 @@ Soon: TypeAlias = T | Awaitable[T]
 """A value, or what gives it when it is awaited."""
 
 
+class Later(Generic[T]):
+    """Stands for a coroutine of some arguments. Whoever is cancelled before its first step drops what it was to await.
+
+    Coroutines among the arguments are closed then: Python complains of those that were never awaited.
+    """
+
+    __slots__ = ("_arguments", "_begin")
+
+    def __init__(self, begin: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> None:
+        self._begin = begin
+        self._arguments: tuple[Any, ...] = arguments
+
+    def __await__(self) -> Generator[Any, None, T]:
+        arguments, self._arguments = self._arguments, ()
+        return self._begin(*arguments).__await__()
+
+    def __del__(self) -> None:
+        for argument in self._arguments:
+            if iscoroutine(argument):
+                argument.close()
+
+
 def then(found: Soon[T], convert: Callable[[T], U]) -> U:
     """What is made of the value, as soon. To type checkers it is there, as resolvers may give either."""
-    return cast("U", _convert(found, convert)) if isawaitable(found) else convert(found)
+    return cast("U", Later(_convert, found, convert)) if isawaitable(found) else convert(found)
 
 
 async def _convert(found: Awaitable[Any], convert: Callable[[Any], U]) -> U:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from fleet.errors import MetricsUnavailable
+from graph.soon import Later
 
 Q = TypeVar("Q", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
@@ -130,7 +131,7 @@ class Batch(Generic[K, V]):
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
         loaded = self._loaded
         if key not in loaded:
-            return self._load(key)
+            return Later(self._load, key)
         return loaded[key] if self._failure is None else self._answer(key)
 
     async def load(self, keys: Sequence[K]) -> list[V]:

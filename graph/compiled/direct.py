@@ -15,6 +15,8 @@ from msgspec import Struct
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
+from graph.soon import Later
+
 
 class DirectField(Struct, frozen=True):
     """A field that is more than a function of its object. `arguments` are its arguments but the info, converted."""
@@ -64,7 +66,7 @@ def lazy_class(info_class: type[Info]) -> type[Any]:
 def run_direct(
     executor: Any, fields: tuple[DirectField, ...], kind: GraphQLObjectType, source: Any, path: Any, results: Any
 ) -> Any:
-    """Fills the fields' places in `results`; a coroutine that does where one of them has to be waited for."""
+    """Fills the fields' places in `results`; an awaitable that does where one of them has to be waited for."""
     waiting: list[str] = []
     try:
         for field in fields:
@@ -76,7 +78,7 @@ def run_direct(
         if waiting:
             executor.settle_in_background([results[key] for key in waiting])
         raise
-    return _wait(results, waiting) if waiting else results
+    return Later(_wait, results, waiting) if waiting else results
 
 
 def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, path: Any) -> Any:
@@ -100,10 +102,10 @@ def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         if executor.is_awaitable(result):
-            return _resolve(executor, field, own, build, result)
+            return Later(_resolve, executor, field, own, build, result)
         completed = executor.complete_value(returned, field.details, build(), own, result, None)
         if executor.is_awaitable(completed):
-            return _complete(executor, field, own, completed)
+            return Later(_complete, executor, field, own, completed)
     except Exception as error:  # noqa: BLE001 - as core: it is the field's error
         executor.handle_field_error(error, returned, field.details, own)
         return None

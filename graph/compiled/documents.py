@@ -161,7 +161,6 @@ async def run_known(
     executor = CompiledExecutor.of(core, read.built, context)
     running = executor.execute_operation()
     found = await running if isawaitable(running) else running
-    executor.let_go()
     read.plan = context.plan
     if not isinstance(found, GraphQLExecutionResult):
         raise TypeError("nothing of this schema is delivered in parts")

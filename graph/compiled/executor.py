@@ -4,7 +4,7 @@ Wherever a reader raises, core does the whole object or list itself: nothing tha
 doing it again is safe, and the answer and its errors are core's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from graphql import (
@@ -35,6 +35,7 @@ from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
 from graph.compiled.source import LISTS, Read, Reader, Selection, Writer, build_reader, find_root_fields
 from graph.compiled.turns import Turn, Turns
+from graph.soon import Later
 from graph.types.window import Windows
 
 
@@ -97,11 +98,24 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             is_awaitable=optimized_is_awaitable,
         )
 
-    def let_go(self) -> None:
-        """After the result: breaks the circle that core makes of an executor and its helpers.
+    def execute_operation(self, serially: bool | None = None) -> Any:
+        """As core; then breaks the circle that core makes of an executor and its helpers.
 
         With it all of a request would wait for the garbage collector, which stops the loop for what it has to look at.
         """
+        result = super().execute_operation(serially)
+        if self.is_awaitable(result):
+            return Later(self._finish, result)
+        self._let_go()
+        return result
+
+    async def _finish(self, result: Awaitable[Any]) -> Any:
+        try:
+            return await result
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if not self.background_futures:
             del self.async_helpers
 
@@ -157,7 +171,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if isinstance(rest, dict):
             results.update(rest)
             return results
-        return _join(results, rest)
+        return Later(_join, results, rest)
 
     def complete_list_value(
         self,
@@ -182,7 +196,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         try:
             return plan.text(result)
         except LongList:
-            return self._complete_in_turns(plan.text, field, reader, result)
+            return Later(self._complete_in_turns, plan.text, field, reader, result)
         except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
             return complete_items(self, field, reader, result)
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from graph.compiled.direct import run_direct
 from graph.compiled.source import Reader
+from graph.soon import Later
 
 
 class ListField(Struct, frozen=True):
@@ -27,15 +28,15 @@ class ListField(Struct, frozen=True):
 def complete_items(executor: Any, field: ListField, reader: Reader, items: Sequence[Any]) -> Any:
     """As `Executor.complete_iterable_value` of core 3.3, for a reader that leaves nothing to core but odd objects.
 
-    A list that takes longer than a turn of the loop is a coroutine from there on.
+    A list that takes longer than a turn of the loop has to be awaited from there on.
     """
     done = _Done()
     with _settling(executor, done, items):
         for item in items:
             done.take(_complete_item(executor, field, reader, item, done.values))
             if executor.turn.is_over():
-                return _go_on(executor, field, reader, items, done)
-    return _gather(done.values, done.waiting) if done.waiting else done.values
+                return Later(_go_on, executor, field, reader, items, done)
+    return Later(_gather, done.values, done.waiting) if done.waiting else done.values
 
 
 async def _go_on(executor: Any, field: ListField, reader: Reader, items: Sequence[Any], done: "_Done") -> list[Any]:
@@ -97,7 +98,7 @@ def _complete_item(executor: Any, field: ListField, reader: Reader, item: Any, c
             completed.append(None)
             return False
         if value.__class__ is not dict:
-            completed.append(_wait(executor, field, path, value))
+            completed.append(Later(_wait, executor, field, path, value))
             return True
     completed.append(value)
     return False
