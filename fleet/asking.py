@@ -1,29 +1,24 @@
 """Which members a list is asked of: those in reach that prove themselves, and how each of them took part."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from fleet.errors import Forbidden
-from fleet.member import Kind, Member
-from fleet.models import Node, OnUnavailable, Outcome, OutcomeState, Pod
-from fleet.ordered import Ordered
+from fleet.errors import ClusterTimeout, Forbidden
+from fleet.member import Member
+from fleet.models import OnUnavailable, Outcome, OutcomeState
 from fleet.proofs import prove, read_proofs, settle
-from fleet.queries import Selection
-from fleet.recorder import note_cached
 from fleet.roster import Roster, refusal
 from fleet.scope import Scope
-
-T = TypeVar("T", Pod, Node)
+from fleet.standing import Kind
+from fleet.steady import Asked, Steady, is_steady
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
+_MOST_KNOWN = 64
 
-
-class Asked(NamedTuple):
-    """The members that answer, and the outcomes of all."""
-
-    members: list[Member]
-    outcomes: tuple[Outcome, ...]
+_Question = tuple[Scope, Kind | None, OnUnavailable]
 
 
 class Asking(NamedTuple):
@@ -63,28 +58,73 @@ class Asking(NamedTuple):
             outcomes.append(outcome)
             if outcome.state in _ANSWERED:
                 answering.append(member)
-        return Asked(answering, tuple(outcomes))
+        return Asked(sorted(answering, key=attrgetter("name")), tuple(outcomes), object())
 
 
-def build_asking(
-    roster: Roster, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-) -> Asking:
-    """Of the named members, of all for None.
+class Asker:
+    """Asks members on behalf of lists. `known` is set once it is known who they are.
 
-    Raises ClusterNotFound, and Forbidden where every named cluster is out of reach, with STRICT where one is.
+    Who answered a question to all members is remembered, and is found again by a look at each of them.
     """
-    members = roster.named(scope, names)
-    refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
-    if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
-        raise Forbidden(next(iter(refusals.values())))
-    return Asking(kind, members, refusals, on_unavailable)
 
+    def __init__(self, roster: Roster, known: asyncio.Event, member_timeout: float) -> None:
+        self._roster = roster
+        self._known = known
+        self._member_timeout = member_timeout
+        self._steady: OrderedDict[_Question, Steady] = OrderedDict()
 
-def gather(asked: Asked, select: Callable[[Member], Sequence[T]]) -> Selection[T]:
-    """What is selected of the members that answer, in order: each member's part is, and members are taken by name."""
-    parts: list[Sequence[T]] = []
-    for member in sorted(asked.members, key=attrgetter("name")):
-        part = select(member)
-        note_cached(member.name, len(part))
-        parts.append(part)
-    return Selection(Ordered(parts), asked.outcomes)
+    async def wait_known(self) -> None:
+        """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
+        if self._known.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._member_timeout):
+                await self._known.wait()
+        except TimeoutError:
+            raise ClusterTimeout(
+                "", "it is not known yet which clusters exist: their source has not answered"
+            ) from None
+
+    async def ask(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Asked:
+        """Who answers of the named members, of all for None, once all have proved themselves or failed to.
+
+        Raises ClusterNotFound; Forbidden where every named cluster is out of reach, with STRICT where one is; with
+        STRICT the ClusterError of the first member that is missing; ClusterTimeout while the members are not known.
+        """
+        await self.wait_known()
+        asked = self.ask_now(scope, kind, names, on_unavailable)
+        return asked or await self._build(scope, kind, names, on_unavailable).wait()
+
+    def ask_now(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Asked | None:
+        """As `ask`; None where something has to be waited for."""
+        if not self._known.is_set():
+            return None
+        if names is not None:
+            return self._build(scope, kind, names, on_unavailable).read()
+        question, present = (scope, kind, on_unavailable), self._roster.present()
+        steady = self._steady.get(question)
+        if steady is not None:
+            if steady.is_unchanged(present):
+                return steady.read(asyncio.get_running_loop().time())
+            self._steady.clear()  # they all hold the same members, some of which may be gone
+        asking = self._build(scope, kind, names, on_unavailable)
+        asked = asking.read()
+        forbidden = frozenset(asking.refusals)
+        if asked is not None and is_steady(asked, present, forbidden, on_unavailable):
+            self._steady[question] = Steady(present, asked, forbidden)
+            if len(self._steady) > _MOST_KNOWN:
+                self._steady.popitem(last=False)
+        return asked
+
+    def _build(
+        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Asking:
+        members = self._roster.named(scope, names)
+        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
+        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
+            raise Forbidden(next(iter(refusals.values())))
+        return Asking(kind, members, refusals, on_unavailable)

@@ -19,7 +19,7 @@ class Breaker:
             raise ValueError(f"a breaker needs at least 1 failure to open, not {limit}")
         self.state = BreakerState.CLOSED
         self.failures = 0
-        self._limit = limit
+        self.limit = limit
 
     @property
     def refuses(self) -> bool:
@@ -39,5 +39,5 @@ class Breaker:
     def record_failure(self) -> None:
         """The member did not answer."""
         self.failures += 1
-        if self.failures >= self._limit:
+        if self.failures >= self.limit:
             self.state = BreakerState.OPEN

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from fleet.asking import Asked, build_asking, gather
-from fleet.errors import ClusterTimeout, ClusterUnreachable, Forbidden, InvalidQuery
+from fleet.asking import Asker
+from fleet.errors import ClusterUnreachable, Forbidden, InvalidQuery
 from fleet.feed import Feed
+from fleet.found import Found, Select
 from fleet.kubernetes.discovery import Catalogs
-from fleet.member import Kind, Member
+from fleet.member import Member
 from fleet.models import (
-    NO_RESOURCES,
     Cluster,
     Namespace,
     Node,
@@ -27,11 +27,12 @@ from fleet.ports import Connection
 from fleet.proofs import require
 from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.recorder import note_cached
-from fleet.roster import NODES_FORBIDDEN, Roster, refusal
+from fleet.requested import Requested
+from fleet.roster import NODES_FORBIDDEN, Roster
 from fleet.scope import Scope
 from fleet.selection import PodSelection, select_nodes
 from fleet.sizes import CachedSizes
-from fleet.sums import sum_requests
+from fleet.steady import Asked
 
 T = TypeVar("T", Pod, Node)
 
@@ -54,7 +55,10 @@ class Federation:
         self.catalogs = Catalogs()
         self._roster = Roster(members)
         self._known = known
-        self._sums: dict[str, tuple[Member, int, Resources]] = {}
+        self._asker = Asker(self._roster, known, member_timeout)
+        self._found_pods: Found[Pod] = Found("pods")
+        self._found_nodes: Found[Node] = Found("nodes")
+        self._requested = Requested(self._roster)
 
     @property
     def is_known(self) -> bool:
@@ -92,7 +96,7 @@ class Federation:
         cluster is out of reach, and with STRICT the ClusterError of the first member that is missing. STRICT also makes
         one named cluster out of reach Forbidden.
         """
-        asked = await self._ask(scope, "pods", filter.clusters, on_unavailable)
+        asked = await self._asker.ask(scope, "pods", filter.clusters, on_unavailable)
         return self._find_pods(asked, scope, filter)
 
     def read_pods(
@@ -102,7 +106,7 @@ class Federation:
         on_unavailable: OnUnavailable,
     ) -> Selection[Pod] | None:
         """As `select_pods`; None where some member has to be waited for first."""
-        asked = self._ask_now(scope, "pods", filter.clusters, on_unavailable)
+        asked = self._asker.ask_now(scope, "pods", filter.clusters, on_unavailable)
         return None if asked is None else self._find_pods(asked, scope, filter)
 
     async def select_nodes(
@@ -112,8 +116,7 @@ class Federation:
         on_unavailable: OnUnavailable,
     ) -> Selection[Node]:
         """All nodes that the filter selects; as `select_pods`. Out of reach where not all namespaces are in it."""
-        asked = await self._ask(scope, "nodes", filter.clusters, on_unavailable)
-        return gather(asked, lambda member: select_nodes(member.nodes, filter))
+        return self._find_nodes(await self._asker.ask(scope, "nodes", filter.clusters, on_unavailable), filter)
 
     def read_nodes(
         self,
@@ -122,8 +125,8 @@ class Federation:
         on_unavailable: OnUnavailable,
     ) -> Selection[Node] | None:
         """As `select_nodes`; None where some member has to be waited for first."""
-        asked = self._ask_now(scope, "nodes", filter.clusters, on_unavailable)
-        return None if asked is None else gather(asked, lambda member: select_nodes(member.nodes, filter))
+        asked = self._asker.ask_now(scope, "nodes", filter.clusters, on_unavailable)
+        return None if asked is None else self._find_nodes(asked, filter)
 
     async def list_pods(
         self,
@@ -205,32 +208,15 @@ class Federation:
         if getattr(wanted, "usage", ()):  # not every filter has one
             raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self.wait_known()
-        names = None if wanted is None else wanted.clusters
-        members = self._roster.named(scope, names)
-        kind: Kind = "nodes" if isinstance(wanted, NodeFilter) else "pods"
-        refusals = [reason for member in members if (reason := refusal(scope, kind, member.name))]
-        if names and len(refusals) == len(members):
-            raise Forbidden(refusals[0])
-        if isinstance(wanted, PodFilter):
-            self._roster.check_namespaces(scope, wanted)
+        self._roster.check_live(scope, wanted)
 
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""
-        member = self._roster.find(key.cluster)
-        note_cached(key.cluster, 0)
-        return NO_RESOURCES if member is None else sum_requests(member.pods.select("node", key.name))
+        return self._requested.on(key)
 
     def requested_in(self, cluster: str) -> Resources:
         """The sum of the requests of all pods of a cluster that are on a node and not finished."""
-        member = self._roster.find(cluster)
-        if member is None:
-            return NO_RESOURCES
-        note_cached(cluster, 0)
-        known = self._sums.get(cluster)
-        if known is None or known[0] is not member or known[1] != member.pods.generation:
-            placed = (pod for pod in member.pods if pod.node_name is not None)
-            known = self._sums[cluster] = (member, member.pods.generation, sum_requests(placed))
-        return known[2]
+        return self._requested.of(cluster)
 
     async def list_namespaces(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
         """The namespaces of a cluster that the scope reaches, by name; None while it can't be asked.
@@ -238,12 +224,12 @@ class Federation:
         Raises ClusterNotFound, Forbidden.
         """
         return _find_namespaces(
-            await self._ask(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL), scope
+            await self._asker.ask(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL), scope
         )
 
     def read_namespaces(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
         """As `list_namespaces`; None also where the cluster has to be waited for first."""
-        asked = self._ask_now(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL)
+        asked = self._asker.ask_now(scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL)
         return None if asked is None else _find_namespaces(asked, scope)
 
     async def cluster_outcomes(self, scope: Scope, names: frozenset[str] | None) -> list[Outcome]:
@@ -251,7 +237,7 @@ class Federation:
 
         Raises ClusterNotFound, and Forbidden where every named cluster is out of reach.
         """
-        return list((await self._ask(scope, None, names, OnUnavailable.PARTIAL)).outcomes)
+        return list((await self._asker.ask(scope, None, names, OnUnavailable.PARTIAL)).outcomes)
 
     def get_connection(self, scope: Scope, cluster: str) -> Connection:
         """The pool to a cluster's API server, for pass-through.
@@ -278,34 +264,22 @@ class Federation:
 
     async def wait_known(self) -> None:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
-        if self._known.is_set():
-            return
-        try:
-            async with asyncio.timeout(self.member_timeout):
-                await self._known.wait()
-        except TimeoutError:
-            raise ClusterTimeout(
-                "", "it is not known yet which clusters exist: their source has not answered"
-            ) from None
+        await self._asker.wait_known()
 
     def _find_pods(self, asked: Asked, scope: Scope, question: PodFilter) -> Selection[Pod]:
         self._roster.check_namespaces(scope, question)
-        selection = PodSelection(question, scope)
-        return gather(asked, lambda member: selection.find(member.pods, member.name))
 
-    async def _ask(
-        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> Asked:
-        await self.wait_known()
-        return await build_asking(self._roster, scope, kind, names, on_unavailable).wait()
+        def build() -> Select[Pod]:
+            selection = PodSelection(question, scope)
+            return lambda member: selection.find(member.pods, member.name)
 
-    def _ask_now(
-        self, scope: Scope, kind: Kind, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> Asked | None:
-        """As `_ask`; None where something has to be waited for."""
-        if not self._known.is_set():
-            return None
-        return build_asking(self._roster, scope, kind, names, on_unavailable).read()
+        return Selection(self._found_pods.find((scope, question), asked, build), asked.outcomes)
+
+    def _find_nodes(self, asked: Asked, question: NodeFilter) -> Selection[Node]:
+        def build() -> Select[Node]:
+            return lambda member: select_nodes(member.nodes, question)
+
+        return Selection(self._found_nodes.find(question, asked, build), asked.outcomes)
 
 
 def _find_namespaces(asked: Asked, scope: Scope) -> tuple[Namespace, ...] | None:

@@ -7,8 +7,8 @@ nothing else, and every watch is made anew (from the version it had) as soon as 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -16,21 +16,15 @@ from fleet.backoff import Backoff
 from fleet.breaker import Breaker
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Store, Stores
-from fleet.errors import (
-    ClusterError,
-    ClusterForbidden,
-    ClusterUnauthorized,
-    ClusterUnreachable,
-)
-from fleet.health import state_of, unready_message
+from fleet.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
 from fleet.kubernetes.decode import NAMESPACES, NODES, PODS
-from fleet.models import Cluster, ClusterHealth, Outcome, OutcomeState
+from fleet.models import Cluster, Outcome, OutcomeState
 from fleet.ports import Answer, Connection, MemberSource, MemberSpec
 from fleet.recorder import awaiting_probe
+from fleet.standing import Kind, Standing, because, now
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["pods", "nodes", "namespaces"]
 KINDS: tuple[Kind, ...] = ("pods", "nodes", "namespaces")
 _QUIET_BEATS = 5  # a member whose watches keep proving it alive is still asked for its readiness this seldom
 
@@ -60,34 +54,28 @@ class Member:
         self, spec: MemberSpec, source: MemberSource, options: FleetOptions, stores: Stores | None = None
     ) -> None:
         self.name = spec.name
-        self.spec = spec
+        self.standing = Standing(spec, Breaker(options.breaker_failures), options.fresh_seconds)
         self.stores = stores or Stores()
         self.pods = self.stores.pods
         self.nodes = self.stores.nodes
         self.namespaces = self.stores.namespaces
         self.connection: Connection | None = None
         self.version: str | None = None
-        self.breaker = Breaker(options.breaker_failures)
         self.on_change: Callable[[], None] = _nobody_listens
         self._source = source
         self._options = options
-        self._reflectors: dict[Kind, Reflector[Any]] = {}
-        self._failure: ClusterError | None = None
-        self._failed_at = 0.0
-        self._unready: str | None = None
-        self._proved_at: float | None = None
         self._asked_at = 0.0
         self._nudge = asyncio.Event()
         self._changed = asyncio.Event()
 
     @property
-    def age_seconds(self) -> float | None:
-        """Seconds since it last proved itself; None where it never did."""
-        return None if self._proved_at is None else max(0.0, _now() - self._proved_at)
+    def spec(self) -> MemberSpec:
+        """What the source says of it."""
+        return self.standing.spec
 
     def describe(self) -> Cluster:
         """A snapshot of what is known."""
-        health, message = self._health()
+        health, message = self.standing.health()
         return Cluster(
             name=self.name,
             role=self.spec.role,
@@ -95,22 +83,26 @@ class Member:
             message=message,
             version=self.version,
             info=self.spec.info,
-            age_seconds=self.age_seconds,
+            age_seconds=self.standing.age_seconds,
         )
 
     def has_listed(self, kind: Kind) -> bool:
         """Whether there is a last known state of the kind, fresh or not."""
-        return self._store(kind).generation > 0
+        return self.store(kind).generation > 0
+
+    def store(self, kind: Kind) -> Store[Any]:
+        """What is kept of a kind."""
+        return self.pods if kind == "pods" else self.nodes if kind == "nodes" else self.namespaces
 
     def check_reachable(self) -> Connection:
         """The connection, for a call that is not answered from memory.
 
         Raises ClusterUnreachable where it can't be had or the member is known not to answer.
         """
-        if (reason := self._cut_off()) is not None:
+        if (reason := self.standing.cut_off()) is not None:
             raise ClusterUnreachable(self.name, reason)
         if self.connection is None:
-            raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{_because(self._failure)}")
+            raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{because(self.standing.failure)}")
         return self.connection
 
     async def ensure_fresh(self, kind: Kind | None) -> Outcome:
@@ -118,8 +110,8 @@ class Member:
 
         All callers share one probe. Waits at most the member timeout, and not at all where the breaker is open.
         """
-        asked = _now()
-        outcome = self.verdict(kind, asked)
+        asked = now()
+        outcome = self.standing.verdict(kind, asked)
         if outcome is not None:
             return outcome
         try:
@@ -128,36 +120,15 @@ class Member:
                     outcome = await self._wait_for_verdict(kind, asked)
         except TimeoutError:
             seconds = self._options.member_timeout
-            outcome = self._outcome(OutcomeState.TIMEOUT, f"{self.name} gave no sign of life within {seconds:g} s")
-        return msgspec.structs.replace(outcome, took_ms=(_now() - asked) * 1000)
+            reason = f"{self.name} gave no sign of life within {seconds:g} s"
+            outcome = Outcome(self.name, OutcomeState.TIMEOUT, reason, self.standing.age_seconds)
+        return msgspec.structs.replace(outcome, took_ms=(now() - asked) * 1000)
 
     async def wait_settled(self) -> None:
         """Waits until each kind is listed, or is known not to be to be had."""
-        asked = _now()
+        asked = now()
         for kind in KINDS:
             await self._wait_for_verdict(kind, asked)
-
-    def verdict(self, kind: Kind | None, asked: float, now: float | None = None) -> Outcome | None:
-        """How the member stands for a question asked at a time of the loop's clock; None while that is not known.
-
-        Who has just read the clock for many members gives that as `now`.
-        """
-        if (reason := self._cut_off()) is not None:
-            return self._outcome(OutcomeState.UNREACHABLE, reason)
-        failure = self._failure
-        if failure is not None and (self._failed_at >= asked or isinstance(failure, ClusterUnauthorized)):
-            return self._outcome(state_of(failure), str(failure))
-        proved = self._proved_at
-        age = None if proved is None else max(0.0, (_now() if now is None else now) - proved)
-        if age is None or age > self._options.fresh_seconds:
-            return None
-        if kind is not None and not (reflector := self._reflectors[kind]).live:
-            problem = reflector.problem
-            lasting = isinstance(problem, ClusterForbidden | ClusterUnauthorized)
-            if problem is None or not (lasting or reflector.failures >= self._options.breaker_failures):
-                return None
-            return self._outcome(state_of(problem), str(problem))
-        return Outcome(self.name, OutcomeState.OK, self._unready, age, 0.0)
 
     async def run(self) -> NoReturn:
         """Connects and follows the member until cancelled; its connection is closed by then."""
@@ -166,15 +137,16 @@ class Member:
         connection = await self._connect()
         try:
             self.connection = connection
-            self._reflectors = self._build_reflectors(connection)
+            reflectors = self._build_reflectors(connection)
+            self.standing.follow(reflectors)
             while True:
                 await self._wait_until_up(connection)
-                await self._follow_while_up(connection)
+                await self._follow_while_up(connection, reflectors.values())
         finally:
             self.connection = None
             # Not a failure of the member's: whoever still waits for it is told, and the log is left alone.
-            self._failure, self._failed_at = ClusterUnreachable(self.name, f"{self.name} was closed"), _now()
-            self._tell_change()
+            self.standing.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
+            self._tell_news()
             await connection.close()
 
     async def _connect(self) -> Connection:
@@ -190,9 +162,9 @@ class Member:
         while not await self._beat(connection):
             await self._wait_for_turn()
 
-    async def _follow_while_up(self, connection: Connection) -> None:
+    async def _follow_while_up(self, connection: Connection, reflectors: Collection[Reflector[Any]]) -> None:
         async with asyncio.TaskGroup() as group:
-            work = [*(reflector.run() for reflector in self._reflectors.values()), self._read_version(connection)]
+            work = [*(reflector.run() for reflector in reflectors), self._read_version(connection)]
             tasks = [group.create_task(each) for each in work]
             await self._wait_for_turn()
             while await self._beat(connection):
@@ -204,14 +176,15 @@ class Member:
         """Waits until a heartbeat is due: sooner if a question wants one, later while the watches prove enough."""
         every = self._options.heartbeat_seconds
         delay = every * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, protects nothing
-        if isinstance(self._failure, ClusterUnauthorized):
+        failure = self.standing.failure
+        if isinstance(failure, ClusterUnauthorized):
             delay = every * _QUIET_BEATS
-        elif self._failure is not None and not self.breaker.refuses:
+        elif failure is not None and not self.standing.breaker.refuses:
             delay = every / 4  # in doubt: find out soon whether the member is gone
         while True:
-            last_sign = max(self._asked_at, self._proved_at or 0.0)
+            last_sign = max(self._asked_at, self.standing.proved_at)
             due = min(last_sign + delay, self._asked_at + every * _QUIET_BEATS)
-            if due <= _now():
+            if due <= now():
                 return
             try:
                 async with asyncio.timeout_at(due):
@@ -222,7 +195,7 @@ class Member:
 
     async def _beat(self, connection: Connection) -> bool:
         """One heartbeat. False where the watches can't be relied on any more."""
-        self.breaker.record_probe()
+        self.standing.breaker.record_probe()
         try:
             answer = await connection.request("GET", "/readyz", timeout=self._options.member_timeout)
             if answer.status == 401:
@@ -231,39 +204,30 @@ class Member:
             self._note_failure(error)
             return False
         finally:
-            self._asked_at = _now()
+            self._asked_at = now()
             self._nudge.clear()
         self._note_answer(answer)
         return True
 
     def _note_answer(self, answer: Answer) -> None:
-        if self._failure is not None:
+        if self.standing.failure is not None:
             logger.info("%s answers again", self.name)
-        self.breaker.record_success()
-        self._failure = None
-        # 403 and 404 come from members that hide their readiness: they do answer.
-        self._unready = unready_message(answer) if answer.status >= 500 else None
-        self._note_proof()
-        self._tell_change()
+        self.standing.note_answer(answer)
+        self._tell_news()
 
     def _note_failure(self, error: ClusterError) -> None:
-        if self._failure is None:
+        if self.standing.failure is None:
             logger.warning("%s is ill: %s", self.name, error)
         if isinstance(error, ClusterUnauthorized):
             error = ClusterUnauthorized(
                 self.name, f"{self.name} refuses this server's credential: renew the token or certificate it was given"
             )
-            self.breaker.record_success()
-        else:
-            self.breaker.record_failure()
-        self._failure, self._failed_at = error, _now()
-        self._tell_change()
+        self.standing.note_failure(error)
+        self._tell_news()
 
     def _note_proof(self) -> None:
-        waited = self._proved_at is None or _now() - self._proved_at > self._options.fresh_seconds
-        self._proved_at = _now()
-        if waited:
-            self._tell_change()
+        if self.standing.note_proof():
+            self._tell_news()
 
     async def _read_version(self, connection: Connection) -> None:
         backoff = Backoff(first=1.0, last=60.0)
@@ -272,7 +236,7 @@ class Member:
                 answer = await connection.request("GET", "/version", timeout=self._options.member_timeout)
                 if answer.status == 200:
                     self.version = msgspec.json.decode(answer.body, type=_Version).gitVersion
-                    self._tell_change()
+                    self._tell_news()
                     return
             except (ClusterError, ValueError) as error:
                 logger.debug("the version of %s can't be read: %s", self.name, error)
@@ -281,7 +245,7 @@ class Member:
     def _build_reflectors(self, connection: Connection) -> dict[Kind, Reflector[Any]]:
         rest: dict[str, Any] = {
             "on_proof": self._note_proof,
-            "on_change": self._tell_change,
+            "on_change": self.note_following,
             "options": self._options.reflector,
         }
         return {
@@ -290,46 +254,22 @@ class Member:
             "namespaces": Reflector(connection, NAMESPACES, self.namespaces, **rest),
         }
 
+    def note_following(self) -> None:
+        """A kind is followed, or is not any more."""
+        self.standing.note_change()
+        self._tell_news()
+
     async def _wait_for_verdict(self, kind: Kind | None, asked: float) -> Outcome:
-        while (outcome := self.verdict(kind, asked)) is None:
-            if (age := self.age_seconds) is None or age > self._options.fresh_seconds:
+        while (outcome := self.standing.verdict(kind, asked)) is None:
+            if (age := self.standing.age_seconds) is None or age > self._options.fresh_seconds:
                 self._nudge.set()
             await self._changed.wait()
         return outcome
 
-    def _tell_change(self) -> None:
+    def _tell_news(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
         self.on_change()
-
-    def _cut_off(self) -> str | None:
-        """Why the member is not to be asked, None where it may be."""
-        if self.spec.credential is None:
-            return self.spec.problem or f"{self.name} can't be reached: its source gives no credential"
-        if self.spec.offline is not None:
-            return f"the platform reports {self.name} as offline: {self.spec.offline}"
-        if self.breaker.refuses:
-            return f"{self.name} is cut off after {self.breaker.failures} failed attempts{_because(self._failure)}"
-        return None
-
-    def _health(self) -> tuple[ClusterHealth, str | None]:
-        if (reason := self._cut_off()) is not None:
-            return ClusterHealth.OFFLINE, reason
-        if self._failure is not None:
-            unauthorized = isinstance(self._failure, ClusterUnauthorized)
-            return ClusterHealth.NOT_READY if unauthorized else ClusterHealth.OFFLINE, str(self._failure)
-        if self._unready is not None:
-            return ClusterHealth.NOT_READY, self._unready
-        if self._proved_at is None:
-            return ClusterHealth.UNKNOWN, f"{self.name} has not answered yet"
-        problems = [str(reflector.problem) for reflector in self._reflectors.values() if reflector.problem is not None]
-        return ClusterHealth.READY, problems[0] if problems else None
-
-    def _outcome(self, state: OutcomeState, message: str | None) -> Outcome:
-        return Outcome(self.name, state, message, self.age_seconds, 0.0)
-
-    def _store(self, kind: Kind) -> Store[Any]:
-        return self.pods if kind == "pods" else self.nodes if kind == "nodes" else self.namespaces
 
 
 class _Version(msgspec.Struct):
@@ -338,11 +278,3 @@ class _Version(msgspec.Struct):
 
 def _nobody_listens() -> None:
     """What a member's `on_change` is until the feed listens."""
-
-
-def _because(failure: ClusterError | None) -> str:
-    return "" if failure is None else f": {failure}"
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -6,8 +6,9 @@ from collections.abc import Collection
 import msgspec
 
 from fleet.health import error_of
-from fleet.member import Kind, Member
+from fleet.member import Member
 from fleet.models import OnUnavailable, Outcome, OutcomeState
+from fleet.standing import Kind
 
 
 def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
@@ -15,7 +16,7 @@ def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Out
     now = asyncio.get_running_loop().time()
     outcomes: dict[str, Outcome] = {}
     for member in members:
-        outcome = member.verdict(kind, now)
+        outcome = member.standing.verdict(kind, now)
         if outcome is None:
             return None
         outcomes[member.name] = outcome
@@ -25,7 +26,7 @@ def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Out
 async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
     """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
     now = asyncio.get_running_loop().time()
-    outcomes = {member.name: member.verdict(kind, now, now) for member in members}
+    outcomes = {member.name: member.standing.verdict(kind, now, now) for member in members}
     waiting = [member for member in members if outcomes[member.name] is None]
     if waiting:  # an empty gather would give the event loop a turn
         for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):

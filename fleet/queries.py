@@ -116,7 +116,7 @@ class Selection(Struct, Generic[T], frozen=True):
     """All that a filter selected, by cluster, namespace and name, over all clusters that answered."""
 
     matched: Ordered[T]
-    outcomes: tuple[Outcome, ...]
+    outcomes: Sequence[Outcome]
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -131,4 +131,4 @@ class Page(Struct, Generic[T], frozen=True):
     matched: Ordered[T]
     has_next: bool
     has_previous: bool
-    outcomes: tuple[Outcome, ...]
+    outcomes: Sequence[Outcome]

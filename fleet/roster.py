@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from fleet.errors import ClusterNotFound, Forbidden
-from fleet.member import Kind, Member
+from fleet.member import Member
 from fleet.models import ClusterRole
-from fleet.queries import PodFilter
+from fleet.queries import NodeFilter, PodFilter
 from fleet.scope import Scope
+from fleet.standing import Kind
 
 NODES_FORBIDDEN = "nodes belong to the whole cluster, and not all of its namespaces are within your reach"
 
@@ -20,6 +21,10 @@ class Roster:
     def all(self) -> list[Member]:
         """Every member, host first, then by name."""
         return _in_order(self._members.values())
+
+    def present(self) -> list[Member]:
+        """Every member, in no order that means anything."""
+        return list(self._members.values())
 
     def find(self, name: str) -> Member | None:
         """A member by name, whoever asks."""
@@ -58,6 +63,17 @@ class Roster:
         ):
             names = ", ".join(sorted(wanted.namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
+
+    def check_live(self, scope: Scope, wanted: PodFilter | NodeFilter | None) -> None:
+        """Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all named is out of reach."""
+        kind: Kind = "nodes" if isinstance(wanted, NodeFilter) else "pods"
+        names = None if wanted is None else wanted.clusters
+        members = self.named(scope, names)
+        refusals = [reason for member in members if (reason := refusal(scope, kind, member.name))]
+        if names and len(refusals) == len(members):
+            raise Forbidden(refusals[0])
+        if isinstance(wanted, PodFilter):
+            self.check_namespaces(scope, wanted)
 
     def _visible(self, scope: Scope) -> tuple[str, ...]:
         return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))

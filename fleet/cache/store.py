@@ -13,6 +13,7 @@ from fleet.cache.labels import LabelIndex
 from fleet.cache.rows import Key, Rows
 from fleet.models import Namespace, Node, Pairs, Pod
 from fleet.selectors import LabelSelector
+from fleet.tally import Tally
 
 
 class Record(Protocol):
@@ -122,8 +123,15 @@ def _leave(index: dict[str, dict[Key, R]], value: str | None, key: Key) -> None:
         del index[value]
 
 
+GENERATIONS = Tally()
+"""Of the contents of all stores."""
+
+
 class Store(Generic[R]):
-    """A member's objects of one kind. `generation` grows with every change, so that sums over it can be kept.
+    """A member's objects of one kind.
+
+    `generation` grows with every change, and no two contents of any two stores have the same one, but for those that
+    nothing was ever put into, which have 0: who keeps what was made of a content needs not keep the store.
 
     `terms` names the indexes and says what each finds a record by; more indexes are more entries of it.
     """
@@ -173,7 +181,7 @@ class Store(Generic[R]):
     def put(self, record: R) -> None:
         """Adds or replaces one record."""
         old = self._table.put(record)
-        self.generation += 1
+        self.generation = GENERATIONS.next()
         for listener in self._listeners:
             listener(old, record)
 
@@ -185,7 +193,7 @@ class Store(Generic[R]):
         """Takes the record of that key out, if it is there."""
         old = self._table.discard(key)
         if old is not None:
-            self.generation += 1
+            self.generation = GENERATIONS.next()
             self._tell(old, None)
 
     def stage(self) -> "Staged[R]":
@@ -195,7 +203,7 @@ class Store(Generic[R]):
     def replace(self, table: Table[R]) -> None:
         """Makes a table the current one, at once; what it does not hold is gone. Listeners hear each difference."""
         before, self._table = self._table.records, table
-        self.generation += 1
+        self.generation = GENERATIONS.next()
         if not self._listeners:
             return
         for key, old in before.items():
