@@ -56,6 +56,8 @@ class Kind(enum.Enum):
     POD = "pod"
     NODE = "node"
 
+    __hash__ = object.__hash__  # as that of measures
+
 
 class Point(Struct, frozen=True, gc=False):
     """One stored point of one object, as it was measured: counters are counters. Absent values are None.

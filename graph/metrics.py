@@ -36,9 +36,11 @@ W = TypeVar("W")
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
-    found = info.context.loaders.pod_usage.about(_plan(info).measures[Kind.POD]).get(pod.key)
+    context = info.context  # once, since a page has thousands of pods
+    plan = context.plan or info.plan
+    found = context.loaders.pod_usage.about(plan.measures[Kind.POD]).get(pod.key)
     bases = partial(pod_bases, pod)
-    if type(found) is usage.Usage:  # at once, since a page has thousands of them
+    if type(found) is usage.Usage:
         return Usage.from_model(found, bases)
     return _opened(found, lambda model: Usage.from_model(model, bases))
 

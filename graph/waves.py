@@ -11,7 +11,7 @@ thousand equal errors say nothing more than one.
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from fleet.errors import MetricsUnavailable
 from graph.soon import Later
@@ -19,6 +19,8 @@ from graph.soon import Later
 Q = TypeVar("Q", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+_NOT_LOADED: object = object()
 
 _TURNS = 4
 """Turns of the event loop without a list being read that a wave stays open, so that a sibling one level deeper in the
@@ -129,10 +131,10 @@ class Batch(Generic[K, V]):
 
     def get(self, key: K) -> V | Awaitable[V | None] | None:
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
-        loaded = self._loaded
-        if key not in loaded:
+        value = self._loaded.get(key, _NOT_LOADED)
+        if value is _NOT_LOADED:
             return Later(self._load, key)
-        return loaded[key] if self._failure is None else self._answer(key)
+        return cast("V | None", value) if self._failure is None else self._answer(key)
 
     async def load(self, keys: Sequence[K]) -> list[V]:
         """The values of those keys that have one. Raises MetricsUnavailable, once."""

@@ -155,7 +155,7 @@ class EmbeddedStore:
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
         held = self._newest.held(kind, measures)
-        missing = tuple(key for key in keys if key not in held)
+        missing = tuple(keys.difference(held))
         note_rows(lambda: sum(newest.points for key in keys if (newest := held.get(key)) is not None))
         if missing:
             read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))

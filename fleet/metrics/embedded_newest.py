@@ -71,5 +71,9 @@ class NewestPoints:
 
 def pick_usages(held: Mapping[PodKey | NodeKey, Newest | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
     """The usage of those objects that have a point since then."""
-    found = ((key, newest.since(since_ns)) for key in keys if (newest := held.get(key)) is not None)
-    return {key: usage for key, usage in found if usage is not None}
+    picked: dict[K, Usage] = {}
+    for key in keys:
+        newest = held.get(key)
+        if newest is not None and (usage := newest.since(since_ns)) is not None:
+            picked[key] = usage
+    return picked

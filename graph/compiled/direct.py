@@ -6,9 +6,9 @@ selection of it is plain, else through core's own completion, as does whatever i
 
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
@@ -17,9 +17,15 @@ from strawberry.types.info import Info
 
 from graph.soon import Later
 
+Place: TypeAlias = Path | tuple[Path, int] | None
+"""Where an object is: its path; in a list the list's path and the object's place, which seldom have to be a path."""
+
 
 class DirectField(Struct, frozen=True):
-    """A field that is more than a function of its object. `arguments` are its arguments but the info, converted."""
+    """A field that is more than a function of its object. `arguments` are its arguments but the info, converted.
+
+    `takes_info` says that the resolver's second parameter is the info, whatever its name; else it is given by its name.
+    """
 
     key: str
     definition: GraphQLField
@@ -28,6 +34,7 @@ class DirectField(Struct, frozen=True):
     field: StrawberryField
     call: Callable[..., Any]
     info_name: str | None
+    takes_info: bool
     arguments: dict[str, Any]
     info_class: type[Info]
     read: Callable[[Any], dict[str, Any]] | None
@@ -37,25 +44,26 @@ class DirectField(Struct, frozen=True):
 class LazyInfo:
     """Mixed into the schema's own class of infos: the context at hand, the rest made when it is looked at."""
 
-    _build: Callable[[], GraphQLResolveInfo[Any]]
-
-    def __init__(self, context: Any, field: "DirectField", build: Callable[[], GraphQLResolveInfo[Any]]) -> None:
-        self.__dict__.update(_context=context, _field=field.field, _build=build, _nodes=field.nodes)
+    def __init__(self, *call: Any) -> None:
+        self._call: tuple[Any, DirectField, GraphQLObjectType, Place] = call
 
     @property
     def context(self) -> Any:
         """The request's context."""
-        return self.__dict__["_context"]
+        return self._call[0].context_value
 
     @property
     def nodes(self) -> list[FieldNode]:
         """Where the document writes the field."""
-        found: list[FieldNode] = self.__dict__["_nodes"]
-        return found
+        return self._call[1].nodes
+
+    @property
+    def _field(self) -> StrawberryField:
+        return self._call[1].field
 
     @cached_property
     def _raw_info(self) -> GraphQLResolveInfo[Any]:
-        return self._build()
+        return _build_info(*self._call)
 
 
 def lazy_class(info_class: type[Info]) -> type[Any]:
@@ -64,13 +72,13 @@ def lazy_class(info_class: type[Info]) -> type[Any]:
 
 
 def run_direct(
-    executor: Any, fields: tuple[DirectField, ...], kind: GraphQLObjectType, source: Any, path: Any, results: Any
+    executor: Any, fields: tuple[DirectField, ...], kind: GraphQLObjectType, source: Any, place: Place, results: Any
 ) -> Any:
     """Fills the fields' places in `results`; an awaitable that does where one of them has to be waited for."""
     waiting: list[str] = []
     try:
         for field in fields:
-            value = _run(executor, field, kind, source, path)
+            value = _run(executor, field, kind, source, place)
             results[field.key] = value
             if value.__class__ is not dict and executor.is_awaitable(value):
                 waiting.append(field.key)
@@ -81,46 +89,56 @@ def run_direct(
     return Later(_wait, results, waiting) if waiting else results
 
 
-def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, path: Any) -> Any:
+def path_of(place: Place) -> Path | None:
+    """The path of an object."""
+    return place[0].add_key(place[1], None) if place.__class__ is tuple else place  # type: ignore[union-attr, return-value]  # a Path is a tuple of its own class
+
+
+def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, place: Place) -> Any:
     """As `Executor.execute_field` of core 3.3."""
-    returned: GraphQLOutputType = field.definition.type
-    own = Path(path, field.key, kind.name)
-
-    def build() -> GraphQLResolveInfo[Any]:
-        found: GraphQLResolveInfo[Any] = executor.build_resolve_info(field.definition, field.nodes, kind, own)
-        return found
-
     try:
         if field.info_name is None:
             result = field.call(source, **field.arguments)
         else:
-            info = field.info_class(executor.context_value, field, build)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
-            result = field.call(source, **{field.info_name: info}, **field.arguments)
+            info = field.info_class(executor, field, kind, place)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
+            if field.takes_info:
+                result = field.call(source, info, **field.arguments)
+            else:
+                result = field.call(source, **{field.info_name: info}, **field.arguments)
         if field.read is not None and type(result) is field.origin:
             try:
                 return field.read(result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         if executor.is_awaitable(result):
-            return Later(_resolve, executor, field, own, build, result)
-        completed = executor.complete_value(returned, field.details, build(), own, result, None)
+            return Later(_resolve, executor, field, kind, place, result)
+        own = _own_path(field, kind, place)
+        made = _build_info(executor, field, kind, place)
+        completed = executor.complete_value(field.definition.type, field.details, made, own, result, None)
         if executor.is_awaitable(completed):
             return Later(_complete, executor, field, own, completed)
     except Exception as error:  # noqa: BLE001 - as core: it is the field's error
-        executor.handle_field_error(error, returned, field.details, own)
+        executor.handle_field_error(error, field.definition.type, field.details, _own_path(field, kind, place))
         return None
     return completed
 
 
+def _own_path(field: DirectField, kind: GraphQLObjectType, place: Place) -> Path:
+    return Path(path_of(place), field.key, kind.name)
+
+
+def _build_info(executor: Any, field: DirectField, kind: GraphQLObjectType, place: Place) -> GraphQLResolveInfo[Any]:
+    found: GraphQLResolveInfo[Any] = executor.build_resolve_info(
+        field.definition, field.nodes, kind, _own_path(field, kind, place)
+    )
+    return found
+
+
 async def _resolve(
-    executor: Any,
-    field: DirectField,
-    path: Path,
-    build: Callable[[], GraphQLResolveInfo[Any]],
-    waiting: Awaitable[Any],
+    executor: Any, field: DirectField, kind: GraphQLObjectType, place: Place, waiting: Awaitable[Any]
 ) -> Any:
     """As `Executor.complete_awaitable_value` of core 3.3."""
-    returned: GraphQLOutputType = field.definition.type
+    path = _own_path(field, kind, place)
     try:
         result = await waiting
         if executor.turn.is_over():
@@ -130,11 +148,12 @@ async def _resolve(
                 return field.read(result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
-        completed = executor.complete_value(returned, field.details, build(), path, result, None)
+        info = _build_info(executor, field, kind, place)
+        completed = executor.complete_value(field.definition.type, field.details, info, path, result, None)
         if executor.is_awaitable(completed):
             completed = await completed
     except Exception as error:  # noqa: BLE001 - as core: it is the field's error
-        executor.handle_field_error(error, returned, field.details, path)
+        executor.handle_field_error(error, field.definition.type, field.details, path)
         return None
     return completed
 

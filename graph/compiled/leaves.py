@@ -34,7 +34,7 @@ _INLINE = {
 }
 _BUILT_IN = {kind.name: kind for kind in (GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)}
 _FLOAT_OR_NULL = frozenset({float, type(None)})
-_PLAIN = frozenset({str, int, float, bool})
+PLAIN = frozenset({str, int, float, bool})
 """Classes of usual values, which are looked at more quickly than an abstract class is."""
 
 _NEVER_PLAIN = (Exception, Awaitable)
@@ -54,7 +54,7 @@ def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:
     """What core makes of a value. Raises Odd where core would call it an error."""
 
     def coerce(value: Any) -> Any:
-        if value.__class__ not in _PLAIN and isinstance(value, _NEVER_PLAIN):
+        if value.__class__ not in PLAIN and isinstance(value, _NEVER_PLAIN):
             raise Odd
         found = kind.coerce_output_value(value)
         if found is None or found is Undefined:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
@@ -10,7 +11,7 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
 
-from graph.compiled.direct import run_direct
+from graph.compiled.direct import path_of, run_direct
 from graph.compiled.source import Reader
 from graph.soon import Later
 
@@ -30,23 +31,29 @@ def complete_items(executor: Any, field: ListField, reader: Reader, items: Seque
 
     A list that takes longer than a turn of the loop has to be awaited from there on.
     """
-    done = _Done()
+    done, turn = _Done(), executor.turn
     with _settling(executor, done, items):
-        for item in items:
-            done.take(_complete_item(executor, field, reader, item, done.values))
-            if executor.turn.is_over():
-                return Later(_go_on, executor, field, reader, items, done)
+        rest = iter(items)
+        for item in rest:
+            if _complete_item(executor, field, reader, item, done.values):
+                done.waiting.append(len(done.values) - 1)
+            if perf_counter() >= turn.ends and turn.is_over():
+                return Later(_go_on, executor, field, reader, items, rest, done)
     return Later(_gather, done.values, done.waiting) if done.waiting else done.values
 
 
-async def _go_on(executor: Any, field: ListField, reader: Reader, items: Sequence[Any], done: "_Done") -> list[Any]:
+async def _go_on(
+    executor: Any, field: ListField, reader: Reader, items: Sequence[Any], rest: Iterator[Any], done: "_Done"
+) -> list[Any]:
     """The rest of the list, a turn at a time."""
+    turn = executor.turn
     try:
         with _settling(executor, done, items):
-            for place in range(len(done.values), len(items)):
-                if executor.turn.is_over():
-                    await executor.turn.begin_another()
-                done.take(_complete_item(executor, field, reader, items[place], done.values))
+            for item in rest:
+                if perf_counter() >= turn.ends and turn.is_over():
+                    await turn.begin_another()
+                if _complete_item(executor, field, reader, item, done.values):
+                    done.waiting.append(len(done.values) - 1)
     except asyncio.CancelledError:
         for place in done.waiting:
             if asyncio.iscoroutine(started := done.values[place]):
@@ -64,11 +71,6 @@ class _Done:
         self.values: list[Any] = []
         self.waiting: list[int] = []
 
-    def take(self, waits: bool) -> None:
-        """Notes that another value is there."""
-        if waits:
-            self.waiting.append(len(self.values) - 1)
-
 
 @contextmanager
 def _settling(executor: Any, done: _Done, items: Sequence[Any]) -> Iterator[None]:
@@ -85,20 +87,20 @@ def _settling(executor: Any, done: _Done, items: Sequence[Any]) -> Iterator[None
 
 def _complete_item(executor: Any, field: ListField, reader: Reader, item: Any, completed: list[Any]) -> bool:
     """Appends the item to the completed ones; whether it has to be waited for."""
-    path = field.path.add_key(len(completed), None)
+    place = (field.path, len(completed))
     try:
         value = reader.read(item)
     except Exception:  # noqa: BLE001 - whatever it is, core answers or reports it in its own way
-        return _complete_by_core(executor, field, item, path, completed)
+        return _complete_by_core(executor, field, item, field.path.add_key(place[1], None), completed)
     if reader.direct:
         try:
-            value = run_direct(executor, reader.direct, field.kind, item, path, value)
+            value = run_direct(executor, reader.direct, field.kind, item, place, value)
         except Exception as error:  # noqa: BLE001 - as core: it is the item's error
-            executor.handle_field_error(error, field.item_type, field.details, path)
+            executor.handle_field_error(error, field.item_type, field.details, path_of(place))
             completed.append(None)
             return False
         if value.__class__ is not dict:
-            completed.append(Later(_wait, executor, field, path, value))
+            completed.append(Later(_wait, executor, field, place, value))
             return True
     completed.append(value)
     return False
@@ -116,11 +118,11 @@ def _complete_by_core(executor: Any, field: ListField, item: Any, path: Path, co
     return waits
 
 
-async def _wait(executor: Any, field: ListField, path: Path, value: Awaitable[Any]) -> Any:
+async def _wait(executor: Any, field: ListField, place: tuple[Path, int], value: Awaitable[Any]) -> Any:
     try:
         return await value
     except Exception as error:  # noqa: BLE001 - as core: it is the item's error
-        executor.handle_field_error(error, field.item_type, field.details, path)
+        executor.handle_field_error(error, field.item_type, field.details, path_of(place))
         return None
 
 

@@ -5,6 +5,7 @@ classes are handed over beside it. A GraphQL name is a Python identifier, so a r
 """
 
 from collections.abc import Callable, Sequence
+from inspect import Parameter
 from typing import Any, cast
 
 from graphql import (
@@ -15,6 +16,8 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
+    Undefined,
+    is_enum_type,
     is_leaf_type,
     is_list_type,
     is_object_type,
@@ -26,7 +29,7 @@ from strawberry.types.field import StrawberryField
 from graph.compiled.direct import DirectField, lazy_class
 from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.fragments import TextList
-from graph.compiled.leaves import Odd, are_floats, build_coercion, find_check
+from graph.compiled.leaves import PLAIN, Odd, are_floats, build_coercion, find_check
 from graph.types.window import Rows, Window, Windows
 
 Selection = dict[str, list[FieldDetails]]
@@ -98,7 +101,13 @@ class Writer:
         self._scalars = scalars
         self._config = config
         self._texts = texts
-        self._names: dict[str, Any] = {"Odd": Odd, "Windows": Windows, "LISTS": LISTS}
+        self._names: dict[str, Any] = {
+            "Odd": Odd,
+            "Windows": Windows,
+            "LISTS": LISTS,
+            "PLAIN": PLAIN,
+            "Undefined": Undefined,
+        }
         self._functions: list[str] = []
         self.large = False
 
@@ -151,6 +160,7 @@ class Writer:
         info_name = None if resolver.info_parameter is None else resolver.info_parameter.name
         if info_name is not None:
             arguments.pop(info_name)
+        parameters = list(resolver.signature.parameters.values())
         read, origin = self._find_result(definition.type, details)
         return DirectField(
             key=key,
@@ -160,6 +170,7 @@ class Writer:
             field=field,
             call=cast("Callable[..., Any]", resolver.wrapped_func),
             info_name=info_name,
+            takes_info=info_name is not None and _is_second(parameters, info_name),
             arguments=arguments,
             info_class=lazy_class(self._config.info_class),
             read=read,
@@ -223,7 +234,16 @@ class Writer:
         if is_leaf_type(kind):
             self.large = self.large or kind.name in _LARGE
             coercion, check = self._name("coerce", build_coercion(kind)), find_check(kind)
-            lines.append(f"{indent}{f'if {check}: ' if check else ''}v = {coercion}(v)")
+            if check:
+                lines.append(f"{indent}if {check}: v = {coercion}(v)")
+            elif is_enum_type(kind):
+                lines.append(f"{indent}v = {coercion}(v)")
+            else:
+                own = self._name("own", kind.coerce_output_value)
+                lines.append(f"{indent}if type(v) in PLAIN:")
+                lines.append(f"{indent} v = {own}(v)")
+                lines.append(f"{indent} if v is None or v is Undefined: raise Odd")
+                lines.append(f"{indent}else: v = {coercion}(v)")
         elif isinstance(kind, GraphQLList) and is_list_type(kind):
             self._write_list(lines, kind, details, indent)
         elif is_object_type(kind):
@@ -278,6 +298,11 @@ class Writer:
         name = f"{role}{len(self._names)}"
         self._names[name] = value
         return name
+
+
+def _is_second(parameters: Sequence[Parameter], name: str) -> bool:
+    """Whether the parameter of that name is given by its place as well, after the object."""
+    return len(parameters) > 1 and parameters[1].name == name and parameters[1].kind is Parameter.POSITIONAL_OR_KEYWORD
 
 
 def _inner(kind: GraphQLList[Any]) -> Any:

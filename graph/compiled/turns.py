@@ -21,17 +21,17 @@ class Turns:
 
 
 class Turn:
-    """An answer's share of the loop's time."""
+    """An answer's share of the loop's time: until `ends`, by the clock of `time.perf_counter`."""
 
-    __slots__ = ("_ends", "_turns")
+    __slots__ = ("_turns", "ends")
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self._ends = time.perf_counter() + turns.seconds
+        self.ends = time.perf_counter() + turns.seconds
 
     def is_over(self) -> bool:
         """Whether others should have a turn; never without an event loop, where there are no others."""
-        if time.perf_counter() < self._ends:
+        if time.perf_counter() < self.ends:
             return False
         try:
             asyncio.get_running_loop()
@@ -42,4 +42,4 @@ class Turn:
     async def begin_another(self) -> None:
         """Lets the others have theirs."""
         await self._turns.wait()
-        self._ends = time.perf_counter() + self._turns.seconds
+        self.ends = time.perf_counter() + self._turns.seconds
