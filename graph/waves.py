@@ -193,7 +193,8 @@ class Batch(Generic[K, V]):
         self._keep(keys, found, failure)
 
     def _keep(self, keys: frozenset[K], found: Mapping[K, V], failure: MetricsUnavailable | None) -> None:
-        self._loaded.update((key, found.get(key)) for key in keys)
+        self._loaded.update(dict.fromkeys(keys))
+        self._loaded.update(found)
         if failure is not None:
             self._failure = failure
             self._missed.update(dict.fromkeys(keys, failure))
