@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auth.errors import UsersFileInvalid
 from auth.users import User, load_users
-from fleet.tasks import open_task
+from fleet.aio.tasks import open_task
 
 POLL_SECONDS = 1.0
 

@@ -17,9 +17,9 @@ guarded namespaces are therefore those whose service accounts and Secrets are th
 from msgspec import Struct
 
 from auth.principal import Principal
-from fleet.errors import Forbidden
-from fleet.request_info import RequestInfo
-from fleet.scope import Role
+from fleet.model.errors import Forbidden
+from fleet.model.request_info import RequestInfo
+from fleet.model.scope import Role
 
 GUARDED_NAMESPACES = frozenset({"kube-system", "kube-federation-system", "openmcp"})
 

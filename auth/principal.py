@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from fleet.scope import Scope
+from fleet.model.scope import Scope
 
 
 class Principal(Struct, frozen=True):

@@ -11,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from fleet.models import ClusterRole, PodKey
+from fleet.model.objects import ClusterRole, PodKey
+from fleet.model.usage import Measure, Usage
 from fleet.ports import Answer, Credential, Headers, MemberSpec, RawHeaders, StreamedAnswer, Upgraded
-from fleet.usage import Measure, Usage
 
 PODS_A_WORKLOAD = 20
 TIERS = 10

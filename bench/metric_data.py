@@ -8,9 +8,9 @@ import orjson
 
 from bench.load import fetch
 from bench.servers import Running
-from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
-from fleet.models import NodeKey, PodKey
-from fleet.usage import NANOSECONDS, Point
+from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS, Point
 from realfleet.usage import Amounts, pod_amounts
 
 POINTS = 60

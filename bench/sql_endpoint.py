@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import uvicorn
 
-from fleet.metrics.embedded_file import KIND_NUMBERS
-from fleet.usage import NANOSECONDS, Kind
+from fleet.metrics.embedded.file import KIND_NUMBERS
+from fleet.model.usage import NANOSECONDS, Kind
 from graph.scalars import format_date_time
 
 NEWEST = (

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from demo.usage import build_node_point, build_pod_point
 from fleet.federation import Federation
-from fleet.metrics.embedded import EmbeddedStore
-from fleet.models import Node, NodeKey, OnUnavailable, Pod, PodKey, PodPhase
-from fleet.queries import NodeFilter, PageRequest, PodFilter
-from fleet.scope import EVERYTHING
-from fleet.usage import NANOSECONDS, Point
+from fleet.metrics.embedded.store import EmbeddedStore
+from fleet.model.objects import Node, NodeKey, OnUnavailable, Pod, PodKey, PodPhase
+from fleet.model.queries import NodeFilter, PageRequest, PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.model.usage import NANOSECONDS, Point
 
 HISTORY_SECONDS = 3600
 INTERVAL_SECONDS = 5

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from demo.child import ChildFleet, SimulatorError, open_child_fleet
 from demo.feeder import Feeder
-from fleet.errors import FleetError
-from fleet.metrics.embedded import EmbeddedStore
-from fleet.tasks import open_task
+from fleet.aio.tasks import open_task
+from fleet.metrics.embedded.store import EmbeddedStore
+from fleet.model.errors import FleetError
 from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging

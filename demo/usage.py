@@ -11,8 +11,8 @@ from functools import lru_cache
 from msgspec import Struct
 
 from demo.simulator.naming import build_digest
-from fleet.models import NodeKey, PodKey, Resources
-from fleet.usage import NANOSECONDS, Point
+from fleet.model.objects import NodeKey, PodKey, Resources
+from fleet.model.usage import NANOSECONDS, Point
 
 _DAY = 86_400.0
 _FALLBACK_CPU = 0.5

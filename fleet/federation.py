@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from fleet.asking import Asker
-from fleet.errors import ClusterUnreachable, Forbidden, InvalidQuery
-from fleet.feed import Feed
-from fleet.found import Found, Select
+from fleet.aio.recorder import note_cached
 from fleet.kubernetes.discovery import Catalogs
-from fleet.member import Member
-from fleet.models import (
+from fleet.live.changes import Feed
+from fleet.members.member import Member
+from fleet.members.roster import NODES_FORBIDDEN, Roster
+from fleet.model.errors import ClusterUnreachable, Forbidden, InvalidQuery
+from fleet.model.objects import (
     Cluster,
     Namespace,
     Node,
@@ -22,17 +22,17 @@ from fleet.models import (
     PodKey,
     Resources,
 )
-from fleet.paging import build_node_sorting, build_page, build_pod_sorting, check_page
+from fleet.model.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
+from fleet.model.scope import Scope
 from fleet.ports import Connection
-from fleet.proofs import require
-from fleet.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
-from fleet.recorder import note_cached
-from fleet.requested import Requested
-from fleet.roster import NODES_FORBIDDEN, Roster
-from fleet.scope import Scope
-from fleet.selection import PodSelection, select_nodes
-from fleet.sizes import CachedSizes
-from fleet.steady import Asked
+from fleet.reads.availability import Asker
+from fleet.reads.availability_cache import Asked
+from fleet.reads.counts import CachedSizes
+from fleet.reads.filtering import PodSelection, select_nodes
+from fleet.reads.liveness import require
+from fleet.reads.paging import build_node_sorting, build_page, build_pod_sorting, check_page
+from fleet.reads.requested import Requested
+from fleet.reads.result_cache import Found, Select
 
 T = TypeVar("T", Pod, Node)
 
@@ -90,7 +90,7 @@ class Federation:
         filter: PodFilter,  # noqa: A002 - the word of the question
         on_unavailable: OnUnavailable,
     ) -> Selection[Pod]:
-        """All pods that the filter selects, from memory; its bounds of usage are left to `fleet.ranking`.
+        """All pods that the filter selects, from memory; its bounds of usage are left to `fleet.model.ranking`.
 
         Raises ClusterNotFound for a named cluster that does not exist (in every mode), Forbidden where every named
         cluster is out of reach, and with STRICT the ClusterError of the first member that is missing. STRICT also makes

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from fleet.models import ClusterRole, NodeKey, PlatformInfo, PodKey
-from fleet.placements import Placement
-from fleet.usage import Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.objects import ClusterRole, NodeKey, PlatformInfo, PodKey
+from fleet.model.placements import Placement
+from fleet.model.usage import Column, History, Kind, Measure, Point, Usage, Window
 
 Headers = Iterable[tuple[str, str]]
 

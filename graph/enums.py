@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from fleet.models import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
-from fleet.queries import NodeColumn, PodColumn
-from fleet.ranking import PercentOf, UsageField
-from fleet.scope import Role
-from fleet.usage import Aggregate
+from fleet.model.objects import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
+from fleet.model.queries import NodeColumn, PodColumn
+from fleet.model.ranking import PercentOf, UsageField
+from fleet.model.scope import Role
+from fleet.model.usage import Aggregate
 
 
 class PodGroup(enum.Enum):

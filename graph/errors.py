@@ -9,7 +9,7 @@ ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
 ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
 MetricsUnavailable                                 METRICS_UNAVAILABLE
 LimitExceeded, a limit on depth, aliases, tokens   COST_EXCEEDED
-a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.persisted`)
+a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.http.persisted`)
 anything else                                      INTERNAL, masked, with the id that the log line has
 
 An error with `details` (a mapping of JSON values) keeps them in its `extensions`, beside the code.
@@ -23,9 +23,9 @@ from collections.abc import Mapping
 from graphql import GraphQLError
 
 from auth.errors import Unauthenticated
-from fleet import errors
+from fleet.model import errors
 from graph.extensions import JSON
-from graph.refusals import LimitExceeded
+from graph.limits.errors import LimitExceeded
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from fleet.errors import InvalidQuery
+from fleet.model.errors import InvalidQuery
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | float | bool | None"
 """A value that can stand in an answer. `int` is a `float` to the type checker."""

@@ -5,9 +5,9 @@ import binascii
 
 import orjson
 
-from fleet.errors import InvalidQuery
-from fleet.kube_objects import ResourceKey
-from fleet.models import NodeKey, PodKey
+from fleet.model.errors import InvalidQuery
+from fleet.model.kube_objects import ResourceKey
+from fleet.model.objects import NodeKey, PodKey
 
 _MAX_ID = 2_000
 

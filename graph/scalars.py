@@ -13,7 +13,7 @@ from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
-from fleet.usage import NANOSECONDS
+from fleet.model.usage import NANOSECONDS
 
 BigInt = NewType("BigInt", int)
 Duration = NewType("Duration", float)

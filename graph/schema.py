@@ -21,22 +21,22 @@ from strawberry.types.graphql import OperationType
 
 from graph.compiled.documents import DocumentKeeper, run_known
 from graph.compiled.executor import CompiledExecutor
-from graph.context import Context, GraphInfo
 from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
-from graph.federation import FEDERATION_VERSION, strip_federation
-from graph.limits import build_limits
-from graph.operation_name import OneOperation
-from graph.queries.clusters import ClusterQueries
-from graph.queries.entities import EntityQueries
-from graph.queries.nodes import NodeQueries
-from graph.queries.objects import ObjectQueries
-from graph.queries.placements import PlacementQueries
-from graph.queries.pods import PodQueries
-from graph.queries.resources import ResourceQueries
-from graph.queries.viewer import ViewerQueries
+from graph.limits.limits import build_limits
+from graph.limits.operation_name import OneOperation
+from graph.loading.context import Context, GraphInfo
+from graph.roots.apollo_entities import FEDERATION_VERSION, strip_federation
+from graph.roots.clusters import ClusterQueries
+from graph.roots.entities import EntityQueries
+from graph.roots.nodes import NodeQueries
+from graph.roots.objects import ObjectQueries
+from graph.roots.placements import PlacementQueries
+from graph.roots.pods import PodQueries
+from graph.roots.resources import ResourceQueries
+from graph.roots.subscription import Subscription
+from graph.roots.viewer import ViewerQueries
 from graph.scalars import SCALARS
-from graph.subscriptions.root import Subscription
 from graph.types.node import Node
 from graph.types.pod import Pod
 from graph.types.resource import Resource

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.federation import Federation
+from fleet.model.request_info import RequestInfo, parse_request
 from fleet.ports import Connection
-from fleet.request_info import RequestInfo, parse_request
 from rest_compat.errors import ErrorShape
 from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
-from fleet.errors import FleetError, InvalidQuery, NotFound
+from fleet.model.errors import FleetError, InvalidQuery, NotFound
 from rest_compat.api_calls import ApiCall, build_answer
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.open_streams import OpenStreams

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from auth.errors import AuthError, TooManyLogins
-from fleet.errors import (
+from fleet.model.errors import (
     ClusterError,
     ClusterTimeout,
     ClusterUnreachable,

@@ -18,10 +18,10 @@ from websockets.utils import generate_key
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.federation import Federation
+from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
+from fleet.model.request_info import parse_request
 from fleet.ports import Upgraded
-from fleet.request_info import parse_request
 from rest_compat.api_calls import ApiCall
 from rest_compat.errors import BodyTooLarge, BodyTooSlow
 from rest_compat.open_streams import OpenStreams

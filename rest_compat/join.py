@@ -20,9 +20,8 @@ from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.errors import FleetError, Forbidden, InvalidQuery
 from fleet.federation import Federation
-from fleet.kubernetes.joining import (
+from fleet.kubernetes.sources.joining import (
     MAX_KUBECONFIG_BYTES,
     SubmittedCluster,
     build_openmcp_cluster,
@@ -30,7 +29,8 @@ from fleet.kubernetes.joining import (
     check_submitted,
     read_submitted,
 )
-from fleet.request_info import RequestInfo
+from fleet.model.errors import FleetError, Forbidden, InvalidQuery
+from fleet.model.request_info import RequestInfo
 from rest_compat.errors import (
     AlreadyThere,
     BodyTooLarge,

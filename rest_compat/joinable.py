@@ -15,11 +15,11 @@ from starlette.responses import Response
 from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
-from fleet.errors import ClusterAnswerInvalid, ClusterTimeout, FleetError, InvalidQuery
 from fleet.federation import Federation
-from fleet.kubernetes.joining import MAX_KUBECONFIG_BYTES, read_server
+from fleet.kubernetes.sources.joining import MAX_KUBECONFIG_BYTES, read_server
+from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, FleetError, InvalidQuery
+from fleet.model.request_info import RequestInfo
 from fleet.ports import Connection
-from fleet.request_info import RequestInfo
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.metrics import METHODS
 from rest_compat.parameters import HOST_CLUSTER

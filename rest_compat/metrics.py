@@ -12,13 +12,13 @@ from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.errors import FleetError, MetricsUnavailable, NotFound
 from fleet.federation import Federation
-from fleet.models import NodeKey, PodKey
+from fleet.model.errors import FleetError, MetricsUnavailable, NotFound
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.quantities import format_kibibytes, format_nanocores
+from fleet.model.request_info import RequestInfo
+from fleet.model.usage import Kind, Point
 from fleet.ports import MetricStore
-from fleet.quantities import format_kibibytes, format_nanocores
-from fleet.request_info import RequestInfo
-from fleet.usage import Kind, Point
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.parameters import read_parameter, read_query, split_clustername
 from rest_compat.times import format_time, parse_time

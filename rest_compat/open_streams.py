@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fleet.errors import FleetError
+from fleet.model.errors import FleetError
 
 MAX_STREAMS = 1000
 MAX_STREAMS_OF_A_USER = 200

@@ -4,7 +4,7 @@ from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 
-from fleet.errors import InvalidQuery
+from fleet.model.errors import InvalidQuery
 
 HOST_CLUSTER = "openmcp"
 """What the platform calls its host cluster, and what an empty `clustername` means to clients that never set it."""

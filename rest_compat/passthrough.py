@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
+from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
 from rest_compat.caller import Caller, Watch
 from rest_compat.errors import ErrorShape, build_status_answer

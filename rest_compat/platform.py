@@ -8,7 +8,7 @@ from urllib.parse import quote
 from msgspec import Struct
 from starlette.requests import Request
 
-from fleet.errors import ClusterAnswerInvalid, ClusterError
+from fleet.model.errors import ClusterAnswerInvalid, ClusterError
 from fleet.ports import Answer
 from rest_compat.parameters import HOST_CLUSTER
 

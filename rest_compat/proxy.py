@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
-from fleet.errors import FleetError
+from fleet.model.errors import FleetError
 from rest_compat.api_calls import ApiCall, build_answer
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
 from rest_compat.exec_words import answer_exec, is_word_exec

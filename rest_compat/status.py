@@ -10,11 +10,11 @@ from starlette.responses import Response
 from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
-from fleet.cluster_status import ClusterStatus, StatusStore
-from fleet.errors import FleetError, MetricsUnavailable
 from fleet.federation import Federation
+from fleet.model.cluster_status import ClusterStatus, StatusStore
+from fleet.model.errors import FleetError, MetricsUnavailable
+from fleet.model.request_info import RequestInfo
 from fleet.ports import MetricStore
-from fleet.request_info import RequestInfo
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.metrics import METHODS, read_range
 from rest_compat.parameters import read_query, split_clustername

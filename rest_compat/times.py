@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-from fleet.errors import InvalidQuery
-from fleet.usage import NANOSECONDS
+from fleet.model.errors import InvalidQuery
+from fleet.model.usage import NANOSECONDS
 
 _SHAPE = re.compile(r"(\d{4}-\d{2}-\d{2})_(\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

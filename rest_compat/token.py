@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from auth.authenticator import Authenticator
 from auth.errors import AuthError, InvalidCredentials
-from fleet.errors import FleetError, InvalidQuery
+from fleet.model.errors import FleetError, InvalidQuery
 from rest_compat.errors import BodyTooLarge, build_auth_answer, build_route_class, find_status
 
 MAX_BODY = 64 * 1024

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fleet.errors import ClusterUnauthorized, FleetError
+from fleet.model.errors import ClusterUnauthorized, FleetError
 from fleet.ports import Connection, Upgraded
 from rest_compat.errors import ErrorShape, NotServed, build_status_answer
 from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers

@@ -7,7 +7,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from graph.router import GRAPH_PATH, build_graph_router, serve_graphql
+from graph.http.router import GRAPH_PATH, build_graph_router, serve_graphql
 from rest_compat.router import build_cluster_apis, build_rest_router
 from server.direct import Direct
 from server.errors import install_error_handlers

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from auth.authenticator import open_authenticator
 from auth.errors import AuthError
-from fleet.errors import ClusterUnreachable, FleetError
-from fleet.models import ClusterRole
+from fleet.model.errors import ClusterUnreachable, FleetError
+from fleet.model.objects import ClusterRole
 from fleet.ports import MemberSource, MemberSpec
-from graph.persisted_manifest import ManifestInvalid, read_manifest
+from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
 from server.environment import SettingsInvalid
 from server.lifespan import build_auth_options, open_metric_store, open_source

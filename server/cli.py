@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from auth.errors import AuthError
-from fleet.errors import FleetError
+from fleet.model.errors import FleetError
 from server.environment import SettingsInvalid, load_settings, unknown_variables
 from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging

@@ -9,8 +9,8 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fleet.aio.tasks import open_task
 from fleet.federation import Federation
-from fleet.tasks import open_task
 
 SYNC_SECONDS = 60.0
 _THRESHOLDS = (25_000, 20, 100)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
-from fleet.errors import (
+from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterError,
     ClusterForbidden,

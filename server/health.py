@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from auth.authenticator import Authenticator
-from fleet.errors import MetricsUnavailable
 from fleet.federation import Federation
-from fleet.models import Cluster, ClusterHealth
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import Cluster, ClusterHealth
+from fleet.model.scope import EVERYTHING
 from fleet.ports import MetricStore
-from fleet.scope import EVERYTHING
 
 METRIC_CHECK_SECONDS = 2.0
 METRIC_CHECK_KEPT_SECONDS = 5.0

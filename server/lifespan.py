@@ -7,24 +7,24 @@ from typing import NotRequired, TypedDict
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.federation import Federation
-from fleet.held_usage import HeldUsage
-from fleet.kubernetes.kubeconfig import open_kubeconfig_source
-from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
-from fleet.members import FleetOptions, open_federation
-from fleet.metrics.embedded import (
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
+from fleet.live.usage_cache import HeldUsage
+from fleet.metrics.embedded.store import (
     EmbeddedOptions,
     EmbeddedStore,
     open_embedded_reader,
     open_embedded_store,
     prepare_file,
 )
-from fleet.metrics.flux import FluxOptions, open_flux_store
-from fleet.metrics.influxql import InfluxOptions, open_influxql_store
+from fleet.metrics.influx.flux import FluxOptions, open_flux_store
+from fleet.metrics.influx.influxql import InfluxOptions, open_influxql_store
 from fleet.ports import MemberSource, MetricStore
-from graph.compiled.turns import Turns
-from graph.limits import Limits
-from graph.persisted import Documents
-from graph.persisted_manifest import ManifestInvalid, read_manifest
+from fleet.registry import FleetOptions, open_federation
+from graph.http.persisted import Documents
+from graph.http.persisted_manifest import ManifestInvalid, read_manifest
+from graph.limits.limits import Limits
+from graph.loading.turns import Turns
 from graph.subscriptions.hub import Hub, open_hub
 from rest_compat.platform import PlatformOptions
 from server.environment import SettingsInvalid

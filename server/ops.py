@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from fleet.federation import Federation
-from fleet.models import Cluster, ClusterHealth
-from fleet.scope import EVERYTHING
+from fleet.model.objects import Cluster, ClusterHealth
+from fleet.model.scope import EVERYTHING
 from graph.subscriptions.hub import Hub
 from server.health import build_health_router
 from server.lifespan import OpenState

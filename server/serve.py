@@ -16,7 +16,7 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from fleet.tasks import open_task
+from fleet.aio.tasks import open_task
 from server.app import create_app
 from server.binding import bind
 from server.bounds import BoundedProtocol

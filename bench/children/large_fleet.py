@@ -22,15 +22,15 @@ from bench.children.load_cache import read_rss
 from bench.memory_fleet import MemorySource, MemoryUsage, iter_pages
 from fleet.cache.store import build_pod_store
 from fleet.federation import Federation
-from fleet.held_usage import HeldUsage
-from fleet.kubernetes.decode import PODS, Codec
-from fleet.kubernetes.pods import build_pod, decode_pod
-from fleet.members import FleetOptions, open_federation
-from fleet.models import Pod
+from fleet.kubernetes.codec.codec import PODS, Codec
+from fleet.kubernetes.codec.pods import build_pod, decode_pod
+from fleet.live.usage_cache import HeldUsage
+from fleet.model.objects import Pod
+from fleet.model.scope import Role, Scope
 from fleet.ports import MetricStore
-from fleet.scope import Role, Scope
-from graph.context import Context
-from graph.loaders import build_loaders
+from fleet.registry import FleetOptions, open_federation
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
 from graph.schema import schema
 
 _ADMINISTRATOR = Principal("bench", Scope(Role.ADMIN))

@@ -22,11 +22,11 @@ import orjson
 import uvloop
 import yaml
 
-from fleet.kubernetes.kubeconfig import open_kubeconfig_source
-from fleet.members import FleetOptions, open_federation
-from fleet.models import OnUnavailable
-from fleet.queries import PageRequest, PodFilter
-from fleet.scope import EVERYTHING
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.model.objects import OnUnavailable
+from fleet.model.queries import PageRequest, PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.registry import FleetOptions, open_federation
 
 _SYNC_SECONDS = 60.0
 _PAGE = 250  # as large as the reflector's

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from fleet.cache.reflector import Reflector
 from fleet.cache.store import build_pod_store
+from fleet.kubernetes.codec.codec import PODS
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.decode import PODS
-from fleet.models import Pod
+from fleet.model.objects import Pod
 
 
 class Followed(Struct):

@@ -22,8 +22,8 @@ from bench.row import Row, build_row, within
 from bench.servers import LOOPBACK, Running, open_process, open_server, open_simulated, wait_answer
 from bench.skipped import Skipped
 from bench.sql_endpoint import NEWEST, parameters_of
-from fleet.models import PodKey
-from fleet.usage import NANOSECONDS
+from fleet.model.objects import PodKey
+from fleet.model.usage import NANOSECONDS
 from realfleet.cache import MissingServersError, find_binaries
 from realfleet.influx import Influx, start_influx
 from realfleet.ports import list_free_ports

@@ -28,7 +28,7 @@ from demo.simulator.population import ClusterPlan, build_node_plans, fill_store
 from demo.simulator.server import BOOKMARK_SECONDS, ApiServer, Certificate
 from demo.simulator.store import Store
 from demo.simulator.workloads import HOST_WORKLOADS, WORKLOADS
-from fleet.tasks import open_task
+from fleet.aio.tasks import open_task
 
 HOST_NAME = "openmcp"
 _HOST_PODS = 8

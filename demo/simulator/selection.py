@@ -7,8 +7,8 @@ from msgspec import Struct
 from demo.simulator.kinds import Kind
 from demo.simulator.status import build_bad_request
 from demo.simulator.store import Entry
-from fleet.errors import InvalidQuery
-from fleet.selectors import LabelSelector, parse_label_selector
+from fleet.model.errors import InvalidQuery
+from fleet.model.selectors import LabelSelector, parse_label_selector
 
 
 class FieldTerm(Struct, frozen=True):

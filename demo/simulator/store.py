@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from demo.simulator.kinds import Kind
 from demo.simulator.sources import Source, build_document
-from fleet.models import Pairs
+from fleet.model.objects import Pairs
 
 Place = tuple[str, str]
 """Namespace (empty for cluster-scoped kinds) and name; sorts as etcd's keys do."""

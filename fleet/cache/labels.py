@@ -7,9 +7,9 @@ each of its pairs, so equality and `in` look at few sets, and everything else at
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from fleet.label_syntax import Operator
-from fleet.models import Pairs
-from fleet.selectors import LabelSelector
+from fleet.model.label_selector import Operator
+from fleet.model.objects import Pairs
+from fleet.model.selectors import LabelSelector
 
 R = TypeVar("R")
 Key = tuple[str, str]

@@ -13,9 +13,11 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fleet.backoff import Backoff
+from fleet.aio.backoff import Backoff
 from fleet.cache.store import R, Store
-from fleet.errors import (
+from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType, ListPage, WatchEvent
+from fleet.kubernetes.codec.watch import iter_arrived
+from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterError,
     ClusterForbidden,
@@ -23,8 +25,6 @@ from fleet.errors import (
     ClusterUnauthorized,
     ClusterUnreachable,
 )
-from fleet.kubernetes.decode import Codec, DecodeError, EventType, ListPage, WatchEvent
-from fleet.kubernetes.watch import iter_arrived
 from fleet.ports import Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from itertools import chain
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
+from fleet.aio.generations import Tally
 from fleet.cache.labels import LabelIndex
 from fleet.cache.rows import Key, Rows
-from fleet.models import Namespace, Node, Pairs, Pod
-from fleet.selectors import LabelSelector
-from fleet.tally import Tally
+from fleet.model.objects import Namespace, Node, Pairs, Pod
+from fleet.model.selectors import LabelSelector
 
 
 class Record(Protocol):

@@ -14,15 +14,15 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from fleet.aio.tasks import open_task
 from fleet.collector.readings import Reading, decode_metrics, decode_summary
-from fleet.errors import ClusterError, FleetError
 from fleet.federation import Federation
-from fleet.models import NodeKey, OnUnavailable, PodKey
+from fleet.model.errors import ClusterError, FleetError
+from fleet.model.objects import NodeKey, OnUnavailable, PodKey
+from fleet.model.queries import NodeFilter, PageRequest
+from fleet.model.scope import EVERYTHING
+from fleet.model.usage import Point
 from fleet.ports import Connection
-from fleet.queries import NodeFilter, PageRequest
-from fleet.scope import EVERYTHING
-from fleet.tasks import open_task
-from fleet.usage import Point
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from fleet.models import NodeKey, PodKey
-from fleet.quantities import parse_bytes, parse_cores
-from fleet.usage import NANOSECONDS, Point
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.quantities import parse_bytes, parse_cores
+from fleet.model.usage import NANOSECONDS, Point
 
 T = TypeVar("T")
 

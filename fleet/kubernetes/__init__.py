@@ -1,5 +1,5 @@
 """One member's API server: connections, credentials, decoding, and the sources that say which members exist.
 
 Belongs here: everything that touches aiohttp, kubernetes_asyncio or the bytes of the Kubernetes API. Foreign exceptions
-become `fleet.errors` here and nowhere else. Never here: what to do about a failed member, caching, rights.
+become `fleet.model.errors` here and nowhere else. Never here: what to do about a failed member, caching, rights.
 """

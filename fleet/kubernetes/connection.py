@@ -11,22 +11,22 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
-from fleet.kubernetes.content import decompress
-from fleet.kubernetes.credentials import ANONYMOUS, Authorizer, FixedAuthorizer
-from fleet.kubernetes.headers import (
+from fleet.aio.recorder import calling
+from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
+from fleet.kubernetes.errors import FOREIGN, translate
+from fleet.kubernetes.http1.content import decompress
+from fleet.kubernetes.http1.exchange import Body, Question
+from fleet.kubernetes.http1.headers import (
     build_request_head,
     build_request_headers,
     check_target,
     read_response_headers,
     select_response_headers,
 )
-from fleet.kubernetes.http1 import Body, Question
-from fleet.kubernetes.http1_pool import Pool, Way
-from fleet.kubernetes.translate import FOREIGN, translate
-from fleet.kubernetes.upgrade import Route, open_upgrade
+from fleet.kubernetes.http1.pool import Pool, Way
+from fleet.kubernetes.http1.upgrade import Route, open_upgrade
+from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
 from fleet.ports import Answer, Headers, RawHeaders, Upgraded
-from fleet.recorder import calling
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import Struct
 
-from fleet.errors import ClusterAnswerInvalid, ClusterForbidden
+from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden
 from fleet.ports import Answer, Connection
 
 AGGREGATED = (

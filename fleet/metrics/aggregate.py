@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from fleet.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, Usage, Window
+from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, Usage, Window
 
 K = TypeVar("K")
 

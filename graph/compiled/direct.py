@@ -15,7 +15,7 @@ from msgspec import Struct
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
-from graph.soon import Later
+from graph.loading.maybe_await import Later
 
 Place: TypeAlias = Path | tuple[Path, int] | None
 """Where an object is: its path; in a list the list's path and the object's place, which seldom have to be a path."""

@@ -19,14 +19,14 @@ from strawberry.schema.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from fleet.scope import Scope
+from fleet.model.scope import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
-from graph.context import Context
 from graph.cost.limiter import check_cost
 from graph.cost.reading import Part, find_operation, read_operation
-from graph.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
-from graph.refusals import LimitExceeded
-from graph.selection import OperationPlan
+from graph.limits.errors import LimitExceeded
+from graph.limits.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
+from graph.loading.context import Context
+from graph.loading.metric_plan import OperationPlan
 
 _QUERY = (OperationType.QUERY,)
 

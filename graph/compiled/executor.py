@@ -34,9 +34,9 @@ from graph.compiled.fragments import Budget, LongList, TextList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
 from graph.compiled.source import LISTS, Read, Reader, Selection, Writer, build_reader, find_root_fields
-from graph.compiled.turns import Turn, Turns
-from graph.soon import Later
-from graph.types.window import Windows
+from graph.loading.maybe_await import Later
+from graph.loading.turns import Turn, Turns
+from graph.types.views import Windows
 
 
 class Built(Struct, frozen=True):

@@ -8,7 +8,7 @@ from strawberry.schema.schema_converter import get_arguments
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-from graph.types.window import Window
+from graph.types.views import Window
 
 _DEFINITION = "strawberry-definition"
 

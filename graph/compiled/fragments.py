@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from graph.compiled.leaves import Odd
-from graph.compiled.turns import Turn
-from graph.types.window import Windows
+from graph.loading.turns import Turn
+from graph.types.views import Windows
 
 MAX_BYTES = 64 << 20
 """Bytes of answers that all selections together keep."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from graph.compiled.direct import path_of, run_direct
 from graph.compiled.source import Reader
-from graph.soon import Later
+from graph.loading.maybe_await import Later
 
 
 class ListField(Struct, frozen=True):

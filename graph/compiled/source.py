@@ -30,7 +30,7 @@ from graph.compiled.direct import DirectField, lazy_class
 from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.fragments import TextList
 from graph.compiled.leaves import PLAIN, Odd, are_floats, build_coercion, find_check
-from graph.types.window import Rows, Window, Windows
+from graph.types.views import Rows, Window, Windows
 
 Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]

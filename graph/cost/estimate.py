@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from fleet.sizes import Sizes
+from fleet.reads.counts import Sizes
 from graph.cost.fields import RULES, Walk, answer_plainly
 from graph.cost.places import Place
 from graph.cost.reading import Part

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from strawberry.extensions import SchemaExtension
 
-from graph.context import Context
-from graph.cost.changes import suggest
 from graph.cost.estimate import Estimate, estimate
 from graph.cost.reading import Part, read_operation
+from graph.cost.suggestions import suggest
 from graph.extensions import JSON
-from graph.refusals import LimitExceeded
+from graph.limits.errors import LimitExceeded
+from graph.loading.context import Context
 
 SHOWN_PATHS = 20
 """Paths of a breakdown, the dearest ones."""

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from fleet.queries import DEFAULT_PAGE, MAX_PAGE
-from fleet.sizes import Sizes
+from fleet.model.queries import DEFAULT_PAGE, MAX_PAGE
+from fleet.reads.counts import Sizes
 
 Kind = Literal["pods", "nodes"]
 

@@ -30,7 +30,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
 from msgspec import Struct
 
-from graph.refusals import LimitExceeded
+from graph.limits.errors import LimitExceeded
 
 MAX_FIELDS = 5_000
 """Selections an operation may unfold to: what a person writes, or a client generates, has some hundreds."""

@@ -8,14 +8,14 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from auth.principal import Principal
-from fleet.recorder import Recorder, recording
-from graph.context import DEADLINE_RESERVE
+from fleet.aio.recorder import Recorder, recording
 from graph.errors import Code
-from graph.explain import finish
-from graph.http import Operation
+from graph.http.protocol import Operation
+from graph.loading.context import DEADLINE_RESERVE
+from graph.loading.explain import finish
+from graph.roots.topics import Admitted, LiveContext
 from graph.schema import schema
 from graph.subscriptions.rendering import Grounds, build_body, build_failure, dump, format_errors
-from graph.subscriptions.topics import Admitted, LiveContext
 
 
 class Rejected(Exception):

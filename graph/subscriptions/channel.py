@@ -6,15 +6,15 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from fleet.aio.tasks import end_tasks
 from fleet.cache.rows import Key
-from fleet.feed import Feed
-from fleet.tasks import end_tasks
+from fleet.live.changes import Feed
 from graph.enums import EventType
 from graph.errors import Code
+from graph.roots.topics import Objects
 from graph.subscriptions.mailbox import Ending, Mailbox, Message
 from graph.subscriptions.rendering import Body, Event, Renderer, dump
 from graph.subscriptions.shares import Budget, BudgetSpent
-from graph.subscriptions.topics import Objects
 
 logger = logging.getLogger(__name__)
 

@@ -8,15 +8,16 @@ from typing import NamedTuple
 import orjson
 from msgspec import Struct
 
-from fleet.errors import FleetError
+from fleet.aio.tasks import open_task
 from fleet.federation import Federation
-from fleet.feed_usage import UsageFeed
-from fleet.logs import follow_log
+from fleet.live.usage_sampler import UsageFeed
+from fleet.model.errors import FleetError
+from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
-from fleet.tasks import open_task
 from graph.errors import Code, code_of
-from graph.http import Operation
-from graph.limits import DEFAULT_LIMITS, Limits
+from graph.http.protocol import Operation
+from graph.limits.limits import DEFAULT_LIMITS, Limits
+from graph.roots.topics import Log, Objects, Samples
 from graph.subscriptions.admission import Rejected, admit
 from graph.subscriptions.channel import ObjectChannel
 from graph.subscriptions.mailbox import Ended, Ending, Mailbox
@@ -24,7 +25,6 @@ from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
 from graph.subscriptions.samples import SampleChannel
 from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticates, Session, Sessions
 from graph.subscriptions.shares import Budget, Shares, ShareSpent, UserShare, measure
-from graph.subscriptions.topics import Log, Objects, Samples
 from graph.subscriptions.watched import Selection, build_selection
 from graph.types.live import LogLine
 

@@ -14,11 +14,11 @@ from strawberry.types.execution import ExecutionResult as GraphResult
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.ports import MetricStore
-from graph.context import Context
 from graph.enums import EventType
 from graph.errors import Code, present_error
-from graph.limits import DEFAULT_LIMITS, Limits
-from graph.loaders import build_loaders
+from graph.limits.limits import DEFAULT_LIMITS, Limits
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
 from graph.schema import schema
 from graph.subscriptions.watched import Selection
 

@@ -5,15 +5,15 @@ import logging
 from collections.abc import Iterator
 
 from auth.principal import Principal
+from fleet.aio.tasks import end_tasks
 from fleet.federation import Federation
-from fleet.feed_usage import Reading, UsageFeed
-from fleet.models import NodeKey, PodKey
-from fleet.tasks import end_tasks
+from fleet.live.usage_sampler import Reading, UsageFeed
+from fleet.model.objects import NodeKey, PodKey
 from graph.enums import EventType
 from graph.errors import Code
+from graph.roots.topics import Samples
 from graph.subscriptions.mailbox import Ending, Mailbox
 from graph.subscriptions.rendering import Event, Renderer, build_failure, dump
-from graph.subscriptions.topics import Samples
 from graph.types.live import UsageSample
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
-from fleet.errors import FleetError
+from fleet.model.errors import FleetError
 from graph.errors import Code
 from graph.subscriptions.mailbox import Ending
 

@@ -3,7 +3,7 @@
 import orjson
 from msgspec import Struct
 
-from graph.http import Operation
+from graph.http.protocol import Operation
 
 
 class Shares(Struct, frozen=True):

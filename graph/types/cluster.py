@@ -6,16 +6,20 @@ from typing import Self, cast
 
 import strawberry
 
-from fleet import models
-from fleet.queries import PageRequest
-from fleet.ranking import node_bases
-from fleet.sums import sum_resources
-from graph import metrics
-from graph.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
-from graph.context import Info
+from fleet.model import objects as models
+from fleet.model.queries import PageRequest
+from fleet.model.ranking import node_bases
+from fleet.model.sums import sum_resources
 from graph.enums import ClusterHealth, ClusterRole, PercentOf, PodGroup
-from graph.fields import of_model, resolved
-from graph.inputs import (
+from graph.loading.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
+from graph.loading.context import Info
+from graph.loading.listing import load_nodes_of, load_pods, pods_within
+from graph.loading.maybe_await import Soon, then
+from graph.loading.time_windows import WindowRequest
+from graph.types import metrics
+from graph.types.common import Count, Resources
+from graph.types.fields import of_model, resolved
+from graph.types.inputs import (
     NodeFilter,
     NodeOrder,
     PodFilter,
@@ -25,15 +29,11 @@ from graph.inputs import (
     node_question,
     pod_question,
 )
-from graph.listing import load_nodes_of, load_pods, pods_within
-from graph.soon import Soon, then
-from graph.types.common import Count, Resources
 from graph.types.namespace import Namespace
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
 from graph.types.usage import Usage, UsageHistory
-from graph.types.window import Window, Windows
-from graph.windows import WindowRequest
+from graph.types.views import Window, Windows
 
 
 @strawberry.federation.type(keys=["name"], description="A cluster of the federation, as this server sees it now.")

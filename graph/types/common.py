@@ -4,10 +4,10 @@ from typing import Self
 
 import strawberry
 
-from fleet import models
-from graph.fields import of_model, resolved
+from fleet.model import objects as models
 from graph.scalars import BigInt, DateTime
-from graph.types.window import Window
+from graph.types.fields import of_model, resolved
+from graph.types.views import Window
 
 
 @strawberry.interface(description="Anything that can be found again by its id alone.")

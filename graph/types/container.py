@@ -4,11 +4,11 @@ from typing import Self
 
 import strawberry
 
-from fleet import models
-from graph.fields import of_model, resolved
+from fleet.model import objects as models
 from graph.scalars import DateTime
 from graph.types.common import Resources, resources_of
-from graph.types.window import Window
+from graph.types.fields import of_model, resolved
+from graph.types.views import Window
 
 
 @strawberry.type(description="What a container does, or did last.")

@@ -4,12 +4,12 @@ from typing import Self
 
 import strawberry
 
-from fleet import kube_objects
-from fleet.errors import InvalidQuery
-from graph.context import Info
-from graph.fields import of_model
+from fleet.model import kube_objects
+from fleet.model.errors import InvalidQuery
+from graph.loading.context import Info
 from graph.scalars import DateTime
-from graph.types.window import Window
+from graph.types.fields import of_model
+from graph.types.views import Window
 
 MAX_EVENTS = 1_000
 DEFAULT_EVENTS = 20

@@ -5,9 +5,10 @@ from typing import Self
 
 import strawberry
 
-from fleet import logs, models
-from fleet.ranking import node_bases, pod_bases
-from fleet.usage import Usage as UsageModel
+from fleet.model import objects as models
+from fleet.model.ranking import node_bases, pod_bases
+from fleet.model.usage import Usage as UsageModel
+from fleet.objects import logs
 from graph.enums import EventType
 from graph.scalars import DateTime
 from graph.types.cluster import Cluster

@@ -4,26 +4,25 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
-from fleet import models
-from fleet.kube_objects import Subject
-from fleet.kubernetes.decode import annotations_of
-from fleet.manifests import load_manifest
-from graph import metrics
-from graph.cluster_windows import cluster_of
-from graph.context import Info
-from graph.fields import of_model, resolved
+from fleet.kubernetes.codec.codec import annotations_of
+from fleet.model import objects as models
+from fleet.model.kube_objects import Subject
+from fleet.model.manifests import load_manifest
 from graph.ids import encode_node_id
-from graph.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
-from graph.listing import load_pods, pods_within
+from graph.loading.context import Info
+from graph.loading.listing import load_pods, pods_within
+from graph.loading.maybe_await import then
+from graph.loading.time_windows import WindowRequest
 from graph.scalars import JSON, DateTime
-from graph.soon import then
-from graph.types import placement
+from graph.types import metrics, placement
+from graph.types.cluster_views import cluster_of
 from graph.types.common import Condition, Label, Object, Resources, labels_of
 from graph.types.event import Event, events_of
+from graph.types.fields import of_model, resolved
+from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.types.pod_connection import PodConnection
 from graph.types.usage import Usage, UsageHistory
-from graph.types.window import Window
-from graph.windows import WindowRequest
+from graph.types.views import Window
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster

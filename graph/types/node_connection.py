@@ -4,13 +4,13 @@ from typing import Self, cast
 
 import strawberry
 
-from fleet import models
-from fleet.queries import Page
-from graph.fields import resolved
+from fleet.model import objects as models
+from fleet.model.queries import Page
+from graph.types.fields import resolved
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
-from graph.types.window import Rows, Windows
+from graph.types.views import Rows, Windows
 
 
 @strawberry.type(description="A node and its place in the order.")

@@ -4,10 +4,10 @@ from typing import Self
 
 import strawberry
 
-from fleet import models
+from fleet.model import objects as models
 from graph.enums import OutcomeState
-from graph.fields import of_model
-from graph.types.window import Window
+from graph.types.fields import of_model
+from graph.types.views import Window
 
 
 @strawberry.type(description="How one cluster took part in an answer.")

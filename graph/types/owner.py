@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
-from fleet import models
-from fleet.errors import Forbidden, InvalidQuery
-from fleet.kube_objects import ResourceKey
-from graph.context import Info
-from graph.fields import of_model, resolved
-from graph.types.window import Window
+from fleet.model import objects as models
+from fleet.model.errors import Forbidden, InvalidQuery
+from fleet.model.kube_objects import ResourceKey
+from graph.loading.context import Info
+from graph.types.fields import of_model, resolved
+from graph.types.views import Window
 
 if TYPE_CHECKING:
     from graph.types.resource import Resource

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import strawberry
 
-from fleet.queries import Page
+from fleet.model.queries import Page
 
 
 @strawberry.federation.type(shareable=True, description="Where a page is in the whole.")

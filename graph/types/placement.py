@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
-from fleet import placements
-from fleet.models import NodeKey, PodKey
-from graph.cluster_windows import cluster_of
-from graph.context import Info
-from graph.fields import resolved
-from graph.placements import Placements, SpanRequest
+from fleet.model import placements
+from fleet.model.objects import NodeKey, PodKey
+from graph.loading.context import Info
+from graph.loading.placements import Placements, SpanRequest
 from graph.scalars import DateTime, Duration, from_nanoseconds
+from graph.types.cluster_views import cluster_of
+from graph.types.fields import resolved
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster

@@ -7,15 +7,15 @@ from typing import Self, cast
 
 import strawberry
 
-from fleet import models
-from fleet.queries import Page
+from fleet.model import objects as models
+from fleet.model.queries import Page
 from graph.enums import PodGroup
-from graph.fields import resolved
 from graph.types.common import Count
+from graph.types.fields import resolved
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
-from graph.types.window import Rows, Windows
+from graph.types.views import Rows, Windows
 
 _ATTRIBUTES: Mapping[PodGroup, str] = {
     PodGroup.PHASE: "phase._name_",  # a plain attribute, where `name` is a property of Python's own making

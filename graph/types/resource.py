@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 
-from fleet import kube_objects
-from fleet.kubernetes.tables import conditions_of
-from graph.cluster_windows import cluster_of
-from graph.context import Info
-from graph.fields import of_model, resolved
+from fleet.kubernetes.codec.tables import conditions_of
+from fleet.model import kube_objects
 from graph.ids import encode_resource_id
+from graph.loading.context import Info
 from graph.scalars import JSON, DateTime
+from graph.types.cluster_views import cluster_of
 from graph.types.common import Condition, Label, Object, labels_of
 from graph.types.event import Event, events_of
+from graph.types.fields import of_model, resolved
 from graph.types.owner import Owner, owner_of
-from graph.types.window import Window
+from graph.types.views import Window
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster

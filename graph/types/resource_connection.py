@@ -4,8 +4,8 @@ from typing import Self
 
 import strawberry
 
-from fleet.resource_pages import ResourcePage
-from graph.fields import resolved
+from fleet.objects.pages import ResourcePage
+from graph.types.fields import resolved
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
 from graph.types.resource import Resource

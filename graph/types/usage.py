@@ -5,13 +5,14 @@ from typing import Any, Self
 
 import strawberry
 
-from fleet import models, usage
-from fleet.ranking import percent
-from fleet.usage import NANOSECONDS, Measure
+from fleet.model import objects as models
+from fleet.model import usage
+from fleet.model.ranking import percent
+from fleet.model.usage import NANOSECONDS, Measure
 from graph.enums import Aggregate, PercentOf
-from graph.fields import of_model, resolved
 from graph.scalars import BigInt, DateTime, Duration, from_nanoseconds
-from graph.types.window import Window
+from graph.types.fields import of_model, resolved
+from graph.types.views import Window
 
 Bases = Callable[[], Mapping[PercentOf, models.Resources]]
 """What percentages of one object can be of, found when one is asked for."""

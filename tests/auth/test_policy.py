@@ -4,9 +4,9 @@ import pytest
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.errors import Forbidden
-from fleet.request_info import parse_request
-from fleet.scope import Role, Scope
+from fleet.model.errors import Forbidden
+from fleet.model.request_info import parse_request
+from fleet.model.scope import Role, Scope
 
 VIEW, EDIT, ADMIN = Role.VIEW, Role.EDIT, Role.ADMIN
 TEAM = "/api/v1/namespaces/team"

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import pytest
 
 from fleet.federation import Federation
+from fleet.kubernetes.auth.authorizers import bearer
+from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.credentials import bearer
-from fleet.kubernetes.tls import TlsMaterial, build_ssl_context
-from fleet.members import FleetOptions, open_federation
-from fleet.models import ClusterRole
+from fleet.model.objects import ClusterRole
 from fleet.ports import Connection, Credential, MemberSpec
+from fleet.registry import FleetOptions, open_federation
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
 from tests.fakes.faults import Faults, open_proxy

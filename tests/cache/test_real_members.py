@@ -6,10 +6,10 @@ import time
 import pytest
 
 from fleet.federation import Federation
-from fleet.members import FleetOptions
-from fleet.models import OnUnavailable, OutcomeState, Pod
-from fleet.queries import Page, PageRequest, PodFilter
-from fleet.scope import EVERYTHING
+from fleet.model.objects import OnUnavailable, OutcomeState, Pod
+from fleet.model.queries import Page, PageRequest, PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.registry import FleetOptions
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
 from tests.cache.churn import Churn, open_churn

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fleet.aio.tasks import open_task
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Store, build_pod_store
-from fleet.errors import ClusterAnswerInvalid, ClusterForbidden, ClusterUnreachable
-from fleet.kubernetes.decode import PODS
-from fleet.models import Pod
-from fleet.tasks import open_task
+from fleet.kubernetes.codec.codec import PODS
+from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, ClusterUnreachable
+from fleet.model.objects import Pod
 from tests.fakes.kubernetes import FakeCluster, FakeConnection, build_pod, status_body
 from tests.fakes.waiting import until
 

@@ -7,10 +7,10 @@ import pytest
 
 from fleet.cache.rows import Key, Rows
 from fleet.cache.store import build_pod_store
-from fleet.queries import PodFilter
-from fleet.scope import EVERYTHING
-from fleet.selection import select_pods
-from fleet.selectors import parse_label_selector
+from fleet.model.queries import PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.model.selectors import parse_label_selector
+from fleet.reads.filtering import select_pods
 from tests.fakes.records import build_pod_record
 
 

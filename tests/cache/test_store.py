@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.cache.store import Store, build_pod_store
-from fleet.models import Pod
+from fleet.model.objects import Pod
 from tests.fakes.records import build_pod_record
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.cache.store import build_pod_store
-from fleet.models import Pod
-from fleet.ordered import Ordered, in_order, place_of
-from fleet.queries import PodFilter
-from fleet.scope import EVERYTHING
-from fleet.selection import select_pods
-from fleet.selectors import parse_label_selector
+from fleet.model.objects import Pod
+from fleet.model.ordered import Ordered, in_order, place_of
+from fleet.model.queries import PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.model.selectors import parse_label_selector
+from fleet.reads.filtering import select_pods
 from tests.cache.test_store import apply
 from tests.fakes.records import build_pod_record
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from graph.persisted_manifest import read_manifest
+from graph.http.persisted_manifest import read_manifest
 
 
 async def test_the_compiler_takes_the_schema_with_pages_and_fragments(compiled: Path) -> None:

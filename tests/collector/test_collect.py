@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fleet.collector.collect import Collector, CollectorOptions, open_collector
-from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
-from fleet.models import NodeKey, PodKey
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Kind, Point, Usage
+from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Point, Usage
 from tests.collector.summaries import FULL_NODE, FULL_POD, build_metrics, build_summary
 from tests.fakes.kubernetes import FakeCluster
 from tests.fakes.waiting import until

@@ -7,9 +7,9 @@ import pytest
 
 from fleet.collector.collect import Collector, CollectorOptions
 from fleet.federation import Federation
-from fleet.kubernetes.kubeconfig import open_kubeconfig_source
-from fleet.members import FleetOptions, open_federation
-from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
+from fleet.registry import FleetOptions, open_federation
 from realfleet.fleet import Fleet
 
 pytestmark = pytest.mark.real

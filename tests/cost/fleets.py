@@ -16,10 +16,10 @@ from graphql import (
     print_ast,
 )
 
-from graph.cost.changes import Change, Suggestion, suggest
 from graph.cost.estimate import Estimate, estimate
 from graph.cost.reading import Part, read_operation
-from graph.limits import DEFAULT_LIMITS
+from graph.cost.suggestions import Change, Suggestion, suggest
+from graph.limits.limits import DEFAULT_LIMITS
 from graph.scalars import format_duration
 from graph.schema import schema
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph.cost.changes import apply_changes, suggest
 from graph.cost.estimate import estimate
+from graph.cost.suggestions import apply_changes, suggest
 from tests.cost.fleets import LARGE, LIMIT, NOW, Numbers, advise, cost, read, rewrite
 
 FINE = 'history(last: "33h", step: "1m")'

@@ -8,7 +8,7 @@ from graphql import GraphQLObjectType, get_introspection_query, parse
 from graph.cost.fields import RULES
 from graph.cost.reading import MAX_FIELDS, read_operation
 from graph.cost.weights import DECODING, EXPECTED
-from graph.refusals import LimitExceeded
+from graph.limits.errors import LimitExceeded
 from graph.schema import schema
 from tests.acceptance.cookbook import COOKBOOK, read_recipes
 from tests.cost.fleets import LARGE, LIMIT, SMALL, cost, read

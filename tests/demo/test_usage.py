@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from demo.feeder import HISTORY_SECONDS, build_past, choose_spacing
 from demo.usage import build_node_point, build_pod_point
-from fleet.models import NodeKey, PodKey, Resources
-from fleet.usage import NANOSECONDS, Point
+from fleet.model.objects import NodeKey, PodKey, Resources
+from fleet.model.usage import NANOSECONDS, Point
 from tests.fakes.records import build_node_record, build_pod_record
 
 NOW = 1_800_000_000 * NANOSECONDS

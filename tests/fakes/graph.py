@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import asdict
 
-from fleet.errors import MetricsUnavailable
-from fleet.models import NodeKey, PodKey
-from fleet.placements import Placement, group_at, group_by_pod
-from fleet.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.placements import Placement, group_at, group_by_pod
+from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
 
 K = TypeVar("K", PodKey, NodeKey)
 

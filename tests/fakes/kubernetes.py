@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from fleet.errors import ClusterTimeout, ClusterUnreachable
-from fleet.models import ClusterRole
+from fleet.model.errors import ClusterTimeout, ClusterUnreachable
+from fleet.model.objects import ClusterRole
 from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec, RawHeaders, Upgraded
 
 Object = dict[str, Any]

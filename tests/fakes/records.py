@@ -1,6 +1,6 @@
 """Records as the decoder makes them, for tests that need no bytes."""
 
-from fleet.models import NO_RESOURCES, Node, Pod, PodPhase, Resources
+from fleet.model.objects import NO_RESOURCES, Node, Pod, PodPhase, Resources
 
 
 def build_pod_record(

@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from fleet.federation import Federation
-from fleet.members import FleetOptions, open_federation
-from fleet.models import Cluster
-from fleet.scope import EVERYTHING
+from fleet.model.objects import Cluster
+from fleet.model.scope import EVERYTHING
+from fleet.registry import FleetOptions, open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_plain, build_pod
 from tests.fakes.waiting import until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.breaker import Breaker, BreakerState
+from fleet.members.breaker import Breaker, BreakerState
 
 
 def test_it_opens_after_its_limit_in_a_row() -> None:

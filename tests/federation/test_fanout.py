@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from fleet.errors import ClusterTimeout, ClusterUnreachable
-from fleet.fanout import ask_all
+from fleet.aio.fanout import ask_all
+from fleet.model.errors import ClusterTimeout, ClusterUnreachable
 
 
 async def answer(name: str) -> str:

@@ -5,14 +5,14 @@ from functools import partial
 
 import pytest
 
-from fleet.found import Found, Select
-from fleet.member import FleetOptions, Member
-from fleet.models import Pod
-from fleet.queries import PodFilter
-from fleet.scope import Role, Scope
-from fleet.selection import PodSelection
-from fleet.selectors import parse_label_selector
-from fleet.steady import Asked
+from fleet.members.member import FleetOptions, Member
+from fleet.model.objects import Pod
+from fleet.model.queries import PodFilter
+from fleet.model.scope import Role, Scope
+from fleet.model.selectors import parse_label_selector
+from fleet.reads.availability_cache import Asked
+from fleet.reads.filtering import PodSelection
+from fleet.reads.result_cache import Found, Select
 from tests.fakes.kubernetes import FakeSource, build_spec
 from tests.fakes.records import build_pod_record
 

@@ -5,11 +5,11 @@ from collections.abc import Collection
 
 import pytest
 
-from fleet.errors import MetricsUnavailable
-from fleet.held_usage import MOST_NAMED, HeldUsage
-from fleet.models import Pod
-from fleet.recorder import Recorder, recording
-from fleet.usage import Measure, Usage
+from fleet.aio.recorder import Recorder, recording
+from fleet.live.usage_cache import MOST_NAMED, HeldUsage
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import Pod
+from fleet.model.usage import Measure, Usage
 from tests.fakes.graph import CountingStore
 from tests.fakes.records import build_pod_record
 from tests.fakes.waiting import until

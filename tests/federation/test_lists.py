@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from fleet.errors import ClusterNotFound, ClusterTimeout, Forbidden, InvalidQuery
 from fleet.federation import Federation
-from fleet.models import NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase
-from fleet.queries import NameFilter, NodeFilter, Order, Page, PageRequest, PodFilter
-from fleet.ranking import UsageField, build_bound, build_column
-from fleet.scope import EVERYTHING, Role, Scope
-from fleet.selectors import parse_label_selector, parse_pod_field_selector
+from fleet.model.errors import ClusterNotFound, ClusterTimeout, Forbidden, InvalidQuery
+from fleet.model.objects import NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase
+from fleet.model.queries import NameFilter, NodeFilter, Order, Page, PageRequest, PodFilter
+from fleet.model.ranking import UsageField, build_bound, build_column
+from fleet.model.scope import EVERYTHING, Role, Scope
+from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
 from tests.fakes.kubernetes import FakeCluster, build_pod, build_spec
 from tests.federation.conftest import OPTIONS, OpenFleet
 

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from fleet.errors import ClusterUnreachable
-from fleet.members import open_federation
-from fleet.models import ClusterHealth, OnUnavailable, OutcomeState
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import ClusterHealth, OnUnavailable, OutcomeState
+from fleet.model.queries import PageRequest, PodFilter
+from fleet.model.scope import EVERYTHING
 from fleet.ports import MemberSpec
-from fleet.queries import PageRequest, PodFilter
-from fleet.scope import EVERYTHING
+from fleet.registry import open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod, build_spec
 from tests.fakes.waiting import until
 from tests.federation.conftest import OPTIONS, Fleet, OpenFleet, build_cluster

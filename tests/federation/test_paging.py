@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.errors import InvalidQuery
-from fleet.models import Node, Pod, Resources
-from fleet.paging import build_node_sorting, build_pod_sorting, cut_page
-from fleet.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
-from fleet.ranking import PercentOf, UsageColumn, UsageField, build_column
-from fleet.usage import Usage
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import Node, Pod, Resources
+from fleet.model.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
+from fleet.model.ranking import PercentOf, UsageColumn, UsageField, build_column
+from fleet.model.usage import Usage
+from fleet.reads.paging import build_node_sorting, build_pod_sorting, cut_page
 from tests.fakes.records import build_node_record, build_pod_record
 
 CPU = build_column(UsageField.CPU_CORES)

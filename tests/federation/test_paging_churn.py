@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet.federation import Federation
-from fleet.members import FleetOptions, open_federation
-from fleet.models import OnUnavailable, OutcomeState
-from fleet.queries import NodeColumn, NodeFilter, Order, Page, PageRequest, PodColumn, PodFilter
-from fleet.scope import EVERYTHING
+from fleet.model.objects import OnUnavailable, OutcomeState
+from fleet.model.queries import NodeColumn, NodeFilter, Order, Page, PageRequest, PodColumn, PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.registry import FleetOptions, open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, Object, build_plain, build_pod, build_spec
 from tests.fakes.waiting import until
 

@@ -5,9 +5,9 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from fleet.errors import InvalidQuery
-from fleet.models import NO_RESOURCES, Resources
-from fleet.ranking import (
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import NO_RESOURCES, Resources
+from fleet.model.ranking import (
     PercentOf,
     UsageBound,
     UsageField,
@@ -20,7 +20,7 @@ from fleet.ranking import (
     pod_bases,
     pod_value,
 )
-from fleet.usage import Measure, Usage
+from fleet.model.usage import Measure, Usage
 from tests.fakes.records import build_node_record, build_pod_record
 
 USAGE = Usage(

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from fleet.errors import ClusterUnreachable
-from fleet.fanout import ask_all
+from fleet.aio.fanout import ask_all
+from fleet.aio.recorder import Recorder, Span, current_recorder, recording
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
-from fleet.models import OnUnavailable, PodKey
-from fleet.queries import PageRequest, PodFilter
-from fleet.recorder import Recorder, Span, current_recorder, recording
-from fleet.scope import EVERYTHING
-from fleet.usage import NANOSECONDS, Aggregate, Measure, Point, Window
+from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import OnUnavailable, PodKey
+from fleet.model.queries import PageRequest, PodFilter
+from fleet.model.scope import EVERYTHING
+from fleet.model.usage import NANOSECONDS, Aggregate, Measure, Point, Window
 from tests.federation.conftest import OpenFleet
 from tests.kubernetes.servers import open_http_server
 

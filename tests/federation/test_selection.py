@@ -3,11 +3,11 @@
 import pytest
 
 from fleet.cache.store import build_pod_store
-from fleet.models import PodPhase
-from fleet.queries import NameFilter, PodFilter
-from fleet.scope import Role, Scope
-from fleet.selection import build_pod_test, select_pods
-from fleet.selectors import parse_label_selector, parse_pod_field_selector
+from fleet.model.objects import PodPhase
+from fleet.model.queries import NameFilter, PodFilter
+from fleet.model.scope import Role, Scope
+from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
+from fleet.reads.filtering import build_pod_test, select_pods
 from tests.fakes.records import build_pod_record
 
 PODS = [

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from fleet.asking import Asker
 from fleet.cache.reflector import Reflector
-from fleet.errors import ClusterError, ClusterForbidden, ClusterTimeout, ClusterUnauthorized
-from fleet.kubernetes.decode import NODES, PODS
-from fleet.member import FleetOptions, Member
-from fleet.models import OnUnavailable
+from fleet.kubernetes.codec.codec import NODES, PODS
+from fleet.members.health import Kind
+from fleet.members.member import FleetOptions, Member
+from fleet.members.roster import Roster
+from fleet.model.errors import ClusterError, ClusterForbidden, ClusterTimeout, ClusterUnauthorized
+from fleet.model.objects import OnUnavailable
+from fleet.model.scope import Role, Scope
 from fleet.ports import Answer
-from fleet.roster import Roster
-from fleet.scope import Role, Scope
-from fleet.standing import Kind
+from fleet.reads.availability import Asker
 from tests.fakes.kubernetes import FakeCluster, FakeConnection, FakeSource, build_spec
 from tests.fakes.records import build_pod_record
 

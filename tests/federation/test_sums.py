@@ -5,9 +5,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.models import Resources
-from fleet.sums import sum_histories, sum_resources, sum_usages
-from fleet.usage import NANOSECONDS, Aggregate, History, Measure, Usage, Window
+from fleet.model.objects import Resources
+from fleet.model.sums import sum_histories, sum_resources, sum_usages
+from fleet.model.usage import NANOSECONDS, Aggregate, History, Measure, Usage, Window
 
 AMOUNTS = st.none() | st.integers(0, 2**50)
 CORES = st.none() | st.integers(0, 10**12).map(lambda nanocores: nanocores / 10**9)

@@ -11,14 +11,14 @@ from strawberry.types.execution import ExecutionResult
 
 from auth.principal import Principal
 from fleet.federation import Federation
-from fleet.held_usage import HeldUsage
-from fleet.members import FleetOptions, open_federation
-from fleet.models import NodeKey, PodKey
-from fleet.scope import Role, Scope
-from fleet.usage import NANOSECONDS, Usage
-from graph.context import Context
-from graph.limits import DEFAULT_LIMITS
-from graph.loaders import build_loaders
+from fleet.live.usage_cache import HeldUsage
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.scope import Role, Scope
+from fleet.model.usage import NANOSECONDS, Usage
+from fleet.registry import FleetOptions, open_federation
+from graph.limits.limits import DEFAULT_LIMITS
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
 from graph.schema import schema
 from tests.fakes.graph import CountingStore
 from tests.fakes.kubernetes import FakeCluster, FakeSource, Object, build_plain, build_pod

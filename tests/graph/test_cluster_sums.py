@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fleet.models import NodeKey
-from fleet.usage import Aggregate, Measure
+from fleet.model.objects import NodeKey
+from fleet.model.usage import Aggregate, Measure
 from tests.fakes.graph import FACTORS
 from tests.graph.conftest import NOW, SHOPPER, Graph, OpenGraph, build_usage
 

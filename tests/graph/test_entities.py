@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graphql import build_schema
 
-from fleet.models import NodeKey, PodKey
+from fleet.model.objects import NodeKey, PodKey
 from graph.ids import encode_node_id, encode_pod_id
 from graph.schema import print_sdl
 from tests.graph.conftest import SHOPPER, Graph, OpenGraph

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pytest
 from graphql import GraphQLError, get_introspection_query
 
-from fleet import errors
-from fleet.models import NodeKey
-from fleet.usage import Measure, Usage
+from fleet.model import errors
+from fleet.model.objects import NodeKey
+from fleet.model.usage import Measure, Usage
 from graph.errors import present_error
-from graph.limits import DEFAULT_LIMITS
+from graph.limits.limits import DEFAULT_LIMITS
 from graph.schema import print_sdl, schema
 from tests.graph.conftest import OpenGraph
 

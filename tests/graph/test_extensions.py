@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from graphql import GraphQLError
 
-from fleet.errors import InvalidQuery
+from fleet.model.errors import InvalidQuery
 from graph.errors import present_error
 from graph.extensions import Asked, read_asked
-from graph.refusals import LimitExceeded
+from graph.limits.errors import LimitExceeded
 from tests.graph.conftest import OpenGraph
 from tests.graph.test_served import ME, open_served, send
 

@@ -1,7 +1,7 @@
 """Many pods are ranked by usage that all requests share; what is shown is what they were ranked by."""
 
-from fleet.held_usage import HeldUsage
-from fleet.models import PodKey
+from fleet.live.usage_cache import HeldUsage
+from fleet.model.objects import PodKey
 from tests.graph.conftest import OpenGraph, build_usage
 
 QUERY = """{ pods(first: 3, orderBy: [{ usage: CPU_CORES, direction: DESC }]) {

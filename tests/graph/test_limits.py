@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from graph.cost.estimate import estimate
 from graph.cost.reading import read_operation
-from graph.limits import DEFAULT_LIMITS, Limits
+from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, SHOPPER, Graph, OpenGraph
 from tests.graph.test_served import open_served, send

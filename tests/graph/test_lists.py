@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fleet.models import NodeKey
+from fleet.model.objects import NodeKey
 from tests.fakes.kubernetes import build_plain
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, SHOPPER, OpenGraph

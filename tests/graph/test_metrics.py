@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from fleet.models import NodeKey, PodKey
-from fleet.usage import Aggregate, Measure
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Aggregate, Measure
 from tests.fakes.graph import FACTORS
 from tests.graph.conftest import Graph, OpenGraph
 

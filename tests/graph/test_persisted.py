@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from graph.http import GRAPHQL_TYPE, Refused
-from graph.persisted import ENTRY_BYTES, Documents, KeptDocuments
-from graph.persisted_manifest import ManifestInvalid, read_manifest
+from graph.http.persisted import ENTRY_BYTES, Documents, KeptDocuments
+from graph.http.persisted_manifest import ManifestInvalid, read_manifest
+from graph.http.protocol import GRAPHQL_TYPE, Refused
 from tests.graph.conftest import OpenGraph
 from tests.graph.test_served import ME, open_served, send
 

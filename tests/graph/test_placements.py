@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from auth.principal import Principal
-from fleet.models import PodKey
-from fleet.scope import Role, Scope
-from fleet.usage import NANOSECONDS
+from fleet.model.objects import PodKey
+from fleet.model.scope import Role, Scope
+from fleet.model.usage import NANOSECONDS
 from tests.graph.conftest import NOW, SHOPPER, Graph, OpenGraph
 
 AT = int(NOW - 600) * NANOSECONDS

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from auth.principal import Principal
-from fleet.kubernetes.kubeconfig import open_kubeconfig_source
-from fleet.members import FleetOptions, open_federation
-from fleet.scope import Role, Scope
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.model.scope import Role, Scope
+from fleet.registry import FleetOptions, open_federation
 from realfleet.crds import CRDS_PATH
 from realfleet.fleet import Fleet
 from tests.fakes.kubernetes import FakeSource

@@ -14,10 +14,10 @@ from fastapi import FastAPI
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
-from graph.http import GRAPHQL_TYPE
-from graph.limits import DEFAULT_LIMITS
-from graph.persisted import Documents
-from graph.router import build_graph_router
+from graph.http.persisted import Documents
+from graph.http.protocol import GRAPHQL_TYPE
+from graph.http.router import build_graph_router
+from graph.limits.limits import DEFAULT_LIMITS
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from fleet.models import NodeKey, PodKey
-from fleet.usage import Measure
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Measure
 from tests.graph.conftest import Graph, OpenGraph, build_usage
 
 BUSIEST = "{usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC}"

@@ -3,13 +3,13 @@
 import pytest
 from graphql import GraphQLError
 
-from fleet.errors import InvalidQuery
-from fleet.models import NodeKey, PodKey
-from fleet.usage import NANOSECONDS
-from graph.http import Refused, pick_answer_type
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS
+from graph.http.protocol import Refused, pick_answer_type
 from graph.ids import decode_id, encode_node_id, encode_pod_id
+from graph.loading.time_windows import WindowRequest, build_window
 from graph.scalars import format_date_time, format_duration, parse_date_time, parse_duration
-from graph.windows import WindowRequest, build_window
 
 NOW = 1_790_000_000.0
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from fleet.kubernetes.auth_provider import ProviderAuthorizer
-from fleet.kubernetes.credentials import CredentialError
+from fleet.kubernetes.auth.auth_provider import ProviderAuthorizer
+from fleet.kubernetes.auth.authorizers import CredentialError
 from tests.kubernetes.certificates import Authority, server_context
 from tests.kubernetes.servers import open_http_server
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from fleet.errors import (
+from fleet.kubernetes.auth.authorizers import TokenFileAuthorizer, bearer
+from fleet.kubernetes.connection import HttpConnection, Target
+from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterError,
     ClusterTimeout,
@@ -18,8 +20,6 @@ from fleet.errors import (
     FleetError,
     InvalidQuery,
 )
-from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.credentials import TokenFileAuthorizer, bearer
 from tests.kubernetes.servers import Handler, open_http_server, open_raw_server
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fleet.errors import ClusterAnswerInvalid
-from fleet.kubernetes.decode import (
+from fleet.kubernetes.codec.codec import (
     NAMESPACES,
     NODES,
     PODS,
@@ -16,8 +15,9 @@ from fleet.kubernetes.decode import (
     annotations_of,
     pod_details,
 )
-from fleet.manifests import load_manifest
-from fleet.models import ContainerState, NodeAddress, Owner, PodPhase, Resources, Taint
+from fleet.model.errors import ClusterAnswerInvalid
+from fleet.model.manifests import load_manifest
+from fleet.model.objects import ContainerState, NodeAddress, Owner, PodPhase, Resources, Taint
 from tests.kubernetes.objects import list_of, pod, running, terminated
 
 

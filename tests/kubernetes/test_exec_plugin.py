@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fleet.kubernetes.credentials import CredentialError
-from fleet.kubernetes.exec_plugin import ExecAuthorizer, ExecPlugin, build_exec_plugin, load_exec_credential
+from fleet.kubernetes.auth.authorizers import CredentialError
+from fleet.kubernetes.auth.exec_plugin import ExecAuthorizer, ExecPlugin, build_exec_plugin, load_exec_credential
 from tests.kubernetes.plugin import VERSION
 
 SCRIPT = Path(__file__).with_name("plugin.py")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from fleet.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
+from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.tls import TlsMaterial, build_ssl_context
+from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
 from tests.fakes.waiting import until
 from tests.kubernetes.certificates import Authority, server_context
 from tests.kubernetes.servers import RawHandler, open_http_server, open_raw_server

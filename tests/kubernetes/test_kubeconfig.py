@@ -10,9 +10,9 @@ import pytest
 import yaml
 from aiohttp import web
 
-from fleet.errors import ClusterUnreachable
-from fleet.kubernetes.kubeconfig import open_kubeconfig_source
-from fleet.models import ClusterRole
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import ClusterRole
 from fleet.ports import MemberSource, MemberSpec
 from tests.kubernetes.certificates import Authority, server_context
 from tests.kubernetes.following import Follower

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.errors import ClusterUnreachable
-from fleet.kubernetes.federation_objects import KubeFedCluster, Secret
-from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
-from fleet.kubernetes.kubefed_member import MemberProblemError, build_access, offline_message
-from fleet.models import ClusterRole, PlatformInfo
+from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
+from fleet.kubernetes.sources.kubefed_member import MemberProblemError, build_access, offline_message
+from fleet.kubernetes.sources.kubefed_objects import KubeFedCluster, Secret
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import ClusterRole, PlatformInfo
 from fleet.ports import MemberSource
 from tests.kubernetes.certificates import Authority
 from tests.kubernetes.following import Follower

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from fleet.manifests import LAST_APPLIED, REDACTED, ManifestCodec, compress, load_manifest, load_raw_manifest, redact
+from fleet.model.manifests import (
+    LAST_APPLIED,
+    REDACTED,
+    ManifestCodec,
+    compress,
+    load_manifest,
+    load_raw_manifest,
+    redact,
+)
 
 
 def test_what_goes_in_comes_out() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.kubernetes.pod_resources import listed_amounts, pod_amounts, pod_limits, pod_requests
-from fleet.kubernetes.pod_wire import ListedSpec
-from fleet.kubernetes.wire import PodSpec
-from fleet.models import NO_RESOURCES, Resources
+from fleet.kubernetes.codec.pod_resources import listed_amounts, pod_amounts, pod_limits, pod_requests
+from fleet.kubernetes.codec.pod_wire import ListedSpec
+from fleet.kubernetes.codec.wire import PodSpec
+from fleet.model.objects import NO_RESOURCES, Resources
 
 
 def spec(containers: list[dict[str, Any]], init: list[dict[str, Any]] | None = None, **more: Any) -> PodSpec:

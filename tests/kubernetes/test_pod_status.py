@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.kubernetes.pod_status import pod_columns
-from fleet.kubernetes.pods import decode_pod
+from fleet.kubernetes.codec.pod_status import pod_columns
+from fleet.kubernetes.codec.pods import decode_pod
 from tests.kubernetes.objects import pod, running, terminated, waiting
 
 DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.errors import ClusterUnauthorized, ClusterUnreachable
-from fleet.kubernetes.kubeconfig import open_kubeconfig_source
-from fleet.kubernetes.kubefed import HostAccess, open_kubefed_source
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
+from fleet.model.errors import ClusterUnauthorized, ClusterUnreachable
 from fleet.ports import MemberSource, MemberSpec
 from realfleet.fleet import Fleet
 from realfleet.kubeconfig import Access

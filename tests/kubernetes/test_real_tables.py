@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from fleet.kubernetes.auth.authorizers import bearer
+from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
+from fleet.kubernetes.codec.codec import NODES, PODS, Codec, EventType, T, pod_details
+from fleet.kubernetes.codec.watch import iter_lines
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.credentials import bearer
-from fleet.kubernetes.decode import NODES, PODS, Codec, EventType, T, pod_details
-from fleet.kubernetes.tls import TlsMaterial, build_ssl_context
-from fleet.kubernetes.watch import iter_lines
-from fleet.manifests import load_manifest
-from fleet.models import Pod
+from fleet.model.manifests import load_manifest
+from fleet.model.objects import Pod
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
 from tests.kubernetes.objects import pod, running, terminated, waiting

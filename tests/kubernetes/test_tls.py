@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from fleet.errors import ClusterUnreachable
+from fleet.kubernetes.auth.tls import TlsMaterial, TlsMaterialError, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.tls import TlsMaterial, TlsMaterialError, build_ssl_context
+from fleet.model.errors import ClusterUnreachable
 from tests.kubernetes.certificates import Authority, Pair, server_context
 from tests.kubernetes.servers import open_http_server, open_raw_server
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnreachable
+from fleet.kubernetes.auth.authorizers import bearer
+from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.credentials import bearer
-from fleet.kubernetes.tls import TlsMaterial, build_ssl_context
+from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnreachable
 from tests.kubernetes.certificates import Authority, server_context
 from tests.kubernetes.servers import RawHandler, open_raw_server
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fleet.kubernetes.watch import iter_arrived, iter_lines
-from fleet.kubernetes.wire import DecodeError
+from fleet.kubernetes.codec.watch import iter_arrived, iter_lines
+from fleet.kubernetes.codec.wire import DecodeError
 
 
 async def in_chunks(data: bytes, size: int) -> AsyncIterator[bytes]:

@@ -16,10 +16,10 @@ from websockets.typing import Subprotocol
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.federation import Federation
-from fleet.members import FleetOptions, open_federation
-from graph.limits import DEFAULT_LIMITS, Limits
-from graph.persisted import Documents
-from graph.router import build_graph_router
+from fleet.registry import FleetOptions, open_federation
+from graph.http.persisted import Documents
+from graph.http.router import build_graph_router
+from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.subscriptions.hub import Hub, LiveOptions, open_hub
 from tests.fakes.graph import CountingStore
 from tests.fakes.kubernetes import FakeCluster, FakeSource

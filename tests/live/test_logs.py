@@ -10,9 +10,9 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.logs import MAX_LINE_BYTES
-from fleet.models import ClusterHealth
-from fleet.scope import Role, Scope
+from fleet.model.objects import ClusterHealth
+from fleet.model.scope import Role, Scope
+from fleet.objects.logs import MAX_LINE_BYTES
 from tests.fakes.kubernetes import build_pod, build_spec
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN

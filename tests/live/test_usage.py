@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fleet.models import NodeKey, PodKey
-from fleet.usage import Measure
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Measure
 from tests.fakes.waiting import until
 from tests.graph.conftest import build_usage
 from tests.live.serving import Live, open_live

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from graph.limits import DEFAULT_LIMITS
+from graph.limits.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
 from server.ops import build_live_exposition
 from tests.fakes.kubernetes import build_pod

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.metrics.influxql import InfluxOptions
+from fleet.metrics.influx.influxql import InfluxOptions
 from tests.metrics.influxd import InfluxServer
 from tests.metrics.stores import (
     INFLUX_STORES,

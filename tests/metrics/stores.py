@@ -9,13 +9,13 @@ from typing import Generic, Protocol, TypeVar
 
 import pytest
 
-from fleet.metrics.embedded import EmbeddedOptions, EmbeddedStore, open_embedded_store
-from fleet.metrics.flux import FluxOptions, open_flux_store
-from fleet.metrics.influx_text import FIELDS
-from fleet.metrics.influxql import InfluxOptions, open_influxql_store
-from fleet.models import NodeKey, PodKey
+from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.metrics.influx.flux import FluxOptions, open_flux_store
+from fleet.metrics.influx.influxql import InfluxOptions, open_influxql_store
+from fleet.metrics.influx.influxql_text import FIELDS
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Measure, Point
 from fleet.ports import MetricStore
-from fleet.usage import Measure, Point
 from realfleet.influx2 import Influx2
 from tests.metrics.influxd import InfluxServer
 

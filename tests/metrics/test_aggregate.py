@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.metrics.aggregate import build_history, build_series, build_usage, counter_lead_ns, nearest_rank
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Measure, Point, Usage, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Measure, Point, Usage, Window
 
 COLUMNS = [
     (measure, aggregate)

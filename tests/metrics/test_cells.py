@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from fleet.metrics.flux import FluxStore
-from fleet.metrics.influxql import InfluxqlStore
-from fleet.models import PodKey
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Usage, Window
+from fleet.metrics.influx.flux import FluxStore
+from fleet.metrics.influx.influxql import InfluxqlStore
+from fleet.model.objects import PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Usage, Window
 from tests.metrics.stores import FilledAnyInflux
 
 pytestmark = pytest.mark.real

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from fleet.metrics.aggregate import build_history, build_series, build_usage
-from fleet.models import NodeKey, PodKey
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Column, History, Kind, Measure, Point, Usage, Window
 from tests.metrics.stores import Filled
 
 WEB = PodKey("cluster1", "default", "web-0")

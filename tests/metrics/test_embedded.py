@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fleet.errors import MetricsUnavailable
 from fleet.metrics.aggregate import build_history, build_series, counter_lead_ns
-from fleet.metrics.embedded import (
+from fleet.metrics.embedded.store import (
     EmbeddedOptions,
     EmbeddedStore,
     open_embedded_reader,
     open_embedded_store,
     prepare_file,
 )
-from fleet.models import PodKey
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, Window
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, Window
 from tests.metrics.test_aggregate import COLUMNS, points_lists, windows
 from tests.metrics.test_contract import assert_close
 

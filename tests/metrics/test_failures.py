@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleet.errors import MetricsUnavailable
-from fleet.metrics.flux import FluxOptions
-from fleet.models import NodeKey, PodKey
+from fleet.metrics.influx.flux import FluxOptions
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from fleet.ports import MetricStore
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from realfleet.influx2 import Influx2
 from tests.fakes.faults import Faults, open_proxy
 from tests.metrics.influxd import InfluxServer

@@ -6,14 +6,14 @@ from collections.abc import Collection
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from fleet.errors import MetricsUnavailable
-from fleet.metrics.flux import FluxOptions, FluxStore, open_flux_store
-from fleet.metrics.flux_http import open_flux_connection
-from fleet.metrics.flux_rows import decode_rows
-from fleet.metrics.flux_text import MOST_NAMED, FluxQuery, Names, Value, build_latest
-from fleet.metrics.influx_text import LAYOUTS
-from fleet.models import NodeKey, PodKey
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
+from fleet.metrics.influx.flux import FluxOptions, FluxStore, open_flux_store
+from fleet.metrics.influx.flux_http import open_flux_connection
+from fleet.metrics.influx.flux_rows import decode_rows
+from fleet.metrics.influx.flux_text import MOST_NAMED, FluxQuery, Names, Value, build_latest
+from fleet.metrics.influx.influxql_text import LAYOUTS
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from realfleet.influx2 import Influx2
 from tests.metrics.stores import open_filled_flux, reopen
 from tests.metrics.test_contract import HOSTILE_NAMES

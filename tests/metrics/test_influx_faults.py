@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleet.errors import MetricsUnavailable
-from fleet.metrics.influx_cells import CellReader
-from fleet.metrics.influx_rows import decode_answer, read_columns
-from fleet.metrics.influx_text import LAYOUTS
-from fleet.metrics.influxql import InfluxOptions, open_influxql_store
-from fleet.models import PodKey
-from fleet.usage import Kind, Measure
+from fleet.metrics.influx.cells import CellReader
+from fleet.metrics.influx.influxql import InfluxOptions, open_influxql_store
+from fleet.metrics.influx.influxql_rows import decode_answer, read_columns
+from fleet.metrics.influx.influxql_text import LAYOUTS
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import PodKey
+from fleet.model.usage import Kind, Measure
 
 WEB = PodKey("cluster1", "default", "web-0")
 SERIES = (

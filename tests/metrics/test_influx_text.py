@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fleet.metrics.influx_text import (
+from fleet.metrics.influx.influxql_text import (
     FIELDS,
     LAYOUTS,
     MOST_NAMED_LATEST,
@@ -13,8 +13,8 @@ from fleet.metrics.influx_text import (
     build_points,
     build_range,
 )
-from fleet.models import NodeKey, PodKey
-from fleet.usage import ALL_MEASURES, Kind, Measure
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import ALL_MEASURES, Kind, Measure
 
 PODS, NODES = LAYOUTS[Kind.POD], LAYOUTS[Kind.NODE]
 WORDS = {"SELECT", "FROM", "WHERE", "AND", "OR", "GROUP", "BY", "ORDER", "DESC", "LIMIT", "time"}

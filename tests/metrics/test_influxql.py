@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.errors import MetricsUnavailable
-from fleet.metrics.influx_http import open_influx_connection
-from fleet.metrics.influxql import InfluxOptions, InfluxqlStore, open_influxql_store
-from fleet.models import NodeKey, PodKey
-from fleet.recorder import Recorder, recording
-from fleet.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
+from fleet.aio.recorder import Recorder, recording
+from fleet.metrics.influx.influxql import InfluxOptions, InfluxqlStore, open_influxql_store
+from fleet.metrics.influx.influxql_http import open_influx_connection
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
 from tests.metrics.influxd import InfluxServer
 from tests.metrics.stores import FilledInflux, open_filled_influx
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from auth.authenticator import AuthOptions, open_authenticator
-from fleet.models import NodeKey, PodKey
-from fleet.usage import NANOSECONDS, Point
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS, Point
 from tests.metrics.stores import Filled
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.test_metrics import FULL, NINE

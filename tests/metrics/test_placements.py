@@ -2,9 +2,9 @@
 
 import pytest
 
-from fleet.models import NodeKey, PodKey
-from fleet.placements import Placement
-from fleet.usage import Point
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.placements import Placement
+from fleet.model.usage import Point
 from tests.metrics.stores import Filled
 from tests.metrics.test_contract import HOSTILE_NAMES, WEB, ago
 

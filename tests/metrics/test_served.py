@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.models import NodeKey, PodKey
-from fleet.usage import NANOSECONDS
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS
 from realfleet.fleet import Fleet
 from realfleet.influx2 import Influx2
 from rest_compat.times import format_time

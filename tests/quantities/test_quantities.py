@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.quantities import (
+from fleet.model.quantities import (
     MAX_BINARY,
     format_kibibytes,
     format_nanocores,

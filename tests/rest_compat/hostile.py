@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from auth.authenticator import Authenticator
+from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.credentials import bearer
 from server.bounds import BoundedProtocol
 from tests.kubernetes.servers import open_raw_server
 from tests.rest_compat.serving import Clusters, Points, open_served

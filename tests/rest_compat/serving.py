@@ -12,11 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 from yarl import URL
 
-from fleet.errors import ClusterNotFound, ClusterUnreachable, Forbidden, MetricsUnavailable
-from fleet.models import NodeKey, PodKey
+from fleet.model.errors import ClusterNotFound, ClusterUnreachable, Forbidden, MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.scope import Scope
+from fleet.model.usage import Kind, Point
 from fleet.ports import Connection
-from fleet.scope import Scope
-from fleet.usage import Kind, Point
 from rest_compat.router import build_rest_router
 from tests.fakes.waiting import until
 

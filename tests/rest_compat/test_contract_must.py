@@ -10,8 +10,8 @@ import aiohttp
 import jwt
 import pytest
 
-from fleet.models import NodeKey
-from fleet.usage import NANOSECONDS, Point
+from fleet.model.objects import NodeKey
+from fleet.model.usage import NANOSECONDS, Point
 from realfleet.fleet import Fleet
 from realfleet.membership import OPENMCP_PATH
 from tests.processes import free_port, open_server

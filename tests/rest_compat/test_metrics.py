@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fleet.models import NodeKey, PodKey
-from fleet.usage import NANOSECONDS, Point
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS, Point
 from rest_compat.times import parse_time
 from tests.rest_compat.serving import Answered, Client, Points
 

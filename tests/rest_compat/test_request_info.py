@@ -2,8 +2,8 @@
 
 import pytest
 
-from fleet.errors import InvalidQuery
-from fleet.request_info import RequestInfo, parse_request
+from fleet.model.errors import InvalidQuery
+from fleet.model.request_info import RequestInfo, parse_request
 
 
 def _core(verb: str, resource: str = "pods", **rest: str) -> RequestInfo:

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from fleet.cluster_status import ClusterStatus
-from fleet.errors import MetricsUnavailable
-from fleet.metrics.influx_http import InfluxOptions
-from fleet.metrics.influxql import open_influxql_store
-from fleet.usage import NANOSECONDS
+from fleet.metrics.influx.influxql import open_influxql_store
+from fleet.metrics.influx.influxql_http import InfluxOptions
+from fleet.model.cluster_status import ClusterStatus
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.usage import NANOSECONDS
 from realfleet.influx import Influx
 from tests.rest_compat.serving import Client, Points
 

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from auth.authenticator import Authenticator
-from fleet.errors import ClusterUnreachable
+from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.kubernetes.credentials import bearer
+from fleet.model.errors import ClusterUnreachable
 from rest_compat.open_streams import OpenStreams, TooManyStreams
 from rest_compat.probe import probe
 from server.takeover import UpgradeProtocol

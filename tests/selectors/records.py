@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from fleet.models import NO_RESOURCES, Node, Pod, PodPhase
+from fleet.model.objects import NO_RESOURCES, Node, Pod, PodPhase
 
 POD = Pod(
     cluster="cluster1",

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from fleet.errors import InvalidQuery
-from fleet.kubernetes.decode import NODES, PODS, Codec
-from fleet.models import Node, Pod
-from fleet.selectors import parse_label_selector, parse_node_field_selector, parse_pod_field_selector
+from fleet.kubernetes.codec.codec import NODES, PODS, Codec
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import Node, Pod
+from fleet.model.selectors import parse_label_selector, parse_node_field_selector, parse_pod_field_selector
 from realfleet.fleet import Fleet
 
 pytestmark = pytest.mark.real

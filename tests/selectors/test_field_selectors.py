@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleet.errors import InvalidQuery
-from fleet.selectors import parse_node_field_selector, parse_pod_field_selector
+from fleet.model.errors import InvalidQuery
+from fleet.model.selectors import parse_node_field_selector, parse_pod_field_selector
 from tests.selectors.records import CORDONED, NODE, PENDING, POD
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.errors import InvalidQuery
-from fleet.models import Pairs
-from fleet.selectors import parse_label_selector
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import Pairs
+from fleet.model.selectors import parse_label_selector
 
 WEB: Pairs = (("app", "web"), ("tier", "front"), ("example.com/release", "7"), ("empty", ""))
 

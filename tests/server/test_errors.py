@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
-from fleet import errors as fleet_errors
-from fleet.errors import (
+from fleet.model import errors as fleet_errors
+from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterForbidden,
     ClusterNotFound,

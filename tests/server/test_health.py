@@ -8,12 +8,12 @@ from pathlib import Path
 import aiohttp
 
 from auth.authenticator import AuthOptions, open_authenticator
-from fleet.errors import MetricsUnavailable
-from fleet.members import FleetOptions, open_federation
-from fleet.metrics.embedded import EmbeddedOptions, open_embedded_store
-from fleet.models import Cluster, ClusterHealth, ClusterRole, PlatformInfo
+from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, PlatformInfo
 from fleet.ports import MemberSpec
-from graph.persisted import Documents
+from fleet.registry import FleetOptions, open_federation
+from graph.http.persisted import Documents
 from graph.subscriptions.hub import open_hub
 from server.health import MetricProbe
 from server.lifespan import OpenState, State

@@ -16,9 +16,9 @@ from msgspec import Struct
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.info import Info
 
-from graph.fields import of_model, resolved
 from graph.scalars import SCALARS, BigInt, DateTime
-from graph.types.window import Window, Windows
+from graph.types.fields import of_model, resolved
+from graph.types.views import Window, Windows
 
 
 class Colour(enum.Enum):

@@ -6,9 +6,9 @@ import warnings
 
 import pytest
 
-from graph.compiled.turns import Turns
-from graph.context import Context
-from graph.loaders import build_loaders
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
+from graph.loading.turns import Turns
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, Graph, OpenGraph
 

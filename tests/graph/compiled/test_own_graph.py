@@ -10,9 +10,9 @@ import pytest
 from graphql import parse, validate
 from msgspec.structs import replace
 
-from graph.compiled.turns import Turns
-from graph.context import Context
-from graph.loaders import build_loaders
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
+from graph.loading.turns import Turns
 from graph.schema import schema
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.conftest import ADMIN, NOW, OPTIONS, Graph, OpenGraph

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from graph.compiled.turns import Turn, Turns
-from graph.context import Context
-from graph.loaders import build_loaders
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
+from graph.loading.turns import Turn, Turns
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, Graph, OpenGraph
 

@@ -1,0 +1,186 @@
+"""Credentials from an exec plugin: a program that prints an ExecCredential.
+
+Source: Kubernetes, "Authenticating", section client-go credential plugins; client.authentication.k8s.io/v1 and v1beta1.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fleet.kubernetes.auth.authorizers import CredentialError, is_token
+
+logger = logging.getLogger(__name__)
+
+# A token is asked for anew this long before it ends, in seconds.
+_SKEW = 10.0
+_MAX_OUTPUT_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class ExecPlugin:
+    """How the plugin is run; `cluster` is what it is told of its cluster, where `provideClusterInfo` says so."""
+
+    command: str
+    arguments: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = field(repr=False)
+    api_version: str
+    install_hint: str | None = None
+    cluster: Mapping[str, Any] | None = None
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    token: str | None = None
+    client_certificate_data: str | None = None
+    client_key_data: str | None = None
+    expiration_timestamp: datetime | None = None
+
+
+class _ExecCredential(msgspec.Struct, rename="camel"):
+    api_version: str
+    kind: str
+    status: _Status
+
+
+@dataclass(frozen=True)
+class ExecCredential:
+    """What a plugin gave: a token, a client certificate with its key, or both. `expires_at` is in Unix seconds."""
+
+    token: str | None
+    certificate: bytes | None
+    key: bytes | None
+    expires_at: float | None
+
+    @property
+    def expired(self) -> bool:
+        """Whether it ends within seconds."""
+        return self.expires_at is not None and self.expires_at - _SKEW <= time.time()
+
+
+def build_exec_plugin(config: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]) -> ExecPlugin:
+    """Reads a kubeconfig's `exec`; a relative path in it is relative to `folder`. Raises ValueError."""
+    command, version = config.get("command"), config.get("apiVersion")
+    if not isinstance(command, str) or not command:
+        raise ValueError("exec.command is missing")
+    if not isinstance(version, str) or not version.startswith("client.authentication.k8s.io/v1"):
+        raise ValueError("exec.apiVersion must be client.authentication.k8s.io/v1 or v1beta1")
+    arguments = config.get("args") or []
+    variables = config.get("env") or []
+    if not isinstance(arguments, list) or not isinstance(variables, list):
+        raise ValueError("exec.args and exec.env must be lists")  # noqa: TRY004 - wrong text, not a wrong caller
+    try:
+        environment = tuple((str(entry["name"]), str(entry["value"])) for entry in variables)
+    except (KeyError, TypeError) as error:
+        raise ValueError("each entry of exec.env must have a name and a value") from error
+    if "/" in command and not Path(command).is_absolute():
+        command = str(folder / command)
+    return ExecPlugin(
+        command,
+        tuple(str(argument) for argument in arguments),
+        environment,
+        version,
+        config.get("installHint"),
+        dict(cluster) if config.get("provideClusterInfo") else None,
+    )
+
+
+async def load_exec_credential(plugin: ExecPlugin, timeout: float) -> ExecCredential:
+    """Runs the plugin and reads what it prints, within `timeout` seconds. Raises CredentialError."""
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.cluster is not None:
+        spec["cluster"] = dict(plugin.cluster)
+    request = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
+    environment = {**os.environ, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": json.dumps(request)}
+    output = await _run(plugin, environment, timeout)
+    try:
+        credential = msgspec.json.decode(output, type=_ExecCredential)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CredentialError(f"exec plugin {plugin.command}: its output is no ExecCredential: {error}") from error
+    if credential.api_version != plugin.api_version:
+        raise CredentialError(
+            f"exec plugin {plugin.command}: it answers {credential.api_version[:100]}, exec.apiVersion asks for "
+            f"{plugin.api_version}: make them the same"
+        )
+    return _check(plugin, credential.status)
+
+
+def _check(plugin: ExecPlugin, status: _Status) -> ExecCredential:
+    token = status.token or None
+    if token is not None and not is_token(token):
+        raise CredentialError(f"exec plugin {plugin.command}: its token holds characters that no token has")
+    certificate, key = status.client_certificate_data, status.client_key_data
+    if bool(certificate) != bool(key):
+        raise CredentialError(f"exec plugin {plugin.command}: it gives a certificate or a key, but not both")
+    if token is None and not certificate:
+        raise CredentialError(f"exec plugin {plugin.command}: its ExecCredential has neither token nor certificate")
+    return ExecCredential(
+        token,
+        certificate.encode() if certificate else None,
+        key.encode() if key else None,
+        None if status.expiration_timestamp is None else status.expiration_timestamp.timestamp(),
+    )
+
+
+async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: float) -> bytes:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            plugin.command,
+            *plugin.arguments,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a name or value can't be passed on"
+        hint = f"; {plugin.install_hint[:_MAX_OUTPUT_SHOWN]}" if plugin.install_hint else ""
+        raise CredentialError(f"exec plugin {plugin.command} can't be started: {reason}{hint}") from error
+    try:
+        async with asyncio.timeout(timeout):
+            output, complaint = await process.communicate()
+    except TimeoutError as error:
+        raise CredentialError(f"exec plugin {plugin.command}: it did not end within {timeout:g} s") from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        # What it says may hold secrets or addresses of the machine: for operators, never for callers.
+        said = complaint.decode(errors="replace").strip()[-_MAX_OUTPUT_SHOWN:]
+        logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, said or "no message")
+        raise CredentialError(f"exec plugin {plugin.command} ended with {process.returncode}; the log has its words")
+    return output
+
+
+class ExecAuthorizer:
+    """Runs a plugin when its token ends or is refused; `timeout` bounds a run in seconds."""
+
+    def __init__(self, plugin: ExecPlugin, timeout: float, credential: ExecCredential | None = None) -> None:
+        self._plugin = plugin
+        self._timeout = timeout
+        self._credential = credential
+        self._lock = asyncio.Lock()
+
+    async def authorization(self) -> str | None:
+        """The plugin's token, or None where it gives a client certificate."""
+        if self._credential is None or self._credential.expired:
+            async with self._lock:  # many requests, one run
+                if self._credential is None or self._credential.expired:
+                    self._credential = await load_exec_credential(self._plugin, self._timeout)
+        token = self._credential.token
+        return None if token is None else f"Bearer {token}"
+
+    def forget(self) -> None:
+        """Runs the plugin again for the next request, where it gives tokens."""
+        if self._credential is not None and self._credential.token is not None:
+            self._credential = None

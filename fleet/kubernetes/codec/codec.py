@@ -1,0 +1,188 @@
+"""Lists and watch lines of one kind: bytes to models.
+
+Lists are read item by item, so that an object that can't be read is reported and the others are not lost with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fleet.kubernetes.codec.nodes import build_namespace, build_node, decode_namespace, decode_node
+from fleet.kubernetes.codec.pods import annotations_of, build_pod, decode_pod, pod_details
+from fleet.kubernetes.codec.wire import DecodeError, Named, WireEvent, WireList, WireNamed, WireStatus
+from fleet.model.manifests import compress
+from fleet.model.objects import Namespace, Node, Pod
+
+__all__ = [
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "Codec",
+    "DecodeError",
+    "EventType",
+    "ListPage",
+    "WatchEvent",
+    "annotations_of",
+    "pod_details",
+]
+
+
+T = TypeVar("T")
+
+_LIST = msgspec.json.Decoder(WireList)
+_EVENT = msgspec.json.Decoder(WireEvent)
+_STATUS = msgspec.json.Decoder(WireStatus)
+_NAMED = msgspec.json.Decoder(WireNamed)
+_NAMELESS = Named()
+
+
+class EventType(Enum):
+    """`type` of a watch line. Source: Kubernetes API concepts, "Efficient detection of changes"."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+    ERROR = "ERROR"
+
+
+_HEADS = {
+    b'{"type":"%s","object":' % kind.value.encode(): kind
+    for kind in (EventType.ADDED, EventType.MODIFIED, EventType.DELETED)
+}
+
+
+@dataclass(frozen=True)
+class ListPage(Generic[T]):
+    """One page of a list: no `continue_token` on the last. `malformed` names objects that can't be read, and why."""
+
+    records: list[T]
+    resource_version: str
+    continue_token: str | None
+    malformed: tuple[str, ...] = ()
+
+
+class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One line of a watch.
+
+    `record` is None for BOOKMARK and ERROR, and for an object that can't be read: then `message` says which and why,
+    `name` is its namespace and name where at least those can be read, and the watch may go on. `code` and `message` of
+    an ERROR are its Status's (410: list again).
+    """
+
+    type: EventType
+    record: T | None
+    resource_version: str
+    code: int | None = None
+    message: str | None = None
+    name: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Codec(Generic[T]):
+    """How one kind is found and read: `path` lists and watches it in all namespaces. Raises DecodeError only.
+
+    `version_of` reads the resourceVersion of a record that has it, which saves looking for it in the bytes.
+    """
+
+    kind: str
+    path: str
+    build: Callable[[bytes, str], T]
+    version_of: Callable[[T], str] | None = None
+
+    def decode_list(self, body: bytes, cluster: str) -> ListPage[T]:
+        """Reads a list's answer. Raises DecodeError where it is not a list of this kind."""
+        try:
+            page = _LIST.decode(body)
+        except msgspec.MsgspecError as error:
+            raise DecodeError(f"the answer to {self.path} is not a Kubernetes list: {error}") from error
+        if page.kind != f"{self.kind}List" or (page.items is None and not page.metadata.resource_version):
+            raise DecodeError(
+                f"the answer to {self.path} is not a {self.kind}List but {page.kind[:100] or 'unnamed'!r}"
+            )
+        records: list[T] = []
+        malformed: list[str] = []
+        for item in page.items or ():
+            raw = bytes(item)
+            try:
+                records.append(self.build(raw, cluster))
+            except (msgspec.MsgspecError, ValueError) as error:
+                malformed.append(self._complaint(_name_of(raw), error))
+        return ListPage(records, page.metadata.resource_version, page.metadata.continue_token or None, tuple(malformed))
+
+    def decode_event(self, line: bytes, cluster: str) -> WatchEvent[T]:
+        """Reads a watch line. Raises DecodeError where it is none, or of no known type."""
+        # As API servers write it, the object stands between a known beginning and a brace: no second look at it.
+        head = line[: line.find(b"{", 1)]
+        kind = _HEADS.get(head)
+        if kind is not None and line.endswith(b"}"):
+            raw = line[len(head) : -1]
+            try:
+                record = self.build(raw, cluster)
+            except (msgspec.MsgspecError, ValueError):
+                return self._decode_any(line, cluster)  # the long way says what is wrong
+            version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
+            return WatchEvent(kind, record, version)
+        return self._decode_any(line, cluster)
+
+    def _decode_any(self, line: bytes, cluster: str) -> WatchEvent[T]:
+        try:
+            event = _EVENT.decode(line)
+            kind = EventType(event.type)
+            raw = bytes(event.object)
+            if kind is EventType.ERROR:
+                status = _STATUS.decode(raw)
+                return WatchEvent(kind, None, "", status.code, status.message or status.reason)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise DecodeError(f"not a line of a watch on {self.path}: {error}") from error
+        if kind is EventType.BOOKMARK:
+            return WatchEvent(kind, None, _name_of(raw).resource_version)
+        try:
+            record = self.build(raw, cluster)
+            version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
+            return WatchEvent(kind, record, version)
+        except (msgspec.MsgspecError, ValueError) as error:
+            named = _name_of(raw)
+            name = (named.namespace, named.name) if named.name else None
+            return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error), name=name)
+
+    def _complaint(self, named: Named, error: Exception) -> str:
+        name = f"{named.namespace}/{named.name}".strip("/") or "without a name"
+        return f"{self.kind} {name[:300]} can't be read: {error}"
+
+
+def _name_of(raw: bytes) -> Named:
+    try:
+        return _NAMED.decode(raw).metadata
+    except msgspec.MsgspecError:  # the complaint about the object is made elsewhere; this only names it
+        return _NAMELESS
+
+
+def _whole(raw: bytes, kind: str, present: str) -> bytes:
+    """Items of a list lack their kind; with it a manifest reads the same however the object came."""
+    return raw if present else b'{"kind":"%s","apiVersion":"v1",%s' % (kind.encode(), raw[1:])
+
+
+def _build_pod(raw: bytes, cluster: str) -> Pod:
+    pod = decode_pod(raw)
+    return build_pod(pod, cluster, compress(_whole(raw, "Pod", pod.kind)))
+
+
+def _build_node(raw: bytes, cluster: str) -> Node:
+    node = decode_node(raw)
+    return build_node(node, cluster, compress(_whole(raw, "Node", node.kind)))
+
+
+def _build_namespace(raw: bytes, cluster: str) -> Namespace:
+    return build_namespace(decode_namespace(raw), cluster)
+
+
+PODS: Codec[Pod] = Codec("Pod", "/api/v1/pods", _build_pod, attrgetter("resource_version"))
+NODES: Codec[Node] = Codec("Node", "/api/v1/nodes", _build_node, attrgetter("resource_version"))
+NAMESPACES: Codec[Namespace] = Codec(
+    "Namespace", "/api/v1/namespaces", _build_namespace, attrgetter("resource_version")
+)

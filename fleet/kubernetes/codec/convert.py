@@ -1,0 +1,123 @@
+"""Small conversions from wire values to model values that every kind needs."""
+
+from collections.abc import Callable, Hashable, Mapping
+from datetime import datetime
+from sys import intern
+from typing import Generic, TypeVar
+
+from msgspec import Raw
+
+from fleet.kubernetes.codec.wire import OwnerReference, QuantityMap, WireCondition
+from fleet.model.objects import NO_RESOURCES, Condition, Owner, Pairs, Resources
+from fleet.model.quantities import parse_bytes, parse_cores, parse_count
+
+V = TypeVar("V", bound=Hashable)
+W = TypeVar("W")
+
+
+class Shared(Generic[V]):
+    """One copy of values that many objects have, such as all labels of a workload's pods.
+
+    What it has seen is forgotten when it is `most` values: then sharing begins anew, and nothing else is lost.
+    """
+
+    def __init__(self, most: int = 65_536) -> None:
+        self._most = most
+        self._seen: dict[V, V] = {}
+
+    def one(self, value: V) -> V:
+        """The value, or the equal one that was seen before."""
+        seen = self._seen
+        if len(seen) >= self._most:
+            seen.clear()
+        return seen.setdefault(value, value)
+
+
+class Recognized(Generic[W]):
+    """What was read from JSON that comes again and again, such as the labels of a workload's pods: read once.
+
+    `read` is given what is seen for the first time, and what it raises is not remembered. What was seen is forgotten
+    when it is `most_bytes` long.
+    """
+
+    def __init__(self, read: Callable[[bytes], W], most_bytes: int = 4 * 1024 * 1024) -> None:
+        self._read = read
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._seen: dict[bytes, W] = {}
+
+    def of(self, raw: Raw) -> W:
+        """What is read from these bytes; an equal object may be the same one."""
+        text = bytes(raw)
+        try:
+            return self._seen[text]
+        except KeyError:
+            return self._add(text)
+
+    def _add(self, text: bytes) -> W:
+        value = self._read(text)
+        self._bytes += len(text)
+        if self._bytes > self._most_bytes:
+            self._seen.clear()
+            self._bytes = len(text)
+        self._seen[text] = value
+        return value
+
+
+_PAIRS: Shared[Pairs] = Shared()
+_OWNERS: Shared[Owner] = Shared()
+
+
+def seconds(time: datetime | None) -> float | None:
+    """Unix seconds; None stays None."""
+    return None if time is None else time.timestamp()
+
+
+def interned(text: str | None) -> str | None:
+    """One shared copy of a string that repeats; None and "" become None."""
+    return intern(text) if text else None
+
+
+def as_pairs(labels: Mapping[str, str] | None) -> Pairs:
+    """Labels sorted by key, one copy of equal ones: labels of one workload's pods are the same."""
+    if not labels:
+        return ()
+    return _PAIRS.one(tuple(sorted([(intern(key), intern(value)) for key, value in labels.items()])))
+
+
+def as_resources(amounts: QuantityMap | None) -> Resources:
+    """A resource list. Raises ValueError for what is no quantity."""
+    if not amounts:
+        return NO_RESOURCES
+    cpu = amounts.get("cpu")
+    memory = amounts.get("memory")
+    storage = amounts.get("ephemeral-storage")
+    pods = amounts.get("pods")
+    return Resources(
+        cpu_cores=None if cpu is None else parse_cores(str(cpu)),
+        memory_bytes=None if memory is None else parse_bytes(str(memory)),
+        ephemeral_storage_bytes=None if storage is None else parse_bytes(str(storage)),
+        pods=None if pods is None else parse_count(str(pods)),
+    )
+
+
+def as_owner(references: list[OwnerReference] | None) -> Owner | None:
+    """The controlling owner, else the first one."""
+    if not references:
+        return None
+    chosen = next((reference for reference in references if reference.controller), references[0])
+    return _OWNERS.one(Owner(intern(chosen.api_version), intern(chosen.kind), chosen.name, chosen.uid))
+
+
+def as_conditions(conditions: list[WireCondition] | None) -> tuple[Condition, ...]:
+    """`status.conditions` in the object's order."""
+    return tuple(
+        Condition(
+            intern(condition.type),
+            intern(condition.status),
+            interned(condition.reason),
+            interned(condition.message),
+            seconds(condition.last_transition_time),
+        )
+        for condition in conditions or ()
+    )

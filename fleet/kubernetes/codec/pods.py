@@ -1,0 +1,152 @@
+"""Pods: bytes to models. Source: Kubernetes API, core/v1 Pod."""
+
+from sys import intern
+
+import msgspec
+
+from fleet.kubernetes.codec.convert import Recognized, as_conditions, as_owner, as_pairs, seconds
+from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts
+from fleet.kubernetes.codec.pod_status import pod_columns
+from fleet.kubernetes.codec.pod_wire import WirePod
+from fleet.kubernetes.codec.wire import (
+    Annotated,
+    ContainerStatus,
+    DecodeError,
+    OwnerReference,
+    PodSpec,
+    WireAnnotated,
+    WireCondition,
+    WireContainer,
+    WireContainerState,
+)
+from fleet.model.errors import ClusterAnswerInvalid
+from fleet.model.manifests import load_raw_manifest
+from fleet.model.objects import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase
+
+_PHASES = {phase.value: phase for phase in PodPhase}
+_DECODER = msgspec.json.Decoder(WirePod)
+_ANNOTATIONS = msgspec.json.Decoder(WireAnnotated)
+_LABELS_DECODER = msgspec.json.Decoder(dict[str, str] | None)
+_OWNERS_DECODER = msgspec.json.Decoder(list[OwnerReference] | None)
+_LABELS: Recognized[Pairs] = Recognized(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
+_OWNERS: Recognized[Owner | None] = Recognized(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
+
+
+class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    conditions: list[WireCondition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+
+
+class _DetailedPod(msgspec.Struct, rename="camel", gc=False):
+    metadata: Annotated
+    spec: PodSpec = PodSpec()
+    status: _DetailedStatus = _DetailedStatus()
+
+
+_DETAILS = msgspec.json.Decoder(_DetailedPod)
+
+
+def decode_pod(raw: bytes) -> WirePod:
+    """Reads a pod's JSON. Raises msgspec.DecodeError."""
+    return _DECODER.decode(raw)
+
+
+def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
+    """The flat record. Raises ValueError for a quantity that is none, DecodeError for what is not as promised."""
+    metadata, spec, status = pod.metadata, pod.spec, pod.status
+    columns = pod_columns(pod)
+    amounts = listed_amounts(spec)
+    created = metadata.creation_timestamp
+    return Pod(
+        cluster=intern(cluster),
+        namespace=intern(metadata.namespace),
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        phase=_PHASES.get(status.phase, PodPhase.UNKNOWN),
+        status=intern(columns.status),
+        ready_containers=columns.ready,
+        total_containers=columns.total,
+        restarts=columns.restarts,
+        created_at=0.0 if created is None else created.timestamp(),
+        node_name=intern(spec.node_name) if spec.node_name else None,
+        pod_ip=status.pod_ip or None,
+        host_ip=intern(status.host_ip) if status.host_ip else None,
+        qos_class=intern(status.qos_class) if status.qos_class else None,
+        service_account=intern(spec.service_account_name),
+        restart_policy=intern(spec.restart_policy),
+        scheduler_name=intern(spec.scheduler_name),
+        labels=_LABELS.of(metadata.labels) if metadata.labels else (),
+        owner=_OWNERS.of(metadata.owner_references) if metadata.owner_references else None,
+        requests=amounts.requests,
+        limits=amounts.limits,
+        manifest=manifest,
+    )
+
+
+def pod_details(pod: Pod) -> PodDetails:
+    """Annotations, containers and conditions, read from the pod's manifest; init containers come first.
+
+    Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
+    """
+    try:
+        detailed = _DETAILS.decode(load_raw_manifest(pod.manifest))
+        return PodDetails(
+            annotations=as_pairs(detailed.metadata.annotations),
+            containers=_build_containers(detailed),
+            conditions=as_conditions(detailed.status.conditions),
+        )
+    except (msgspec.MsgspecError, ValueError) as error:
+        message = f"pod {pod.namespace}/{pod.name} of {pod.cluster} can't be read: {error}"
+        raise ClusterAnswerInvalid(pod.cluster, message) from error
+
+
+def annotations_of(manifest: bytes) -> Pairs:
+    """An object's annotations, read from its compressed manifest. Raises DecodeError where it holds no object."""
+    try:
+        return as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DecodeError(f"not an object's manifest: {error}") from error
+
+
+def _build_containers(pod: _DetailedPod) -> tuple[Container, ...]:
+    init_statuses = {entry.name: entry for entry in pod.status.init_container_statuses or ()}
+    statuses = {entry.name: entry for entry in pod.status.container_statuses or ()}
+    init = [_build_container(entry, init_statuses, init=True) for entry in pod.spec.init_containers or ()]
+    main = [_build_container(entry, statuses, init=False) for entry in pod.spec.containers or ()]
+    return (*init, *main)
+
+
+def _build_container(container: WireContainer, statuses: dict[str, ContainerStatus], *, init: bool) -> Container:
+    status = statuses.get(container.name)
+    requests, limits = container_resources(container)
+    return Container(
+        name=container.name,
+        image=container.image,
+        init=init,
+        ready=status is not None and status.ready,
+        restarts=0 if status is None else status.restart_count,
+        state=None if status is None else _build_state(status.state),
+        last_state=None if status is None else _build_state(status.last_state),
+        requests=requests,
+        limits=limits,
+    )
+
+
+def _build_state(state: WireContainerState) -> ContainerState | None:
+    if state.waiting is not None:
+        return ContainerState("waiting", state.waiting.reason or None, state.waiting.message)
+    if state.running is not None:
+        return ContainerState("running", started_at=seconds(state.running.started_at))
+    ended = state.terminated
+    if ended is None:
+        return None
+    return ContainerState(
+        "terminated",
+        ended.reason or None,
+        ended.message,
+        ended.exit_code,
+        seconds(ended.started_at),
+        seconds(ended.finished_at),
+    )

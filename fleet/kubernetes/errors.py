@@ -1,0 +1,68 @@
+"""Foreign exceptions of a request become the fleet's: the one place that knows them."""
+
+import os
+import socket
+import ssl
+
+from fleet.kubernetes.auth.authorizers import CredentialError
+from fleet.kubernetes.codec.wire import DecodeError
+from fleet.kubernetes.http1.pool import DialError
+from fleet.kubernetes.http1.protocol import AnswerProblem
+from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
+
+# What `translate` understands; an `except` names exactly these.
+FOREIGN = (OSError, AnswerProblem, CredentialError, DecodeError)
+
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
+_NAME_MISMATCH = frozenset({62, 64})
+_TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+
+
+def translate(error: BaseException, cluster: str, endpoint: str, timeout: float | None) -> ClusterError:
+    """The fleet's error for one of FOREIGN; `timeout` is the deadline in seconds that was given."""
+    if isinstance(error, TimeoutError):
+        within = "in time" if timeout is None else f"within {timeout:g} s"
+        return ClusterTimeout(cluster, f"cluster {cluster}: no answer from {endpoint} {within}")
+    if isinstance(error, CredentialError):
+        return ClusterUnreachable(cluster, f"cluster {cluster}: {error}")
+    if isinstance(error, DecodeError | AnswerProblem):
+        return ClusterAnswerInvalid(cluster, f"cluster {cluster}: {endpoint} answered nonsense: {_short(error)}")
+    return ClusterUnreachable(cluster, f"cluster {cluster}: {_reason(error, endpoint)}")
+
+
+def _reason(error: BaseException, endpoint: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _tls_reason(error, endpoint)
+    if isinstance(error, DialError):
+        return f"on the way to {endpoint} {error}"
+    if isinstance(error, socket.gaierror):
+        return f"the host name of {endpoint} can't be resolved: {_short(error)}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {endpoint} failed: {_short(error)}; is it an https endpoint?"
+    if isinstance(error, ConnectionRefusedError):
+        return f"no connection to {endpoint}: {_short(error)}"
+    if isinstance(error, ConnectionError):
+        return f"{endpoint} cut the connection off: {_short(error)}"
+    return f"the request to {endpoint} failed: {_short(error)}"
+
+
+def _tls_reason(error: ssl.SSLCertVerificationError, endpoint: str) -> str:
+    code = getattr(error, "verify_code", 0)
+    said = getattr(error, "verify_message", "") or _short(error)
+    if code in _NAME_MISMATCH:
+        mend = "its certificate is for another host name; mend the endpoint or set tls-server-name"
+    elif code in _TIME:
+        mend = "renew its certificate"
+    else:
+        mend = "the CA bundle is not of the authority that signed its certificate"
+    return f"TLS verification of {endpoint} failed: {said}: {mend}"
+
+
+def _short(error: BaseException) -> str:
+    """A few words: an OSError's own text where there is one, never more than a line."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        # asyncio puts the address in the place of the system's own words.
+        number = 0 if isinstance(error, ssl.SSLError) else error.errno or 0
+        text = os.strerror(number) if number > 0 else error.strerror
+    return (text or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,69 @@
+"""How the host cluster is reached: a kubeconfig's context, or the service account of the pod this runs in."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.kubernetes.auth.kubeconfig import Access, KubeconfigError, build_kubeconfig, load_access, load_files
+from fleet.kubernetes.auth.tls import TlsMaterial
+from fleet.kubernetes.sources.access import CredentialError, Reachable, TlsMaterialError, load_reachable
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True)
+class HostAccess:
+    """The host cluster's address. Without kubeconfig files it is the cluster this process runs in.
+
+    `kubeconfig` files are merged as kubectl merges KUBECONFIG; `context` None means the current one. `endpoint` and
+    `service_account` are for the in-cluster way only, and what Kubernetes gives every pod.
+    """
+
+    kubeconfig: tuple[Path, ...] = ()
+    context: str | None = None
+    endpoint: str = "https://kubernetes.default.svc"
+    service_account: Path = SERVICE_ACCOUNT
+
+
+class HostProblemError(ValueError):
+    """The host's access can't be read; the message says what to mend."""
+
+
+async def load_host_access(host: HostAccess) -> Access:
+    """Reads what there is to know, files included. Raises HostProblemError."""
+    try:
+        return await asyncio.to_thread(_load, host)
+    except KubeconfigError as error:
+        raise HostProblemError(str(error)) from error
+
+
+async def load_host(name: str, access: Access, timeout: float) -> Reachable:
+    """Makes it something to connect to. Raises HostProblemError."""
+    try:
+        return await load_reachable(name, access, timeout)
+    except (CredentialError, TlsMaterialError) as error:
+        raise HostProblemError(f"host cluster {name}: {error}") from error
+
+
+def _load(host: HostAccess) -> Access:
+    if not host.kubeconfig:
+        return _load_service_account(host)
+    config = build_kubeconfig(load_files(host.kubeconfig))
+    context = host.context or config.current_context
+    if config.problems and (context is None or context not in config.contexts):
+        raise KubeconfigError("; ".join(config.problems))
+    if context is None:
+        files = ", ".join(map(str, host.kubeconfig))
+        raise KubeconfigError(f"no current-context in {files}: name the host's context")
+    return load_access(config, context)
+
+
+def _load_service_account(host: HostAccess) -> Access:
+    authority = host.service_account / "ca.crt"
+    try:
+        ca = authority.read_bytes()
+    except OSError as error:
+        raise KubeconfigError(
+            f"this process runs in no pod ({authority}: {error.strerror}): name a kubeconfig for the host cluster"
+        ) from error
+    return Access(endpoint=host.endpoint, tls=TlsMaterial(ca=ca), token_file=host.service_account / "token")

@@ -1,0 +1,154 @@
+"""The source `kubeconfig`: each context of the given files is a member, named by its context."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fleet.aio.tasks import open_task
+from fleet.kubernetes.auth.kubeconfig import (
+    Access,
+    Kubeconfig,
+    KubeconfigError,
+    build_kubeconfig,
+    load_access,
+    load_files,
+)
+from fleet.kubernetes.connection import HttpConnection
+from fleet.kubernetes.sources.access import (
+    CredentialError,
+    Reachable,
+    TlsMaterialError,
+    access_fingerprint,
+    load_reachable,
+)
+from fleet.kubernetes.sources.snapshots import Snapshots
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import ClusterRole
+from fleet.ports import Connection, Credential, MemberSource, MemberSpec
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_HOST_CONTEXT = "openmcp"
+
+_POLL_SECONDS = 2.0
+# A context that is wrong although its text did not change (an exec plugin, a file) is tried again this often.
+_RETRY_SECONDS = 15.0
+
+
+@asynccontextmanager
+async def open_kubeconfig_source(
+    paths: tuple[Path, ...],
+    *,
+    host_context: str | None = None,
+    member_timeout: float = 5.0,
+    poll_seconds: float = _POLL_SECONDS,
+) -> AsyncIterator[MemberSource]:
+    """Follows the files: a context added, removed or changed is in the next snapshot within `poll_seconds`.
+
+    Several files are merged as kubectl merges KUBECONFIG. The context named `host_context` (`openmcp` where that is
+    None) has the role HOST. A broken context is a member with a `problem`, never a failed start. `member_timeout`
+    bounds an exec plugin, in seconds.
+    """
+    source = KubeconfigSource(paths, host_context or DEFAULT_HOST_CONTEXT, member_timeout, poll_seconds)
+    async with open_task("kubeconfig source", source.run):
+        yield source
+
+
+class KubeconfigSource:
+    """The `MemberSource` of kubeconfig files. Opened by `open_kubeconfig_source`."""
+
+    def __init__(self, paths: tuple[Path, ...], host: str, timeout: float, poll_seconds: float) -> None:
+        self._paths = paths
+        self._host = host
+        self._timeout = timeout
+        self._poll_seconds = poll_seconds
+        self._snapshots = Snapshots()
+        self._contents: Mapping[Path, bytes | str] | None = None
+        self._config = build_kubeconfig({})
+        self._members: dict[str, _Member] = {}
+
+    def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
+        """All contexts as members, now and after each change."""
+        return self._snapshots.follow()
+
+    async def open_connection(self, spec: MemberSpec) -> Connection:
+        """Opens the pool of a context."""
+        member = self._members.get(spec.name)
+        if member is None or member.reachable is None:
+            problem = "it is in no kubeconfig any more" if member is None else member.problem
+            raise ClusterUnreachable(spec.name, f"cluster {spec.name}: {problem}")
+        return HttpConnection(spec.name, member.reachable.target)
+
+    async def run(self) -> None:
+        """Looks at the files again and again until cancelled."""
+        while True:
+            await self._refresh()
+            await asyncio.sleep(self._poll_seconds)
+
+    async def _refresh(self) -> None:
+        contents = await asyncio.to_thread(load_files, self._paths)
+        if contents != self._contents:
+            config = await asyncio.to_thread(build_kubeconfig, contents)
+            self._tell(config)
+            self._contents = contents
+            # Perhaps a file is being written just now: what is known stands until all can be read.
+            if not config.problems or not self._members:
+                self._config = config
+        accesses = await asyncio.to_thread(_load_accesses, self._config)
+        members = await asyncio.gather(*(self._resolve(name, access) for name, access in accesses.items()))
+        self._members = {member.name: member for member in members}
+        await self._snapshots.publish({member.name: self._spec(member) for member in members})
+
+    def _tell(self, config: Kubeconfig) -> None:
+        for problem in config.problems:
+            logger.error("%s", problem)
+        if not config.contexts:
+            logger.error("no contexts in the kubeconfig files %s", ", ".join(map(str, self._paths)))
+
+    async def _resolve(self, name: str, access: Access | str) -> "_Member":
+        if isinstance(access, str):
+            return _Member(name, access, None, access, float("inf"))
+        known = self._members.get(name)
+        now = asyncio.get_running_loop().time()
+        if known is not None and known.text == access_fingerprint(access) and known.stands(now):
+            return known
+        text = access_fingerprint(access)
+        try:
+            reachable = await load_reachable(name, access, self._timeout)
+        except (CredentialError, TlsMaterialError) as error:
+            return _Member(name, text, None, f"context {name}: {error}", now + _RETRY_SECONDS)
+        return _Member(name, text, reachable, None, float("inf"))
+
+    def _spec(self, member: "_Member") -> MemberSpec:
+        role = ClusterRole.HOST if member.name == self._host else ClusterRole.MEMBER
+        if member.reachable is None:
+            return MemberSpec(member.name, role, None, problem=member.problem)
+        return MemberSpec(member.name, role, Credential(member.reachable.fingerprint, member.reachable.target.endpoint))
+
+
+class _Member:
+    """What is known of one context: `text` is the fingerprint of what it says, `retry_at` a loop time."""
+
+    def __init__(self, name: str, text: str, reachable: Reachable | None, problem: str | None, retry_at: float) -> None:
+        self.name = name
+        self.text = text
+        self.reachable = reachable
+        self.problem = problem
+        self.retry_at = retry_at
+
+    def stands(self, now: float) -> bool:
+        """Whether there is no reason to resolve the context anew."""
+        return now < self.retry_at if self.reachable is None else not self.reachable.expired
+
+
+def _load_accesses(config: Kubeconfig) -> dict[str, Access | str]:
+    """What each context means; a text says what is wrong with it."""
+    accesses: dict[str, Access | str] = {}
+    for name in config.contexts:
+        try:
+            accesses[name] = load_access(config, name)
+        except KubeconfigError as error:
+            accesses[name] = str(error)
+    return accesses

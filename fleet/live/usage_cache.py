@@ -1,0 +1,158 @@
+"""The newest usage of whole clusters' pods, held for a short time, so that ranking many pods asks nobody.
+
+A metric store that is asked for more pods than it can name reads all of their clusters anyway. So such a question is
+asked of the whole clusters, and its answer is shared by all who rank pods until it is `max_age` seconds old. While it
+is in demand it is renewed in the background from half of that age on. What was not asked for lately is forgotten.
+"""
+
+import asyncio
+import contextvars
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
+
+from msgspec import Struct
+
+from fleet.model.objects import Pod, PodKey
+from fleet.model.ranking import UsageOf
+from fleet.model.usage import Measure, Usage
+from fleet.ports import MetricStore
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED = 500
+"""So many pods are asked for by name where nothing is held: beyond it a store reads whole clusters."""
+
+DEFAULT_MAX_AGE = 10.0
+
+PodsOf = Callable[[Collection[str]], Iterable[Collection[Pod]]]
+"""All cached pods of some clusters, whoever may see them, in parts that do not change."""
+
+_ALWAYS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
+
+
+class _Table(Struct, frozen=True):
+    """What one question brought: usage by cluster, namespace and name."""
+
+    asked_at: float
+    measures: frozenset[Measure]
+    usages: Mapping[PodKey, Usage]
+
+
+_Asking = asyncio.Task[_Table]
+
+
+class HeldUsage:
+    """Usage by cluster. `max_age` in seconds; 0 holds nothing."""
+
+    def __init__(self, store: MetricStore, pods_of: PodsOf, *, max_age: float = DEFAULT_MAX_AGE) -> None:
+        self._store = store
+        self._pods_of = pods_of
+        self._max_age = max_age
+        self._tables: dict[str, _Table] = {}
+        self._asking: dict[str, tuple[frozenset[Measure], _Asking]] = {}
+
+    def is_worth(self, clusters: Collection[str], measures: frozenset[Measure], pods: int) -> bool:
+        """Whether that many pods should be ranked by what is held, or will be, and not be asked for by name."""
+        if self._max_age <= 0 or not pods:
+            return False
+        return pods > MOST_NAMED or all(self._age(cluster, measures) < self._max_age for cluster in clusters)
+
+    @property
+    def clusters(self) -> KeysView[str]:
+        """The clusters of which something is held."""
+        return self._tables.keys()
+
+    def is_old(self, cluster: str, measures: frozenset[Measure]) -> bool:
+        """Whether the next one who reads has a cluster's usage renewed."""
+        return self._age(cluster, measures) >= self._max_age / 2
+
+    async def read(self, clusters: Collection[str], measures: frozenset[Measure]) -> UsageOf[Pod]:
+        """The usage of each pod of these clusters, at most `max_age` old, or as the store has it now.
+
+        Raises MetricsUnavailable.
+        """
+        held: dict[str, Mapping[PodKey, Usage]] = {}
+        stale: set[str] = set()
+        old: set[str] = set()
+        for cluster in clusters:
+            age = self._age(cluster, measures)
+            if age >= self._max_age:
+                stale.add(cluster)
+                continue
+            held[cluster] = self._tables[cluster].usages
+            if self.is_old(cluster, measures):
+                old.add(cluster)
+        self._renew(old - self._asking.keys(), measures)
+        for task, names in self._ask(stale, measures):
+            table = await asyncio.shield(task)  # others may wait for it
+            held.update(dict.fromkeys(names, table.usages))
+        # A key is equal to the plain tuple of its parts, which is made at a fraction of the cost.
+        return lambda pod: held[pod.cluster].get((pod.cluster, pod.namespace, pod.name))  # type: ignore[call-overload]
+
+    def _age(self, cluster: str, measures: frozenset[Measure]) -> float:
+        table = self._tables.get(cluster)
+        if table is None or not measures <= table.measures:
+            return math.inf
+        return _now() - table.asked_at
+
+    def _ask(self, clusters: set[str], measures: frozenset[Measure]) -> list[tuple[_Asking, list[str]]]:
+        """Questions that bring the clusters' usage: those that are under way, and one for the rest."""
+        waits: dict[_Asking, list[str]] = {}
+        rest: list[str] = []
+        for cluster in clusters:
+            asked, task = self._asking.get(cluster, (frozenset[Measure](), None))
+            if task is not None and measures <= asked:
+                waits.setdefault(task, []).append(cluster)
+            else:
+                rest.append(cluster)
+        if rest:
+            waits[self._begin(rest, measures, None)] = rest
+        return [*waits.items()]
+
+    def _renew(self, clusters: set[str], measures: frozenset[Measure]) -> None:
+        if clusters:
+            # Nobody waits for it, so it counts for no question's record of what it took.
+            self._begin(clusters, measures, contextvars.Context())
+
+    def _begin(
+        self, clusters: Collection[str], measures: frozenset[Measure], context: contextvars.Context | None
+    ) -> _Asking:
+        tables = [table for cluster in clusters if (table := self._tables.get(cluster)) is not None]
+        wanted = measures.union(_ALWAYS, *(table.measures for table in tables))
+        task = asyncio.create_task(self._load(tuple(clusters), wanted), context=context)
+        task.add_done_callback(_note_failure)
+        self._asking.update(dict.fromkeys(clusters, (wanted, task)))
+        return task
+
+    async def _load(self, clusters: tuple[str, ...], measures: frozenset[Measure]) -> _Table:
+        asked_at = _now()
+        try:
+            keys = await asyncio.to_thread(_keys_of, list(self._pods_of(clusters)))
+            table = _Table(asked_at, measures, await self._store.latest_pods(keys, measures))
+        finally:
+            task = asyncio.current_task()
+            for cluster in clusters:
+                if self._asking[cluster][1] is task:  # it may be asked anew already, for more measures
+                    del self._asking[cluster]
+        self._tables.update(dict.fromkeys(clusters, table))
+        asyncio.get_running_loop().call_later(self._max_age, self._forget, table)
+        return table
+
+    def _forget(self, table: _Table) -> None:
+        for cluster in [name for name, held in self._tables.items() if held is table]:
+            del self._tables[cluster]
+
+
+def _keys_of(parts: Iterable[Collection[Pod]]) -> frozenset[PodKey]:
+    return frozenset(PodKey(pod.cluster, pod.namespace, pod.name) for part in parts for pod in part)
+
+
+def _note_failure(task: _Asking) -> None:
+    """Who waits for it is told; where nobody does, the next question finds out."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.info("usage can't be held: %s", error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,155 @@
+"""How one member stands: what its answers, failures and watches say of it, and what follows for a question."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fleet.aio.generations import Tally
+from fleet.cache.reflector import Reflector
+from fleet.members.breaker import Breaker
+from fleet.members.readiness import state_of, unready_message
+from fleet.model.errors import ClusterError, ClusterForbidden, ClusterUnauthorized
+from fleet.model.objects import ClusterHealth, Outcome, OutcomeState
+from fleet.ports import Answer, MemberSpec
+
+Kind = Literal["pods", "nodes", "namespaces"]
+NEVER = float("-inf")
+CHANGES = Tally()
+"""Of all standings."""
+
+
+class Standing:
+    """What is known of a member. Times are those of the event loop's clock, in seconds.
+
+    `proved_at` is when it last gave a sign of life, NEVER where it did not. `changes` grows whenever a verdict may be
+    another than before though its sign of life is as young as it has to be: whoever keeps verdicts looks at both.
+    """
+
+    def __init__(self, spec: MemberSpec, breaker: Breaker, fresh_seconds: float) -> None:
+        self.name = spec.name
+        self.breaker = breaker
+        self.changes = CHANGES.next()
+        self.proved_at = NEVER
+        self.failure: ClusterError | None = None
+        self.fresh_seconds = fresh_seconds
+        self._spec = spec
+        self._failed_at = 0.0
+        self._unready: str | None = None
+        self._reflectors: Mapping[Kind, Reflector[Any]] = {}
+
+    @property
+    def spec(self) -> MemberSpec:
+        """What the source says of it."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: MemberSpec) -> None:
+        self._spec = spec
+        self.note_change()
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Seconds since it last proved itself; None where it never did."""
+        return age_between(self.proved_at, now())
+
+    def follow(self, reflectors: Mapping[Kind, Reflector[Any]]) -> None:
+        """From now on these say whether a kind is followed."""
+        self._reflectors = reflectors
+        self.note_change()
+
+    def note_change(self) -> None:
+        """A verdict may be another than before."""
+        self.changes = CHANGES.next()
+
+    def note_proof(self) -> bool:
+        """It gave a sign of life. Whether that is news, after more than the time for which one holds."""
+        at = now()
+        is_news = at - self.proved_at > self.fresh_seconds
+        self.proved_at = at
+        return is_news
+
+    def note_answer(self, answer: Answer) -> None:
+        """It answered whether it is ready."""
+        # 403 and 404 come from members that hide their readiness: they do answer.
+        unready = unready_message(answer) if answer.status >= 500 else None
+        if self.failure is not None or unready != self._unready:
+            self.note_change()
+        self.breaker.record_success()
+        self.failure, self._unready = None, unready
+        self.note_proof()
+
+    def note_failure(self, error: ClusterError) -> None:
+        """It did not answer, or refused the credential."""
+        if isinstance(error, ClusterUnauthorized):
+            self.breaker.record_success()
+        else:
+            self.breaker.record_failure()
+        self.note_end(error)
+
+    def note_end(self, error: ClusterError) -> None:
+        """It is not asked any more, which is no failure of its own."""
+        self.failure, self._failed_at = error, now()
+        self.note_change()
+
+    def cut_off(self) -> str | None:
+        """Why the member is not to be asked, None where it may be."""
+        if self._spec.credential is None:
+            return self._spec.problem or f"{self.name} can't be reached: its source gives no credential"
+        if self._spec.offline is not None:
+            return f"the platform reports {self.name} as offline: {self._spec.offline}"
+        if self.breaker.refuses:
+            return f"{self.name} is cut off after {self.breaker.failures} failed attempts{because(self.failure)}"
+        return None
+
+    def verdict(self, kind: Kind | None, asked: float, read_at: float | None = None) -> Outcome | None:
+        """How the member stands for a question asked at a time; None while that is not known.
+
+        Who has just read the clock for many members gives that as `read_at`.
+        """
+        if (reason := self.cut_off()) is not None:
+            return self._outcome(OutcomeState.UNREACHABLE, reason)
+        failure = self.failure
+        if failure is not None and (self._failed_at >= asked or isinstance(failure, ClusterUnauthorized)):
+            return self._outcome(state_of(failure), str(failure))
+        age = max(0.0, (now() if read_at is None else read_at) - self.proved_at)
+        if age > self.fresh_seconds:
+            return None
+        if kind is not None and not (reflector := self._reflectors[kind]).live:
+            problem = reflector.problem
+            lasting = isinstance(problem, ClusterForbidden | ClusterUnauthorized)
+            if problem is None or not (lasting or reflector.failures >= self.breaker.limit):
+                return None
+            return self._outcome(state_of(problem), str(problem))
+        return Outcome(self.name, OutcomeState.OK, self._unready, age, 0.0)
+
+    def health(self) -> tuple[ClusterHealth, str | None]:
+        """What is said of it where nobody asks a question, and why."""
+        if (reason := self.cut_off()) is not None:
+            return ClusterHealth.OFFLINE, reason
+        if self.failure is not None:
+            unauthorized = isinstance(self.failure, ClusterUnauthorized)
+            return ClusterHealth.NOT_READY if unauthorized else ClusterHealth.OFFLINE, str(self.failure)
+        if self._unready is not None:
+            return ClusterHealth.NOT_READY, self._unready
+        if self.proved_at == NEVER:
+            return ClusterHealth.UNKNOWN, f"{self.name} has not answered yet"
+        problems = [str(reflector.problem) for reflector in self._reflectors.values() if reflector.problem is not None]
+        return ClusterHealth.READY, problems[0] if problems else None
+
+    def _outcome(self, state: OutcomeState, message: str | None) -> Outcome:
+        return Outcome(self.name, state, message, self.age_seconds, 0.0)
+
+
+def age_between(proved_at: float, at: float) -> float | None:
+    """Seconds from a sign of life to a time; None where there was none."""
+    return None if proved_at == NEVER else max(0.0, at - proved_at)
+
+
+def because(failure: ClusterError | None) -> str:
+    """The failure as the end of a sentence."""
+    return "" if failure is None else f": {failure}"
+
+
+def now() -> float:
+    """The event loop's clock."""
+    return asyncio.get_running_loop().time()

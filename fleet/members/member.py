@@ -1,0 +1,280 @@
+"""One member: its connection, its cached objects, and what is known of its health.
+
+A heartbeat asks `/readyz`; the watches run only while it is answered, so a member that hangs or is gone is asked by
+nothing else, and every watch is made anew (from the version it had) as soon as it answers again.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
+
+import msgspec
+
+from fleet.aio.backoff import Backoff
+from fleet.aio.recorder import awaiting_probe
+from fleet.cache.reflector import Reflector, ReflectorOptions
+from fleet.cache.store import Store, Stores
+from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS
+from fleet.members.breaker import Breaker
+from fleet.members.health import Kind, Standing, because, now
+from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
+from fleet.model.objects import Cluster, Outcome, OutcomeState
+from fleet.ports import Answer, Connection, MemberSource, MemberSpec
+
+logger = logging.getLogger(__name__)
+
+KINDS: tuple[Kind, ...] = ("pods", "nodes", "namespaces")
+_QUIET_BEATS = 5  # a member whose watches keep proving it alive is still asked for its readiness this seldom
+
+
+class FleetOptions(msgspec.Struct, frozen=True):
+    """Times in seconds, for all members.
+
+    `member_timeout` bounds what a question waits for a member. One that proved itself (event, bookmark, answer) less
+    than `fresh_seconds` ago is answered for from memory at once. `breaker_failures` in a row cut it off.
+    """
+
+    member_timeout: float = 5.0
+    heartbeat_seconds: float = 1.0
+    fresh_seconds: float = 1.25
+    breaker_failures: int = 3
+    reflector: ReflectorOptions = ReflectorOptions()
+
+
+class Member:
+    """One cluster of the federation, as long as its credential stays the same. `run` keeps it going.
+
+    `stores` are those of the same cluster under its last credential: what they hold is the last known state.
+    `on_change` is called (quick, never raising) whenever `describe` may say something else.
+    """
+
+    def __init__(
+        self, spec: MemberSpec, source: MemberSource, options: FleetOptions, stores: Stores | None = None
+    ) -> None:
+        self.name = spec.name
+        self.standing = Standing(spec, Breaker(options.breaker_failures), options.fresh_seconds)
+        self.stores = stores or Stores()
+        self.pods = self.stores.pods
+        self.nodes = self.stores.nodes
+        self.namespaces = self.stores.namespaces
+        self.connection: Connection | None = None
+        self.version: str | None = None
+        self.on_change: Callable[[], None] = _nobody_listens
+        self._source = source
+        self._options = options
+        self._asked_at = 0.0
+        self._nudge = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    @property
+    def spec(self) -> MemberSpec:
+        """What the source says of it."""
+        return self.standing.spec
+
+    def describe(self) -> Cluster:
+        """A snapshot of what is known."""
+        health, message = self.standing.health()
+        return Cluster(
+            name=self.name,
+            role=self.spec.role,
+            health=health,
+            message=message,
+            version=self.version,
+            info=self.spec.info,
+            age_seconds=self.standing.age_seconds,
+        )
+
+    def has_listed(self, kind: Kind) -> bool:
+        """Whether there is a last known state of the kind, fresh or not."""
+        return self.store(kind).generation > 0
+
+    def store(self, kind: Kind) -> Store[Any]:
+        """What is kept of a kind."""
+        return self.pods if kind == "pods" else self.nodes if kind == "nodes" else self.namespaces
+
+    def check_reachable(self) -> Connection:
+        """The connection, for a call that is not answered from memory.
+
+        Raises ClusterUnreachable where it can't be had or the member is known not to answer.
+        """
+        if (reason := self.standing.cut_off()) is not None:
+            raise ClusterUnreachable(self.name, reason)
+        if self.connection is None:
+            raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{because(self.standing.failure)}")
+        return self.connection
+
+    async def ensure_fresh(self, kind: Kind | None) -> Outcome:
+        """Says how the member stands, waiting for a sign of life (and for `kind` to be followed) where there is none.
+
+        All callers share one probe. Waits at most the member timeout, and not at all where the breaker is open.
+        """
+        asked = now()
+        outcome = self.standing.verdict(kind, asked)
+        if outcome is not None:
+            return outcome
+        try:
+            with awaiting_probe(self.name):
+                async with asyncio.timeout(self._options.member_timeout):
+                    outcome = await self._wait_for_verdict(kind, asked)
+        except TimeoutError:
+            seconds = self._options.member_timeout
+            reason = f"{self.name} gave no sign of life within {seconds:g} s"
+            outcome = Outcome(self.name, OutcomeState.TIMEOUT, reason, self.standing.age_seconds)
+        return msgspec.structs.replace(outcome, took_ms=(now() - asked) * 1000)
+
+    async def wait_settled(self) -> None:
+        """Waits until each kind is listed, or is known not to be to be had."""
+        asked = now()
+        for kind in KINDS:
+            await self._wait_for_verdict(kind, asked)
+
+    async def run(self) -> NoReturn:
+        """Connects and follows the member until cancelled; its connection is closed by then."""
+        if self.spec.credential is None:
+            await asyncio.Event().wait()  # there is nothing to ask until the source says something else
+        connection = await self._connect()
+        try:
+            self.connection = connection
+            reflectors = self._build_reflectors(connection)
+            self.standing.follow(reflectors)
+            while True:
+                await self._wait_until_up(connection)
+                await self._follow_while_up(connection, reflectors.values())
+        finally:
+            self.connection = None
+            # Not a failure of the member's: whoever still waits for it is told, and the log is left alone.
+            self.standing.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
+            self._tell_news()
+            await connection.close()
+
+    async def _connect(self) -> Connection:
+        backoff = Backoff(first=0.5, last=15.0)
+        while True:
+            try:
+                return await self._source.open_connection(self.spec)
+            except ClusterError as error:
+                self._note_failure(error)
+            await asyncio.sleep(backoff.next_delay())
+
+    async def _wait_until_up(self, connection: Connection) -> None:
+        while not await self._beat(connection):
+            await self._wait_for_turn()
+
+    async def _follow_while_up(self, connection: Connection, reflectors: Collection[Reflector[Any]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            work = [*(reflector.run() for reflector in reflectors), self._read_version(connection)]
+            tasks = [group.create_task(each) for each in work]
+            await self._wait_for_turn()
+            while await self._beat(connection):
+                await self._wait_for_turn()
+            for task in tasks:
+                task.cancel()
+
+    async def _wait_for_turn(self) -> None:
+        """Waits until a heartbeat is due: sooner if a question wants one, later while the watches prove enough."""
+        every = self._options.heartbeat_seconds
+        delay = every * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, protects nothing
+        failure = self.standing.failure
+        if isinstance(failure, ClusterUnauthorized):
+            delay = every * _QUIET_BEATS
+        elif failure is not None and not self.standing.breaker.refuses:
+            delay = every / 4  # in doubt: find out soon whether the member is gone
+        while True:
+            last_sign = max(self._asked_at, self.standing.proved_at)
+            due = min(last_sign + delay, self._asked_at + every * _QUIET_BEATS)
+            if due <= now():
+                return
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._nudge.wait()
+                    return
+            except TimeoutError:
+                continue
+
+    async def _beat(self, connection: Connection) -> bool:
+        """One heartbeat. False where the watches can't be relied on any more."""
+        self.standing.breaker.record_probe()
+        try:
+            answer = await connection.request("GET", "/readyz", timeout=self._options.member_timeout)
+            if answer.status == 401:
+                raise ClusterUnauthorized(self.name, f"{self.name} answered 401")
+        except ClusterError as error:
+            self._note_failure(error)
+            return False
+        finally:
+            self._asked_at = now()
+            self._nudge.clear()
+        self._note_answer(answer)
+        return True
+
+    def _note_answer(self, answer: Answer) -> None:
+        if self.standing.failure is not None:
+            logger.info("%s answers again", self.name)
+        self.standing.note_answer(answer)
+        self._tell_news()
+
+    def _note_failure(self, error: ClusterError) -> None:
+        if self.standing.failure is None:
+            logger.warning("%s is ill: %s", self.name, error)
+        if isinstance(error, ClusterUnauthorized):
+            error = ClusterUnauthorized(
+                self.name, f"{self.name} refuses this server's credential: renew the token or certificate it was given"
+            )
+        self.standing.note_failure(error)
+        self._tell_news()
+
+    def _note_proof(self) -> None:
+        if self.standing.note_proof():
+            self._tell_news()
+
+    async def _read_version(self, connection: Connection) -> None:
+        backoff = Backoff(first=1.0, last=60.0)
+        while True:
+            try:
+                answer = await connection.request("GET", "/version", timeout=self._options.member_timeout)
+                if answer.status == 200:
+                    self.version = msgspec.json.decode(answer.body, type=_Version).gitVersion
+                    self._tell_news()
+                    return
+            except (ClusterError, ValueError) as error:
+                logger.debug("the version of %s can't be read: %s", self.name, error)
+            await asyncio.sleep(backoff.next_delay())
+
+    def _build_reflectors(self, connection: Connection) -> dict[Kind, Reflector[Any]]:
+        rest: dict[str, Any] = {
+            "on_proof": self._note_proof,
+            "on_change": self.note_following,
+            "options": self._options.reflector,
+        }
+        return {
+            "pods": Reflector(connection, PODS, self.pods, **rest),
+            "nodes": Reflector(connection, NODES, self.nodes, **rest),
+            "namespaces": Reflector(connection, NAMESPACES, self.namespaces, **rest),
+        }
+
+    def note_following(self) -> None:
+        """A kind is followed, or is not any more."""
+        self.standing.note_change()
+        self._tell_news()
+
+    async def _wait_for_verdict(self, kind: Kind | None, asked: float) -> Outcome:
+        while (outcome := self.standing.verdict(kind, asked)) is None:
+            if (age := self.standing.age_seconds) is None or age > self._options.fresh_seconds:
+                self._nudge.set()
+            await self._changed.wait()
+        return outcome
+
+    def _tell_news(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+        self.on_change()
+
+
+class _Version(msgspec.Struct):
+    gitVersion: str  # noqa: N815 - the API's own name
+
+
+def _nobody_listens() -> None:
+    """What a member's `on_change` is until the feed listens."""

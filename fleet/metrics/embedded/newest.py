@@ -1,0 +1,79 @@
+"""The newest points that were read from the metric file, kept until the file changes."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Kind, Measure, Usage
+
+K = TypeVar("K", PodKey, NodeKey)
+
+MOST_KEPT = 200_000
+"""Objects whose usage is kept, about 250 bytes each; what is read beyond them is not."""
+
+
+class Newest(NamedTuple):
+    """Usage as it was read: its rates are since the point before, if there was one of late."""
+
+    usage: Usage
+    before_ns: int | None = None
+
+    @property
+    def points(self) -> int:
+        """Rows of the file that it was made of."""
+        return 1 if self.before_ns is None else 2
+
+    def since(self, start_ns: int) -> Usage | None:
+        """What of it is of that time or later: rates are made of two points."""
+        if self.usage.time_ns < start_ns:
+            return None
+        if self.before_ns is not None and self.before_ns < start_ns:
+            return replace(self.usage, network_receive_bytes_per_second=None, network_transmit_bytes_per_second=None)
+        return self.usage
+
+
+Held = dict[PodKey | NodeKey, Newest | None]
+"""Usage by object; None for one that has no point of late."""
+
+_MOST_QUESTIONS = 8
+
+
+class NewestPoints:
+    """What is known of the file as it is now, by kind and measures.
+
+    SQLite tells on a connection of its own whether any other wrote to the file, of this process or of another, without
+    reading the file; it is asked each time, so what is kept is never older than what the file holds.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        # Asked by the event loop, which waits for nobody: whoever finds the file locked reads it in a thread.
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        self._version: int | None = None
+        self._held: dict[tuple[Kind, frozenset[Measure]], Held] = {}
+
+    def held(self, kind: Kind, measures: frozenset[Measure]) -> Held:
+        """What was read since the last change of the file. What is added to it is kept until the next one."""
+        try:
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return {}
+        if version != self._version or sum(map(len, self._held.values())) > MOST_KEPT:
+            self._version, self._held = version, {}
+        question = (kind, measures)
+        if question not in self._held and len(self._held) >= _MOST_QUESTIONS:
+            self._held = {}
+        return self._held.setdefault(question, {})
+
+
+def pick_usages(held: Mapping[PodKey | NodeKey, Newest | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
+    """The usage of those objects that have a point since then."""
+    picked: dict[K, Usage] = {}
+    for key in keys:
+        newest = held.get(key)
+        if newest is not None and (usage := newest.since(since_ns)) is not None:
+            picked[key] = usage
+    return picked

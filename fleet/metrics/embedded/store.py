@@ -1,0 +1,271 @@
+"""Usage and history in one SQLite file, for a server that has no InfluxDB.
+
+One thread writes, a few read (WAL, so neither waits for the other), and the event loop does neither: it only asks
+whether the newest points that it has are still those of the file. The file is
+bounded by the age of its points and by its size; a task inside `open_embedded_store` keeps it so. One server has it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
+from fleet.metrics.embedded.file import open_reader, open_writer, translated
+from fleet.metrics.embedded.newest import NewestPoints, pick_usages
+from fleet.metrics.embedded.reads import (
+    load_history,
+    load_latest,
+    load_points,
+    load_sightings_of,
+    load_sightings_on,
+)
+from fleet.metrics.embedded.writes import PointWriter, build_rows
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
+from fleet.model.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
+
+logger = logging.getLogger(__name__)
+
+K = TypeVar("K", PodKey, NodeKey)
+T = TypeVar("T")
+
+_READERS = 2
+
+
+class EmbeddedOptions(Struct, frozen=True):
+    """Where the file is and what bounds it.
+
+    `max_age` in seconds, `max_bytes` of the file (it may stand a quarter above until it is cut), `lookback` how old, in
+    seconds, the newest point of an object may be to count as its usage, `timeout` of a question in seconds,
+    `cut_interval` between two looks at the bounds in seconds, `short_window` up to how many seconds a window of history
+    is aggregated here and not by SQLite. `clock` says the time in Unix nanoseconds.
+    """
+
+    path: Path
+    max_age: float = 7 * 86400.0
+    max_bytes: int = 512 * 1024 * 1024
+    lookback: float = 3600.0
+    timeout: float = 5.0
+    cut_interval: float = 60.0
+    short_window: float = 7200.0
+    clock: Callable[[], int] = time.time_ns
+
+
+class EmbeddedStore:
+    """The `MetricStore` of a file, and where a collector writes, if it has a writer. Raises MetricsUnavailable."""
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        options: EmbeddedOptions,
+        writer: PointWriter | None,
+        readers: Iterable[sqlite3.Connection],
+        newest: NewestPoints,
+    ) -> None:
+        self._options = options
+        self._writer = writer
+        self._newest = newest
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="metrics-write")
+        self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="metrics-read")
+        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        for reader in readers:
+            self._readers.put(reader)
+
+    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
+        """The newest usage of each pod that has a point within the lookback."""
+        return await self._latest(Kind.POD, keys, measures)
+
+    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
+        """The newest usage of each node that has a point within the lookback."""
+        return await self._latest(Kind.NODE, keys, measures)
+
+    async def pod_history(
+        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[PodKey, History]:
+        """The columns over the window for each pod that has a point in it."""
+        return await self._history(Kind.POD, keys, window, columns)
+
+    async def node_history(
+        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[NodeKey, History]:
+        """The columns over the window for each node that has a point in it."""
+        return await self._history(Kind.NODE, keys, window, columns)
+
+    async def points(
+        self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[Point]:
+        """The newest `limit` points of one object in [start, end), oldest first; with neither bound the newest one."""
+        wanted = 1 if start_ns is None and end_ns is None else limit
+        return await self._read(
+            lambda reader: load_points(reader, kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
+        )
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        """Which pods ran on each node at a time, by namespace and name."""
+        start, end = at_ns - GAP_NS, at_ns + GAP_NS
+        return await self._read(lambda reader: group_at(keys, load_sightings_on(reader, keys, start, end), at_ns))
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        """Where each pod ran in [start, end), oldest first."""
+        return await self._read(lambda reader: group_by_pod(keys, load_sightings_of(reader, keys, start_ns, end_ns)))
+
+    async def check(self) -> str:
+        """What the store is and how much it holds."""
+        counted = "SELECT count(*) FROM series"
+        series = await self._read(lambda reader: int(reader.execute(counted).fetchone()[0]))
+        return f"SQLite {sqlite3.sqlite_version}, file {self._options.path.name}, {series} series"
+
+    async def write(
+        self, pods: Iterable[tuple[PodKey, Point]] = (), nodes: Iterable[tuple[NodeKey, Point]] = ()
+    ) -> None:
+        """Writes one delivery, whole or not at all. A point of the same object and time replaces the one before."""
+        rows = build_rows(pods, nodes)
+        if rows:
+            await self._write(lambda writer: writer.write(rows))
+
+    async def cut(self) -> None:
+        """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk."""
+        oldest = self._options.clock() - int(self._options.max_age * NANOSECONDS)
+
+        def cut(writer: PointWriter) -> None:
+            writer.cut_before(oldest)
+            if writer.needs_cut():
+                writer.cut_to_size()
+            else:
+                writer.shrink()
+
+        await self._write(cut)
+
+    async def close(self) -> None:
+        """Nothing to do: the file belongs to `open_embedded_store`."""
+
+    async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
+        held = self._newest.held(kind, measures)
+        missing = tuple(keys.difference(held))
+        note_rows(lambda: sum(newest.points for key in keys if (newest := held.get(key)) is not None))
+        if missing:
+            read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
+            held.update((key, read.get(key)) for key in missing)
+            return pick_usages(held, keys, since)
+        with querying_metrics():
+            return pick_usages(held, keys, since)
+
+    async def _history(
+        self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        short = int(self._options.short_window * NANOSECONDS)
+        return await self._read(lambda reader: load_history(reader, kind, tuple(keys), window, columns, short_ns=short))
+
+    async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        deadline = time.monotonic() + self._options.timeout
+
+        def read() -> T:
+            reader = self._readers.get()
+            # A question nobody waits for any more is ended inside SQLite, so that it does not hold a thread.
+            reader.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            try:
+                with translated(self._options.path):
+                    return question(reader)
+            finally:
+                self._readers.put(reader)
+
+        try:
+            with querying_metrics():
+                async with asyncio.timeout(self._options.timeout):
+                    return await asyncio.get_running_loop().run_in_executor(self._reading, with_recorder(read))
+        except TimeoutError as error:
+            raise MetricsUnavailable(f"the metric file did not answer within {self._options.timeout:g} s") from error
+
+    async def _write(self, change: Callable[[PointWriter], T]) -> T:
+        writer = self._writer
+        if writer is None:
+            raise MetricsUnavailable(f"the metric file {self._options.path.name} is written by another process")
+
+        def write() -> T:
+            with translated(self._options.path):
+                return change(writer)
+
+        return await asyncio.get_running_loop().run_in_executor(self._writing, write)
+
+    def stop(self) -> None:
+        """Waits for reads and writes under way and ends the threads."""
+        self._writing.shutdown(wait=True)
+        self._reading.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.asynccontextmanager
+async def open_embedded_store(options: EmbeddedOptions) -> AsyncIterator[EmbeddedStore]:
+    """Opens the file, made where it is new, and keeps it within its bounds until the `with` is left.
+
+    Raises MetricsUnavailable where the file can't be used.
+    """
+    connections = await asyncio.to_thread(_open_connections, options)
+    writer, looking, *readers = connections
+    store = EmbeddedStore(options, PointWriter(writer, options.max_bytes), readers, NewestPoints(looking))
+    keeping = asyncio.create_task(_keep_bounded(store, options.cut_interval), name="keep the metric file bounded")
+    try:
+        yield store
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await asyncio.to_thread(store.stop)
+        # The writer last: whoever closes last empties the log into the file.
+        for connection in reversed(connections):
+            connection.close()
+
+
+@contextlib.asynccontextmanager
+async def open_embedded_reader(options: EmbeddedOptions) -> AsyncIterator[EmbeddedStore]:
+    """Opens a file that another process writes and keeps within its bounds. Raises MetricsUnavailable."""
+    with contextlib.ExitStack() as stack:
+        with translated(options.path):
+            looking, *readers = [
+                stack.enter_context(contextlib.closing(open_reader(options.path))) for _ in range(1 + _READERS)
+            ]
+        store = EmbeddedStore(options, None, readers, NewestPoints(looking))
+        try:
+            yield store
+        finally:
+            await asyncio.to_thread(store.stop)
+
+
+def prepare_file(options: EmbeddedOptions) -> None:
+    """Makes the file where there is none, so that it can be read. Raises MetricsUnavailable."""
+    with translated(options.path), contextlib.closing(open_writer(options.path, options.max_bytes)):
+        pass
+
+
+def _open_connections(options: EmbeddedOptions) -> list[sqlite3.Connection]:
+    connections: list[sqlite3.Connection] = []
+    try:
+        with translated(options.path):
+            connections.append(open_writer(options.path, options.max_bytes))
+            connections.extend(open_reader(options.path) for _ in range(1 + _READERS))
+    except BaseException:
+        for connection in connections:
+            connection.close()
+        raise
+    return connections
+
+
+async def _keep_bounded(store: EmbeddedStore, interval: float) -> None:
+    while True:
+        try:
+            await store.cut()
+        except MetricsUnavailable as error:
+            logger.warning("old points could not be removed: %s", error)
+        await asyncio.sleep(interval)

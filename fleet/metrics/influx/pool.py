@@ -1,0 +1,191 @@
+"""How an InfluxDB is called, 1.x or 2.x: the client library's pool, in threads of its own, bounded in time and size.
+
+The library's blocking client is used: its asynchronous one ignores timeouts, and was no faster. Its exceptions, and
+those of the pool beneath it, become MetricsUnavailable here. No message holds a query, a password, a token or
+InfluxDB's own words.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from msgspec import Struct
+from urllib3.exceptions import (
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as PoolTimeoutError
+
+from fleet.aio.recorder import querying_metrics, with_recorder
+from fleet.model.errors import MetricsUnavailable
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 16
+_REFUSAL_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Where an InfluxDB is, and what it may cost.
+
+    `timeout` bounds a whole query, in seconds. `lookback` is how old, in seconds, the newest point of an object may be
+    to count as its usage. `max_answer_bytes` bounds an answer; `connections` the queries at once.
+    """
+
+    url: str
+    timeout: float = field(default=5.0, kw_only=True)
+    lookback: float = field(default=3600.0, kw_only=True)
+    max_answer_bytes: int = field(default=64 * 1024 * 1024, kw_only=True)
+    connections: int = field(default=4, kw_only=True)
+
+    @property
+    def place(self) -> str:
+        """Scheme, host and port, fit for a message."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+class Call(Struct, frozen=True):
+    """One request by POST. `path` is encoded already."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class InfluxAnswer(Struct, frozen=True):
+    """The body of a 200, its media type, and the server's version as it says it."""
+
+    body: bytes
+    version: str
+    media_type: str = ""
+
+
+Refuse = Callable[[int, bytes], MetricsUnavailable]
+"""What an answer other than 200 means: its status, and the beginning of its body."""
+
+
+class InfluxPool:
+    """Sends calls. Made by `open_influx_pool`; `calls_sent` counts them."""
+
+    def __init__(self, options: PoolOptions, client: Any, threads: ThreadPoolExecutor) -> None:
+        self._options = options
+        self._client = client
+        self._threads = threads
+        self.calls_sent = 0
+
+    async def ask(self, call: Call, read: Callable[[InfluxAnswer], T], refuse: Refuse) -> T:
+        """What `read` makes of the answer, in the thread that received it. Raises MetricsUnavailable."""
+        deadline = time.monotonic() + self._options.timeout
+        self.calls_sent += 1
+        work = with_recorder(lambda: read(self._send(call, deadline, refuse)))
+        try:
+            with querying_metrics():
+                async with asyncio.timeout(self._options.timeout):
+                    return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError as error:
+            raise self._slow() from error
+
+    def _send(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
+        try:
+            try:
+                return self._send_once(call, deadline, refuse)
+            except ProtocolError:
+                # A kept connection that the server closed as it was taken: queries only read, so one more try is safe.
+                return self._send_once(call, deadline, refuse)
+        except (HTTPError, ValueError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> MetricsUnavailable:
+        place = self._options.place
+        # In the order of their classes: an unknown host is a refused connection, which is a time-out, to the pool.
+        if isinstance(error, NameResolutionError):
+            return MetricsUnavailable(f"the host name of InfluxDB at {place} is not known")
+        if isinstance(error, NewConnectionError):
+            return MetricsUnavailable(f"InfluxDB at {place} does not accept connections")
+        if isinstance(error, PoolTimeoutError):
+            return self._slow()
+        if isinstance(error, SSLError):
+            return MetricsUnavailable(f"the TLS certificate of InfluxDB at {place} is not accepted")
+        if isinstance(error, ProtocolError):
+            return MetricsUnavailable(f"InfluxDB at {place} broke off its answer")
+        return MetricsUnavailable(f"InfluxDB at {place} can't be asked ({type(error).__name__})")
+
+    def _send_once(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
+        # `call_api` would read the body of a refusal without a bound; so the client's own pool is asked.
+        api = self._client.api_client
+        response = api.rest_client.pool_manager.request(
+            "POST",
+            f"{api.configuration.host}{call.path}",
+            body=call.body,
+            headers={**api.default_headers, **call.headers},
+            timeout=max(0.01, deadline - time.monotonic()),
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        try:
+            body = self._read(response, deadline, refuse)
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        headers = response.headers
+        version = headers.get("X-Influxdb-Version", "").removeprefix("v")
+        return InfluxAnswer(body, version, headers.get("Content-Type", ""))
+
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse) -> bytes:
+        if response.status != 200:
+            raise refuse(response.status, self._read_refusal(response))
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := response.read1(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._options.max_answer_bytes:
+                raise MetricsUnavailable(
+                    f"InfluxDB's answer is larger than {self._options.max_answer_bytes} bytes: ask for fewer "
+                    "objects, or a shorter time"
+                )
+            if time.monotonic() > deadline:
+                raise self._slow()
+        return b"".join(chunks)
+
+    @staticmethod
+    def _read_refusal(response: urllib3.BaseHTTPResponse) -> bytes:
+        try:
+            return response.read1(_REFUSAL_BYTES)
+        except HTTPError:
+            return b""  # the status says enough
+
+    def _slow(self) -> MetricsUnavailable:
+        return MetricsUnavailable(
+            f"InfluxDB at {self._options.place} did not answer within {self._options.timeout:g} s"
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_influx_pool(options: PoolOptions, credential: Mapping[str, Any]) -> AsyncIterator[InfluxPool]:
+    """Opens the pool, `credential` as the client library takes it; nothing is sent.
+
+    Leaving waits for queries under way, at most for their timeout.
+    """
+    client = InfluxDBClient(options.url.rstrip("/"), connection_pool_maxsize=options.connections, **credential)
+    threads = ThreadPoolExecutor(options.connections, thread_name_prefix="influx")
+    try:
+        yield InfluxPool(options, client, threads)
+    finally:
+        await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
+        client.close()  # type: ignore[no-untyped-call]  # the library has no annotations here

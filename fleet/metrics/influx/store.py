@@ -1,0 +1,134 @@
+"""What the stores of an InfluxDB share: what they are asked, and what is made of the rows that come back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
+
+from fleet.metrics.aggregate import Columns, build_histories, counter_lead_ns
+from fleet.metrics.influx.cells import CellReader
+from fleet.metrics.influx.influxql_rows import InfluxSeries, read_columns, read_points, read_sightings
+from fleet.metrics.influx.influxql_text import LAYOUTS
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
+from fleet.model.usage import Column, History, Kind, Measure, Point, Usage, Window
+
+K = TypeVar("K", PodKey, NodeKey)
+T = TypeVar("T")
+
+Read = Callable[[list[InfluxSeries]], T]
+"""What is made of an answer's series, in the thread that received it."""
+
+
+class InfluxStore(ABC):
+    """A `MetricStore` but for how its server is asked. One question is one request, whatever the number of objects."""
+
+    def __init__(self) -> None:
+        self._cells = CellReader()
+
+    @abstractmethod
+    async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        """The newest usage of each object, of one at least, that has a point within the lookback."""
+
+    @abstractmethod
+    async def _ask_range(
+        self,
+        kind: Kind,
+        keys: frozenset[K],
+        measures: frozenset[Measure],
+        *,
+        start_ns: int,
+        end_ns: int,
+        read: Read[T],
+    ) -> T:
+        """All points of the objects in [start, end), a series an object."""
+
+    @abstractmethod
+    async def _ask_points(
+        self,
+        kind: Kind,
+        key: PodKey | NodeKey,
+        *,
+        start_ns: int | None,
+        end_ns: int | None,
+        limit: int,
+        read: Read[T],
+    ) -> T:
+        """The newest `limit` points of one object in [start, end), with all fields and its node."""
+
+    @abstractmethod
+    async def _ask_sightings(self, kind: Kind, keys: frozenset[K], *, start_ns: int, end_ns: int, read: Read[T]) -> T:
+        """The times of the points in [start, end), a series a pod and node."""
+
+    @property
+    def unparsable_cells(self) -> int:
+        """How many stored values could not be read as a quantity so far."""
+        return self._cells.unparsable
+
+    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
+        """The newest usage of each pod that has a point within the lookback."""
+        return await self._latest(Kind.POD, keys, measures) if keys else {}
+
+    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
+        """The newest usage of each node that has a point within the lookback."""
+        return await self._latest(Kind.NODE, keys, measures) if keys else {}
+
+    async def pod_history(
+        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[PodKey, History]:
+        """The columns over the window for each pod that has a point in it."""
+        return await self._history(Kind.POD, keys, window, columns)
+
+    async def node_history(
+        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+    ) -> Mapping[NodeKey, History]:
+        """The columns over the window for each node that has a point in it."""
+        return await self._history(Kind.NODE, keys, window, columns)
+
+    async def points(
+        self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[Point]:
+        """The newest `limit` points of one object in [start, end), oldest first; with neither bound the newest one."""
+        wanted = 1 if start_ns is None and end_ns is None else limit
+
+        def read(answer: list[InfluxSeries]) -> list[Point]:
+            return read_points(answer, self._cells)[-wanted:]
+
+        return await self._ask_points(kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted, read=read)
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        """Which pods ran on each node at a time, by namespace and name."""
+        return group_at(keys, await self._sightings(Kind.NODE, keys, at_ns - GAP_NS, at_ns + GAP_NS), at_ns)
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        """Where each pod ran in [start, end), oldest first."""
+        return group_by_pod(keys, await self._sightings(Kind.POD, keys, start_ns, end_ns))
+
+    async def close(self) -> None:  # noqa: B027 - whoever opens the store closes what it needs
+        """Nothing to do: the pool belongs to what opened the store."""
+
+    async def _history(
+        self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        if not keys:
+            return {}
+        measures = frozenset(measure for measure, _ in columns)
+        start = window.start_ns - counter_lead_ns(window, measures)
+
+        def read(answer: list[InfluxSeries]) -> dict[K, History]:
+            return build_histories(self._columns(answer, kind, keys, measures).series(), window, columns)
+
+        return await self._ask_range(kind, keys, measures, start_ns=start, end_ns=window.end_ns, read=read)
+
+    def _columns(
+        self, answer: list[InfluxSeries], kind: Kind, keys: frozenset[K], measures: frozenset[Measure]
+    ) -> Columns[K]:
+        return cast("Columns[K]", read_columns(answer, LAYOUTS[kind], keys, measures, self._cells))
+
+    async def _sightings(
+        self, kind: Kind, keys: frozenset[K], start_ns: int, end_ns: int
+    ) -> Mapping[tuple[PodKey, str], list[int]]:
+        if not keys or start_ns >= end_ns:
+            return {}
+        return await self._ask_sightings(kind, keys, start_ns=start_ns, end_ns=end_ns, read=read_sightings)

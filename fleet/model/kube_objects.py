@@ -1,0 +1,94 @@
+"""Objects of any kind, as they are asked of a member when a query wants them: frozen values.
+
+Nothing of them is cached. `raw` is the API server's own JSON, not redacted: `load_object` reads it for showing.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from fleet.model.manifests import REDACTED, redact
+from fleet.model.objects import Owner, Pairs
+
+
+class ResourceKey(NamedTuple):
+    """Names one object of any kind in the federation; `namespace` is empty for an object of the whole cluster."""
+
+    cluster: str
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class TableColumn(Struct, frozen=True, gc=False):
+    """One cell of the API server's own table. `priority` 0 is what kubectl prints, above 0 what `-o wide` adds."""
+
+    name: str
+    type: str
+    description: str | None
+    priority: int
+    value: Any
+
+
+class KubeObject(Struct, frozen=True, gc=False, kw_only=True):
+    """An object of any kind. `created_at` is in Unix seconds, None where the object does not say."""
+
+    cluster: str
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    created_at: float | None
+    labels: Pairs
+    owner: Owner | None
+    columns: tuple[TableColumn, ...]
+    raw: bytes
+
+    @property
+    def key(self) -> ResourceKey:
+        """Its name in the federation."""
+        return ResourceKey(self.cluster, self.api_version, self.kind, self.namespace, self.name)
+
+
+class Subject(NamedTuple):
+    """What events are about. `namespace` is empty for an object of the whole cluster."""
+
+    cluster: str
+    namespace: str
+    kind: str
+    name: str
+    uid: str
+
+
+class Event(Struct, frozen=True, gc=False, kw_only=True):
+    """An event of core/v1. Times are in Unix seconds, None where the event has none."""
+
+    type: str
+    reason: str
+    message: str
+    count: int
+    first_seen: float | None
+    last_seen: float | None
+    source: str | None
+    regarding: Subject
+
+
+def load_object(raw: bytes) -> dict[str, Any]:
+    """The whole object as JSON values, redacted. Raises ValueError for bytes that are no object."""
+    try:
+        return redact(msgspec.json.decode(raw, type=dict[str, Any]))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not an object: {error}") from error
+
+
+def redact_cell(kind: str, name: str, value: object) -> object:
+    """A cell without what the manifest hides: no column of a kind that holds credentials prints its text.
+
+    The API server's own tables of them hold names, types, counts and times; a printer column of a custom kind may be
+    made to point at anything.
+    """
+    hides = kind == "OpenMCPCluster" and isinstance(value, str) and ("kubeconfig" in name.lower() or len(value) > 253)
+    return REDACTED if hides else value

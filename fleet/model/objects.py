@@ -1,0 +1,277 @@
+"""Frozen values the whole server speaks in.
+
+Units: CPU in cores, memory and storage in bytes, times in Unix seconds (float) unless a name says otherwise. Records
+are flat and strings that repeat (cluster, namespace, node, label keys) are interned by the decoder, because a large
+fleet holds a hundred thousand of them.
+"""
+
+import enum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+
+class ClusterRole(enum.Enum):
+    """What a cluster is to the federation."""
+
+    HOST = "HOST"
+    MEMBER = "MEMBER"
+
+
+class ClusterHealth(enum.Enum):
+    """A cluster's health as this server sees it, now."""
+
+    READY = "READY"
+    NOT_READY = "NOT_READY"
+    OFFLINE = "OFFLINE"
+    UNKNOWN = "UNKNOWN"
+
+
+class OutcomeState(enum.Enum):
+    """How one cluster took part in one answer."""
+
+    OK = "OK"
+    STALE = "STALE"
+    UNREACHABLE = "UNREACHABLE"
+    TIMEOUT = "TIMEOUT"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+
+
+class OnUnavailable(enum.Enum):
+    """What an answer does about a cluster that can't be asked."""
+
+    PARTIAL = "PARTIAL"
+    STALE = "STALE"
+    STRICT = "STRICT"
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """One cluster's part in an answer: `age_seconds` since it last proved itself, `took_ms` the wait for it."""
+
+    cluster: str
+    state: OutcomeState
+    message: str | None = None
+    age_seconds: float | None = None
+    took_ms: float | None = None
+
+
+class PodPhase(enum.Enum):
+    """`status.phase` of a pod."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+class PodKey(NamedTuple):
+    """Names one pod of the federation."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+
+class NodeKey(NamedTuple):
+    """Names one node of the federation."""
+
+    cluster: str
+    name: str
+
+
+class Resources(Struct, frozen=True, gc=False):
+    """Amounts of the resources the graph knows; None where the object does not say."""
+
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
+    ephemeral_storage_bytes: int | None = None
+    pods: int | None = None
+
+
+NO_RESOURCES = Resources()
+_new = tuple.__new__
+
+
+class Owner(Struct, frozen=True, gc=False):
+    """The controlling owner reference of an object (`metadata.ownerReferences[controller]`, else the first)."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+class Condition(Struct, frozen=True, gc=False):
+    """An entry of `status.conditions`."""
+
+    type: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    last_transition_at: float | None = None
+
+
+class Taint(Struct, frozen=True, gc=False):
+    """An entry of a node's `spec.taints`."""
+
+    key: str
+    value: str | None
+    effect: str
+
+
+class NodeAddress(Struct, frozen=True, gc=False):
+    """An entry of a node's `status.addresses`."""
+
+    type: str
+    address: str
+
+
+class ContainerState(Struct, frozen=True, gc=False):
+    """A container's `state` or `lastState`: `kind` is running, waiting or terminated."""
+
+    kind: str
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class Container(Struct, frozen=True, gc=False):
+    """A container of a pod, its spec and its status joined by name."""
+
+    name: str
+    image: str
+    init: bool
+    ready: bool
+    restarts: int
+    state: ContainerState | None
+    last_state: ContainerState | None
+    requests: Resources
+    limits: Resources
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Pod(Struct, frozen=True, gc=False, kw_only=True):
+    """A pod as the cache keeps it: what lists, filters and orders need, flat; the rest is in `manifest`.
+
+    `status` is what kubectl's STATUS column says. `requests` and `limits` are the effective sums the scheduler uses:
+    the larger of the containers' sum (sidecars included) and the largest init container, plus overhead; a limit is None
+    where any container has none. `manifest` is the whole object as the API server sent it, compressed
+    (`fleet.model.manifests`).
+    """
+
+    cluster: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    phase: PodPhase
+    status: str
+    ready_containers: int
+    total_containers: int
+    restarts: int
+    created_at: float
+    node_name: str | None
+    pod_ip: str | None
+    host_ip: str | None
+    qos_class: str | None
+    service_account: str
+    restart_policy: str
+    scheduler_name: str
+    labels: Pairs
+    owner: Owner | None
+    requests: Resources
+    limits: Resources
+    manifest: bytes
+
+    @property
+    def key(self) -> PodKey:
+        """The pod's name in the federation."""
+        return _new(PodKey, (self.cluster, self.namespace, self.name))  # what calling it comes to
+
+    @property
+    def finished(self) -> bool:
+        """Whether the pod holds no resources of its node any more."""
+        return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+
+
+class PodDetails(Struct, frozen=True, gc=False):
+    """The parts of a pod that are read from its manifest when a query asks for them."""
+
+    annotations: Pairs
+    containers: tuple[Container, ...]
+    conditions: tuple[Condition, ...]
+
+
+class Node(Struct, frozen=True, gc=False, kw_only=True):
+    """A node as the cache keeps it. `status` is what kubectl's STATUS column says."""
+
+    cluster: str
+    name: str
+    uid: str
+    resource_version: str
+    ready: bool
+    status: str
+    unschedulable: bool
+    roles: tuple[str, ...]
+    taints: tuple[Taint, ...]
+    addresses: tuple[NodeAddress, ...]
+    kubelet_version: str
+    os_image: str | None
+    architecture: str | None
+    region: str | None
+    zone: str | None
+    created_at: float
+    labels: Pairs
+    conditions: tuple[Condition, ...]
+    capacity: Resources
+    allocatable: Resources
+    manifest: bytes
+
+    @property
+    def key(self) -> NodeKey:
+        """The node's name in the federation."""
+        return NodeKey(self.cluster, self.name)
+
+    @property
+    def internal_ip(self) -> str | None:
+        """The first address of type InternalIP."""
+        return next((entry.address for entry in self.addresses if entry.type == "InternalIP"), None)
+
+
+class Namespace(Struct, frozen=True, gc=False, kw_only=True):
+    """A namespace as the cache keeps it; `phase` is Active or Terminating."""
+
+    cluster: str
+    name: str
+    uid: str
+    resource_version: str
+    phase: str
+    created_at: float
+    labels: Pairs
+
+
+class PlatformInfo(Struct, frozen=True, gc=False):
+    """What the platform's OpenMCPCluster and KubeFedCluster objects say of a cluster (never its kubeconfig)."""
+
+    platform: str | None = None
+    region: str | None = None
+    zones: tuple[str, ...] = ()
+    join_status: str | None = None
+
+
+class Cluster(Struct, frozen=True, gc=False, kw_only=True):
+    """A snapshot of one cluster. `message` says what is wrong and what would mend it; None while all is well."""
+
+    name: str
+    role: ClusterRole
+    health: ClusterHealth
+    message: str | None
+    version: str | None
+    info: PlatformInfo
+    age_seconds: float | None

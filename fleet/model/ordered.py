@@ -1,0 +1,93 @@
+"""Objects in the federation's own order (cluster, namespace, name), in parts that are shared with the caches.
+
+A selection over a hundred thousand objects is a handful of parts that nobody copied; a page of it is a search and a
+slice.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from operator import attrgetter
+from typing import Generic, TypeVar, overload
+
+from fleet.model.objects import Node, Pod
+
+T = TypeVar("T", Pod, Node)
+Place = tuple[str, str, str]
+"""Cluster, namespace (empty for nodes) and name."""
+
+
+def place_of(entry: Pod | Node) -> Place:
+    """Where the object stands in the order."""
+    return (entry.cluster, entry.namespace if isinstance(entry, Pod) else "", entry.name)
+
+
+_IN_MEMBER = attrgetter("namespace", "name")
+
+
+class SortedLater(Sequence[T], Generic[T]):
+    """One member's pods, put into order when the first of them is read: a page needs few of what is counted."""
+
+    __slots__ = ("_entries", "_in_order")
+
+    def __init__(self, entries: Sequence[T]) -> None:
+        self._entries: Sequence[T] = entries
+        self._in_order = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._read())
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        """The object at a place of the order, or those of a slice."""
+        return self._read()[index]
+
+    def _read(self) -> Sequence[T]:
+        if not self._in_order:
+            self._entries = sorted(self._entries, key=_IN_MEMBER)
+            self._in_order = True
+        return self._entries
+
+
+class Ordered(Collection[T], Generic[T]):
+    """Objects in order: each part is in it, and ends before the next one begins. Parts must not change."""
+
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self, parts: Iterable[Sequence[T]] = ()) -> None:
+        self._parts: list[Sequence[T]] = [part for part in parts if part]
+        self._size = sum(map(len, self._parts))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(self._parts)
+
+    def __contains__(self, entry: object) -> bool:
+        return any(entry in part for part in self._parts)
+
+    def after(self, place: Place) -> "Ordered[T]":
+        """What stands behind a place, whether or not there is anything at it."""
+        rest: list[Sequence[T]] = []
+        for part in self._parts:
+            if rest or place_of(part[0]) > place:
+                rest.append(part)
+            elif place_of(part[-1]) > place:
+                rest.append(part[bisect_right(part, place, key=place_of) :])
+        return Ordered(rest)
+
+    def first(self, count: int) -> list[T]:
+        """The first ones."""
+        return list(islice(self, count))
+
+
+def in_order(entries: Collection[T]) -> Ordered[T]:
+    """The same objects in order: sorted, unless it is known that they are."""
+    return entries if isinstance(entries, Ordered) else Ordered((sorted(entries, key=place_of),))

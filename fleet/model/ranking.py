@@ -1,0 +1,204 @@
+"""Usage as something to order and to bound by: which measure, percent of what, and its value for an object. Pure.
+
+The graph prints percentages by the same `percent` of the same amounts, so an order never differs from what is shown.
+"""
+
+import enum
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import attrgetter
+from typing import TypeVar
+
+from msgspec import Struct
+
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import Node, Pod, Resources
+from fleet.model.usage import Measure, Usage
+
+T = TypeVar("T", Pod, Node)
+UsageOf = Callable[[T], Usage | None]
+"""Gives an object's newest usage, None where it has none."""
+
+
+class UsageField(enum.Enum):
+    """What objects can be ordered and bounded by. Units: cores, bytes, bytes per second, percent."""
+
+    CPU_CORES = "CPU_CORES"
+    MEMORY_BYTES = "MEMORY_BYTES"
+    FS_USED_BYTES = "FS_USED_BYTES"
+    NETWORK_RECEIVE_BYTES_PER_SECOND = "NETWORK_RECEIVE_BYTES_PER_SECOND"
+    NETWORK_TRANSMIT_BYTES_PER_SECOND = "NETWORK_TRANSMIT_BYTES_PER_SECOND"
+    CPU_PERCENT = "CPU_PERCENT"
+    MEMORY_PERCENT = "MEMORY_PERCENT"
+
+    @property
+    def measure(self) -> Measure:
+        """What has to be asked of a metric store."""
+        return _MEASURES[self]
+
+    @property
+    def is_percent(self) -> bool:
+        """Whether its values are shares of an amount that the object has."""
+        return self in _AMOUNTS
+
+
+_MEASURES: Mapping[UsageField, Measure] = {
+    UsageField.CPU_CORES: Measure.CPU_CORES,
+    UsageField.MEMORY_BYTES: Measure.MEMORY_BYTES,
+    UsageField.FS_USED_BYTES: Measure.FS_USED_BYTES,
+    UsageField.NETWORK_RECEIVE_BYTES_PER_SECOND: Measure.NETWORK_RECEIVE_BYTES,
+    UsageField.NETWORK_TRANSMIT_BYTES_PER_SECOND: Measure.NETWORK_TRANSMIT_BYTES,
+    UsageField.CPU_PERCENT: Measure.CPU_CORES,
+    UsageField.MEMORY_PERCENT: Measure.MEMORY_BYTES,
+}
+_READERS: Mapping[UsageField, Callable[[Usage], float | None]] = {
+    UsageField.CPU_CORES: attrgetter("cpu_cores"),
+    UsageField.MEMORY_BYTES: attrgetter("memory_bytes"),
+    UsageField.FS_USED_BYTES: attrgetter("fs_used_bytes"),
+    UsageField.NETWORK_RECEIVE_BYTES_PER_SECOND: attrgetter("network_receive_bytes_per_second"),
+    UsageField.NETWORK_TRANSMIT_BYTES_PER_SECOND: attrgetter("network_transmit_bytes_per_second"),
+    UsageField.CPU_PERCENT: attrgetter("cpu_cores"),
+    UsageField.MEMORY_PERCENT: attrgetter("memory_bytes"),
+}
+_AMOUNTS = {UsageField.CPU_PERCENT: "cpu_cores", UsageField.MEMORY_PERCENT: "memory_bytes"}
+
+
+class PercentOf(enum.Enum):
+    """What a percentage is of. What an object does not have, such as a node's request, makes no percentage."""
+
+    LIMIT = "LIMIT"
+    REQUEST = "REQUEST"
+    ALLOCATABLE = "ALLOCATABLE"
+    CAPACITY = "CAPACITY"
+
+
+_POD_BASES = {PercentOf.LIMIT: "limits", PercentOf.REQUEST: "requests"}
+_NODE_BASES = {
+    PercentOf.LIMIT: "allocatable",  # what its pods may use at most
+    PercentOf.ALLOCATABLE: "allocatable",
+    PercentOf.CAPACITY: "capacity",
+}
+
+
+def pod_bases(pod: Pod) -> dict[PercentOf, Resources]:
+    """What percentages of a pod's usage can be of."""
+    return {of: getattr(pod, name) for of, name in _POD_BASES.items()}
+
+
+def node_bases(allocatable: Resources, capacity: Resources) -> dict[PercentOf, Resources]:
+    """What percentages of the usage of a node, or of a cluster's nodes together, can be of."""
+    amounts = {"allocatable": allocatable, "capacity": capacity}
+    return {of: amounts[name] for of, name in _NODE_BASES.items()}
+
+
+def percent(part: float | None, whole: float | None) -> float | None:
+    """A share in percent, 0 to 100 and more; None where there is nothing to be of."""
+    return part / whole * 100 if part is not None and whole else None
+
+
+class UsageColumn(Struct, frozen=True):
+    """One value of an object's usage; `percent_of` is set for percentages, and for nothing else."""
+
+    field: UsageField
+    percent_of: PercentOf | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages and cursors name it."""
+        return self.field.value if self.percent_of is None else f"{self.field.value} of {self.percent_of.value}"
+
+
+class UsageBound(Struct, frozen=True):
+    """Bounds of one value; all that are given hold. An object without the value is never within them."""
+
+    column: UsageColumn
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+    def matches(self, value: float | None) -> bool:
+        """Whether the value is within the bounds."""
+        return (
+            value is not None
+            and (self.gt is None or value > self.gt)
+            and (self.gte is None or value >= self.gte)
+            and (self.lt is None or value < self.lt)
+            and (self.lte is None or value <= self.lte)
+        )
+
+
+def build_column(field: UsageField, percent_of: PercentOf | None = None) -> UsageColumn:
+    """The value that is asked for; percentages are of the LIMIT where nothing is said. Raises InvalidQuery."""
+    if field.is_percent:
+        return UsageColumn(field, percent_of or PercentOf.LIMIT)
+    if percent_of is not None:
+        percentages = " and ".join(other.value for other in UsageField if other.is_percent)
+        raise InvalidQuery(f"`percentOf` belongs to {percentages}, not to {field.value}: leave it out")
+    return UsageColumn(field)
+
+
+def build_bound(
+    column: UsageColumn,
+    *,
+    gt: float | None = None,
+    gte: float | None = None,
+    lt: float | None = None,
+    lte: float | None = None,
+) -> UsageBound:
+    """A bound that something can be within. Raises InvalidQuery."""
+    given = [value for value in (gt, gte, lt, lte) if value is not None]
+    if not given:
+        raise InvalidQuery(f"a bound of {column.name} needs one of `gt`, `gte`, `lt` and `lte`")
+    if not all(math.isfinite(value) for value in given):
+        raise InvalidQuery(f"a bound of {column.name} has to be a finite number")
+    lowest = max((value for value in (gt, gte) if value is not None), default=-math.inf)
+    highest = min((value for value in (lt, lte) if value is not None), default=math.inf)
+    if lowest > highest or (lowest == highest and (lowest == gt or highest == lt)):
+        raise InvalidQuery(
+            f"nothing is within the bound of {column.name}: its lower end {lowest} is not below its upper end {highest}"
+        )
+    return UsageBound(column, gt, gte, lt, lte)
+
+
+def pod_value(column: UsageColumn, usage_of: UsageOf[Pod]) -> Callable[[Pod], float | None]:
+    """Reads the column of a pod."""
+    return _value(column, usage_of, _POD_BASES)
+
+
+def node_value(column: UsageColumn, usage_of: UsageOf[Node]) -> Callable[[Node], float | None]:
+    """Reads the column of a node."""
+    return _value(column, usage_of, _NODE_BASES)
+
+
+def keep_within(
+    objects: Collection[T], bounds: Iterable[UsageBound], value: Callable[[UsageColumn], Callable[[T], float | None]]
+) -> Collection[T]:
+    """The objects that are within all bounds. `value` says how a column is read."""
+    kept = objects
+    for bound in bounds:
+        read, matches = value(bound.column), bound.matches
+        kept = [entry for entry in kept if matches(read(entry))]
+    return kept
+
+
+def _value(column: UsageColumn, usage_of: UsageOf[T], bases: Mapping[PercentOf, str]) -> Callable[[T], float | None]:
+    read = _READERS[column.field]
+    if column.percent_of is None:
+
+        def amount(entry: T) -> float | None:
+            usage = usage_of(entry)
+            return None if usage is None else read(usage)
+
+        return amount
+
+    name = bases.get(column.percent_of)
+    if name is None:
+        return lambda entry: None
+    whole: Callable[[T], float | None] = attrgetter(f"{name}.{_AMOUNTS[column.field]}")
+
+    def share(entry: T) -> float | None:
+        usage = usage_of(entry)
+        return None if usage is None else percent(read(usage), whole(entry))
+
+    return share

@@ -1,0 +1,127 @@
+"""Events of objects, asked of their members: one list for the objects of one namespace and kind, whatever their number.
+
+Source: Kubernetes API, core/v1 Event. Events about objects of the whole cluster are in the namespace `default`.
+"""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from fleet.model.errors import FleetError
+from fleet.model.kube_objects import Event, KubeObject, Subject
+from fleet.objects.calls import MemberCalls
+
+MAX_EVENTS = 10_000
+"""Events of one namespace and kind that are looked through at most."""
+
+_ESCAPED = re.compile(r"[\\,=]")
+_Group = tuple[str, str, str]
+
+
+async def load_events(calls: MemberCalls, subjects: Sequence[Subject]) -> list[list[Event] | FleetError]:
+    """The events of each subject, newest first, in the order given, with an error in the place of what failed."""
+    groups: dict[_Group, list[Subject]] = defaultdict(list)
+    for subject in subjects:
+        groups[subject.cluster, subject.namespace, subject.kind].append(subject)
+    answers = await asyncio.gather(*(_load_group(calls, group, members) for group, members in groups.items()))
+    found = dict(zip(groups, answers, strict=True))
+    result: list[list[Event] | FleetError] = []
+    for subject in subjects:
+        events = found[subject.cluster, subject.namespace, subject.kind]
+        result.append(events if isinstance(events, FleetError) else events.get(subject, []))
+    return result
+
+
+async def _load_group(
+    calls: MemberCalls, group: _Group, subjects: list[Subject]
+) -> dict[Subject, list[Event]] | FleetError:
+    cluster, namespace, kind = group
+    selector = f"involvedObject.kind={kind}"
+    if len(subjects) == 1:
+        name = _ESCAPED.sub(r"\\\g<0>", subjects[0].name)
+        selector += f",involvedObject.name={name}"
+    try:
+        query = {"fieldSelector": selector}
+        found = await calls.list_all(cluster, "v1", "Event", namespace or "default", query, MAX_EVENTS)
+    except FleetError as error:
+        return error
+    named = {subject.name: subject for subject in subjects}
+    sorted_in: dict[Subject, list[Event]] = defaultdict(list)
+    for item in found:
+        wire = _decode(item)
+        subject = named.get(wire.involved_object.name) if wire is not None else None
+        # Kubelets give a node's name in the place of its UID.
+        if wire is not None and subject is not None and wire.involved_object.uid in ("", subject.uid, subject.name):
+            sorted_in[subject].append(_build(wire, subject))
+    for events in sorted_in.values():
+        events.sort(key=lambda event: event.last_seen or 0.0, reverse=True)
+    return sorted_in
+
+
+def _decode(item: KubeObject) -> "_WireEvent | None":
+    try:
+        return _DECODER.decode(item.raw)
+    except msgspec.MsgspecError:  # one broken event must not take the others away
+        return None
+
+
+def _build(wire: "_WireEvent", subject: Subject) -> Event:
+    series = wire.series or _Series()
+    created = wire.metadata.creation_timestamp
+    first = wire.first_timestamp or wire.event_time or created
+    last = series.last_observed_time or wire.last_timestamp or wire.event_time or created
+    return Event(
+        type=wire.type,
+        reason=wire.reason,
+        message=wire.message,
+        count=series.count or wire.count or 1,
+        first_seen=None if first is None else first.timestamp(),
+        last_seen=None if last is None else last.timestamp(),
+        source=wire.source.component or wire.reporting_component or None,
+        regarding=subject,
+    )
+
+
+class _Wire(Struct, frozen=True, rename="camel"):
+    pass
+
+
+class _Reference(_Wire, frozen=True):
+    name: str = ""
+    uid: str = ""
+
+
+class _Source(_Wire, frozen=True):
+    component: str = ""
+
+
+class _Series(_Wire, frozen=True):
+    count: int | None = None
+    last_observed_time: datetime | None = None
+
+
+class _EventMetadata(_Wire, frozen=True):
+    creation_timestamp: datetime | None = None
+
+
+class _WireEvent(_Wire, frozen=True):
+    involved_object: _Reference
+    metadata: _EventMetadata = _EventMetadata()
+    type: str = ""
+    reason: str = ""
+    message: str = ""
+    count: int | None = None
+    first_timestamp: datetime | None = None
+    last_timestamp: datetime | None = None
+    event_time: datetime | None = None
+    source: _Source = _Source()
+    reporting_component: str = ""
+    series: _Series | None = None
+
+
+_DECODER = msgspec.json.Decoder(_WireEvent)

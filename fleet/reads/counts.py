@@ -1,0 +1,114 @@
+"""How many objects a caller's clusters hold: counts from memory, of what is there already, asking nobody."""
+
+from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
+from typing import Protocol
+
+from fleet.members.member import Member
+from fleet.model.scope import Scope
+
+UNKNOWN_PODS = 1_000
+"""Pods a cluster is taken to have before they were listed for the first time."""
+
+UNKNOWN_NODES = 20
+"""Nodes, likewise."""
+
+
+class Sizes(Protocol):
+    """What an estimate needs to know of a fleet. Names of clusters out of reach count nothing."""
+
+    @property
+    def clusters(self) -> Collection[str]:
+        """The clusters within reach."""
+        ...
+
+    def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
+        """Pods within reach that are in these namespaces and on these nodes, at most."""
+        ...
+
+    def nodes(self, cluster: str) -> int:
+        """Nodes within reach."""
+        ...
+
+    def namespaces(self, cluster: str) -> int:
+        """Namespaces within reach that hold pods, at least one."""
+        ...
+
+    def fullest_node(self, cluster: str) -> int:
+        """Pods of the node that has most."""
+        ...
+
+
+class CachedSizes:
+    """The sizes of the members a scope reaches, each counted once; who they are is found out when it matters."""
+
+    def __init__(self, list_members: Callable[[], Iterable[Member]], scope: Scope) -> None:
+        self._scope = scope
+        self._list_members = list_members
+        self._namespaces: dict[str, frozenset[str] | None] = {}
+        self._fullest: dict[str, int] = {}
+
+    @cached_property
+    def _members(self) -> dict[str, Member]:
+        return {member.name: member for member in self._list_members() if self._scope.sees_cluster(member.name)}
+
+    @property
+    def clusters(self) -> Collection[str]:
+        """As `Sizes`."""
+        return self._members.keys()
+
+    def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
+        """As `Sizes`."""
+        member = self._members.get(cluster)
+        if member is None:
+            return 0
+        if not member.has_listed("pods"):
+            return UNKNOWN_PODS
+        reached = self._reached(member)
+        if reached is None and namespaces is None and nodes is None:
+            return len(member.pods)
+        if namespaces is not None:
+            reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
+        counts = [len(member.pods)]
+        for index, values in (("namespace", reached), ("node", nodes)):
+            if values is not None:
+                counts.append(sum(member.pods.count(index, value) for value in values))
+        return min(counts)
+
+    def nodes(self, cluster: str) -> int:
+        """As `Sizes`."""
+        member = self._members.get(cluster)
+        if member is None or not self._scope.sees_all_namespaces(cluster):
+            return 0
+        return len(member.nodes) if member.has_listed("nodes") else UNKNOWN_NODES
+
+    def namespaces(self, cluster: str) -> int:
+        """As `Sizes`."""
+        member = self._members.get(cluster)
+        if member is None:
+            return 1
+        reached = self._reached(member)
+        return max(1, len(member.pods.values("namespace") if reached is None else reached))
+
+    def fullest_node(self, cluster: str) -> int:
+        """As `Sizes`."""
+        member = self._members.get(cluster)
+        if member is None:
+            return 0
+        if not member.has_listed("pods"):
+            return UNKNOWN_PODS
+        if cluster not in self._fullest:
+            buckets = (member.pods.count("node", node) for node in member.pods.values("node"))
+            self._fullest[cluster] = max(buckets, default=0)
+        return self._fullest[cluster]
+
+    def _reached(self, member: Member) -> frozenset[str] | None:
+        """The namespaces within reach, None for all."""
+        if member.name not in self._namespaces:
+            scope, cluster = self._scope, member.name
+            self._namespaces[cluster] = (
+                None
+                if scope.sees_all_namespaces(cluster)
+                else frozenset(name for name in member.pods.values("namespace") if scope.sees_namespace(cluster, name))
+            )
+        return self._namespaces[member.name]

@@ -1,0 +1,1 @@
+"""Its charter: what belongs here, and what never does."""

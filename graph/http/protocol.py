@@ -1,0 +1,200 @@
+"""GraphQL over HTTP: from a request to an operation, and from a result to an answer.
+
+Source: the GraphQL over HTTP specification (https://graphql.github.io/graphql-over-http/draft/). An answer is
+`application/graphql-response+json` where the client names it, else `application/json`, which is 200 for whatever was a
+well-formed request.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+
+from fleet.model.errors import InvalidQuery
+from graph.errors import Code
+from graph.extensions import JSON, Asked, read_asked
+from graph.limits.limits import DEFAULT_LIMITS, Limits
+
+JSON_TYPE = "application/json"
+GRAPHQL_TYPE = "application/graphql-response+json"
+
+
+class Refused(Exception):
+    """The request gets no GraphQL answer; `status` says why.
+
+    `well_formed`: it is one, but can't be executed, so that an answer in `application/json` is 200.
+    """
+
+    def __init__(
+        self, status: int, message: str, code: Code = Code.BAD_USER_INPUT, *, well_formed: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.well_formed = well_formed
+
+    def status_in(self, kind: str) -> int:
+        """The status of the answer in that media type."""
+        return 200 if self.well_formed and kind == JSON_TYPE else self.status
+
+
+class Operation(Struct, frozen=True):
+    """What is to be executed."""
+
+    query: str
+    variables: dict[str, Any] | None
+    name: str | None
+    asked: Asked = Asked()
+
+
+def pick_answer_type(accept: str | None) -> str:
+    """The media type to answer with. Raises Refused (406) where the client takes neither."""
+    if accept is None or not accept.strip():
+        return JSON_TYPE
+    weights = pick_weights(accept)
+    wild = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
+    graphql, plain = weights.get(GRAPHQL_TYPE, 0.0), weights.get(JSON_TYPE, wild)
+    if graphql > 0 and graphql >= plain:
+        return GRAPHQL_TYPE
+    if plain > 0:
+        return JSON_TYPE
+    raise Refused(406, f"answers are {GRAPHQL_TYPE} or {JSON_TYPE}")
+
+
+def pick_weights(accept: str | None) -> dict[str, float]:
+    """What a client takes, by media type in lower case: 0 is not at all, 1 with pleasure."""
+    weights: dict[str, float] = {}
+    for part in accept.split(",") if accept else ():
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights[kind] = _weight(parameters)
+    return weights
+
+
+async def read_operation(request: Request) -> Operation:
+    """The operation of a GET or a POST. Raises Refused; starlette's ClientDisconnect when the client leaves."""
+    documents = request.state.documents
+    if request.method == "GET":
+        given = {**request.query_params, **_decoded_parameters(request)}
+        return build_operation(documents.complete(given), request.headers)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON_TYPE:
+        raise Refused(415, f"a request's body is {JSON_TYPE}")
+    try:
+        body = orjson.loads(await _read_body(request, limits_of(request).body))
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, "the request's body is not JSON") from error
+    if isinstance(body, list):
+        raise Refused(
+            400,
+            f"the request's body is a list of {len(body)} operations, 1 at a time is allowed: send it as an object of "
+            "its own, without batching, or ask for all of it in one operation",
+        )
+    if not isinstance(body, dict):
+        raise Refused(400, "the request's body is not a JSON object with a `query`")
+    return build_operation(documents.complete(body), request.headers)
+
+
+def answer(result: ExecutionResult, kind: str, extensions: Mapping[str, JSON]) -> Response:
+    """The result as an HTTP answer: without `data` where nothing was executed, without `extensions` that are empty."""
+    body: dict[str, Any] = {}
+    if result.errors:
+        body["errors"] = [error.formatted for error in result.errors]
+    executed = not isinstance(result, PreExecutionError) and (result.data is not None or _has_paths(result.errors))
+    if executed:
+        body["data"] = result.data
+    if extensions:
+        body["extensions"] = extensions
+    status = 400 if kind == GRAPHQL_TYPE and not executed else 200
+    return Response(orjson.dumps(body, default=str), status_code=status, media_type=_with_charset(kind))
+
+
+def refusal(
+    status: int,
+    message: str,
+    code: Code,
+    kind: str = JSON_TYPE,
+    *,
+    headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, JSON] | None = None,
+) -> Response:
+    """An error that comes before GraphQL, or instead of its answer, in GraphQL's shape."""
+    body: dict[str, Any] = {"errors": [{"message": message, "extensions": {"code": code.value}}]}
+    if extensions:
+        body["extensions"] = extensions
+    return Response(orjson.dumps(body), status_code=status, media_type=_with_charset(kind), headers=headers)
+
+
+def _has_paths(errors: list[GraphQLError] | None) -> bool:
+    """Whether an error belongs to a field: then the operation was executed, and its data is null."""
+    return any(error.path is not None for error in errors or ())
+
+
+def _with_charset(kind: str) -> str:
+    return f"{kind}; charset=utf-8"
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _decoded_parameters(request: Request) -> dict[str, object]:
+    """The parameters of a GET that are JSON in the URL. Raises Refused."""
+    found: dict[str, object] = {}
+    for name in ("variables", "extensions"):
+        text = request.query_params.get(name)
+        if text is not None:
+            try:
+                found[name] = orjson.loads(text) if text else None
+            except orjson.JSONDecodeError as error:
+                raise Refused(400, f"`{name}` is not JSON") from error
+    return found
+
+
+def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Operation:
+    """The operation of a request's parameters, whichever way they came. Raises Refused."""
+    query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
+    extensions = given.get("extensions")
+    if not isinstance(query, str) or not query.strip():
+        raise Refused(400, "there is no `query` in the request")
+    if not isinstance(variables, dict | None):
+        raise Refused(400, "`variables` is not an object")
+    if not isinstance(extensions, dict | None):
+        raise Refused(400, "`extensions` is not an object")
+    if not isinstance(name, str | None):
+        raise Refused(400, "`operationName` is not a string")
+    try:
+        asked = read_asked(headers, extensions)
+    except InvalidQuery as error:
+        raise Refused(400, str(error)) from error
+    return Operation(query=query, variables=variables, name=name or None, asked=asked)
+
+
+def limits_of(request: Request) -> Limits:
+    """The limits that the settings say, or their defaults."""
+    limits: Limits = getattr(request.state, "limits", DEFAULT_LIMITS)
+    return limits
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    too_long = Refused(413, f"a request's body is {limit:,} bytes at most: send fewer or smaller variables")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_long
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_long
+    return bytes(body)

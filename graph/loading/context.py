@@ -1,0 +1,90 @@
+"""What a resolver gets: who asks, what can be asked, and the request's loaders."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+
+import strawberry
+from graphql import FieldNode
+
+from auth.principal import Principal
+from fleet.federation import Federation
+from fleet.model.scope import Scope
+from fleet.model.usage import History, Usage
+from graph.extensions import AnswerExtensions, Asked
+from graph.limits.limits import DEFAULT_LIMITS, Limits
+from graph.loading.loaders import Loaders
+from graph.loading.memo import Once
+from graph.loading.metric_plan import OperationPlan, PageWants, build_plan, find_wants
+from graph.loading.resources import ResourceLoaders
+from graph.loading.time_windows import WindowRequest
+from graph.loading.turns import Turns
+
+DEADLINE_RESERVE = 0.5
+"""Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
+
+
+@dataclasses.dataclass
+class Context:
+    """One request's context. `plan` is made when the first resolver needs it, `extensions` are the answer's.
+
+    `compiled` lets plain selections be read by generated code, `encoded` lets lists of them be JSON text already, and
+    long answers are made one after the other in `turns`.
+    """
+
+    principal: Principal
+    federation: Federation
+    loaders: Loaders
+    plan: OperationPlan | None = None
+    limits: Limits = DEFAULT_LIMITS
+    asked: Asked = dataclasses.field(default_factory=Asked)
+    extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
+    compiled: bool = True
+    encoded: bool = False
+    turns: Turns = dataclasses.field(default_factory=Turns)
+
+    @cached_property
+    def resources(self) -> ResourceLoaders:
+        """The loaders of objects that members are asked for, made when the first resolver needs them."""
+        return ResourceLoaders(self.federation, self.principal, self.loaders.waves.deadline)
+
+    @cached_property
+    def cluster_usage(self) -> Once[str, Usage]:
+        """Usage summed over each cluster's nodes."""
+        return Once()
+
+    @cached_property
+    def cluster_history(self) -> Once[tuple[str, WindowRequest], History]:
+        """History summed over each cluster's nodes."""
+        return Once()
+
+    @property
+    def scope(self) -> Scope:
+        """What the caller may see and do."""
+        return self.principal.scope
+
+
+class GraphInfo(strawberry.Info[Context, None]):
+    """Strawberry's info, and what the operation selects of usage and history."""
+
+    @cached_property
+    def plan(self) -> OperationPlan:
+        """What the whole operation selects. One walk a request."""
+        context = self.context
+        if context.plan is None:
+            context.plan = build_plan(self._raw_info)
+        return context.plan
+
+    @cached_property
+    def page_wants(self) -> PageWants:
+        """What the current field, a connection, selects of its items' usage and history."""
+        return find_wants(self.plan, self.nodes)
+
+    @property
+    def nodes(self) -> Sequence[FieldNode]:
+        """Where the document writes the current field."""
+        return self._raw_info.field_nodes
+
+
+Info = GraphInfo
+"""The one alias that resolvers annotate their `info` with."""

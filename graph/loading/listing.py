@@ -1,0 +1,234 @@
+"""Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from inspect import isawaitable
+from typing import Any, Generic, TypeVar, cast
+
+from msgspec.structs import replace
+
+from fleet.live.usage_cache import HeldUsage
+from fleet.model.errors import Forbidden, MetricsUnavailable
+from fleet.model.objects import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
+from fleet.model.ordered import Ordered
+from fleet.model.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
+from fleet.model.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
+from fleet.model.usage import History, Kind, Usage
+from fleet.reads.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
+from graph.loading.batches import Batch, Questions
+from graph.loading.context import Context, Info
+from graph.loading.loaders import HistoryQuestion, Loaders, Measures
+from graph.loading.maybe_await import Later, Soon
+from graph.loading.related import prime_related
+
+T = TypeVar("T", Pod, Node)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed(Generic[T]):
+    """What tells lists of pods from lists of nodes."""
+
+    kind: Kind
+    select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
+    read: Callable[[Context, Any, OnUnavailable], Selection[T] | None]
+    usage: Callable[[Loaders], Questions[Measures, Any, Usage]]
+    history: Callable[[Loaders], Questions[HistoryQuestion, Any, History]]
+    build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
+    value: Callable[[UsageColumn, UsageOf[T]], Callable[[T], float | None]]
+
+
+_PODS: _Listed[Pod] = _Listed(
+    kind=Kind.POD,
+    select=lambda context, question, mode: context.federation.select_pods(context.scope, question, mode),
+    read=lambda context, question, mode: context.federation.read_pods(context.scope, question, mode),
+    usage=lambda loaders: loaders.pod_usage,
+    history=lambda loaders: loaders.pod_history,
+    build_sorting=build_pod_sorting,
+    value=pod_value,
+)
+_NODES: _Listed[Node] = _Listed(
+    kind=Kind.NODE,
+    select=lambda context, question, mode: context.federation.select_nodes(context.scope, question, mode),
+    read=lambda context, question, mode: context.federation.read_nodes(context.scope, question, mode),
+    usage=lambda loaders: loaders.node_usage,
+    history=lambda loaders: loaders.node_history,
+    build_sorting=build_node_sorting,
+    value=node_value,
+)
+
+
+def load_pods(
+    info: Info,
+    question: PodFilter,
+    orders: tuple[Order, ...],
+    page: PageRequest,
+    on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
+) -> Soon[Page[Pod]]:
+    """A page of pods. What is bounded or ordered by usage is cut after all that the filter selects was ranked.
+
+    Raises as `Federation.select_pods`, InvalidQuery for a page, an order or a window of history that is none, and
+    MetricsUnavailable where the page can't be told without usage.
+    """
+    found = _load_now(info, _PODS, question, orders, page, on_unavailable)
+    return Later(_load, info, _PODS, question, orders, page, on_unavailable) if found is None else found
+
+
+def load_nodes(
+    info: Info,
+    question: NodeFilter,
+    orders: tuple[Order, ...],
+    page: PageRequest,
+    on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
+) -> Soon[Page[Node]]:
+    """A page of nodes; as `load_pods`."""
+    found = _load_now(info, _NODES, question, orders, page, on_unavailable)
+    return Later(_load, info, _NODES, question, orders, page, on_unavailable) if found is None else found
+
+
+def load_nodes_of(
+    info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
+) -> Soon[Page[Node]]:
+    """A page of one cluster's nodes; empty and marked FORBIDDEN where the caller sees the cluster, but not all of it.
+
+    Raises as `load_nodes`, and ClusterNotFound or Forbidden for other clusters that the question names.
+    """
+    narrowed = replace(question, clusters=_only(info, question.clusters, cluster))
+    try:
+        found = load_nodes(info, narrowed, orders, page)
+    except Forbidden as error:
+        return _out_of_reach(cluster, error)
+    return Later(_await_nodes_of, cluster, found) if isawaitable(found) else found
+
+
+async def _await_nodes_of(cluster: str, found: Awaitable[Page[Node]]) -> Page[Node]:
+    try:
+        return await found
+    except Forbidden as error:
+        return _out_of_reach(cluster, error)
+
+
+def _out_of_reach(cluster: str, error: Forbidden) -> Page[Node]:
+    return Page((), (), Ordered(), False, False, (Outcome(cluster, OutcomeState.FORBIDDEN, str(error)),))
+
+
+def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
+    """The same question, of one cluster's or node's pods only. Raises ClusterNotFound, Forbidden for other names."""
+    nodes = question.nodes if node is None else _narrowed(question.nodes, node)
+    return replace(question, clusters=_only(info, question.clusters, cluster), nodes=nodes)
+
+
+def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[str]:
+    for name in sorted((named or frozenset()) - {cluster}):
+        info.context.federation.get_cluster(info.context.scope, name)  # naming what does not exist is an error anywhere
+    return _narrowed(named, cluster)
+
+
+def _narrowed(named: frozenset[str] | None, one: str) -> frozenset[str]:
+    return frozenset((one,)) if named is None or one in named else frozenset()
+
+
+def _load_now(
+    info: Info,
+    listed: _Listed[T],
+    question: PodFilter | NodeFilter,
+    orders: tuple[Order, ...],
+    page: PageRequest,
+    on_unavailable: OnUnavailable,
+) -> Page[T] | None:
+    """The page, where it is in memory and nothing of metrics is asked with it; None where something is to wait for."""
+    if info.page_wants.anything or usage_columns(question, orders):
+        return None
+    sorting = listed.build_sorting(orders, unread)
+    check_page(page, sorting)
+    found = listed.read(info.context, question, on_unavailable)
+    return None if found is None else build_page(found, sorting, page)
+
+
+async def _load(
+    info: Info,
+    listed: _Listed[T],
+    question: PodFilter | NodeFilter,
+    orders: tuple[Order, ...],
+    page: PageRequest,
+    on_unavailable: OnUnavailable,
+) -> Page[T]:
+    check_page(page, listed.build_sorting(orders, unread))
+    batches = list(_wanted(info, listed))
+    waves = info.context.loaders.waves
+    with waves.cutting():
+        with waves.reading():
+            found = await listed.select(info.context, question, on_unavailable)
+        usage_of: UsageOf[T] = unread
+        if usage_columns(question, orders if page.first or page.after else ()):
+            usage_of = await _read_usage(info, listed, found.matched)
+            within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
+            found = Selection(Ordered((list(within),)), found.outcomes)
+        answer = build_page(found, listed.build_sorting(orders, usage_of), page)
+        if usage_of is not unread:  # what a page is cut by is what its items show
+            batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
+            batch.hold({item.key: usage_of(item) for item in answer.items})
+    keys = [item.key for item in answer.items] if batches else []
+    if info.plan.is_single and batches:
+        await _load_alone(batches, keys)
+    elif info.page_wants.lists_inside:
+        for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
+            batch.begin(keys)
+        await prime_related(info, answer.items)
+    elif batches:
+        await asyncio.gather(_prime(batches, keys), prime_related(info, answer.items))
+    else:
+        await prime_related(info, answer.items)
+    return answer
+
+
+async def _read_usage(info: Info, listed: _Listed[T], objects: Collection[T]) -> UsageOf[T]:
+    """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
+
+    Where it is of many pods, or held already, it is what all requests share (`fleet.live.usage_cache`). The plan
+    of the operation has the measures of its bounds and orders beside those that it selects.
+    """
+    loaders, measures = info.context.loaders, info.plan.measures[listed.kind]
+    batch = listed.usage(loaders).about(measures)
+    try:
+        if loaders.held is not None and listed.kind is Kind.POD:
+            clusters = {entry.cluster for entry in objects}
+            if loaders.held.is_worth(clusters, measures, len(objects)):
+                deadline = loaders.waves.deadline
+                shared: UsageOf[T] = cast("Any", await _read_held(loaders.held, clusters, measures, deadline))
+                return shared
+        keys = [entry.key for entry in objects]
+        loaded = await batch.require(keys)
+    except MetricsUnavailable as error:
+        raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
+    # By identity, since making an object's key costs more than all the rest of ranking it.
+    found = {id(entry): loaded[key] for entry, key in zip(objects, keys, strict=True)}
+    return lambda entry: found[id(entry)]
+
+
+async def _read_held(held: HeldUsage, clusters: set[str], measures: Measures, deadline: float) -> UsageOf[Pod]:
+    """What all requests share. Raises MetricsUnavailable, also where it takes longer than the request may."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await held.read(clusters, measures)
+    except TimeoutError:
+        raise MetricsUnavailable("the metric store did not answer within the request's time") from None
+
+
+def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:
+    loaders, wants = info.context.loaders, info.page_wants
+    if wants.usage:
+        yield listed.usage(loaders).about(info.plan.measures[listed.kind])
+    for window in wants.windows:
+        yield listed.history(loaders).about((window, info.plan.columns[listed.kind, window]))
+
+
+async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:
+    if len(batches) == 1:  # not a turn of the event loop more than the store needs
+        await batches[0].load_alone(keys)
+    else:
+        await asyncio.gather(*(batch.load_alone(keys) for batch in batches))
+
+
+async def _prime(batches: Iterable[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:
+    await asyncio.gather(*(batch.prime(keys) for batch in batches))

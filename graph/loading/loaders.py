@@ -1,0 +1,70 @@
+"""One request's loaders: how many objects a query shows never decides how often anybody is asked."""
+
+import dataclasses
+
+from fleet.federation import Federation
+from fleet.live.usage_cache import HeldUsage
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.scope import Scope
+from fleet.model.usage import Column, History, Measure, Usage
+from fleet.ports import MetricStore
+from graph.loading.batches import Ask, Questions, Waves
+from graph.loading.clusters import Clusters
+from graph.loading.placements import Placements, SpanRequest, ask_placements, ask_pods_at
+from graph.loading.time_windows import WindowRequest, build_window
+
+Measures = frozenset[Measure]
+HistoryQuestion = tuple[WindowRequest, frozenset[Column]]
+_AskPodHistory = Ask[PodKey, History]
+_AskNodeHistory = Ask[NodeKey, History]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaders:
+    """A request's loaders."""
+
+    waves: Waves
+    clusters: Clusters
+    pod_usage: Questions[Measures, PodKey, Usage]
+    node_usage: Questions[Measures, NodeKey, Usage]
+    pod_history: Questions[HistoryQuestion, PodKey, History]
+    node_history: Questions[HistoryQuestion, NodeKey, History]
+    placements: Questions[SpanRequest, PodKey, Placements]
+    pods_at: Questions[float, NodeKey, Placements]
+    held: HeldUsage | None = None
+
+
+def build_loaders(
+    federation: Federation,
+    scope: Scope,
+    store: MetricStore,
+    *,
+    now: float,
+    deadline: float,
+    held: HeldUsage | None = None,
+) -> Loaders:
+    """One request's loaders. `now` is in Unix seconds, `deadline` in the event loop's time.
+
+    `held` is what all requests share of the store's answers; without it every question is asked.
+    """
+    waves = Waves(deadline)
+
+    def ask_pod_history(question: HistoryQuestion) -> _AskPodHistory:
+        window = build_window(question[0], now)
+        return lambda keys: store.pod_history(keys, window, question[1])
+
+    def ask_node_history(question: HistoryQuestion) -> _AskNodeHistory:
+        window = build_window(question[0], now)
+        return lambda keys: store.node_history(keys, window, question[1])
+
+    return Loaders(
+        waves=waves,
+        clusters=Clusters(federation, scope),
+        pod_usage=Questions(waves, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
+        node_usage=Questions(waves, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
+        pod_history=Questions(waves, ask_pod_history),
+        node_history=Questions(waves, ask_node_history),
+        placements=Questions(waves, lambda request: ask_placements(store, request, now)),
+        pods_at=Questions(waves, lambda at: ask_pods_at(store, at, now)),
+        held=held,
+    )

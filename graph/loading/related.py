@@ -1,0 +1,50 @@
+"""Metrics of the nodes and the clusters that a page's items lead to, loaded ahead in the wave of the page's own."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from fleet.model.objects import Node, NodeKey, Pod
+from fleet.model.usage import History, Kind, Usage
+from graph.loading.batches import Batch
+from graph.loading.cluster_sums import load_all_nodes
+from graph.loading.context import Info
+from graph.loading.metric_plan import Wants
+
+
+async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> None:
+    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a window that is none."""
+    wants = info.page_wants
+    of_nodes, of_clusters = list(_batches(info, wants.nodes)), list(_batches(info, wants.clusters))
+    if not of_nodes and not of_clusters:
+        return
+    keys = {key for item in items if (key := _node_of(info, item)) is not None} if of_nodes else set()
+    in_clusters: list[NodeKey] = []
+    if of_clusters:
+        with info.context.loaders.waves.reading():
+            found = await asyncio.gather(
+                *(load_all_nodes(info, cluster) for cluster in sorted({item.cluster for item in items}))
+            )
+        in_clusters = [node.key for nodes in found for node in nodes or ()]
+    wanted = [*((batch, keys) for batch in of_nodes), *((batch, in_clusters) for batch in of_clusters)]
+    if wants.lists_inside:
+        for batch, needed in wanted:  # waited for by those who show them, so that lists inside get into the same wave
+            batch.begin(needed)
+    else:
+        await asyncio.gather(*(batch.prime(needed) for batch, needed in wanted))
+
+
+def _batches(info: Info, wants: Wants) -> Iterator[Batch[NodeKey, Usage] | Batch[NodeKey, History]]:
+    loaders, plan = info.context.loaders, info.plan
+    if wants.usage:
+        yield loaders.node_usage.about(plan.measures[Kind.NODE])
+    for window in wants.windows:
+        yield loaders.node_history.about((window, plan.columns[Kind.NODE, window]))
+
+
+def _node_of(info: Info, item: Pod | Node) -> NodeKey | None:
+    """The node an item is on, None where there is none, or it would not be shown."""
+    if isinstance(item, Node):
+        return item.key
+    if item.node_name is None or not info.context.scope.sees_all_namespaces(item.cluster):
+        return None
+    return NodeKey(item.cluster, item.node_name)

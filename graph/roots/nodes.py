@@ -1,0 +1,44 @@
+"""Query's fields about nodes."""
+
+import strawberry
+
+from fleet.model.objects import NodeKey
+from graph.enums import OnUnavailable
+from graph.loading.context import Info
+from graph.loading.listing import load_nodes
+from graph.loading.maybe_await import then
+from graph.types.fields import resolved
+from graph.types.inputs import NodeFilter, NodeOrder, build_orders, build_page_request, node_question
+from graph.types.node import Node
+from graph.types.node_connection import NodeConnection
+
+
+@strawberry.type
+class NodeQueries:
+    """`nodes` and `node`."""
+
+    @resolved("Nodes of all clusters you reach, 100 a page where `first` is left out, 10,000 at most.")
+    def nodes(
+        self,
+        info: Info,
+        filter: NodeFilter | None = None,  # noqa: A002 - the argument's name in the graph
+        order_by: list[NodeOrder] | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
+    ) -> NodeConnection:
+        """From memory."""
+        page = load_nodes(
+            info,
+            node_question(filter),
+            build_orders(order_by),
+            build_page_request(first, after),
+            on_unavailable or OnUnavailable.PARTIAL,
+        )
+        return then(page, NodeConnection.from_model)
+
+    @resolved("One node; null where its cluster has none of that name.")
+    async def node(self, info: Info, cluster: str, name: str) -> Node | None:
+        """From memory."""
+        found = await info.context.federation.get_node(info.context.scope, NodeKey(cluster, name))
+        return Node.from_model(found) if found is not None else None

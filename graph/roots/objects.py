@@ -1,0 +1,31 @@
+"""Query's field about anything with an id."""
+
+import strawberry
+
+from fleet.model.kube_objects import ResourceKey
+from fleet.model.objects import PodKey
+from graph.ids import decode_id
+from graph.loading.context import Info
+from graph.types.common import Object
+from graph.types.fields import resolved
+from graph.types.node import Node
+from graph.types.pod import Pod
+from graph.types.resource import Resource
+
+
+@strawberry.type
+class ObjectQueries:
+    """`object`."""
+
+    @resolved("What a field `id` named; null where it is gone.")
+    async def object(self, info: Info, id: strawberry.ID) -> Object | None:  # noqa: A002 - the argument's name in the graph
+        """Pods and nodes from memory, others asked of their cluster. Raises InvalidQuery for what is no id."""
+        key, context = decode_id(id), info.context
+        if isinstance(key, PodKey):
+            pod = await context.federation.get_pod(context.scope, key)
+            return Pod.from_model(pod) if pod is not None else None
+        if isinstance(key, ResourceKey):
+            found = await context.resources.objects.load(key)
+            return Resource.from_model(found) if found is not None else None
+        node = await context.federation.get_node(context.scope, key)
+        return Node.from_model(node) if node is not None else None

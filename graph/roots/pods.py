@@ -1,0 +1,45 @@
+"""Query's fields about pods."""
+
+import strawberry
+
+from fleet.model.objects import PodKey
+from graph.enums import OnUnavailable
+from graph.loading.context import Info
+from graph.loading.listing import load_pods
+from graph.loading.maybe_await import then
+from graph.types.fields import resolved
+from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
+from graph.types.pod import Pod
+from graph.types.pod_connection import PodConnection
+
+
+@strawberry.type
+class PodQueries:
+    """`pods` and `pod`."""
+
+    @resolved("Pods of all clusters you reach, 100 a page where `first` is left out, 10,000 at most.")
+    def pods(
+        self,
+        info: Info,
+        filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
+        order_by: list[PodOrder] | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
+    ) -> PodConnection:
+        """From memory."""
+        page = load_pods(
+            info,
+            pod_question(filter),
+            build_orders(order_by),
+            build_page_request(first, after),
+            on_unavailable or OnUnavailable.PARTIAL,
+        )
+        return then(page, PodConnection.from_model)
+
+    @resolved("One pod; null where its cluster has none of that name.")
+    async def pod(self, info: Info, cluster: str, namespace: str, name: str) -> Pod | None:
+        """From memory."""
+        key = PodKey(cluster, namespace, name)
+        found = await info.context.federation.get_pod(info.context.scope, key)
+        return Pod.from_model(found) if found is not None else None

@@ -1,0 +1,170 @@
+"""Subscription's fields: each checks what is asked and says what is to be followed."""
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, TypeVar
+
+import strawberry
+
+from auth.policy import authorize_request
+from fleet.live.changes import ClusterView, NodeView, PodView
+from fleet.live.usage_sampler import Wanted, check_interval
+from fleet.model import objects as models
+from fleet.model.errors import Forbidden, InvalidQuery
+from fleet.model.usage import Kind
+from fleet.objects.logs import LogRequest, check_log
+from graph.loading.context import Info
+from graph.roots.topics import Admitted, Elsewhere, LiveContext, Log, Objects, Samples, Topic
+from graph.scalars import Duration
+from graph.types.inputs import NodeFilter, PodFilter, node_question, pod_question
+from graph.types.live import ClusterEvent, LogLine, NodeEvent, PodEvent, UsageSample
+
+MAX_SAMPLED = 500
+"""Pods and nodes of one `usage`."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@strawberry.input(description="Names a pod.")
+class PodRef:
+    """Which pod."""
+
+    cluster: str = strawberry.field(description="Its cluster.")
+    namespace: str = strawberry.field(description="Its namespace.")
+    name: str = strawberry.field(description="Its name.")
+
+
+@strawberry.input(description="Names a node.")
+class NodeRef:
+    """Which node."""
+
+    cluster: str = strawberry.field(description="Its cluster.")
+    name: str = strawberry.field(description="Its name.")
+
+
+def followed(description: str) -> Callable[[F], F]:
+    """A field of Subscription. To type checkers it stays the decorated function."""
+
+    def declare(resolver: F) -> F:
+        field: Any = strawberry.subscription(resolver=resolver, description=description)
+        return field  # type: ignore[no-any-return]  # Strawberry's field takes the function's place in the class
+
+    return declare
+
+
+@strawberry.type(description="Everything that can be followed. Over WebSocket (graphql-transport-ws) or SSE.")
+class Subscription:
+    """The root."""
+
+    @followed(
+        "Pods: first ADDED for each that is there, then whenever one comes, goes, or a selected field of its own "
+        "changes. Usage, history, events and the objects beside it are read then, and are no reason for an event."
+    )
+    async def pod_events(
+        self,
+        info: Info,
+        filter: PodFilter | None = None,  # noqa: A002 - the argument's name in the graph
+    ) -> AsyncIterator[PodEvent]:
+        """Raises InvalidQuery, ClusterNotFound, Forbidden."""
+        context = _begin(info)
+        question = pod_question(filter)
+        await context.federation.check_live(context.scope, question)
+        return _admit(info, Objects(PodView(context.federation.feed, question, context.scope), PodEvent))
+
+    @followed("Nodes; as `podEvents`.")
+    async def node_events(
+        self,
+        info: Info,
+        filter: NodeFilter | None = None,  # noqa: A002 - the argument's name in the graph
+    ) -> AsyncIterator[NodeEvent]:
+        """Raises InvalidQuery, ClusterNotFound, Forbidden."""
+        context = _begin(info)
+        question = node_question(filter)
+        await context.federation.check_live(context.scope, question)
+        return _admit(info, Objects(NodeView(context.federation.feed, question, context.scope), NodeEvent))
+
+    @followed("Clusters: first ADDED for each, then whenever one joins, leaves, or its health or message changes.")
+    async def cluster_events(self, info: Info) -> AsyncIterator[ClusterEvent]:
+        """Raises ClusterTimeout while it is not known which clusters exist."""
+        context = _begin(info)
+        await context.federation.wait_known()
+        return _admit(info, Objects(ClusterView(context.federation.feed, context.scope), ClusterEvent))
+
+    @followed(
+        "Usage of the pods and nodes named, 500 at most: all of them that have any, at first and then after each "
+        "interval in which the newest point of one of them changed."
+    )
+    async def usage(
+        self,
+        info: Info,
+        pods: Annotated[list[PodRef] | None, strawberry.argument(description="Pods.")] = None,
+        nodes: Annotated[list[NodeRef] | None, strawberry.argument(description="Nodes.")] = None,
+        interval: Annotated[
+            Duration | None, strawberry.argument(description="How often to look, 1s at least and 1h at most.")
+        ] = Duration(5.0),  # noqa: B008 - a number
+    ) -> AsyncIterator[list[UsageSample]]:
+        """Raises InvalidQuery, ClusterNotFound, Forbidden."""
+        context = _begin(info)
+        await context.federation.wait_known()
+        pod_keys = frozenset(models.PodKey(ref.cluster, ref.namespace, ref.name) for ref in pods or ())
+        node_keys = frozenset(models.NodeKey(ref.cluster, ref.name) for ref in nodes or ())
+        _check_sampled(context, pod_keys, node_keys)
+        measures = info.plan.measures.get(Kind.POD, frozenset())
+        seconds = check_interval(Duration(5.0) if interval is None else interval)
+        return _admit(info, Samples(Wanted(pod_keys, node_keys, measures), seconds))
+
+    @followed("A container's log, until it ends; needs the role that reads logs.")
+    async def logs(
+        self,
+        info: Info,
+        cluster: str,
+        namespace: str,
+        pod: str,
+        container: Annotated[
+            str | None, strawberry.argument(description="The container; may be left out where the pod has one.")
+        ] = None,
+        tail_lines: Annotated[
+            int | None, strawberry.argument(description="Lines of what is there already, 10,000 at most.")
+        ] = 100,
+        follow: Annotated[
+            bool | None, strawberry.argument(description="Whether to go on with what is written from now on.")
+        ] = True,
+    ) -> AsyncIterator[LogLine]:
+        """Raises InvalidQuery, NotFound, Forbidden."""
+        context = _begin(info)
+        await context.federation.wait_known()
+        request = LogRequest(
+            models.PodKey(cluster, namespace, pod),
+            container,
+            100 if tail_lines is None else tail_lines,
+            follow is not False,
+        )
+        authorize = functools.partial(authorize_request, context.principal)
+        return _admit(info, Log(check_log(context.federation, context.scope, authorize, request)))
+
+
+def _begin(info: Info) -> LiveContext:
+    context = info.context
+    if not isinstance(context, LiveContext):
+        raise InvalidQuery("a subscription needs a connection that stays open: WebSocket or SSE")
+    context.subscribing = True
+    return context
+
+
+def _admit(info: Info, topic: Topic) -> AsyncIterator[Any]:
+    context = _begin(info)
+    context.admitted = Admitted(topic, info._raw_info)  # noqa: SLF001 - as in `graph.loading.context`
+    return Elsewhere()
+
+
+def _check_sampled(context: LiveContext, pods: frozenset[models.PodKey], nodes: frozenset[models.NodeKey]) -> None:
+    if not pods and not nodes:
+        raise InvalidQuery("name `pods` or `nodes` whose usage is to be followed")
+    if len(pods) + len(nodes) > MAX_SAMPLED:
+        raise InvalidQuery(f"{MAX_SAMPLED} pods and nodes at most, not {len(pods) + len(nodes)}")
+    for pod in pods:
+        context.federation.check_reach(context.scope, pod)
+    for node in nodes:
+        context.federation.get_cluster(context.scope, node.cluster)
+        if not context.scope.sees_all_namespaces(node.cluster):
+            raise Forbidden("nodes belong to the whole cluster, and not all of its namespaces are within your reach")

@@ -1,0 +1,219 @@
+"""Filters and orders: from what a query says to `fleet.model.queries`."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import strawberry
+
+from fleet.model import queries, ranking
+from fleet.model.errors import InvalidQuery
+from fleet.model.objects import Cluster
+from fleet.model.queries import MAX_PAGE, Order, PageRequest
+from fleet.model.ranking import build_bound, build_column
+from fleet.model.selectors import parse_label_selector, parse_node_field_selector, parse_pod_field_selector
+from graph.enums import ClusterHealth, ClusterRole, Direction, NodeColumn, PercentOf, PodColumn, PodPhase, UsageField
+
+T = TypeVar("T")
+
+MAX_ORDERS = 8
+MAX_BOUNDS = 16
+
+_PERCENT_OF = "What CPU_PERCENT and MEMORY_PERCENT are of, LIMIT where nothing is said; for nothing else."
+_BOUNDS = "Bounds of its newest usage, all of which must hold; no bound where the list is empty."
+
+
+@strawberry.input(description="All parts that are given must hold.")
+class NameFilter:
+    """How a name must be."""
+
+    eq: str | None = strawberry.field(default=None, description="Exactly this.")
+    in_: list[str] | None = strawberry.field(default=None, name="in", description="One of these.")
+    contains: str | None = strawberry.field(default=None, description="With this in it.")
+    starts_with: str | None = strawberry.field(default=None, description="Beginning with this.")
+
+    def as_filter(self) -> queries.NameFilter:
+        """As the federation takes it."""
+        return queries.NameFilter(
+            eq=self.eq, one_of=_set(self.in_), contains=self.contains, starts_with=self.starts_with
+        )
+
+
+@strawberry.input(description="Matches the object that controls a pod. All parts that are given must hold.")
+class OwnerFilter:
+    """Which owner."""
+
+    kind: str | None = strawberry.field(default=None, description="Kind of the owner, such as ReplicaSet.")
+    name: str | None = strawberry.field(default=None, description="Name of the owner.")
+
+    def as_filter(self) -> queries.OwnerFilter | None:
+        """As the federation takes it. Raises InvalidQuery."""
+        if self.kind is None:
+            if self.name is None:
+                return None
+            raise InvalidQuery("an owner's `name` needs its `kind` beside it, such as ReplicaSet")
+        return queries.OwnerFilter(kind=self.kind, name=self.name)
+
+
+@strawberry.input(
+    description="Bounds of the newest usage. All that are given must hold; what has no such usage is left out."
+)
+class UsageBound:
+    """Which usage."""
+
+    field: UsageField = strawberry.field(description="What is bounded; the bounds are in its unit.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    gt: float | None = strawberry.field(default=None, description="More than this.")
+    gte: float | None = strawberry.field(default=None, description="This or more.")
+    lt: float | None = strawberry.field(default=None, description="Less than this.")
+    lte: float | None = strawberry.field(default=None, description="This or less.")
+
+    def as_bound(self) -> ranking.UsageBound:
+        """As the federation takes it. Raises InvalidQuery."""
+        column = build_column(self.field, self.percent_of)
+        return build_bound(column, gt=self.gt, gte=self.gte, lt=self.lt, lte=self.lte)
+
+
+@strawberry.input(description="Which pods. All parts that are given must hold; an empty list matches nothing.")
+class PodFilter:
+    """What `pods` can be bounded by."""
+
+    clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    namespaces: list[str] | None = strawberry.field(default=None, description="Names of namespaces.")
+    name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
+    label_selector: str | None = strawberry.field(
+        default=None, description="Kubernetes' own label selector: `app=web,tier in (a,b),!legacy`."
+    )
+    field_selector: str | None = strawberry.field(
+        default=None, description="Kubernetes' own field selector: `spec.nodeName=n1,status.phase!=Running`."
+    )
+    phases: list[PodPhase] | None = strawberry.field(default=None, description="Phases.")
+    nodes: list[str] | None = strawberry.field(default=None, description="Names of the nodes it runs on.")
+    owner: OwnerFilter | None = strawberry.field(default=None, description="What controls it.")
+    usage: list[UsageBound] | None = strawberry.field(default=None, description=_BOUNDS)
+
+    def as_filter(self) -> queries.PodFilter:
+        """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
+        return queries.PodFilter(
+            clusters=_set(self.clusters),
+            namespaces=_set(self.namespaces),
+            nodes=_set(self.nodes),
+            phases=_set(self.phases),
+            name=self.name.as_filter() if self.name else None,
+            labels=parse_label_selector(self.label_selector) if self.label_selector else None,
+            fields=parse_pod_field_selector(self.field_selector) if self.field_selector else None,
+            owner=self.owner.as_filter() if self.owner else None,
+            usage=_bounds(self.usage),
+        )
+
+
+@strawberry.input(description="Which nodes. All parts that are given must hold; an empty list matches nothing.")
+class NodeFilter:
+    """What `nodes` can be bounded by."""
+
+    clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
+    label_selector: str | None = strawberry.field(
+        default=None, description="Kubernetes' own label selector: `topology.kubernetes.io/zone=a`."
+    )
+    field_selector: str | None = strawberry.field(
+        default=None, description="Kubernetes' own field selector: `spec.unschedulable=true`."
+    )
+    ready: bool | None = strawberry.field(default=None, description="Whether it is ready.")
+    usage: list[UsageBound] | None = strawberry.field(default=None, description=_BOUNDS)
+
+    def as_filter(self) -> queries.NodeFilter:
+        """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
+        return queries.NodeFilter(
+            clusters=_set(self.clusters),
+            name=self.name.as_filter() if self.name else None,
+            labels=parse_label_selector(self.label_selector) if self.label_selector else None,
+            fields=parse_node_field_selector(self.field_selector) if self.field_selector else None,
+            ready=self.ready,
+            usage=_bounds(self.usage),
+        )
+
+
+@strawberry.input(description="Which clusters. All parts that are given must hold; an empty list matches nothing.")
+class ClusterFilter:
+    """What `clusters` can be bounded by."""
+
+    name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
+    roles: list[ClusterRole] | None = strawberry.field(default=None, description="Roles.")
+    health: list[ClusterHealth] | None = strawberry.field(default=None, description="Healths.")
+
+    def matches(self, cluster: Cluster) -> bool:
+        """Whether the cluster passes."""
+        return (
+            (self.name is None or self.name.as_filter().matches(cluster.name))
+            and (self.roles is None or cluster.role in self.roles)
+            and (self.health is None or cluster.health in self.health)
+        )
+
+
+@strawberry.input(description="One sort key of pods: a column or a usage.")
+class PodOrder:
+    """A column or a usage, and a direction."""
+
+    field: PodColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
+    usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
+
+
+@strawberry.input(description="One sort key of nodes: a column or a usage.")
+class NodeOrder:
+    """A column or a usage, and a direction."""
+
+    field: NodeColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
+    usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
+
+
+def pod_question(filter: PodFilter | None) -> queries.PodFilter:  # noqa: A002 - the argument's name in the graph
+    """The filter's question, or the one for all pods. Raises InvalidQuery."""
+    return queries.PodFilter() if filter is None else filter.as_filter()
+
+
+def node_question(filter: NodeFilter | None) -> queries.NodeFilter:  # noqa: A002 - the argument's name in the graph
+    """The filter's question, or the one for all nodes. Raises InvalidQuery."""
+    return queries.NodeFilter() if filter is None else filter.as_filter()
+
+
+def build_orders(orders: Sequence[PodOrder | NodeOrder] | None) -> tuple[Order, ...]:
+    """The sort keys, first ones first. Raises InvalidQuery."""
+    if orders and len(orders) > MAX_ORDERS:
+        raise InvalidQuery(f"a list takes {MAX_ORDERS} orders at most, not {len(orders)}")
+    return tuple(_order(order) for order in orders or ())
+
+
+def build_page_request(first: int | None, after: str | None) -> PageRequest:
+    """The page that is asked for. Raises InvalidQuery."""
+    if first is None:
+        return PageRequest(after=after)
+    if not 0 <= first <= MAX_PAGE:
+        raise InvalidQuery(f"`first` is 0 at least and {MAX_PAGE:,} at most, not {first}")
+    return PageRequest(first=first, after=after)
+
+
+def _order(order: PodOrder | NodeOrder) -> Order:
+    descending = order.direction is Direction.DESC
+    if order.field is not None and order.usage is not None:
+        raise InvalidQuery("an order takes `field` or `usage`, not both: for two sort keys give two orders")
+    if order.usage is not None:
+        return Order(build_column(order.usage, order.percent_of), descending)
+    if order.field is None:
+        raise InvalidQuery("an order names a `field`, such as NAME, or a `usage`, such as MEMORY_PERCENT")
+    if order.percent_of is not None:
+        raise InvalidQuery(f"`percentOf` belongs to a `usage` in percent, not to the field {order.field.value}")
+    return Order(order.field, descending)
+
+
+def _bounds(bounds: Sequence[UsageBound] | None) -> tuple[ranking.UsageBound, ...]:
+    if bounds and len(bounds) > MAX_BOUNDS:
+        raise InvalidQuery(f"a filter takes {MAX_BOUNDS} bounds of usage at most, not {len(bounds)}")
+    return tuple(bound.as_bound() for bound in bounds or ())
+
+
+def _set(values: Iterable[T] | None) -> frozenset[T] | None:
+    return None if values is None else frozenset(values)

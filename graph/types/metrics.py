@@ -1,0 +1,84 @@
+"""Usage and history of one pod or node, answered at once where the page has loaded them."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable
+from typing import Annotated, TypeVar, cast
+
+import strawberry
+
+from fleet.model import usage
+from fleet.model.objects import Node, NodeKey, Pod, PodKey
+from fleet.model.ranking import node_bases, pod_bases
+from fleet.model.usage import Kind
+from graph.loading.context import Info
+from graph.loading.loaders import HistoryQuestion
+from graph.loading.maybe_await import Later
+from graph.loading.metric_plan import OperationPlan
+from graph.loading.time_windows import WindowRequest
+from graph.scalars import DateTime, Duration
+from graph.types.usage import Usage, UsageHistory
+
+Last = Annotated[
+    Duration | None,
+    strawberry.argument(description='Length of the span, "1h" where nothing is said; not with `start`.'),
+]
+Start = Annotated[DateTime | None, strawberry.argument(description="Start of the span; not with `last`.")]
+End = Annotated[DateTime | None, strawberry.argument(description="End of the span; now where it is left out.")]
+Step = Annotated[
+    Duration | None,
+    strawberry.argument(description="Length of a step; where it is left out, one that gives at most 500 points."),
+]
+
+M = TypeVar("M")
+W = TypeVar("W")
+
+
+def pod_usage(info: Info, pod: Pod) -> Usage | None:
+    """The newest usage of a pod."""
+    context = info.context  # once, since a page has thousands of pods
+    plan = context.plan or info.plan
+    found = context.loaders.pod_usage.about(plan.measures[Kind.POD]).get(pod.key)
+    bases = partial(pod_bases, pod)
+    if type(found) is usage.Usage:
+        return Usage.from_model(found, bases)
+    return _opened(found, lambda model: Usage.from_model(model, bases))
+
+
+def node_usage(info: Info, node: Node) -> Usage | None:
+    """The newest usage of a node; its limit is what it can give to pods."""
+    found = info.context.loaders.node_usage.about(_plan(info).measures[Kind.NODE]).get(node.key)
+    return _opened(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
+
+
+def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:
+    """A pod's history. Raises InvalidQuery."""
+    found = info.context.loaders.pod_history.about(_question(_plan(info), Kind.POD, request)).get(key)
+    return _opened(found, UsageHistory.from_model)
+
+
+def node_history(info: Info, key: NodeKey, request: WindowRequest) -> UsageHistory | None:
+    """A node's history. Raises InvalidQuery."""
+    found = info.context.loaders.node_history.about(_question(_plan(info), Kind.NODE, request)).get(key)
+    return _opened(found, UsageHistory.from_model)
+
+
+def _plan(info: Info) -> OperationPlan:
+    """The request's plan; each object has an info of its own, which would have to find it."""
+    return info.context.plan or info.plan
+
+
+def _question(plan: OperationPlan, kind: Kind, request: WindowRequest) -> HistoryQuestion:
+    return request, plan.columns[kind, request]
+
+
+def _opened(found: M | Awaitable[M | None] | None, open_window: Callable[[M], W]) -> W | None:
+    """The window on what was found, at once or when it is there: the core waits for what can be awaited."""
+    if isawaitable(found):
+        return cast("W", Later(_open, found, open_window))
+    return None if found is None else open_window(found)
+
+
+async def _open(found: Awaitable[M | None], open_window: Callable[[M], W]) -> W | None:
+    model = await found
+    return None if model is None else open_window(model)
