@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from realfleet.fleet import Fleet
 from tests.acceptance.subscribing import Held, open_socket, over_events, over_websocket
 from tests.acceptance.truth import list_columns
-from tests.cache.churn import NAMESPACE, open_churn
 from tests.fakes.waiting import until
+from tests.fleet.cache.churn import NAMESPACE, open_churn
 from tests.processes import COMMAND, RunningServer, free_port, open_server
 
 pytestmark = pytest.mark.real

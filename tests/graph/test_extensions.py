@@ -11,7 +11,7 @@ from graph.errors import present_error
 from graph.extensions import Asked, read_asked
 from graph.limits.errors import LimitExceeded
 from tests.graph.conftest import OpenGraph
-from tests.graph.test_served import ME, open_served, send
+from tests.graph.http.test_served import ME, open_served, send
 
 
 @pytest.mark.parametrize(

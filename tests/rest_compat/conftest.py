@@ -11,7 +11,7 @@ from auth.users import User, save_users
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.scope import Role, Scope
 from realfleet.fleet import Fleet
-from tests.kubernetes.servers import open_http_server
+from tests.fleet.kubernetes.servers import open_http_server
 from tests.processes import RunningServer, free_port, open_server
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.upstream import Upstream

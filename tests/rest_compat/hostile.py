@@ -9,7 +9,7 @@ from auth.authenticator import Authenticator
 from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.connection import HttpConnection, Target
 from server.bounds import BoundedProtocol
-from tests.kubernetes.servers import open_raw_server
+from tests.fleet.kubernetes.servers import open_raw_server
 from tests.rest_compat.serving import Clusters, Points, open_served
 
 MEMBER_TOKEN = "the-member-token"

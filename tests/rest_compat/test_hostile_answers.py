@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from auth.authenticator import Authenticator
-from tests.kubernetes.servers import open_raw_server
+from tests.fleet.kubernetes.servers import open_raw_server
 from tests.rest_compat.hostile import MEMBER_TOKEN, OK, Raw, RawMember, open_raw, status_of
 
 TARGET = b"/api/v1/pods?clustername=cluster1"

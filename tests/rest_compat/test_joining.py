@@ -15,8 +15,8 @@ import yaml
 from auth.authenticator import Authenticator
 from fleet.kubernetes.connection import HttpConnection, Target
 from rest_compat.platform import PlatformOptions
-from tests.kubernetes.certificates import Authority, server_context
-from tests.kubernetes.servers import open_http_server
+from tests.fleet.kubernetes.certificates import Authority, server_context
+from tests.fleet.kubernetes.servers import open_http_server
 from tests.rest_compat.serving import Answered, Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.upstream import Upstream, answering, hanging
 

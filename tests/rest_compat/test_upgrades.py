@@ -17,7 +17,7 @@ from rest_compat.open_streams import OpenStreams, TooManyStreams
 from rest_compat.probe import probe
 from server.takeover import UpgradeProtocol
 from tests.fakes.waiting import until
-from tests.kubernetes.servers import open_http_server
+from tests.fleet.kubernetes.servers import open_http_server
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.upstream import Upstream, answering
 

@@ -12,7 +12,7 @@ import pytest
 
 from server.tls import CertificateInvalid, ReloadingCertificate
 from tests.fakes.waiting import until
-from tests.kubernetes.certificates import Authority, Pair
+from tests.fleet.kubernetes.certificates import Authority, Pair
 from tests.processes import free_port
 from tests.server.test_serve import ask, environ, open_process
 

@@ -1,0 +1,222 @@
+"""The source `kubeconfig`, against real files and small servers on loopback."""
+
+import base64
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import ClusterRole
+from fleet.ports import MemberSource, MemberSpec
+from tests.fleet.kubernetes.auth.plugin import VERSION
+from tests.fleet.kubernetes.certificates import Authority, server_context
+from tests.fleet.kubernetes.servers import open_http_server
+from tests.fleet.kubernetes.sources.following import Follower
+
+SCRIPT = Path(__file__).parents[1] / "auth" / "plugin.py"
+POLL = 0.05
+
+
+def config(**contexts: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
+    """A kubeconfig with a cluster and a user of its own for each context."""
+    return {
+        "clusters": [{"name": f"{name}-c", "cluster": cluster} for name, (cluster, _) in contexts.items()],
+        "users": [{"name": f"{name}-u", "user": user} for name, (_, user) in contexts.items()],
+        "contexts": [{"name": name, "context": {"cluster": f"{name}-c", "user": f"{name}-u"}} for name in contexts],
+    }
+
+
+def write(path: Path, document: Any) -> Path:
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+async def show_credential(request: web.BaseRequest) -> web.Response:
+    return web.Response(text=request.headers.get("Authorization", "none"))
+
+
+async def ask(source: MemberSource, spec: MemberSpec) -> str:
+    connection = await source.open_connection(spec)
+    try:
+        return (await connection.request("GET", "/", timeout=10)).body.decode()
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ({}, "none"),
+        ({"token": "abc"}, "Bearer abc"),
+        ({"tokenFile": "the-token"}, "Bearer from-a-file"),
+        ({"username": "u", "password": "p"}, "Basic " + base64.b64encode(b"u:p").decode()),
+        (
+            {"exec": {"command": sys.executable, "args": [str(SCRIPT), "long", "{runs}"], "apiVersion": VERSION}},
+            "Bearer token-1",
+        ),
+        (
+            {"auth-provider": {"name": "oidc", "config": {"id-token": "e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln"}}},
+            "Bearer e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln",
+        ),
+    ],
+    ids=["none", "token", "tokenFile", "basic", "exec", "oidc"],
+)
+async def test_ways_to_sign_in(user: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    (tmp_path / "the-token").write_text("from-a-file\n")
+    if "exec" in user:
+        user["exec"]["args"][2] = str(tmp_path / "runs")
+    async with open_http_server(show_credential) as url:
+        path = write(tmp_path / "config", config(one=({"server": url}, user)))
+        async with open_kubeconfig_source((path,)) as source:
+            picture = await Follower(source).until(within=20)
+            assert await ask(source, picture["one"]) == expected
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["data", "files"])
+async def test_authority_and_client_certificate(inline: bool, tmp_path: Path) -> None:
+    servers, clients = Authority("servers"), Authority("clients")
+    client = clients.issue(common_name="client")
+    fields = {
+        "certificate-authority": servers.pem,
+        "client-certificate": client.certificate,
+        "client-key": client.key,
+    }
+    given: dict[str, str] = {}
+    for name, content in fields.items():
+        (tmp_path / name).write_bytes(content)
+        given |= {f"{name}-data": base64.b64encode(content).decode()} if inline else {name: name}
+    tls = server_context(servers.issue("api.example"), tmp_path / "server", clients.pem)
+    async with open_http_server(show_credential, tls=tls) as url:
+        cluster = {"server": url, "tls-server-name": "api.example", **given}
+        path = write(tmp_path / "config", config(one=(cluster, given)))
+        async with open_kubeconfig_source((path,)) as source:
+            picture = await Follower(source).until()
+            assert await ask(source, picture["one"]) == "none"
+
+
+async def test_switched_off_verification_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tls = server_context(Authority().issue("elsewhere"), tmp_path)
+    async with open_http_server(show_credential, tls=tls) as url:
+        path = write(tmp_path / "config", config(one=({"server": url, "insecure-skip-tls-verify": True}, {})))
+        with caplog.at_level(logging.WARNING):
+            async with open_kubeconfig_source((path,), poll_seconds=POLL) as source:
+                follower = Follower(source)
+                assert await ask(source, (await follower.until())["one"]) == "none"
+                write(path, config(one=({"server": url, "insecure-skip-tls-verify": True}, {}), two=({}, {})))
+                await follower.until(lambda picture: "two" in picture)
+    warnings = [record.getMessage() for record in caplog.records if "switched off" in record.getMessage()]
+    assert warnings == ["cluster one: TLS validation is switched off: all (*)"]
+
+
+SERVER = {"server": "https://127.0.0.1:1"}
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "no such user": ({**config(one=(SERVER, {})), "users": []}, "user 'one-u' is not under users"),
+    "no such cluster": ({**config(one=(SERVER, {})), "clusters": []}, "cluster 'one-c' is not under clusters"),
+    "no server": (config(one=({}, {})), "server is empty"),
+    "odd server": (config(one=({"server": "ftp://x"}, {})), "server 'ftp://x' must be https://"),
+    "no ca file": (config(one=({**SERVER, "certificate-authority": "nowhere"}, {})), "certificate-authority: the file"),
+    "odd ca": (config(one=({**SERVER, "certificate-authority-data": "eA=="}, {})), "CA bundle holds no PEM"),
+    "odd base64": (config(one=({**SERVER, "certificate-authority-data": "?"}, {})), "is not base64"),
+    "half a certificate": (config(one=(SERVER, {"client-certificate-data": "eA=="})), "client-key must both be given"),
+    "no token file": (config(one=(SERVER, {"tokenFile": "nowhere"})), "token file .*nowhere can't be read"),
+    "odd token": (config(one=(SERVER, {"token": "a b"})), "token holds spaces"),
+    "socks": (config(one=({**SERVER, "proxy-url": "socks5://u:secret@p:1"}, {})), "proxy-url the value must be http"),
+    "impersonation": (config(one=(SERVER, {"as": "root"})), "impersonation"),
+    "no plugin": (
+        config(one=(SERVER, {"exec": {"command": "./no-such-plugin", "apiVersion": VERSION}})),
+        "no-such-plugin can't be started",
+    ),
+    "failing plugin": (
+        config(one=(SERVER, {"exec": {"command": "false", "apiVersion": VERSION}})),
+        "exec plugin false ended with 1",
+    ),
+    "odd oidc": (
+        config(one=(SERVER, {"auth-provider": {"name": "oidc", "config": {}}})),
+        "auth-provider gives no token",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+async def test_a_broken_context_is_an_ill_member(case: str, tmp_path: Path) -> None:
+    broken, words = BROKEN[case]
+    whole = config(good=(SERVER, {"token": "abc"}))
+    document = {key: [*broken[key], *whole[key]] for key in whole}
+    async with open_kubeconfig_source((write(tmp_path / "config", document),)) as source:
+        picture = await Follower(source).until()
+        ill = picture["one"]
+        assert (ill.credential, picture["good"].problem) == (None, None)
+        with pytest.raises(ClusterUnreachable, match=words):
+            await source.open_connection(ill)
+        assert ill.problem is not None
+        assert "secret" not in ill.problem
+
+
+async def test_roles_and_merging(tmp_path: Path) -> None:
+    first = write(tmp_path / "a", config(openmcp=(SERVER, {}), one=({"server": "https://first:1"}, {})))
+    second = write(tmp_path / "b", config(one=({"server": "https://second:1"}, {}), two=(SERVER, {})))
+    async with open_kubeconfig_source((first, tmp_path / "missing", second)) as source:
+        picture = await Follower(source).until()
+    assert {name: spec.role for name, spec in picture.items()} == {
+        "openmcp": ClusterRole.HOST,
+        "one": ClusterRole.MEMBER,
+        "two": ClusterRole.MEMBER,
+    }
+    credential = picture["one"].credential
+    assert credential is not None
+    assert credential.endpoint == "https://first:1"
+    async with open_kubeconfig_source((first,), host_context="one") as source:
+        assert (await Follower(source).until())["one"].role is ClusterRole.HOST
+
+
+async def test_changes_are_picked_up_and_others_stay_equal(tmp_path: Path) -> None:
+    kept = (SERVER, {"token": "kept"})
+    path = write(tmp_path / "config", config(kept=kept, one=(SERVER, {"token": "old"})))
+    async with open_kubeconfig_source((path,), poll_seconds=POLL) as source:
+        follower = Follower(source)
+        before = await follower.until()
+        write(path, config(kept=kept, one=(SERVER, {"token": "new"})))
+        rotated = await follower.until(lambda picture: picture["one"] != before["one"])
+        write(path, config(kept=kept, two=(SERVER, {})))
+        swapped = await follower.until(lambda picture: "one" not in picture and "two" in picture)
+        assert before["kept"] == rotated["kept"] == swapped["kept"]
+        with pytest.raises(ClusterUnreachable, match="no kubeconfig any more"):
+            await source.open_connection(before["one"])
+
+
+async def test_a_replaced_certificate_file_makes_a_new_credential(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(Authority("one").pem)
+    path = write(tmp_path / "config", config(one=({**SERVER, "certificate-authority": "ca.crt"}, {})))
+    async with open_kubeconfig_source((path,), poll_seconds=POLL) as source:
+        follower = Follower(source)
+        before = await follower.until()
+        authority.write_bytes(Authority("two").pem)
+        await follower.until(lambda picture: picture["one"].credential != before["one"].credential)
+
+
+async def test_a_file_that_can_not_be_read_for_a_while_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "config", config(one=(SERVER, {})))
+    async with open_kubeconfig_source((path,), poll_seconds=POLL) as source:
+        follower = Follower(source)
+        await follower.until()
+        path.write_text("token: [secret")
+        write(tmp_path / "other", {})
+        path.write_text(yaml.safe_dump(config(one=(SERVER, {}), two=(SERVER, {}))))
+        picture = await follower.until(lambda picture: picture.keys() != {"one"})
+    assert picture.keys() == {"one", "two"}
+    assert "secret" not in caplog.text
+
+
+async def test_no_file_at_all_is_an_empty_federation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_kubeconfig_source((tmp_path / "missing",)) as source:
+        assert await Follower(source).until() == {}
+    assert "no contexts in the kubeconfig files" in caplog.text

@@ -1,0 +1,167 @@
+"""One face for tests over all stores: the same points go in, the same questions are asked."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import pytest
+
+from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
+from fleet.metrics.influx.flux import FluxOptions, open_flux_store
+from fleet.metrics.influx.influxql import InfluxOptions, open_influxql_store
+from fleet.metrics.influx.influxql_text import FIELDS
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Measure, Point
+from fleet.ports import MetricStore
+from realfleet.influx2 import Influx2
+from tests.fleet.metrics.influxd import InfluxServer
+
+Pods = Iterable[tuple[PodKey, Point]]
+Nodes = Iterable[tuple[NodeKey, Point]]
+
+_databases: Iterator[int] = count(1)
+
+
+class Filled(Protocol):
+    """A store under test, and how points get into it."""
+
+    @property
+    def store(self) -> MetricStore: ...
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None: ...
+
+
+@dataclass
+class FilledEmbedded:
+    store: EmbeddedStore
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
+        await self.store.write(pods, nodes)
+
+
+Options = TypeVar("Options", InfluxOptions, FluxOptions)
+
+
+@dataclass
+class FilledInflux(Generic[Options]):
+    """A store in front of an InfluxDB, and `put`, which writes lines where that store reads."""
+
+    store: MetricStore
+    put: Callable[[list[str]], None]
+    options: Options
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
+        lines = [pod_line(key, text_fields(point), point.time_ns, point.node or "n1") for key, point in pods]
+        lines += [node_line(key, text_fields(point), point.time_ns) for key, point in nodes]
+        self.put(lines)
+
+    def write_cells(self, key: PodKey, time_ns: int, node: str = "n1", **cells: str) -> None:
+        """One point, its cells in line protocol as they are given."""
+        self.put([pod_line(key, cells, time_ns, node)])
+
+
+FilledAnyInflux = FilledInflux[InfluxOptions] | FilledInflux[FluxOptions]
+
+
+def text_fields(point: Point) -> dict[str, str]:
+    """The fields of a point as the platform's collector writes them: strings, absent where there is no value."""
+    fields = {"NetworkLatency": '"0.012345"'}
+    for measure, name in FIELDS.items():
+        value = getattr(point, measure.value)
+        if value is not None:
+            fields[name] = f'"{round(value * 10**9)}n"' if measure is Measure.CPU_CORES else f'"{value}"'
+    return fields
+
+
+def pod_line(key: PodKey, cells: dict[str, str], time_ns: int, node: str) -> str:
+    tags = {"cluster": key.cluster, "namespace": key.namespace, "node": node, "pod": key.name}
+    return _line("Pods", tags, cells, time_ns)
+
+
+def node_line(key: NodeKey, cells: dict[str, str], time_ns: int) -> str:
+    return _line("Nodes", {"cluster": key.cluster, "node": key.name}, cells, time_ns)
+
+
+def _line(measurement: str, tags: dict[str, str], cells: dict[str, str], time_ns: int) -> str:
+    escaped = "".join(f",{name}={_escaped(value)}" for name, value in tags.items() if value)
+    return f"{measurement}{escaped} {','.join(f'{name}={cell}' for name, cell in cells.items())} {time_ns}"
+
+
+def _escaped(tag: str) -> str:
+    return tag.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
+
+
+@asynccontextmanager
+async def open_filled_embedded(folder: Path) -> AsyncIterator[FilledEmbedded]:
+    async with open_embedded_store(EmbeddedOptions(folder / "usage.db")) as store:
+        yield FilledEmbedded(store)
+
+
+@asynccontextmanager
+async def open_filled_influx(
+    server: InfluxServer, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux[InfluxOptions]]:
+    database = f"Metrics{next(_databases)}"
+    server.query(f'CREATE DATABASE "{database}"')
+    options = change(InfluxOptions(server.url, database, server.username, server.password))
+    async with open_influxql_store(options) as store:
+        yield FilledInflux(store, lambda lines: server.write(database, lines), options)
+    server.query(f'DROP DATABASE "{database}"')
+
+
+@asynccontextmanager
+async def open_filled_influx2(
+    server: Influx2, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux[InfluxOptions]]:
+    """The store `influxql` in front of the route that InfluxDB 2.x keeps for clients of 1.x."""
+    with _bucket(server) as bucket:
+        options = change(InfluxOptions(server.url, bucket, server.username, server.password))
+        async with open_influxql_store(options) as store:
+            yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
+
+
+@asynccontextmanager
+async def open_filled_flux(
+    server: Influx2, change: Callable[[FluxOptions], FluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux[FluxOptions]]:
+    with _bucket(server) as bucket:
+        options = change(FluxOptions(server.url, org=server.org, bucket=bucket, token=server.token))
+        async with open_flux_store(options) as store:
+            yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
+
+
+def reopen(filled: FilledAnyInflux, **changes: object) -> AbstractAsyncContextManager[MetricStore]:
+    """A store like this one but for some of its options."""
+    if isinstance(filled.options, FluxOptions):
+        return open_flux_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
+    return open_influxql_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
+
+
+@contextmanager
+def _bucket(server: Influx2) -> Iterator[str]:
+    name = f"Metrics{next(_databases)}"
+    made = server.create_bucket(name)
+    yield name
+    server.delete_bucket(made)
+
+
+INFLUX_STORES: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[FilledAnyInflux]]] = {
+    "influxql": lambda request: open_filled_influx(request.getfixturevalue("influxd")),
+    "influxql on 2.7": lambda request: open_filled_influx2(request.getfixturevalue("real_influx2")),
+    "flux": lambda request: open_filled_flux(request.getfixturevalue("real_influx2")),
+}
+"""Every store in front of an InfluxDB, by the name that documentation and test ids have for it."""
+
+STORES = ("embedded", *INFLUX_STORES)
+
+STORE_PARAMETERS = [pytest.param(name, marks=() if name == "embedded" else pytest.mark.real) for name in STORES]
+
+
+def open_filled(
+    name: str, request: pytest.FixtureRequest, folder: Path
+) -> AbstractAsyncContextManager[FilledEmbedded] | AbstractAsyncContextManager[FilledAnyInflux]:
+    """The store of this name, empty."""
+    return open_filled_embedded(folder) if name == "embedded" else INFLUX_STORES[name](request)

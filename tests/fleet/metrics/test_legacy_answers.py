@@ -1,0 +1,85 @@
+"""Yesterday's `/metrics/...` answers are the same bytes from every store: those of a plain list of points."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import pytest
+
+from auth.authenticator import AuthOptions, open_authenticator
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS, Point
+from tests.fleet.metrics.stores import Filled
+from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
+from tests.rest_compat.test_metrics import FULL, NINE
+
+NODE = NodeKey("cluster1", "kube1-worker1")
+POD = PodKey("cluster1", "shop", "web")
+ODD = PodKey("cluster1", "shop", 'a|b.*") |> drop()')
+KEY = b"a key for these tests and nothing else, long enough"
+
+STEPS = [
+    Point(time_ns=NINE, cpu_cores=0.25, memory_bytes=3 * 2**30, node="kube1-worker1"),
+    Point(time_ns=NINE + 5 * NANOSECONDS, cpu_cores=2.0, node="kube1-worker1"),
+    Point(time_ns=NINE + 10 * NANOSECONDS + 1, memory_bytes=1_234_567, fs_used_bytes=0, node="kube1-worker2"),
+]
+TARGETS = [
+    "/metrics/nodes/kube1-worker1?clustername=cluster1",
+    "/metrics/nodes/kube1-worker2?clustername=cluster1",
+    "/metrics/namespaces/shop/pods/web?clustername=cluster1",
+    f"/metrics/namespaces/shop/pods/{quote(ODD.name, safe='')}?clustername=cluster1",
+    "/metrics/namespaces/other/pods/web?clustername=cluster1&timeStart=2020-09-03_09:00:00",
+    *(
+        f"/metrics/namespaces/shop/pods/web?clustername=cluster1{times}"
+        for times in (
+            "&timeStart=2020-01-01_00:00:00",
+            "&timeStart=2020-09-03_09:00:05",
+            "&timeEnd=2020-09-03_09:00:05",
+            "&timeStart=2020-09-03_09:00:05&timeEnd=2020-09-03_09:00:10",
+            "&timeStart=2020-09-03_09:00:05&timeEnd=2020-09-03_09:00:10.000000002",
+            "&timeStart=2020-09-03_09:00:10&timeEnd=2020-09-03_09:00:05",
+            "&timeStart=2030-01-01_00:00:00",
+        )
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Both:
+    """The routes in front of a store, and in front of a plain list of the same points."""
+
+    stored: Client
+    plain: Client
+
+
+@pytest.fixture
+async def both(filled: Filled) -> AsyncIterator[Both]:
+    pods = {POD: [FULL, *STEPS], ODD: STEPS[:1]}
+    nodes = {NODE: [FULL]}
+    await filled.write(
+        [(key, point) for key, points in pods.items() for point in points],
+        [(key, point) for key, points in nodes.items() for point in points],
+    )
+    async with AsyncExitStack() as stack:
+        options = AuthOptions(signing_key=KEY, administrator=("openmcp", "keti"))
+        authenticator = await stack.enter_async_context(open_authenticator(options))
+        token = await authenticator.login("openmcp", "keti")
+        clients = []
+        for store in (filled.store, Points(pods | nodes)):
+            state = {
+                "federation": Clusters({"cluster1": None}),  # type: ignore[dict-item]  # nobody asks the member
+                "metric_store": store,
+                "authenticator": authenticator,
+                "request_timeout": 5.0,
+            }
+            url = await stack.enter_async_context(open_served(state))
+            clients.append(await stack.enter_async_context(open_client(url, token)))
+        yield Both(*clients)
+
+
+async def test_every_answer_is_the_same_bytes(both: Both) -> None:
+    for target in TARGETS:
+        stored, plain = await both.stored.ask("GET", target), await both.plain.ask("GET", target)
+        assert (stored.status, stored.body) == (plain.status, plain.body), target
+        assert stored.status == 200
