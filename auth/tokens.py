@@ -1,13 +1,13 @@
 """Tokens of our own: JSON Web Tokens (RFC 7519), HS256, with exactly the claims `user`, `iat` and `exp`."""
 
 import time
-from collections import OrderedDict
 from typing import Any
 
 import jwt
 from msgspec import Struct
 
 from auth.errors import Unauthenticated
+from fleet.aio.lru import Lru
 
 ALGORITHM = "HS256"
 MAX_TOKEN_CHARACTERS = 8192
@@ -32,7 +32,7 @@ class Tokens:
         # was given; PyJWT would write a warning about its length at every call. Settings warn once, at the start.
         self._key = key.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0")
         self._lifetime = lifetime
-        self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._verified: Lru[str, Claims] = Lru(MAX_VERIFIED)
 
     def sign(self, user: str) -> str:
         """A token for the user, valid from now on for the lifetime."""
@@ -49,9 +49,7 @@ class Tokens:
         if known is not None and known.expires_at > time.time():
             return known
         claims = self._verify(token)
-        self._verified[token] = claims
-        if len(self._verified) > MAX_VERIFIED:
-            self._verified.popitem(last=False)
+        self._verified.put(token, claims)
         return claims
 
     def _verify(self, token: str) -> Claims:
