@@ -3,6 +3,11 @@
 import random
 
 
+def jittered(seconds: float, least: float = 0.8) -> float:
+    """A time from `least` of it to all of it, so that what began together does not go on in step."""
+    return seconds * random.uniform(least, 1.0)  # noqa: S311 - spreads load, protects nothing
+
+
 class Backoff:
     """Doubles from `first` to `last` seconds; each wait is drawn from its upper half, so that nothing beats in step."""
 
@@ -19,4 +24,4 @@ class Backoff:
         """Seconds to wait now."""
         delay = self._next
         self._next = min(self._next * 2, self._last)
-        return delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, protects nothing
+        return jittered(delay, 0.5)

@@ -6,14 +6,13 @@ Source: Kubernetes API concepts, "Efficient detection of changes" and "Retrievin
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable
 from typing import Generic, NoReturn
 from urllib.parse import urlencode
 
 import msgspec
 
-from fleet.aio.backoff import Backoff
+from fleet.aio.backoff import Backoff, jittered
 from fleet.cache.store import R, Store
 from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType, ListPage, WatchEvent
 from fleet.kubernetes.codec.watch import iter_arrived
@@ -150,7 +149,7 @@ class Reflector(Generic[R]):
             raise self._invalid(str(error)) from error
 
     async def _watch(self, version: str) -> None:
-        seconds = self._options.watch_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, protects nothing
+        seconds = jittered(self._options.watch_seconds)
         query = urlencode(
             {
                 "watch": "true",

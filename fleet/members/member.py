@@ -6,13 +6,12 @@ nothing else, and every watch is made anew (from the version it had) as soon as 
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 import msgspec
 
-from fleet.aio.backoff import Backoff
+from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.recorder import awaiting_probe
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Store, Stores
@@ -175,7 +174,7 @@ class Member:
     async def _wait_for_turn(self) -> None:
         """Waits until a heartbeat is due: sooner if a question wants one, later while the watches prove enough."""
         every = self._options.heartbeat_seconds
-        delay = every * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, protects nothing
+        delay = jittered(every)
         failure = self.standing.failure
         if isinstance(failure, ClusterUnauthorized):
             delay = every * _QUIET_BEATS

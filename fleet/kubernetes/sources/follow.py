@@ -5,7 +5,6 @@ Source: Kubernetes API concepts, "Efficient detection of changes".
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fleet.aio.backoff import Backoff
+from fleet.aio.backoff import Backoff, jittered
 from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType
 from fleet.kubernetes.codec.watch import iter_lines
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
@@ -117,7 +116,7 @@ class Follower(Generic[N]):
 
     async def _watch(self, connection: Connection, version: str) -> str:
         """Applies changes until the watch ends, and says from which version it can be resumed."""
-        seconds = self._options.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, protects nothing
+        seconds = jittered(self._options.watch)
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
