@@ -5,14 +5,15 @@ slice.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from operator import attrgetter
 from typing import Generic, TypeVar, overload
 
 from fleet.model.objects import Node, Pod
 
 T = TypeVar("T", Pod, Node)
+S = TypeVar("S")
+V = TypeVar("V")
 Place = tuple[str, str, str]
 """Cluster, namespace (empty for nodes) and name."""
 
@@ -22,36 +23,57 @@ def place_of(entry: Pod | Node) -> Place:
     return (entry.cluster, entry.namespace if isinstance(entry, Pod) else "", entry.name)
 
 
-_IN_MEMBER = attrgetter("namespace", "name")
+class LazySequence(Sequence[V], Generic[S, V]):
+    """What `build` makes of each of a source, made anew whenever it is read: most answers read few of them, or none."""
 
+    __slots__ = ("build", "source")
 
-class SortedLater(Sequence[T], Generic[T]):
-    """One member's pods, put into order when the first of them is read: a page needs few of what is counted."""
-
-    __slots__ = ("_entries", "_in_order")
-
-    def __init__(self, entries: Sequence[T]) -> None:
-        self._entries: Sequence[T] = entries
-        self._in_order = False
+    def __init__(self, build: Callable[[S], V], source: Sequence[S]) -> None:
+        self.build = build
+        self.source = source
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.source)
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[V]:
+        return map(self.build, self.source)
+
+    @overload
+    def __getitem__(self, index: int) -> V: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[V]: ...
+    def __getitem__(self, index: int | slice) -> V | Sequence[V]:
+        if isinstance(index, slice):
+            return type(self)(self.build, self.source[index])
+        return self.build(self.source[index])
+
+
+class DeferredSequence(Sequence[V]):
+    """So many entries, all made when the first of them is read, and kept."""
+
+    __slots__ = ("_entries", "_length", "_make")
+
+    def __init__(self, length: int, make: Callable[[], Sequence[V]]) -> None:
+        self._length = length
+        self._make = make
+        self._entries: Sequence[V] | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[V]:
         return iter(self._read())
 
     @overload
-    def __getitem__(self, index: int) -> T: ...
+    def __getitem__(self, index: int) -> V: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
-        """The object at a place of the order, or those of a slice."""
+    def __getitem__(self, index: slice) -> Sequence[V]: ...
+    def __getitem__(self, index: int | slice) -> V | Sequence[V]:
         return self._read()[index]
 
-    def _read(self) -> Sequence[T]:
-        if not self._in_order:
-            self._entries = sorted(self._entries, key=_IN_MEMBER)
-            self._in_order = True
+    def _read(self) -> Sequence[V]:
+        if self._entries is None:
+            self._entries = self._make()
         return self._entries
 
 

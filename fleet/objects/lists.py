@@ -14,6 +14,7 @@ from fleet.members.readiness import state_of
 from fleet.model.errors import ClusterError, ClusterNotFound, ClusterUnreachable, Forbidden, InvalidQuery, NotFound
 from fleet.model.kube_objects import KubeObject
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
+from fleet.model.ordered import LazySequence
 from fleet.model.queries import MAX_PAGE, PageRequest
 from fleet.model.selectors import parse_label_selector
 from fleet.objects.calls import CHUNK, MemberCalls, unknown_kind
@@ -27,7 +28,6 @@ from fleet.objects.pages import (
     parse_cursor,
 )
 from fleet.ports import Connection
-from fleet.reads.paging import Cursors
 
 MAX_NAMESPACES = 100
 """Namespaces that one question may name (or reach) at most: each is a call."""
@@ -249,7 +249,7 @@ def _merge(
     places = [place for answer in found for place in answer.places]
     return ResourcePage(
         objects=tuple(objects[: page.first]),
-        cursors=Cursors(places[: page.first], partial(build_cursor, question)),
+        cursors=LazySequence(partial(build_cursor, question), places[: page.first]),
         has_next=len(objects) > page.first or any(answer.more for answer in found),
         has_previous=has_previous,
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.cluster)),

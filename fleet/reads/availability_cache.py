@@ -1,47 +1,19 @@
 """Members that were asked lately, and answer in the same way until one of them changes or is silent for too long."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from math import inf
 from operator import attrgetter
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from fleet.members.health import CHANGES, NEVER, age_between
 from fleet.members.member import Member
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
+from fleet.model.ordered import DeferredSequence
 
 _PROVED_AT = attrgetter("proved_at")
 _CHANGES = attrgetter("changes")
-
-
-class Outcomes(Sequence[Outcome]):
-    """How clusters took part, made when the first is read: most answers do not tell."""
-
-    __slots__ = ("_build", "_made")
-
-    def __init__(self, build: Callable[[], tuple[Outcome, ...]]) -> None:
-        self._build = build
-        self._made: tuple[Outcome, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    def __iter__(self) -> Iterator[Outcome]:
-        return iter(self._read())
-
-    @overload
-    def __getitem__(self, index: int) -> Outcome: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
-    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
-        """The outcome at a place, or those of a slice."""
-        return self._read()[index]
-
-    def _read(self) -> tuple[Outcome, ...]:
-        if self._made is None:
-            self._made = self._build()
-        return self._made
 
 
 class Asked(NamedTuple):
@@ -83,7 +55,7 @@ class Steady:
             self._fresh_until = min(proofs) + self._proving[0].fresh_seconds if proofs else inf
             if at > self._fresh_until:
                 return None
-        return Asked(self._members, Outcomes(lambda: self._build_outcomes(at)), self._mark)
+        return Asked(self._members, DeferredSequence(len(self._outcomes), lambda: self._build_outcomes(at)), self._mark)
 
     def _build_outcomes(self, at: float) -> tuple[Outcome, ...]:
         ages = {standing.name: age_between(standing.proved_at, at) for standing in self._told}

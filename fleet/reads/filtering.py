@@ -1,16 +1,18 @@
 """Finds what a filter selects in one member's stores, by the narrowest index."""
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from fleet.cache.store import Store
 from fleet.model.objects import Node, Pod
-from fleet.model.ordered import SortedLater
+from fleet.model.ordered import DeferredSequence
 from fleet.model.queries import NodeFilter, PodFilter
 from fleet.model.scope import Scope
 
 T = TypeVar("T", Pod, Node)
 Test = Callable[[T], bool]
+_IN_MEMBER = attrgetter("namespace", "name")
 
 
 class PodSelection:
@@ -39,7 +41,8 @@ class PodSelection:
         if nodes is not None and covered != "node":
             tests = [*tests, lambda pod: pod.node_name in nodes]
         if covered == "labels":
-            return SortedLater(_passing(candidates, tests))
+            found = _passing(candidates, tests)
+            return DeferredSequence(len(found), lambda: sorted(found, key=_IN_MEMBER))
         if labels is not None:
             tests = [*tests, lambda pod: labels.matches(pod.labels)]
         return _passing(candidates, tests)
@@ -122,12 +125,8 @@ def _merge(buckets: list[list[Pod]], *, apart: bool) -> Sequence[Pod]:
         return buckets[0]
     merged = [pod for bucket in buckets for pod in bucket]
     if not apart:
-        merged.sort(key=_key_of)
+        merged.sort(key=_IN_MEMBER)
     return merged
-
-
-def _key_of(pod: Pod) -> tuple[str, str]:
-    return (pod.namespace, pod.name)
 
 
 def _build_tests(wanted: PodFilter) -> list[Test[Pod]]:

@@ -11,19 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Node, Pod
-from fleet.model.ordered import Ordered, Place, in_order, place_of
+from fleet.model.ordered import LazySequence, Ordered, Place, in_order, place_of
 from fleet.model.queries import MAX_PAGE, Column, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
 from fleet.model.ranking import UsageColumn, UsageOf, node_value, pod_value
 from fleet.model.usage import Usage
 
 T = TypeVar("T", Pod, Node)
-P = TypeVar("P")
 Value = str | int | float | None
 Values = tuple[Value, ...]
 """What an item is ordered by, then cluster, namespace and name."""
@@ -199,29 +198,6 @@ def unread(entry: Pod | Node) -> Usage | None:
     raise RuntimeError(f"the usage of {entry.name} was not read, and a list is ordered by it")
 
 
-class Cursors(Sequence[str]):
-    """The cursors of a page's items, each made when it is read: most pages are asked for two of them, or none."""
-
-    __slots__ = ("_build", "_items")
-
-    def __init__(self, items: Sequence[P], build: Callable[[P], str]) -> None:
-        self._items: Sequence[Any] = items
-        self._build: Callable[[Any], str] = build
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        """The cursor at a place, or those of a slice."""
-        if isinstance(index, slice):
-            return Cursors(self._items[index], self._build)
-        return self._build(self._items[index])
-
-
 class Cut(msgspec.Struct, Generic[T], frozen=True):
     """One page cut out of a set."""
 
@@ -283,7 +259,7 @@ def cut_page(matched: Collection[T], sorting: Sorting[T], request: PageRequest) 
     items, size = sorting.first_after(matched, after, request.first)
     return Cut(
         items=tuple(items),
-        cursors=Cursors(items, sorting.build_cursor),
+        cursors=LazySequence(sorting.build_cursor, items),
         has_next=size > len(items),
         has_previous=size < len(matched),
     )
