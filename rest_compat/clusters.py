@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
 from fleet.model.errors import FleetError, InvalidQuery, NotFound
-from rest_compat.api_calls import ApiCall, build_answer
+from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
 from fleet.ports import Connection, StreamedAnswer
-from rest_compat.caller import Caller, Watch
+from rest_compat.disconnect import Caller, Watch
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.headers import RawHeaders, build_reshaped_headers, select_caller_headers, select_member_headers
 

@@ -7,10 +7,10 @@ from starlette.types import Receive, Scope, Send
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from rest_compat.api_calls import ApiCall, build_answer
+from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
-from rest_compat.exec_words import answer_exec, is_word_exec
 from rest_compat.headers import find_header
+from rest_compat.omcpctl_exec import answer_exec, is_word_exec
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATH, build_graph_router, serve_graphql
 from rest_compat.router import build_cluster_apis, build_rest_router
-from server.direct import Direct
+from server.asgi.fast_path import Direct
 from server.errors import install_error_handlers
 from server.health import build_health_router
 from server.lifespan import OpenState

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 
 from fleet.aio.tasks import open_task
 from server.app import create_app
+from server.asgi.bounds import BoundedProtocol
 from server.binding import bind
-from server.bounds import BoundedProtocol
 from server.collector import open_quiet_collector
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from auth.authenticator import Authenticator
 from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.connection import HttpConnection, Target
-from server.bounds import BoundedProtocol
+from server.asgi.bounds import BoundedProtocol
 from tests.fleet.kubernetes.servers import open_raw_server
 from tests.rest_compat.serving import Clusters, Points, open_served
 

@@ -15,7 +15,7 @@ from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.errors import ClusterUnreachable
 from rest_compat.open_streams import OpenStreams, TooManyStreams
 from rest_compat.probe import probe
-from server.takeover import UpgradeProtocol
+from server.asgi.upgrade import UpgradeProtocol
 from tests.fakes.waiting import until
 from tests.fleet.kubernetes.servers import open_http_server
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served

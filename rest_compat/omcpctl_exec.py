@@ -22,7 +22,7 @@ from fleet.federation import Federation
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
 from fleet.ports import Upgraded
-from rest_compat.api_calls import ApiCall
+from rest_compat.dispatch import ApiCall
 from rest_compat.errors import BodyTooLarge, BodyTooSlow
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter

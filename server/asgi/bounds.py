@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from server.takeover import UpgradeProtocol
+from server.asgi.upgrade import UpgradeProtocol
 
 HEAD_SECONDS = 15.0
 """From the connection, or from the first byte of a later request, until the head of the request is whole."""

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from rest_compat.upgrades import EXTENSION, PROTOCOLS, takes_upgrades
-from server.cork import Corked
+from server.asgi.cork import Corked
 
 FLUSH_SECONDS = 30.0
 """What is already written has this long to arrive when a route is done."""
