@@ -1,6 +1,6 @@
 """How a FastAPI route learns who calls."""
 
-from typing import Annotated, cast
+from typing import Annotated, TypedDict
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -9,10 +9,19 @@ from auth.authenticator import Authenticator
 from auth.principal import Principal
 
 
-async def get_principal(connection: HTTPConnection) -> Principal:
+class AuthState(TypedDict):
+    """What `CurrentPrincipal` reads of the lifespan's state."""
+
+    authenticator: Authenticator
+
+
+class _Connection(HTTPConnection[AuthState]):
+    """A class of its own, since FastAPI finds a connection parameter by `issubclass`."""
+
+
+async def get_principal(connection: _Connection) -> Principal:
     """The caller. Raises Unauthenticated, which the application answers with 401 and `WWW-Authenticate: Bearer`."""
-    authenticator = cast("Authenticator", connection.state.authenticator)
-    return await authenticator.authenticate(connection.headers.get("authorization"))
+    return await connection.state["authenticator"].authenticate(connection.headers.get("authorization"))
 
 
 CurrentPrincipal = Annotated[Principal, Depends(get_principal)]

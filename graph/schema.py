@@ -59,7 +59,7 @@ class Query(
 class GraphSchema(strawberry.federation.Schema):
     """Strawberry's schema, with errors logged where they get their codes and nowhere else."""
 
-    async def execute(  # noqa: D102 - as Strawberry's
+    async def execute(
         self,
         query: str | None,
         variable_values: dict[str, Any] | None = None,

@@ -7,7 +7,6 @@ Kubernetes' Status objects, since every client here is one of Kubernetes.
 import re
 from urllib.parse import unquote
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
+from rest_compat.request import Request
 from rest_compat.upgrades import read_subprotocol_token
 
 SERVED = ("/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", "/healthz", "/readyz", "/livez")
@@ -45,7 +45,7 @@ class ClusterApi:
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        authenticator: Authenticator = request.state.authenticator
+        authenticator: Authenticator = request.state["authenticator"]
         credential = request.headers.get("authorization") or read_subprotocol_token(request)
         principal = await authenticator.authenticate(credential)
         cluster, path = split_target(read_path(request))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.policy import authorize_request
@@ -16,6 +15,7 @@ from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import MemberCall, PassThrough
+from rest_compat.request import Request
 from rest_compat.upgrades import StreamCall, Upgrade, read_upgrade
 
 WRITE_TIMEOUT = 65.0

@@ -13,12 +13,13 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 from msgspec import Struct
-from starlette.requests import Request
+from starlette import requests
 from starlette.responses import PlainTextResponse, Response
 
-from auth.errors import AuthError, TooManyLogins
+from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
 from fleet.model.errors import (
     ClusterError,
+    ClusterForbidden,
     ClusterTimeout,
     ClusterUnreachable,
     FleetError,
@@ -29,6 +30,7 @@ from fleet.model.errors import (
 )
 from rest_compat.headers import find_header
 from rest_compat.open_streams import TooManyStreams
+from rest_compat.request import Request
 
 ErrorAnswer = Callable[[Request, FleetError | AuthError], Response]
 
@@ -49,21 +51,25 @@ class NotServed(FleetError):
     """A part of the Kubernetes API that this server does not pass on."""
 
 
-# The first class an error belongs to decides.
-_STATUSES: tuple[tuple[type[FleetError], HTTPStatus, str], ...] = (
+# HTTP's status and Kubernetes' reason; the first class an error belongs to decides. `server.errors` answers by it too.
+_STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (InvalidQuery, HTTPStatus.BAD_REQUEST, "BadRequest"),
+    (Unauthenticated, HTTPStatus.UNAUTHORIZED, "Unauthorized"),
+    (InvalidCredentials, HTTPStatus.UNAUTHORIZED, "Unauthorized"),
     (NotFound, HTTPStatus.NOT_FOUND, "NotFound"),
     (Forbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, "Timeout"),
     (AlreadyThere, HTTPStatus.CONFLICT, "AlreadyExists"),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
-    (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
     (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
+    (TooManyLogins, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
+    (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
+    (ClusterForbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
     (ClusterUnreachable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (ClusterTimeout, HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),
     (ClusterError, HTTPStatus.BAD_GATEWAY, "BadGateway"),
     (MetricsUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
-    (FleetError, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
+    (Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
 )
 
 # What Kubernetes calls the statuses that members answer in plain text.
@@ -121,8 +127,8 @@ def build_error_shape(request: Request) -> ErrorShape:
     )
 
 
-def find_status(error: FleetError) -> tuple[HTTPStatus, str]:
-    """The HTTP status of an error and what Kubernetes calls it."""
+def find_status(error: Exception) -> tuple[HTTPStatus, str]:
+    """The HTTP status of an error and Kubernetes' reason; 500 for what is no error of the domain."""
     return next((status, reason) for kind, status, reason in _STATUSES if isinstance(error, kind))
 
 
@@ -151,20 +157,20 @@ def build_route_class(answer: ErrorAnswer) -> type[APIRoute]:
     """A route that answers errors in a shape of its own."""
 
     class ErrorRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        def get_route_handler(self) -> Callable[[requests.Request], Coroutine[Any, Any, Response]]:
             return _answering(super().get_route_handler(), answer)
 
     return ErrorRoute
 
 
 def _answering(
-    handle: Callable[[Request], Awaitable[Response]], answer: ErrorAnswer
-) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def handle_and_answer(request: Request) -> Response:
+    handle: Callable[[requests.Request], Awaitable[Response]], answer: ErrorAnswer
+) -> Callable[[requests.Request], Coroutine[Any, Any, Response]]:
+    async def handle_and_answer(plain: requests.Request) -> Response:
         try:
-            return await handle(request)
+            return await handle(plain)
         except (FleetError, AuthError) as error:
-            return answer(request, error)
+            return answer(Request(plain.scope, plain.receive), error)
 
     return handle_and_answer
 

@@ -13,14 +13,12 @@ from fastapi import APIRouter
 from msgspec import Struct
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import (
     MAX_KUBECONFIG_BYTES,
     SubmittedCluster,
@@ -40,8 +38,9 @@ from rest_compat.errors import (
     find_status,
 )
 from rest_compat.metrics import METHODS
-from rest_compat.parameters import HOST_CLUSTER, read_parameter, read_query
-from rest_compat.platform import load_content, read_options
+from rest_compat.parameters import read_parameter, read_query
+from rest_compat.platform import HOST_CLUSTER, load_content
+from rest_compat.request import Request
 
 MAX_BODY = 2 * MAX_KUBECONFIG_BYTES
 
@@ -118,7 +117,7 @@ async def join_cloud(request: Request, principal: CurrentPrincipal) -> Response:
 
 def _authorize(request: Request, principal: Principal) -> None:
     """Raises Forbidden where the server's settings or the caller's rights are in the way."""
-    options = read_options(request)
+    options = request.state["platform"]
     if not options.join:
         raise Forbidden("clusters are not registered here: OPENMCP_JOIN=true would switch that on")
     info = RequestInfo(
@@ -135,8 +134,8 @@ def _authorize(request: Request, principal: Principal) -> None:
 async def _register(
     request: Request, principal: Principal, submitted: SubmittedCluster, place: _Registration
 ) -> Response:
-    options = read_options(request)
-    federation: Federation = request.state.federation
+    options = request.state["platform"]
+    federation = request.state["federation"]
     host = federation.get_connection(principal.scope, HOST_CLUSTER)
     try:
         await check_submitted(submitted, place.name, options.timeout)
@@ -162,7 +161,7 @@ async def _register(
 async def _read_form(request: Request) -> tuple[FormData, bytes]:
     """The form and its `file`. Raises InvalidFile, BodyTooLarge."""
     body = b""
-    bound: float = request.state.request_timeout
+    bound = request.state["request_timeout"]
     try:
         async with asyncio.timeout(bound):
             async for chunk in request.stream():

@@ -9,21 +9,19 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
-from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import MAX_KUBECONFIG_BYTES, read_server
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, FleetError, InvalidQuery
 from fleet.model.request_info import RequestInfo
 from fleet.ports import Connection
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.metrics import METHODS
-from rest_compat.parameters import HOST_CLUSTER
-from rest_compat.platform import PlatformOptions, load_content, read_options
+from rest_compat.platform import HOST_CLUSTER, PlatformOptions, load_content
+from rest_compat.request import Request
 
 _PAGE = 200
 _MOST_PAGES = 20
@@ -39,7 +37,7 @@ def build_joinable_router() -> APIRouter:
 
 async def answer_joinable(request: Request, principal: CurrentPrincipal) -> Response:
     """Clusters with joinStatus UNJOIN that are within the caller's reach; nothing of a credential is among it."""
-    options = read_options(request)
+    options = request.state["platform"]
     info = RequestInfo(
         verb="list",
         is_resource=True,
@@ -49,9 +47,9 @@ async def answer_joinable(request: Request, principal: CurrentPrincipal) -> Resp
         namespace=options.namespace,
     )
     authorize_request(principal, HOST_CLUSTER, info)
-    federation: Federation = request.state.federation
+    federation = request.state["federation"]
     connection = federation.get_connection(principal.scope, HOST_CLUSTER)
-    bound: float = request.state.request_timeout
+    bound = request.state["request_timeout"]
     try:
         async with asyncio.timeout(bound):
             listed = await _list_unjoined(connection, options)

@@ -5,22 +5,20 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 from fastapi import APIRouter
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.federation import Federation
 from fleet.model.errors import FleetError, MetricsUnavailable, NotFound
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.quantities import format_kibibytes, format_nanocores
 from fleet.model.request_info import RequestInfo
 from fleet.model.usage import Kind, Point
-from fleet.ports import MetricStore
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.parameters import read_parameter, read_query, split_clustername
+from rest_compat.request import Request
 from rest_compat.times import format_time, parse_time
 
 MAX_POINTS = 100_000
@@ -95,7 +93,7 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
         name=name,
     )
     authorize_request(principal, cluster, info)
-    federation: Federation = request.state.federation
+    federation = request.state["federation"]
     federation.get_cluster(principal.scope, cluster)
     return cluster
 
@@ -111,8 +109,8 @@ def read_range(request: Request) -> tuple[int | None, int | None]:
 
 async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> list[Point]:
     start, end = read_range(request)
-    store: MetricStore = request.state.metric_store
-    bound: float = request.state.request_timeout
+    store = request.state["metric_store"]
+    bound = request.state["request_timeout"]
     try:
         async with asyncio.timeout(bound):
             return await store.points(kind, key, start_ns=start, end_ns=end, limit=MAX_POINTS)

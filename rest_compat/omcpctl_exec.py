@@ -9,7 +9,6 @@ import json
 from urllib.parse import quote
 
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 from websockets.exceptions import ConnectionClosed, PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
@@ -18,7 +17,6 @@ from websockets.utils import generate_key
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.federation import Federation
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
 from fleet.ports import Upgraded
@@ -26,6 +24,7 @@ from rest_compat.dispatch import ApiCall
 from rest_compat.errors import BodyTooLarge, BodyTooSlow
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
+from rest_compat.request import Request
 from rest_compat.upgrades import read_upgrade
 
 MAX_WORDS_BYTES = 64 * 1024
@@ -63,9 +62,9 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     authorize_request(principal, call.cluster, info)
     if info.subresource != "exec":
         raise InvalidQuery(f"{call.path[:200]!r} is not the path of a pod's exec")
-    federation: Federation = request.state.federation
+    federation = request.state["federation"]
     connection = federation.get_connection(principal.scope, call.cluster)
-    bound: float = request.state.request_timeout
+    bound = request.state["request_timeout"]
     words = await _read_words(request, bound)
     headers = [
         ("sec-websocket-version", "13"),

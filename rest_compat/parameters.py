@@ -2,12 +2,9 @@
 
 from urllib.parse import unquote_plus
 
-from starlette.requests import Request
-
 from fleet.model.errors import InvalidQuery
-
-HOST_CLUSTER = "openmcp"
-"""What the platform calls its host cluster, and what an empty `clustername` means to clients that never set it."""
+from rest_compat.platform import HOST_CLUSTER
+from rest_compat.request import Request
 
 
 def read_path(request: Request) -> str:

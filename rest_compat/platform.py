@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import quote
 
 from msgspec import Struct
-from starlette.requests import Request
 
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError
 from fleet.ports import Answer
-from rest_compat.parameters import HOST_CLUSTER
+
+HOST_CLUSTER = "openmcp"
+"""What the platform calls its host cluster, and what an empty `clustername` means to clients that never set it."""
 
 
 class PlatformOptions(Struct, frozen=True):
@@ -27,12 +28,6 @@ class PlatformOptions(Struct, frozen=True):
     def path(self) -> str:
         """Where the host serves OpenMCPClusters."""
         return f"/apis/openmcp.k8s.io/v1alpha1/namespaces/{quote(self.namespace, safe='')}/openmcpclusters"
-
-
-def read_options(request: Request) -> PlatformOptions:
-    """The server's options; the defaults where the application was opened without."""
-    options: PlatformOptions = getattr(request.state, "platform", PlatformOptions())
-    return options
 
 
 def load_content(answer: Answer) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """`/api...` and `/apis...` with `?clustername=`: the Kubernetes API of one cluster, passed through."""
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +12,7 @@ from rest_compat.headers import find_header
 from rest_compat.omcpctl_exec import answer_exec, is_word_exec
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
+from rest_compat.request import Request
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

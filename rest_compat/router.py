@@ -26,9 +26,8 @@ def build_cluster_apis() -> dict[str, ASGIApp]:
 def build_rest_router(apis: Mapping[str, ASGIApp] | None = None) -> APIRouter:
     """`/token`, `/api...`, `/apis...`, `/clusters/...`, `/metrics...`, `/status`, `/joinable`, `/join`, `/joinCloud`.
 
-    They find `federation`, `metric_store`, `authenticator`, `request_timeout` (seconds) and, where the last three are
-    to differ from its defaults, `platform` (`rest_compat.platform.PlatformOptions`) in the lifespan's state. The
-    application must not redirect slashes: these paths are served with and without one at their end.
+    They find `rest_compat.request.RestState` in the lifespan's state. The application must not redirect slashes: these
+    paths are served with and without one at their end.
     """
     router = APIRouter(include_in_schema=False)
     parts = (

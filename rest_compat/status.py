@@ -4,20 +4,18 @@ import asyncio
 import json
 
 from fastapi import APIRouter
-from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
-from fleet.federation import Federation
 from fleet.model.cluster_status import ClusterStatus, StatusStore
 from fleet.model.errors import FleetError, MetricsUnavailable
 from fleet.model.request_info import RequestInfo
-from fleet.ports import MetricStore
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.metrics import METHODS, read_range
 from rest_compat.parameters import read_query, split_clustername
+from rest_compat.request import Request
 from rest_compat.times import format_time
 
 MAX_STATUSES = 10_000
@@ -40,7 +38,7 @@ async def answer_status(request: Request, principal: CurrentPrincipal) -> Respon
     # Sums over all nodes: who reads the nodes' usage reads these.
     info = RequestInfo(verb="list", is_resource=True, api_group="metrics.k8s.io", version="v1beta1", resource="nodes")
     authorize_request(principal, cluster, info)
-    federation: Federation = request.state.federation
+    federation = request.state["federation"]
     federation.get_cluster(principal.scope, cluster)
     start, end = read_range(request)
     statuses = await _load_statuses(request, cluster, start, end)
@@ -48,10 +46,10 @@ async def answer_status(request: Request, principal: CurrentPrincipal) -> Respon
 
 
 async def _load_statuses(request: Request, cluster: str, start: int | None, end: int | None) -> list[ClusterStatus]:
-    store: MetricStore = request.state.metric_store
+    store = request.state["metric_store"]
     if not isinstance(store, StatusStore):
         return []
-    bound: float = request.state.request_timeout
+    bound = request.state["request_timeout"]
     try:
         async with asyncio.timeout(bound):
             return await store.cluster_statuses(cluster, start_ns=start, end_ns=end, limit=MAX_STATUSES)

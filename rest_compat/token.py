@@ -7,13 +7,12 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
 from starlette.responses import Response
 
-from auth.authenticator import Authenticator
 from auth.errors import AuthError, InvalidCredentials
 from fleet.model.errors import FleetError, InvalidQuery
 from rest_compat.errors import BodyTooLarge, build_auth_answer, build_route_class, find_status
+from rest_compat.request import Request
 
 MAX_BODY = 64 * 1024
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -31,13 +30,13 @@ def build_token_router() -> APIRouter:
 async def issue_token(request: Request) -> Response:
     """Signs the user in. What the body says goes before what the query says."""
     try:
-        async with asyncio.timeout(request.state.request_timeout):
+        async with asyncio.timeout(request.state["request_timeout"]):
             given = _read_query(request) | await _read_body(request)
     except TimeoutError as error:
         raise InvalidQuery("the body did not arrive in time") from error
     if not all(given.get(name) for name in _NAMES):
         raise InvalidQuery("username and password are needed: in the query, as JSON or as a form")
-    authenticator: Authenticator = request.state.authenticator
+    authenticator = request.state["authenticator"]
     return _build_json({"token": await authenticator.login(given["username"], given["password"])}, 200)
 
 

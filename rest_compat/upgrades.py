@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +24,7 @@ from rest_compat.errors import ErrorShape, NotServed, build_status_answer
 from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
 from rest_compat.open_streams import OpenStreams
 from rest_compat.probe import probe
+from rest_compat.request import Request
 
 EXTENSION = "openmcp.takeover"
 """The key of the scope's extension that makes a connection the route's own: an object of `Taken`'s shape."""

@@ -1,10 +1,8 @@
-"""The one table from domain errors to HTTP statuses, and the bodies that go with them.
+"""The bodies of errors outside of the graph and the legacy routes: flat JSON objects.
 
-Bodies are flat JSON objects, `{"error": "<what>", "code": "<as in the graph>"}`, with `cluster` where one is at fault.
-Yesterday's routes answer their own errors, in the shapes their clients survive (`rest_compat.errors`).
+`{"error": "<what>", "code": "<as in the graph>"}`, with `cluster` where one is at fault. The status is that of the one
+table of statuses (`rest_compat.errors`), the code that of the one table of codes (`graph.errors`).
 """
-
-from collections.abc import Mapping
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,20 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
-from fleet.model.errors import (
-    ClusterAnswerInvalid,
-    ClusterError,
-    ClusterForbidden,
-    ClusterTimeout,
-    ClusterUnauthorized,
-    ClusterUnreachable,
-    FleetError,
-    Forbidden,
-    InvalidQuery,
-    MetricsUnavailable,
-    NotFound,
-)
+from auth.errors import AuthError, InvalidCredentials, TooManyLogins
+from fleet.model.errors import ClusterError, FleetError
+from graph.errors import code_of
+from rest_compat.errors import find_status
 
 
 class Kind(Struct, frozen=True):
@@ -38,27 +26,17 @@ class Kind(Struct, frozen=True):
 
 INTERNAL = Kind(500, "INTERNAL")
 
-KINDS: Mapping[type[Exception], Kind] = {
-    InvalidQuery: Kind(400, "BAD_USER_INPUT"),
-    Unauthenticated: Kind(401, "UNAUTHENTICATED"),
-    InvalidCredentials: Kind(401, "UNAUTHENTICATED"),
-    Forbidden: Kind(403, "FORBIDDEN"),
-    ClusterForbidden: Kind(403, "FORBIDDEN"),
-    NotFound: Kind(404, "NOT_FOUND"),
-    TooManyLogins: Kind(429, "TOO_MANY_LOGINS"),
-    ClusterUnauthorized: Kind(502, "CLUSTER_UNAUTHORIZED"),
-    ClusterAnswerInvalid: Kind(502, "CLUSTER_UNREACHABLE"),
-    ClusterUnreachable: Kind(503, "CLUSTER_UNREACHABLE"),
-    ClusterTimeout: Kind(504, "CLUSTER_TIMEOUT"),
-    MetricsUnavailable: Kind(503, "METRICS_UNAVAILABLE"),
-}
-
 _CODES = {400: "BAD_USER_INPUT", 401: "UNAUTHENTICATED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_SIGN_IN_CODES: dict[type[Exception], str] = {
+    InvalidCredentials: "UNAUTHENTICATED",
+    TooManyLogins: "TOO_MANY_LOGINS",
+}
 
 
 def kind_of(error: Exception) -> Kind:
-    """The row of the error's class, or of the nearest class above it; INTERNAL where none has one."""
-    return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
+    """The error's status and code; INTERNAL for what none of this server's own routes is expected to raise."""
+    code = _SIGN_IN_CODES.get(type(error)) or code_of(error).value
+    return INTERNAL if code == INTERNAL.code else Kind(find_status(error)[0], code)
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from auth.authenticator import Authenticator
@@ -19,6 +18,7 @@ from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.scope import EVERYTHING
 from fleet.ports import MetricStore
+from server.lifespan import StateRequest
 
 METRIC_CHECK_SECONDS = 2.0
 METRIC_CHECK_KEPT_SECONDS = 5.0
@@ -86,9 +86,9 @@ def build_health_router(*, detailed: bool) -> APIRouter:
         return PlainTextResponse("ok\n")
 
     @router.get("/readyz", include_in_schema=False)
-    async def readyz(request: Request) -> Response:
+    async def readyz(request: StateRequest) -> Response:
         state = request.state
-        parts = await load_parts(state.federation, state.metric_store, state.authenticator, probe)
+        parts = await load_parts(state["federation"], state["metric_store"], state["authenticator"], probe)
         ready = all(part.ready for part in parts.values())
         shown = {name: part.detail if detailed and part.detail else part.reason for name, part in parts.items()}
         return JSONResponse({"ready": ready, **shown}, 200 if ready else 503)

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import NotRequired, TypedDict
 
-from auth.authenticator import Authenticator, AuthOptions, open_authenticator
+from starlette.requests import Request
+
+from auth.authenticator import AuthOptions, open_authenticator
 from fleet.collector.collect import CollectorOptions, open_collector
-from fleet.federation import Federation
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
 from fleet.live.usage_cache import HeldUsage
@@ -27,25 +27,25 @@ from graph.limits.limits import Limits
 from graph.loading.turns import Turns
 from graph.subscriptions.hub import Hub, open_hub
 from rest_compat.platform import PlatformOptions
+from rest_compat.request import RestState
 from server.environment import SettingsInvalid
 from server.metric_settings import MetricSettings
 from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, Settings
 
 
-class State(TypedDict):
-    """What a request finds in `request.state`. Times are in seconds; what is not required has a default."""
+class State(RestState):
+    """What a request finds in `request.state`: what each face declares that it reads."""
 
-    federation: Federation
-    metric_store: MetricStore
-    authenticator: Authenticator
     documents: Documents
-    request_timeout: float
     live: Hub
-    limits: NotRequired[Limits]
-    compiled: NotRequired[bool]
-    turns: NotRequired[Turns]
-    platform: NotRequired[PlatformOptions]
-    held_usage: NotRequired[HeldUsage]
+    limits: Limits
+    compiled: bool
+    turns: Turns
+    held_usage: HeldUsage
+
+
+class StateRequest(Request[State]):
+    """A request that finds all of it; a class of its own, since FastAPI finds a request parameter by `issubclass`."""
 
 
 OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from fleet.federation import Federation
@@ -16,7 +15,7 @@ from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.scope import EVERYTHING
 from graph.subscriptions.hub import Hub
 from server.health import build_health_router
-from server.lifespan import OpenState
+from server.lifespan import OpenState, StateRequest
 from server.settings import Settings
 from server.siblings import Siblings
 
@@ -96,8 +95,8 @@ def _build_metrics_router(siblings: Siblings | None, started_at: float) -> APIRo
     router = APIRouter()
 
     @router.get("/metrics", include_in_schema=False)
-    async def metrics(request: Request) -> Response:
-        own = build_own_exposition(request.state.federation, request.state.live, started_at)
+    async def metrics(request: StateRequest) -> Response:
+        own = build_own_exposition(request.state["federation"], request.state["live"], started_at)
         text = own if siblings is None else await siblings.merge(own)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 

@@ -17,6 +17,7 @@ from fleet.model.objects import NodeKey, PodKey
 from fleet.model.scope import Scope
 from fleet.model.usage import Kind, Point
 from fleet.ports import Connection
+from rest_compat.platform import PlatformOptions
 from rest_compat.router import build_rest_router
 from tests.fakes.waiting import until
 
@@ -73,11 +74,11 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def open_served(state: Mapping[str, Any], *, http: Any = "auto") -> AsyncIterator[str]:
-    """Serves the router with this lifespan state, on uvicorn's protocol `http`; yields the base URL."""
+    """Serves the router with this state, the platform's defaults in it, on uvicorn's `http`; yields the base URL."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        yield state
+        yield {"platform": PlatformOptions(), **state}
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
     app.include_router(build_rest_router())

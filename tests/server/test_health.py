@@ -8,13 +8,17 @@ from pathlib import Path
 import aiohttp
 
 from auth.authenticator import AuthOptions, open_authenticator
+from fleet.live.usage_cache import HeldUsage
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, PlatformInfo
 from fleet.ports import MemberSpec
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
+from graph.limits.limits import DEFAULT_LIMITS
+from graph.loading.turns import Turns
 from graph.subscriptions.hub import open_hub
+from rest_compat.platform import PlatformOptions
 from server.health import MetricProbe
 from server.lifespan import OpenState, State
 from server.ops import build_exposition, create_ops_app
@@ -59,6 +63,11 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
                 documents=Documents(max_bytes=1 << 20),
                 request_timeout=9.0,
                 live=await stack.enter_async_context(hub),
+                limits=DEFAULT_LIMITS,
+                compiled=True,
+                turns=Turns(),
+                platform=PlatformOptions(),
+                held_usage=HeldUsage(store, federation.pods_of),
             )
 
     return open_state

@@ -1,0 +1,21 @@
+"""What a legacy route is given: a request, and what the lifespan opened for it."""
+
+from starlette import requests
+
+from auth.dependencies import AuthState
+from fleet.federation import Federation
+from fleet.ports import MetricStore
+from rest_compat.platform import PlatformOptions
+
+
+class RestState(AuthState):
+    """What the legacy routes read of the lifespan's state. `request_timeout` is in seconds."""
+
+    federation: Federation
+    metric_store: MetricStore
+    request_timeout: float
+    platform: PlatformOptions
+
+
+class Request(requests.Request[RestState]):
+    """A request whose state is typed; a class of its own, since FastAPI finds a request parameter by `issubclass`."""
