@@ -17,12 +17,11 @@ from demo.feeder import Feeder
 from fleet.aio.tasks import open_task
 from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.errors import FleetError
-from server.environment import SettingsInvalid
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging
-from server.metric_settings import MetricSettings
 from server.serve import Listening, run_server
-from server.settings import (
+from server.settings.environment import SettingsInvalid
+from server.settings.groups import (
     AuthSettings,
     ClusterSettings,
     HttpSettings,
@@ -30,6 +29,7 @@ from server.settings import (
     Settings,
     TimeoutSettings,
 )
+from server.settings.metrics import MetricSettings
 
 LOOPBACK = "127.0.0.1"
 USER = "openmcp"

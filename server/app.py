@@ -14,7 +14,7 @@ from server.errors import install_error_handlers
 from server.health import build_health_router
 from server.lifespan import OpenState
 from server.requests import RequestLog
-from server.settings import Settings
+from server.settings.groups import Settings
 
 
 def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:

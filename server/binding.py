@@ -4,7 +4,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from server.environment import SettingsInvalid
+from server.settings.environment import SettingsInvalid
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from fleet.model.objects import ClusterRole
 from fleet.ports import MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
-from server.environment import SettingsInvalid
 from server.lifespan import build_auth_options, open_metric_store, open_source
-from server.settings import Settings
+from server.settings.environment import SettingsInvalid
+from server.settings.groups import Settings
 
 SOURCE_SECONDS = 15.0
 

@@ -16,13 +16,13 @@ import click
 
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from server.environment import SettingsInvalid, load_settings, unknown_variables
+from server.cli_errors import Mistake, ask_password
 from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
-from server.mistakes import Mistake, ask_password
-from server.settings import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
-from server.siblings import Worker
+from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
+from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
 from server.user_commands import user
+from server.workers.peers import Worker
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
 def _serve_with_workers(settings: Settings) -> NoReturn:
     from server.lifespan import open_state, prepare_metric_store
     from server.serve import run_server
-    from server.workers import run_workers
+    from server.workers.supervisor import run_workers
 
     def serve_one(settings: Settings, worker: Worker, on_listening: Callable[[], None]) -> None:
         opens = partial(open_state, writes=worker.is_writer)

@@ -28,9 +28,9 @@ from graph.loading.turns import Turns
 from graph.subscriptions.hub import Hub, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
-from server.environment import SettingsInvalid
-from server.metric_settings import MetricSettings
-from server.settings import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, Settings
+from server.settings.environment import SettingsInvalid
+from server.settings.groups import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, Settings
+from server.settings.metrics import MetricSettings
 
 
 class State(RestState):

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import orjson
 
-from server.settings import LoggingSettings
+from server.settings.groups import LoggingSettings
 
 
 class TextLines(logging.Formatter):

@@ -16,8 +16,8 @@ from fleet.model.scope import EVERYTHING
 from graph.subscriptions.hub import Hub
 from server.health import build_health_router
 from server.lifespan import OpenState, StateRequest
-from server.settings import Settings
-from server.siblings import Siblings
+from server.settings.groups import Settings
+from server.workers.peers import Siblings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -20,12 +20,12 @@ from fleet.aio.tasks import open_task
 from server.app import create_app
 from server.asgi.bounds import BoundedProtocol
 from server.binding import bind
-from server.collector import open_quiet_collector
+from server.gc_tuning import open_quiet_collector
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
-from server.settings import Settings
-from server.siblings import Siblings, Worker, open_siblings
+from server.settings.groups import Settings
 from server.tls import ReloadingCertificate, open_certificate
+from server.workers.peers import Siblings, Worker, open_siblings
 
 SWITCH_SECONDS = 0.0005
 """How long the event loop may keep a thread waiting for the interpreter. SQLite gives it away at each row: with

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from server.environment import SettingsInvalid
-from server.settings import HttpSettings
+from server.settings.environment import SettingsInvalid
+from server.settings.groups import HttpSettings
 
 POLL_SECONDS = 2.0
 """How often the files are looked at: whoever renews a certificate does so hours before the old one ends."""

@@ -8,7 +8,7 @@ from auth.errors import UsersFileInvalid
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
 from fleet.model.scope import Role, Scope
-from server.mistakes import Mistake, ask_password
+from server.cli_errors import Mistake, ask_password
 
 SHORTEST_PASSWORD = 8
 

@@ -21,7 +21,7 @@ CACHED_DOCUMENTS = 256
 
 
 class Limits(Struct, frozen=True):
-    """How much of each a request may have. `server.settings` says the same to people."""
+    """How much of each a request may have. `server.settings.groups` says the same to people."""
 
     depth: int = 15
     """Levels of fields: clusters, nodes, edges, node, pods, edges, node, containers, state, reason are ten."""

@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 from fleet.registry import FleetOptions, open_federation
-from server.collector import open_quiet_collector
+from server.gc_tuning import open_quiet_collector
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod
 from tests.fakes.waiting import until
 

@@ -22,7 +22,7 @@ from rest_compat.platform import PlatformOptions
 from server.health import MetricProbe
 from server.lifespan import OpenState, State
 from server.ops import build_exposition, create_ops_app
-from server.settings import Settings
+from server.settings.groups import Settings
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_spec
 from tests.server.serving import open_serving
 

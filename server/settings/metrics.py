@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import SecretStr, model_validator
 
-from server.setting import Bytes, File, Group, Seconds, Word, setting
+from server.settings.field import Bytes, File, Group, Seconds, Word, setting
 
 
 class MetricSettings(Group):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from server.environment import SettingsInvalid, list_variables, load_settings, unknown_variables
-from server.settings import Settings
+from server.settings.environment import SettingsInvalid, list_variables, load_settings, unknown_variables
+from server.settings.groups import Settings
 
 KEY = "0123456789abcdef"
 

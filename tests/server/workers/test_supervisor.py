@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from server.siblings import merge_expositions
+from server.workers.peers import merge_expositions
 from tests.fakes.waiting import until
 from tests.server.test_serve import ask, ended, environ, open_process
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from server.written import parse_bytes, parse_paths, parse_seconds, parse_word
+from server.settings.units import parse_bytes, parse_paths, parse_seconds, parse_word
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]

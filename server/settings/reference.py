@@ -1,12 +1,12 @@
-"""The table of all settings, as `docs/configuration.md` has it. `python -m server.reference` prints it."""
+"""The table of all settings, as `docs/configuration.md` has it. `python -m server.settings.reference` prints it."""
 
 import sys
 from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from server.environment import Variable, list_variables
-from server.settings import Settings
+from server.settings.environment import Variable, list_variables
+from server.settings.groups import Settings
 
 _TABLE_HEAD = ("| Variable | Also | Default | May be | Meaning |", "|---|---|---|---|---|")
 

@@ -1,7 +1,7 @@
 """All configuration, as frozen groups, one per concern.
 
 Each field is the variable `OPENMCP_<FIELD>` and has a default, its unit and what it may be; `docs/configuration.md` is
-the same as a table. `server.environment` reads the variables; nothing else does.
+the same as a table. `server.settings.environment` reads the variables; nothing else does.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import SecretStr, model_validator
 
-from server.metric_settings import MetricSettings
-from server.setting import Bytes, File, Group, Paths, Seconds, Word, setting
+from server.settings.field import Bytes, File, Group, Paths, Seconds, Word, setting
+from server.settings.metrics import MetricSettings
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
 SHORTEST_SIGNING_KEY = 16
@@ -106,7 +106,7 @@ class AuthSettings(Group):
 
 
 class ClusterSettings(Group):
-    """Which clusters there are. Some defaults depend on where the server runs: `server.environment`."""
+    """Which clusters there are. Some defaults depend on where the server runs: `server.settings.environment`."""
 
     cluster_source: Annotated[Literal["kubefed", "kubeconfig"], Word] = setting(
         "kubeconfig",

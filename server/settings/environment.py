@@ -11,7 +11,7 @@ from msgspec import Struct
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from server.settings import Settings
+from server.settings.groups import Settings
 
 PREFIX = "OPENMCP_"
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from types import FrameType
 
 from server.binding import reserve_port
-from server.environment import SettingsInvalid
-from server.settings import Settings
-from server.siblings import Worker
+from server.settings.environment import SettingsInvalid
+from server.settings.groups import Settings
+from server.workers.peers import Worker
 
 SHORTEST_LIFE_SECONDS = 10.0
 """A worker that dies younger than this is replaced after a while, the longer the more often."""
