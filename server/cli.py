@@ -16,7 +16,7 @@ import click
 
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from server.cli_errors import Mistake, ask_password
+from server.cli_errors import CliError, ask_password
 from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
@@ -52,7 +52,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
     given = {"OPENMCP_HOST": host, "OPENMCP_PORT": port, "OPENMCP_OPS_PORT": ops_port}
     settings = _load(config_file, {name: str(value) for name, value in given.items() if value is not None})
     if settings.auth.signing_key is None:
-        raise Mistake(NO_SIGNING_KEY)
+        raise CliError(NO_SIGNING_KEY)
     from server.lifespan import open_state
     from server.serve import run_server
 
@@ -72,15 +72,15 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
         opens = partial(open_state, writes=worker.is_writer)
         try:
             _run(lambda: run_server(settings, opens, worker=worker, on_listening=lambda _: on_listening()))
-        except Mistake as mistake:
-            mistake.show()
-            sys.exit(mistake.exit_code)
+        except CliError as error:
+            error.show()
+            sys.exit(error.exit_code)
 
     try:
         prepare_metric_store(settings)
         sys.exit(run_workers(settings, serve_one))
     except (SettingsInvalid, FleetError) as error:
-        raise Mistake(str(error)) from error
+        raise CliError(str(error)) from error
 
 
 @main.command()
@@ -132,7 +132,7 @@ def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) 
         token = client.load_token(name, ask_password())
         text = build_kubeconfig(address, name, token, client.list_clusters(token), trust)
     except (ServerSaysNo, ValueError, OSError) as error:
-        raise Mistake(str(error)) from error
+        raise CliError(str(error)) from error
     click.echo(text, nl=False)
     click.echo("the token in it ends as tokens do (an hour, unless the server says otherwise)", err=True)
     if address.startswith("http:"):
@@ -147,7 +147,7 @@ def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:
     try:
         return load_settings({**os.environ, **overrides}, config_file)
     except SettingsInvalid as error:
-        raise Mistake(str(error)) from error
+        raise CliError(str(error)) from error
 
 
 def _warn(settings: Settings) -> None:
@@ -177,4 +177,4 @@ def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except asyncio.CancelledError:
         sys.exit(0)
     except (SettingsInvalid, AuthError, FleetError) as error:
-        raise Mistake(str(error)) from error
+        raise CliError(str(error)) from error

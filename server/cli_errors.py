@@ -5,19 +5,19 @@ import os
 import click
 
 
-class Mistake(click.ClickException):
+class CliError(click.ClickException):
     """Printed as `Error: <message>`."""
 
     exit_code = 2
 
 
 def ask_password(*, confirm: bool = False) -> str:
-    """The password in OPENMCP_PASSWORD, else what is typed. Raises Mistake where there is neither."""
+    """The password in OPENMCP_PASSWORD, else what is typed. Raises CliError where there is neither."""
     given = os.environ.get("OPENMCP_PASSWORD")
     if given:
         return given
     try:
         typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
     except click.Abort as error:
-        raise Mistake("no password was given; type it, or set OPENMCP_PASSWORD") from error
+        raise CliError("no password was given; type it, or set OPENMCP_PASSWORD") from error
     return typed

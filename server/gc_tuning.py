@@ -17,7 +17,7 @@ _THRESHOLDS = (25_000, 20, 100)
 
 
 @asynccontextmanager
-async def open_quiet_collector(federation: Federation) -> AsyncIterator[None]:
+async def open_gc_tuning(federation: Federation) -> AsyncIterator[None]:
     """Collects seldom, and sets aside what is in memory once the first lists are, or a minute has passed.
 
     For the one server of a process, since the collector is the process's. Leaving puts it back as it was.

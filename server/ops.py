@@ -17,15 +17,15 @@ from graph.subscriptions.hub import Hub
 from server.health import build_health_router
 from server.lifespan import OpenState, StateRequest
 from server.settings.groups import Settings
-from server.workers.peers import Siblings
+from server.workers.peers import Peers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def create_ops_app(settings: Settings, open_state: OpenState, siblings: Siblings | None = None) -> FastAPI:
+def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | None = None) -> FastAPI:
     """The application of the ops port. It asks for no token: the port is not for users.
 
-    With `siblings`, the other workers on this port, figures are those of all workers, each with a label `worker`.
+    With `peers`, the other workers on this port, figures are those of all workers, each with a label `worker`.
     """
 
     @asynccontextmanager
@@ -35,7 +35,7 @@ def create_ops_app(settings: Settings, open_state: OpenState, siblings: Siblings
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(build_health_router(detailed=True))
-    app.include_router(_build_metrics_router(siblings, time.time()))
+    app.include_router(_build_metrics_router(peers, time.time()))
     return app
 
 
@@ -91,13 +91,13 @@ def build_live_exposition(hub: Hub) -> str:
     )
 
 
-def _build_metrics_router(siblings: Siblings | None, started_at: float) -> APIRouter:
+def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:
     router = APIRouter()
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: StateRequest) -> Response:
         own = build_own_exposition(request.state["federation"], request.state["live"], started_at)
-        text = own if siblings is None else await siblings.merge(own)
+        text = own if peers is None else await peers.merge(own)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
     return router

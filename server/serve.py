@@ -20,12 +20,12 @@ from fleet.aio.tasks import open_task
 from server.app import create_app
 from server.asgi.bounds import BoundedProtocol
 from server.binding import bind
-from server.gc_tuning import open_quiet_collector
+from server.gc_tuning import open_gc_tuning
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
 from server.settings.groups import Settings
 from server.tls import ReloadingCertificate, open_certificate
-from server.workers.peers import Siblings, Worker, open_siblings
+from server.workers.peers import Peers, Worker, open_peers
 
 SWITCH_SECONDS = 0.0005
 """How long the event loop may keep a thread waiting for the interpreter. SQLite gives it away at each row: with
@@ -101,13 +101,13 @@ async def run_server(
         certificate = open_certificate(http)
         async with (
             open_state(settings) as state,
-            open_quiet_collector(state["federation"]),
-            _open_siblings(worker, state) as siblings,
+            open_gc_tuning(state["federation"]),
+            _open_peers(worker, state) as peers,
         ):
             on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
             app = create_app(settings, _given(state))
             started = [(_build_server(app, settings, certificate), main)]
-            started.append((_build_server(create_ops_app(settings, _given(state), siblings), settings), ops))
+            started.append((_build_server(create_ops_app(settings, _given(state), peers), settings), ops))
             if plain is not None:
                 started.append((_build_server(app, settings), plain))
             servers += [server for server, _ in started]
@@ -133,14 +133,14 @@ def _given(state: State) -> OpenState:
 
 
 @asynccontextmanager
-async def _open_siblings(worker: Worker | None, state: State) -> AsyncIterator[Siblings | None]:
+async def _open_peers(worker: Worker | None, state: State) -> AsyncIterator[Peers | None]:
     if worker is None:
         yield None
         return
-    async with open_siblings(
+    async with open_peers(
         worker, partial(build_own_exposition, state["federation"], state["live"], time.time())
-    ) as siblings:
-        yield siblings
+    ) as peers:
+        yield peers
 
 
 async def _serve_all(started: list[tuple[_Server, socket.socket]], on_started: Callable[[], None]) -> None:

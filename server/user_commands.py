@@ -8,7 +8,7 @@ from auth.errors import UsersFileInvalid
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
 from fleet.model.scope import Role, Scope
-from server.cli_errors import Mistake, ask_password
+from server.cli_errors import CliError, ask_password
 
 SHORTEST_PASSWORD = 8
 
@@ -45,9 +45,9 @@ def add(
     """Add a user; asks for the password, or takes OPENMCP_PASSWORD."""
     users = _load(path, may_be_missing=True)
     if name in users:
-        raise Mistake(f"user {name!r} is there already; `user passwd` sets a password, `user remove` takes them out")
+        raise CliError(f"user {name!r} is there already; `user passwd` sets a password, `user remove` takes them out")
     if not name.strip():
-        raise Mistake("the name must not be empty")
+        raise CliError("the name must not be empty")
     scope = Scope(Role[role.upper()], clusters, namespaces)
     _save(path, {**users, name: User(name, _hash_new_password(), scope, groups)})
     click.echo(f"user {name} added with role {role}")
@@ -92,7 +92,7 @@ def list_users(path: Path) -> None:
 def _hash_new_password() -> str:
     password = ask_password(confirm=True)
     if not SHORTEST_PASSWORD <= len(password) <= MAX_PASSWORD_CHARACTERS:
-        raise Mistake(f"the password must have {SHORTEST_PASSWORD} to {MAX_PASSWORD_CHARACTERS} characters")
+        raise CliError(f"the password must have {SHORTEST_PASSWORD} to {MAX_PASSWORD_CHARACTERS} characters")
     return hash_password(password)
 
 
@@ -102,17 +102,17 @@ def _load(path: Path, *, may_be_missing: bool = False) -> dict[str, User]:
     try:
         return load_users(path)
     except UsersFileInvalid as error:
-        raise Mistake(str(error)) from error
+        raise CliError(str(error)) from error
 
 
 def _save(path: Path, users: dict[str, User]) -> None:
     try:
         save_users(path, users.values())
     except UsersFileInvalid as error:
-        raise Mistake(str(error)) from error
+        raise CliError(str(error)) from error
 
 
 def _get(users: dict[str, User], name: str, path: Path) -> User:
     if name not in users:
-        raise Mistake(f"there is no user {name!r} in {path}")
+        raise CliError(f"there is no user {name!r} in {path}")
     return users[name]

@@ -38,8 +38,8 @@ class Worker(Struct, frozen=True):
         return self.folder / f"{number}.sock"
 
 
-class Siblings:
-    """The other workers. Made by `open_siblings`."""
+class Peers:
+    """The other workers. Made by `open_peers`."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -67,7 +67,7 @@ class Siblings:
 
 
 @asynccontextmanager
-async def open_siblings(worker: Worker, build_own: Callable[[], str]) -> AsyncIterator[Siblings]:
+async def open_peers(worker: Worker, build_own: Callable[[], str]) -> AsyncIterator[Peers]:
     """Answers the figures of this worker to the others until the `with` is left. Raises OSError."""
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +82,7 @@ async def open_siblings(worker: Worker, build_own: Callable[[], str]) -> AsyncIt
     path = worker.socket_of(worker.number)
     path.unlink(missing_ok=True)  # of a worker of this number that ended without its say
     async with await asyncio.start_unix_server(answer, path):
-        yield Siblings(worker)
+        yield Peers(worker)
 
 
 def merge_expositions(texts: Mapping[int, str]) -> str:

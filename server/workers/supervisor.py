@@ -128,9 +128,9 @@ class _Supervisor:
         self._selector.close()
         for end in self._wakeup:
             end.close()
-        for sibling in self._children.values():
-            if sibling.report >= 0:
-                os.close(sibling.report)
+        for peer in self._children.values():
+            if peer.report >= 0:
+                os.close(peer.report)
         os.close(self._lifeline[1])
 
     def _hear(self, child: _Child) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 from fleet.registry import FleetOptions, open_federation
-from server.gc_tuning import open_quiet_collector
+from server.gc_tuning import open_gc_tuning
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod
 from tests.fakes.waiting import until
 
@@ -14,7 +14,7 @@ async def test_what_is_in_memory_is_set_aside_once_it_is_there_and_taken_back_at
     cluster.put(build_pod("x", "p"))
     thresholds = gc.get_threshold()
     cluster.answering.clear()
-    async with open_federation(FakeSource(cluster), FleetOptions()) as federation, open_quiet_collector(federation):
+    async with open_federation(FakeSource(cluster), FleetOptions()) as federation, open_gc_tuning(federation):
         await asyncio.sleep(0)
         assert gc.get_threshold() > thresholds
         assert gc.get_freeze_count() == 0
