@@ -24,7 +24,7 @@ from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.limits.limits import Limits
-from graph.loading.turns import Turns
+from graph.loading.timeslice import Turns
 from graph.subscriptions.hub import Hub, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState

@@ -26,7 +26,7 @@ from graph.cost.reading import Part, find_operation, read_operation
 from graph.limits.errors import LimitExceeded
 from graph.limits.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
 from graph.loading.context import Context
-from graph.loading.metric_plan import OperationPlan
+from graph.loading.lookahead import OperationPlan
 
 _QUERY = (OperationType.QUERY,)
 

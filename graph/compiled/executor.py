@@ -29,13 +29,13 @@ from msgspec import Struct
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
-from graph.compiled.direct import run_direct
-from graph.compiled.fragments import Budget, LongList, TextList
+from graph.compiled.calls import run_direct
+from graph.compiled.codegen import LISTS, Read, Reader, Selection, Writer, build_reader, find_root_fields
+from graph.compiled.encoded import Budget, LongList, TextList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
-from graph.compiled.source import LISTS, Read, Reader, Selection, Writer, build_reader, find_root_fields
 from graph.loading.maybe_await import Later
-from graph.loading.turns import Turn, Turns
+from graph.loading.timeslice import Turn, Turns
 from graph.types.views import Windows
 
 

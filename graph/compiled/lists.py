@@ -11,8 +11,8 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
 
-from graph.compiled.direct import path_of, run_direct
-from graph.compiled.source import Reader
+from graph.compiled.calls import path_of, run_direct
+from graph.compiled.codegen import Reader
 from graph.loading.maybe_await import Later
 
 

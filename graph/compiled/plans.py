@@ -23,9 +23,9 @@ from graphql import (
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
-from graph.compiled.direct import DirectField
-from graph.compiled.fragments import TextList
-from graph.compiled.source import Reader
+from graph.compiled.calls import DirectField
+from graph.compiled.codegen import Reader
+from graph.compiled.encoded import TextList
 
 MAX_OPERATIONS = 256
 MAX_SHAPES = 16

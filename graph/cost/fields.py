@@ -14,10 +14,10 @@ from fleet.reads.counts import Sizes
 from graph.cost import weights
 from graph.cost.places import Kind, Place, clusters_of, count_in, first_of, page_in_each, page_of_fleet
 from graph.cost.reading import Part
-from graph.loading.metric_plan import MEASURES
+from graph.loading.lookahead import MEASURES
 from graph.loading.placements import DEFAULT_LAST
 from graph.loading.placements import MAX_SPAN as MAX_PLACEMENT_SPAN
-from graph.loading.time_windows import WindowRequest, build_window
+from graph.loading.time_range import WindowRequest, build_window
 
 DEFAULT_EVENTS = 20
 MAX_EVENTS = 1_000

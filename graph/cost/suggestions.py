@@ -15,7 +15,7 @@ from fleet.reads.counts import Sizes
 from graph.cost.estimate import estimate
 from graph.cost.places import clusters_of, first_of
 from graph.cost.reading import Part
-from graph.loading.time_windows import NICE_STEPS, WindowRequest, build_window
+from graph.loading.time_range import NICE_STEPS, WindowRequest, build_window
 from graph.scalars import format_duration
 
 WORK = 20_000

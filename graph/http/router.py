@@ -31,7 +31,7 @@ from graph.http.ws import serve_websocket
 from graph.loading.context import DEADLINE_RESERVE, Context
 from graph.loading.explain import finish
 from graph.loading.loaders import build_loaders
-from graph.loading.turns import Turns
+from graph.loading.timeslice import Turns
 from graph.schema import schema
 
 GRAPH_PATH = "/graphql"

@@ -14,7 +14,7 @@ from fleet.model.usage import History, Kind, Usage
 from graph.loading.batches import Batch
 from graph.loading.context import Info
 from graph.loading.maybe_await import Later, Soon
-from graph.loading.time_windows import WindowRequest
+from graph.loading.time_range import WindowRequest
 
 V = TypeVar("V", Usage, History)
 

@@ -14,11 +14,11 @@ from fleet.model.usage import History, Usage
 from graph.extensions import AnswerExtensions, Asked
 from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.loading.loaders import Loaders
-from graph.loading.memo import Once
-from graph.loading.metric_plan import OperationPlan, PageWants, build_plan, find_wants
+from graph.loading.lookahead import OperationPlan, PageWants, build_plan, find_wants
 from graph.loading.resources import ResourceLoaders
-from graph.loading.time_windows import WindowRequest
-from graph.loading.turns import Turns
+from graph.loading.single_flight import Once
+from graph.loading.time_range import WindowRequest
+from graph.loading.timeslice import Turns
 
 DEADLINE_RESERVE = 0.5
 """Seconds of the request's time that are kept for making the answer when a metric store does not answer."""

@@ -11,7 +11,7 @@ from fleet.ports import MetricStore
 from graph.loading.batches import Ask, Questions, Waves
 from graph.loading.clusters import Clusters
 from graph.loading.placements import Placements, SpanRequest, ask_placements, ask_pods_at
-from graph.loading.time_windows import WindowRequest, build_window
+from graph.loading.time_range import WindowRequest, build_window
 
 Measures = frozenset[Measure]
 HistoryQuestion = tuple[WindowRequest, frozenset[Column]]

@@ -8,7 +8,7 @@ from fleet.model.usage import History, Kind, Usage
 from graph.loading.batches import Batch
 from graph.loading.cluster_sums import load_all_nodes
 from graph.loading.context import Info
-from graph.loading.metric_plan import Wants
+from graph.loading.lookahead import Wants
 
 
 async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> None:

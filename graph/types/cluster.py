@@ -15,7 +15,7 @@ from graph.loading.cluster_sums import load_all_nodes, load_cluster_history, loa
 from graph.loading.context import Info
 from graph.loading.listing import load_nodes_of, load_pods, pods_within
 from graph.loading.maybe_await import Soon, then
-from graph.loading.time_windows import WindowRequest
+from graph.loading.time_range import WindowRequest
 from graph.types import metrics
 from graph.types.common import Count, Resources
 from graph.types.fields import of_model, resolved

@@ -13,9 +13,9 @@ from fleet.model.ranking import node_bases, pod_bases
 from fleet.model.usage import Kind
 from graph.loading.context import Info
 from graph.loading.loaders import HistoryQuestion
+from graph.loading.lookahead import OperationPlan
 from graph.loading.maybe_await import Later
-from graph.loading.metric_plan import OperationPlan
-from graph.loading.time_windows import WindowRequest
+from graph.loading.time_range import WindowRequest
 from graph.scalars import DateTime, Duration
 from graph.types.usage import Usage, UsageHistory
 

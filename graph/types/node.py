@@ -12,7 +12,7 @@ from graph.ids import encode_node_id
 from graph.loading.context import Info
 from graph.loading.listing import load_pods, pods_within
 from graph.loading.maybe_await import then
-from graph.loading.time_windows import WindowRequest
+from graph.loading.time_range import WindowRequest
 from graph.scalars import JSON, DateTime
 from graph.types import metrics, placement
 from graph.types.cluster_views import cluster_of

@@ -12,7 +12,7 @@ from graph.enums import PodPhase
 from graph.ids import encode_pod_id
 from graph.loading.context import Info
 from graph.loading.placements import SpanRequest
-from graph.loading.time_windows import WindowRequest
+from graph.loading.time_range import WindowRequest
 from graph.scalars import JSON, DateTime
 from graph.types import metrics, placement
 from graph.types.cluster_views import cluster_of

@@ -8,7 +8,7 @@ import pytest
 
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
-from graph.loading.turns import Turns
+from graph.loading.timeslice import Turns
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, Graph, OpenGraph
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
-from graph.loading.turns import Turns
+from graph.loading.timeslice import Turns
 from graph.schema import schema
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.conftest import ADMIN, NOW, OPTIONS, Graph, OpenGraph

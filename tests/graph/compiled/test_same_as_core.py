@@ -13,7 +13,7 @@ from msgspec import Struct
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Core
 
 from graph.compiled.executor import CompiledExecutor
-from graph.loading.turns import Turns
+from graph.loading.timeslice import Turns
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.compiled.odd_schema import build_odd_schema
 

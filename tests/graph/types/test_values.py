@@ -8,7 +8,7 @@ from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS
 from graph.http.protocol import Refused, pick_answer_type
 from graph.ids import decode_id, encode_node_id, encode_pod_id
-from graph.loading.time_windows import WindowRequest, build_window
+from graph.loading.time_range import WindowRequest, build_window
 from graph.scalars import format_date_time, format_duration, parse_date_time, parse_duration
 
 NOW = 1_790_000_000.0

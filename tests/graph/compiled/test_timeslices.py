@@ -7,7 +7,7 @@ import orjson
 
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
-from graph.loading.turns import Turn, Turns
+from graph.loading.timeslice import Turn, Turns
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, Graph, OpenGraph
 

@@ -29,7 +29,7 @@ from graphql.utilities import coerce_input_literal
 from msgspec import Struct
 
 from fleet.model.usage import ALL_MEASURES, Aggregate, Column, Kind, Measure
-from graph.loading.time_windows import WindowRequest
+from graph.loading.time_range import WindowRequest
 
 MEASURES: Mapping[str, Measure] = {
     "cpuCores": Measure.CPU_CORES,

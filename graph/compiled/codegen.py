@@ -26,9 +26,9 @@ from graphql.execution.collect_fields import FieldDetails
 from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
-from graph.compiled.direct import DirectField, lazy_class
+from graph.compiled.calls import DirectField, lazy_class
+from graph.compiled.encoded import TextList
 from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
-from graph.compiled.fragments import TextList
 from graph.compiled.leaves import PLAIN, Odd, are_floats, build_coercion, find_check
 from graph.types.views import Rows, Window, Windows
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from graph.compiled.leaves import Odd
-from graph.loading.turns import Turn
+from graph.loading.timeslice import Turn
 from graph.types.views import Windows
 
 MAX_BYTES = 64 << 20
