@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from fleet.model.objects import ClusterRole, NodeKey, PlatformInfo, PodKey
 from fleet.model.placements import Placement
-from fleet.model.usage import Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
 Headers = Iterable[tuple[str, str]]
 
@@ -188,15 +188,15 @@ class MetricStore(Protocol):
         ...
 
     async def pod_history(
-        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[PodKey], time_range: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
-        """The columns over the window for each pod that has a point in it."""
+        """The columns over the time range for each pod that has a point in it."""
         ...
 
     async def node_history(
-        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[NodeKey], time_range: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
-        """The columns over the window for each node that has a point in it."""
+        """The columns over the time range for each node that has a point in it."""
         ...
 
     async def points(

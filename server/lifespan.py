@@ -24,7 +24,7 @@ from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.limits.limits import Limits
-from graph.loading.timeslice import Turns
+from graph.loading.timeslice import TimeSlices
 from graph.subscriptions.hub import Hub, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
@@ -40,7 +40,7 @@ class State(RestState):
     live: Hub
     limits: Limits
     compiled: bool
-    turns: Turns
+    time_slices: TimeSlices
     held_usage: HeldUsage
 
 
@@ -82,7 +82,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             live=live,
             limits=limits,
             compiled=settings.graph.compiled_execution,
-            turns=Turns(),
+            time_slices=TimeSlices(),
             platform=PlatformOptions(
                 namespace=settings.clusters.platform_namespace,
                 join=settings.clusters.join,

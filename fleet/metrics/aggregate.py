@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, Usage, Window
+from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, TimeRange, Usage
 
 K = TypeVar("K")
 
@@ -58,7 +58,7 @@ def build_series(points: Iterable[Point], measures: Iterable[Measure]) -> Series
     )
 
 
-def counter_lead_ns(window: Window, measures: Iterable[Measure]) -> int:
+def counter_lead_ns(window: TimeRange, measures: Iterable[Measure]) -> int:
     """How far before the window a store must read so that the first step of a counter has a point to count from.
 
     One step, but two minutes at least; 0 where no counter is asked for.
@@ -102,7 +102,7 @@ def _newest_rate(times_ns: Sequence[int], values: Values) -> float | None:
     return (now - before) * NANOSECONDS / (times_ns[-1] - times_ns[-2])
 
 
-def build_history(series: Series, window: Window, columns: Iterable[Column]) -> History | None:
+def build_history(series: Series, window: TimeRange, columns: Iterable[Column]) -> History | None:
     """The columns over the window; None where no point lies in it.
 
     Points outside the window may be there: those before it let a counter's first step count from them. A counter's MEAN
@@ -113,7 +113,7 @@ def build_history(series: Series, window: Window, columns: Iterable[Column]) -> 
 
 
 def build_histories(
-    points: Iterable[tuple[K, Series]], window: Window, columns: Collection[Column]
+    points: Iterable[tuple[K, Series]], window: TimeRange, columns: Collection[Column]
 ) -> dict[K, History]:
     """As `build_history`, for each object that has a point in the window."""
     steps = _Steps(window)
@@ -124,7 +124,7 @@ def build_histories(
 class _Steps:
     """The steps of a window, and where they cut an object's points. Objects are mostly measured at the same times."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: TimeRange) -> None:
         self.window = window
         self.edges = [*window.times_ns(), window.end_ns]
         self._times_ns: Sequence[int] = ()

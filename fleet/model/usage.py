@@ -96,7 +96,7 @@ class Usage(Struct, frozen=True, gc=False):
     network_transmit_bytes_per_second: float | None = None
 
 
-class Window(Struct, frozen=True, gc=False):
+class TimeRange(Struct, frozen=True, gc=False):
     """A span of time cut into steps: [start, end), step i is [start + i*step, start + (i+1)*step).
 
     `start_ns` is a multiple of `step_ns` so that the same question a moment later has the same steps, and the last step
@@ -109,7 +109,7 @@ class Window(Struct, frozen=True, gc=False):
 
     @property
     def steps(self) -> int:
-        """How many steps the window has."""
+        """How many steps the time range has."""
         return -((self.start_ns - self.end_ns) // self.step_ns)
 
     def times_ns(self) -> list[int]:
@@ -121,11 +121,11 @@ Column = tuple[Measure, Aggregate]
 
 
 class History(Struct, frozen=True, gc=False):
-    """Columns of one object over a window: each has `window.steps` values, None where a step has no point.
+    """Columns of one object over a time range: each has `time_range.steps` values, None where a step has no point.
 
     A counter's column is its rate in units per second: the increase within the step and from the last point before it,
     resets taken as a start from zero.
     """
 
-    window: Window
+    time_range: TimeRange
     columns: Mapping[Column, list[float | None]]

@@ -15,7 +15,7 @@ from msgspec import Struct
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
-from graph.loading.maybe_await import Later
+from graph.loading.maybe_await import Deferred
 
 Place: TypeAlias = Path | tuple[Path, int] | None
 """Where an object is: its path; in a list the list's path and the object's place, which seldom have to be a path."""
@@ -86,7 +86,7 @@ def run_direct(
         if waiting:
             executor.settle_in_background([results[key] for key in waiting])
         raise
-    return Later(_wait, results, waiting) if waiting else results
+    return Deferred(_wait, results, waiting) if waiting else results
 
 
 def path_of(place: Place) -> Path | None:
@@ -111,12 +111,12 @@ def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         if executor.is_awaitable(result):
-            return Later(_resolve, executor, field, kind, place, result)
+            return Deferred(_resolve, executor, field, kind, place, result)
         own = _own_path(field, kind, place)
         made = _build_info(executor, field, kind, place)
         completed = executor.complete_value(field.definition.type, field.details, made, own, result, None)
         if executor.is_awaitable(completed):
-            return Later(_complete, executor, field, own, completed)
+            return Deferred(_complete, executor, field, own, completed)
     except Exception as error:  # noqa: BLE001 - as core: it is the field's error
         executor.handle_field_error(error, field.definition.type, field.details, _own_path(field, kind, place))
         return None
@@ -141,8 +141,8 @@ async def _resolve(
     path = _own_path(field, kind, place)
     try:
         result = await waiting
-        if executor.turn.is_over():
-            await executor.turn.begin_another()
+        if executor.time_slice.is_over():
+            await executor.time_slice.begin_next()
         if field.read is not None and type(result) is field.origin:
             try:
                 return field.read(result)

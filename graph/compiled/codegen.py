@@ -27,18 +27,18 @@ from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
 from graph.compiled.calls import DirectField, lazy_class
-from graph.compiled.encoded import TextList
-from graph.compiled.fields import NotPlain, convert_arguments, find_attribute, find_definition, find_field
-from graph.compiled.leaves import PLAIN, Odd, are_floats, build_coercion, find_check
-from graph.types.views import Rows, Window, Windows
+from graph.compiled.encoded import ListEncoder
+from graph.compiled.fields import NotCompilable, convert_arguments, find_attribute, find_definition, find_field
+from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, find_check
+from graph.types.views import Rows, View, Views
 
 Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
 Read = Callable[[Any], dict[str, Any]]
-FindText = Callable[[GraphQLObjectType, Sequence[FieldDetails], Callable[[], Read]], TextList]
+FindEncoder = Callable[[GraphQLObjectType, Sequence[FieldDetails], Callable[[], Read]], ListEncoder]
 
-LISTS = frozenset((list, tuple, Windows, Rows))
+LISTS = frozenset((list, tuple, Views, Rows))
 """Classes of lists that are what they look like."""
 
 MOST_ITEMS = 250
@@ -64,7 +64,7 @@ class Reader(Struct, frozen=True):
     small: bool
 
 
-def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> Reader | None:
+def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "CodeWriter") -> Reader | None:
     """The reader of a selection, None where core has to do all of it."""
     definition = find_definition(kind)
     if definition is None:
@@ -80,21 +80,23 @@ def build_reader(kind: GraphQLObjectType, selection: Selection, writer: "Writer"
     return Reader(read=read, direct=(), rest=rest, origin=definition.origin, small=small)
 
 
-def find_root_fields(kind: GraphQLObjectType, selection: Selection, writer: "Writer") -> tuple[DirectField, ...] | None:
+def find_root_fields(
+    kind: GraphQLObjectType, selection: Selection, writer: "CodeWriter"
+) -> tuple[DirectField, ...] | None:
     """All fields of a root as direct ones, None where core has to do one of them."""
     found = [writer.find_direct(kind, key, details) for key, details in selection.items()]
     direct = tuple(field for field in found if field is not None)
     return direct if len(direct) == len(found) else None
 
 
-class Writer:
+class CodeWriter:
     """The text of one reader and of those it calls, and the names they are compiled with.
 
-    With `texts`, lists of windows become text where the reader meets them.
+    With `texts`, lists of views become text where the reader meets them.
     """
 
     def __init__(
-        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, texts: FindText | None
+        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, texts: FindEncoder | None
     ) -> None:
         self._collect = collect
         self._arguments = arguments
@@ -102,8 +104,8 @@ class Writer:
         self._config = config
         self._texts = texts
         self._names: dict[str, Any] = {
-            "Odd": Odd,
-            "Windows": Windows,
+            "Bailout": Bailout,
+            "Views": Views,
             "LISTS": LISTS,
             "PLAIN": PLAIN,
             "Undefined": Undefined,
@@ -124,7 +126,7 @@ class Writer:
         origin: type,
         rest: Selection | None,
     ) -> str:
-        """Writes the function of a selection. Fields that aren't plain go to `rest`; NotPlain where there is none."""
+        """Writes the function of a selection. Fields not plain go to `rest`; NotCompilable where there is none."""
         lines: list[str] = []
         for key, details in selection.items():
             field = details[0].node.name.value
@@ -134,7 +136,7 @@ class Writer:
                     lines.append(f" v = {kind.name!r}")
                 else:
                     self._write_field(lines, kind, field, details, origin)
-            except NotPlain:
+            except NotCompilable:
                 if rest is None:
                     raise
                 rest[key] = details
@@ -142,8 +144,8 @@ class Writer:
                 lines.append(" v = None")
             lines.append(f" r[{key!r}] = v")
         name = self._name("read", None)
-        guard = f" if type(s) is not {self._name('origin', origin)}: raise Odd"
-        head = [guard, " m = s.model"] if issubclass(origin, Window) else [guard]
+        guard = f" if type(s) is not {self._name('origin', origin)}: raise Bailout"
+        head = [guard, " m = s.model"] if issubclass(origin, View) else [guard]
         self._functions.append("\n".join([f"def {name}(s):", *head, " r = {}", *lines, " return r"]))
         return name
 
@@ -155,7 +157,7 @@ class Writer:
             if resolver is None:
                 return None
             arguments = self._arguments_of(definition, field, details[0].node)
-        except NotPlain:
+        except NotCompilable:
             return None
         info_name = None if resolver.info_parameter is None else resolver.info_parameter.name
         if info_name is not None:
@@ -177,9 +179,7 @@ class Writer:
             origin=origin,
         )
 
-    def _find_result(
-        self, returned: GraphQLOutputType, details: list[FieldDetails]
-    ) -> tuple[Callable[[Any], dict[str, Any]] | None, type | None]:
+    def _find_result(self, returned: GraphQLOutputType, details: list[FieldDetails]) -> tuple[Read | None, type | None]:
         """How a field's own object is read, and of what class it is, where all of its selection is plain."""
         kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
         if not isinstance(kind, GraphQLObjectType):
@@ -187,7 +187,7 @@ class Writer:
         inner = self._another()
         try:
             name, origin = inner.write_nested(kind, details)
-        except NotPlain:
+        except NotCompilable:
             return None, None
         return inner.compile(name), origin
 
@@ -198,7 +198,7 @@ class Writer:
         node = details[0].node
         if field.base_resolver is None:
             if node.arguments:
-                raise NotPlain
+                raise NotCompilable
             lines.append(f" v = {find_attribute(field.python_name, origin)}")
         else:
             lines.append(f" v = {self._write_call(definition, field, node)}")
@@ -207,7 +207,7 @@ class Writer:
     def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
         resolver = field.base_resolver
         if resolver is None or resolver.info_parameter is not None or field.is_async:
-            raise NotPlain
+            raise NotCompilable
         named = self._arguments_of(definition, field, node)
         function = self._name("call", resolver.wrapped_func)
         return f"{function}(s, **{self._name('given', named)})" if named else f"{function}(s)"
@@ -222,7 +222,7 @@ class Writer:
     ) -> None:
         """Completes `v`, which is of this type."""
         if isinstance(kind, GraphQLNonNull):
-            lines.append(f"{indent}if v is None: raise Odd")
+            lines.append(f"{indent}if v is None: raise Bailout")
             self._write_present(lines, kind.of_type, details, indent)
         else:
             lines.append(f"{indent}if v is not None:")
@@ -242,28 +242,28 @@ class Writer:
                 own = self._name("own", kind.coerce_output_value)
                 lines.append(f"{indent}if type(v) in PLAIN:")
                 lines.append(f"{indent} v = {own}(v)")
-                lines.append(f"{indent} if v is None or v is Undefined: raise Odd")
+                lines.append(f"{indent} if v is None or v is Undefined: raise Bailout")
                 lines.append(f"{indent}else: v = {coercion}(v)")
         elif isinstance(kind, GraphQLList) and is_list_type(kind):
             self._write_list(lines, kind, details, indent)
         elif is_object_type(kind):
             lines.append(f"{indent}v = {self.write_nested(kind, details)[0]}(v)")
         else:
-            raise NotPlain
+            raise NotCompilable
 
     def _write_list(
         self, lines: list[str], kind: GraphQLList[Any], details: Sequence[FieldDetails], indent: str
     ) -> None:
-        text = self._find_text(kind, details)
+        text = self._find_encoder(kind, details)
         if text is not None:
-            lines.append(f"{indent}if type(v) is Windows:")
+            lines.append(f"{indent}if type(v) is Views:")
             lines.append(f"{indent} v = {self._name('text', text)}(v)")
             lines.append(f"{indent}else:")
             indent += " "
         items, out = self._name("items", None), self._name("out", None)
-        lines.append(f"{indent}if type(v) not in LISTS: raise Odd")
+        lines.append(f"{indent}if type(v) not in LISTS: raise Bailout")
         if is_object_type(_inner(kind)):
-            lines.append(f"{indent}if len(v) > {MOST_ITEMS}: raise Odd")
+            lines.append(f"{indent}if len(v) > {MOST_ITEMS}: raise Bailout")
         if kind.of_type is GraphQLFloat:  # a chart has a hundred thousand of them
             lines.append(f"{indent}if not {self._name('are_floats', are_floats)}(v):")
             indent = f"{indent} "
@@ -274,8 +274,8 @@ class Writer:
         lines.append(f"{indent} {out}.append(v)")
         lines.append(f"{indent}v = {out}")
 
-    def _find_text(self, kind: GraphQLList[Any], details: Sequence[FieldDetails]) -> TextList | None:
-        """What makes such a list text; None where lists stay lists, or hold values of any size. Raises NotPlain."""
+    def _find_encoder(self, kind: GraphQLList[Any], details: Sequence[FieldDetails]) -> ListEncoder | None:
+        """What makes such a list text; None where lists stay lists, or have large values. Raises NotCompilable."""
         item = _inner(kind)
         if self._texts is None or not isinstance(item, GraphQLObjectType):
             return None
@@ -283,14 +283,14 @@ class Writer:
         name, _ = inner.write_nested(item, details)
         return None if inner.large else self._texts(item, details, lambda: inner.compile(name))
 
-    def _another(self) -> "Writer":
-        return Writer(self._collect, self._arguments, self._scalars, self._config, self._texts)
+    def _another(self) -> "CodeWriter":
+        return CodeWriter(self._collect, self._arguments, self._scalars, self._config, self._texts)
 
     def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
-        """Writes the function of an object inside another, and says what class it reads. Raises NotPlain."""
+        """Writes the function of an object inside another, and says what class it reads. Raises NotCompilable."""
         definition = find_definition(kind)
         if definition is None:
-            raise NotPlain
+            raise NotCompilable
         name = self.write_object(kind, self._collect(kind, details), definition.origin, None)
         return name, definition.origin
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from graph.compiled.leaves import Odd
-from graph.loading.timeslice import Turn
-from graph.types.views import Windows
+from graph.compiled.leaves import Bailout
+from graph.loading.timeslice import TimeSlice
+from graph.types.views import Views
 
 MAX_BYTES = 64 << 20
 """Bytes of answers that all selections together keep."""
@@ -29,9 +29,9 @@ class Budget:
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._limit = limit
         self._used = 0
-        self._holders: set[Fragments] = set()
+        self._holders: set[EncodedItems] = set()
 
-    def take(self, holder: "Fragments", size: int) -> None:
+    def take(self, holder: "EncodedItems", size: int) -> None:
         """Counts what a holder is about to keep."""
         if self._used + size > self._limit:
             for other in self._holders:
@@ -46,7 +46,7 @@ class Budget:
         self._used = max(0, self._used - size)
 
 
-class Fragments:
+class EncodedItems:
     """One selection's encoded objects, and the whole list that was asked for last."""
 
     __slots__ = ("_budget", "_entries", "_last")
@@ -86,50 +86,50 @@ class Fragments:
         self._entries.update((id(model), (model, text)) for model, text in zip(models, texts, strict=True))
 
 
-class LongList(Odd):
+class LongList(Bailout):
     """More objects have to be encoded than should be at a stretch."""
 
 
-class TextList:
-    """Makes lists of windows, all of one selection, a piece of text in the answer."""
+class ListEncoder:
+    """Makes lists of views, all of one selection, a piece of text in the answer."""
 
-    __slots__ = ("_fragments", "_read")
+    __slots__ = ("_items", "_read")
 
     def __init__(self, read: Callable[[Any], dict[str, Any]], budget: Budget) -> None:
         self._read = read
-        self._fragments = Fragments(budget)
+        self._items = EncodedItems(budget)
 
-    def __call__(self, windows: Windows[Any, Any]) -> orjson.Fragment:
+    def __call__(self, views: Views[Any, Any]) -> orjson.Fragment:
         """The list's text. Raises LongList, and whatever reading raises for an object that core has to see."""
-        models = windows.models
-        text = self._fragments.find(models)
+        models = views.models
+        text = self._items.find(models)
         if text is None:
-            missing = self._fragments.find_missing(models)
+            missing = self._items.find_missing(models)
             if len(missing) > AT_ONCE:
                 raise LongList
-            text = self._add(windows, missing)
+            text = self._add(views, missing)
         return orjson.Fragment(text)
 
-    async def make_in_turns(self, windows: Windows[Any, Any], turn: Turn) -> orjson.Fragment:
+    async def encode_in_slices(self, views: Views[Any, Any], turn: TimeSlice) -> orjson.Fragment:
         """The text of a list of any length. Raises what reading raises for an object that core has to see."""
-        missing = self._fragments.find_missing(windows.models)
+        missing = self._items.find_missing(views.models)
         for start in range(0, len(missing), AT_ONCE):
             if turn.is_over():
-                await turn.begin_another()
-            self._fragments.add(missing[start : start + AT_ONCE], self._reading(windows))
-        text = self._fragments.find(windows.models)
+                await turn.begin_next()
+            self._items.add(missing[start : start + AT_ONCE], self._reading(views))
+        text = self._items.find(views.models)
         if text is None:  # the budget let some of them go meanwhile
-            text = self._add(windows, self._fragments.find_missing(windows.models))
+            text = self._add(views, self._items.find_missing(views.models))
         return orjson.Fragment(text)
 
-    def _add(self, windows: Windows[Any, Any], missing: Sequence[Any]) -> bytes:
-        self._fragments.add(missing, self._reading(windows))
-        text = self._fragments.find(windows.models)
+    def _add(self, views: Views[Any, Any], missing: Sequence[Any]) -> bytes:
+        self._items.add(missing, self._reading(views))
+        text = self._items.find(views.models)
         if text is None:  # it is more than the budget can hold together
-            read = self._reading(windows)
-            text = orjson.dumps([read(model) for model in windows.models])
+            read = self._reading(views)
+            text = orjson.dumps([read(model) for model in views.models])
         return text
 
-    def _reading(self, windows: Windows[Any, Any]) -> Callable[[Any], dict[str, Any]]:
-        build, read = windows.build, self._read
+    def _reading(self, views: Views[Any, Any]) -> Callable[[Any], dict[str, Any]]:
+        build, read = views.build, self._read
         return lambda model: read(build(model))

@@ -1,4 +1,4 @@
-"""Graphql-core's executor with generated readers in three places: collecting, objects, and lists of windows.
+"""Graphql-core's executor with generated readers in three places: collecting, objects, and lists of views.
 
 Wherever a reader raises, core does the whole object or list itself: nothing that readers call has an effect, so that
 doing it again is safe, and the answer and its errors are core's.
@@ -30,13 +30,13 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.calls import run_direct
-from graph.compiled.codegen import LISTS, Read, Reader, Selection, Writer, build_reader, find_root_fields
-from graph.compiled.encoded import Budget, LongList, TextList
+from graph.compiled.codegen import LISTS, CodeWriter, Read, Reader, Selection, build_reader, find_root_fields
+from graph.compiled.encoded import Budget, ListEncoder, LongList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
-from graph.loading.maybe_await import Later
-from graph.loading.timeslice import Turn, Turns
-from graph.types.views import Windows
+from graph.loading.maybe_await import Deferred
+from graph.loading.timeslice import TimeSlice, TimeSlices
+from graph.types.views import Views
 
 
 class Built(Struct, frozen=True):
@@ -61,7 +61,7 @@ def build(
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     """Answers are those of core.
 
-    A context with a `compiled` that is false switches all of it off. One with a true `encoded` gets lists of windows
+    A context with a `compiled` that is false switches all of it off. One with a true `encoded` gets lists of views
     as `orjson.Fragment`: for answers that orjson writes next.
     """
 
@@ -79,7 +79,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
             self._operation_plans = self.plans[self._encoded].of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
-        self.turn = Turn(getattr(self.context_value, "turns", None) or Turns())
+        self.time_slice = TimeSlice(getattr(self.context_value, "time_slices", None) or TimeSlices())
 
     @classmethod
     def of(cls, schema: GraphQLSchema, built: Built, context: object) -> "CompiledExecutor":
@@ -105,7 +105,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         """
         result = super().execute_operation(serially)
         if self.is_awaitable(result):
-            return Later(self._finish, result)
+            return Deferred(self._finish, result)
         self._let_go()
         return result
 
@@ -171,7 +171,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if isinstance(rest, dict):
             results.update(rest)
             return results
-        return Later(_join, results, rest)
+        return Deferred(_join, results, rest)
 
     def complete_list_value(
         self,
@@ -182,7 +182,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        """As core; a list of windows whose selection is plain becomes one piece of text where that is wanted."""
+        """As core; a list of views whose selection is plain becomes one piece of text where that is wanted."""
         kind = _item_kind(return_type)
         if kind is None or type(result) not in LISTS or position_context is not None:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
@@ -191,20 +191,20 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if plan is None or reader is None or reader.rest:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
         field = ListField(field_details_list, info, kind, return_type.of_type, path)
-        if plan.text is None or type(result) is not Windows:
+        if plan.encoder is None or type(result) is not Views:
             return complete_items(self, field, reader, result)
         try:
-            return plan.text(result)
+            return plan.encoder(result)
         except LongList:
-            return Later(self._complete_in_turns, plan.text, field, reader, result)
+            return Deferred(self._complete_in_slices, plan.encoder, field, reader, result)
         except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
             return complete_items(self, field, reader, result)
 
-    async def _complete_in_turns(
-        self, text: TextList, field: ListField, reader: Reader, items: Windows[Any, Any]
+    async def _complete_in_slices(
+        self, text: ListEncoder, field: ListField, reader: Reader, items: Views[Any, Any]
     ) -> Any:
         try:
-            return await text.make_in_turns(items, self.turn)
+            return await text.encode_in_slices(items, self.time_slice)
         except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
             completed = complete_items(self, field, reader, items)
             return await completed if self.is_awaitable(completed) else completed
@@ -228,24 +228,24 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if not self._encoded or reader is None or reader.rest or reader.direct or not reader.small:
             return Plan(collected, reader, None)
         read = reader.read
-        return Plan(collected, reader, self._find_text(kind, details, lambda: read))
+        return Plan(collected, reader, self._find_encoder(kind, details, lambda: read))
 
-    def _find_text(
+    def _find_encoder(
         self, kind: GraphQLObjectType, details: Sequence[FieldDetails], find_read: Callable[[], Read]
-    ) -> TextList:
+    ) -> ListEncoder:
         """One for each selection, however it is come by: what it has encoded is found again."""
 
-        def make() -> TextList:
-            return TextList(find_read(), self.budget)
+        def make() -> ListEncoder:
+            return ListEncoder(find_read(), self.budget)
 
         plans = self._operation_plans
         key = None if plans is None else plans.find_key(kind, details, self.variable_values.coerced)
-        return make() if plans is None or key is None else plans.get_text(key, make)
+        return make() if plans is None or key is None else plans.get_encoder(key, make)
 
-    def _writer(self) -> Writer:
+    def _writer(self) -> CodeWriter:
         strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
-        converter, texts = strawberry.schema_converter, self._find_text if self._encoded else None
-        return Writer(self._collect, self._arguments, converter.scalar_registry, strawberry.config, texts)
+        converter, texts = strawberry.schema_converter, self._find_encoder if self._encoded else None
+        return CodeWriter(self._collect, self._arguments, converter.scalar_registry, strawberry.config, texts)
 
     def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Selection:
         return super().collect_subfields(kind, list(details)).grouped_field_set

@@ -8,7 +8,7 @@ from strawberry.schema.schema_converter import get_arguments
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-from graph.types.views import Window
+from graph.types.views import View
 
 _DEFINITION = "strawberry-definition"
 
@@ -16,7 +16,7 @@ _NO_INFO: Any = GraphQLResolveInfo
 """Stands where no resolver that takes an info is called."""
 
 
-class NotPlain(Exception):
+class NotCompilable(Exception):
     """A field that generated code can't read: it takes `info`, waits, is of an abstract type, or is extended."""
 
 
@@ -27,18 +27,18 @@ def find_definition(kind: GraphQLObjectType) -> StrawberryObjectDefinition | Non
 
 
 def find_field(kind: GraphQLObjectType, name: str) -> tuple[GraphQLField, StrawberryField]:
-    """A field that nothing stands around. Raises NotPlain."""
+    """A field that nothing stands around. Raises NotCompilable."""
     definition = kind.fields.get(name)
     field = definition.extensions.get(_DEFINITION) if definition is not None and definition.extensions else None
     if definition is None or not isinstance(field, StrawberryField) or field.extensions or field.permission_classes:
-        raise NotPlain
+        raise NotCompilable
     return definition, field
 
 
 def find_attribute(name: str, origin: type) -> str:
-    """Where a plain field is read: a window that neither has nor gets it would look it up in its model."""
+    """Where a plain field is read: a view that neither has nor gets it would look it up in its model."""
     declared = getattr(origin, "__dataclass_fields__", {}).get(name)
-    if issubclass(origin, Window) and not hasattr(origin, name) and declared is not None and not declared.init:
+    if issubclass(origin, View) and not hasattr(origin, name) and declared is not None and not declared.init:
         return f"m.{name}"
     return f"s.{name}"
 
@@ -46,7 +46,7 @@ def find_attribute(name: str, origin: type) -> str:
 def convert_arguments(
     field: StrawberryField, given: Callable[[], dict[str, Any]], *, config: Any, scalars: Any
 ) -> dict[str, Any]:
-    """A method's arguments but the object itself, as Strawberry hands them over. Raises NotPlain."""
+    """A method's arguments but the object itself, as Strawberry hands them over. Raises NotCompilable."""
     resolver = field.base_resolver
     if (
         resolver is None
@@ -54,7 +54,7 @@ def convert_arguments(
         or resolver.root_parameter is not None
         or resolver.self_parameter is None
     ):
-        raise NotPlain
+        raise NotCompilable
     source = object()
     try:
         positional, named = get_arguments(
@@ -66,7 +66,7 @@ def convert_arguments(
             scalar_registry=scalars,
         )
     except Exception as error:  # a value that the argument can't take: core says so at the field
-        raise NotPlain from error
+        raise NotCompilable from error
     if positional != [source]:
-        raise NotPlain
+        raise NotCompilable
     return named

@@ -1,7 +1,7 @@
 """Source text that turns a leaf's value into what graphql-core would make of it.
 
 Built-in scalars are checked inline, since their usual values stay as they are; all other values go through the type's
-own `coerce_output_value`, which is what core does, and what core would complain about is `Odd`.
+own `coerce_output_value`, which is what core does, and what core would complain about is `Bailout`.
 """
 
 import enum
@@ -21,7 +21,7 @@ from graphql import (
 )
 
 
-class Odd(Exception):
+class Bailout(Exception):
     """A value that generated code does not treat itself."""
 
 
@@ -51,14 +51,14 @@ def are_floats(values: Sequence[Any]) -> bool:
 
 
 def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:
-    """What core makes of a value. Raises Odd where core would call it an error."""
+    """What core makes of a value. Raises Bailout where core would call it an error."""
 
     def coerce(value: Any) -> Any:
         if value.__class__ not in PLAIN and isinstance(value, _NEVER_PLAIN):
-            raise Odd
+            raise Bailout
         found = kind.coerce_output_value(value)
         if found is None or found is Undefined:
-            raise Odd
+            raise Bailout
         return found
 
     return _remember_members(coerce) if isinstance(kind, GraphQLEnumType) else coerce
@@ -70,7 +70,7 @@ def _remember_members(coerce_any: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def coerce(value: Any) -> Any:
         if not isinstance(value, enum.Enum):
-            raise Odd
+            raise Bailout
         found = known.get(value)
         if found is None:
             found = coerce_any(value)

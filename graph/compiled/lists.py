@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from graph.compiled.calls import path_of, run_direct
 from graph.compiled.codegen import Reader
-from graph.loading.maybe_await import Later
+from graph.loading.maybe_await import Deferred
 
 
 class ListField(Struct, frozen=True):
@@ -31,27 +31,27 @@ def complete_items(executor: Any, field: ListField, reader: Reader, items: Seque
 
     A list that takes longer than a turn of the loop has to be awaited from there on.
     """
-    done, turn = _Done(), executor.turn
+    done, turn = _Done(), executor.time_slice
     with _settling(executor, done, items):
         rest = iter(items)
         for item in rest:
             if _complete_item(executor, field, reader, item, done.values):
                 done.waiting.append(len(done.values) - 1)
             if perf_counter() >= turn.ends and turn.is_over():
-                return Later(_go_on, executor, field, reader, items, rest, done)
-    return Later(_gather, done.values, done.waiting) if done.waiting else done.values
+                return Deferred(_go_on, executor, field, reader, items, rest, done)
+    return Deferred(_gather, done.values, done.waiting) if done.waiting else done.values
 
 
 async def _go_on(
     executor: Any, field: ListField, reader: Reader, items: Sequence[Any], rest: Iterator[Any], done: "_Done"
 ) -> list[Any]:
     """The rest of the list, a turn at a time."""
-    turn = executor.turn
+    turn = executor.time_slice
     try:
         with _settling(executor, done, items):
             for item in rest:
                 if perf_counter() >= turn.ends and turn.is_over():
-                    await turn.begin_another()
+                    await turn.begin_next()
                 if _complete_item(executor, field, reader, item, done.values):
                     done.waiting.append(len(done.values) - 1)
     except asyncio.CancelledError:
@@ -100,7 +100,7 @@ def _complete_item(executor: Any, field: ListField, reader: Reader, item: Any, c
             completed.append(None)
             return False
         if value.__class__ is not dict:
-            completed.append(Later(_wait, executor, field, place, value))
+            completed.append(Deferred(_wait, executor, field, place, value))
             return True
     completed.append(value)
     return False

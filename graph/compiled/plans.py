@@ -25,7 +25,7 @@ from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
 from graph.compiled.calls import DirectField
 from graph.compiled.codegen import Reader
-from graph.compiled.encoded import TextList
+from graph.compiled.encoded import ListEncoder
 
 MAX_OPERATIONS = 256
 MAX_SHAPES = 16
@@ -37,15 +37,15 @@ Key = tuple[Any, ...]
 class Plan:
     """What is known of one selection: the fields core collected, and how they are read.
 
-    `text` makes whole lists of it text, where answers want that and it is all plain.
+    `encoder` makes whole lists of it text, where answers want that and it is all plain.
     """
 
-    __slots__ = ("collected", "reader", "text")
+    __slots__ = ("collected", "encoder", "reader")
 
-    def __init__(self, collected: CollectedFields, reader: Reader | None, text: TextList | None) -> None:
+    def __init__(self, collected: CollectedFields, reader: Reader | None, encoder: ListEncoder | None) -> None:
         self.collected = collected
         self.reader = reader
-        self.text = text
+        self.encoder = encoder
 
 
 Root = tuple[DirectField, ...] | None
@@ -62,7 +62,7 @@ class OperationPlans:
         self._variables: dict[int, tuple[FieldNode, tuple[str, ...]]] = {}
         self._plans: OrderedDict[Key, Plan] = OrderedDict()
         self._roots: OrderedDict[Key, Root] = OrderedDict()
-        self._texts: OrderedDict[Key, TextList] = OrderedDict()
+        self._encoders: OrderedDict[Key, ListEncoder] = OrderedDict()
 
     def find_key(
         self, kind: GraphQLObjectType, details: Sequence[FieldDetails], variables: Mapping[str, Any]
@@ -104,13 +104,13 @@ class OperationPlans:
         if len(self._plans) > MAX_SHAPES * max(1, len(self._variables)):
             self._plans.popitem(last=False)
 
-    def get_text(self, key: Key, make: Callable[[], TextList]) -> TextList:
+    def get_encoder(self, key: Key, make: Callable[[], ListEncoder]) -> ListEncoder:
         """What makes lists of a selection text, made where it is not kept."""
-        if key not in self._texts:
-            self._texts[key] = make()
-            if len(self._texts) > MAX_SHAPES * max(1, len(self._variables)):
-                self._texts.popitem(last=False)
-        return self._texts[key]
+        if key not in self._encoders:
+            self._encoders[key] = make()
+            if len(self._encoders) > MAX_SHAPES * max(1, len(self._variables)):
+                self._encoders.popitem(last=False)
+        return self._encoders[key]
 
     def _find_variables(self, node: FieldNode | OperationDefinitionNode) -> tuple[str, ...]:
         found: set[str] = set()

@@ -17,7 +17,7 @@ from graph.cost.reading import Part
 from graph.loading.lookahead import MEASURES
 from graph.loading.placements import DEFAULT_LAST
 from graph.loading.placements import MAX_SPAN as MAX_PLACEMENT_SPAN
-from graph.loading.time_range import WindowRequest, build_window
+from graph.loading.time_range import TimeRangeRequest, build_time_range
 
 DEFAULT_EVENTS = 20
 MAX_EVENTS = 1_000
@@ -174,15 +174,15 @@ def _usage(walk: Walk, part: Part, place: Place) -> Place:
 
 def _history(walk: Walk, part: Part, place: Place) -> Place:
     try:
-        window = build_window(WindowRequest(**part.arguments), walk.now)
+        time_range = build_time_range(TimeRangeRequest(**part.arguments), walk.now)
     except InvalidQuery:  # the field's own error, before any work
         return NOTHING
     series = _series(walk, part, place)
-    span = min((window.end_ns - window.start_ns) / 1e9, weights.MAX_SPAN_SECONDS)
+    span = min((time_range.end_ns - time_range.start_ns) / 1e9, weights.MAX_SPAN_SECONDS)
     columns = {(inner.name, inner.arguments.get("aggregate")) for inner in part.inner if inner.name in MEASURES}
-    stored = series * (window.steps * len(columns) * weights.POINT + span / weights.SPAN_SECONDS)
+    stored = series * (time_range.steps * len(columns) * weights.POINT + span / weights.SPAN_SECONDS)
     walk.charge(part, place.total * weights.OBJECT + stored)
-    return Place(place.total, place.bounds, points=window.steps)
+    return Place(place.total, place.bounds, points=time_range.steps)
 
 
 def _column(walk: Walk, part: Part, place: Place) -> Place:

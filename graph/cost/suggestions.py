@@ -15,7 +15,7 @@ from fleet.reads.counts import Sizes
 from graph.cost.estimate import estimate
 from graph.cost.places import clusters_of, first_of
 from graph.cost.reading import Part
-from graph.loading.time_range import NICE_STEPS, WindowRequest, build_window
+from graph.loading.time_range import NICE_STEPS, TimeRangeRequest, build_time_range
 from graph.scalars import format_duration
 
 WORK = 20_000
@@ -136,12 +136,12 @@ class _Search:
     def _coarser(self, history: Part) -> Suggestion | None:
         """The finest step that passes and leaves enough points."""
         try:
-            window = build_window(WindowRequest(**history.arguments), self._now)
+            time_range = build_time_range(TimeRangeRequest(**history.arguments), self._now)
         except InvalidQuery:  # costs nothing, and nothing would change that
             return None
-        span = (window.end_ns - window.start_ns) / 1e9
+        span = (time_range.end_ns - time_range.start_ns) / 1e9
         for step in NICE_STEPS:
-            if step * 1e9 > window.step_ns and span / step >= FEWEST_POINTS:
+            if step * 1e9 > time_range.step_ns and span / step >= FEWEST_POINTS:
                 found = self._passes([Change(history.path, "step", float(step))])
                 if found is not None:
                     return found

@@ -31,7 +31,7 @@ from graph.http.ws import serve_websocket
 from graph.loading.context import DEADLINE_RESERVE, Context
 from graph.loading.explain import finish
 from graph.loading.loaders import build_loaders
-from graph.loading.timeslice import Turns
+from graph.loading.timeslice import TimeSlices
 from graph.schema import schema
 
 GRAPH_PATH = "/graphql"
@@ -100,7 +100,7 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
         asked=operation.asked,
         compiled=getattr(state, "compiled", True),
         encoded=True,
-        turns=getattr(state, "turns", None) or Turns(),
+        time_slices=getattr(state, "time_slices", None) or TimeSlices(),
     )
     recorder = Recorder() if operation.asked.explain else None
     try:

@@ -1,4 +1,4 @@
-"""Questions to metric stores, asked in waves: who wants the same kind of thing at one time is answered by one call.
+"""Questions to metric stores, asked in batches: who wants the same kind of thing at one time is answered by one call.
 
 A connection asks for its whole page before the page is completed, and the waits of connections side by side are joined
 into one call. What was loaded is kept for the request, so a field that finds its object loaded answers at once and
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar, cast
 
 from fleet.model.errors import MetricsUnavailable
-from graph.loading.maybe_await import Later
+from graph.loading.maybe_await import Deferred
 
 Q = TypeVar("Q", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
@@ -23,7 +23,7 @@ V = TypeVar("V")
 _NOT_LOADED: object = object()
 
 _TURNS = 4
-"""Turns of the event loop without a list being read that a wave stays open, so that a sibling one level deeper in the
+"""Turns of the event loop without a list being read that a batch stays open, so that a sibling one level deeper in the
 query still gets on."""
 
 _TOO_LATE = "the metric store did not answer within the request's time"
@@ -56,7 +56,7 @@ class _Hold:
         await self._released.wait()
 
 
-class Waves:
+class Dispatch:
     """When calls may go out: while connections are being read, more keys may come, and the calls wait for them."""
 
     def __init__(self, deadline: float) -> None:
@@ -64,11 +64,11 @@ class Waves:
         self._lists = _Hold()
         self._cuts = _Hold()
 
-    def reading(self) -> AbstractContextManager[None]:
+    def holding(self) -> AbstractContextManager[None]:
         """Around the reading of a list whose items may want metrics."""
         return self._lists.held()
 
-    def cutting(self) -> AbstractContextManager[None]:
+    def holding_pages(self) -> AbstractContextManager[None]:
         """Around all that comes before a page is cut: its items are known only then, and may want metrics."""
         return self._cuts.held()
 
@@ -88,52 +88,52 @@ class Waves:
 
 
 class Batch(Generic[K, V]):
-    """One kind of question to the metric store, asked once a wave for all keys that wait.
+    """One kind of question to the metric store, asked once a dispatch for all keys that wait.
 
     `cuts`: pages are cut by its answers, so it can't wait for them to be cut.
     """
 
-    def __init__(self, waves: Waves, ask: Ask[K, V], *, cuts: bool = False) -> None:
-        self._waves = waves
+    def __init__(self, dispatch: Dispatch, ask: Ask[K, V], *, cuts: bool = False) -> None:
+        self._dispatch = dispatch
         self._ask = ask
         self._cuts = cuts
         self._loaded: dict[K, V | None] = {}
         self._waiting: set[K] = set()
-        self._wave: asyncio.Task[None] | None = None
+        self._call: asyncio.Task[None] | None = None
         self._under_way: dict[asyncio.Task[None], frozenset[K]] = {}
         self._failure: MetricsUnavailable | None = None
         self._missed: dict[K, MetricsUnavailable] = {}
 
     async def prime(self, keys: Iterable[K]) -> None:
         """Loads what is not loaded yet. A failure of the store is kept for those that ask."""
-        for wave in self.begin(keys):
-            await asyncio.shield(wave)  # one caller that goes away must not take the others' answer with it
+        for call in self.begin(keys):
+            await asyncio.shield(call)  # one caller that goes away must not take the others' answer with it
 
     async def load_alone(self, keys: Iterable[K]) -> None:
-        """As `prime`, without a wave: for who knows that nobody else of the request will ask."""
+        """As `prime`, at once: for who knows that nobody else of the request will ask."""
         if missing := frozenset(key for key in keys if key not in self._loaded):
             await self._fetch(missing)
 
     def begin(self, keys: Iterable[K]) -> list[asyncio.Task[None]]:
         """The waves that will have loaded the keys, without waiting for them. Nothing that was asked is asked again."""
         missing = {key for key in keys if key not in self._loaded}
-        waves: list[asyncio.Task[None]] = []
-        for wave, asked in self._under_way.items():
+        calls: list[asyncio.Task[None]] = []
+        for call, asked in self._under_way.items():
             if not missing.isdisjoint(asked):
-                waves.append(wave)
+                calls.append(call)
                 missing -= asked
         if missing:
             self._waiting.update(missing)
-            if self._wave is None:
-                self._wave = asyncio.create_task(self._run())
-            waves.append(self._wave)
-        return waves
+            if self._call is None:
+                self._call = asyncio.create_task(self._run())
+            calls.append(self._call)
+        return calls
 
     def get(self, key: K) -> V | Awaitable[V | None] | None:
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
         value = self._loaded.get(key, _NOT_LOADED)
         if value is _NOT_LOADED:
-            return Later(self._load, key)
+            return Deferred(self._load, key)
         return cast("V | None", value) if self._failure is None else self._answer(key)
 
     async def load(self, keys: Sequence[K]) -> list[V]:
@@ -170,21 +170,21 @@ class Batch(Generic[K, V]):
 
     async def _run(self) -> None:
         try:
-            async with asyncio.timeout_at(self._waves.deadline):
-                await self._waves.wait(cuts=not self._cuts)
+            async with asyncio.timeout_at(self._dispatch.deadline):
+                await self._dispatch.wait(cuts=not self._cuts)
         except TimeoutError:
             keys = self._depart()
             self._keep(keys, {}, MetricsUnavailable(_TOO_LATE))
         else:
             keys = self._depart()
             await self._fetch(keys)
-        self._under_way = {wave: asked for wave, asked in self._under_way.items() if asked is not keys}
+        self._under_way = {call: asked for call, asked in self._under_way.items() if asked is not keys}
 
     async def _fetch(self, keys: frozenset[K]) -> None:
         found: Mapping[K, V] = {}
         failure: MetricsUnavailable | None = None
         try:
-            async with asyncio.timeout_at(self._waves.deadline):
+            async with asyncio.timeout_at(self._dispatch.deadline):
                 found = await self._ask(keys)
         except MetricsUnavailable as error:
             failure = error
@@ -200,26 +200,26 @@ class Batch(Generic[K, V]):
             self._missed.update(dict.fromkeys(keys, failure))
 
     def _depart(self) -> frozenset[K]:
-        """Closes the wave: who comes later takes the next one."""
-        keys, wave = frozenset(self._waiting), self._wave
-        self._waiting, self._wave = set(), None
-        if wave is not None:
-            self._under_way[wave] = keys
+        """Closes the batch: who comes later is in the next one."""
+        keys, call = frozenset(self._waiting), self._call
+        self._waiting, self._call = set(), None
+        if call is not None:
+            self._under_way[call] = keys
         return keys
 
 
-class Questions(Generic[Q, K, V]):
+class Batches(Generic[Q, K, V]):
     """Questions of one kind about many objects: a batch for each question that the operation asks."""
 
-    def __init__(self, waves: Waves, build_ask: Callable[[Q], Ask[K, V]], *, cuts: bool = False) -> None:
-        self._waves = waves
+    def __init__(self, dispatch: Dispatch, build_ask: Callable[[Q], Ask[K, V]], *, cuts: bool = False) -> None:
+        self._dispatch = dispatch
         self._build_ask = build_ask
         self._cuts = cuts
         self._batches: dict[Q, Batch[K, V]] = {}
 
-    def about(self, question: Q) -> Batch[K, V]:
-        """The batch of a question. Raises InvalidQuery where it can't be asked, such as for a window that is none."""
+    def for_(self, question: Q) -> Batch[K, V]:
+        """The batch of a question. Raises InvalidQuery for one that can't be asked, such as over no time range."""
         batch = self._batches.get(question)
         if batch is None:
-            batch = self._batches[question] = Batch(self._waves, self._build_ask(question), cuts=self._cuts)
+            batch = self._batches[question] = Batch(self._dispatch, self._build_ask(question), cuts=self._cuts)
         return batch

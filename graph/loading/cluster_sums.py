@@ -13,8 +13,8 @@ from fleet.model.sums import sum_histories, sum_usages
 from fleet.model.usage import History, Kind, Usage
 from graph.loading.batches import Batch
 from graph.loading.context import Info
-from graph.loading.maybe_await import Later, Soon
-from graph.loading.time_range import WindowRequest
+from graph.loading.maybe_await import AwaitableOrValue, Deferred
+from graph.loading.time_range import TimeRangeRequest
 
 V = TypeVar("V", Usage, History)
 
@@ -29,13 +29,13 @@ async def load_all_nodes(info: Info, cluster: str) -> Collection[Node] | None:
         return None
 
 
-def read_all_nodes(info: Info, cluster: str) -> Soon[Collection[Node] | None]:
+def read_all_nodes(info: Info, cluster: str) -> AwaitableOrValue[Collection[Node] | None]:
     """As `load_all_nodes`, at once where the cluster need not be waited for."""
     try:
         page = info.context.loaders.clusters.read_nodes(cluster)
     except Forbidden:
         return None
-    return Later(load_all_nodes, info, cluster) if page is None else _present(page)
+    return Deferred(load_all_nodes, info, cluster) if page is None else _present(page)
 
 
 def _present(page: Page[Node]) -> Collection[Node] | None:
@@ -44,7 +44,7 @@ def _present(page: Page[Node]) -> Collection[Node] | None:
 
 async def load_cluster_usage(info: Info, cluster: str) -> Usage | None:
     """The sum of its nodes' newest usage; None where no node has any. Raises MetricsUnavailable."""
-    batch = info.context.loaders.node_usage.about(info.plan.measures[Kind.NODE])
+    batch = info.context.loaders.node_usage.for_(info.plan.measures[Kind.NODE])
 
     async def add() -> Usage | None:
         return sum_usages(await _load_of_nodes(info, cluster, batch))
@@ -52,9 +52,9 @@ async def load_cluster_usage(info: Info, cluster: str) -> Usage | None:
     return await info.context.cluster_usage.get(cluster, add)
 
 
-async def load_cluster_history(info: Info, cluster: str, request: WindowRequest) -> History | None:
+async def load_cluster_history(info: Info, cluster: str, request: TimeRangeRequest) -> History | None:
     """The sums of its nodes' columns; None where no node has a point. Raises InvalidQuery, MetricsUnavailable."""
-    batch = info.context.loaders.node_history.about((request, info.plan.columns[Kind.NODE, request]))
+    batch = info.context.loaders.node_history.for_((request, info.plan.columns[Kind.NODE, request]))
 
     async def add() -> History | None:
         return sum_histories(await _load_of_nodes(info, cluster, batch))
@@ -64,6 +64,6 @@ async def load_cluster_history(info: Info, cluster: str, request: WindowRequest)
 
 async def _load_of_nodes(info: Info, cluster: str, batch: Batch[NodeKey, V]) -> list[V]:
     """What the batch has of the cluster's nodes."""
-    with info.context.loaders.waves.reading():
+    with info.context.loaders.dispatch.holding():
         nodes = await load_all_nodes(info, cluster)
     return await batch.load([node.key for node in nodes or ()])

@@ -17,7 +17,7 @@ class Clusters:
         self._federation = federation
         self._scope = scope
         self._snapshots: dict[str, Cluster] = {}
-        self.windows: dict[str, Any] = {}
+        self.views: dict[str, Any] = {}
         """The graph's own objects for them, kept as long as the snapshots are."""
         self._nodes: dict[str, asyncio.Task[Page[Node]]] = {}
         self._known_nodes: dict[str, Page[Node]] = {}

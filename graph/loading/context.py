@@ -16,9 +16,9 @@ from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.loading.loaders import Loaders
 from graph.loading.lookahead import OperationPlan, PageWants, build_plan, find_wants
 from graph.loading.resources import ResourceLoaders
-from graph.loading.single_flight import Once
-from graph.loading.time_range import WindowRequest
-from graph.loading.timeslice import Turns
+from graph.loading.single_flight import SingleFlight
+from graph.loading.time_range import TimeRangeRequest
+from graph.loading.timeslice import TimeSlices
 
 DEADLINE_RESERVE = 0.5
 """Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
@@ -41,22 +41,22 @@ class Context:
     extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
     compiled: bool = True
     encoded: bool = False
-    turns: Turns = dataclasses.field(default_factory=Turns)
+    time_slices: TimeSlices = dataclasses.field(default_factory=TimeSlices)
 
     @cached_property
     def resources(self) -> ResourceLoaders:
         """The loaders of objects that members are asked for, made when the first resolver needs them."""
-        return ResourceLoaders(self.federation, self.principal, self.loaders.waves.deadline)
+        return ResourceLoaders(self.federation, self.principal, self.loaders.dispatch.deadline)
 
     @cached_property
-    def cluster_usage(self) -> Once[str, Usage]:
+    def cluster_usage(self) -> SingleFlight[str, Usage]:
         """Usage summed over each cluster's nodes."""
-        return Once()
+        return SingleFlight()
 
     @cached_property
-    def cluster_history(self) -> Once[tuple[str, WindowRequest], History]:
+    def cluster_history(self) -> SingleFlight[tuple[str, TimeRangeRequest], History]:
         """History summed over each cluster's nodes."""
-        return Once()
+        return SingleFlight()
 
     @property
     def scope(self) -> Scope:

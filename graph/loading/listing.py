@@ -16,10 +16,10 @@ from fleet.model.queries import NodeFilter, Order, Page, PageRequest, PodFilter,
 from fleet.model.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
 from fleet.model.usage import History, Kind, Usage
 from fleet.reads.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
-from graph.loading.batches import Batch, Questions
+from graph.loading.batches import Batch, Batches
 from graph.loading.context import Context, Info
 from graph.loading.loaders import HistoryQuestion, Loaders, Measures
-from graph.loading.maybe_await import Later, Soon
+from graph.loading.maybe_await import AwaitableOrValue, Deferred
 from graph.loading.related import prime_related
 
 T = TypeVar("T", Pod, Node)
@@ -32,8 +32,8 @@ class _Listed(Generic[T]):
     kind: Kind
     select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
     read: Callable[[Context, Any, OnUnavailable], Selection[T] | None]
-    usage: Callable[[Loaders], Questions[Measures, Any, Usage]]
-    history: Callable[[Loaders], Questions[HistoryQuestion, Any, History]]
+    usage: Callable[[Loaders], Batches[Measures, Any, Usage]]
+    history: Callable[[Loaders], Batches[HistoryQuestion, Any, History]]
     build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
     value: Callable[[UsageColumn, UsageOf[T]], Callable[[T], float | None]]
 
@@ -64,14 +64,14 @@ def load_pods(
     orders: tuple[Order, ...],
     page: PageRequest,
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
-) -> Soon[Page[Pod]]:
+) -> AwaitableOrValue[Page[Pod]]:
     """A page of pods. What is bounded or ordered by usage is cut after all that the filter selects was ranked.
 
-    Raises as `Federation.select_pods`, InvalidQuery for a page, an order or a window of history that is none, and
+    Raises as `Federation.select_pods`, InvalidQuery for a page, an order or a time range of history that is none, and
     MetricsUnavailable where the page can't be told without usage.
     """
     found = _load_now(info, _PODS, question, orders, page, on_unavailable)
-    return Later(_load, info, _PODS, question, orders, page, on_unavailable) if found is None else found
+    return Deferred(_load, info, _PODS, question, orders, page, on_unavailable) if found is None else found
 
 
 def load_nodes(
@@ -80,15 +80,15 @@ def load_nodes(
     orders: tuple[Order, ...],
     page: PageRequest,
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
-) -> Soon[Page[Node]]:
+) -> AwaitableOrValue[Page[Node]]:
     """A page of nodes; as `load_pods`."""
     found = _load_now(info, _NODES, question, orders, page, on_unavailable)
-    return Later(_load, info, _NODES, question, orders, page, on_unavailable) if found is None else found
+    return Deferred(_load, info, _NODES, question, orders, page, on_unavailable) if found is None else found
 
 
 def load_nodes_of(
     info: Info, cluster: str, question: NodeFilter, orders: tuple[Order, ...], page: PageRequest
-) -> Soon[Page[Node]]:
+) -> AwaitableOrValue[Page[Node]]:
     """A page of one cluster's nodes; empty and marked FORBIDDEN where the caller sees the cluster, but not all of it.
 
     Raises as `load_nodes`, and ClusterNotFound or Forbidden for other clusters that the question names.
@@ -98,7 +98,7 @@ def load_nodes_of(
         found = load_nodes(info, narrowed, orders, page)
     except Forbidden as error:
         return _out_of_reach(cluster, error)
-    return Later(_await_nodes_of, cluster, found) if isawaitable(found) else found
+    return Deferred(_await_nodes_of, cluster, found) if isawaitable(found) else found
 
 
 async def _await_nodes_of(cluster: str, found: Awaitable[Page[Node]]) -> Page[Node]:
@@ -155,9 +155,9 @@ async def _load(
 ) -> Page[T]:
     check_page(page, listed.build_sorting(orders, unread))
     batches = list(_wanted(info, listed))
-    waves = info.context.loaders.waves
-    with waves.cutting():
-        with waves.reading():
+    dispatch = info.context.loaders.dispatch
+    with dispatch.holding_pages():
+        with dispatch.holding():
             found = await listed.select(info.context, question, on_unavailable)
         usage_of: UsageOf[T] = unread
         if usage_columns(question, orders if page.first or page.after else ()):
@@ -166,7 +166,7 @@ async def _load(
             found = Selection(Ordered((list(within),)), found.outcomes)
         answer = build_page(found, listed.build_sorting(orders, usage_of), page)
         if usage_of is not unread:  # what a page is cut by is what its items show
-            batch = listed.usage(info.context.loaders).about(info.plan.measures[listed.kind])
+            batch = listed.usage(info.context.loaders).for_(info.plan.measures[listed.kind])
             batch.hold({item.key: usage_of(item) for item in answer.items})
     keys = [item.key for item in answer.items] if batches else []
     if info.plan.is_single and batches:
@@ -189,12 +189,12 @@ async def _read_usage(info: Info, listed: _Listed[T], objects: Collection[T]) ->
     of the operation has the measures of its bounds and orders beside those that it selects.
     """
     loaders, measures = info.context.loaders, info.plan.measures[listed.kind]
-    batch = listed.usage(loaders).about(measures)
+    batch = listed.usage(loaders).for_(measures)
     try:
         if loaders.held is not None and listed.kind is Kind.POD:
             clusters = {entry.cluster for entry in objects}
             if loaders.held.is_worth(clusters, measures, len(objects)):
-                deadline = loaders.waves.deadline
+                deadline = loaders.dispatch.deadline
                 shared: UsageOf[T] = cast("Any", await _read_held(loaders.held, clusters, measures, deadline))
                 return shared
         keys = [entry.key for entry in objects]
@@ -218,9 +218,9 @@ async def _read_held(held: HeldUsage, clusters: set[str], measures: Measures, de
 def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:
     loaders, wants = info.context.loaders, info.page_wants
     if wants.usage:
-        yield listed.usage(loaders).about(info.plan.measures[listed.kind])
-    for window in wants.windows:
-        yield listed.history(loaders).about((window, info.plan.columns[listed.kind, window]))
+        yield listed.usage(loaders).for_(info.plan.measures[listed.kind])
+    for time_range in wants.time_ranges:
+        yield listed.history(loaders).for_((time_range, info.plan.columns[listed.kind, time_range]))
 
 
 async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:

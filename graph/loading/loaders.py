@@ -8,13 +8,13 @@ from fleet.model.objects import NodeKey, PodKey
 from fleet.model.scope import Scope
 from fleet.model.usage import Column, History, Measure, Usage
 from fleet.ports import MetricStore
-from graph.loading.batches import Ask, Questions, Waves
+from graph.loading.batches import Ask, Batches, Dispatch
 from graph.loading.clusters import Clusters
 from graph.loading.placements import Placements, SpanRequest, ask_placements, ask_pods_at
-from graph.loading.time_range import WindowRequest, build_window
+from graph.loading.time_range import TimeRangeRequest, build_time_range
 
 Measures = frozenset[Measure]
-HistoryQuestion = tuple[WindowRequest, frozenset[Column]]
+HistoryQuestion = tuple[TimeRangeRequest, frozenset[Column]]
 _AskPodHistory = Ask[PodKey, History]
 _AskNodeHistory = Ask[NodeKey, History]
 
@@ -23,14 +23,14 @@ _AskNodeHistory = Ask[NodeKey, History]
 class Loaders:
     """A request's loaders."""
 
-    waves: Waves
+    dispatch: Dispatch
     clusters: Clusters
-    pod_usage: Questions[Measures, PodKey, Usage]
-    node_usage: Questions[Measures, NodeKey, Usage]
-    pod_history: Questions[HistoryQuestion, PodKey, History]
-    node_history: Questions[HistoryQuestion, NodeKey, History]
-    placements: Questions[SpanRequest, PodKey, Placements]
-    pods_at: Questions[float, NodeKey, Placements]
+    pod_usage: Batches[Measures, PodKey, Usage]
+    node_usage: Batches[Measures, NodeKey, Usage]
+    pod_history: Batches[HistoryQuestion, PodKey, History]
+    node_history: Batches[HistoryQuestion, NodeKey, History]
+    placements: Batches[SpanRequest, PodKey, Placements]
+    pods_at: Batches[float, NodeKey, Placements]
     held: HeldUsage | None = None
 
 
@@ -47,24 +47,24 @@ def build_loaders(
 
     `held` is what all requests share of the store's answers; without it every question is asked.
     """
-    waves = Waves(deadline)
+    dispatch = Dispatch(deadline)
 
     def ask_pod_history(question: HistoryQuestion) -> _AskPodHistory:
-        window = build_window(question[0], now)
-        return lambda keys: store.pod_history(keys, window, question[1])
+        time_range = build_time_range(question[0], now)
+        return lambda keys: store.pod_history(keys, time_range, question[1])
 
     def ask_node_history(question: HistoryQuestion) -> _AskNodeHistory:
-        window = build_window(question[0], now)
-        return lambda keys: store.node_history(keys, window, question[1])
+        time_range = build_time_range(question[0], now)
+        return lambda keys: store.node_history(keys, time_range, question[1])
 
     return Loaders(
-        waves=waves,
+        dispatch=dispatch,
         clusters=Clusters(federation, scope),
-        pod_usage=Questions(waves, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
-        node_usage=Questions(waves, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
-        pod_history=Questions(waves, ask_pod_history),
-        node_history=Questions(waves, ask_node_history),
-        placements=Questions(waves, lambda request: ask_placements(store, request, now)),
-        pods_at=Questions(waves, lambda at: ask_pods_at(store, at, now)),
+        pod_usage=Batches(dispatch, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
+        node_usage=Batches(dispatch, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
+        pod_history=Batches(dispatch, ask_pod_history),
+        node_history=Batches(dispatch, ask_node_history),
+        placements=Batches(dispatch, lambda request: ask_placements(store, request, now)),
+        pods_at=Batches(dispatch, lambda at: ask_pods_at(store, at, now)),
         held=held,
     )

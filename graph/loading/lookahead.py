@@ -29,7 +29,7 @@ from graphql.utilities import coerce_input_literal
 from msgspec import Struct
 
 from fleet.model.usage import ALL_MEASURES, Aggregate, Column, Kind, Measure
-from graph.loading.time_range import WindowRequest
+from graph.loading.time_range import TimeRangeRequest
 
 MEASURES: Mapping[str, Measure] = {
     "cpuCores": Measure.CPU_CORES,
@@ -70,10 +70,10 @@ Path = tuple[tuple[int, Via], ...]
 
 
 class Wants(Struct, frozen=True):
-    """Whether usage is asked for, and which windows of history."""
+    """Whether usage is asked for, and which time ranges of history."""
 
     usage: bool = False
-    windows: frozenset[WindowRequest] = frozenset()
+    time_ranges: frozenset[TimeRangeRequest] = frozenset()
 
 
 _NOTHING = Wants()
@@ -83,16 +83,16 @@ class PageWants(Struct, frozen=True):
     """What a connection's selection asks of its own items, of the nodes its items are on, and of their clusters."""
 
     usage: bool = False
-    windows: frozenset[WindowRequest] = frozenset()
+    time_ranges: frozenset[TimeRangeRequest] = frozenset()
     nodes: Wants = _NOTHING
     clusters: Wants = _NOTHING
     lists_inside: bool = False
-    """Whether items have lists of their own that want metrics, in the same wave."""
+    """Whether items have lists of their own that want metrics, in the same batches."""
 
     @property
     def anything(self) -> bool:
         """Whether a metric store has to be asked for the items, or for what they are in."""
-        return self.usage or bool(self.windows) or self.nodes != _NOTHING or self.clusters != _NOTHING
+        return self.usage or bool(self.time_ranges) or self.nodes != _NOTHING or self.clusters != _NOTHING
 
 
 class OperationPlan(Struct, frozen=True):
@@ -106,7 +106,7 @@ class OperationPlan(Struct, frozen=True):
     """
 
     measures: Mapping[Kind, frozenset[Measure]]
-    columns: Mapping[tuple[Kind, WindowRequest], frozenset[Column]]
+    columns: Mapping[tuple[Kind, TimeRangeRequest], frozenset[Column]]
     wants: Mapping[tuple[int, Via], Wants]
     holding: frozenset[int]
     is_single: bool = False
@@ -124,8 +124,8 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
         measures={kind: frozenset(found) or ALL_MEASURES for kind, found in walk.measures.items()},
         columns={key: frozenset(found) or _ANY_COLUMN for key, found in walk.columns.items()},
         wants={
-            key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_windows.get(key, ())))
-            for key in walk.wanting_usage | walk.wanted_windows.keys()
+            key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_time_ranges.get(key, ())))
+            for key in walk.wanting_usage | walk.wanted_time_ranges.keys()
         },
         holding=walk.find_holding(),
         is_single=walk.is_single(root),
@@ -145,12 +145,15 @@ def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
 def _find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
     inside = any(id(node) in plan.holding for node in nodes)
-    return PageWants(own.usage, own.windows, of_nodes, of_clusters, inside)
+    return PageWants(own.usage, own.time_ranges, of_nodes, of_clusters, inside)
 
 
 def _union(plan: OperationPlan, nodes: Sequence[FieldNode], via: Via) -> Wants:
     found = [plan.wants.get((id(node), via), _NOTHING) for node in nodes]
-    return Wants(any(wants.usage for wants in found), frozenset(window for wants in found for window in wants.windows))
+    return Wants(
+        any(wants.usage for wants in found),
+        frozenset(time_range for wants in found for time_range in wants.time_ranges),
+    )
 
 
 class _Walk:
@@ -160,9 +163,9 @@ class _Walk:
         self.info = info
         self.variables: dict[str, Any] = info.variable_values  # type: ignore[assignment]  # Strawberry passes the plain dict
         self.measures: dict[Kind, set[Measure]] = {}
-        self.columns: dict[tuple[Kind, WindowRequest], set[Column]] = {}
+        self.columns: dict[tuple[Kind, TimeRangeRequest], set[Column]] = {}
         self.wanting_usage: set[tuple[int, Via]] = set()
-        self.wanted_windows: dict[tuple[int, Via], set[WindowRequest]] = {}
+        self.wanted_time_ranges: dict[tuple[int, Via], set[TimeRangeRequest]] = {}
         self.spreads: set[tuple[str, Hashable]] = set()
         self.ranked_by_usage: set[int] = set()
         self.inside: list[tuple[int, int]] = []
@@ -172,7 +175,7 @@ class _Walk:
     def is_single(self, root: GraphQLObjectType | None) -> bool:
         """As `OperationPlan` has it."""
         operation = self.info.operation.operation
-        asking = self.wanting_usage | self.wanted_windows.keys()
+        asking = self.wanting_usage | self.wanted_time_ranges.keys()
         if operation is not OperationType.QUERY or self.asks_elsewhere or len(asking) != 1:
             return False
         ((connection, via),) = asking
@@ -196,10 +199,10 @@ class _Walk:
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
                 self.wanting_usage.update(path)
             elif kind is not None and field.name.value == "history":
-                window = self.window(field, definition)
-                self.columns.setdefault((kind, window), set()).update(self.aggregated(field, result))
+                time_range = self.time_range(field, definition)
+                self.columns.setdefault((kind, time_range), set()).update(self.aggregated(field, result))
                 for place in path:
-                    self.wanted_windows.setdefault(place, set()).add(window)
+                    self.wanted_time_ranges.setdefault(place, set()).add(time_range)
             elif is_composite_type(result):
                 if result.name in _CONNECTIONS:
                     self.connections[id(field)] = of
@@ -209,7 +212,7 @@ class _Walk:
 
     def find_holding(self) -> frozenset[int]:
         """The connections with a list inside, however deep, that metrics are asked for."""
-        places = self.wanting_usage | self.wanted_windows.keys()
+        places = self.wanting_usage | self.wanted_time_ranges.keys()
         asking = self.ranked_by_usage | {connection for connection, _ in places}
         holding: set[int] = set()
         while found := {outer for outer, inner in self.inside if inner in asking} - holding:
@@ -272,8 +275,8 @@ class _Walk:
                 found.add((MEASURES[inner.name.value], aggregate))
         return found
 
-    def window(self, field: FieldNode, definition: GraphQLField) -> WindowRequest:
-        return WindowRequest(**self.arguments(field, definition))
+    def time_range(self, field: FieldNode, definition: GraphQLField) -> TimeRangeRequest:
+        return TimeRangeRequest(**self.arguments(field, definition))
 
     def arguments(self, field: FieldNode, definition: GraphQLField) -> dict[str, Any]:
         """The arguments that are given, as the resolver will get them (validated already)."""

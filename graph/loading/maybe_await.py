@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 T = TypeVar("T")
 U = TypeVar("U")
 
-Soon: TypeAlias = T | Awaitable[T]
+AwaitableOrValue: TypeAlias = T | Awaitable[T]
 """A value, or what gives it when it is awaited."""
 
 
-class Later(Generic[T]):
+class Deferred(Generic[T]):
     """Stands for a coroutine of some arguments. Whoever is cancelled before its first step drops what it was to await.
 
     Coroutines among the arguments are closed then: Python complains of those that were never awaited.
@@ -33,9 +33,9 @@ class Later(Generic[T]):
                 argument.close()
 
 
-def then(found: Soon[T], convert: Callable[[T], U]) -> U:
+def map_value(found: AwaitableOrValue[T], convert: Callable[[T], U]) -> U:
     """What is made of the value, as soon. To type checkers it is there, as resolvers may give either."""
-    return cast("U", Later(_convert, found, convert)) if isawaitable(found) else convert(found)
+    return cast("U", Deferred(_convert, found, convert)) if isawaitable(found) else convert(found)
 
 
 async def _convert(found: Awaitable[Any], convert: Callable[[Any], U]) -> U:

@@ -1,4 +1,4 @@
-"""Metrics of the nodes and the clusters that a page's items lead to, loaded ahead in the wave of the page's own."""
+"""Metrics of the nodes and the clusters that a page's items lead to, loaded ahead in the batches of the page's own."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from graph.loading.lookahead import Wants
 
 
 async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> None:
-    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a window that is none."""
+    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a wrong time range."""
     wants = info.page_wants
     of_nodes, of_clusters = list(_batches(info, wants.nodes)), list(_batches(info, wants.clusters))
     if not of_nodes and not of_clusters:
@@ -20,14 +20,14 @@ async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> No
     keys = {key for item in items if (key := _node_of(info, item)) is not None} if of_nodes else set()
     in_clusters: list[NodeKey] = []
     if of_clusters:
-        with info.context.loaders.waves.reading():
+        with info.context.loaders.dispatch.holding():
             found = await asyncio.gather(
                 *(load_all_nodes(info, cluster) for cluster in sorted({item.cluster for item in items}))
             )
         in_clusters = [node.key for nodes in found for node in nodes or ()]
     wanted = [*((batch, keys) for batch in of_nodes), *((batch, in_clusters) for batch in of_clusters)]
     if wants.lists_inside:
-        for batch, needed in wanted:  # waited for by those who show them, so that lists inside get into the same wave
+        for batch, needed in wanted:  # waited for by those who show them, so that lists inside get into the same batch
             batch.begin(needed)
     else:
         await asyncio.gather(*(batch.prime(needed) for batch, needed in wanted))
@@ -36,9 +36,9 @@ async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> No
 def _batches(info: Info, wants: Wants) -> Iterator[Batch[NodeKey, Usage] | Batch[NodeKey, History]]:
     loaders, plan = info.context.loaders, info.plan
     if wants.usage:
-        yield loaders.node_usage.about(plan.measures[Kind.NODE])
-    for window in wants.windows:
-        yield loaders.node_history.about((window, plan.columns[Kind.NODE, window]))
+        yield loaders.node_usage.for_(plan.measures[Kind.NODE])
+    for time_range in wants.time_ranges:
+        yield loaders.node_history.for_((time_range, plan.columns[Kind.NODE, time_range]))
 
 
 def _node_of(info: Info, item: Pod | Node) -> NodeKey | None:

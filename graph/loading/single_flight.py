@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Once(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """Values by key, each made by the first who asks; so a page of objects that lead to one cluster sums it up once."""
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
-"""From `history`'s arguments to a window: a span cut into steps."""
+"""From `history`'s arguments to a time range: a span cut into steps."""
 
 import math
 from typing import NamedTuple
 
 from fleet.model.errors import InvalidQuery
-from fleet.model.usage import NANOSECONDS, Window
+from fleet.model.usage import NANOSECONDS, TimeRange
 from graph.scalars import format_duration
 
 DEFAULT_LAST = 3600.0
@@ -30,8 +30,8 @@ NICE_STEPS = (
 _MAX_SPAN = 20 * 366 * 86400.0
 
 
-class WindowRequest(NamedTuple):
-    """The arguments of `history`, in seconds and Unix seconds; equal requests are one window."""
+class TimeRangeRequest(NamedTuple):
+    """The arguments of `history`, in seconds and Unix seconds; equal requests are one time range."""
 
     last: float | None = None
     start: float | None = None
@@ -39,8 +39,8 @@ class WindowRequest(NamedTuple):
     step: float | None = None
 
 
-def build_window(request: WindowRequest, now: float) -> Window:
-    """The window that is asked for at `now` (Unix seconds). Raises InvalidQuery that says what would do."""
+def build_time_range(request: TimeRangeRequest, now: float) -> TimeRange:
+    """The time range that is asked for at `now` (Unix seconds). Raises InvalidQuery that says what would do."""
     start, end = _span(request, now)
     span = end - start
     if span > _MAX_SPAN:
@@ -52,10 +52,10 @@ def build_window(request: WindowRequest, now: float) -> Window:
     )
     step_ns = round(step * NANOSECONDS)
     start_ns = round(start * NANOSECONDS) // step_ns * step_ns
-    return Window(start_ns=start_ns, end_ns=round(end * NANOSECONDS), step_ns=step_ns)
+    return TimeRange(start_ns=start_ns, end_ns=round(end * NANOSECONDS), step_ns=step_ns)
 
 
-def _span(request: WindowRequest, now: float) -> tuple[float, float]:
+def _span(request: TimeRangeRequest, now: float) -> tuple[float, float]:
     if request.last is not None and request.start is not None:
         raise InvalidQuery("history takes `last` or `start`, not both")
     if request.last is not None and request.last <= 0:

@@ -1,16 +1,16 @@
-"""Turns of the event loop: answers that take long to make let others have theirs in between."""
+"""Time slices of the event loop: answers that take long to make let others have theirs in between."""
 
 import asyncio
 import time
 
-TURN_SECONDS = 0.004
+SLICE_SECONDS = 0.004
 """How long an answer is worked on at a stretch."""
 
 
-class Turns:
+class TimeSlices:
     """Those of a process: of the answers that take long, one is worked on in each turn of the loop, for `seconds`."""
 
-    def __init__(self, seconds: float = TURN_SECONDS) -> None:
+    def __init__(self, seconds: float = SLICE_SECONDS) -> None:
         self.seconds = seconds
         self._waiting = asyncio.Lock()
 
@@ -20,14 +20,14 @@ class Turns:
             await asyncio.sleep(0)
 
 
-class Turn:
+class TimeSlice:
     """An answer's share of the loop's time: until `ends`, by the clock of `time.perf_counter`."""
 
-    __slots__ = ("_turns", "ends")
+    __slots__ = ("_slices", "ends")
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self.ends = time.perf_counter() + turns.seconds
+    def __init__(self, slices: TimeSlices) -> None:
+        self._slices = slices
+        self.ends = time.perf_counter() + slices.seconds
 
     def is_over(self) -> bool:
         """Whether others should have a turn; never without an event loop, where there are no others."""
@@ -39,7 +39,7 @@ class Turn:
             return False
         return True
 
-    async def begin_another(self) -> None:
+    async def begin_next(self) -> None:
         """Lets the others have theirs."""
-        await self._turns.wait()
-        self.ends = time.perf_counter() + self._turns.seconds
+        await self._slices.wait()
+        self.ends = time.perf_counter() + self._slices.seconds

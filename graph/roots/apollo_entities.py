@@ -105,20 +105,20 @@ async def _load_pod(context: Context, key: PodKey) -> Entity | None:
 
 
 async def load_metrics(info: Info, found: Sequence[Entity | Exception | None]) -> None:
-    """What the selection wants of them, one question a kind. Raises InvalidQuery for a window that is none."""
+    """What the selection wants of them, one question a kind. Raises InvalidQuery for a time range that is none."""
     loaders, plan, wants = info.context.loaders, info.plan, info.page_wants
     pods = [entity.model.key for entity in found if isinstance(entity, PodType)]
     nodes = [entity.model.key for entity in found if isinstance(entity, NodeType)]
     batches: list[tuple[Batch[Any, Any], Sequence[Hashable]]] = []
     if wants.usage and Kind.POD in plan.measures:
-        batches.append((loaders.pod_usage.about(plan.measures[Kind.POD]), pods))
+        batches.append((loaders.pod_usage.for_(plan.measures[Kind.POD]), pods))
     if wants.usage and Kind.NODE in plan.measures:
-        batches.append((loaders.node_usage.about(plan.measures[Kind.NODE]), nodes))
-    for (kind, window), columns in plan.columns.items():
-        if window in wants.windows and kind is Kind.POD:
-            batches.append((loaders.pod_history.about((window, columns)), pods))
-        elif window in wants.windows:
-            batches.append((loaders.node_history.about((window, columns)), nodes))
+        batches.append((loaders.node_usage.for_(plan.measures[Kind.NODE]), nodes))
+    for (kind, time_range), columns in plan.columns.items():
+        if time_range in wants.time_ranges and kind is Kind.POD:
+            batches.append((loaders.pod_history.for_((time_range, columns)), pods))
+        elif time_range in wants.time_ranges:
+            batches.append((loaders.node_history.for_((time_range, columns)), nodes))
     await asyncio.gather(*(batch.prime(keys) for batch, keys in batches))
 
 

@@ -6,7 +6,7 @@ from fleet.model.objects import NodeKey
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
 from graph.loading.listing import load_nodes
-from graph.loading.maybe_await import then
+from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
 from graph.types.inputs import NodeFilter, NodeOrder, build_orders, build_page_request, node_question
 from graph.types.node import Node
@@ -35,7 +35,7 @@ class NodeQueries:
             build_page_request(first, after),
             on_unavailable or OnUnavailable.PARTIAL,
         )
-        return then(page, NodeConnection.from_model)
+        return map_value(page, NodeConnection.from_model)
 
     @resolved("One node; null where its cluster has none of that name.")
     async def node(self, info: Info, cluster: str, name: str) -> Node | None:

@@ -6,7 +6,7 @@ from fleet.model.objects import PodKey
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
 from graph.loading.listing import load_pods
-from graph.loading.maybe_await import then
+from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
 from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.types.pod import Pod
@@ -35,7 +35,7 @@ class PodQueries:
             build_page_request(first, after),
             on_unavailable or OnUnavailable.PARTIAL,
         )
-        return then(page, PodConnection.from_model)
+        return map_value(page, PodConnection.from_model)
 
     @resolved("One pod; null where its cluster has none of that name.")
     async def pod(self, info: Info, cluster: str, namespace: str, name: str) -> Pod | None:

@@ -88,7 +88,7 @@ class Renderer:
         context: Context = self._grounds.build_context(self._principal)
         document = self.selection.watched if watched else self.selection.document
         started = []
-        with context.loaders.waves.reading():  # what is asked of others is asked for all roots at once
+        with context.loaders.dispatch.holding():  # what is asked of others is asked for all roots at once
             for number, root in enumerate(roots, start=1):
                 started.append(self._execute(document, root, context))
                 if number % _EXECUTED_A_TURN == 0:

@@ -14,8 +14,8 @@ from graph.enums import ClusterHealth, ClusterRole, PercentOf, PodGroup
 from graph.loading.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
 from graph.loading.context import Info
 from graph.loading.listing import load_nodes_of, load_pods, pods_within
-from graph.loading.maybe_await import Soon, then
-from graph.loading.time_range import WindowRequest
+from graph.loading.maybe_await import AwaitableOrValue, map_value
+from graph.loading.time_range import TimeRangeRequest
 from graph.types import metrics
 from graph.types.common import Count, Resources
 from graph.types.fields import of_model, resolved
@@ -33,12 +33,12 @@ from graph.types.namespace import Namespace
 from graph.types.node_connection import NodeConnection
 from graph.types.pod_connection import PodConnection, counts_of
 from graph.types.usage import Usage, UsageHistory
-from graph.types.views import Window, Windows
+from graph.types.views import View, Views
 
 
 @strawberry.federation.type(keys=["name"], description="A cluster of the federation, as this server sees it now.")
-class Cluster(Window):
-    """A window on `models.Cluster`."""
+class Cluster(View):
+    """A view of `models.Cluster`."""
 
     model: strawberry.Private[models.Cluster]
     name: str = of_model("Its name in the federation.")
@@ -53,7 +53,7 @@ class Cluster(Window):
 
     @classmethod
     def from_model(cls, model: models.Cluster) -> Self:
-        """The window on it."""
+        """The view of it."""
         info = model.info
         return cls(
             model=model,
@@ -75,7 +75,7 @@ class Cluster(Window):
         """As Query.nodes, of this cluster."""
         question, page_request = node_question(filter), build_page_request(first, after)
         found = load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
-        return then(found, NodeConnection.from_model)
+        return map_value(found, NodeConnection.from_model)
 
     @resolved("Its pods.")
     def pods(
@@ -89,33 +89,33 @@ class Cluster(Window):
         """As Query.pods, of this cluster."""
         question = pods_within(info, pod_question(filter), self.model.name)
         found = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return then(found, PodConnection.from_model)
+        return map_value(found, PodConnection.from_model)
 
     @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
     def namespaces(self, info: Info) -> list[Namespace] | None:
         """From memory."""
         federation, scope, name = info.context.federation, info.context.scope, self.model.name
         now = federation.read_namespaces(scope, name)
-        found: Soon[tuple[models.Namespace, ...] | None] = (
+        found: AwaitableOrValue[tuple[models.Namespace, ...] | None] = (
             federation.list_namespaces(scope, name) if now is None else now
         )
-        return then(found, _show_namespaces)
+        return map_value(found, _show_namespaces)
 
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
         """Ships no pod."""
         found = load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
-        return then(found, lambda page: counts_of(page, by))
+        return map_value(found, lambda page: counts_of(page, by))
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
     def capacity(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        return then(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("capacity")))
+        return map_value(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("capacity")))
 
     @resolved("What its nodes can give to pods, summed up; null while it can't be asked.")
     def allocatable(self, info: Info) -> Resources | None:
         """Sum over its nodes."""
-        return then(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("allocatable")))
+        return map_value(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("allocatable")))
 
     @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")
     def requested(self, info: Info) -> Resources | None:
@@ -125,7 +125,7 @@ class Cluster(Window):
         def add(nodes: Collection[models.Node] | None) -> Resources | None:
             return None if nodes is None else Resources.from_model(federation.requested_in(name))
 
-        return then(read_all_nodes(info, name), add)
+        return map_value(read_all_nodes(info, name), add)
 
     @resolved(
         "The newest usage of its nodes, summed up over those that have a point, `time` being the oldest of theirs: "
@@ -153,7 +153,7 @@ class Cluster(Window):
         step: metrics.Step = None,
     ) -> UsageHistory | None:
         """One call with all nodes that the operation asks of. Raises InvalidQuery, MetricsUnavailable."""
-        request = WindowRequest(last, start, end, step)
+        request = TimeRangeRequest(last, start, end, step)
         model = await load_cluster_history(info, self.model.name, request)
         return None if model is None else UsageHistory.from_model(model)
 
@@ -176,4 +176,4 @@ def _summed(nodes: Collection[models.Node] | None, read: Callable[[models.Node],
 
 
 def _show_namespaces(found: tuple[models.Namespace, ...] | None) -> list[Namespace] | None:
-    return None if found is None else cast("list[Namespace]", Windows(Namespace.from_model, found))
+    return None if found is None else cast("list[Namespace]", Views(Namespace.from_model, found))

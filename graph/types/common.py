@@ -7,7 +7,7 @@ import strawberry
 from fleet.model import objects as models
 from graph.scalars import BigInt, DateTime
 from graph.types.fields import of_model, resolved
-from graph.types.views import Window
+from graph.types.views import View
 
 
 @strawberry.interface(description="Anything that can be found again by its id alone.")
@@ -42,8 +42,8 @@ class Count:
 
 
 @strawberry.type(description="Amounts of resources; null where the object does not say.")
-class Resources(Window):
-    """A window on `models.Resources`."""
+class Resources(View):
+    """A view of `models.Resources`."""
 
     model: strawberry.Private[models.Resources]
     cpu_cores: float | None = of_model("CPU in cores.")
@@ -53,18 +53,18 @@ class Resources(Window):
 
     @classmethod
     def from_model(cls, model: models.Resources) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
 
 def resources_of(model: models.Resources) -> Resources | None:
-    """The window, or None where the object says nothing at all."""
+    """The view, or None where the object says nothing at all."""
     return None if model == models.NO_RESOURCES else Resources.from_model(model)
 
 
 @strawberry.type(description="An entry of `status.conditions`.")
-class Condition(Window):
-    """A window on `models.Condition`."""
+class Condition(View):
+    """A view of `models.Condition`."""
 
     model: strawberry.Private[models.Condition]
     type: str = of_model("What it is about, such as Ready.")
@@ -75,5 +75,5 @@ class Condition(Window):
 
     @classmethod
     def from_model(cls, model: models.Condition) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)

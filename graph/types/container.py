@@ -8,12 +8,12 @@ from fleet.model import objects as models
 from graph.scalars import DateTime
 from graph.types.common import Resources, resources_of
 from graph.types.fields import of_model, resolved
-from graph.types.views import Window
+from graph.types.views import View
 
 
 @strawberry.type(description="What a container does, or did last.")
-class ContainerState(Window):
-    """A window on `models.ContainerState`."""
+class ContainerState(View):
+    """A view of `models.ContainerState`."""
 
     model: strawberry.Private[models.ContainerState]
     kind: str = of_model("running, waiting or terminated.")
@@ -25,13 +25,13 @@ class ContainerState(Window):
 
     @classmethod
     def from_model(cls, model: models.ContainerState) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
 
 @strawberry.type(description="A container of a pod: its specification and its status, joined by name.")
-class Container(Window):
-    """A window on `models.Container`."""
+class Container(View):
+    """A view of `models.Container`."""
 
     model: strawberry.Private[models.Container]
     name: str = of_model("Name within the pod.")
@@ -42,7 +42,7 @@ class Container(Window):
 
     @classmethod
     def from_model(cls, model: models.Container) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
     @resolved("What it does now.")

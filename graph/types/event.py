@@ -9,15 +9,15 @@ from fleet.model.errors import InvalidQuery
 from graph.loading.context import Info
 from graph.scalars import DateTime
 from graph.types.fields import of_model
-from graph.types.views import Window
+from graph.types.views import View
 
 MAX_EVENTS = 1_000
 DEFAULT_EVENTS = 20
 
 
 @strawberry.type(description="The object an event is about.")
-class EventSubject(Window):
-    """A window on `kube_objects.Subject`."""
+class EventSubject(View):
+    """A view of `kube_objects.Subject`."""
 
     model: strawberry.Private[kube_objects.Subject]
     kind: str = of_model("Its kind.")
@@ -27,13 +27,13 @@ class EventSubject(Window):
 
     @classmethod
     def from_model(cls, model: kube_objects.Subject) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model, namespace=model.namespace or None)
 
 
 @strawberry.type(description="An event that Kubernetes tells of an object; a cluster forgets it after about an hour.")
-class Event(Window):
-    """A window on `kube_objects.Event`."""
+class Event(View):
+    """A view of `kube_objects.Event`."""
 
     model: strawberry.Private[kube_objects.Event]
     type: str = of_model("Normal or Warning.")
@@ -47,7 +47,7 @@ class Event(Window):
 
     @classmethod
     def from_model(cls, model: kube_objects.Event) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model, regarding=EventSubject.from_model(model.regarding))
 
 

@@ -78,7 +78,7 @@ class UsageSample:
 
 @strawberry.type(description="One line of a container's log; one of more than 16 KiB is cut, and says so at its end.")
 class LogLine:
-    """A window on `fleet.logs.Line`."""
+    """A view of `fleet.logs.Line`."""
 
     time: DateTime | None = strawberry.field(description="When it was written; null where the cluster does not say.")
     container: str = strawberry.field(description="The container that wrote it.")
@@ -86,7 +86,7 @@ class LogLine:
 
     @classmethod
     def from_model(cls, model: logs.Line) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(
             time=None if model.time is None else DateTime(model.time), container=model.container, line=model.text
         )

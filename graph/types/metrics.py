@@ -14,8 +14,8 @@ from fleet.model.usage import Kind
 from graph.loading.context import Info
 from graph.loading.loaders import HistoryQuestion
 from graph.loading.lookahead import OperationPlan
-from graph.loading.maybe_await import Later
-from graph.loading.time_range import WindowRequest
+from graph.loading.maybe_await import Deferred
+from graph.loading.time_range import TimeRangeRequest
 from graph.scalars import DateTime, Duration
 from graph.types.usage import Usage, UsageHistory
 
@@ -38,7 +38,7 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
     context = info.context  # once, since a page has thousands of pods
     plan = context.plan or info.plan
-    found = context.loaders.pod_usage.about(plan.measures[Kind.POD]).get(pod.key)
+    found = context.loaders.pod_usage.for_(plan.measures[Kind.POD]).get(pod.key)
     bases = partial(pod_bases, pod)
     if type(found) is usage.Usage:
         return Usage.from_model(found, bases)
@@ -47,19 +47,19 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
-    found = info.context.loaders.node_usage.about(_plan(info).measures[Kind.NODE]).get(node.key)
+    found = info.context.loaders.node_usage.for_(_plan(info).measures[Kind.NODE]).get(node.key)
     return _opened(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
 
 
-def pod_history(info: Info, key: PodKey, request: WindowRequest) -> UsageHistory | None:
+def pod_history(info: Info, key: PodKey, request: TimeRangeRequest) -> UsageHistory | None:
     """A pod's history. Raises InvalidQuery."""
-    found = info.context.loaders.pod_history.about(_question(_plan(info), Kind.POD, request)).get(key)
+    found = info.context.loaders.pod_history.for_(_question(_plan(info), Kind.POD, request)).get(key)
     return _opened(found, UsageHistory.from_model)
 
 
-def node_history(info: Info, key: NodeKey, request: WindowRequest) -> UsageHistory | None:
+def node_history(info: Info, key: NodeKey, request: TimeRangeRequest) -> UsageHistory | None:
     """A node's history. Raises InvalidQuery."""
-    found = info.context.loaders.node_history.about(_question(_plan(info), Kind.NODE, request)).get(key)
+    found = info.context.loaders.node_history.for_(_question(_plan(info), Kind.NODE, request)).get(key)
     return _opened(found, UsageHistory.from_model)
 
 
@@ -68,17 +68,17 @@ def _plan(info: Info) -> OperationPlan:
     return info.context.plan or info.plan
 
 
-def _question(plan: OperationPlan, kind: Kind, request: WindowRequest) -> HistoryQuestion:
+def _question(plan: OperationPlan, kind: Kind, request: TimeRangeRequest) -> HistoryQuestion:
     return request, plan.columns[kind, request]
 
 
-def _opened(found: M | Awaitable[M | None] | None, open_window: Callable[[M], W]) -> W | None:
-    """The window on what was found, at once or when it is there: the core waits for what can be awaited."""
+def _opened(found: M | Awaitable[M | None] | None, open_view: Callable[[M], W]) -> W | None:
+    """The view of what was found, at once or when it is there: the core waits for what can be awaited."""
     if isawaitable(found):
-        return cast("W", Later(_open, found, open_window))
-    return None if found is None else open_window(found)
+        return cast("W", Deferred(_open, found, open_view))
+    return None if found is None else open_view(found)
 
 
-async def _open(found: Awaitable[M | None], open_window: Callable[[M], W]) -> W | None:
+async def _open(found: Awaitable[M | None], open_view: Callable[[M], W]) -> W | None:
     model = await found
-    return None if model is None else open_window(model)
+    return None if model is None else open_view(model)

@@ -8,12 +8,12 @@ from fleet.model import objects as models
 from graph.scalars import DateTime
 from graph.types.common import Label, labels_of
 from graph.types.fields import of_model, resolved
-from graph.types.views import Window
+from graph.types.views import View
 
 
 @strawberry.type(description="A namespace, as the cluster's last word on it has it.")
-class Namespace(Window):
-    """A window on `models.Namespace`."""
+class Namespace(View):
+    """A view of `models.Namespace`."""
 
     model: strawberry.Private[models.Namespace]
     name: str = of_model("Its name.")
@@ -22,7 +22,7 @@ class Namespace(Window):
 
     @classmethod
     def from_model(cls, model: models.Namespace) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
     @resolved("As kubectl's STATUS column says it: Active or Terminating.")

@@ -11,8 +11,8 @@ from fleet.model.manifests import load_manifest
 from graph.ids import encode_node_id
 from graph.loading.context import Info
 from graph.loading.listing import load_pods, pods_within
-from graph.loading.maybe_await import then
-from graph.loading.time_range import WindowRequest
+from graph.loading.maybe_await import map_value
+from graph.loading.time_range import TimeRangeRequest
 from graph.scalars import JSON, DateTime
 from graph.types import metrics, placement
 from graph.types.cluster_views import cluster_of
@@ -22,15 +22,15 @@ from graph.types.fields import of_model, resolved
 from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.types.pod_connection import PodConnection
 from graph.types.usage import Usage, UsageHistory
-from graph.types.views import Window
+from graph.types.views import View
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
 
 
 @strawberry.type(description="An entry of a node's taints.")
-class Taint(Window):
-    """A window on `models.Taint`."""
+class Taint(View):
+    """A view of `models.Taint`."""
 
     model: strawberry.Private[models.Taint]
     key: str = of_model("Its key.")
@@ -39,13 +39,13 @@ class Taint(Window):
 
     @classmethod
     def from_model(cls, model: models.Taint) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
 
 @strawberry.type(description="An entry of a node's addresses.")
-class NodeAddress(Window):
-    """A window on `models.NodeAddress`."""
+class NodeAddress(View):
+    """A view of `models.NodeAddress`."""
 
     model: strawberry.Private[models.NodeAddress]
     type: str = of_model("InternalIP, ExternalIP, Hostname and so on.")
@@ -53,13 +53,13 @@ class NodeAddress(Window):
 
     @classmethod
     def from_model(cls, model: models.NodeAddress) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
 
 @strawberry.federation.type(keys=["id"], description="A Kubernetes node of one of the clusters.")
-class Node(Window, Object):
-    """A window on `models.Node`. What only the whole object has is read from its manifest when it is selected."""
+class Node(View, Object):
+    """A view of `models.Node`. What only the whole object has is read from its manifest when it is selected."""
 
     model: strawberry.Private[models.Node]
     name: str = of_model("Its name.")
@@ -78,7 +78,7 @@ class Node(Window, Object):
 
     @classmethod
     def from_model(cls, model: models.Node) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
     @resolved("Opaque; the same for as long as the object's name is.")
@@ -143,7 +143,7 @@ class Node(Window, Object):
         """As Query.pods, of this node."""
         question = pods_within(info, pod_question(filter), self.model.cluster, self.model.name)
         found = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
-        return then(found, PodConnection.from_model)
+        return map_value(found, PodConnection.from_model)
 
     @resolved("The newest usage; null where there is none.")
     def usage(self, info: Info) -> Usage | None:
@@ -160,7 +160,7 @@ class Node(Window, Object):
         step: metrics.Step = None,
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
-        return metrics.node_history(info, self.model.key, WindowRequest(last, start, end, step))
+        return metrics.node_history(info, self.model.key, TimeRangeRequest(last, start, end, step))
 
     @resolved("The pods that ran on it at a time, gone ones included; null while the metric store can't tell.")
     async def pods_at(self, info: Info, time: placement.At) -> list[placement.Placement] | None:

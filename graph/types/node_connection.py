@@ -10,7 +10,7 @@ from graph.types.fields import resolved
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
-from graph.types.views import Rows, Windows
+from graph.types.views import Rows, Views
 
 
 @strawberry.type(description="A node and its place in the order.")
@@ -23,20 +23,20 @@ class NodeEdge:
 
 @strawberry.type(description="A page of nodes over all clusters that answered.")
 class NodeConnection:
-    """A window on `Page[models.Node]`."""
+    """A view of `Page[models.Node]`."""
 
     page: strawberry.Private[Page[models.Node]]
     total_count: int = strawberry.field(description="Nodes that pass the filter, in all clusters that answered.")
 
     @classmethod
     def from_model(cls, page: Page[models.Node]) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(page=page, total_count=len(page.matched))
 
     @resolved("The page's nodes: the plain way to read it.")
     def items(self) -> list[Node]:
         """In the order asked for."""
-        return cast("list[Node]", Windows(Node.from_model, self.page.items))
+        return cast("list[Node]", Views(Node.from_model, self.page.items))
 
     @resolved("The page's nodes with their cursors: the Relay way to read it.")
     def edges(self) -> list[NodeEdge]:

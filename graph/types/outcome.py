@@ -7,12 +7,12 @@ import strawberry
 from fleet.model import objects as models
 from graph.enums import OutcomeState
 from graph.types.fields import of_model
-from graph.types.views import Window
+from graph.types.views import View
 
 
 @strawberry.type(description="How one cluster took part in an answer.")
-class ClusterOutcome(Window):
-    """A window on `models.Outcome`."""
+class ClusterOutcome(View):
+    """A view of `models.Outcome`."""
 
     model: strawberry.Private[models.Outcome]
     name: str = strawberry.field(description="The cluster.")
@@ -23,5 +23,5 @@ class ClusterOutcome(Window):
 
     @classmethod
     def from_model(cls, model: models.Outcome) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model, name=model.cluster)

@@ -9,15 +9,15 @@ from fleet.model.errors import Forbidden, InvalidQuery
 from fleet.model.kube_objects import ResourceKey
 from graph.loading.context import Info
 from graph.types.fields import of_model, resolved
-from graph.types.views import Window
+from graph.types.views import View
 
 if TYPE_CHECKING:
     from graph.types.resource import Resource
 
 
 @strawberry.type(description="The object that controls this one, such as a ReplicaSet.")
-class Owner(Window):
-    """A window on `models.Owner`, with the place the owned object is in."""
+class Owner(View):
+    """A view of `models.Owner`, with the place the owned object is in."""
 
     model: strawberry.Private[models.Owner]
     place: strawberry.Private[tuple[str, str]]
@@ -28,7 +28,7 @@ class Owner(Window):
 
     @classmethod
     def from_model(cls, model: models.Owner, cluster: str, namespace: str) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model, place=(cluster, namespace))
 
     @resolved(
@@ -49,5 +49,5 @@ class Owner(Window):
 
 
 def owner_of(model: models.Owner | None, cluster: str, namespace: str) -> Owner | None:
-    """The window, or None where nothing controls the object."""
+    """The view, or None where nothing controls the object."""
     return Owner.from_model(model, cluster, namespace) if model is not None else None

@@ -34,7 +34,7 @@ At = Annotated[DateTime, strawberry.argument(description="A moment in the past."
     "of the same name that follows there within that time."
 )
 class Placement:
-    """A window on `placements.Placement`."""
+    """A view of `placements.Placement`."""
 
     model: strawberry.Private[placements.Placement]
     namespace: str = strawberry.field(description="The pod's namespace.")
@@ -45,7 +45,7 @@ class Placement:
 
     @classmethod
     def from_model(cls, model: placements.Placement) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(
             model=model,
             namespace=model.pod.namespace,
@@ -80,12 +80,12 @@ class Placement:
 
 async def placements_of(info: Info, key: PodKey, request: SpanRequest) -> list[Placement] | None:
     """Where a pod ran, oldest first; the caller has checked the reach. Raises InvalidQuery, MetricsUnavailable."""
-    return await _opened(info, info.context.loaders.placements.about(request).get(key))
+    return await _opened(info, info.context.loaders.placements.for_(request).get(key))
 
 
 async def pods_at(info: Info, key: NodeKey, time: float) -> list[Placement] | None:
     """The pods of a node at a time, those in reach. Raises InvalidQuery, MetricsUnavailable."""
-    return await _opened(info, info.context.loaders.pods_at.about(time).get(key))
+    return await _opened(info, info.context.loaders.pods_at.for_(time).get(key))
 
 
 async def _opened(info: Info, found: Placements | Awaitable[Placements | None] | None) -> list[Placement] | None:

@@ -12,7 +12,7 @@ from graph.enums import PodPhase
 from graph.ids import encode_pod_id
 from graph.loading.context import Info
 from graph.loading.placements import SpanRequest
-from graph.loading.time_range import WindowRequest
+from graph.loading.time_range import TimeRangeRequest
 from graph.scalars import JSON, DateTime
 from graph.types import metrics, placement
 from graph.types.cluster_views import cluster_of
@@ -22,7 +22,7 @@ from graph.types.event import Event, events_of
 from graph.types.fields import of_model, resolved
 from graph.types.owner import Owner, owner_of
 from graph.types.usage import Usage, UsageHistory
-from graph.types.views import Window
+from graph.types.views import View
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @strawberry.federation.type(keys=["id"], description="A pod of one of the clusters.")
-class Pod(Window, Object):
-    """A window on `models.Pod`. What only the whole object has is read from its manifest when it is selected."""
+class Pod(View, Object):
+    """A view of `models.Pod`. What only the whole object has is read from its manifest when it is selected."""
 
     model: strawberry.Private[models.Pod]
     namespace: str = of_model("Its namespace.")
@@ -48,7 +48,7 @@ class Pod(Window, Object):
 
     @classmethod
     def from_model(cls, model: models.Pod) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
     @resolved("Opaque; the same for as long as the object's name is.")
@@ -127,7 +127,7 @@ class Pod(Window, Object):
         step: metrics.Step = None,
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
-        return metrics.pod_history(info, self.model.key, WindowRequest(last, start, end, step))
+        return metrics.pod_history(info, self.model.key, TimeRangeRequest(last, start, end, step))
 
     @resolved("Where it ran, and others of its name before it, oldest first; null while the metric store can't tell.")
     async def placements(

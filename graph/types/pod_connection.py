@@ -15,7 +15,7 @@ from graph.types.fields import resolved
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
-from graph.types.views import Rows, Windows
+from graph.types.views import Rows, Views
 
 _ATTRIBUTES: Mapping[PodGroup, str] = {
     PodGroup.PHASE: "phase._name_",  # a plain attribute, where `name` is a property of Python's own making
@@ -45,20 +45,20 @@ class PodEdge:
 
 @strawberry.type(description="A page of pods over all clusters that answered.")
 class PodConnection:
-    """A window on `Page[models.Pod]`."""
+    """A view of `Page[models.Pod]`."""
 
     page: strawberry.Private[Page[models.Pod]]
     total_count: int = strawberry.field(description="Pods that pass the filter, in all clusters that answered.")
 
     @classmethod
     def from_model(cls, page: Page[models.Pod]) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(page=page, total_count=len(page.matched))
 
     @resolved("The page's pods: the plain way to read it.")
     def items(self) -> list[Pod]:
         """In the order asked for."""
-        return cast("list[Pod]", Windows(Pod.from_model, self.page.items))
+        return cast("list[Pod]", Views(Pod.from_model, self.page.items))
 
     @resolved("The page's pods with their cursors: the Relay way to read it.")
     def edges(self) -> list[PodEdge]:

@@ -14,15 +14,15 @@ from graph.types.common import Condition, Label, Object, labels_of
 from graph.types.event import Event, events_of
 from graph.types.fields import of_model, resolved
 from graph.types.owner import Owner, owner_of
-from graph.types.views import Window
+from graph.types.views import View
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
 
 
 @strawberry.type(description="A cell of the API server's own table of a kind, as kubectl prints it.")
-class ResourceColumn(Window):
-    """A window on `kube_objects.TableColumn`."""
+class ResourceColumn(View):
+    """A view of `kube_objects.TableColumn`."""
 
     model: strawberry.Private[kube_objects.TableColumn]
     name: str = of_model("The column's title, such as Ready.")
@@ -33,13 +33,13 @@ class ResourceColumn(Window):
 
     @classmethod
     def from_model(cls, model: kube_objects.TableColumn) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model)
 
 
 @strawberry.type(description="An object of any kind that a cluster serves, custom kinds included.")
-class Resource(Window, Object):
-    """A window on `KubeObject`. What only the whole object has is read from it when it is selected."""
+class Resource(View, Object):
+    """A view of `KubeObject`. What only the whole object has is read from it when it is selected."""
 
     model: strawberry.Private[kube_objects.KubeObject]
     api_version: str = of_model("Group and version of its kind, such as apps/v1.")
@@ -51,7 +51,7 @@ class Resource(Window, Object):
 
     @classmethod
     def from_model(cls, model: kube_objects.KubeObject) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(model=model, namespace=model.namespace or None)
 
     @resolved("Opaque; the same for as long as the object's name is.")

@@ -21,13 +21,13 @@ class ResourceEdge:
 
 @strawberry.type(description="A page of objects of one kind over all clusters that answered.")
 class ResourceConnection:
-    """A window on `ResourcePage`."""
+    """A view of `ResourcePage`."""
 
     page: strawberry.Private[ResourcePage]
 
     @classmethod
     def from_model(cls, page: ResourcePage) -> Self:
-        """The window on it."""
+        """The view of it."""
         return cls(page=page)
 
     @resolved("The page's objects: the plain way to read it.")

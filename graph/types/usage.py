@@ -12,15 +12,15 @@ from fleet.model.usage import NANOSECONDS, Measure
 from graph.enums import Aggregate, PercentOf
 from graph.scalars import BigInt, DateTime, Duration, from_nanoseconds
 from graph.types.fields import of_model, resolved
-from graph.types.views import Window
+from graph.types.views import View
 
 Bases = Callable[[], Mapping[PercentOf, models.Resources]]
 """What percentages of one object can be of, found when one is asked for."""
 
 
 @strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
-class Usage(Window):
-    """A window on `fleet.usage.Usage`."""
+class Usage(View):
+    """A view of `fleet.usage.Usage`."""
 
     model: strawberry.Private[usage.Usage]
     bases: strawberry.Private[Bases]
@@ -39,7 +39,7 @@ class Usage(Window):
 
     @classmethod
     def from_model(cls, model: usage.Usage, bases: Bases) -> Self:
-        """The window on it; `bases` gives the amounts of the object it belongs to."""
+        """The view of it; `bases` gives the amounts of the object it belongs to."""
         return cls(model=model, bases=bases, time=from_nanoseconds(model.time_ns))
 
     @resolved("CPU in percent (0 to 100 and more); null where there is nothing to be of.")
@@ -57,14 +57,14 @@ class Usage(Window):
 
 def _column(measure: Measure, description: str) -> Any:
     def read(self: "UsageHistory", aggregate: Aggregate | None = Aggregate.MEAN) -> list[float | None]:
-        return self.model.columns.get((measure, aggregate or Aggregate.MEAN)) or [None] * self.model.window.steps
+        return self.model.columns.get((measure, aggregate or Aggregate.MEAN)) or [None] * self.model.time_range.steps
 
     return strawberry.field(resolver=read, description=f"{description} One value a step; null is a gap.")
 
 
 @strawberry.type(description="History as columns, ready for a chart: each has one value for each of `times`.")
 class UsageHistory:
-    """A window on `fleet.usage.History`."""
+    """A view of `fleet.usage.History`."""
 
     model: strawberry.Private[usage.History]
     start: DateTime = strawberry.field(description="Start of the first step.")
@@ -89,16 +89,16 @@ class UsageHistory:
 
     @classmethod
     def from_model(cls, model: usage.History) -> Self:
-        """The window on it."""
-        window = model.window
+        """The view of it."""
+        time_range = model.time_range
         return cls(
             model=model,
-            start=from_nanoseconds(window.start_ns),
-            end=from_nanoseconds(window.end_ns),
-            step=Duration(window.step_ns / NANOSECONDS),
+            start=from_nanoseconds(time_range.start_ns),
+            end=from_nanoseconds(time_range.end_ns),
+            step=Duration(time_range.step_ns / NANOSECONDS),
         )
 
     @resolved("Start of each step.")
     def times(self) -> list[DateTime]:
         """As many as each column has values."""
-        return [from_nanoseconds(time) for time in self.model.window.times_ns()]
+        return [from_nanoseconds(time) for time in self.model.time_range.times_ns()]

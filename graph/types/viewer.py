@@ -11,7 +11,7 @@ from graph.scalars import DateTime
 
 @strawberry.type(description="Who asks, and what they may see and do.")
 class Viewer:
-    """A window on `auth.principal.Principal`."""
+    """A view of `auth.principal.Principal`."""
 
     name: str = strawberry.field(description="Their name.")
     groups: list[str] = strawberry.field(description="Their groups.")
@@ -22,7 +22,7 @@ class Viewer:
 
     @classmethod
     def from_model(cls, principal: Principal) -> Self:
-        """The window on it."""
+        """The view of it."""
         scope = principal.scope
         return cls(
             name=principal.name,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 
-class Window:
+class View:
     """Reads from `model` what the window itself does not hold.
 
     Fields declared with `of_model` are never set: looking them up falls through to the model's attribute of that name.
@@ -22,8 +22,8 @@ W = TypeVar("W")
 M = TypeVar("M")
 
 
-class Windows(Sequence[W], Generic[M, W]):
-    """Windows on models, each made when it is read: who reads the models themselves makes none.
+class Views(Sequence[W], Generic[M, W]):
+    """Views on models, each made when it is read: who reads the models themselves makes none.
 
     `build` gives a window that its model alone determines.
     """
@@ -45,7 +45,7 @@ class Windows(Sequence[W], Generic[M, W]):
 
     def __getitem__(self, index: int | slice) -> W | Sequence[W]:
         if isinstance(index, slice):
-            return Windows(self.build, self.models[index])
+            return Views(self.build, self.models[index])
         return self.build(self.models[index])
 
     def __iter__(self) -> Iterator[W]:

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import Placement, group_at, group_by_pod
-from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
 
 K = TypeVar("K", PodKey, NodeKey)
 
@@ -23,7 +23,7 @@ class Call(NamedTuple):
     name: str
     keys: frozenset[Any]
     asked: frozenset[Any]
-    window: Window | None = None
+    time_range: TimeRange | None = None
 
 
 class CountingStore:
@@ -46,14 +46,14 @@ class CountingStore:
         return await self._latest("latest_nodes", keys, measures)
 
     async def pod_history(
-        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[PodKey], time_range: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
-        return await self._history("pod_history", keys, window, columns)
+        return await self._history("pod_history", keys, time_range, columns)
 
     async def node_history(
-        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[NodeKey], time_range: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
-        return await self._history("node_history", keys, window, columns)
+        return await self._history("node_history", keys, time_range, columns)
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -85,20 +85,20 @@ class CountingStore:
         }
 
     async def _history(
-        self, name: str, keys: frozenset[K], window: Window, columns: frozenset[Column]
+        self, name: str, keys: frozenset[K], time_range: TimeRange, columns: frozenset[Column]
     ) -> dict[K, History]:
-        await self._answer(Call(name, keys, columns, window))
+        await self._answer(Call(name, keys, columns, time_range))
         return {
-            key: History(window, {column: self._column(key, column, window) for column in columns})
+            key: History(time_range, {column: self._column(key, column, time_range) for column in columns})
             for key in self._of(keys)
         }
 
     def _of(self, keys: Iterable[K]) -> list[K]:
         return [key for key in keys if key in self.known]
 
-    def _column(self, key: PodKey | NodeKey, column: Column, window: Window) -> list[float | None]:
+    def _column(self, key: PodKey | NodeKey, column: Column, time_range: TimeRange) -> list[float | None]:
         value = getattr(self.known[key], _field(column[0]))
-        return [None if value is None else value * FACTORS[column[1]]] * window.steps
+        return [None if value is None else value * FACTORS[column[1]]] * time_range.steps
 
     async def _answer(self, call: Call) -> None:
         self.calls.append(call)

@@ -16,7 +16,7 @@ from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded.newest import Newest
 from fleet.metrics.embedded.writes import series_name
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
 
 K = TypeVar("K", PodKey, NodeKey)
 
@@ -71,7 +71,7 @@ def load_history(
     connection: sqlite3.Connection,
     kind: Kind,
     keys: Sequence[K],
-    window: Window,
+    window: TimeRange,
     columns: Collection[Column],
     *,
     short_ns: int,
@@ -106,7 +106,7 @@ def load_history(
 
 
 def _load_series(
-    connection: sqlite3.Connection, asked: str, window: Window, columns: Collection[Column]
+    connection: sqlite3.Connection, asked: str, window: TimeRange, columns: Collection[Column]
 ) -> Iterable[tuple[int, Series]]:
     """The points of each object, one object at a time; those before the window that counters count from, too."""
     chosen = sorted({measure for measure, _ in columns}, key=lambda measure: measure.value)
@@ -126,7 +126,7 @@ def _load_series(
 _Found = dict[int, dict[Column, list[float | None]]]
 
 
-def _load_grouped(connection: sqlite3.Connection, asked: str, window: Window, columns: list[Column]) -> _Found:
+def _load_grouped(connection: sqlite3.Connection, asked: str, window: TimeRange, columns: list[Column]) -> _Found:
     made = "".join(f", {_IN_SQL[aggregate]}(points.{measure.value})" for measure, aggregate in columns)
     rows = connection.execute(
         f"{_WANTED} SELECT position, (points.time_ns - ?) / ? AS step{made} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
@@ -143,7 +143,7 @@ def _load_grouped(connection: sqlite3.Connection, asked: str, window: Window, co
     return found
 
 
-def _spread(steps: Sequence[int], values: Sequence[float | None], window: Window) -> list[float | None]:
+def _spread(steps: Sequence[int], values: Sequence[float | None], window: TimeRange) -> list[float | None]:
     """The values at their steps, and nothing at the others."""
     spread: list[float | None] = [None] * window.steps
     for step, value in zip(steps, values, strict=True):
@@ -152,7 +152,7 @@ def _spread(steps: Sequence[int], values: Sequence[float | None], window: Window
     return spread
 
 
-def _load_last(connection: sqlite3.Connection, asked: str, window: Window, column: Column, found: _Found) -> None:
+def _load_last(connection: sqlite3.Connection, asked: str, window: TimeRange, column: Column, found: _Found) -> None:
     name = f"points.{column[0].value}"
     # SQLite takes a bare column from the row that has the maximum.
     rows = connection.execute(
@@ -168,7 +168,7 @@ def _load_last(connection: sqlite3.Connection, asked: str, window: Window, colum
 
 
 def _load_others(
-    connection: sqlite3.Connection, asked: str, window: Window, columns: list[Column], found: _Found
+    connection: sqlite3.Connection, asked: str, window: TimeRange, columns: list[Column], found: _Found
 ) -> None:
     chosen = sorted({measure for measure, _ in columns}, key=lambda measure: measure.value)
     rows = connection.execute(

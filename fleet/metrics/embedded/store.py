@@ -32,7 +32,7 @@ from fleet.metrics.embedded.writes import PointWriter, build_rows
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
-from fleet.model.usage import NANOSECONDS, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import NANOSECONDS, Column, History, Kind, Measure, Point, TimeRange, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +91,13 @@ class EmbeddedStore:
         return await self._latest(Kind.NODE, keys, measures)
 
     async def pod_history(
-        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[PodKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
         """The columns over the window for each pod that has a point in it."""
         return await self._history(Kind.POD, keys, window, columns)
 
     async def node_history(
-        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[NodeKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
         """The columns over the window for each node that has a point in it."""
         return await self._history(Kind.NODE, keys, window, columns)
@@ -165,7 +165,7 @@ class EmbeddedStore:
             return pick_usages(held, keys, since)
 
     async def _history(
-        self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]
+        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[K, History]:
         short = int(self._options.short_window * NANOSECONDS)
         return await self._read(lambda reader: load_history(reader, kind, tuple(keys), window, columns, short_ns=short))

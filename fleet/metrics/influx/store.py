@@ -10,7 +10,7 @@ from fleet.metrics.influx.influxql_rows import InfluxSeries, read_columns, read_
 from fleet.metrics.influx.influxql_text import LAYOUTS
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
-from fleet.model.usage import Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
 K = TypeVar("K", PodKey, NodeKey)
 T = TypeVar("T")
@@ -73,13 +73,13 @@ class InfluxStore(ABC):
         return await self._latest(Kind.NODE, keys, measures) if keys else {}
 
     async def pod_history(
-        self, keys: frozenset[PodKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[PodKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
         """The columns over the window for each pod that has a point in it."""
         return await self._history(Kind.POD, keys, window, columns)
 
     async def node_history(
-        self, keys: frozenset[NodeKey], window: Window, columns: frozenset[Column]
+        self, keys: frozenset[NodeKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
         """The columns over the window for each node that has a point in it."""
         return await self._history(Kind.NODE, keys, window, columns)
@@ -109,7 +109,7 @@ class InfluxStore(ABC):
         """Nothing to do: the pool belongs to what opened the store."""
 
     async def _history(
-        self, kind: Kind, keys: frozenset[K], window: Window, columns: frozenset[Column]
+        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[K, History]:
         if not keys:
             return {}

@@ -17,7 +17,7 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import OnUnavailable, PodKey
 from fleet.model.queries import PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
-from fleet.model.usage import NANOSECONDS, Aggregate, Measure, Point, Window
+from fleet.model.usage import NANOSECONDS, Aggregate, Measure, Point, TimeRange
 from tests.fleet.conftest import OpenFleet
 from tests.fleet.kubernetes.servers import open_http_server
 
@@ -170,7 +170,7 @@ async def test_rows_are_what_the_store_answers(
 ) -> None:
     recorder = Recorder()
     second = time.time_ns() // NANOSECONDS - 60
-    window = Window(second * NANOSECONDS, (second + 100) * NANOSECONDS, 50 * NANOSECONDS)
+    window = TimeRange(second * NANOSECONDS, (second + 100) * NANOSECONDS, 50 * NANOSECONDS)
     async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db", short_window=short_window)) as store:
         keys = [PodKey("c1", "shop", f"p{number}") for number in range(2)]
         times = [(second + 5 * number) * NANOSECONDS for number in range(12)]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.metrics.aggregate import build_history, build_series, build_usage, counter_lead_ns, nearest_rank
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Measure, Point, Usage, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Measure, Point, TimeRange, Usage
 
 COLUMNS = [
     (measure, aggregate)
@@ -30,7 +30,7 @@ points_lists = st.lists(
     unique_by=lambda point: point.time_ns,
 )
 windows = st.builds(
-    lambda first, length, step: Window(
+    lambda first, length, step: TimeRange(
         first * step * NANOSECONDS, (first * step + length) * NANOSECONDS, step * NANOSECONDS
     ),
     st.integers(0, 10),
@@ -39,7 +39,7 @@ windows = st.builds(
 )
 
 
-def plainly(points: list[Point], window: Window, measure: Measure, aggregate: Aggregate) -> list[float | None]:
+def plainly(points: list[Point], window: TimeRange, measure: Measure, aggregate: Aggregate) -> list[float | None]:
     """A column by its definition, step by step."""
     ordered = sorted(points, key=lambda point: point.time_ns)
     measured = [(p.time_ns, getattr(p, measure.value)) for p in ordered if getattr(p, measure.value) is not None]
@@ -74,7 +74,7 @@ def reduced(values: list[float], aggregate: Aggregate) -> float:
 
 @given(points_lists, windows)
 @settings(max_examples=150, deadline=None)
-def test_every_column_equals_its_definition(points: list[Point], window: Window) -> None:
+def test_every_column_equals_its_definition(points: list[Point], window: TimeRange) -> None:
     history = build_history(build_series(points, ALL_MEASURES), window, COLUMNS)
     if history is None:
         assert not any(window.start_ns <= point.time_ns < window.end_ns for point in points)
@@ -116,7 +116,7 @@ def test_percentiles_are_nearest_rank() -> None:
 
 
 def test_counters_read_from_before_the_window() -> None:
-    window = Window(0, 600 * NANOSECONDS, 300 * NANOSECONDS)
+    window = TimeRange(0, 600 * NANOSECONDS, 300 * NANOSECONDS)
     assert counter_lead_ns(window, {Measure.NETWORK_RECEIVE_BYTES}) == 300 * NANOSECONDS
     assert counter_lead_ns(window, {Measure.CPU_CORES}) == 0
 
@@ -124,7 +124,7 @@ def test_counters_read_from_before_the_window() -> None:
 def test_a_page_of_pods_is_aggregated_quickly() -> None:
     points = [Point(time_ns=i * 5 * NANOSECONDS, cpu_cores=i % 7 / 3, memory_bytes=i) for i in range(720)]
     series = build_series(points, {Measure.CPU_CORES, Measure.MEMORY_BYTES})
-    window = Window(0, 3600 * NANOSECONDS, 60 * NANOSECONDS)
+    window = TimeRange(0, 3600 * NANOSECONDS, 60 * NANOSECONDS)
     columns = [(Measure.CPU_CORES, Aggregate.P95), (Measure.MEMORY_BYTES, Aggregate.MEAN)]
     took = timed(lambda: [build_history(series, window, columns) for _ in range(100)])
     assert took < 1.0, f"100 pods with 720 points took {took:.2f} s"

@@ -7,7 +7,18 @@ import pytest
 
 from fleet.metrics.aggregate import build_history, build_series, build_usage
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Column, History, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import (
+    ALL_MEASURES,
+    NANOSECONDS,
+    Aggregate,
+    Column,
+    History,
+    Kind,
+    Measure,
+    Point,
+    TimeRange,
+    Usage,
+)
 from tests.fleet.metrics.stores import Filled
 
 WEB = PodKey("cluster1", "default", "web-0")
@@ -124,7 +135,7 @@ async def test_a_rate_is_between_the_two_newest_points_however_old(filled: Fille
 async def test_hostile_names_are_names(filled: Filled, name: str) -> None:
     pod, node = PodKey(name, name, name), NodeKey(name, name)
     await filled.write([(WEB, full_point(5)), (pod, full_point(6))], [(NODE, full_point(5)), (node, full_point(6))])
-    window = Window(ago(60), NOW, 60 * NANOSECONDS)
+    window = TimeRange(ago(60), NOW, 60 * NANOSECONDS)
     columns: frozenset[Column] = frozenset({(Measure.CPU_CORES, Aggregate.MAX)})
     assert list(await filled.store.latest_pods(frozenset({pod}), CPU)) == [pod]
     assert list(await filled.store.latest_nodes(frozenset({node}), CPU)) == [node]
@@ -146,7 +157,7 @@ async def test_history_equals_plain_arithmetic(filled: Filled) -> None:
     points = [full_point(600 - 7 * i, i % 13) for i in range(40)] + [full_point(60 - i, i) for i in range(0, 50, 5)]
     points += [Point(time_ns=ago(300), memory_bytes=5)]
     await filled.write([(WEB, point) for point in points], [(NODE, point) for point in points])
-    window = Window(ago(510), ago(3), 60 * NANOSECONDS)
+    window = TimeRange(ago(510), ago(3), 60 * NANOSECONDS)
     pods = await filled.store.pod_history(frozenset({WEB}), window, ALL_COLUMNS)
     nodes = await filled.store.node_history(frozenset({NODE}), window, ALL_COLUMNS)
     expected = build_history(build_series(points, ALL_MEASURES), window, ALL_COLUMNS)
@@ -158,7 +169,7 @@ async def test_history_equals_plain_arithmetic(filled: Filled) -> None:
 async def test_history_is_half_open_and_gaps_are_null(filled: Filled) -> None:
     cells = {100: 1.0, 61: 2.0, 60: 4.0, 20: 8.0, 0: 16.0}
     await filled.write([(WEB, Point(time_ns=ago(s), cpu_cores=value)) for s, value in cells.items()])
-    window = Window(ago(100), NOW, 20 * NANOSECONDS)
+    window = TimeRange(ago(100), NOW, 20 * NANOSECONDS)
     column = (Measure.CPU_CORES, Aggregate.LAST)
     history = await filled.store.pod_history(frozenset({WEB}), window, frozenset({column}))
     assert history[WEB].columns == {column: [1.0, 2.0, 4.0, None, 8.0]}
@@ -167,7 +178,7 @@ async def test_history_is_half_open_and_gaps_are_null(filled: Filled) -> None:
 async def test_history_leaves_out_objects_without_a_point_in_the_window(filled: Filled) -> None:
     other = PodKey("cluster1", "default", "other")
     await filled.write([(WEB, full_point(30)), (other, full_point(200))])
-    window = Window(ago(60), NOW, 30 * NANOSECONDS)
+    window = TimeRange(ago(60), NOW, 30 * NANOSECONDS)
     columns = frozenset({(Measure.CPU_CORES, Aggregate.MEAN), (Measure.NETWORK_RECEIVE_BYTES, Aggregate.MEAN)})
     history = await filled.store.pod_history(frozenset({WEB, other}), window, columns)
     assert list(history) == [WEB]
@@ -180,7 +191,7 @@ async def test_a_rate_counts_from_before_the_window_and_from_zero_after_a_reset(
         [(WEB, Point(time_ns=ago(s), cpu_cores=1.0, network_receive_bytes=value)) for s, value in counted.items()]
     )
     column = (Measure.NETWORK_RECEIVE_BYTES, Aggregate.MEAN)
-    window = Window(ago(60), NOW, 20 * NANOSECONDS)
+    window = TimeRange(ago(60), NOW, 20 * NANOSECONDS)
     history = await filled.store.pod_history(frozenset({WEB}), window, frozenset({column}))
     assert history[WEB].columns == {column: [200 / 20, 50 / 20, 200 / 20]}
 
@@ -228,7 +239,7 @@ async def test_check_says_what_the_store_is(filled: Filled) -> None:
 
 
 def assert_close(history: History, expected: History) -> None:
-    assert history.window == expected.window
+    assert history.time_range == expected.time_range
     assert history.columns.keys() == expected.columns.keys()
     for column, values in expected.columns.items():
         pairs = zip(history.columns[column], values, strict=True)

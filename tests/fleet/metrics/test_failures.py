@@ -9,7 +9,7 @@ import pytest
 from fleet.metrics.influx.flux import FluxOptions
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
 from fleet.ports import MetricStore
 from realfleet.influx2 import Influx2
 from tests.fakes.faults import Faults, open_proxy
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 PODS = frozenset(PodKey("cluster1", "default", f"web-{number}") for number in range(20))
 WEB = PodKey("cluster1", "default", "web-0")
 NOW = time.time_ns()
-MINUTE = Window(NOW - 60 * NANOSECONDS, NOW, 10 * NANOSECONDS)
+MINUTE = TimeRange(NOW - 60 * NANOSECONDS, NOW, 10 * NANOSECONDS)
 MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 
 QUESTIONS: Mapping[str, Callable[[MetricStore], object]] = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fleet.model.objects import Resources
 from fleet.model.sums import sum_histories, sum_resources, sum_usages
-from fleet.model.usage import NANOSECONDS, Aggregate, History, Measure, Usage, Window
+from fleet.model.usage import NANOSECONDS, Aggregate, History, Measure, TimeRange, Usage
 
 AMOUNTS = st.none() | st.integers(0, 2**50)
 CORES = st.none() | st.integers(0, 10**12).map(lambda nanocores: nanocores / 10**9)
@@ -27,7 +27,7 @@ USAGES = st.builds(
     network_receive_bytes_per_second=st.none() | st.floats(0, 1e12),
     network_transmit_bytes_per_second=st.none() | st.floats(0, 1e12),
 )
-WINDOW = Window(0, 3 * NANOSECONDS, NANOSECONDS)
+WINDOW = TimeRange(0, 3 * NANOSECONDS, NANOSECONDS)
 PEAK, MEAN = (Measure.CPU_CORES, Aggregate.MAX), (Measure.MEMORY_BYTES, Aggregate.MEAN)
 
 

@@ -18,7 +18,7 @@ from strawberry.types.info import Info
 
 from graph.scalars import SCALARS, BigInt, DateTime
 from graph.types.fields import of_model, resolved
-from graph.types.views import Window, Windows
+from graph.types.views import View, Views
 
 
 class Colour(enum.Enum):
@@ -52,7 +52,7 @@ class Named:
 
 
 @strawberry.type
-class Plain(Window, Named):
+class Plain(View, Named):
     """A window with plain fields, pure resolvers, and resolvers that core has to run."""
 
     model: strawberry.Private[Thing]
@@ -88,7 +88,7 @@ class Plain(Window, Named):
 
     @resolved("The parts, as windows that are made when they are read.")
     def parts(self) -> list["Plain"]:
-        return cast("list[Plain]", Windows(Plain.from_model, self.model.parts))
+        return cast("list[Plain]", Views(Plain.from_model, self.model.parts))
 
     @resolved("The parts, as a list that may hold none.")
     def pieces(self) -> list["Plain | None"] | None:
@@ -117,7 +117,7 @@ class Plain(Window, Named):
 class OddQuery:
     @resolved("Things as windows.")
     def things(self, seed: int, size: int = 3) -> list[Plain]:
-        return cast("list[Plain]", Windows(Plain.from_model, build_things(seed, size)))
+        return cast("list[Plain]", Views(Plain.from_model, build_things(seed, size)))
 
     @resolved("Things that are named.")
     def named(self, seed: int) -> list[Named]:

@@ -8,7 +8,7 @@ import pytest
 
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
-from graph.loading.timeslice import Turns
+from graph.loading.timeslice import TimeSlices
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, Graph, OpenGraph
 
@@ -24,7 +24,7 @@ MOST_STEPS = 500
 async def leave_after(graph: Graph, query: str, steps: int, seconds: float) -> bool:
     """Cancels the query after so many turns of the loop; False where it was answered by then."""
     loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
-    context = Context(ADMIN, graph.federation, loaders, encoded=True, turns=Turns(seconds))
+    context = Context(ADMIN, graph.federation, loaders, encoded=True, time_slices=TimeSlices(seconds))
     task = asyncio.create_task(schema.execute(query, context_value=context))
     for _ in range(steps):
         await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
-from graph.loading.timeslice import Turns
+from graph.loading.timeslice import TimeSlices
 from graph.schema import schema
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.conftest import ADMIN, NOW, OPTIONS, Graph, OpenGraph
@@ -60,7 +60,9 @@ async def answer(
     graph: Graph, document: str, variables: dict[str, Any], *, compiled: bool = True, encoded: bool = False
 ) -> Any:
     loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
-    context = Context(ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded, turns=Turns(math.inf))
+    context = Context(
+        ADMIN, graph.federation, loaders, compiled=compiled, encoded=encoded, time_slices=TimeSlices(math.inf)
+    )
     result = await schema.execute(document, variables, context_value=context)
     errors = [error.formatted for error in result.errors or ()]
     return orjson.loads(orjson.dumps(result.data, default=str)), errors

@@ -13,7 +13,7 @@ from msgspec import Struct
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Core
 
 from graph.compiled.executor import CompiledExecutor
-from graph.loading.timeslice import Turns
+from graph.loading.timeslice import TimeSlices
 from tests.graph.compiled.documents import DocumentMaker
 from tests.graph.compiled.odd_schema import build_odd_schema
 
@@ -37,9 +37,9 @@ class Choice(Struct, frozen=True):
     hurried: bool = False
 
     @property
-    def turns(self) -> Turns:
+    def time_slices(self) -> TimeSlices:
         """One object a turn for the hurried, all in one for the others."""
-        return Turns(seconds=0.0 if self.hurried else math.inf)
+        return TimeSlices(seconds=0.0 if self.hurried else math.inf)
 
 
 CORE, COMPILED, ENCODED = Choice(compiled=False), Choice(), Choice(encoded=True)

@@ -7,7 +7,7 @@ import orjson
 
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
-from graph.loading.timeslice import Turn, Turns
+from graph.loading.timeslice import TimeSlice, TimeSlices
 from graph.schema import schema
 from tests.graph.conftest import ADMIN, NOW, Graph, OpenGraph
 
@@ -17,7 +17,7 @@ EDGES = "{ pods(first: 1000) { edges { cursor node { name } } } }"
 MEASURED = "{ pods(first: 1000) { items { name usage { cpuCores } } } }"
 
 
-async def count_turns(graph: Graph, query: str, turns: Turns) -> tuple[int, Any]:
+async def count_turns(graph: Graph, query: str, slices: TimeSlices) -> tuple[int, Any]:
     """Turns that somebody else had while the query was answered, and its data."""
     others = 0
 
@@ -28,7 +28,7 @@ async def count_turns(graph: Graph, query: str, turns: Turns) -> tuple[int, Any]
             others += 1
 
     loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
-    context = Context(ADMIN, graph.federation, loaders, encoded=True, turns=turns)
+    context = Context(ADMIN, graph.federation, loaders, encoded=True, time_slices=slices)
     counting = asyncio.create_task(keep_counting())
     result = await schema.execute(query, context_value=context)
     counting.cancel()
@@ -39,20 +39,20 @@ async def count_turns(graph: Graph, query: str, turns: Turns) -> tuple[int, Any]
 async def test_a_long_list_is_made_in_turns_and_is_the_same(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=PODS) as graph:
         for query, least in ((PLAIN, 2), (EDGES, PODS), (MEASURED, PODS)):
-            at_once, wanted = await count_turns(graph, query.replace("pods", "again: pods"), Turns(1e9))
-            turns, found = await count_turns(graph, query, Turns(0.0))
+            at_once, wanted = await count_turns(graph, query.replace("pods", "again: pods"), TimeSlices(1e9))
+            turns, found = await count_turns(graph, query, TimeSlices(0.0))
             assert turns >= at_once + 0.9 * least, query
             assert found["pods"] == wanted["again"]
             assert len(str(found)) > 10 * PODS
 
 
 async def test_of_two_long_answers_one_is_worked_on_in_a_turn_of_the_loop() -> None:
-    turns, worked = Turns(0.0), list[str]()
+    slices, worked = TimeSlices(0.0), list[str]()
 
     async def work(name: str) -> None:
-        turn = Turn(turns)
+        mine = TimeSlice(slices)
         for _ in range(5):
-            await turn.begin_another()
+            await mine.begin_next()
             worked.append(name)
 
     async def look() -> None:
@@ -67,4 +67,4 @@ async def test_of_two_long_answers_one_is_worked_on_in_a_turn_of_the_loop() -> N
 
 
 def test_without_a_loop_there_is_one_turn() -> None:
-    assert not Turn(Turns(0.0)).is_over()
+    assert not TimeSlice(TimeSlices(0.0)).is_over()

@@ -41,7 +41,7 @@ def test_the_mildest_change_that_would_do_is_suggested(query: str, fleet: Number
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> str:
+def time_ranges(draw: st.DrawFn) -> str:
     hours = draw(st.integers(1, 300))
     step = draw(st.sampled_from(["", ', step: "10m"', f', step: "{-(-hours * 3600 // 2000)}s"']))
     columns = draw(st.lists(st.sampled_from(["times", "cpuCores", "memoryBytes"]), min_size=1, unique=True))
@@ -51,7 +51,7 @@ def windows(draw: st.DrawFn) -> str:
 @st.composite
 def objects(draw: st.DrawFn, more: tuple[str, ...]) -> str:
     leaves = draw(st.lists(st.sampled_from((*LEAVES, *more)), min_size=1, unique=True))
-    return " ".join([*leaves, *draw(st.lists(windows(), max_size=1))])
+    return " ".join([*leaves, *draw(st.lists(time_ranges(), max_size=1))])
 
 
 @st.composite

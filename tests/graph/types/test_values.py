@@ -1,4 +1,4 @@
-"""Scalars, ids and windows: from text and back."""
+"""Scalars, ids and time ranges: from text and back."""
 
 import pytest
 from graphql import GraphQLError
@@ -8,7 +8,7 @@ from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS
 from graph.http.protocol import Refused, pick_answer_type
 from graph.ids import decode_id, encode_node_id, encode_pod_id
-from graph.loading.time_range import WindowRequest, build_window
+from graph.loading.time_range import TimeRangeRequest, build_time_range
 from graph.scalars import format_date_time, format_duration, parse_date_time, parse_duration
 
 NOW = 1_790_000_000.0
@@ -61,44 +61,44 @@ def test_no_ids(text: str) -> None:
 @pytest.mark.parametrize(
     ("request_", "step", "points"),
     [
-        (WindowRequest(), 60, 61),
-        (WindowRequest(last=300), 15, 21),
-        (WindowRequest(last=86400), 900, 97),
-        (WindowRequest(last=7 * 86400), 7200, 85),
-        (WindowRequest(last=3600, step=2), 2, 1800),
-        (WindowRequest(start=NOW - 600, end=NOW - 300, step=60), 60, 6),
-        (WindowRequest(last=600, end=NOW - 20, step=20), 20, 30),
+        (TimeRangeRequest(), 60, 61),
+        (TimeRangeRequest(last=300), 15, 21),
+        (TimeRangeRequest(last=86400), 900, 97),
+        (TimeRangeRequest(last=7 * 86400), 7200, 85),
+        (TimeRangeRequest(last=3600, step=2), 2, 1800),
+        (TimeRangeRequest(start=NOW - 600, end=NOW - 300, step=60), 60, 6),
+        (TimeRangeRequest(last=600, end=NOW - 20, step=20), 20, 30),
     ],
 )
-def test_windows(request_: WindowRequest, step: int, points: int) -> None:
-    window = build_window(request_, NOW)
-    assert window.step_ns == step * NANOSECONDS
-    assert window.steps == points
-    assert window.start_ns % window.step_ns == 0
-    assert window.times_ns()[-1] < window.end_ns <= window.times_ns()[-1] + window.step_ns
+def test_windows(request_: TimeRangeRequest, step: int, points: int) -> None:
+    time_range = build_time_range(request_, NOW)
+    assert time_range.step_ns == step * NANOSECONDS
+    assert time_range.steps == points
+    assert time_range.start_ns % time_range.step_ns == 0
+    assert time_range.times_ns()[-1] < time_range.end_ns <= time_range.times_ns()[-1] + time_range.step_ns
 
 
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (WindowRequest(last=0), "longer than nothing"),
-        (WindowRequest(last=60, start=NOW - 60), "not both"),
-        (WindowRequest(start=NOW, end=NOW), "before `end`"),
-        (WindowRequest(start=NOW + 5), "future"),
-        (WindowRequest(step=0), "1s at least"),
-        (WindowRequest(last=86400, step=10), 'a step of "1m" would do'),
-        (WindowRequest(end=5), "1970"),
-        (WindowRequest(start=0, end=4e9), "20 years"),
+        (TimeRangeRequest(last=0), "longer than nothing"),
+        (TimeRangeRequest(last=60, start=NOW - 60), "not both"),
+        (TimeRangeRequest(start=NOW, end=NOW), "before `end`"),
+        (TimeRangeRequest(start=NOW + 5), "future"),
+        (TimeRangeRequest(step=0), "1s at least"),
+        (TimeRangeRequest(last=86400, step=10), 'a step of "1m" would do'),
+        (TimeRangeRequest(end=5), "1970"),
+        (TimeRangeRequest(start=0, end=4e9), "20 years"),
     ],
 )
-def test_no_windows(request_: WindowRequest, words: str) -> None:
+def test_no_windows(request_: TimeRangeRequest, words: str) -> None:
     with pytest.raises(InvalidQuery, match=words):
-        build_window(request_, NOW)
+        build_time_range(request_, NOW)
 
 
 @pytest.mark.parametrize("span", [1, 60, 599, 3600, 86400, 31 * 86400, 366 * 86400, 19 * 366 * 86400])
 def test_a_chosen_step_gives_at_most_500_points(span: float) -> None:
-    assert 1 <= build_window(WindowRequest(last=span), NOW).steps <= 500
+    assert 1 <= build_time_range(TimeRangeRequest(last=span), NOW).steps <= 500
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from fleet.metrics.embedded.store import (
 )
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, TimeRange
 from tests.fleet.metrics.test_aggregate import COLUMNS, points_lists, windows
 from tests.fleet.metrics.test_contract import assert_close
 
@@ -244,7 +244,7 @@ async def held(
 @given(points=points_lists, window=windows)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_history_by_sql_equals_history_by_arithmetic(
-    held: EmbeddedStore, points: list[Point], window: Window
+    held: EmbeddedStore, points: list[Point], window: TimeRange
 ) -> None:
     key = PodKey("fuzz", "default", str(time.monotonic_ns()))
     await held.write((key, point) for point in points)

@@ -9,7 +9,7 @@ import pytest
 from fleet.metrics.influx.flux import FluxStore
 from fleet.metrics.influx.influxql import InfluxqlStore
 from fleet.model.objects import PodKey
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Usage, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange, Usage
 from tests.fleet.metrics.stores import FilledAnyInflux
 
 pytestmark = pytest.mark.real
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 WEB = PodKey("cluster1", "default", "web-0")
 NOW = time.time_ns()
 SECOND = NANOSECONDS
-MINUTE = Window(NOW - 60 * SECOND, NOW, 10 * SECOND)
+MINUTE = TimeRange(NOW - 60 * SECOND, NOW, 10 * SECOND)
 CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 

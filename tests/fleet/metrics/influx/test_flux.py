@@ -13,7 +13,7 @@ from fleet.metrics.influx.flux_text import MOST_NAMED, FluxQuery, Names, Value, 
 from fleet.metrics.influx.influxql_text import LAYOUTS
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
 from realfleet.influx2 import Influx2
 from tests.fleet.metrics.influx.test_faults import head, open_talker
 from tests.fleet.metrics.stores import open_filled_flux, reopen
@@ -141,7 +141,7 @@ async def test_one_question_is_one_request(real_influx2: Influx2) -> None:
         await flux.write((key, Point(time_ns=now - 10**9, cpu_cores=1.0, network_receive_bytes=1)) for key in keys)
         store = FluxStore(flux.options, connection)
         assert len(await store.latest_pods(keys, ALL_MEASURES)) == 1000
-        assert len(await store.pod_history(keys, Window(now - 60 * NANOSECONDS, now, NANOSECONDS), MEANS)) == 1000
+        assert len(await store.pod_history(keys, TimeRange(now - 60 * NANOSECONDS, now, NANOSECONDS), MEANS)) == 1000
         await store.latest_nodes(nodes, ALL_MEASURES)
         await store.placements(keys, start_ns=now - NANOSECONDS, end_ns=now)
         assert connection.queries_sent == 4

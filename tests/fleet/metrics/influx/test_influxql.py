@@ -11,7 +11,7 @@ from fleet.metrics.influx.influxql import InfluxOptions, InfluxqlStore, open_inf
 from fleet.metrics.influx.influxql_http import open_influx_connection
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, Window
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
 from tests.fleet.metrics.influxd import InfluxServer
 from tests.fleet.metrics.stores import FilledInflux, open_filled_influx
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 WEB = PodKey("cluster1", "default", "web-0")
 NOW = time.time_ns()
 SECOND = NANOSECONDS
-MINUTE = Window(NOW - 60 * SECOND, NOW, 10 * SECOND)
+MINUTE = TimeRange(NOW - 60 * SECOND, NOW, 10 * SECOND)
 CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 
