@@ -26,11 +26,12 @@ from graphql.execution.collect_fields import FieldDetails
 from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
+from fleet.model.ordered import LazySequence
 from graph.compiled.calls import DirectField, lazy_class
 from graph.compiled.encoded import ListEncoder
 from graph.compiled.fields import NotCompilable, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, find_check
-from graph.types.views import Rows, View, Views
+from graph.types.views import View, Views
 
 Selection = dict[str, list[FieldDetails]]
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], Selection]
@@ -38,7 +39,7 @@ Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
 Read = Callable[[Any], dict[str, Any]]
 FindEncoder = Callable[[GraphQLObjectType, Sequence[FieldDetails], Callable[[], Read]], ListEncoder]
 
-LISTS = frozenset((list, tuple, Views, Rows))
+LISTS = frozenset((list, tuple, Views, LazySequence))
 """Classes of lists that are what they look like."""
 
 MOST_ITEMS = 250

@@ -101,7 +101,7 @@ class ListEncoder:
 
     def __call__(self, views: Views[Any, Any]) -> orjson.Fragment:
         """The list's text. Raises LongList, and whatever reading raises for an object that core has to see."""
-        models = views.models
+        models = views.source
         text = self._items.find(models)
         if text is None:
             missing = self._items.find_missing(models)
@@ -112,22 +112,22 @@ class ListEncoder:
 
     async def encode_in_slices(self, views: Views[Any, Any], turn: TimeSlice) -> orjson.Fragment:
         """The text of a list of any length. Raises what reading raises for an object that core has to see."""
-        missing = self._items.find_missing(views.models)
+        missing = self._items.find_missing(views.source)
         for start in range(0, len(missing), AT_ONCE):
             if turn.is_over():
                 await turn.begin_next()
             self._items.add(missing[start : start + AT_ONCE], self._reading(views))
-        text = self._items.find(views.models)
+        text = self._items.find(views.source)
         if text is None:  # the budget let some of them go meanwhile
-            text = self._add(views, self._items.find_missing(views.models))
+            text = self._add(views, self._items.find_missing(views.source))
         return orjson.Fragment(text)
 
     def _add(self, views: Views[Any, Any], missing: Sequence[Any]) -> bytes:
         self._items.add(missing, self._reading(views))
-        text = self._items.find(views.models)
+        text = self._items.find(views.source)
         if text is None:  # it is more than the budget can hold together
             read = self._reading(views)
-            text = orjson.dumps([read(model) for model in views.models])
+            text = orjson.dumps([read(model) for model in views.source])
         return text
 
     def _reading(self, views: Views[Any, Any]) -> Callable[[Any], dict[str, Any]]:

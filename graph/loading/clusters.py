@@ -18,7 +18,7 @@ class Clusters:
         self._scope = scope
         self._snapshots: dict[str, Cluster] = {}
         self.views: dict[str, Any] = {}
-        """The graph's own objects for them, kept as long as the snapshots are."""
+        """The graph's own views of them, kept as long as the snapshots are."""
         self._nodes: dict[str, asyncio.Task[Page[Node]]] = {}
         self._known_nodes: dict[str, Page[Node]] = {}
 

@@ -5,12 +5,13 @@ from typing import Self, cast
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.ordered import LazySequence
 from fleet.model.queries import Page
 from graph.types.fields import resolved
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
-from graph.types.views import Rows, Views
+from graph.types.views import Views
 
 
 @strawberry.type(description="A node and its place in the order.")
@@ -46,7 +47,7 @@ class NodeConnection:
         def build(place: int) -> NodeEdge:
             return NodeEdge(cursor=cursors[place], node=Node.from_model(items[place]))
 
-        return cast("list[NodeEdge]", Rows(build, range(len(items))))
+        return cast("list[NodeEdge]", LazySequence(build, range(len(items))))
 
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:

@@ -8,6 +8,7 @@ from typing import Self, cast
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.ordered import LazySequence
 from fleet.model.queries import Page
 from graph.enums import PodGroup
 from graph.types.common import Count
@@ -15,7 +16,7 @@ from graph.types.fields import resolved
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
-from graph.types.views import Rows, Views
+from graph.types.views import Views
 
 _ATTRIBUTES: Mapping[PodGroup, str] = {
     PodGroup.PHASE: "phase._name_",  # a plain attribute, where `name` is a property of Python's own making
@@ -68,7 +69,7 @@ class PodConnection:
         def build(place: int) -> PodEdge:
             return PodEdge(cursor=cursors[place], node=Pod.from_model(items[place]))
 
-        return cast("list[PodEdge]", Rows(build, range(len(items))))
+        return cast("list[PodEdge]", LazySequence(build, range(len(items))))
 
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:
