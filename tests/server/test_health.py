@@ -16,7 +16,7 @@ from fleet.ports import MemberSpec
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.limits.limits import DEFAULT_LIMITS
-from graph.loading.turns import Turns
+from graph.loading.timeslice import TimeSlices
 from graph.subscriptions.hub import open_hub
 from rest_compat.platform import PlatformOptions
 from server.health import MetricProbe
@@ -65,7 +65,7 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
                 live=await stack.enter_async_context(hub),
                 limits=DEFAULT_LIMITS,
                 compiled=True,
-                turns=Turns(),
+                time_slices=TimeSlices(),
                 platform=PlatformOptions(),
                 held_usage=HeldUsage(store, federation.pods_of),
             )
