@@ -31,7 +31,6 @@ class Delivery(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """How many points it has."""
         return len(self.pods) + len(self.nodes)
 
 

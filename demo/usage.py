@@ -35,7 +35,6 @@ class Character(Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=200_000)
 def build_character(*names: str) -> Character:
-    """The character of an object, by its names."""
     unit = [byte / 255 for byte in build_digest(*names, size=7)]
     return Character(
         level=0.12 + 0.4 * unit[0],

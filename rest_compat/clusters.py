@@ -34,7 +34,6 @@ class ClusterApi:
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, errors included."""
         request = Request(scope, receive)
         try:
             answer = await self._answer(request)

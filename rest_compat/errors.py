@@ -97,7 +97,6 @@ class ErrorShape(Struct, frozen=True):
     with_spec: bool
 
     def build_status(self, code: int, reason: str, message: str) -> bytes:
-        """The JSON of a Status."""
         body: dict[str, object] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         if self.widened:
             body |= {"status": {}, "items": []} | ({"spec": {}} if self.with_spec else {})
@@ -120,7 +119,6 @@ class ErrorShape(Struct, frozen=True):
 
 
 def build_error_shape(request: Request) -> ErrorShape:
-    """The shape for this caller."""
     return ErrorShape(
         widened=request.scope["method"] == "GET" and find_header(request.scope["headers"], b"accept") is None,
         with_spec="openmcpclusters" in request.scope["path"].split("/"),
@@ -133,7 +131,6 @@ def find_status(error: Exception) -> tuple[HTTPStatus, str]:
 
 
 def build_status_answer(shape: ErrorShape, error: FleetError) -> Response:
-    """The answer to a failed request for the Kubernetes API."""
     status, reason = find_status(error)
     return Response(shape.build_status(status, reason, str(error)), status, media_type="application/json")
 

@@ -48,7 +48,6 @@ def build_metrics_router() -> APIRouter:
 
 
 async def answer_node(request: Request, principal: CurrentPrincipal, node: str) -> Response:
-    """The points of a node."""
     cluster = _authorize(request, principal, "nodes", None, node)
     points = await _load_points(request, Kind.NODE, NodeKey(cluster, node))
     named = {"cluster": cluster, "node": node}
@@ -74,7 +73,6 @@ async def answer_pod_of_no_namespace(request: Request, principal: CurrentPrincip
 
 
 async def refuse_path(request: Request, principal: CurrentPrincipal) -> Response:
-    """Says which paths there are."""
     raise NotFound(
         f"{request.url.path[:200]!r} is not served: /metrics/nodes/NODE and /metrics/namespaces/NAMESPACE/pods/POD are"
     )

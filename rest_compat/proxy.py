@@ -24,7 +24,6 @@ class ClusternameApi:
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, errors included."""
         request = Request(scope, receive)
         try:
             answer = await self._answer(request)

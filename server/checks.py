@@ -41,7 +41,6 @@ async def run_checks(settings: Settings) -> list[Row]:
 
 
 def format_rows(rows: list[Row]) -> str:
-    """The rows as a table."""
     width = max(len(row.what) for row in rows)
     return "\n".join(f"{row.what:<{width}}  {'ok ' if row.works else 'ILL'}  {row.said}" for row in rows)
 

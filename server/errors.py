@@ -48,7 +48,6 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def build_error_body(message: str, code: str, cluster: str | None = None) -> dict[str, str]:
-    """The body of an error."""
     body = {"error": message, "code": code}
     return body if cluster is None else {**body, "cluster": cluster}
 

@@ -52,7 +52,6 @@ class MetricProbe:
 async def load_parts(
     federation: Federation, store: MetricStore, authenticator: Authenticator, probe: MetricProbe
 ) -> Mapping[str, Part]:
-    """How each part is, now."""
     problem = authenticator.problem
     return {
         "clusters": build_clusters_part(federation.list_clusters(EVERYTHING), known=federation.is_known),

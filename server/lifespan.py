@@ -93,7 +93,6 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
 
 
 def build_limits(settings: LimitSettings) -> Limits:
-    """What the graph lets a request ask for."""
     return Limits(
         depth=settings.max_depth,
         aliases=settings.max_aliases,
@@ -134,7 +133,6 @@ def build_documents(settings: GraphSettings) -> Documents:
 
 
 def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
-    """The source of clusters that the settings name."""
     clusters, timeout = settings.clusters, settings.timeouts.member_timeout
     if clusters.cluster_source == "kubeconfig":
         return open_kubeconfig_source(clusters.kubeconfig, host_context=clusters.host_context, member_timeout=timeout)
@@ -147,7 +145,6 @@ def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]
 
 
 def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsyncContextManager[MetricStore]:
-    """The metric store that the settings name."""
     metrics = settings.metrics
     address = metrics.influx_address
     if metrics.metric_store == "flux" and address is not None:

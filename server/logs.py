@@ -14,7 +14,6 @@ class TextLines(logging.Formatter):
     """`2026-01-31T12:00:00.000Z warning auth.directory: message`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback where there is one."""
         line = f"{_time(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -25,7 +24,6 @@ class JsonLines(logging.Formatter):
     """An object a line: time, level, logger, message, the fields of the record, and `exception` with its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         entry = {
             "time": _time(record),
             "level": record.levelname.lower(),

@@ -77,7 +77,6 @@ def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
 
 
 def build_live_exposition(hub: Hub) -> str:
-    """The figures of subscriptions as text."""
     gauges = (
         ("connections", "WebSockets and streams of events that are open.", hub.connections),
         ("operations", "Operations that are open on them.", hub.operations),

@@ -33,7 +33,6 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request or connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -69,7 +69,6 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m demo.simulator", description="A simulated fleet on loopback.")
     parser.add_argument("--clusters", type=int, default=3, help="members")
     parser.add_argument("--pods", type=int, default=100, help="pods a member")

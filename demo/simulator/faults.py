@@ -37,7 +37,6 @@ class Faults:
 
     @property
     def hanging(self) -> bool:
-        """Whether nothing is answered now."""
         return not self._answering.is_set()
 
     async def refuse(self) -> None:
@@ -64,7 +63,6 @@ class Faults:
         self._compact()
 
     async def clear(self) -> None:
-        """Ends all faults."""
         self.latency, self.failure, self.wrong_content = 0.0, None, None
         self.resume()
         self._watching.set()
@@ -72,7 +70,6 @@ class Faults:
 
     @property
     def watches(self) -> int:
-        """How many watches run now."""
         return len(self._watches)
 
     async def gate(self) -> None:
@@ -88,11 +85,9 @@ class Faults:
         await self._watching.wait()
 
     def add_watch(self, cut: Callable[[], None]) -> None:
-        """Notes a running watch, for `drop_watches`."""
         self._watches.add(cut)
 
     def remove_watch(self, cut: Callable[[], None]) -> None:
-        """Forgets a watch that ended."""
         self._watches.discard(cut)
 
     def on_expire(self, compact: Callable[[], None]) -> None:

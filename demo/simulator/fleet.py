@@ -43,7 +43,6 @@ class SimulatedCluster(Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """Its API server's address."""
         return self.server.url
 
     @property
@@ -53,7 +52,6 @@ class SimulatedCluster(Struct, frozen=True):
 
     @property
     def faults(self) -> Faults:
-        """What it is ill with."""
         return self.server.faults
 
     @property

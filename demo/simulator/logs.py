@@ -42,12 +42,10 @@ class ContainerLog(Struct, frozen=True):
         return (_SHORTEST_MS + build_number(self.uid, self.container, below=_SPREAD_MS)) / 1000
 
     def count(self, now: float) -> int:
-        """How many lines were written by then."""
         until = now if self.end is None else min(now, self.end)
         return max(0, math.floor((until - self.start + _ROUNDING) / self.period) + 1)
 
     def time(self, number: int) -> float:
-        """When a line was written."""
         return self.start + number * self.period
 
     def line(self, number: int, *, stamped: bool) -> bytes:

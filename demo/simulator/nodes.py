@@ -25,7 +25,6 @@ class NodePlan(Struct, frozen=True):
 
 
 def build_node_entry(plan: NodePlan) -> Entry:
-    """The node as the store keeps it."""
     created = format_time(plan.created_at)
     cordon = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": created}
     members = {

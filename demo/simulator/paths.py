@@ -17,7 +17,6 @@ class Target(Struct, frozen=True):
 
     @property
     def place(self) -> tuple[str, str]:
-        """Where the named object is stored."""
         return self.namespace or "", self.name
 
 

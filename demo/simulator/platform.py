@@ -33,7 +33,6 @@ def secret_name(member: str) -> str:
 
 
 def build_token_secret(member: str, token: str) -> Entry:
-    """The Secret of a member's credential."""
     name = secret_name(member)
     members = {
         "metadata": _metadata(FEDERATION_NAMESPACE, name),

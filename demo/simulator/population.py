@@ -66,7 +66,6 @@ def build_node_plans(cluster: str, number: int, nodes: int, pods: int, region: s
 
 
 def fill_store(store: Store, plan: ClusterPlan) -> None:
-    """Loads everything the plan says."""
     now = time.time()
     shares = share_pods(plan.workloads, plan.pods)
     replicas = Counter(workload.key for workload in shares)
@@ -133,7 +132,6 @@ def _first_state(workload: Workload, index: int) -> PodState:
 
 
 def build_events(cluster: str, seed: PodSeed) -> list[Entry]:
-    """The events a pod of this state has."""
     image = seed.workload.images[0]
     placed = f"Successfully assigned {seed.workload.namespace}/{seed.name} to {seed.node}"
     match seed.state:

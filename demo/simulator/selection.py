@@ -32,7 +32,6 @@ class Selection(Struct, frozen=True):
         return self.labels is not None or bool(self.fields)
 
     def matches(self, entry: Entry) -> bool:
-        """Whether the object is selected."""
         return (
             (self.namespace is None or entry.namespace == self.namespace)
             and all((entry.values[term.index] == term.value) == term.equal for term in self.fields)

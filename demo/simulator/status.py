@@ -71,7 +71,6 @@ def build_forbidden(kind: Kind, verb: str, namespace: str, name: str) -> ApiErro
 
 
 def build_not_found(kind: Kind, name: str) -> ApiError:
-    """No object has this name."""
     return ApiError(404, "NotFound", f'{kind.qualified} "{name}" not found', details=_details(kind, name))
 
 

@@ -33,7 +33,6 @@ class Entry(Struct, frozen=True, gc=False):
 
     @property
     def place(self) -> Place:
-        """Where it is stored."""
         return self.namespace, self.name
 
     def members(self) -> bytes:
@@ -100,7 +99,6 @@ class Store:
         self.compacted = self.version
 
     def get(self, kind: Kind, place: Place) -> Entry | None:
-        """The newest state of one object."""
         return self._entries[kind].get(place)
 
     def put(self, kind: Kind, entry: Entry) -> Entry:

@@ -31,7 +31,6 @@ class Workload(Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is named by within a cluster."""
         return self.namespace, self.name
 
     @property

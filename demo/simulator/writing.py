@@ -105,7 +105,6 @@ def delete_object(store: Store, kind: Kind, place: Place, *, dry_run: bool) -> b
 
 
 def delete_collection(store: Store, kind: Kind, selection: Selection, *, dry_run: bool) -> bytes:
-    """Deletes what is selected and answers the list of it."""
     gone = [entry for entry in store.entries(kind).values() if selection.matches(entry)]
     if not dry_run:
         for entry in gone:

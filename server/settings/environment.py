@@ -44,7 +44,6 @@ class Variable(Struct, frozen=True):
 
     @property
     def secret(self) -> bool:
-        """Whether its value is never shown."""
         return SecretStr in getattr(self.info.annotation, "__args__", ())
 
 
