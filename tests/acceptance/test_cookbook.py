@@ -1,4 +1,4 @@
-"""Each query of `docs/graph.md` on a real fleet and on the demo answers as it is printed there."""
+"""Each query of `docs/guides/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
 import asyncio
 from typing import Any
