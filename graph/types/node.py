@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
-from fleet.kubernetes.codec.codec import annotations_of
 from fleet.model import objects as models
 from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
+from fleet.objects.details import annotations_of
 from graph.ids import encode_node_id
 from graph.loading.context import Info
 from graph.loading.listing import load_pods, pods_within

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
-from fleet.kubernetes.codec.codec import pod_details
 from fleet.model import objects as models
 from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
+from fleet.objects.details import pod_details
 from graph.enums import PodPhase
 from graph.ids import encode_pod_id
 from graph.loading.context import Info

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 
-from fleet.kubernetes.codec.tables import conditions_of
 from fleet.model import kube_objects
+from fleet.objects.details import conditions_of
 from graph.ids import encode_resource_id
 from graph.loading.context import Info
 from graph.scalars import JSON, DateTime
