@@ -23,9 +23,10 @@ from fleet.ports import MemberSource, MetricStore
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
+from graph.http.state import GraphState
 from graph.limits.limits import Limits
 from graph.loading.timeslice import TimeSlices
-from graph.subscriptions.hub import Hub, open_hub
+from graph.subscriptions.hub import open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
 from server.settings.environment import SettingsInvalid
@@ -33,15 +34,8 @@ from server.settings.groups import NO_SIGNING_KEY, AuthSettings, GraphSettings, 
 from server.settings.metrics import MetricSettings
 
 
-class State(RestState):
+class State(RestState, GraphState):
     """What a request finds in `request.state`: what each face declares that it reads."""
-
-    documents: Documents
-    live: Hub
-    limits: Limits
-    compiled: bool
-    time_slices: TimeSlices
-    held_usage: HeldUsage
 
 
 class StateRequest(Request[State]):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from graph.errors import Code
-from graph.http.protocol import Refused
+from graph.operation import Refused
 
 SHA256_PREFIX = "sha256:"
 ENTRY_BYTES = 256

@@ -10,46 +10,15 @@ from typing import Any
 
 import orjson
 from graphql import GraphQLError
-from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
-from fleet.model.errors import InvalidQuery
 from graph.errors import Code
-from graph.extensions import JSON, Asked, read_asked
-from graph.limits.limits import DEFAULT_LIMITS, Limits
+from graph.extensions import JSON
+from graph.http.state import GraphRequest
+from graph.operation import JSON_TYPE, Operation, Refused, build_operation
 
-JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
-
-
-class Refused(Exception):
-    """The request gets no GraphQL answer; `status` says why.
-
-    `well_formed`: it is one, but can't be executed, so that an answer in `application/json` is 200.
-    """
-
-    def __init__(
-        self, status: int, message: str, code: Code = Code.BAD_USER_INPUT, *, well_formed: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.well_formed = well_formed
-
-    def status_in(self, kind: str) -> int:
-        """The status of the answer in that media type."""
-        return 200 if self.well_formed and kind == JSON_TYPE else self.status
-
-
-class Operation(Struct, frozen=True):
-    """What is to be executed."""
-
-    query: str
-    variables: dict[str, Any] | None
-    name: str | None
-    asked: Asked = Asked()
 
 
 def pick_answer_type(accept: str | None) -> str:
@@ -75,9 +44,9 @@ def pick_weights(accept: str | None) -> dict[str, float]:
     return weights
 
 
-async def read_operation(request: Request) -> Operation:
+async def read_operation(request: GraphRequest) -> Operation:
     """The operation of a GET or a POST. Raises Refused; starlette's ClientDisconnect when the client leaves."""
-    documents = request.state.documents
+    documents = request.state["documents"]
     if request.method == "GET":
         given = {**request.query_params, **_decoded_parameters(request)}
         return build_operation(documents.complete(given), request.headers)
@@ -85,7 +54,7 @@ async def read_operation(request: Request) -> Operation:
     if kind != JSON_TYPE:
         raise Refused(415, f"a request's body is {JSON_TYPE}")
     try:
-        body = orjson.loads(await _read_body(request, limits_of(request).body))
+        body = orjson.loads(await _read_body(request, request.state["limits"].body))
     except orjson.JSONDecodeError as error:
         raise Refused(400, "the request's body is not JSON") from error
     if isinstance(body, list):
@@ -149,7 +118,7 @@ def _weight(parameters: list[str]) -> float:
     return 1.0
 
 
-def _decoded_parameters(request: Request) -> dict[str, object]:
+def _decoded_parameters(request: GraphRequest) -> dict[str, object]:
     """The parameters of a GET that are JSON in the URL. Raises Refused."""
     found: dict[str, object] = {}
     for name in ("variables", "extensions"):
@@ -162,32 +131,7 @@ def _decoded_parameters(request: Request) -> dict[str, object]:
     return found
 
 
-def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Operation:
-    """The operation of a request's parameters, whichever way they came. Raises Refused."""
-    query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
-    extensions = given.get("extensions")
-    if not isinstance(query, str) or not query.strip():
-        raise Refused(400, "there is no `query` in the request")
-    if not isinstance(variables, dict | None):
-        raise Refused(400, "`variables` is not an object")
-    if not isinstance(extensions, dict | None):
-        raise Refused(400, "`extensions` is not an object")
-    if not isinstance(name, str | None):
-        raise Refused(400, "`operationName` is not a string")
-    try:
-        asked = read_asked(headers, extensions)
-    except InvalidQuery as error:
-        raise Refused(400, str(error)) from error
-    return Operation(query=query, variables=variables, name=name or None, asked=asked)
-
-
-def limits_of(request: Request) -> Limits:
-    """The limits that the settings say, or their defaults."""
-    limits: Limits = getattr(request.state, "limits", DEFAULT_LIMITS)
-    return limits
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
+async def _read_body(request: GraphRequest, limit: int) -> bytes:
     too_long = Refused(413, f"a request's body is {limit:,} bytes at most: send fewer or smaller variables")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:

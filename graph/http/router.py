@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import cast
 
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
@@ -16,22 +17,14 @@ from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
 from graph.errors import Code
 from graph.http.graphiql_page import page_response, serve_static
-from graph.http.protocol import (
-    JSON_TYPE,
-    Operation,
-    Refused,
-    answer,
-    limits_of,
-    pick_answer_type,
-    read_operation,
-    refusal,
-)
+from graph.http.protocol import answer, pick_answer_type, read_operation, refusal
 from graph.http.sse import answer_events, wants_events
+from graph.http.state import GraphRequest
 from graph.http.ws import serve_websocket
 from graph.loading.context import DEADLINE_RESERVE, Context
 from graph.loading.explain import finish
 from graph.loading.loaders import build_loaders
-from graph.loading.timeslice import TimeSlices
+from graph.operation import JSON_TYPE, Operation, Refused
 from graph.schema import schema
 
 GRAPH_PATH = "/graphql"
@@ -50,7 +43,7 @@ _NAMING = frozenset({"query", "documentId", "extensions"})
 
 
 def build_graph_router() -> APIRouter:
-    """The routes. State (federation, metric_store, authenticator, documents, live, request_timeout) is lifespan's."""
+    """The routes, for an application whose lifespan yields a `GraphState`."""
     router = APIRouter()
     router.add_route(GRAPH_PATH, serve_graphql, methods=["GET", "POST"], include_in_schema=False)
     router.add_route("/graphql/static/{file}", serve_static, methods=["GET"], include_in_schema=False)
@@ -58,8 +51,9 @@ def build_graph_router() -> APIRouter:
     return router
 
 
-async def serve_graphql(request: Request) -> Response:
+async def serve_graphql(routed: Request) -> Response:
     """One request: the page for a browser, an answer for everybody else."""
+    request = cast("GraphRequest", routed)  # a route is declared for any state, the router for this one
     if _is_browser(request):
         return page_response()
     kind = JSON_TYPE
@@ -67,8 +61,8 @@ async def serve_graphql(request: Request) -> Response:
         if wants_events(request):
             return await answer_events(request)
         kind = pick_answer_type(request.headers.get("accept"))
-        principal = await request.state.authenticator.authenticate(request.headers.get("authorization"))
-        async with asyncio.timeout(request.state.request_timeout):
+        principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
+        async with asyncio.timeout(request.state["request_timeout"]):
             operation = await read_operation(request)
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
@@ -81,26 +75,26 @@ async def serve_graphql(request: Request) -> Response:
         return Response(status_code=400)  # nobody is there to read it
 
 
-async def _execute(request: Request, principal: Principal, operation: Operation, kind: str) -> Response:
+async def _execute(request: GraphRequest, principal: Principal, operation: Operation, kind: str) -> Response:
     state = request.state
-    deadline = asyncio.get_running_loop().time() + state.request_timeout
+    deadline = asyncio.get_running_loop().time() + state["request_timeout"]
     loaders = build_loaders(
-        state.federation,
+        state["federation"],
         principal.scope,
-        state.metric_store,
+        state["metric_store"],
         now=time.time(),
         deadline=deadline - DEADLINE_RESERVE,
-        held=getattr(state, "held_usage", None),
+        held=state["held_usage"],
     )
     context = Context(
         principal,
-        state.federation,
+        state["federation"],
         loaders,
-        limits=limits_of(request),
+        limits=state["limits"],
         asked=operation.asked,
-        compiled=getattr(state, "compiled", True),
+        compiled=state["compiled"],
         encoded=True,
-        time_slices=getattr(state, "time_slices", None) or TimeSlices(),
+        time_slices=state["time_slices"],
     )
     recorder = Recorder() if operation.asked.explain else None
     try:
@@ -111,7 +105,7 @@ async def _execute(request: Request, principal: Principal, operation: Operation,
     return answer(result, kind, finish(context, recorder))
 
 
-async def _run(request: Request, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
+async def _run(request: GraphRequest, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
     """Executes the operation. Raises Refused where there is nothing to execute, and when the time is up."""
     try:
         async with asyncio.timeout_at(deadline):
@@ -123,7 +117,8 @@ async def _run(request: Request, operation: Operation, context: Context, deadlin
                 allowed_operation_types=_ALLOWED["GET" if request.method == "GET" else "POST"],
             )
     except TimeoutError:
-        raise Refused(504, f"no answer within {request.state.request_timeout:g} s", Code.CLUSTER_TIMEOUT) from None
+        timeout = request.state["request_timeout"]
+        raise Refused(504, f"no answer within {timeout:g} s", Code.CLUSTER_TIMEOUT) from None
     except InvalidOperationTypeError as error:
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise Refused(400, _NEEDS_A_STREAM, well_formed=True) from error
@@ -132,7 +127,7 @@ async def _run(request: Request, operation: Operation, context: Context, deadlin
         raise Refused(400, error.as_http_error_reason()) from error
 
 
-def _is_browser(request: Request) -> bool:
+def _is_browser(request: GraphRequest) -> bool:
     """Whether a person opened the URL: a GET that prefers a page and names no document."""
     accept = request.headers.get("accept", "")
     return request.method == "GET" and "text/html" in accept and _NAMING.isdisjoint(request.query_params)

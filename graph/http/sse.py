@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fleet.aio.tasks import end_tasks
 from graph.errors import Code
-from graph.http.protocol import Operation, pick_weights, read_operation, refusal
+from graph.http.protocol import pick_weights, read_operation, refusal
+from graph.http.state import GraphRequest
+from graph.operation import Operation
 from graph.subscriptions.admission import Rejected
 from graph.subscriptions.hub import Hub
 from graph.subscriptions.mailbox import Ended
@@ -35,22 +36,22 @@ _HEADERS = [
 ]
 
 
-def wants_events(request: Request) -> bool:
+def wants_events(request: GraphRequest) -> bool:
     """Whether a stream of events is what the client asks for, rather than something it would take as well."""
     weights = pick_weights(request.headers.get("accept"))
     others = (weight for kind, weight in weights.items() if kind.startswith("application/"))
     return weights.get(EVENT_STREAM, 0.0) > max(others, default=0.0)
 
 
-async def answer_events(request: Request) -> Response:
+async def answer_events(request: GraphRequest) -> Response:
     """The stream of one operation. Raises Unauthenticated, Refused (before there is a stream), ClientDisconnect."""
-    hub: Hub = request.state.live
+    hub = request.state["live"]
     if hub.full:
         words = "the server takes no more connections: try again later"
         return refusal(503, words, Code.COST_EXCEEDED, headers={"Retry-After": "5"})
     session = await hub.sessions.open(request.headers.get("authorization"))
     try:
-        async with asyncio.timeout(request.state.request_timeout):
+        async with asyncio.timeout(request.state["request_timeout"]):
             return EventStream(hub, session, await read_operation(request))
     except BaseException:  # whatever it was goes on: only a stream that begins keeps the session
         hub.sessions.close(session)

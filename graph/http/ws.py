@@ -16,12 +16,13 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from auth.errors import Unauthenticated
 from fleet.aio.tasks import end_tasks
 from graph.errors import Code
-from graph.http.protocol import Refused, build_operation
+from graph.http.state import GraphSocket
+from graph.operation import Refused, build_operation
 from graph.subscriptions.admission import Rejected
 from graph.subscriptions.hub import Hub
 from graph.subscriptions.mailbox import Ended
@@ -49,9 +50,9 @@ class _Close(Exception):
         self.reason = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
-async def serve_websocket(websocket: WebSocket) -> None:
+async def serve_websocket(websocket: GraphSocket) -> None:
     """One WebSocket, from its handshake to its close."""
-    hub: Hub = websocket.state.live
+    hub = websocket.state["live"]
     offered = PROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(subprotocol=PROTOCOL if offered else None)
     hub.connections += 1
@@ -76,7 +77,7 @@ def _check_acceptable(hub: Hub, *, offered: bool) -> None:
         raise _Close(1013, "the server is full: try again later")
 
 
-async def _say_goodbye(websocket: WebSocket, close: _Close) -> None:
+async def _say_goodbye(websocket: GraphSocket, close: _Close) -> None:
     try:
         async with asyncio.timeout(_LAST_WORDS_SECONDS):  # one who takes nothing does not take this either
             await websocket.close(close.code, close.reason)
@@ -87,7 +88,7 @@ async def _say_goodbye(websocket: WebSocket, close: _Close) -> None:
 class _Connection:
     """One socket that speaks the protocol."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub) -> None:
+    def __init__(self, websocket: GraphSocket, hub: Hub) -> None:
         self._websocket = websocket
         self._hub = hub
         self._session: Session | None = None
@@ -197,7 +198,7 @@ class _Connection:
         """One operation, from `subscribe` to the `complete` or `error` that is its last message."""
         head = f'{{"id":{orjson.dumps(name).decode()},"type":'
         try:
-            operation = build_operation(self._websocket.state.documents.complete(payload), self._websocket.headers)
+            operation = build_operation(self._websocket.state["documents"].complete(payload), self._websocket.headers)
             async with aclosing(self._hub.stream(session, operation)) as results:
                 async for text in results:
                     await self._send(f'{head}"next","payload":{text}}}')

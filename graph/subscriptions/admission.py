@@ -10,9 +10,9 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
 from graph.errors import Code
-from graph.http.protocol import Operation
 from graph.loading.context import DEADLINE_RESERVE
 from graph.loading.explain import finish
+from graph.operation import Operation
 from graph.roots.topics import Admitted, LiveContext
 from graph.schema import schema
 from graph.subscriptions.rendering import Grounds, build_body, build_failure, dump, format_errors

@@ -15,8 +15,8 @@ from fleet.model.errors import FleetError
 from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
 from graph.errors import Code, code_of
-from graph.http.protocol import Operation
 from graph.limits.limits import DEFAULT_LIMITS, Limits
+from graph.operation import Operation
 from graph.roots.topics import Log, Objects, Samples
 from graph.subscriptions.admission import Rejected, admit
 from graph.subscriptions.channel import ObjectChannel

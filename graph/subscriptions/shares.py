@@ -3,7 +3,7 @@
 import orjson
 from msgspec import Struct
 
-from graph.http.protocol import Operation
+from graph.operation import Operation
 
 
 class Shares(Struct, frozen=True):

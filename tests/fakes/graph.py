@@ -1,15 +1,24 @@
-"""A metric store of the test's process that counts what it is asked, and can fail or hang."""
+"""A metric store of the test's process that counts what it is asked, and can fail or hang; the state of its routes."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from msgspec.structs import asdict
 
+from auth.authenticator import Authenticator
+from fleet.federation import Federation
+from fleet.live.usage_cache import HeldUsage
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import Placement, group_at, group_by_pod
 from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
+from graph.http.persisted import Documents
+from graph.http.state import GraphState
+from graph.limits.limits import DEFAULT_LIMITS, Limits
+from graph.loading.timeslice import TimeSlices
+from graph.subscriptions.hub import Hub
+from graph.subscriptions.sessions import Authenticates
 
 K = TypeVar("K", PodKey, NodeKey)
 
@@ -109,3 +118,28 @@ class CountingStore:
 
 def _field(measure: Measure) -> str:
     return f"{measure.value}_per_second" if measure.is_counter else measure.value
+
+
+def build_state(
+    federation: Federation,
+    store: CountingStore,
+    users: Authenticates,
+    live: Hub,
+    *,
+    request_timeout: float,
+    limits: Limits = DEFAULT_LIMITS,
+    documents: Documents | None = None,
+) -> GraphState:
+    """What a lifespan yields to the routes of the graph."""
+    return GraphState(
+        authenticator=cast("Authenticator", users),  # the graph's routes call no other part of it
+        federation=federation,
+        metric_store=store,
+        documents=documents or Documents(max_bytes=1 << 20),
+        live=live,
+        request_timeout=request_timeout,
+        limits=limits,
+        compiled=True,
+        time_slices=TimeSlices(),
+        held_usage=HeldUsage(store, federation.pods_of),
+    )

@@ -10,7 +10,8 @@ import pytest
 
 from graph.http.persisted import ENTRY_BYTES, Documents, KeptDocuments
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
-from graph.http.protocol import GRAPHQL_TYPE, Refused
+from graph.http.protocol import GRAPHQL_TYPE
+from graph.operation import Refused
 from tests.graph.conftest import OpenGraph
 from tests.graph.http.test_served import ME, open_served, send
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -17,7 +17,10 @@ from auth.principal import Principal
 from graph.http.persisted import Documents
 from graph.http.protocol import GRAPHQL_TYPE
 from graph.http.router import build_graph_router
+from graph.http.state import GraphState
 from graph.limits.limits import DEFAULT_LIMITS
+from graph.subscriptions.hub import open_hub
+from tests.fakes.graph import build_state
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
 
@@ -46,15 +49,12 @@ async def open_served(
     graph: Graph, request_timeout: float = 9.0, documents: Documents | None = None
 ) -> AsyncIterator[aiohttp.ClientSession]:
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        yield {
-            "federation": graph.federation,
-            "metric_store": graph.store,
-            "authenticator": TwoUsers(),
-            "documents": documents or Documents(max_bytes=1 << 20),
-            "request_timeout": request_timeout,
-            "limits": graph.limits,
-        }
+    async def lifespan(_: FastAPI) -> AsyncIterator[GraphState]:
+        federation, store, users, limits = graph.federation, graph.store, TwoUsers(), graph.limits
+        async with open_hub(federation, store, users, request_timeout=request_timeout, limits=limits) as hub:
+            yield build_state(
+                federation, store, users, hub, request_timeout=request_timeout, limits=limits, documents=documents
+            )
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(build_graph_router())

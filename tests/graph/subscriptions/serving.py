@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -17,11 +17,11 @@ from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.registry import FleetOptions, open_federation
-from graph.http.persisted import Documents
 from graph.http.router import build_graph_router
+from graph.http.state import GraphState
 from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.subscriptions.hub import Hub, LiveOptions, open_hub
-from tests.fakes.graph import CountingStore
+from tests.fakes.graph import CountingStore, build_state
 from tests.fakes.kubernetes import FakeCluster, FakeSource
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, OPTIONS, SHOPPER, build_cluster
@@ -189,15 +189,8 @@ async def open_live(
 @contextlib.asynccontextmanager
 async def _serve(live: Live) -> AsyncIterator[None]:
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        yield {
-            "federation": live.federation,
-            "metric_store": live.store,
-            "authenticator": live.users,
-            "documents": Documents(max_bytes=1 << 20),
-            "request_timeout": 3.0,
-            "live": live.hub,
-        }
+    async def lifespan(_: FastAPI) -> AsyncIterator[GraphState]:
+        yield build_state(live.federation, live.store, live.users, live.hub, request_timeout=3.0)
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(build_graph_router())

@@ -6,9 +6,10 @@ from graphql import GraphQLError
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS
-from graph.http.protocol import Refused, pick_answer_type
+from graph.http.protocol import pick_answer_type
 from graph.ids import decode_id, encode_node_id, encode_pod_id
 from graph.loading.time_range import TimeRangeRequest, build_time_range
+from graph.operation import Refused
 from graph.scalars import format_date_time, format_duration, parse_date_time, parse_duration
 
 NOW = 1_790_000_000.0

@@ -1,0 +1,62 @@
+"""What a client asks to be executed, whichever transport it came by, and how it is refused.
+
+Source: the GraphQL over HTTP specification (https://graphql.github.io/graphql-over-http/draft/), "Request parameters".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from fleet.model.errors import InvalidQuery
+from graph.errors import Code
+from graph.extensions import Asked, read_asked
+
+JSON_TYPE = "application/json"
+
+
+class Refused(Exception):
+    """The request gets no GraphQL answer; `status` says why.
+
+    `well_formed`: it is one, but can't be executed, so that an answer in `application/json` is 200.
+    """
+
+    def __init__(
+        self, status: int, message: str, code: Code = Code.BAD_USER_INPUT, *, well_formed: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.well_formed = well_formed
+
+    def status_in(self, kind: str) -> int:
+        """The status of the answer in that media type."""
+        return 200 if self.well_formed and kind == JSON_TYPE else self.status
+
+
+class Operation(Struct, frozen=True):
+    """What is to be executed."""
+
+    query: str
+    variables: dict[str, Any] | None
+    name: str | None
+    asked: Asked = Asked()
+
+
+def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Operation:
+    """The operation of a request's parameters, whichever way they came. Raises Refused."""
+    query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
+    extensions = given.get("extensions")
+    if not isinstance(query, str) or not query.strip():
+        raise Refused(400, "there is no `query` in the request")
+    if not isinstance(variables, dict | None):
+        raise Refused(400, "`variables` is not an object")
+    if not isinstance(extensions, dict | None):
+        raise Refused(400, "`extensions` is not an object")
+    if not isinstance(name, str | None):
+        raise Refused(400, "`operationName` is not a string")
+    try:
+        asked = read_asked(headers, extensions)
+    except InvalidQuery as error:
+        raise Refused(400, str(error)) from error
+    return Operation(query=query, variables=variables, name=name or None, asked=asked)
