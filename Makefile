@@ -9,7 +9,10 @@ PODS ?= 300
 PORT ?= 8080
 WORKERS ?= 2
 
-.PHONY: setup demo test real fleet check bench lock schema graphiql format clean
+.PHONY: help setup demo test coverage real fleet check bench lock schema graphiql format clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: $(VENV)/.stamp ## .venv with the project and its tools, from the lock file
 
@@ -25,6 +28,9 @@ demo: setup ## a simulated fleet and the server in front of it, on http://127.0.
 
 test: setup ## all tests, two files at a time; REQUIRE_REAL=1 makes a missing real server a failure
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+coverage: setup ## the same tests, with the lines that they reach in this process; fails below the floor (pyproject.toml)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 real: setup ## builds the real servers that tests use into a cache outside the clone
 	@$(BIN)/python -m realfleet build
@@ -49,7 +55,7 @@ schema: setup ## writes schema.graphql from the code
 graphiql: ## builds the GraphiQL page from its npm packages (needs Node and npm)
 	@graph/graphiql/build.sh
 
-format: setup
+format: setup ## formats, and mends what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -57,5 +63,5 @@ lock: ## re-resolves requirements.lock (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --all-extras --custom-compile-command 'make lock' --quiet --output-file requirements.lock pyproject.toml
 
-clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## removes .venv and the tools' caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
