@@ -142,7 +142,8 @@ async def _resolve(
     try:
         result = await waiting
         if executor.time_slice.is_over():
-            await executor.time_slice.begin_next()
+            with executor.dispatch.holding():  # resolvers of what is completed next may ask
+                await executor.time_slice.begin_next()
         if field.read is not None and type(result) is field.origin:
             try:
                 return field.read(result)

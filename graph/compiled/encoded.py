@@ -110,12 +110,12 @@ class ListEncoder:
             text = self._add(views, missing)
         return orjson.Fragment(text)
 
-    async def encode_in_slices(self, views: Views[Any, Any], turn: TimeSlice) -> orjson.Fragment:
+    async def encode_in_slices(self, views: Views[Any, Any], time_slice: TimeSlice) -> orjson.Fragment:
         """The text of a list of any length. Raises what reading raises for an object that core has to see."""
         missing = self._items.find_missing(views.source)
         for start in range(0, len(missing), AT_ONCE):
-            if turn.is_over():
-                await turn.begin_next()
+            if time_slice.is_over():
+                await time_slice.begin_next()
             self._items.add(missing[start : start + AT_ONCE], self._reading(views))
         text = self._items.find(views.source)
         if text is None:  # the budget let some of them go meanwhile

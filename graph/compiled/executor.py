@@ -5,6 +5,7 @@ doing it again is safe, and the answer and its errors are core's.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any, ClassVar
 
 from graphql import (
@@ -34,6 +35,7 @@ from graph.compiled.codegen import LISTS, CodeWriter, Read, Reader, Selection, b
 from graph.compiled.encoded import Budget, ListEncoder, LongList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
+from graph.loading.batches import Dispatch
 from graph.loading.maybe_await import Deferred
 from graph.loading.timeslice import TimeSlice, TimeSlices
 from graph.types.views import Views
@@ -80,6 +82,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             self._operation_plans = self.plans[self._encoded].of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
         self.time_slice = TimeSlice(getattr(self.context_value, "time_slices", None) or TimeSlices())
+        loaders = getattr(self.context_value, "loaders", None)
+        self.dispatch = Dispatch(inf) if loaders is None else loaders.dispatch
 
     @classmethod
     def of(cls, schema: GraphQLSchema, built: Built, context: object) -> "CompiledExecutor":

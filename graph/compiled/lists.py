@@ -31,14 +31,14 @@ def complete_items(executor: Any, field: ListField, reader: Reader, items: Seque
 
     A list that takes longer than a turn of the loop has to be awaited from there on.
     """
-    done, turn = _Done(), executor.time_slice
+    done, time_slice = _Done(), executor.time_slice
     with _settling(executor, done, items):
         rest = iter(items)
         for item in rest:
             if _complete_item(executor, field, reader, item, done.values):
                 done.waiting.append(len(done.values) - 1)
-            if perf_counter() >= turn.ends and turn.is_over():
-                return Deferred(_go_on, executor, field, reader, items, rest, done)
+            if perf_counter() >= time_slice.ends and time_slice.is_over():
+                return executor.dispatch.defer(_go_on, executor, field, reader, items, rest, done)
     return Deferred(_gather, done.values, done.waiting) if done.waiting else done.values
 
 
@@ -46,12 +46,13 @@ async def _go_on(
     executor: Any, field: ListField, reader: Reader, items: Sequence[Any], rest: Iterator[Any], done: "_Done"
 ) -> list[Any]:
     """The rest of the list, a turn at a time."""
-    turn = executor.time_slice
+    time_slice = executor.time_slice
     try:
         with _settling(executor, done, items):
             for item in rest:
-                if perf_counter() >= turn.ends and turn.is_over():
-                    await turn.begin_next()
+                if perf_counter() >= time_slice.ends and time_slice.is_over():
+                    with executor.dispatch.holding():  # resolvers of the items that follow may ask
+                        await time_slice.begin_next()
                 if _complete_item(executor, field, reader, item, done.values):
                     done.waiting.append(len(done.values) - 1)
     except asyncio.CancelledError:

@@ -9,9 +9,9 @@ thousand equal errors say nothing more than one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from fleet.model.errors import MetricsUnavailable
 from graph.loading.maybe_await import Deferred
@@ -22,9 +22,9 @@ V = TypeVar("V")
 
 _NOT_LOADED: object = object()
 
-_TURNS = 4
-"""Turns of the event loop without a list being read that a batch stays open, so that a sibling one level deeper in the
-query still gets on."""
+_LOST = 64
+"""Turns of the event loop after which a deferred branch that has not begun counts as dropped. An error that is kept
+keeps the frames that it went through alive, and with them branches that nobody will await."""
 
 _TOO_LATE = "the metric store did not answer within the request's time"
 
@@ -32,37 +32,42 @@ Ask = Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
 
 
 class _Hold:
-    """What calls wait for: it is released while nobody holds it. `ended` counts how often somebody let go."""
+    """What calls wait for: it is released while nobody holds it."""
 
     def __init__(self) -> None:
-        self.ended = 0
-        self._holders = 0
+        self.holders = 0
         self._released = asyncio.Event()
-        self._released.set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        self._holders += 1
+        self.holders += 1
         self._released.clear()
         try:
             yield
         finally:
-            self._holders -= 1
-            self.ended += 1
-            if not self._holders:
+            self.holders -= 1
+            if not self.holders:
                 self._released.set()
 
     async def released(self) -> None:
-        await self._released.wait()
+        if self.holders:
+            await self._released.wait()
 
 
 class Dispatch:
-    """When calls may go out: while connections are being read, more keys may come, and the calls wait for them."""
+    """When the calls of one operation go out: as soon as none of its branches can add to them. Times are the loop's.
+
+    A branch that may ask holds them from its resolver's call on: until it begins (`defer`), and while it reads a list
+    or cuts a page. Between the end of such a hold and the resolvers of what it gave, nothing is awaited, so that those
+    hold before anybody looks. Objects that were asked of a member one by one do not hold: it may be slow to answer.
+    """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self.deferred = 0
+        self.begun = 0
         self._lists = _Hold()
-        self._cuts = _Hold()
+        self._pages = _Hold()
 
     def holding(self) -> AbstractContextManager[None]:
         """Around the reading of a list whose items may want metrics."""
@@ -70,21 +75,47 @@ class Dispatch:
 
     def holding_pages(self) -> AbstractContextManager[None]:
         """Around all that comes before a page is cut: its items are known only then, and may want metrics."""
-        return self._cuts.held()
+        return self._pages.held()
 
-    async def wait(self, *, cuts: bool) -> None:
-        """Until nobody has read a list for some turns, so that those who did have said which metrics they want.
+    def defer(self, begin: Callable[..., Coroutine[Any, Any, V]], *arguments: Any) -> Deferred[V]:
+        """As `Deferred`, for what asks or holds in its first step, or in that of a task that it begins there."""
+        return _Branch(self, begin, *arguments)
 
-        `cuts`: until all pages are cut, too; not for calls that pages are cut by.
-        """
-        holds = (self._lists, self._cuts) if cuts else (self._lists,)
-        quiet, seen = 0, -1
-        while quiet < _TURNS:
-            await asyncio.sleep(0)
+    async def wait(self, *, pages: bool) -> None:
+        """Until nobody holds. `pages`: until all pages are cut, too; not for calls that pages are cut by."""
+        holds = (self._lists, self._pages) if pages else (self._lists,)
+        patience, begun = _LOST, -1
+        while any(hold.holders for hold in holds) or begun != self.begun or (self.deferred and patience):
             for hold in holds:
                 await hold.released()
-            ended = sum(hold.ended for hold in holds)
-            quiet, seen = (quiet + 1 if ended == seen else 0), ended
+            patience = patience - 1 if begun == self.begun else _LOST
+            begun = self.begun
+            await asyncio.sleep(0)  # tasks that were created meanwhile take their first step, and may hold
+
+
+class _Branch(Deferred[V]):
+    """Holds a dispatch until it begins or is dropped."""
+
+    __slots__ = ("_dispatch",)
+
+    def __init__(self, dispatch: Dispatch, begin: Callable[..., Coroutine[Any, Any, V]], *arguments: Any) -> None:
+        super().__init__(begin, *arguments)
+        self._dispatch: Dispatch | None = dispatch
+        dispatch.deferred += 1
+
+    def __await__(self) -> Generator[Any, None, V]:
+        self._release()
+        return super().__await__()
+
+    def __del__(self) -> None:
+        self._release()
+        super().__del__()
+
+    def _release(self) -> None:
+        dispatch, self._dispatch = self._dispatch, None
+        if dispatch is not None:
+            dispatch.deferred -= 1
+            dispatch.begun += 1
 
 
 class Batch(Generic[K, V]):
@@ -104,10 +135,9 @@ class Batch(Generic[K, V]):
         self._failure: MetricsUnavailable | None = None
         self._missed: dict[K, MetricsUnavailable] = {}
 
-    async def prime(self, keys: Iterable[K]) -> None:
-        """Loads what is not loaded yet. A failure of the store is kept for those that ask."""
-        for call in self.begin(keys):
-            await asyncio.shield(call)  # one caller that goes away must not take the others' answer with it
+    def prime(self, keys: Iterable[K]) -> Awaitable[None]:
+        """Asks at once for what is not loaded yet, to be awaited. A failure of the store is kept for those that ask."""
+        return Deferred(_wait_for, self.begin(keys))
 
     async def load_alone(self, keys: Iterable[K]) -> None:
         """As `prime`, at once: for who knows that nobody else of the request will ask."""
@@ -115,7 +145,7 @@ class Batch(Generic[K, V]):
             await self._fetch(missing)
 
     def begin(self, keys: Iterable[K]) -> list[asyncio.Task[None]]:
-        """The waves that will have loaded the keys, without waiting for them. Nothing that was asked is asked again."""
+        """The calls that will have loaded the keys, without waiting for them. Nothing that was asked is asked again."""
         missing = {key for key in keys if key not in self._loaded}
         calls: list[asyncio.Task[None]] = []
         for call, asked in self._under_way.items():
@@ -133,7 +163,7 @@ class Batch(Generic[K, V]):
         """The value, at once where it is loaded. Raises MetricsUnavailable, once."""
         value = self._loaded.get(key, _NOT_LOADED)
         if value is _NOT_LOADED:
-            return Deferred(self._load, key)
+            return self._dispatch.defer(self._load, key)
         return cast("V | None", value) if self._failure is None else self._answer(key)
 
     async def load(self, keys: Sequence[K]) -> list[V]:
@@ -171,7 +201,7 @@ class Batch(Generic[K, V]):
     async def _run(self) -> None:
         try:
             async with asyncio.timeout_at(self._dispatch.deadline):
-                await self._dispatch.wait(cuts=not self._cuts)
+                await self._dispatch.wait(pages=not self._cuts)
         except TimeoutError:
             keys = self._depart()
             self._keep(keys, {}, MetricsUnavailable(_TOO_LATE))
@@ -206,6 +236,11 @@ class Batch(Generic[K, V]):
         if call is not None:
             self._under_way[call] = keys
         return keys
+
+
+async def _wait_for(calls: Sequence[asyncio.Task[None]]) -> None:
+    for call in calls:
+        await asyncio.shield(call)  # one caller that goes away must not take the others' answer with it
 
 
 class Batches(Generic[Q, K, V]):

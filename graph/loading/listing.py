@@ -71,7 +71,11 @@ def load_pods(
     MetricsUnavailable where the page can't be told without usage.
     """
     found = _load_now(info, _PODS, question, orders, page, on_unavailable)
-    return Deferred(_load, info, _PODS, question, orders, page, on_unavailable) if found is None else found
+    return (
+        info.context.loaders.dispatch.defer(_load, info, _PODS, question, orders, page, on_unavailable)
+        if found is None
+        else found
+    )
 
 
 def load_nodes(
@@ -83,7 +87,11 @@ def load_nodes(
 ) -> AwaitableOrValue[Page[Node]]:
     """A page of nodes; as `load_pods`."""
     found = _load_now(info, _NODES, question, orders, page, on_unavailable)
-    return Deferred(_load, info, _NODES, question, orders, page, on_unavailable) if found is None else found
+    return (
+        info.context.loaders.dispatch.defer(_load, info, _NODES, question, orders, page, on_unavailable)
+        if found is None
+        else found
+    )
 
 
 def load_nodes_of(

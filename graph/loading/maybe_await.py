@@ -38,5 +38,17 @@ def map_value(found: AwaitableOrValue[T], convert: Callable[[T], U]) -> U:
     return cast("U", Deferred(_convert, found, convert)) if isawaitable(found) else convert(found)
 
 
+def map_found(found: AwaitableOrValue[T | None], convert: Callable[[T], U]) -> U | None:
+    """As `map_value`; null stays null."""
+    if isawaitable(found):
+        return cast("U", Deferred(_convert_found, found, convert))
+    return None if found is None else convert(found)
+
+
 async def _convert(found: Awaitable[Any], convert: Callable[[Any], U]) -> U:
     return convert(await found)
+
+
+async def _convert_found(found: Awaitable[Any], convert: Callable[[Any], U]) -> U | None:
+    value = await found
+    return None if value is None else convert(value)

@@ -32,4 +32,6 @@ class PlacementQueries:
         key = PodKey(cluster, namespace, pod)
         await info.context.federation.wait_known()
         info.context.federation.check_reach(info.context.scope, key)
-        return await placement.placements_of(info, key, SpanRequest(last, start, end))
+        request = SpanRequest(last, start, end)
+        await info.context.loaders.placements.for_(request).prime((key,))
+        return placement.placements_of(info, key, request)

@@ -14,7 +14,7 @@ from graph.enums import ClusterHealth, ClusterRole, PercentOf, PodGroup
 from graph.loading.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
 from graph.loading.context import Info
 from graph.loading.listing import load_nodes_of, load_pods, pods_within
-from graph.loading.maybe_await import AwaitableOrValue, map_value
+from graph.loading.maybe_await import AwaitableOrValue, map_found, map_value
 from graph.loading.time_range import TimeRangeRequest
 from graph.types import metrics
 from graph.types.common import Count, Resources
@@ -134,7 +134,7 @@ class Cluster(View):
     )
     def usage(self, info: Info) -> Usage | None:
         """One call with all nodes that the operation asks of. Raises MetricsUnavailable."""
-        return cast("Usage | None", _load_usage(info, self.model.name))
+        return cast("Usage | None", info.context.loaders.dispatch.defer(_load_usage, info, self.model.name))
 
     @resolved(
         "Usage of its nodes over a span of time, summed up step by step. A step is summed over the nodes that have a "
@@ -144,7 +144,7 @@ class Cluster(View):
         "that of MIN no more than its low, and those of percentiles are only near to its own. "
         "Null where no point is in the span, and while it can't be asked."
     )
-    async def history(
+    def history(
         self,
         info: Info,
         last: metrics.Last = None,
@@ -154,8 +154,8 @@ class Cluster(View):
     ) -> UsageHistory | None:
         """One call with all nodes that the operation asks of. Raises InvalidQuery, MetricsUnavailable."""
         request = TimeRangeRequest(last, start, end, step)
-        model = await load_cluster_history(info, self.model.name, request)
-        return None if model is None else UsageHistory.from_model(model)
+        found = info.context.loaders.dispatch.defer(load_cluster_history, info, self.model.name, request)
+        return map_found(found, UsageHistory.from_model)
 
 
 async def _load_usage(info: Info, name: str) -> Usage | None:

@@ -1,9 +1,7 @@
 """Usage and history of one pod or node, answered at once where the page has loaded them."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from inspect import isawaitable
-from typing import Annotated, TypeVar, cast
+from typing import Annotated
 
 import strawberry
 
@@ -14,7 +12,7 @@ from fleet.model.usage import Kind
 from graph.loading.context import Info
 from graph.loading.loaders import HistoryQuestion
 from graph.loading.lookahead import OperationPlan
-from graph.loading.maybe_await import Deferred
+from graph.loading.maybe_await import map_found
 from graph.loading.time_range import TimeRangeRequest
 from graph.scalars import DateTime, Duration
 from graph.types.usage import Usage, UsageHistory
@@ -30,9 +28,6 @@ Step = Annotated[
     strawberry.argument(description="Length of a step; where it is left out, one that gives at most 500 points."),
 ]
 
-M = TypeVar("M")
-W = TypeVar("W")
-
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
@@ -42,25 +37,25 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
     bases = partial(pod_bases, pod)
     if type(found) is usage.Usage:
         return Usage.from_model(found, bases)
-    return _opened(found, lambda model: Usage.from_model(model, bases))
+    return map_found(found, lambda model: Usage.from_model(model, bases))
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
     found = info.context.loaders.node_usage.for_(_plan(info).measures[Kind.NODE]).get(node.key)
-    return _opened(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
+    return map_found(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
 
 
 def pod_history(info: Info, key: PodKey, request: TimeRangeRequest) -> UsageHistory | None:
     """A pod's history. Raises InvalidQuery."""
     found = info.context.loaders.pod_history.for_(_question(_plan(info), Kind.POD, request)).get(key)
-    return _opened(found, UsageHistory.from_model)
+    return map_found(found, UsageHistory.from_model)
 
 
 def node_history(info: Info, key: NodeKey, request: TimeRangeRequest) -> UsageHistory | None:
     """A node's history. Raises InvalidQuery."""
     found = info.context.loaders.node_history.for_(_question(_plan(info), Kind.NODE, request)).get(key)
-    return _opened(found, UsageHistory.from_model)
+    return map_found(found, UsageHistory.from_model)
 
 
 def _plan(info: Info) -> OperationPlan:
@@ -70,15 +65,3 @@ def _plan(info: Info) -> OperationPlan:
 
 def _question(plan: OperationPlan, kind: Kind, request: TimeRangeRequest) -> HistoryQuestion:
     return request, plan.columns[kind, request]
-
-
-def _opened(found: M | Awaitable[M | None] | None, open_view: Callable[[M], W]) -> W | None:
-    """The view of what was found, at once or when it is there: the core waits for what can be awaited."""
-    if isawaitable(found):
-        return cast("W", Deferred(_open, found, open_view))
-    return None if found is None else open_view(found)
-
-
-async def _open(found: Awaitable[M | None], open_view: Callable[[M], W]) -> W | None:
-    model = await found
-    return None if model is None else open_view(model)

@@ -163,9 +163,9 @@ class Node(View, Object):
         return metrics.node_history(info, self.model.key, TimeRangeRequest(last, start, end, step))
 
     @resolved("The pods that ran on it at a time, gone ones included; null while the metric store can't tell.")
-    async def pods_at(self, info: Info, time: placement.At) -> list[placement.Placement] | None:
+    def pods_at(self, info: Info, time: placement.At) -> list[placement.Placement] | None:
         """One call for a whole page; those in reach. Raises InvalidQuery, MetricsUnavailable."""
-        return await placement.pods_at(info, self.model.key, time)
+        return placement.pods_at(info, self.model.key, time)
 
     @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
     async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:

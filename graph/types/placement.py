@@ -1,14 +1,15 @@
 """A pod on a node for a time."""
 
-from collections.abc import Awaitable
-from inspect import isawaitable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
 from fleet.model import placements
 from fleet.model.objects import NodeKey, PodKey
+from fleet.model.scope import Scope
 from graph.loading.context import Info
+from graph.loading.maybe_await import map_found
 from graph.loading.placements import Placements, SpanRequest
 from graph.scalars import DateTime, Duration, from_nanoseconds
 from graph.types.cluster_views import cluster_of
@@ -78,19 +79,15 @@ class Placement:
         return Node.from_model(found) if found is not None else None
 
 
-async def placements_of(info: Info, key: PodKey, request: SpanRequest) -> list[Placement] | None:
+def placements_of(info: Info, key: PodKey, request: SpanRequest) -> list[Placement] | None:
     """Where a pod ran, oldest first; the caller has checked the reach. Raises InvalidQuery, MetricsUnavailable."""
-    return await _opened(info, info.context.loaders.placements.for_(request).get(key))
+    return map_found(info.context.loaders.placements.for_(request).get(key), partial(_shown, info.context.scope))
 
 
-async def pods_at(info: Info, key: NodeKey, time: float) -> list[Placement] | None:
+def pods_at(info: Info, key: NodeKey, time: float) -> list[Placement] | None:
     """The pods of a node at a time, those in reach. Raises InvalidQuery, MetricsUnavailable."""
-    return await _opened(info, info.context.loaders.pods_at.for_(time).get(key))
+    return map_found(info.context.loaders.pods_at.for_(time).get(key), partial(_shown, info.context.scope))
 
 
-async def _opened(info: Info, found: Placements | Awaitable[Placements | None] | None) -> list[Placement] | None:
-    known = await found if isawaitable(found) else found
-    if known is None:
-        return None
-    scope = info.context.scope
+def _shown(scope: Scope, known: Placements) -> list[Placement]:
     return [Placement.from_model(one) for one in known if scope.sees_namespace(one.pod.cluster, one.pod.namespace)]

@@ -130,7 +130,7 @@ class Pod(View, Object):
         return metrics.pod_history(info, self.model.key, TimeRangeRequest(last, start, end, step))
 
     @resolved("Where it ran, and others of its name before it, oldest first; null while the metric store can't tell.")
-    async def placements(
+    def placements(
         self,
         info: Info,
         last: placement.Last = None,
@@ -138,7 +138,7 @@ class Pod(View, Object):
         end: placement.End = None,
     ) -> list[placement.Placement] | None:
         """One call for a whole page. Raises InvalidQuery, MetricsUnavailable."""
-        return await placement.placements_of(info, self.model.key, SpanRequest(last, start, end))
+        return placement.placements_of(info, self.model.key, SpanRequest(last, start, end))
 
     @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
     async def events(self, info: Info, first: int | None = 20) -> list[Event] | None:
