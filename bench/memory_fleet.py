@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from fleet.model.objects import ClusterRole, PodKey
 from fleet.model.usage import Measure, Usage
-from fleet.ports import Answer, Credential, Headers, MemberSpec, RawHeaders, StreamedAnswer, Upgraded
+from fleet.ports import Answer, Call, Credential, MemberSpec, StreamedAnswer, Upgraded
 
 PODS_A_WORKLOAD = 20
 TIERS = 10
@@ -116,47 +116,26 @@ class MemoryConnection:
         self._pods = pods
         self._labelled = labelled
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers = (),
-        body: bytes | None = None,
-        timeout: float,
-    ) -> Answer:
+    async def request(self, call: Call) -> Answer:
         """Lists pods; whatever else there is, there is none of."""
         kinds = {"/api/v1/nodes": b"NodeList", "/api/v1/namespaces": b"NamespaceList"}
-        if path == "/api/v1/pods":
-            asked = parse_qs(query)
+        if call.path == "/api/v1/pods":
+            asked = parse_qs(call.query)
             start, size = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])
             return Answer(200, {}, self._page(start, min(start + size, self._pods)))
-        if path in kinds:
-            return Answer(200, {}, b'{"kind":"%s","metadata":{"resourceVersion":"9"},"items":[]}' % kinds[path])
+        if call.path in kinds:
+            return Answer(200, {}, b'{"kind":"%s","metadata":{"resourceVersion":"9"},"items":[]}' % kinds[call.path])
         return Answer(200, {}, b'{"gitVersion":"v1.36.3"}')
 
     def _page(self, start: int, end: int) -> bytes:
         return _build_page(self._number, start, end, self._pods, self._labelled)
 
     @asynccontextmanager
-    async def open_stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers | RawHeaders = (),
-        body: bytes | AsyncIterator[bytes] | None = None,
-        timeout: float,
-        idle_timeout: float | None = None,
-    ) -> AsyncIterator[StreamedAnswer]:
+    async def open_stream(self, call: Call) -> AsyncIterator[StreamedAnswer]:
         """A watch on which nothing happens."""
         yield _Silence()
 
-    def open_upgrade(
-        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
-    ) -> AbstractAsyncContextManager[Upgraded]:
+    def open_upgrade(self, call: Call) -> AbstractAsyncContextManager[Upgraded]:
         raise NotImplementedError
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """The seams: what the federation needs of the world, as Protocols that `fleet.kubernetes` and `fleet.metrics` adapt."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from fleet.model.objects import ClusterRole, NodeKey, PlatformInfo, PodKey
 from fleet.model.placements import Placement
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
-Headers = Iterable[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 
 RawHeaders = list[tuple[bytes, bytes]]
 """Headers as they stand on the wire, names in lower case."""
@@ -86,48 +86,43 @@ class Upgraded(Protocol):
         ...
 
 
+class Call(Struct, frozen=True):
+    """What is asked of a member's API server, from the route that builds it to the wire.
+
+    `path` starts with `/` and is sent exactly as given (already percent-encoded); `query` likewise, without `?`.
+    `timeout` (s) bounds the whole answer on `request`, the wait for its head on `open_stream` and `open_upgrade`;
+    `idle_timeout` (s) the silence between the chunks of a stream (None: no bound). A `body` that is still arriving is
+    for `open_stream`; `upgrade` names the protocol that `open_upgrade` asks for.
+    """
+
+    method: str
+    path: str
+    timeout: float
+    query: str = ""
+    headers: Headers | RawHeaders = ()
+    body: bytes | AsyncIterator[bytes] | None = None
+    idle_timeout: float | None = None
+    upgrade: str = ""
+
+
 class Connection(Protocol):
     """One member's API server: its address, its credential, its pool. Raises ClusterError and nothing of a library.
 
-    `path` starts with `/` and is sent exactly as given (already percent-encoded); `query` likewise, without `?`.
-    `timeout` is in seconds; for `open_stream` it bounds the wait for the answer's head, and `idle_timeout` the silence
-    between chunks (None: no bound). Statuses are answers here: 404 is returned, not raised; only 401 on `request`
-    raises ClusterUnauthorized.
+    Statuses are answers here: 404 is returned, not raised; only 401 on `request` raises ClusterUnauthorized.
     """
 
     cluster: str
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers = (),
-        body: bytes | None = None,
-        timeout: float,
-    ) -> Answer:
+    async def request(self, call: Call) -> Answer:
         """Sends a request and reads the whole answer (bounded in size)."""
         ...
 
-    def open_stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers | RawHeaders = (),
-        body: bytes | AsyncIterator[bytes] | None = None,
-        timeout: float,
-        idle_timeout: float | None = None,
-    ) -> AbstractAsyncContextManager[StreamedAnswer]:
+    def open_stream(self, call: Call) -> AbstractAsyncContextManager[StreamedAnswer]:
         """Sends a request and hands over the answer as soon as its head is there; leaving the `with` ends it."""
         ...
 
-    def open_upgrade(
-        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
-    ) -> AbstractAsyncContextManager[Upgraded]:
-        """Asks for a switch to the protocol `upgrade` names; leaving the `with` ends the connection."""
+    def open_upgrade(self, call: Call) -> AbstractAsyncContextManager[Upgraded]:
+        """Asks for a switch of protocols; leaving the `with` ends the connection."""
         ...
 
     async def close(self) -> None:

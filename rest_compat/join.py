@@ -29,6 +29,7 @@ from fleet.kubernetes.sources.joining import (
 )
 from fleet.model.errors import FleetError, Forbidden, InvalidQuery
 from fleet.model.request_info import RequestInfo
+from fleet.ports import Call
 from rest_compat.errors import (
     AlreadyThere,
     BodyTooLarge,
@@ -151,7 +152,7 @@ async def _register(
         with_address=place.with_address,
     )
     headers = [("content-type", "application/json")]
-    answer = await host.request("POST", options.path, headers=headers, body=body, timeout=options.timeout)
+    answer = await host.request(Call("POST", options.path, headers=headers, body=body, timeout=options.timeout))
     if answer.status == 409:
         raise AlreadyThere(f"a cluster named {place.name} is registered already")
     load_content(answer)

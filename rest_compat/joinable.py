@@ -17,7 +17,7 @@ from auth.policy import authorize_request
 from fleet.kubernetes.sources.joining import MAX_KUBECONFIG_BYTES, read_server
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, FleetError, InvalidQuery
 from fleet.model.request_info import RequestInfo
-from fleet.ports import Connection
+from fleet.ports import Call, Connection
 from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.metrics import METHODS
 from rest_compat.platform import HOST_CLUSTER, PlatformOptions, load_content
@@ -67,7 +67,7 @@ async def _list_unjoined(connection: Connection, options: PlatformOptions) -> li
     after = ""
     for _ in range(_MOST_PAGES):
         query = f"limit={_PAGE}" + (f"&continue={after}" if after else "")
-        answer = await connection.request("GET", options.path, query=query, timeout=options.timeout)
+        answer = await connection.request(Call("GET", options.path, query=query, timeout=options.timeout))
         content = load_content(answer)
         found += _select_unjoined(content.get("items") or ())
         metadata = content.get("metadata")

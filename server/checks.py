@@ -10,7 +10,7 @@ from auth.authenticator import open_authenticator
 from auth.errors import AuthError
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
-from fleet.ports import MemberSource, MemberSpec
+from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
 from server.lifespan import build_auth_options, open_metric_store, open_source
@@ -105,7 +105,7 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
             raise ClusterUnreachable(spec.name, spec.problem)
         connection = await source.open_connection(spec)
         try:
-            answer = await connection.request("GET", "/version", timeout=timeout)
+            answer = await connection.request(Call("GET", "/version", timeout=timeout))
         finally:
             await connection.close()
         if answer.status != 200:

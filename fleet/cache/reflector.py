@@ -24,7 +24,7 @@ from fleet.model.errors import (
     ClusterUnauthorized,
     ClusterUnreachable,
 )
-from fleet.ports import Connection, StreamedAnswer
+from fleet.ports import Call, Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -129,13 +129,8 @@ class Reflector(Generic[R]):
         query = {} if self._whole_list else {"limit": str(self._options.page_size)}
         if token is not None:
             query["continue"] = token
-        answer = await self._connection.request(
-            "GET",
-            self._codec.path,
-            query=urlencode(query),
-            headers=_HEADERS,
-            timeout=self._options.answer_timeout,
-        )
+        call = Call("GET", self._codec.path, self._options.answer_timeout, urlencode(query), _HEADERS)
+        answer = await self._connection.request(call)
         self._on_proof()
         if answer.status == _GONE and token is not None:
             # The pages took longer than the member keeps a version: the next attempt takes all in one.
@@ -158,14 +153,11 @@ class Reflector(Generic[R]):
                 "timeoutSeconds": str(max(1, int(seconds))),
             }
         )
-        async with self._connection.open_stream(
-            "GET",
-            self._codec.path,
-            query=query,
-            headers=_HEADERS,
-            timeout=self._options.answer_timeout,
-            idle_timeout=self._options.silence_seconds,
-        ) as stream:
+        options = self._options
+        call = Call(
+            "GET", self._codec.path, options.answer_timeout, query, _HEADERS, idle_timeout=options.silence_seconds
+        )
+        async with self._connection.open_stream(call) as stream:
             self._on_proof()
             if stream.status == _GONE:
                 raise _ExpiredError("the watched version has expired")

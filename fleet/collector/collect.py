@@ -22,7 +22,7 @@ from fleet.model.objects import NodeKey, OnUnavailable, PodKey
 from fleet.model.queries import NodeFilter, PageRequest
 from fleet.model.scope import EVERYTHING
 from fleet.model.usage import Point
-from fleet.ports import Connection
+from fleet.ports import Call, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Collector:
         return decode_metrics(nodes, pods, cluster, node_of, self._options.clock())
 
     async def _get(self, connection: Connection, path: str) -> bytes:
-        answer = await connection.request("GET", path, timeout=self._options.timeout)
+        answer = await connection.request(Call("GET", path, timeout=self._options.timeout))
         if answer.status != 200:
             raise ClusterError(connection.cluster, f"{path} is answered with {answer.status}")
         return answer.body

@@ -3,30 +3,24 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
+from fleet.aio.bounded import read_bounded
 from fleet.aio.recorder import calling
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
 from fleet.kubernetes.errors import FOREIGN, translate
 from fleet.kubernetes.http1.content import decompress
-from fleet.kubernetes.http1.exchange import Body, Question
-from fleet.kubernetes.http1.headers import (
-    build_request_head,
-    build_request_headers,
-    check_target,
-    read_response_headers,
-    select_response_headers,
-)
-from fleet.kubernetes.http1.pool import Pool, Way
-from fleet.kubernetes.http1.upgrade import Route, open_upgrade
+from fleet.kubernetes.http1.dial import build_route
+from fleet.kubernetes.http1.exchange import Exchange
+from fleet.kubernetes.http1.headers import build_request_head, check_target, decode_headers, select_response_headers
+from fleet.kubernetes.http1.pool import Pool
+from fleet.kubernetes.http1.upgrade import request_upgrade
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
-from fleet.ports import Answer, Headers, RawHeaders, Upgraded
+from fleet.ports import Answer, Call, RawHeaders, Upgraded
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
@@ -67,65 +61,68 @@ class HttpConnection:
         self._prefix = parts.path.encode()
         # Only a URL's host and port belong here.
         self._host_line = b" HTTP/1.1\r\nHost: " + parts.netloc.rpartition("@")[2].encode("ascii") + b"\r\n"
-        self._pool = Pool(_build_way(target), limit)
+        self._route = build_route(self._endpoint, target.tls, target.server_name, target.proxy)
+        self._pool = Pool(self._route, limit)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers = (),
-        body: bytes | None = None,
-        timeout: float,
-    ) -> Answer:
+    async def request(self, call: Call) -> Answer:
         """Sends a request and reads the whole answer, decompressed if it came compressed.
 
         Raises ClusterUnauthorized for a 401, ClusterAnswerInvalid for an answer that is too large, other ClusterErrors
         where there is no answer, InvalidQuery for a path or header that can't be sent.
         """
-        question = Question(self._pool)
+        limit = self._max_answer_bytes
+        exchange = Exchange(self._pool)
         try:
             with calling(self.cluster):
-                async with asyncio.timeout(timeout):
-                    await self.send(question, Call(method, path, query, tuple(headers), body, timeout))
-                    raw = await self._read_whole(question)
-            answered = dict(read_response_headers(question.headers))
-            status = question.status
-            content = decompress(raw, answered.pop("content-encoding", ""), self._max_answer_bytes)
+                async with asyncio.timeout(call.timeout):
+                    await self.send(exchange, call)
+                    raw = await read_bounded(exchange.reader.chunks(), limit, lambda: _too_large(self.cluster, limit))
+            status = exchange.response.status
+            headers = dict(decode_headers(select_response_headers(exchange.response.headers)))
+            content = decompress(raw, headers.pop("content-encoding", ""), limit)
         except FOREIGN as error:
-            raise translate(error, self.cluster, self._endpoint, timeout) from error
+            raise self.translate(error, call.timeout) from error
         finally:
-            question.end()
+            exchange.end()
         if status == 401:
             raise ClusterUnauthorized(
                 self.cluster, f"cluster {self.cluster}: {self._endpoint} refused this server's credential (401)"
             )
-        return Answer(status, answered, content)
+        return Answer(status, headers, content)
 
-    def open_stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers | RawHeaders = (),
-        body: Body = None,
-        timeout: float,
-        idle_timeout: float | None = None,
-    ) -> "HttpStream":
+    def open_stream(self, call: Call) -> "HttpStream":
         """Sends a request and hands over the answer as soon as its head is there. Leaving the `with` ends it at once.
 
-        `body` may still be on its way up while the answer comes down. Raises as `request`, but a 401 is an answer.
+        The body may still be on its way up while the answer comes down. Raises as `request`, but a 401 is an answer.
         """
-        call = Call(method, path, query, tuple(headers), body, timeout)
-        return HttpStream(self, Question(self._pool), call, idle_timeout)
+        return HttpStream(self, Exchange(self._pool), call)
+
+    @asynccontextmanager
+    async def open_upgrade(self, call: Call) -> AsyncIterator[Upgraded]:
+        """Asks for a switch of protocols, on a connection of its own. Leaving the `with` ends it.
+
+        Raises as `request`, but a 401 is an answer.
+        """
+        check_target(call.path, call.query)
+        try:
+            async with asyncio.timeout(call.timeout):
+                framing = f"Connection: Upgrade\r\nUpgrade: {call.upgrade}\r\n".encode("latin-1")
+                head = self._build_head(call, await self._target.authorizer.authorization(), framing)
+                upgraded = await request_upgrade(self.cluster, self._route, head)
+        except FOREIGN as error:
+            raise self.translate(error, call.timeout) from error
+        try:
+            if upgraded.status == 401:
+                self._target.authorizer.forget()
+            yield upgraded
+        finally:
+            upgraded.close()
 
     def translate(self, error: BaseException, timeout: float | None) -> ClusterError:
         """The fleet's error for one of FOREIGN, which happened within `timeout` (s)."""
         return translate(error, self.cluster, self._endpoint, timeout)
 
-    async def send(self, question: Question, call: "Call") -> None:
+    async def send(self, exchange: Exchange, call: Call) -> None:
         """Asks, and waits for the answer's head. Raises FOREIGN, InvalidQuery, ClusterUnreachable."""
         check_target(call.path, call.query)
         if self._pool.closed:
@@ -136,89 +133,47 @@ class HttpConnection:
         else:
             async with asyncio.timeout(call.timeout):
                 authorization = await authorizer.authorization()
-        path = f"{call.path}?{call.query}" if call.query else call.path
-        line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
         framing, length = _build_framing(call)
-        head = build_request_head(line, call.headers, authorization, framing)
-        await question.ask(call.method, head, call.body, length, call.timeout)
-        if question.status == 401:
+        head = self._build_head(call, authorization, framing)
+        await exchange.send(call.method, head, call.body, length, call.timeout)
+        if exchange.response.status == 401:
             authorizer.forget()
 
-    @asynccontextmanager
-    async def open_upgrade(
-        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
-    ) -> AsyncIterator[Upgraded]:
-        """Asks for a switch of protocols, on a connection of its own. Leaving the `with` ends it.
-
-        Raises as `request`, but a 401 is an answer.
-        """
-        check_target(path, query)
-        route = Route(self._endpoint, self._target.tls, self._target.server_name, self._target.proxy)
-        try:
-            sent = build_request_headers(headers, await self._target.authorizer.authorization(), streamed=False)
-            sent["Connection"], sent["Upgrade"] = "Upgrade", upgrade
-            opening = open_upgrade(self.cluster, route, method, f"{path}?{query}" if query else path, sent, timeout)
-            async with AsyncExitStack() as stack:
-                upgraded = await stack.enter_async_context(opening)
-                opened = stack.pop_all()
-        except FOREIGN as error:
-            raise translate(error, self.cluster, self._endpoint, timeout) from error
-        if upgraded.status == 401:
-            self._target.authorizer.forget()
-        async with opened:
-            yield upgraded
+    def _build_head(self, call: Call, authorization: str | None, framing: bytes) -> bytes:
+        path = f"{call.path}?{call.query}" if call.query else call.path
+        line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
+        return build_request_head(line, call.headers, authorization, framing)
 
     async def close(self) -> None:
         """Closes the pool; answers that are still streamed end with ClusterUnreachable."""
         await self._pool.close()
 
-    async def _read_whole(self, question: Question) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        while piece := await question.read(None):
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._max_answer_bytes:
-                raise _too_large(self.cluster, self._max_answer_bytes)
-        return b"".join(pieces)
-
-
-class Call(Struct, frozen=True):
-    """What is asked. `timeout` (s) bounds the wait for the answer's head."""
-
-    method: str
-    path: str
-    query: str
-    headers: tuple[tuple[str, str] | tuple[bytes, bytes], ...]
-    body: Body
-    timeout: float
-
 
 class HttpStream:
     """The `StreamedAnswer` port over HTTP/1.1, and the `with` around it."""
 
-    __slots__ = ("_call", "_connection", "_idle_timeout", "_question", "raw_headers", "status")
+    __slots__ = ("_call", "_connection", "_exchange", "raw_headers", "status")
 
-    def __init__(self, connection: HttpConnection, question: Question, call: Call, idle_timeout: float | None) -> None:
+    def __init__(self, connection: HttpConnection, exchange: Exchange, call: Call) -> None:
         self.status = 0
         self.raw_headers: RawHeaders = []
         self._connection = connection
-        self._question = question
+        self._exchange = exchange
         self._call = call
-        self._idle_timeout = idle_timeout
 
     async def __aenter__(self) -> Self:
-        question = self._question
+        exchange = self._exchange
         try:
             with calling(self._connection.cluster):
-                await self._connection.send(question, self._call)
-            self.status = question.status
-            self.raw_headers = select_response_headers(question.headers)
+                await self._connection.send(exchange, self._call)
+            response = exchange.response
+            self.status = response.status
+            self.raw_headers = select_response_headers(response.headers)
         except FOREIGN as error:
-            question.end()
+            exchange.end()
             raise self._connection.translate(error, self._call.timeout) from error
         except BaseException:
-            question.end()
+            exchange.end()
             raise
         return self
 
@@ -226,17 +181,17 @@ class HttpStream:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Closes the socket under an unfinished answer; that of a finished one goes back to the pool.
-        self._question.end()
+        self._exchange.end()
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         """Without those of the member's own connection, names in lower case."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw_headers]
+        return decode_headers(self.raw_headers)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing more will arrive but what `read` gives next."""
-        return self._question.is_whole
+        return self._exchange.reader.is_ended
 
     async def read(self) -> bytes:
         """The body's next bytes; empty at its end.
@@ -244,27 +199,14 @@ class HttpStream:
         Raises ClusterError when it is cut off, ClusterTimeout when it falls silent.
         """
         try:
-            return await self._question.read(self._idle_timeout)
+            return await self._exchange.reader.read(self._call.idle_timeout)
         except FOREIGN as error:
-            raise self._connection.translate(error, self._idle_timeout) from error
+            raise self._connection.translate(error, self._call.idle_timeout) from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises as `read`."""
         while chunk := await self.read():
             yield chunk
-
-
-def _build_way(target: Target) -> Way:
-    parts = urlsplit(target.endpoint)
-    secure = parts.scheme == "https"
-    host = parts.hostname or ""
-    return Way(
-        host=host,
-        port=parts.port or (443 if secure else 80),
-        tls=(target.tls or ssl.create_default_context()) if secure else None,
-        server_name=target.server_name or host,
-        proxy=target.proxy,
-    )
 
 
 def _build_framing(call: Call) -> tuple[bytes, int | None]:

@@ -5,13 +5,12 @@ import socket
 import ssl
 
 from fleet.kubernetes.auth.authorizers import CredentialError
-from fleet.kubernetes.codec.wire import DecodeError
-from fleet.kubernetes.http1.pool import DialError
-from fleet.kubernetes.http1.protocol import AnswerProblem
+from fleet.kubernetes.http1.dial import DialError
+from fleet.kubernetes.http1.framing import AnswerProblem
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
 
 # What `translate` understands; an `except` names exactly these.
-FOREIGN = (OSError, AnswerProblem, CredentialError, DecodeError)
+FOREIGN = (OSError, AnswerProblem, CredentialError)
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
 _NAME_MISMATCH = frozenset({62, 64})
@@ -25,7 +24,7 @@ def translate(error: BaseException, cluster: str, endpoint: str, timeout: float 
         return ClusterTimeout(cluster, f"cluster {cluster}: no answer from {endpoint} {within}")
     if isinstance(error, CredentialError):
         return ClusterUnreachable(cluster, f"cluster {cluster}: {error}")
-    if isinstance(error, DecodeError | AnswerProblem):
+    if isinstance(error, AnswerProblem):
         return ClusterAnswerInvalid(cluster, f"cluster {cluster}: {endpoint} answered nonsense: {_short(error)}")
     return ClusterUnreachable(cluster, f"cluster {cluster}: {_reason(error, endpoint)}")
 

@@ -20,7 +20,7 @@ from fleet.members.breaker import Breaker
 from fleet.members.health import Kind, Standing, because, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
 from fleet.model.objects import Cluster, Outcome, OutcomeState
-from fleet.ports import Answer, Connection, MemberSource, MemberSpec
+from fleet.ports import Answer, Call, Connection, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ class Member:
         """One heartbeat. False where the watches can't be relied on any more."""
         self.standing.breaker.record_probe()
         try:
-            answer = await connection.request("GET", "/readyz", timeout=self._options.member_timeout)
+            answer = await connection.request(Call("GET", "/readyz", timeout=self._options.member_timeout))
             if answer.status == 401:
                 raise ClusterUnauthorized(self.name, f"{self.name} answered 401")
         except ClusterError as error:
@@ -232,7 +232,7 @@ class Member:
         backoff = Backoff(first=1.0, last=60.0)
         while True:
             try:
-                answer = await connection.request("GET", "/version", timeout=self._options.member_timeout)
+                answer = await connection.request(Call("GET", "/version", timeout=self._options.member_timeout))
                 if answer.status == 200:
                     self.version = msgspec.json.decode(answer.body, type=_Version).gitVersion
                     self._tell_news()

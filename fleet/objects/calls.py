@@ -19,7 +19,7 @@ from fleet.model.kube_objects import KubeObject, ResourceKey
 from fleet.model.request_info import RequestInfo, parse_request
 from fleet.model.scope import Scope
 from fleet.objects.pages import MAX_TOKEN
-from fleet.ports import Answer, Connection
+from fleet.ports import Answer, Call, Connection
 
 Authorize = Callable[[str, RequestInfo], None]
 """Lets a request to a cluster pass, or raises Forbidden. Whoever asks brings the rules of its own users."""
@@ -123,7 +123,7 @@ class MemberCalls:
     async def _ask(self, connection: Connection, path: str, query: str) -> Answer:
         timeout = self.timeout
         query = f"{query}&{TABLE_QUERY}" if query else TABLE_QUERY
-        answer = await connection.request("GET", path, query=query, headers=[("Accept", TABLE)], timeout=timeout)
+        answer = await connection.request(Call("GET", path, query=query, headers=[("Accept", TABLE)], timeout=timeout))
         if answer.status != 200:
             raise _error(answer, connection.cluster, path, timeout)
         return answer

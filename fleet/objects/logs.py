@@ -18,7 +18,7 @@ from fleet.model.objects import Pod, PodKey
 from fleet.model.request_info import parse_request
 from fleet.model.scope import Scope
 from fleet.objects.calls import Authorize
-from fleet.ports import StreamedAnswer
+from fleet.ports import Call, StreamedAnswer
 
 MAX_LINE_BYTES = 16 * 1024
 MAX_TAIL_LINES = 10_000
@@ -72,7 +72,7 @@ async def follow_log(federation: Federation, scope: Scope, wanted: LogRequest) -
     path, query = _target(wanted)
     connection = federation.get_connection(scope, wanted.pod.cluster)
     timeout = federation.member_timeout
-    async with connection.open_stream("GET", path, query=query, timeout=timeout) as answer:
+    async with connection.open_stream(Call("GET", path, query=query, timeout=timeout)) as answer:
         if answer.status != 200:
             raise await _refusal(answer, wanted.pod.cluster)
         async with aclosing(_split_lines(answer.chunks())) as lines:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from fleet.model.errors import ClusterTimeout, ClusterUnreachable
 from fleet.model.objects import ClusterRole
-from fleet.ports import Answer, Connection, Credential, Headers, MemberSpec, RawHeaders, Upgraded
+from fleet.ports import Answer, Call, Connection, Credential, MemberSpec, Upgraded
 
 Object = dict[str, Any]
 KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
@@ -178,73 +178,52 @@ class FakeConnection:
         self._target = target
         target.opened += 1
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers = (),
-        body: bytes | None = None,
-        timeout: float,
-    ) -> Answer:
-        await self._reach(path, query, timeout)
-        if path in self._target.statuses:
-            status, text = self._target.statuses[path]
+    async def request(self, call: Call) -> Answer:
+        await self._reach(call)
+        if call.path in self._target.statuses:
+            status, text = self._target.statuses[call.path]
             return Answer(status, {}, text)
-        if path == "/readyz":
+        if call.path == "/readyz":
             return Answer(200, {}, b"ok")
-        if path == "/version":
+        if call.path == "/version":
             return Answer(200, {}, b'{"gitVersion": "v1.36.3"}')
-        wanted = parse_qs(query)
+        wanted = parse_qs(call.query)
         limit = int(wanted["limit"][0]) if "limit" in wanted else None
-        status, text = self._target.list_page(KINDS[path], limit, wanted.get("continue", [None])[0])
+        status, text = self._target.list_page(KINDS[call.path], limit, wanted.get("continue", [None])[0])
         return Answer(status, {"content-type": "application/json"}, text)
 
     @contextlib.asynccontextmanager
-    async def open_stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        headers: Headers | RawHeaders = (),
-        body: bytes | AsyncIterator[bytes] | None = None,
-        timeout: float,
-        idle_timeout: float | None = None,
-    ) -> AsyncIterator[FakeStream]:
-        await self._reach(path, query, timeout)
-        version = int(parse_qs(query)["resourceVersion"][0])
-        if path in self._target.statuses:
-            status, text = self._target.statuses[path]
+    async def open_stream(self, call: Call) -> AsyncIterator[FakeStream]:
+        await self._reach(call)
+        version = int(parse_qs(call.query)["resourceVersion"][0])
+        if call.path in self._target.statuses:
+            status, text = self._target.statuses[call.path]
             source = _once(text)
         elif version < self._target.oldest:
             status, source = 410, _once(status_body(410, "too old resource version"))
         else:
-            status, source = 200, self._target.watch(KINDS[path], version)
+            status, source = 200, self._target.watch(KINDS[call.path], version)
         try:
             yield FakeStream(status, source)
         finally:
             await source.aclose()  # type: ignore[attr-defined]  # both sources are generators
 
-    def open_upgrade(
-        self, method: str, path: str, *, query: str = "", headers: Headers = (), upgrade: str, timeout: float
-    ) -> contextlib.AbstractAsyncContextManager[Upgraded]:
+    def open_upgrade(self, call: Call) -> contextlib.AbstractAsyncContextManager[Upgraded]:
         raise NotImplementedError
 
     async def close(self) -> None:
         self._target.closed += 1
 
-    async def _reach(self, path: str, query: str, timeout: float) -> None:
-        self._target.calls.append((path, query))
+    async def _reach(self, call: Call) -> None:
+        self._target.calls.append((call.path, call.query))
         await asyncio.sleep(0)
         if self._target.refusing:
             raise ClusterUnreachable(self.cluster, f"{self.cluster} refused the connection")
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(call.timeout):
                 await self._target.answering.wait()
         except TimeoutError:
-            raise ClusterTimeout(self.cluster, f"{self.cluster} did not answer within {timeout:g} s") from None
+            raise ClusterTimeout(self.cluster, f"{self.cluster} did not answer within {call.timeout:g} s") from None
 
 
 class FakeSource:

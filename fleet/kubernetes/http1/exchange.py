@@ -1,4 +1,4 @@
-"""One question to an API server over HTTP/1.1: sent, once more where that does no harm, its answer read as it comes.
+"""One request to an API server and its answer: sent, with the retry of a member call, and read as it comes.
 
 Source: RFC 9110 section 9.2.2 (idempotent methods), RFC 9112 section 9.3.1 (retrying), section 7.1 (chunks).
 """
@@ -6,9 +6,10 @@ Source: RFC 9110 section 9.2.2 (idempotent methods), RFC 9112 section 9.3.1 (ret
 import asyncio
 from collections.abc import AsyncIterator
 
+from fleet.kubernetes.http1.framing import Framing
 from fleet.kubernetes.http1.pool import Pool
-from fleet.kubernetes.http1.protocol import Wire
-from fleet.ports import RawHeaders
+from fleet.kubernetes.http1.protocol import HttpProtocol
+from fleet.kubernetes.http1.reader import Reader
 
 Body = bytes | AsyncIterator[bytes] | None
 
@@ -19,45 +20,39 @@ class BodyProblem(OSError):
     """The body to send is not as long as its header says."""
 
 
-class Question:
-    """One question and its answer. Whoever has opened it ends it with `end`, whatever happens."""
+class Exchange:
+    """One request and its answer. Whoever has opened it ends it with `end`, whatever happens."""
 
-    __slots__ = ("_pool", "_sending", "_wire")
+    __slots__ = ("_connection", "_pool", "_sending")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._wire: Wire | None = None
+        self._connection: HttpProtocol | None = None
         self._sending: asyncio.Task[None] | None = None
 
     @property
-    def status(self) -> int:
-        """Of the answer."""
-        return self._answered.status
+    def response(self) -> Framing:
+        """The answer's status and headers, these as they came, names in lower case."""
+        return self._used.response
 
     @property
-    def headers(self) -> RawHeaders:
-        """Of the answer, as they came, names in lower case."""
-        return self._answered.headers
+    def reader(self) -> Reader:
+        """The answer's body."""
+        return self._used.reader
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the whole answer has arrived, read or unread."""
-        return self._answered.is_whole
-
-    async def ask(self, method: str, head: bytes, body: Body, length: int | None, timeout: float) -> None:
+    async def send(self, method: str, head: bytes, body: Body, length: int | None, timeout: float) -> None:
         """Sends it and waits for the answer's head, `timeout` seconds at most for both.
 
-        `length` is that of a body that is still arriving, None for one in chunks. A kept connection that turns out to
-        be closed before a byte of the answer came is given up for a new one where the method changes nothing. Raises
-        OSError, TimeoutError, AnswerProblem, and what the body raises.
+        `length` is that of a body that is still arriving, None for one in chunks. Raises OSError, TimeoutError,
+        AnswerProblem, and what the body raises.
         """
-        wire = self._pool.take_kept()
-        if wire is not None:
-            self._wire = wire
+        connection = self._pool.take_idle()
+        if connection is not None:
+            self._connection = connection
             try:
-                await self._ask_on(wire, method, head, body, length, timeout)
+                await self._send_on(connection, method, head, body, length, timeout)
             except ConnectionError:
-                if method not in _SAFE or body is not None or not wire.is_untouched:
+                if not _may_retry(method, body, connection):
                     raise
                 self.end()
             else:
@@ -65,70 +60,74 @@ class Question:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         async with asyncio.timeout_at(deadline):
-            wire = self._wire = await self._pool.dial()
-        await self._ask_on(wire, method, head, body, length, max(0.0, deadline - loop.time()))
-
-    async def read(self, timeout: float | None) -> bytes:
-        """The body's next bytes, empty at its end; `timeout` (s) bounds the silence. Raises as `ask`."""
-        return await self._answered.read(timeout)
+            connection = self._connection = await self._pool.dial()
+        await self._send_on(connection, method, head, body, length, max(0.0, deadline - loop.time()))
 
     def end(self) -> None:
-        """Ends it: its connection is kept where question and answer are whole, else closed."""
-        wire, sending = self._wire, self._sending
-        self._wire = self._sending = None
+        """Ends it: its connection is kept where request and answer are whole, else closed."""
+        connection, sending = self._connection, self._sending
+        self._connection = self._sending = None
         if sending is not None and not sending.done():
             sending.cancel()
-            if wire is not None:
-                wire.close()
-        if wire is not None:
-            self._pool.give_back(wire)
+            if connection is not None:
+                connection.close()
+        if connection is not None:
+            self._pool.release(connection)
 
     @property
-    def _answered(self) -> Wire:
-        if self._wire is None:
+    def _used(self) -> HttpProtocol:
+        if self._connection is None:
             raise ConnectionResetError("the question has ended")
-        return self._wire
+        return self._connection
 
-    async def _ask_on(
-        self, wire: Wire, method: str, head: bytes, body: Body, length: int | None, timeout: float
+    async def _send_on(
+        self, connection: HttpProtocol, method: str, head: bytes, body: Body, length: int | None, timeout: float
     ) -> None:
         if body is None or isinstance(body, bytes):
-            wire.ask(head + body if body else head, head_only=method == "HEAD")
+            connection.send(head + body if body else head, head_only=method == "HEAD")
         else:
-            wire.ask(head, head_only=method == "HEAD")
-            self._sending = asyncio.ensure_future(_send(wire, body, length))
-        await wire.read_head(timeout)
+            connection.send(head, head_only=method == "HEAD")
+            self._sending = asyncio.ensure_future(_send(connection, body, length))
+        await connection.read_head(timeout)
 
 
-async def _send(wire: Wire, body: AsyncIterator[bytes], length: int | None) -> None:
+def _may_retry(method: str, body: Body, connection: HttpProtocol) -> bool:
+    """The retry of a member call: once, on a new connection, where an idle one turned out to be closed.
+
+    Only where the method changes nothing and no byte of an answer came: a write is never sent twice.
+    """
+    return method in _SAFE and body is None and connection.response.no_bytes_received
+
+
+async def _send(connection: HttpProtocol, body: AsyncIterator[bytes], length: int | None) -> None:
     """Sends a body as it arrives. What the body raises is what the answer's reader is told."""
     try:
         if length is None:
-            await _send_chunks(wire, body)
+            await _send_chunks(connection, body)
         else:
-            await _send_bytes(wire, body, length)
+            await _send_bytes(connection, body, length)
     except ConnectionError:
         return  # the answer may have come all the same; else its reader learns of the end
     except Exception as error:  # noqa: BLE001 - answered: half a body must not end as a whole one
-        wire.break_off(error)
+        connection.abort(error)
 
 
-async def _send_chunks(wire: Wire, body: AsyncIterator[bytes]) -> None:
+async def _send_chunks(connection: HttpProtocol, body: AsyncIterator[bytes]) -> None:
     async for piece in body:
         if piece:
-            wire.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            await wire.drain()
-    wire.write(b"0\r\n\r\n")
+            connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await connection.drain()
+    connection.write(b"0\r\n\r\n")
 
 
-async def _send_bytes(wire: Wire, body: AsyncIterator[bytes], length: int) -> None:
+async def _send_bytes(connection: HttpProtocol, body: AsyncIterator[bytes], length: int) -> None:
     left = length
     async for piece in body:
         left -= len(piece)
         if left < 0:
             break
         if piece:
-            wire.write(piece)
-            await wire.drain()
+            connection.write(piece)
+            await connection.drain()
     if left:
         raise BodyProblem(f"the body is {'longer' if left < 0 else 'shorter'} than its Content-Length")

@@ -4,6 +4,7 @@ uvloop's loses up to 256 KiB of what has arrived when the other side closes whil
 of that size for each connection.
 """
 
+import contextlib
 import ssl
 import threading
 from collections.abc import Callable
@@ -24,10 +25,10 @@ _scratch = _Scratch()
 
 
 class Tls:
-    """The client's end. `said_goodbye` says that the other end closed on purpose: else its end may be a cut."""
+    """The client's end. Without `received_close_notify`, the end of what arrives may be a cut."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
-        self.said_goodbye = False
+        self.received_close_notify = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
@@ -37,11 +38,16 @@ class Tls:
         """What is to be sent now; asking for it takes it out."""
         return self._outgoing.read()
 
+    def send_close_notify(self) -> None:
+        """Adds the end of what we say to what is `due`."""
+        with contextlib.suppress(ssl.SSLError):  # it waits for the other side's, which nobody will read
+            self._object.unwrap()
+
     def receive(self, data: bytes) -> None:
-        """Takes what arrived while hands are shaken."""
+        """Takes what arrived during the handshake."""
         self._incoming.write(data)
 
-    def shake_hands(self) -> bool:
+    def handshake(self) -> bool:
         """One more step; whether it was the last. Raises ssl.SSLError."""
         try:
             self._object.do_handshake()
@@ -58,7 +64,7 @@ class Tls:
         """Gives `take` what can be read by now; the memory is its own only until it returns. Raises ssl.SSLError."""
         incoming, connection, scratch = self._incoming, self._object, _scratch.view
         incoming.write(data)
-        while not self.said_goodbye and (incoming.pending or connection.pending()):
+        while not self.received_close_notify and (incoming.pending or connection.pending()):
             size = 0
             try:
                 while size < SCRATCH_BYTES and (incoming.pending or connection.pending()):
@@ -66,6 +72,6 @@ class Tls:
             except ssl.SSLWantReadError:
                 pass  # the rest of a record has not come yet
             except ssl.SSLZeroReturnError:
-                self.said_goodbye = True
+                self.received_close_notify = True
             if size:
                 take(scratch[:size])

@@ -17,7 +17,7 @@ from fleet.aio.backoff import Backoff, jittered
 from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType
 from fleet.kubernetes.codec.watch import iter_lines
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
-from fleet.ports import Connection
+from fleet.ports import Call, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,7 @@ class Follower(Generic[N]):
         token: str | None = None
         while True:
             query = {"limit": str(_PAGE_SIZE), **({"continue": token} if token else {})}
-            answer = await connection.request(
-                "GET", self._codec.path, query=urlencode(query), timeout=self._options.answer
-            )
+            answer = await connection.request(Call("GET", self._codec.path, self._options.answer, urlencode(query)))
             if answer.status == 404:
                 self._set_absent()
                 raise _RelistError("the API server does not know the kind")
@@ -123,13 +121,9 @@ class Follower(Generic[N]):
             "resourceVersion": version,
             "timeoutSeconds": str(max(1, int(seconds))),
         }
-        async with connection.open_stream(
-            "GET",
-            self._codec.path,
-            query=urlencode(query),
-            timeout=self._options.answer,
-            idle_timeout=self._options.silence,
-        ) as stream:
+        options = self._options
+        call = Call("GET", self._codec.path, options.answer, urlencode(query), idle_timeout=options.silence)
+        async with connection.open_stream(call) as stream:
             if stream.status == _GONE:
                 raise _RelistError("the watched version has expired")
             if stream.status != 200:

@@ -20,6 +20,7 @@ from fleet.kubernetes.auth.kubeconfig import Access, Kubeconfig, KubeconfigError
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.access import CredentialError, TlsMaterialError, load_reachable
 from fleet.model.errors import ClusterError, ClusterUnauthorized, InvalidQuery
+from fleet.ports import Call
 
 MAX_KUBECONFIG_BYTES = 64 * 1024
 
@@ -102,7 +103,7 @@ async def check_submitted(cluster: SubmittedCluster, name: str, timeout: float) 
         raise InvalidQuery(f"the kubeconfig can't be used: {error}") from error
     connection = HttpConnection(name, reachable.target, max_answer_bytes=_MAX_ANSWER_BYTES)
     try:
-        answer = await connection.request("GET", "/api/v1/namespaces", query="limit=1", timeout=timeout)
+        answer = await connection.request(Call("GET", "/api/v1/namespaces", query="limit=1", timeout=timeout))
     except ClusterUnauthorized as error:
         raise InvalidQuery(f"{cluster.server} does not know the kubeconfig's credential (401)") from error
     finally:

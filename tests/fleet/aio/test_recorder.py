@@ -18,6 +18,7 @@ from fleet.model.objects import OnUnavailable, PodKey
 from fleet.model.queries import PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
 from fleet.model.usage import NANOSECONDS, Aggregate, Measure, Point, TimeRange
+from fleet.ports import Call
 from tests.fleet.conftest import OpenFleet
 from tests.fleet.kubernetes.servers import open_http_server
 
@@ -51,7 +52,7 @@ async def ask_times(connection: HttpConnection, path: str, times: int) -> Record
     recorder = Recorder()
 
     async def ask(_: str) -> None:
-        await connection.request("GET", path, timeout=5)
+        await connection.request(Call("GET", path, timeout=5))
 
     with recording(recorder):
         await ask_all([f"{number}" for number in range(times)], ask, timeout=5)
@@ -61,7 +62,7 @@ async def ask_times(connection: HttpConnection, path: str, times: int) -> Record
 async def test_questions_at_once_count_each_its_own_requests() -> None:
     async with open_counting() as (server, connection):
         none, three, seven = await asyncio.gather(
-            connection.request("GET", "/background", timeout=5),
+            connection.request(Call("GET", "/background", timeout=5)),
             ask_times(connection, "/three", 3),
             ask_times(connection, "/seven", 7),
         )
@@ -75,12 +76,12 @@ async def test_streams_and_failed_requests_are_calls_too(unused_port: Callable[[
     recorder = Recorder()
     async with open_counting() as (_, connection):
         with recording(recorder):
-            await connection.request("GET", "/none", timeout=5)
-            async with connection.open_stream("GET", "/stream", timeout=5):
+            await connection.request(Call("GET", "/none", timeout=5))
+            async with connection.open_stream(Call("GET", "/stream", timeout=5)):
                 pass
     nowhere = HttpConnection("c2", Target(f"http://127.0.0.1:{unused_port()}"))
     with recording(recorder), pytest.raises(ClusterUnreachable):
-        await nowhere.request("GET", "/", timeout=5)
+        await nowhere.request(Call("GET", "/", timeout=5))
     await nowhere.close()
     assert {name: record.upstream_calls for name, record in recorder.clusters.items()} == {"c1": 2, "c2": 1}
 

@@ -20,6 +20,7 @@ from fleet.model.errors import (
     FleetError,
     InvalidQuery,
 )
+from fleet.ports import Call
 from tests.fleet.kubernetes.servers import Handler, open_http_server, open_raw_server
 
 
@@ -57,7 +58,7 @@ async def test_path_and_query_arrive_as_given() -> None:
 
     target = "/api/v1/namespaces/a%2Fb/services/x:%2580/proxy/c+d%20e/%7Eme", "labelSelector=a%3Db,c+in+(d)&x=%3F"
     async with open_connected(remember) as connection:
-        await connection.request("GET", target[0], query=target[1], timeout=5)
+        await connection.request(Call("GET", target[0], query=target[1], timeout=5))
     assert seen == ["?".join(target)]
 
 
@@ -71,7 +72,7 @@ async def test_caller_credentials_and_hop_by_hop_headers_are_not_forwarded() -> 
         ("Accept", "application/yaml"),
     ]
     async with open_http_server(echo) as url, open_connection(Target(url, authorizer=bearer("ours"))) as connection:
-        answer = await connection.request("GET", "/", headers=given, timeout=5)
+        answer = await connection.request(Call("GET", "/", headers=given, timeout=5))
         host = url.removeprefix("http://")
     for line in ('["Authorization", "Bearer ours"]', f'["Host", "{host}"]', '["Accept", "application/yaml"]'):
         assert line in answer.body.decode()
@@ -81,7 +82,7 @@ async def test_caller_credentials_and_hop_by_hop_headers_are_not_forwarded() -> 
 
 async def test_only_own_headers_are_added() -> None:
     async with open_connected(echo) as connection:
-        answer = await connection.request("POST", "/", body=b"x", timeout=5)
+        answer = await connection.request(Call("POST", "/", body=b"x", timeout=5))
     assert b'"Accept-Encoding", "identity"' in answer.body
     assert b'"User-Agent", "openmcp-apiserver"' in answer.body
     assert b"Content-Type" not in answer.body
@@ -94,7 +95,7 @@ async def test_statuses_are_answers(status: int) -> None:
         return web.Response(status=status, text="said", headers={"Location": "http://elsewhere.invalid/", "X-A": "b"})
 
     async with open_connected(answer_status) as connection:
-        answer = await connection.request("GET", "/x", timeout=5)
+        answer = await connection.request(Call("GET", "/x", timeout=5))
     assert (answer.status, answer.body, answer.headers["x-a"]) == (status, b"said", "b")
 
 
@@ -104,8 +105,8 @@ async def test_401_is_raised_by_request_and_passed_by_stream() -> None:
 
     async with open_connected(refuse) as connection:
         with pytest.raises(ClusterUnauthorized, match="cluster1"):
-            await connection.request("GET", "/x", timeout=5)
-        async with connection.open_stream("GET", "/x", timeout=5) as answer:
+            await connection.request(Call("GET", "/x", timeout=5))
+        async with connection.open_stream(Call("GET", "/x", timeout=5)) as answer:
             assert answer.status == 401
 
 
@@ -119,9 +120,9 @@ async def test_token_file_is_read_again_after_a_refusal(tmp_path: Path) -> None:
     tokens = TokenFileAuthorizer(path, max_age=3600)
     async with open_http_server(accept_new) as url, open_connection(Target(url, authorizer=tokens)) as connection:
         with pytest.raises(ClusterUnauthorized):
-            await connection.request("GET", "/", timeout=5)
+            await connection.request(Call("GET", "/", timeout=5))
         path.write_text("new\n")
-        assert (await connection.request("GET", "/", timeout=5)).status == 200
+        assert (await connection.request(Call("GET", "/", timeout=5))).status == 200
 
 
 async def test_compressed_answer_is_decompressed_within_bounds() -> None:
@@ -129,12 +130,12 @@ async def test_compressed_answer_is_decompressed_within_bounds() -> None:
         return web.Response(body=gzip.compress(b"0" * 100_000), headers={"Content-Encoding": "gzip"})
 
     async with open_connected(compress) as connection:
-        answer = await connection.request("GET", "/", timeout=5)
+        answer = await connection.request(Call("GET", "/", timeout=5))
         assert answer.body == b"0" * 100_000
         assert "content-encoding" not in answer.headers
     async with open_connected(compress, max_answer_bytes=50_000) as connection:
         with pytest.raises(ClusterAnswerInvalid, match="larger"):
-            await connection.request("GET", "/", timeout=5)
+            await connection.request(Call("GET", "/", timeout=5))
 
 
 async def test_too_large_an_answer_is_refused() -> None:
@@ -143,7 +144,7 @@ async def test_too_large_an_answer_is_refused() -> None:
 
     async with open_connected(answer, max_answer_bytes=50_000) as connection:
         with pytest.raises(ClusterAnswerInvalid, match="larger than 50000 bytes"):
-            await connection.request("GET", "/", timeout=5)
+            await connection.request(Call("GET", "/", timeout=5))
 
 
 async def test_bodies_stream_up_and_answers_stream_down_at_the_same_time() -> None:
@@ -163,7 +164,7 @@ async def test_bodies_stream_up_and_answers_stream_down_at_the_same_time() -> No
     words.put_nowait(b"one")
     async with (
         open_connected(shout) as connection,
-        connection.open_stream("POST", "/", body=body(), timeout=5) as answer,
+        connection.open_stream(Call("POST", "/", body=body(), timeout=5)) as answer,
     ):
         chunks = answer.chunks()
         assert await anext(chunks) == b"ONE"
@@ -179,7 +180,7 @@ async def test_stream_is_not_decompressed() -> None:
     async def compress(request: web.BaseRequest) -> web.Response:
         return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
 
-    async with open_connected(compress) as connection, connection.open_stream("GET", "/", timeout=5) as answer:
+    async with open_connected(compress) as connection, connection.open_stream(Call("GET", "/", timeout=5)) as answer:
         assert b"".join([chunk async for chunk in answer.chunks()]) == packed
         assert ("content-encoding", "gzip") in answer.headers
 
@@ -194,7 +195,7 @@ async def test_leaving_a_stream_ends_it_upstream() -> None:
         ended.set()
 
     async with open_raw_server(drip) as url, open_connection(Target(url)) as connection:
-        async with connection.open_stream("GET", "/", timeout=5) as answer:
+        async with connection.open_stream(Call("GET", "/", timeout=5)) as answer:
             assert await anext(answer.chunks()) == b"one"
         async with asyncio.timeout(5):
             await ended.wait()
@@ -211,8 +212,8 @@ async def test_many_open_streams_leave_room_for_a_request() -> None:
 
     async with open_connected(answer) as connection, AsyncExitStack() as watches:
         for _ in range(200):
-            await watches.enter_async_context(connection.open_stream("GET", "/watch", timeout=5))
-        assert (await connection.request("GET", "/readyz", timeout=2)).status == 200
+            await watches.enter_async_context(connection.open_stream(Call("GET", "/watch", timeout=5)))
+        assert (await connection.request(Call("GET", "/readyz", timeout=2))).status == 200
 
 
 async def test_silence_in_a_stream_is_a_timeout() -> None:
@@ -224,7 +225,7 @@ async def test_silence_in_a_stream_is_a_timeout() -> None:
     async with (
         open_raw_server(drip) as url,
         open_connection(Target(url)) as connection,
-        connection.open_stream("GET", "/", timeout=5, idle_timeout=0.1) as answer,
+        connection.open_stream(Call("GET", "/", timeout=5, idle_timeout=0.1)) as answer,
     ):
         with pytest.raises(ClusterTimeout, match=r"within 0\.1 s"):
             assert [chunk async for chunk in answer.chunks()] == [b"one"]
@@ -240,8 +241,8 @@ async def test_connections_are_reused() -> None:
 
     async with open_connected(remember) as connection:
         for _ in range(5):
-            await connection.request("GET", "/", timeout=5)
-            async with connection.open_stream("GET", "/", timeout=5) as answer:
+            await connection.request(Call("GET", "/", timeout=5))
+            async with connection.open_stream(Call("GET", "/", timeout=5)) as answer:
                 assert [chunk async for chunk in answer.chunks()] == [b"x"]
     assert len(ports) == 1
 
@@ -271,7 +272,7 @@ async def test_no_foreign_exception_leaks(fault: str) -> None:
 
     async with open_raw_server(misbehave) as url, open_connection(Target(url)) as connection:
         with pytest.raises(FleetError) as raised:
-            await connection.request("GET", "/", timeout=5)
+            await connection.request(Call("GET", "/", timeout=5))
         assert type(raised.value) is expected or expected is ClusterError
 
 
@@ -284,7 +285,7 @@ async def test_no_foreign_exception_leaks_from_a_stream(fault: str) -> None:
 
     async with open_raw_server(misbehave) as url, open_connection(Target(url)) as connection:
         with pytest.raises(ClusterError):
-            async with connection.open_stream("GET", "/", timeout=5) as answer:
+            async with connection.open_stream(Call("GET", "/", timeout=5)) as answer:
                 assert [chunk async for chunk in answer.chunks()]
 
 
@@ -294,9 +295,9 @@ async def test_a_server_that_hangs_is_a_timeout() -> None:
 
     async with open_raw_server(hang) as url, open_connection(Target(url)) as connection:
         with pytest.raises(ClusterTimeout, match=r"no answer from .* within 0\.2 s"):
-            await connection.request("GET", "/", timeout=0.2)
+            await connection.request(Call("GET", "/", timeout=0.2))
         with pytest.raises(ClusterTimeout):
-            async with connection.open_stream("GET", "/", timeout=0.2):
+            async with connection.open_stream(Call("GET", "/", timeout=0.2)):
                 pass
 
 
@@ -311,14 +312,14 @@ async def test_a_server_that_hangs_is_a_timeout() -> None:
 async def test_unreachable_says_why(endpoint: str, words: str) -> None:
     async with open_connection(Target(endpoint)) as connection:
         with pytest.raises(ClusterUnreachable, match=words):
-            await connection.request("GET", "/", timeout=20)
+            await connection.request(Call("GET", "/", timeout=20))
 
 
 async def test_a_closed_connection_says_so() -> None:
     async with open_connection(Target("http://127.0.0.1:1")) as connection:
         await connection.close()
         with pytest.raises(ClusterUnreachable, match="closed"):
-            await connection.request("GET", "/", timeout=5)
+            await connection.request(Call("GET", "/", timeout=5))
 
 
 @pytest.mark.parametrize(
@@ -338,10 +339,10 @@ async def test_a_closed_connection_says_so() -> None:
 async def test_what_can_not_be_sent_is_refused(path: str, query: str, headers: list[tuple[str, str]]) -> None:
     async with open_connection(Target("http://127.0.0.1:1")) as connection:
         with pytest.raises(InvalidQuery):
-            await connection.request("GET", path, query=query, headers=headers, timeout=5)
+            await connection.request(Call("GET", path, query=query, headers=headers, timeout=5))
 
 
 async def test_dot_segments_are_not_resolved() -> None:
     async with open_connected(echo) as connection:
-        answer = await connection.request("GET", "/a/%2e%2e/b/./c", timeout=5)
+        answer = await connection.request(Call("GET", "/a/%2e%2e/b/./c", timeout=5))
     assert b"GET /a/%2e%2e/b/./c" in answer.body

@@ -12,7 +12,7 @@ import yaml
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
 from fleet.model.errors import ClusterUnauthorized, ClusterUnreachable
-from fleet.ports import MemberSource, MemberSpec
+from fleet.ports import Call, MemberSource, MemberSpec
 from realfleet.fleet import Fleet
 from realfleet.kubeconfig import Access
 from realfleet.membership import (
@@ -34,7 +34,7 @@ ASK = "/api/v1/nodes"
 async def ask(source: MemberSource, spec: MemberSpec) -> int:
     connection = await source.open_connection(spec)
     try:
-        return (await connection.request("GET", ASK, query="limit=1", timeout=10)).status
+        return (await connection.request(Call("GET", ASK, query="limit=1", timeout=10))).status
     finally:
         await connection.close()
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from fleet.kubernetes.auth.tls import TlsMaterial, TlsMaterialError, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.errors import ClusterUnreachable
+from fleet.ports import Call
 from tests.fleet.kubernetes.certificates import Authority, Pair, server_context
 from tests.fleet.kubernetes.servers import open_http_server, open_raw_server
 
@@ -34,7 +35,7 @@ async def open_tls_server(pair: Pair, folder: Path, client_ca: bytes | None = No
 async def ask(url: str, material: TlsMaterial, server_name: str | None = None) -> bytes:
     connection = HttpConnection("cluster1", Target(url, build_ssl_context(material), server_name=server_name))
     try:
-        return (await connection.request("GET", "/", timeout=5)).body
+        return (await connection.request(Call("GET", "/", timeout=5))).body
     finally:
         await connection.close()
 
@@ -148,6 +149,6 @@ async def test_a_proxy_is_asked_to_connect(tmp_path: Path) -> None:
             proxy=through.replace("//", "//u:p@"),
         )
         connection = HttpConnection("cluster1", target)
-        assert (await connection.request("GET", "/", timeout=5)).body == b"hello"
+        assert (await connection.request(Call("GET", "/", timeout=5))).body == b"hello"
         await connection.close()
     assert b"Proxy-Authorization: Basic dTpw" in lines[0]

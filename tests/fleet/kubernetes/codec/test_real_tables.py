@@ -15,6 +15,7 @@ from fleet.kubernetes.codec.watch import iter_lines
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.manifests import load_manifest
 from fleet.model.objects import Pod
+from fleet.ports import Call
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
 from tests.fleet.kubernetes.codec.objects import pod, running, terminated, waiting
@@ -88,7 +89,7 @@ def _patchable(status: dict[str, Any]) -> dict[str, Any]:
 
 async def list_rows(connection: HttpConnection, codec: Codec[T]) -> list[tuple[dict[str, str], T]]:
     """Each row's cells by column name, and the record decoded from the very object the row was printed from."""
-    answer = await connection.request("GET", codec.path, query="includeObject=Object", headers=TABLE, timeout=30)
+    answer = await connection.request(Call("GET", codec.path, query="includeObject=Object", headers=TABLE, timeout=30))
     table = json.loads(answer.body)
     columns = [column["name"] for column in table["columnDefinitions"]]
     rows = []
@@ -136,7 +137,7 @@ async def test_nodes_read_as_in_the_table(real_fleet: Fleet) -> None:
 
 async def test_a_list_keeps_every_object_whole(real_fleet: Fleet) -> None:
     async with open_member(real_fleet.members[0]) as connection:
-        answer = await connection.request("GET", PODS.path, timeout=30)
+        answer = await connection.request(Call("GET", PODS.path, timeout=30))
     page = PODS.decode_list(answer.body, "c")
     assert page.malformed == ()
     for item, record in zip(json.loads(answer.body)["items"], page.records, strict=True):
@@ -149,9 +150,10 @@ async def test_a_watch_reads_changes(real_fleet: Fleet) -> None:
     member = real_fleet.members[1]
     manifest = _creatable("watched", pod())
     async with open_member(member) as connection:
-        version = PODS.decode_list((await connection.request("GET", PODS.path, timeout=30)).body, "c").resource_version
+        answer = await connection.request(Call("GET", PODS.path, timeout=30))
+        version = PODS.decode_list(answer.body, "c").resource_version
         query = f"watch=true&resourceVersion={version}&timeoutSeconds=60"
-        async with connection.open_stream("GET", PODS.path, query=query, timeout=10, idle_timeout=30) as stream:
+        async with connection.open_stream(Call("GET", PODS.path, query=query, timeout=10, idle_timeout=30)) as stream:
             await asyncio.to_thread(member.client.create, PODS_PATH, manifest)
             await asyncio.to_thread(member.client.delete, f"{PODS_PATH}/watched")
             seen: list[tuple[EventType, Pod]] = []

@@ -12,6 +12,7 @@ from aiohttp import web
 from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
+from fleet.ports import Call
 from tests.fakes.waiting import until
 from tests.fleet.kubernetes.certificates import Authority, server_context
 from tests.fleet.kubernetes.servers import RawHandler, open_http_server, open_raw_server
@@ -56,7 +57,7 @@ async def open_client(handler: RawHandler, **options: int) -> AsyncIterator[Http
 
 
 async def ask(connection: HttpConnection, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
-    async with connection.open_stream(method, "/", body=body, timeout=5) as answer:
+    async with connection.open_stream(Call(method, "/", body=body, timeout=5)) as answer:
         return answer.status, b"".join([piece async for piece in answer.chunks()])
 
 
@@ -191,7 +192,7 @@ async def test_a_word_that_nobody_asked_for_ends_a_kept_connection() -> None:
 
     async with open_client(serve) as connection:
         assert await ask(connection) == (200, b"ok")
-        await until(lambda: not connection._pool._kept, what="the end of the connection")
+        await until(lambda: not connection._pool._idle, what="the end of the connection")
         assert await ask(connection) == (200, b"ok")
     assert connections == 2
 
@@ -209,7 +210,7 @@ async def test_an_early_answer_is_read_though_the_body_is_not() -> None:
 
     async with (
         open_client(refuse) as connection,
-        connection.open_stream("POST", "/", body=endless(), timeout=5) as answer,
+        connection.open_stream(Call("POST", "/", body=endless(), timeout=5)) as answer,
     ):
         assert (answer.status, await answer.read()) == (413, b"no")
 
@@ -230,7 +231,7 @@ async def test_a_body_is_as_long_as_it_says_or_not_sent_whole(length: str, piece
     async with open_client(collect) as connection:
         with pytest.raises(ClusterUnreachable, match="Content-Length"):
             async with connection.open_stream(
-                "POST", "/", headers=[("Content-Length", length)], body=body(), timeout=5
+                Call("POST", "/", headers=[("Content-Length", length)], body=body(), timeout=5)
             ):
                 pass
 
@@ -252,7 +253,7 @@ async def test_a_slow_reader_holds_the_member_back_and_loses_nothing(tmp_path: P
     tls = server_context(authority.issue("127.0.0.1"), tmp_path)
     async with open_http_server(pour, tls=tls) as url:
         connection = HttpConnection("cluster1", Target(url, build_ssl_context(TlsMaterial(authority.pem))))
-        async with connection.open_stream("GET", "/", timeout=5, idle_timeout=5) as answer:
+        async with connection.open_stream(Call("GET", "/", timeout=5, idle_timeout=5)) as answer:
             before = -1
             while before != sent:  # until the member waits for us
                 before = sent
@@ -299,11 +300,11 @@ async def test_questions_beyond_the_limit_wait_for_their_turn() -> None:
         connection = HttpConnection("cluster1", Target(url), limit=3)
         answers = await asyncio.gather(*(ask(connection) for _ in range(12)))
         assert (answers, most) == ([(200, b"ok")] * 12, 3)
-        held = [connection.open_stream("GET", "/", timeout=5) for _ in range(3)]
+        held = [connection.open_stream(Call("GET", "/", timeout=5)) for _ in range(3)]
         for stream in held:
             await stream.__aenter__()
         with pytest.raises(ClusterTimeout):
-            async with connection.open_stream("GET", "/", timeout=0.1):
+            async with connection.open_stream(Call("GET", "/", timeout=0.1)):
                 pass
         for stream in held:
             await stream.__aexit__(None, None, None)
@@ -318,5 +319,5 @@ async def test_a_caller_that_gives_up_leaves_no_connection_behind() -> None:
     async with open_client(hang, limit=2) as connection:
         for _ in range(5):
             with pytest.raises(ClusterTimeout):
-                await connection.request("GET", "/", timeout=0.02)
+                await connection.request(Call("GET", "/", timeout=0.02))
         await until(lambda: not connection._pool._open, what="the end of all connections")

@@ -13,7 +13,7 @@ from aiohttp import web
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
-from fleet.ports import MemberSource, MemberSpec
+from fleet.ports import Call, MemberSource, MemberSpec
 from tests.fleet.kubernetes.auth.plugin import VERSION
 from tests.fleet.kubernetes.certificates import Authority, server_context
 from tests.fleet.kubernetes.servers import open_http_server
@@ -44,7 +44,7 @@ async def show_credential(request: web.BaseRequest) -> web.Response:
 async def ask(source: MemberSource, spec: MemberSpec) -> str:
     connection = await source.open_connection(spec)
     try:
-        return (await connection.request("GET", "/", timeout=10)).body.decode()
+        return (await connection.request(Call("GET", "/", timeout=10))).body.decode()
     finally:
         await connection.close()
 

@@ -14,7 +14,7 @@ from fleet.kubernetes.sources.kubefed_member import MemberProblemError, build_ac
 from fleet.kubernetes.sources.kubefed_objects import KubeFedCluster, Secret
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole, PlatformInfo
-from fleet.ports import MemberSource
+from fleet.ports import Call, MemberSource
 from tests.fleet.kubernetes.certificates import Authority
 from tests.fleet.kubernetes.sources.following import Follower
 from tests.fleet.kubernetes.sources.host_api import CLUSTERS, PLATFORM, SECRETS, HostApi, open_host_api
@@ -56,7 +56,7 @@ async def test_the_host_and_all_members_come_at_once(tmp_path: Path) -> None:
         assert credential is not None
         assert credential.endpoint == "https://127.0.0.1:1"
         connection = await source.open_connection(picture["openmcp"])
-        assert (await connection.request("GET", SECRETS, timeout=5)).status == 200
+        assert (await connection.request(Call("GET", SECRETS, timeout=5))).status == 200
         await connection.close()
 
 

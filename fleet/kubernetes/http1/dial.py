@@ -1,0 +1,93 @@
+"""How an API server is reached: a TCP connection, through an HTTP proxy where there is one, and TLS on it."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from fleet.kubernetes.http1.protocol import HttpProtocol
+from fleet.kubernetes.http1.tls import Tls
+
+_MAX_PROXY_HEAD = 64 * 1024
+
+
+class DialError(OSError):
+    """The proxy on the way to the API server does not let through; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """`tls` is None for plain HTTP, `proxy` the URL of an HTTP proxy on the way."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    server_name: str
+    proxy: str | None = field(default=None, repr=False)
+
+
+def build_route(endpoint: str, tls: ssl.SSLContext | None, server_name: str | None, proxy: str | None) -> Route:
+    """The route to an endpoint's URL; without a `tls` of its own an https one is verified by the system's roots."""
+    parts = urlsplit(endpoint)
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    context = (tls or ssl.create_default_context()) if secure else None
+    return Route(host, parts.port or (443 if secure else 80), context, server_name or host, proxy)
+
+
+async def dial(route: Route, on_change: Callable[[HttpProtocol], None]) -> HttpProtocol:
+    """A new connection that is fit for requests. Raises OSError, of which DialError and ssl.SSLError are some."""
+    connection = await _connect(route, on_change)
+    try:
+        await connection.start(None if route.tls is None else Tls(route.tls, route.server_name))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _connect(route: Route, on_change: Callable[[HttpProtocol], None]) -> HttpProtocol:
+    loop = asyncio.get_running_loop()
+    if route.proxy is None:
+        return (await loop.create_connection(lambda: HttpProtocol(on_change), route.host, route.port))[1]
+    parts = urlsplit(route.proxy)
+    at = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    if parts.scheme != "http":
+        raise DialError(f"the proxy {at} must be an http proxy, not {parts.scheme[:20]}")
+    try:
+        _, connection = await loop.create_connection(
+            lambda: HttpProtocol(on_change), parts.hostname or "", parts.port or 80
+        )
+    except OSError as error:
+        raise DialError(f"the proxy {at} can't be reached: {error.strerror or error}") from error
+    try:
+        connection.write(_build_connect(route, parts.username, parts.password))
+        said = await _read_proxy_head(connection)
+    except BaseException:
+        connection.close()
+        raise
+    if said.split(b" ", 2)[1:2] != [b"200"]:
+        connection.close()
+        line = said.split(b"\r\n", 1)[0][:80].decode(errors="replace")
+        raise DialError(f"the proxy {at} answered {line!r}")
+    return connection
+
+
+async def _read_proxy_head(connection: HttpProtocol) -> bytearray:
+    """Nothing follows it: the API server speaks second."""
+    said = bytearray()
+    while b"\r\n\r\n" not in said and len(said) < _MAX_PROXY_HEAD and (piece := await connection.reader.read(None)):
+        said += piece
+    return said
+
+
+def _build_connect(route: Route, user: str | None, password: str | None) -> bytes:
+    """Source: RFC 9110 section 9.3.6 (CONNECT)."""
+    host = f"[{route.host}]" if ":" in route.host else route.host
+    head = f"CONNECT {host}:{route.port} HTTP/1.1\r\nHost: {host}:{route.port}\r\n"
+    if user is not None:
+        pair = f"{unquote(user)}:{unquote(password or '')}"
+        head += f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+    return f"{head}\r\n".encode()
