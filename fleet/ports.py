@@ -33,13 +33,8 @@ class StreamedAnswer(Protocol):
         ...
 
     @property
-    def headers(self) -> list[tuple[str, str]]:
-        """Without those of the member's own connection, names in lower case."""
-        ...
-
-    @property
-    def raw_headers(self) -> RawHeaders:
-        """The same in bytes."""
+    def headers(self) -> RawHeaders:
+        """Without those of the member's own connection."""
         ...
 
     @property
@@ -68,8 +63,8 @@ class Upgraded(Protocol):
         ...
 
     @property
-    def headers(self) -> list[tuple[str, str]]:
-        """Names in lower case; those of the switch itself are among them."""
+    def headers(self) -> RawHeaders:
+        """Those of the switch itself are among them."""
         ...
 
     @property

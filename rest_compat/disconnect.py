@@ -1,16 +1,19 @@
 """The caller's end of a connection, and what ends the passing on before its answer is whole."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from fleet.aio.bounded import read_bounded
 from rest_compat.errors import BodyTooLarge, BodyTooSlow
-from rest_compat.probe import probe
 
 PATIENCE_SECONDS = 0.05
 """Answers that are there sooner are not watched over: most are, and two tasks cost more than all else of them."""
+
+CHECK_SECONDS = 15.0
+"""A process that hangs keeps its connections open: only what is known of the member tells that it is gone."""
 
 
 class Caller:
@@ -35,19 +38,6 @@ class Caller:
         finally:
             done.set()
 
-    async def read_whole(self, limit: int, timeout: float) -> bytes:
-        """The body in one piece, within `timeout` seconds. Raises BodyTooLarge, BodyTooSlow, ClientDisconnect."""
-        body = b""
-        try:
-            async with asyncio.timeout(timeout):
-                async for chunk in self.chunks():
-                    body += chunk
-                    if len(body) > limit:
-                        raise BodyTooLarge(f"the body of a DELETE may have {limit} bytes at most")
-        except TimeoutError as error:
-            raise BodyTooSlow(f"the body of a DELETE must arrive within {timeout:g} s") from error
-        return body
-
     async def wait_gone(self) -> None:
         """Returns when the caller has closed its connection."""
         if self._body_done is not None:
@@ -56,7 +46,16 @@ class Caller:
             pass
 
 
-class Watch:
+async def read_body(chunks: AsyncIterable[bytes], what: str, limit: int, timeout: float) -> bytes:
+    """A caller's body in one piece, within `timeout` seconds. Raises BodyTooLarge, BodyTooSlow, ClientDisconnect."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await read_bounded(chunks, limit, lambda: BodyTooLarge(f"{what} may have {limit} bytes at most"))
+    except TimeoutError as error:
+        raise BodyTooSlow(f"{what} must arrive within {timeout:g} s") from error
+
+
+class DisconnectWatcher:
     """Cancels the task that made it when the caller is gone, or when `check` raises; to be stopped in any case.
 
     `check` is asked now and then: None where the answer's own silence is bounded.
@@ -66,12 +65,12 @@ class Watch:
         self._caller = caller
         self._check = check
         self._task = asyncio.current_task()
-        self._watchers: list[asyncio.Future[None]] = []
+        self._watching: list[asyncio.Future[None]] = []
         self._ended_by: asyncio.Future[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
 
     def was_interrupted(self) -> bool:
-        """Whether the cancellation that the task has just caught was this watch's, and no other's."""
+        """Whether the cancellation that the task has just caught was this watcher's, and no other's."""
         return self._ended_by is not None and self._task is not None and not self._task.uncancel()
 
     @property
@@ -82,19 +81,26 @@ class Watch:
     def stop(self) -> None:
         """Ends the watching."""
         self._timer.cancel()
-        for watcher in self._watchers:
-            watcher.cancel()
+        for future in self._watching:
+            future.cancel()
 
     def _begin(self) -> None:
-        self._watchers.append(asyncio.ensure_future(self._caller.wait_gone()))
+        self._watching.append(asyncio.ensure_future(self._caller.wait_gone()))
         if self._check is not None:
-            self._watchers.append(asyncio.ensure_future(probe(self._check)))
-        for watcher in self._watchers:
-            watcher.add_done_callback(self._interrupt)
+            self._watching.append(asyncio.ensure_future(check_repeatedly(self._check)))
+        for future in self._watching:
+            future.add_done_callback(self._interrupt)
 
-    def _interrupt(self, watcher: "asyncio.Future[None]") -> None:
-        if watcher.cancelled() or self._ended_by is not None:
+    def _interrupt(self, future: "asyncio.Future[None]") -> None:
+        if future.cancelled() or self._ended_by is not None:
             return
-        self._ended_by = watcher
+        self._ended_by = future
         if self._task is not None:
             self._task.cancel()
+
+
+async def check_repeatedly(check: Callable[[], object], every: float = CHECK_SECONDS) -> None:
+    """Runs until it is cancelled, or until `check` raises; `every` is in seconds."""
+    while True:
+        await asyncio.sleep(every)
+        check()

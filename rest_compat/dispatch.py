@@ -1,7 +1,5 @@
 """A call for the Kubernetes API of one cluster, whichever URL named the cluster: authorized, then passed on."""
 
-from collections.abc import Callable
-
 from msgspec import Struct
 from starlette.responses import Response
 
@@ -9,14 +7,14 @@ from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.model.request_info import RequestInfo, parse_request
-from fleet.ports import Connection
+from fleet.ports import Call, RawHeaders
 from rest_compat.errors import ErrorShape
-from rest_compat.headers import find_header
+from rest_compat.headers import find_header, has_body, select_member_headers
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
-from rest_compat.passthrough import MemberCall, PassThrough
+from rest_compat.passthrough import BODILESS, MemberCall, PassThrough
 from rest_compat.request import Request
-from rest_compat.upgrades import StreamCall, Upgrade, read_upgrade
+from rest_compat.upgrades import Upgrade, read_upgrade, select_upgrade_headers
 
 WRITE_TIMEOUT = 65.0
 """Seconds a write may take: an API server itself gives up after 60, and only its own word says what came of it."""
@@ -51,41 +49,28 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     def check_member() -> object:
         return federation.get_connection(principal.scope, call.cluster)
 
-    upgrade = read_upgrade(request) if find_header(request.scope["headers"], b"upgrade") is not None else None
+    headers: RawHeaders = request.scope["headers"]
+    upgrade = read_upgrade(request) if find_header(headers, b"upgrade") is not None else None
     if upgrade is not None:
-        stream = StreamCall(
-            connection=connection,
-            user=principal.name,
-            method=request.method,
-            path=call.path,
-            query=call.query,
-            headers=request.scope["headers"],
-            upgrade=upgrade,
-            timeout=WRITE_TIMEOUT,
-            foreign=info.subresource == "proxy",
-            check_member=check_member,
-        )
-        return Upgrade(stream, call.shape, streams)
-    return PassThrough(_build_member_call(request, connection, call, info, check_member), call.shape)
+        sent = select_upgrade_headers(headers)
+        passed = Call(request.method, call.path, WRITE_TIMEOUT, call.query, sent, upgrade=upgrade)
+    else:
+        passed = _build_call(request, call, info)
+    member = MemberCall(connection, passed, call.shape, info.subresource == "proxy", check_member)
+    return PassThrough(member) if upgrade is None else Upgrade(member, principal.name, streams)
 
 
-def _build_member_call(
-    request: Request, connection: Connection, call: ApiCall, info: RequestInfo, check_member: Callable[[], object]
-) -> MemberCall:
+def _build_call(request: Request, call: ApiCall, info: RequestInfo) -> Call:
     bound: float = WRITE_TIMEOUT if call.patient else request.scope["state"]["request_timeout"]
-    foreign = info.subresource == "proxy"
     follows = info.subresource == "log" and read_parameter(call.query, "follow") not in (None, "false", "0")
     method = request.scope["method"]
-    reads = method in ("GET", "HEAD", "OPTIONS")
-    return MemberCall(
-        connection=connection,
-        method=method,
-        path=call.path,
-        query=call.query,
-        headers=request.scope["headers"],
-        timeout=FOLLOW_TIMEOUT if follows else bound if reads else WRITE_TIMEOUT,
-        idle_timeout=None if follows or foreign or info.verb == "watch" else bound,
-        foreign=foreign,
-        with_agent=call.patient,
-        check_member=check_member,
+    reads = method in BODILESS
+    headers: RawHeaders = request.scope["headers"]
+    return Call(
+        method,
+        call.path,
+        FOLLOW_TIMEOUT if follows else bound if reads else WRITE_TIMEOUT,
+        call.query,
+        select_member_headers(headers, with_body=not reads and has_body(headers), with_agent=call.patient),
+        idle_timeout=None if follows or info.subresource == "proxy" or info.verb == "watch" else bound,
     )

@@ -1,22 +1,15 @@
 """Which headers pass between a caller and a member. What is hop-by-hop is dropped by the connection to the member."""
 
-from collections.abc import Iterable
+from fleet.ports import RawHeaders
 
 # Who the caller is, to a member, is what this server says: its own credential, and none of these.
-_NEVER_SENT = frozenset({"authorization", "cookie", "expect", "forwarded", "host", "via", "x-real-ip"})
-_NEVER_SENT_PREFIXES = ("impersonate-", "x-remote-", "x-forwarded-")
-_OF_A_BODY = frozenset({"content-encoding", "content-length", "content-type"})
+_NEVER_SENT = frozenset({b"authorization", b"cookie", b"expect", b"forwarded", b"host", b"via", b"x-real-ip"})
+_NEVER_SENT_PREFIXES = (b"impersonate-", b"x-remote-", b"x-forwarded-")
+_OF_A_BODY = frozenset({b"content-encoding", b"content-length", b"content-type"})
 
 # This server says these itself, or they would speak for its address: cookies, transport security, sign-in.
-_NEVER_RETURNED = frozenset({"alt-svc", "date", "server", "set-cookie", "strict-transport-security"})
-
-RawHeaders = list[tuple[bytes, bytes]]
-
-_NEVER_SENT_RAW = frozenset(name.encode() for name in _NEVER_SENT)
-_NEVER_SENT_PREFIXES_RAW = tuple(prefix.encode() for prefix in _NEVER_SENT_PREFIXES)
-_OF_A_BODY_RAW = frozenset(name.encode() for name in _OF_A_BODY)
-_NEVER_RETURNED_RAW = frozenset(name.encode() for name in _NEVER_RETURNED)
-_WITHOUT_LENGTH = _NEVER_RETURNED_RAW | {b"content-length"}
+_NEVER_RETURNED = frozenset({b"alt-svc", b"date", b"server", b"set-cookie", b"strict-transport-security"})
+_WITHOUT_LENGTH = _NEVER_RETURNED | {b"content-length"}
 
 
 def find_header(raw: RawHeaders, name: bytes) -> str | None:
@@ -27,49 +20,37 @@ def find_header(raw: RawHeaders, name: bytes) -> str | None:
     return None
 
 
+def has_body(raw: RawHeaders) -> bool:
+    """Whether a body comes with the headers."""
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in raw)
+
+
 def select_member_headers(raw: RawHeaders, *, with_body: bool, with_agent: bool) -> RawHeaders:
-    """As `build_member_headers`, in bytes; names must be in lower case, as ASGI has them."""
-    dropped = _NEVER_SENT_RAW if with_body else _NEVER_SENT_RAW | _OF_A_BODY_RAW
+    """The caller's headers for a member; names must be in lower case, as ASGI has them.
+
+    `with_agent` passes the caller's User-Agent on. kube-apiserver names the managers of fields by it, but also indents
+    its answers for curl and browsers, which doubles them.
+    """
+    dropped = _NEVER_SENT if with_body else _NEVER_SENT | _OF_A_BODY
     return [
         pair
         for pair in raw
         if pair[0] not in dropped
-        and not pair[0].startswith(_NEVER_SENT_PREFIXES_RAW)
+        and not pair[0].startswith(_NEVER_SENT_PREFIXES)
         and (with_agent or pair[0] != b"user-agent")
     ]
 
 
 def select_caller_headers(raw: RawHeaders, status: int) -> RawHeaders:
-    """As `build_caller_headers`, in bytes. A length is not said where there is no body to have it (204, 304)."""
-    dropped = _WITHOUT_LENGTH if status in (204, 304) else _NEVER_RETURNED_RAW
+    """A member's headers for the caller, when the member's body goes with them.
+
+    A length is not said where there is no body to have it (204, 304).
+    """
+    dropped = _WITHOUT_LENGTH if status in (204, 304) else _NEVER_RETURNED
     return [pair for pair in raw if pair[0] not in dropped]
 
 
-def build_member_headers(
-    raw: Iterable[tuple[bytes, bytes]], *, with_body: bool, with_agent: bool
-) -> list[tuple[str, str]]:
-    """The caller's headers for a member.
-
-    `with_agent` passes the caller's User-Agent on. kube-apiserver names the managers of fields by it, but also indents
-    its answers for curl and browsers, which doubles them.
-    """
-    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in _NEVER_SENT
-        and not name.startswith(_NEVER_SENT_PREFIXES)
-        and (with_body or name not in _OF_A_BODY)
-        and (with_agent or name != "user-agent")
-    ]
-
-
-def build_caller_headers(headers: Iterable[tuple[str, str]]) -> RawHeaders:
-    """A member's headers for the caller, when the member's body goes with them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers if name not in _NEVER_RETURNED]
-
-
-def build_reshaped_headers(headers: Iterable[tuple[str, str]], body: bytes) -> RawHeaders:
+def build_reshaped_headers(raw: RawHeaders, body: bytes) -> RawHeaders:
     """A member's headers for the caller, when another body in JSON goes with them."""
-    kept = [(name, value) for name, value in build_caller_headers(headers) if name.decode() not in _OF_A_BODY]
+    kept = [pair for pair in raw if pair[0] not in _NEVER_RETURNED and pair[0] not in _OF_A_BODY]
     return [*kept, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

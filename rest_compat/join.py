@@ -19,6 +19,7 @@ from auth.dependencies import CurrentPrincipal
 from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
+from fleet.aio.bounded import read_bounded
 from fleet.kubernetes.sources.joining import (
     MAX_KUBECONFIG_BYTES,
     SubmittedCluster,
@@ -161,14 +162,11 @@ async def _register(
 
 async def _read_form(request: Request) -> tuple[FormData, bytes]:
     """The form and its `file`. Raises InvalidFile, BodyTooLarge."""
-    body = b""
+    too_large = f"INVALID_FILE: the form may have {MAX_BODY} bytes at most"
     bound = request.state["request_timeout"]
     try:
         async with asyncio.timeout(bound):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise BodyTooLarge(f"INVALID_FILE: the form may have {MAX_BODY} bytes at most")
+            body = await read_bounded(request.stream(), MAX_BODY, lambda: BodyTooLarge(too_large))
     except TimeoutError as error:
         raise BodyTooSlow(f"INVALID_FILE: the form did not arrive within {bound:g} s") from error
 

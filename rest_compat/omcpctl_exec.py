@@ -19,9 +19,10 @@ from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
-from fleet.ports import Upgraded
+from fleet.ports import Call, Upgraded
+from rest_compat.disconnect import read_body
 from rest_compat.dispatch import ApiCall
-from rest_compat.errors import BodyTooLarge, BodyTooSlow
+from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
 from rest_compat.request import Request
@@ -71,19 +72,11 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
         ("sec-websocket-key", generate_key()),
         ("sec-websocket-protocol", _SUBPROTOCOLS),
     ]
+    query = _build_query(call.query, words)
+    switch = Call("GET", call.path.rstrip("/"), bound, query, headers, upgrade="websocket")
     try:
         with streams.hold(principal.name):
-            async with (
-                asyncio.timeout(bound),
-                connection.open_upgrade(
-                    "GET",
-                    call.path.rstrip("/"),
-                    query=_build_query(call.query, words),
-                    headers=headers,
-                    upgrade="websocket",
-                    timeout=bound,
-                ) as member,
-            ):
+            async with asyncio.timeout(bound), connection.open_upgrade(switch) as member:
                 if member.status != 101:
                     return _build_refusal(member, call)
                 return _build_message(await _collect(member, call.cluster))
@@ -93,15 +86,7 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
 
 
 async def _read_words(request: Request, bound: float) -> list[str]:
-    body = b""
-    try:
-        async with asyncio.timeout(bound):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_WORDS_BYTES:
-                    raise BodyTooLarge(f"the words of a command may have {MAX_WORDS_BYTES} bytes at most")
-    except TimeoutError as error:
-        raise BodyTooSlow(f"the words of a command must arrive within {bound:g} s") from error
+    body = await read_body(request.stream(), "the words of a command", MAX_WORDS_BYTES, bound)
     text = body.decode(errors="replace").strip()
     if not text:
         raise InvalidQuery("the body is empty: expected the command's words joined with commas, such as sh,-c,ls")
@@ -168,5 +153,5 @@ def _build_message(ended: _Ended) -> Response:
 def _build_refusal(member: Upgraded, call: ApiCall) -> Response:
     if member.status == 401:
         raise ClusterUnauthorized(call.cluster, f"cluster {call.cluster} refused this server's credential (401)")
-    reshaped = call.shape.reshape(member.status, dict(member.headers).get("content-type", ""), member.body)
+    reshaped = call.shape.reshape(member.status, find_header(member.headers, b"content-type") or "", member.body)
     return Response(member.body if reshaped is None else reshaped, member.status, media_type="application/json")

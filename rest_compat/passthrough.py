@@ -2,20 +2,28 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import msgspec
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from fleet.aio.bounded import read_bounded
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
-from fleet.ports import Connection, StreamedAnswer
-from rest_compat.disconnect import Caller, Watch
+from fleet.ports import Call, Connection, RawHeaders, StreamedAnswer
+from rest_compat.disconnect import Caller, DisconnectWatcher, read_body
 from rest_compat.errors import ErrorShape, build_status_answer
-from rest_compat.headers import RawHeaders, build_reshaped_headers, select_caller_headers, select_member_headers
+from rest_compat.headers import (
+    build_reshaped_headers,
+    find_header,
+    has_body,
+    select_caller_headers,
+    select_member_headers,
+)
 
 MAX_DELETE_BODY = 1024 * 1024
 MAX_YAML_OPTIONS = 64 * 1024
@@ -23,7 +31,7 @@ MAX_ERROR_BODY = 1024 * 1024
 MAX_HELD = 1024 * 1024
 """Of an answer to a client that breaks on half of one: held back until it is whole, or known to be larger."""
 
-_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BINARY_OPTIONS = frozenset({"application/vnd.kubernetes.protobuf", "application/cbor"})
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -31,33 +39,33 @@ _log = logging.getLogger(__name__)
 
 
 class MemberCall(Struct, frozen=True):
-    """What to ask of a member. `timeout` bounds the wait for the answer's head, `idle_timeout` a silence in it (s).
+    """A call that is passed on to a member, and how its answer is treated.
 
     `foreign` says that the answer is not the API server's own (it is a service or kubelet behind its proxy), and that
-    its errors are to be left alone. `with_agent` passes the caller's User-Agent on. `check_member` raises ClusterError
-    once the member is known to be ill: asked now and then while an answer may be silent for as long as it likes.
+    its errors are to be left alone. `check_member` raises ClusterError once the member is known to be ill: asked now
+    and then while an answer may be silent for as long as it likes.
     """
 
     connection: Connection
-    method: str
-    path: str
-    query: str
-    headers: RawHeaders
-    timeout: float
-    idle_timeout: float | None
+    call: Call
+    shape: ErrorShape
     foreign: bool
-    with_agent: bool
     check_member: Callable[[], object]
+
+    def refuse_unauthorized(self, status: int) -> None:
+        """Raises ClusterUnauthorized for a 401 which, passed on, would tell the caller that its own token is bad."""
+        if status == 401 and not self.foreign:
+            cluster = self.connection.cluster
+            raise ClusterUnauthorized(cluster, f"cluster {cluster} refused this server's credential (401)")
 
 
 class PassThrough(Response):
     """The member's answer as the response. When the caller goes away, the member's work ends with it."""
 
-    def __init__(self, call: MemberCall, shape: ErrorShape) -> None:
+    def __init__(self, member: MemberCall) -> None:
         # Not Response's own: it would encode headers that nobody sends.
         self.background = None
-        self._call = call
-        self._shape = shape
+        self._member = member
         self._started = False
         self._deadline = 0.0
 
@@ -65,70 +73,66 @@ class PassThrough(Response):
         """Relays until the answer ends, the caller is gone or the member fell ill."""
         caller = Caller(receive)
         # Where silence is bounded, silence tells; else only what is known of the member.
-        watch = Watch(caller, self._call.check_member if self._call.idle_timeout is None else None)
+        member = self._member
+        watcher = DisconnectWatcher(caller, member.check_member if member.call.idle_timeout is None else None)
         try:
             await self._relay(caller, send)
         except asyncio.CancelledError:
-            if not watch.was_interrupted():
+            if not watcher.was_interrupted():
                 raise
             # The member fell ill, or nobody is there to answer.
-            if isinstance(watch.error, FleetError):
-                await self._fail(watch.error, scope, receive, send)
-            elif watch.error is not None:
-                raise watch.error from None
+            if isinstance(watcher.error, FleetError):
+                await self._fail(watcher.error, scope, receive, send)
+            elif watcher.error is not None:
+                raise watcher.error from None
         except ClientDisconnect:
             pass  # there is nobody to answer
         except FleetError as error:
             await self._fail(error, scope, receive, send)
         finally:
-            watch.stop()
+            watcher.stop()
 
     async def _relay(self, caller: Caller, send: Send) -> None:
-        call = self._call
-        self._deadline = asyncio.get_running_loop().time() + call.timeout
-        body = await self._read_body(caller)
-        async with call.connection.open_stream(
-            call.method,
-            call.path,
-            query=call.query,
-            headers=select_member_headers(call.headers, with_body=body is not None, with_agent=call.with_agent),
-            body=body,
-            timeout=call.timeout,
-            idle_timeout=call.idle_timeout,
-        ) as answer:
+        member = self._member
+        self._deadline = asyncio.get_running_loop().time() + member.call.timeout
+        call = member.call if member.call.method in BODILESS else await self._take_body(caller)
+        async with member.connection.open_stream(call) as answer:
             await self._answer(answer, send)
 
     async def _fail(self, error: FleetError, scope: Scope, receive: Receive, send: Send) -> None:
         if self._started:
             # Ending here, without the last chunk, is how the caller learns that the answer is not whole.
-            _log.warning("%s %s: the answer was cut off: %s", self._call.method, self._call.path, error)
+            _log.warning("%s %s: the answer was cut off: %s", self._member.call.method, self._member.call.path, error)
             return
-        await build_status_answer(self._shape, error)(scope, receive, send)
+        await build_status_answer(self._member.shape, error)(scope, receive, send)
 
-    async def _read_body(self, caller: Caller) -> bytes | AsyncIterator[bytes] | None:
-        if self._call.method in _BODILESS or not _has_body(self._call.headers):
-            return None
-        if self._call.method != "DELETE":
-            return caller.chunks()
-        body = await caller.read_whole(MAX_DELETE_BODY, self._call.idle_timeout or self._call.timeout)
-        return body if is_delete_options(_content_type(self._call.headers), body) else None
+    async def _take_body(self, caller: Caller) -> Call:
+        """The call with the caller's body, if there is one for the API server."""
+        call = self._member.call
+        if not has_body(call.headers):
+            return call
+        if call.method != "DELETE":
+            return replace(call, body=caller.chunks())
+        timeout = call.idle_timeout or call.timeout
+        body = await read_body(caller.chunks(), "the body of a DELETE", MAX_DELETE_BODY, timeout)
+        if is_delete_options(_content_type(call.headers), body):
+            return replace(call, body=body)
+        return replace(call, headers=select_member_headers(call.headers, with_body=False, with_agent=True))
 
     async def _answer(self, answer: StreamedAnswer, send: Send) -> None:
+        member = self._member
         if answer.status < 200:
             # A switch of protocols that was not asked for: what follows is no HTTP.
-            cluster = self._call.connection.cluster
+            cluster = member.connection.cluster
             raise ClusterAnswerInvalid(cluster, f"cluster {cluster} answered {answer.status}, which nobody asked for")
-        if answer.status == 401 and not self._call.foreign:
-            # Passed on, it would tell the caller that its own token is bad.
-            cluster = self._call.connection.cluster
-            raise ClusterUnauthorized(cluster, f"cluster {cluster} refused this server's credential (401)")
-        if answer.status >= 400 and not self._call.foreign and self._call.method != "HEAD":
+        member.refuse_unauthorized(answer.status)
+        if answer.status >= 400 and not member.foreign and member.call.method != "HEAD":
             await self._answer_error(answer, send)
             return
         held, more = b"", True
-        if self._shape.widened and self._call.idle_timeout is not None:
+        if member.shape.widened and member.call.idle_timeout is not None:
             held, more = await self._hold(answer)
-        await self._start(answer.status, select_caller_headers(answer.raw_headers, answer.status), send)
+        await self._start(answer.status, select_caller_headers(answer.headers, answer.status), send)
         if held or not more:
             await send({"type": "http.response.body", "body": held, "more_body": more})
         while more:
@@ -150,27 +154,25 @@ class PassThrough(Response):
                     size += len(pieces[-1])
                     more = bool(pieces[-1]) and not answer.is_whole
         except TimeoutError as error:
-            cluster = self._call.connection.cluster
-            message = f"cluster {cluster}: its answer was not whole within {self._call.timeout:g} s"
+            cluster = self._member.connection.cluster
+            message = f"cluster {cluster}: its answer was not whole within {self._member.call.timeout:g} s"
             raise ClusterTimeout(cluster, message) from error
         return b"".join(pieces), more
 
     async def _answer_error(self, answer: StreamedAnswer, send: Send) -> None:
-        cluster = self._call.connection.cluster
-        body = b""
+        member = self._member
+        cluster = member.connection.cluster
+        endless = f"cluster {cluster}: its answer {answer.status} has no end"
         try:
             async with asyncio.timeout_at(self._deadline):
-                while chunk := await answer.read():
-                    body += chunk
-                    if len(body) > MAX_ERROR_BODY:
-                        raise ClusterError(cluster, f"cluster {cluster}: its answer {answer.status} has no end")
+                body = await read_bounded(answer.chunks(), MAX_ERROR_BODY, lambda: ClusterError(cluster, endless))
         except TimeoutError as error:
-            message = f"cluster {cluster}: its answer {answer.status} was not whole within {self._call.timeout:g} s"
+            message = f"cluster {cluster}: its answer {answer.status} was not whole within {member.call.timeout:g} s"
             raise ClusterTimeout(cluster, message) from error
-        headers = dict(answer.headers)
-        reshaped = self._shape.reshape(answer.status, headers.get("content-type", ""), body)
+        content_type = find_header(answer.headers, b"content-type") or ""
+        reshaped = member.shape.reshape(answer.status, content_type, body)
         if reshaped is None:
-            await self._start(answer.status, select_caller_headers(answer.raw_headers, answer.status), send)
+            await self._start(answer.status, select_caller_headers(answer.headers, answer.status), send)
         else:
             body = reshaped
             await self._start(answer.status, build_reshaped_headers(answer.headers, body), send)
@@ -205,10 +207,5 @@ def _load_yaml(body: bytes) -> object:
         return None
 
 
-def _has_body(headers: RawHeaders) -> bool:
-    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
-
-
 def _content_type(headers: RawHeaders) -> str:
-    value = next((value for name, value in headers if name == b"content-type"), b"")
-    return value.decode("latin-1").partition(";")[0].strip().lower()
+    return (find_header(headers, b"content-type") or "").partition(";")[0].strip().lower()

@@ -10,6 +10,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from auth.errors import AuthError, InvalidCredentials
+from fleet.aio.bounded import read_bounded
 from fleet.model.errors import FleetError, InvalidQuery
 from rest_compat.errors import BodyTooLarge, build_auth_answer, build_route_class, find_status
 from rest_compat.request import Request
@@ -59,11 +60,8 @@ def _read_query(request: Request) -> dict[str, str]:
 
 
 async def _read_body(request: Request) -> dict[str, str]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise BodyTooLarge(f"the body may have {MAX_BODY} bytes at most")
+    too_large = f"the body may have {MAX_BODY} bytes at most"
+    body = await read_bounded(request.stream(), MAX_BODY, lambda: BodyTooLarge(too_large))
     if not body.strip():
         return {}
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):

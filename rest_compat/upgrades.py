@@ -11,19 +11,19 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
-from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fleet.model.errors import ClusterUnauthorized, FleetError
-from fleet.ports import Connection, Upgraded
-from rest_compat.errors import ErrorShape, NotServed, build_status_answer
-from rest_compat.headers import RawHeaders, build_caller_headers, build_member_headers, build_reshaped_headers
+from fleet.model.errors import FleetError
+from fleet.ports import RawHeaders, Upgraded
+from rest_compat.disconnect import check_repeatedly
+from rest_compat.errors import NotServed, build_status_answer
+from rest_compat.headers import build_reshaped_headers, find_header, select_caller_headers, select_member_headers
 from rest_compat.open_streams import OpenStreams
-from rest_compat.probe import probe
+from rest_compat.passthrough import MemberCall
 from rest_compat.request import Request
 
 EXTENSION = "openmcp.takeover"
@@ -48,24 +48,6 @@ class Taken(Protocol):
     async def write(self, data: bytes) -> None:
         """Sends, and waits while the caller does not read. Raises OSError when it is gone."""
         ...
-
-
-class StreamCall(Struct, frozen=True):
-    """What to open at a member. `timeout` (s) bounds the wait for its answer.
-
-    `check_member` raises ClusterError once the member is known to be ill.
-    """
-
-    connection: Connection
-    user: str
-    method: str
-    path: str
-    query: str
-    headers: RawHeaders
-    upgrade: str
-    timeout: float
-    foreign: bool
-    check_member: Callable[[], object]
 
 
 def takes_upgrades(target: bytes) -> bool:
@@ -94,10 +76,10 @@ def read_subprotocol_token(request: Request) -> str | None:
 class Upgrade(Response):
     """The member's stream as the answer. Whichever end leaves, the other is closed."""
 
-    def __init__(self, call: StreamCall, shape: ErrorShape, streams: OpenStreams) -> None:
+    def __init__(self, member: MemberCall, user: str, streams: OpenStreams) -> None:
         super().__init__()
-        self._call = call
-        self._shape = shape
+        self._member = member
+        self._user = user
         self._streams = streams
         self._started = False
 
@@ -107,54 +89,49 @@ class Upgrade(Response):
             taken: Taken | None = scope.get("extensions", {}).get(EXTENSION)
             if taken is None:
                 raise NotServed("the HTTP server that this application runs on does not pass on streams")
-            with self._streams.hold(self._call.user):
+            with self._streams.hold(self._user):
                 await self._open(taken, scope, receive, send)
         except FleetError as error:
             if self._started:
-                _log.warning("%s %s: the stream was cut off: %s", self._call.method, self._call.path, error)
+                _log.warning(
+                    "%s %s: the stream was cut off: %s", self._member.call.method, self._member.call.path, error
+                )
                 return
-            await build_status_answer(self._shape, error)(scope, receive, send)
+            await build_status_answer(self._member.shape, error)(scope, receive, send)
 
     async def _open(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
-        call = self._call
-        async with call.connection.open_upgrade(
-            call.method,
-            call.path,
-            query=call.query,
-            headers=_build_headers(call.headers),
-            upgrade=call.upgrade,
-            timeout=call.timeout,
-        ) as member:
-            if member.status != 101:
-                await self._refuse(member)(scope, receive, send)
+        async with self._member.connection.open_upgrade(self._member.call) as upgraded:
+            if upgraded.status != 101:
+                await self._refuse(upgraded)(scope, receive, send)
                 return
             self._started = True
-            await send({"type": "http.response.start", "status": 101, "headers": build_caller_headers(member.headers)})
-            await _relay(taken, member, call)
+            headers = select_caller_headers(upgraded.headers, 101)
+            await send({"type": "http.response.start", "status": 101, "headers": headers})
+            await _relay(taken, upgraded, self._member)
 
-    def _refuse(self, member: Upgraded) -> Response:
+    def _refuse(self, upgraded: Upgraded) -> Response:
         """The member's answer where it does not switch: its error, or what it said in plain HTTP."""
-        if member.status == 401 and not self._call.foreign:
-            cluster = self._call.connection.cluster
-            raise ClusterUnauthorized(cluster, f"cluster {cluster} refused this server's credential (401)")
+        member, status = self._member, upgraded.status
+        member.refuse_unauthorized(status)
         reshaped = None
-        if member.status >= 400 and not self._call.foreign:
-            content_type = dict(member.headers).get("content-type", "")
-            reshaped = self._shape.reshape(member.status, content_type, member.body)
-        response = Response(member.body if reshaped is None else reshaped, member.status)
-        kept = [(name, value) for name, value in member.headers if name != "content-length"]
-        length = (b"content-length", str(len(response.body)).encode())
-        response.raw_headers = (
-            [*build_caller_headers(kept), length] if reshaped is None else build_reshaped_headers(kept, reshaped)
-        )
+        if status >= 400 and not member.foreign:
+            content_type = find_header(upgraded.headers, b"content-type") or ""
+            reshaped = member.shape.reshape(status, content_type, upgraded.body)
+        response = Response(upgraded.body if reshaped is None else reshaped, status)
+        if reshaped is None:
+            kept = [pair for pair in upgraded.headers if pair[0] != b"content-length"]
+            length = (b"content-length", str(len(response.body)).encode())
+            response.raw_headers = [*select_caller_headers(kept, status), length]
+        else:
+            response.raw_headers = build_reshaped_headers(upgraded.headers, reshaped)
         return response
 
 
-async def _relay(taken: Taken, member: Upgraded, call: StreamCall) -> None:
+async def _relay(taken: Taken, upgraded: Upgraded, member: MemberCall) -> None:
     """Both ways at once until the first end of either. Raises ClusterError where the member is at fault."""
-    up = asyncio.ensure_future(_send_up(taken, member))
-    down = asyncio.ensure_future(_send_down(taken, member))
-    tasks = (up, down, asyncio.ensure_future(probe(call.check_member)))
+    up = asyncio.ensure_future(_send_up(taken, upgraded))
+    down = asyncio.ensure_future(_send_down(taken, upgraded))
+    tasks = (up, down, asyncio.ensure_future(check_repeatedly(member.check_member)))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -167,7 +144,7 @@ async def _relay(taken: Taken, member: Upgraded, call: StreamCall) -> None:
         if not isinstance(error, OSError):
             raise error
         # One end reset its connection: the other is closed as after a plain end.
-        _log.debug("%s %s: %s", call.method, call.path, type(error).__name__)
+        _log.debug("%s %s: %s", member.call.method, member.call.path, type(error).__name__)
 
 
 async def _send_up(taken: Taken, member: Upgraded) -> None:
@@ -186,14 +163,14 @@ async def _send_down(taken: Taken, member: Upgraded) -> None:
         await taken.write(data)
 
 
-def _build_headers(raw: RawHeaders) -> list[tuple[str, str]]:
+def select_upgrade_headers(raw: RawHeaders) -> RawHeaders:
     """The caller's headers for a member; a token among the subprotocols stays here."""
-    headers = build_member_headers(raw, with_body=False, with_agent=True)
-    named = "sec-websocket-protocol"
-    protocols = _split_protocols(value for name, value in headers if name == named)
+    headers = select_member_headers(raw, with_body=False, with_agent=True)
+    named = b"sec-websocket-protocol"
+    protocols = _split_protocols(value.decode("latin-1") for name, value in headers if name == named)
     kept = [name for name in protocols if not name.startswith(_TOKEN_PREFIX)]
     others = [pair for pair in headers if pair[0] != named]
-    return [*others, (named, ", ".join(kept))] if kept else others
+    return [*others, (named, ", ".join(kept).encode("latin-1"))] if kept else others
 
 
 def _split_protocols(values: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from fleet.kubernetes.errors import FOREIGN, translate
 from fleet.kubernetes.http1.content import decompress
 from fleet.kubernetes.http1.dial import build_route
 from fleet.kubernetes.http1.exchange import Exchange
-from fleet.kubernetes.http1.headers import build_request_head, check_target, decode_headers, select_response_headers
+from fleet.kubernetes.http1.headers import build_request_head, check_target, select_response_headers
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
@@ -78,7 +78,8 @@ class HttpConnection:
                     await self.send(exchange, call)
                     raw = await read_bounded(exchange.reader.chunks(), limit, lambda: _too_large(self.cluster, limit))
             status = exchange.response.status
-            headers = dict(decode_headers(select_response_headers(exchange.response.headers)))
+            raw_headers = select_response_headers(exchange.response.headers)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
             content = decompress(raw, headers.pop("content-encoding", ""), limit)
         except FOREIGN as error:
             raise self.translate(error, call.timeout) from error
@@ -152,11 +153,11 @@ class HttpConnection:
 class HttpStream:
     """The `StreamedAnswer` port over HTTP/1.1, and the `with` around it."""
 
-    __slots__ = ("_call", "_connection", "_exchange", "raw_headers", "status")
+    __slots__ = ("_call", "_connection", "_exchange", "headers", "status")
 
     def __init__(self, connection: HttpConnection, exchange: Exchange, call: Call) -> None:
         self.status = 0
-        self.raw_headers: RawHeaders = []
+        self.headers: RawHeaders = []
         self._connection = connection
         self._exchange = exchange
         self._call = call
@@ -168,7 +169,7 @@ class HttpStream:
                 await self._connection.send(exchange, self._call)
             response = exchange.response
             self.status = response.status
-            self.raw_headers = select_response_headers(response.headers)
+            self.headers = select_response_headers(response.headers)
         except FOREIGN as error:
             exchange.end()
             raise self._connection.translate(error, self._call.timeout) from error
@@ -182,11 +183,6 @@ class HttpStream:
     ) -> None:
         # Closes the socket under an unfinished answer; that of a finished one goes back to the pool.
         self._exchange.end()
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """Without those of the member's own connection, names in lower case."""
-        return decode_headers(self.raw_headers)
 
     @property
     def is_whole(self) -> bool:

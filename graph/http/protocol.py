@@ -13,6 +13,7 @@ from graphql import GraphQLError
 from starlette.responses import Response
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
+from fleet.aio.bounded import read_bounded
 from graph.errors import Code
 from graph.extensions import JSON
 from graph.http.state import GraphRequest
@@ -136,9 +137,4 @@ async def _read_body(request: GraphRequest, limit: int) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise too_long
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_long
-    return bytes(body)
+    return await read_bounded(request.stream(), limit, lambda: too_long)

@@ -13,8 +13,8 @@ from auth.authenticator import Authenticator
 from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.errors import ClusterUnreachable
+from rest_compat.disconnect import check_repeatedly
 from rest_compat.open_streams import OpenStreams, TooManyStreams
-from rest_compat.probe import probe
 from server.asgi.upgrade import UpgradeProtocol
 from tests.fakes.waiting import until
 from tests.fleet.kubernetes.servers import open_http_server
@@ -243,5 +243,5 @@ async def test_a_watch_ends_when_its_member_is_known_to_be_ill() -> None:
             raise ClusterUnreachable("cluster1", "cluster1: no answer, 3 times in a row")
 
     with pytest.raises(ClusterUnreachable, match="3 times in a row"):
-        await asyncio.wait_for(probe(check, every=0.01), 5)
+        await asyncio.wait_for(check_repeatedly(check, every=0.01), 5)
     assert asked == 3

@@ -33,13 +33,16 @@ class Part(Enum):
     """Another protocol, after a 101 that was asked for."""
 
 
+HEAD, BODY, UNTIL_CLOSE, WHOLE, SWITCHED = Part  # Python 3.11 runs code of its own for each `Part.HEAD`
+
+
 class Framing:
     """One answer after the other. Bodies go to `reader`, heads to `status` and `headers`."""
 
     def __init__(self, reader: Reader) -> None:
         self.status = 0
         self.headers: RawHeaders = []
-        self.part = Part.WHOLE
+        self.part = WHOLE
         self.keeps_alive = False
         self.no_bytes_received = True
         self._reader = reader
@@ -52,7 +55,7 @@ class Framing:
         if self._head_only:
             self._parser = httptools.HttpResponseParser(self)  # the last one waits for a body that does not come
         self.status, self.headers = 0, []
-        self.part = Part.HEAD
+        self.part = HEAD
         self.keeps_alive = False
         self.no_bytes_received = True
         self._head_only, self._may_switch = head_only, may_switch
@@ -65,7 +68,7 @@ class Framing:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
-            if self.part is Part.SWITCHED:
+            if self.part is SWITCHED:
                 return int(switch.args[0])
             raise AnswerProblem(_UNASKED_SWITCH) from None
         except httptools.HttpParserCallbackError as error:
@@ -86,12 +89,12 @@ class Framing:
 
     def on_message_begin(self) -> None:
         """A second answer to one request is surplus."""
-        if self.part is Part.WHOLE:
+        if self.part is WHOLE:
             self.keeps_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes one field, in which the parser lets no control character but a tab pass; after the body, counts it."""
-        if self.part is Part.HEAD:
+        if self.part is HEAD:
             self.headers.append((name.lower(), value))
             return
         self._trailer_bytes += len(name) + len(value) + 4
@@ -100,7 +103,7 @@ class Framing:
 
     def on_headers_complete(self) -> None:
         """Takes the head, unless it is informational; decides how the body ends."""
-        if self.part is Part.WHOLE:
+        if self.part is WHOLE:
             return
         if self._quiet_bytes + self._fed > MAX_HEAD_BYTES and _measure(self.headers) > MAX_HEAD_BYTES:
             raise AnswerProblem(_TOO_LARGE)
@@ -115,11 +118,11 @@ class Framing:
         self.status = status
         self._progressed = True
         if status == 101:
-            self.part = Part.SWITCHED
+            self.part = SWITCHED
         else:
             framed = _is_framed(self.headers) or self._head_only or status in (204, 304)
             self.keeps_alive = framed and self._parser.should_keep_alive()
-            self.part = Part.BODY if framed else Part.UNTIL_CLOSE
+            self.part = BODY if framed else UNTIL_CLOSE
             if self._head_only:
                 self.on_message_complete()
         self._reader.wake()
@@ -127,15 +130,15 @@ class Framing:
     def on_body(self, data: bytes) -> None:
         """Hands a piece on."""
         self._progressed = True
-        if self.part is Part.WHOLE:
+        if self.part is WHOLE:
             self.keeps_alive = False
         else:
             self._reader.feed(data)
 
     def on_message_complete(self) -> None:
         """The framing says that it is whole, which an informational answer never is."""
-        if self.part in (Part.BODY, Part.UNTIL_CLOSE):
-            self.part = Part.WHOLE
+        if self.part in (BODY, UNTIL_CLOSE):
+            self.part = WHOLE
             self._reader.end()
 
 

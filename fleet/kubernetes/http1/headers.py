@@ -93,8 +93,3 @@ def select_response_headers(raw: RawHeaders) -> RawHeaders:
         if name == b"connection":
             dropped |= {nominated.strip().lower() for nominated in value.split(b",")}
     return [pair for pair in raw if pair[0] not in dropped]
-
-
-def decode_headers(raw: RawHeaders) -> list[tuple[str, str]]:
-    """The same in text."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]

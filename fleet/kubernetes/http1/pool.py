@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from fleet.kubernetes.http1.dial import Route, dial
-from fleet.kubernetes.http1.protocol import HttpProtocol, State
+from fleet.kubernetes.http1.protocol import CLOSED, IDLE, HttpProtocol
 
 MAX_IDLE = 128
 """Connections kept idle; more are closed when their answer has ended."""
@@ -63,7 +63,7 @@ class Pool:
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in tuple(self._open):
-            connection.close(gently=connection.state is State.IDLE)
+            connection.close(gently=connection.state is IDLE)
         self._idle.clear()
         await asyncio.sleep(0)  # the sockets are closed in the loop's next turn
 
@@ -90,7 +90,7 @@ class Pool:
 
     def _note(self, connection: HttpProtocol) -> None:
         """A connection is open, or closed."""
-        if connection.state is not State.CLOSED:
+        if connection.state is not CLOSED:
             self._open.add(connection)
             return
         self._open.discard(connection)

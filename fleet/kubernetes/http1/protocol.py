@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Self, cast
 
-from fleet.kubernetes.http1.framing import AnswerProblem, Framing, Part
+from fleet.kubernetes.http1.framing import HEAD, SWITCHED, UNTIL_CLOSE, AnswerProblem, Framing
 from fleet.kubernetes.http1.reader import Reader
 from fleet.kubernetes.http1.tls import Tls
 
@@ -34,11 +34,14 @@ class State(Enum):
     CLOSED = 5
 
 
+NEW, HANDSHAKE, IDLE, ACTIVE, UPGRADED, CLOSED = State
+
+
 class HttpProtocol(asyncio.Protocol):
     """`on_change` is called when the connection is open and when it is closed, once each."""
 
     def __init__(self, on_change: Callable[[Self], None]) -> None:
-        self.state = State.NEW
+        self.state = NEW
         self.idle_since = 0.0
         self._loop = asyncio.get_running_loop()
         self.reader = Reader(self._loop)
@@ -52,12 +55,12 @@ class HttpProtocol(asyncio.Protocol):
 
     async def start(self, tls: Tls | None) -> None:
         """Makes it fit for requests, in TLS where there is one. Raises OSError, of which ssl.SSLError is one."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             raise ClosedEarly("it was closed")
         self.reader.restart()
         if tls is not None:
             self._tls = tls
-            self.state = State.HANDSHAKE
+            self.state = HANDSHAKE
             try:
                 while not tls.handshake():
                     self._send_due()
@@ -66,19 +69,19 @@ class HttpProtocol(asyncio.Protocol):
                         raise self.reader.error
             finally:
                 self._send_due()  # the last word may be the alert that says what is wrong
-        self.state = State.IDLE
+        self.state = IDLE
         if tls is not None:
             self.data_received(b"")  # what came in the same packet as the end of the handshake
 
     def send(self, request: bytes, *, head_only: bool = False, may_switch: bool = False) -> None:
         """Sends a request, or its first part; the answer to HEAD is a head only. Raises ConnectionResetError."""
         self.response.begin(head_only=head_only, may_switch=may_switch)
-        self.state = State.ACTIVE
+        self.state = ACTIVE
         self.write(request)
 
     def write(self, data: bytes) -> None:
         """Sends. Raises ConnectionResetError where the connection is gone."""
-        if self.state is State.CLOSED or self._transport.is_closing():
+        if self.state is CLOSED or self._transport.is_closing():
             raise self.reader.error or ConnectionResetError("the connection is closed")
         self._transport.write(data if self._tls is None else self._tls.encrypt(data))
 
@@ -86,12 +89,12 @@ class HttpProtocol(asyncio.Protocol):
         """Waits while the other side does not read. Raises ConnectionResetError where it is gone."""
         if self._writable is not None:
             await self._writable
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             raise ConnectionResetError("the connection is closed")
 
     async def read_head(self, timeout: float | None) -> None:
         """Until `response` has a status, `timeout` (s) at most. Raises OSError, AnswerProblem."""
-        while self.response.part is Part.HEAD:
+        while self.response.part is HEAD:
             if self.reader.error is not None:
                 raise self.reader.error
             await self.reader.wait(timeout)
@@ -108,13 +111,13 @@ class HttpProtocol(asyncio.Protocol):
     def release(self) -> bool:
         """Ends the exchange; whether another can begin."""
         reusable = (
-            self.state is State.ACTIVE
+            self.state is ACTIVE
             and self.reader.is_ended
             and self.response.keeps_alive
             and not self._transport.is_closing()
         )
         if reusable:
-            self.state = State.IDLE
+            self.state = IDLE
             self.reader.restart()
         return reusable
 
@@ -123,7 +126,7 @@ class HttpProtocol(asyncio.Protocol):
         if not gently:
             self._transport.abort()
             return
-        if self._tls is not None and self.state is not State.HANDSHAKE:
+        if self._tls is not None and self.state is not HANDSHAKE:
             self._tls.send_close_notify()
             self._send_due()
         self._transport.close()
@@ -142,7 +145,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._tls is None:
             self._take(data)
             return
-        if self.state is State.HANDSHAKE:
+        if self.state is HANDSHAKE:
             self._tls.receive(data)
             self.reader.wake()
             return
@@ -157,14 +160,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notes the end, and what it means for the answer."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return
-        state, self.state = self.state, State.CLOSED
+        state, self.state = self.state, CLOSED
         # Without a close_notify, the end of TLS may be a cut that somebody on the way made.
         orderly = exc is None and (self._tls is None or self._tls.received_close_notify)
-        if state is State.NEW or (orderly and self.response.part is Part.UNTIL_CLOSE):
+        if state is NEW or (orderly and self.response.part is UNTIL_CLOSE):
             self.reader.end()
-        elif state is State.UPGRADED:
+        elif state is UPGRADED:
             self.reader.end(exc)  # the other protocol knows its own end
         else:
             self.reader.end(exc if isinstance(exc, OSError) else ClosedEarly("it was closed"))
@@ -183,20 +186,20 @@ class HttpProtocol(asyncio.Protocol):
             writable.set_result(None)
 
     def _take(self, data: bytes | memoryview) -> None:
-        if self.state is State.ACTIVE:
+        if self.state is ACTIVE:
             try:
                 size = self.response.feed(data)
             except AnswerProblem as error:
                 self.abort(error)
                 return
-            if self.response.part is not Part.SWITCHED:
+            if self.response.part is not SWITCHED:
                 return
-            self.state = State.UPGRADED
+            self.state = UPGRADED
             data = data[size:]
-        if self.state is State.UPGRADED or self.state is State.NEW:
+        if self.state is UPGRADED or self.state is NEW:
             if data:
                 self.reader.feed(bytes(data))
-        elif self.state is State.IDLE:
+        elif self.state is IDLE:
             self.close()  # nobody asked: whatever it says, the next answer on this connection could be another's
 
     def _send_due(self) -> None:

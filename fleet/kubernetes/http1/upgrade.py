@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fleet.aio.bounded import read_bounded
 from fleet.kubernetes.http1.dial import Route, dial
 from fleet.kubernetes.http1.framing import AnswerProblem
-from fleet.kubernetes.http1.headers import decode_headers, select_response_headers
+from fleet.kubernetes.http1.headers import select_response_headers
 from fleet.kubernetes.http1.protocol import ClosedEarly, HttpProtocol
 from fleet.model.errors import ClusterAnswerInvalid
+from fleet.ports import RawHeaders
 
 MAX_REFUSAL_BYTES = 1024 * 1024
 """Of the body with which a member refuses to switch."""
@@ -24,7 +25,7 @@ class HttpUpgrade:
     """The `Upgraded` port. `body` is the whole body of a refusal, and empty after a 101. To be closed by its owner."""
 
     status: int
-    headers: list[tuple[str, str]]
+    headers: RawHeaders
     body: bytes
     _connection: HttpProtocol
 
@@ -60,11 +61,11 @@ async def _request(cluster: str, connection: HttpProtocol, head: bytes) -> HttpU
     connection.send(head, may_switch=True)
     await connection.read_head(None)
     raw, status = connection.response.headers, connection.response.status
-    headers, body = decode_headers(select_response_headers(raw)), b""
+    headers, body = select_response_headers(raw), b""
     if status == 101:
         # These two are about this switch; they would go with the hop otherwise.
-        upgrade = next((value.decode("latin-1") for name, value in raw if name == b"upgrade"), "")
-        headers = [("connection", "Upgrade"), ("upgrade", upgrade), *headers]
+        upgrade = next(value for name, value in raw if name == b"upgrade")
+        headers = [(b"connection", b"Upgrade"), (b"upgrade", upgrade), *headers]
         connection.reader.high_water = _STREAM_HIGH_WATER
     else:
         message = f"cluster {cluster}: its refusal to switch protocols has no end"

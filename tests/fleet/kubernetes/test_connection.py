@@ -182,7 +182,7 @@ async def test_stream_is_not_decompressed() -> None:
 
     async with open_connected(compress) as connection, connection.open_stream(Call("GET", "/", timeout=5)) as answer:
         assert b"".join([chunk async for chunk in answer.chunks()]) == packed
-        assert ("content-encoding", "gzip") in answer.headers
+        assert (b"content-encoding", b"gzip") in answer.headers
 
 
 async def test_leaving_a_stream_ends_it_upstream() -> None:

@@ -88,7 +88,7 @@ async def connected(url: str, **target: object) -> AsyncIterator[HttpConnection]
 async def talk(connection: HttpConnection) -> bytes:
     async with connection.open_upgrade(Call("POST", "/exec", query="a=b", upgrade="SPDY/3.1", timeout=5)) as member:
         assert member.status == 101
-        assert ("upgrade", "SPDY/3.1") in member.headers
+        assert (b"upgrade", b"SPDY/3.1") in member.headers
         seen = await member.read()
         await member.write(b"second")
         while not seen.endswith(b"second"):
@@ -195,7 +195,7 @@ async def test_a_refusal_is_an_answer(answer: bytes) -> None:
         connection.open_upgrade(Call("GET", "/exec", upgrade="websocket", timeout=5)) as member,
     ):
         assert (member.status, member.body) == (404, b"gone")
-        assert dict(member.headers)["content-type"] == "text/plain"
+        assert dict(member.headers)[b"content-type"] == b"text/plain"
 
 
 @pytest.mark.parametrize(
