@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from fleet.model.objects import ClusterRole, PodKey
 from fleet.model.usage import Measure, Usage
-from fleet.ports import Answer, Call, Credential, MemberSpec, RawHeaders, StreamedAnswer, Upgraded
+from fleet.ports import Answer, Call, Credential, Headers, MemberSpec, StreamedAnswer, Upgraded
 
 PODS_A_WORKLOAD = 20
 TIERS = 10
@@ -94,7 +94,7 @@ class _Silence:
     status = 200
 
     def __init__(self) -> None:
-        self.headers: RawHeaders = []
+        self.headers: Headers = []
         self.is_whole = False
 
     async def read(self) -> bytes:

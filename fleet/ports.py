@@ -10,10 +10,8 @@ from fleet.model.objects import ClusterRole, NodeKey, PlatformInfo, PodKey
 from fleet.model.placements import Placement
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
-Headers = Sequence[tuple[str, str]]
-
-RawHeaders = list[tuple[bytes, bytes]]
-"""Headers as they stand on the wire, names in lower case."""
+Headers = Sequence[tuple[bytes, bytes]]
+"""As they stand on the wire; those that arrived have names in lower case."""
 
 
 class Answer(Struct, frozen=True):
@@ -33,7 +31,7 @@ class StreamedAnswer(Protocol):
         ...
 
     @property
-    def headers(self) -> RawHeaders:
+    def headers(self) -> Headers:
         """Without those of the member's own connection."""
         ...
 
@@ -63,7 +61,7 @@ class Upgraded(Protocol):
         ...
 
     @property
-    def headers(self) -> RawHeaders:
+    def headers(self) -> Headers:
         """Those of the switch itself are among them."""
         ...
 
@@ -94,7 +92,7 @@ class Call(Struct, frozen=True):
     path: str
     timeout: float
     query: str = ""
-    headers: Headers | RawHeaders = ()
+    headers: Headers = ()
     body: bytes | AsyncIterator[bytes] | None = None
     idle_timeout: float | None = None
     upgrade: str = ""

@@ -7,7 +7,7 @@ from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.model.request_info import RequestInfo, parse_request
-from fleet.ports import Call, RawHeaders
+from fleet.ports import Call, Headers
 from rest_compat.errors import ErrorShape
 from rest_compat.headers import find_header, has_body, select_member_headers
 from rest_compat.open_streams import OpenStreams
@@ -49,7 +49,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     def check_member() -> object:
         return federation.get_connection(principal.scope, call.cluster)
 
-    headers: RawHeaders = request.scope["headers"]
+    headers: Headers = request.scope["headers"]
     upgrade = read_upgrade(request) if find_header(headers, b"upgrade") is not None else None
     if upgrade is not None:
         sent = select_upgrade_headers(headers)
@@ -65,7 +65,7 @@ def _build_call(request: Request, call: ApiCall, info: RequestInfo) -> Call:
     follows = info.subresource == "log" and read_parameter(call.query, "follow") not in (None, "false", "0")
     method = request.scope["method"]
     reads = method in BODILESS
-    headers: RawHeaders = request.scope["headers"]
+    headers: Headers = request.scope["headers"]
     return Call(
         method,
         call.path,

@@ -1,6 +1,6 @@
 """Which headers pass between a caller and a member. What is hop-by-hop is dropped by the connection to the member."""
 
-from fleet.ports import RawHeaders
+from fleet.ports import Headers
 
 # Who the caller is, to a member, is what this server says: its own credential, and none of these.
 _NEVER_SENT = frozenset({b"authorization", b"cookie", b"expect", b"forwarded", b"host", b"via", b"x-real-ip"})
@@ -12,7 +12,7 @@ _NEVER_RETURNED = frozenset({b"alt-svc", b"date", b"server", b"set-cookie", b"st
 _WITHOUT_LENGTH = _NEVER_RETURNED | {b"content-length"}
 
 
-def find_header(raw: RawHeaders, name: bytes) -> str | None:
+def find_header(raw: Headers, name: bytes) -> str | None:
     """The first value of a header, whose name is in lower case."""
     for given, value in raw:
         if given == name:
@@ -20,12 +20,12 @@ def find_header(raw: RawHeaders, name: bytes) -> str | None:
     return None
 
 
-def has_body(raw: RawHeaders) -> bool:
+def has_body(raw: Headers) -> bool:
     """Whether a body comes with the headers."""
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in raw)
 
 
-def select_member_headers(raw: RawHeaders, *, with_body: bool, with_agent: bool) -> RawHeaders:
+def select_member_headers(raw: Headers, *, with_body: bool, with_agent: bool) -> Headers:
     """The caller's headers for a member; names must be in lower case, as ASGI has them.
 
     `with_agent` passes the caller's User-Agent on. kube-apiserver names the managers of fields by it, but also indents
@@ -41,7 +41,7 @@ def select_member_headers(raw: RawHeaders, *, with_body: bool, with_agent: bool)
     ]
 
 
-def select_caller_headers(raw: RawHeaders, status: int) -> RawHeaders:
+def select_caller_headers(raw: Headers, status: int) -> Headers:
     """A member's headers for the caller, when the member's body goes with them.
 
     A length is not said where there is no body to have it (204, 304).
@@ -50,7 +50,7 @@ def select_caller_headers(raw: RawHeaders, status: int) -> RawHeaders:
     return [pair for pair in raw if pair[0] not in dropped]
 
 
-def build_reshaped_headers(raw: RawHeaders, body: bytes) -> RawHeaders:
+def build_reshaped_headers(raw: Headers, body: bytes) -> Headers:
     """A member's headers for the caller, when another body in JSON goes with them."""
     kept = [pair for pair in raw if pair[0] not in _NEVER_RETURNED and pair[0] not in _OF_A_BODY]
     return [*kept, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

@@ -152,7 +152,7 @@ async def _register(
         zone=place.zone,
         with_address=place.with_address,
     )
-    headers = [("content-type", "application/json")]
+    headers = [(b"content-type", b"application/json")]
     answer = await host.request(Call("POST", options.path, headers=headers, body=body, timeout=options.timeout))
     if answer.status == 409:
         raise AlreadyThere(f"a cluster named {place.name} is registered already")

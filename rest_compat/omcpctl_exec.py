@@ -33,7 +33,7 @@ MAX_OUTPUT_BYTES = 1024 * 1024
 """Of output that is answered; what the command says beyond is cut off, and said so."""
 
 _STDOUT, _STDERR, _ERROR = 1, 2, 3
-_SUBPROTOCOLS = "v5.channel.k8s.io, v4.channel.k8s.io"
+_SUBPROTOCOLS = b"v5.channel.k8s.io, v4.channel.k8s.io"
 
 
 class _Ended(Struct, frozen=True):
@@ -68,9 +68,9 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     bound = request.state["request_timeout"]
     words = await _read_words(request, bound)
     headers = [
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", generate_key()),
-        ("sec-websocket-protocol", _SUBPROTOCOLS),
+        (b"sec-websocket-version", b"13"),
+        (b"sec-websocket-key", generate_key().encode()),
+        (b"sec-websocket-protocol", _SUBPROTOCOLS),
     ]
     query = _build_query(call.query, words)
     switch = Call("GET", call.path.rstrip("/"), bound, query, headers, upgrade="websocket")

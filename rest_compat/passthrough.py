@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
-from fleet.ports import Call, Connection, RawHeaders, StreamedAnswer
+from fleet.ports import Call, Connection, Headers, StreamedAnswer
 from rest_compat.disconnect import Caller, DisconnectWatcher, read_body
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.headers import (
@@ -178,7 +178,7 @@ class PassThrough(Response):
             await self._start(answer.status, build_reshaped_headers(answer.headers, body), send)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _start(self, status: int, headers: RawHeaders, send: Send) -> None:
+    async def _start(self, status: int, headers: Headers, send: Send) -> None:
         self._started = True
         await send({"type": "http.response.start", "status": status, "headers": headers})
 
@@ -207,5 +207,5 @@ def _load_yaml(body: bytes) -> object:
         return None
 
 
-def _content_type(headers: RawHeaders) -> str:
+def _content_type(headers: Headers) -> str:
     return (find_header(headers, b"content-type") or "").partition(";")[0].strip().lower()

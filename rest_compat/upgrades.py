@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fleet.model.errors import FleetError
-from fleet.ports import RawHeaders, Upgraded
+from fleet.ports import Headers, Upgraded
 from rest_compat.disconnect import check_repeatedly
 from rest_compat.errors import NotServed, build_status_answer
 from rest_compat.headers import build_reshaped_headers, find_header, select_caller_headers, select_member_headers
@@ -123,7 +123,7 @@ class Upgrade(Response):
             length = (b"content-length", str(len(response.body)).encode())
             response.raw_headers = [*select_caller_headers(kept, status), length]
         else:
-            response.raw_headers = build_reshaped_headers(upgraded.headers, reshaped)
+            response.raw_headers = [*build_reshaped_headers(upgraded.headers, reshaped)]
         return response
 
 
@@ -163,7 +163,7 @@ async def _send_down(taken: Taken, member: Upgraded) -> None:
         await taken.write(data)
 
 
-def select_upgrade_headers(raw: RawHeaders) -> RawHeaders:
+def select_upgrade_headers(raw: Headers) -> Headers:
     """The caller's headers for a member; a token among the subprotocols stays here."""
     headers = select_member_headers(raw, with_body=False, with_agent=True)
     named = b"sec-websocket-protocol"

@@ -29,7 +29,7 @@ from fleet.ports import Call, Connection, StreamedAnswer
 logger = logging.getLogger(__name__)
 
 # Near members spend more time on compressing than the network saves; a watch is handed over undecoded.
-_HEADERS = (("accept", "application/json"), ("accept-encoding", "identity"))
+_HEADERS = ((b"accept", b"application/json"), (b"accept-encoding", b"identity"))
 _LINES_A_TURN = 50
 _ORDINARY_SECONDS = 5.0  # a watch that was open this long is followed by the next one at once
 _REFUSALS_BEFORE_RELIST = 3

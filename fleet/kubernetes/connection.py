@@ -20,7 +20,7 @@ from fleet.kubernetes.http1.headers import build_request_head, check_target, sel
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
-from fleet.ports import Answer, Call, RawHeaders, Upgraded
+from fleet.ports import Answer, Call, Headers, Upgraded
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
@@ -157,7 +157,7 @@ class HttpStream:
 
     def __init__(self, connection: HttpConnection, exchange: Exchange, call: Call) -> None:
         self.status = 0
-        self.headers: RawHeaders = []
+        self.headers: Headers = []
         self._connection = connection
         self._exchange = exchange
         self._call = call
@@ -213,11 +213,10 @@ def _build_framing(call: Call) -> tuple[bytes, int | None]:
     if isinstance(body, bytes):
         return b"Content-Length: %d\r\n" % len(body), None
     for name, value in call.headers:
-        if name.lower() in ("content-length", b"content-length"):
-            text = value if isinstance(value, str) else value.decode("latin-1")
-            if not (text.isascii() and text.isdecimal()):
-                raise InvalidQuery(f"the header Content-Length is {text[:50]!r}, must be a number")
-            return f"Content-Length: {text}\r\n".encode("ascii"), int(text)
+        if name.lower() == b"content-length":
+            if not value.isdigit():
+                raise InvalidQuery(f"the header Content-Length is {value.decode('latin-1')[:50]!r}, must be a number")
+            return b"Content-Length: %b\r\n" % value, int(value)
     return b"Transfer-Encoding: chunked\r\n", None
 
 

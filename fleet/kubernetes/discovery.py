@@ -19,8 +19,8 @@ from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden
 from fleet.ports import Answer, Call, Connection
 
 AGGREGATED = (
-    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
-    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
+    b"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+    b"application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
 )
 REFRESH_SECONDS = 2.0
 """A catalog younger than this is not read again for a kind that it lacks."""
@@ -106,7 +106,7 @@ async def load_catalog(connection: Connection, timeout: float) -> Catalog:
 
 
 async def _load_root(connection: Connection, path: str, timeout: float) -> list[Served]:
-    answer = await connection.request(Call("GET", path, headers=[("Accept", AGGREGATED)], timeout=timeout))
+    answer = await connection.request(Call("GET", path, headers=[(b"Accept", AGGREGATED)], timeout=timeout))
     if answer.status == 403:
         raise ClusterForbidden(connection.cluster, f"{connection.cluster} does not let this server read {path}")
     if answer.status == 404:
@@ -130,7 +130,7 @@ async def _load_plain(connection: Connection, versions: list[str], timeout: floa
 
 async def _load_version(connection: Connection, version: str, timeout: float) -> list[Served]:
     path = f"/{'apis' if '/' in version else 'api'}/{quote(version, safe='/')}"
-    answer = await connection.request(Call("GET", path, headers=[("Accept", "application/json")], timeout=timeout))
+    answer = await connection.request(Call("GET", path, headers=[(b"Accept", b"application/json")], timeout=timeout))
     if answer.status != 200:
         return []  # an aggregated API whose server is out of order takes only its own kinds away
     try:

@@ -123,7 +123,7 @@ class MemberCalls:
     async def _ask(self, connection: Connection, path: str, query: str) -> Answer:
         timeout = self.timeout
         query = f"{query}&{TABLE_QUERY}" if query else TABLE_QUERY
-        answer = await connection.request(Call("GET", path, query=query, headers=[("Accept", TABLE)], timeout=timeout))
+        answer = await connection.request(Call("GET", path, timeout, query, [(b"Accept", TABLE)]))
         if answer.status != 200:
             raise _error(answer, connection.cluster, path, timeout)
         return answer

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from fleet.model.errors import ClusterTimeout, ClusterUnreachable
 from fleet.model.objects import ClusterRole
-from fleet.ports import Answer, Call, Connection, Credential, MemberSpec, RawHeaders, Upgraded
+from fleet.ports import Answer, Call, Connection, Credential, Headers, MemberSpec, Upgraded
 
 Object = dict[str, Any]
 KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
@@ -158,7 +158,7 @@ class FakeCluster:
 class FakeStream:
     def __init__(self, status: int, source: AsyncIterator[bytes]) -> None:
         self.status = status
-        self.headers: RawHeaders = []
+        self.headers: Headers = []
         self.is_whole = False
         self._source = source
 

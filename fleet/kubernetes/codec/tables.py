@@ -14,7 +14,7 @@ from fleet.kubernetes.discovery import Served
 from fleet.model.kube_objects import KubeObject, TableColumn, redact_cell
 from fleet.model.objects import Condition
 
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+TABLE = b"application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 TABLE_QUERY = "includeObject=Object"
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 import httptools
 
 from fleet.kubernetes.http1.reader import Reader
-from fleet.ports import RawHeaders
+from fleet.ports import Headers
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of an answer's head, the informational ones before it included, and of what follows its body."""
@@ -41,7 +41,7 @@ class Framing:
 
     def __init__(self, reader: Reader) -> None:
         self.status = 0
-        self.headers: RawHeaders = []
+        self.headers: list[tuple[bytes, bytes]] = []
         self.part = WHOLE
         self.keeps_alive = False
         self.no_bytes_received = True
@@ -142,11 +142,11 @@ class Framing:
             self._reader.end()
 
 
-def _measure(headers: RawHeaders) -> int:
+def _measure(headers: Headers) -> int:
     return sum(len(name) + len(value) + len(": \r\n") for name, value in headers)
 
 
-def _is_framed(headers: RawHeaders) -> bool:
+def _is_framed(headers: Headers) -> bool:
     """Whether the head says where the body ends; else the connection's end is its end. Raises AnswerProblem."""
     framed = False
     for name, value in headers:

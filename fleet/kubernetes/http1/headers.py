@@ -4,10 +4,9 @@ Source: RFC 9110 section 7.6.1 (hop-by-hop fields), section 5.6.2 (tokens); RFC 
 """
 
 import re
-from collections.abc import Iterable
 
 from fleet.model.errors import InvalidQuery
-from fleet.ports import RawHeaders
+from fleet.ports import Headers
 
 USER_AGENT = "openmcp-apiserver"
 
@@ -42,9 +41,7 @@ def check_target(path: str, query: str) -> None:
         raise InvalidQuery(f"the query {query[:200]!r} must be percent-encoded")
 
 
-def build_request_head(
-    line: bytes, given: Iterable[tuple[str, str] | tuple[bytes, bytes]], authorization: str | None, framing: bytes
-) -> bytes:
+def build_request_head(line: bytes, given: Headers, authorization: str | None, framing: bytes) -> bytes:
     """A whole head in bytes, with this server's credential in the place of the caller's.
 
     `line` is the request line and what follows it always, `framing` says how the body ends, or that another protocol is
@@ -54,10 +51,12 @@ def build_request_head(
     parts = [line, framing]
     dropped = _NEVER_SENT
     with_agent = with_encoding = False
-    fields = [_read_field(name, value) for name, value in given]
-    for name, _, value in fields:
+    fields = [(name.lower(), name, value) for name, value in given]
+    for name, written, value in fields:
+        if not _NAME.fullmatch(written) or _CONTROL.search(value):
+            raise InvalidQuery(f"the header {written[:100]!r} holds characters that no header may hold")
         if name == b"connection":
-            dropped |= {nominated.strip().lower() for nominated in value.split(b",")}
+            dropped |= _split_nominated(value)
     for name, written, value in fields:
         if name in dropped:
             continue
@@ -74,22 +73,15 @@ def build_request_head(
     return b"".join(parts)
 
 
-def _read_field(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes, bytes]:
-    """The name in lower case, as it was given, and the value, all in bytes. Raises InvalidQuery."""
-    try:
-        written = name if isinstance(name, bytes) else name.encode("ascii")
-        raw = value if isinstance(value, bytes) else value.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise InvalidQuery(f"the header {name[:100]!r} holds characters that no header may hold") from error
-    if not _NAME.fullmatch(written) or _CONTROL.search(raw):
-        raise InvalidQuery(f"the header {name[:100]!r} holds characters that no header may hold")
-    return written.lower(), written, raw
-
-
-def select_response_headers(raw: RawHeaders) -> RawHeaders:
+def select_response_headers(raw: Headers) -> Headers:
     """A member's headers without those that speak of its own connection; names are in lower case."""
     dropped = _HOP_BY_HOP
     for name, value in raw:
         if name == b"connection":
-            dropped |= {nominated.strip().lower() for nominated in value.split(b",")}
+            dropped |= _split_nominated(value)
     return [pair for pair in raw if pair[0] not in dropped]
+
+
+def _split_nominated(connection: bytes) -> frozenset[bytes]:
+    """Fields that a Connection header names as hop-by-hop."""
+    return frozenset(name.strip().lower() for name in connection.split(b","))

@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from enum import Enum
-from typing import Self, cast
+from typing import cast
 
 from fleet.kubernetes.http1.framing import HEAD, SWITCHED, UNTIL_CLOSE, AnswerProblem, Framing
 from fleet.kubernetes.http1.reader import Reader
@@ -40,7 +40,7 @@ NEW, HANDSHAKE, IDLE, ACTIVE, UPGRADED, CLOSED = State
 class HttpProtocol(asyncio.Protocol):
     """`on_change` is called when the connection is open and when it is closed, once each."""
 
-    def __init__(self, on_change: Callable[[Self], None]) -> None:
+    def __init__(self, on_change: Callable[["HttpProtocol"], None]) -> None:
         self.state = NEW
         self.idle_since = 0.0
         self._loop = asyncio.get_running_loop()

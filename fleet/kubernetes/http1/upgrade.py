@@ -12,7 +12,7 @@ from fleet.kubernetes.http1.framing import AnswerProblem
 from fleet.kubernetes.http1.headers import select_response_headers
 from fleet.kubernetes.http1.protocol import ClosedEarly, HttpProtocol
 from fleet.model.errors import ClusterAnswerInvalid
-from fleet.ports import RawHeaders
+from fleet.ports import Headers
 
 MAX_REFUSAL_BYTES = 1024 * 1024
 """Of the body with which a member refuses to switch."""
@@ -25,7 +25,7 @@ class HttpUpgrade:
     """The `Upgraded` port. `body` is the whole body of a refusal, and empty after a 101. To be closed by its owner."""
 
     status: int
-    headers: RawHeaders
+    headers: Headers
     body: bytes
     _connection: HttpProtocol
 

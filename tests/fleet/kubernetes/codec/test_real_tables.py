@@ -22,7 +22,7 @@ from tests.fleet.kubernetes.codec.objects import pod, running, terminated, waiti
 
 pytestmark = pytest.mark.real
 
-TABLE = (("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"),)
+TABLE = ((b"Accept", b"application/json;as=Table;v=v1;g=meta.k8s.io"),)
 PODS_PATH = "/api/v1/namespaces/default/pods"
 INITIALIZED = [{"type": "Initialized", "status": "True"}]
 

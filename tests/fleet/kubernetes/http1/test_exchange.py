@@ -215,13 +215,13 @@ async def test_an_early_answer_is_read_though_the_body_is_not() -> None:
         assert (answer.status, await answer.read()) == (413, b"no")
 
 
-@pytest.mark.parametrize(("length", "pieces"), [("5", [b"abc"]), ("2", [b"abc"]), ("4", [b"abc", b"de"])])
-async def test_a_body_is_as_long_as_it_says_or_not_sent_whole(length: str, pieces: list[bytes]) -> None:
+@pytest.mark.parametrize(("length", "pieces"), [(b"5", [b"abc"]), (b"2", [b"abc"]), (b"4", [b"abc", b"de"])])
+async def test_a_body_is_as_long_as_it_says_or_not_sent_whole(length: bytes, pieces: list[bytes]) -> None:
     got: list[bytes] = []
 
     async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        got.append(await reader.read(int(length)) if length == "5" else b"")
+        got.append(await reader.read(int(length)) if length == b"5" else b"")
         await reader.read()
 
     async def body() -> AsyncIterator[bytes]:
@@ -231,7 +231,7 @@ async def test_a_body_is_as_long_as_it_says_or_not_sent_whole(length: str, piece
     async with open_client(collect) as connection:
         with pytest.raises(ClusterUnreachable, match="Content-Length"):
             async with connection.open_stream(
-                Call("POST", "/", headers=[("Content-Length", length)], body=body(), timeout=5)
+                Call("POST", "/", headers=[(b"Content-Length", length)], body=body(), timeout=5)
             ):
                 pass
 
