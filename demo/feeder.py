@@ -10,6 +10,7 @@ from msgspec import Struct
 from demo.usage import build_node_point, build_pod_point
 from fleet.federation import Federation
 from fleet.metrics.embedded.store import EmbeddedStore
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import Node, NodeKey, OnUnavailable, Pod, PodKey, PodPhase
 from fleet.model.queries import NodeFilter, PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
@@ -74,8 +75,8 @@ class Feeder:
     async def _load_running(self) -> tuple[list[Pod], list[Node]]:
         """What runs now, of the members that answer."""
         one = PageRequest(first=1)
-        pods = await self._federation.list_pods(EVERYTHING, PodFilter(), (), one, OnUnavailable.PARTIAL)
-        nodes = await self._federation.list_nodes(EVERYTHING, NodeFilter(), (), one, OnUnavailable.PARTIAL)
+        pods = await self._federation.list_page(PODS, EVERYTHING, PodFilter(), (), one, OnUnavailable.PARTIAL)
+        nodes = await self._federation.list_page(NODES, EVERYTHING, NodeFilter(), (), one, OnUnavailable.PARTIAL)
         running = [pod for pod in pods.matched if pod.phase is PodPhase.RUNNING and pod.node_name]
         return running, list(nodes.matched)
 

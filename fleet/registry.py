@@ -56,7 +56,7 @@ class _Registry:
         await asyncio.gather(*(self._end(name) for name in gone))
         for name, spec in snapshot.items():
             if (member := self._members.get(name)) is not None:
-                member.standing.spec = spec
+                member.health.note_spec(spec)
                 self.feed.touch(name)
             else:
                 await self._begin(spec, gone.get(name))

@@ -20,11 +20,12 @@ from msgspec import Struct
 from auth.principal import Principal
 from bench.children.load_cache import read_rss
 from bench.memory_fleet import MemorySource, MemoryUsage, iter_pages
-from fleet.cache.store import build_pod_store
+from fleet.cache.store import build_store
 from fleet.federation import Federation
 from fleet.kubernetes.codec.codec import PODS, Codec
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.live.usage_cache import HeldUsage
+from fleet.model import kinds
 from fleet.model.objects import Pod
 from fleet.model.scope import Role, Scope
 from fleet.ports import MetricStore
@@ -66,7 +67,7 @@ class Times(Struct):
 def measure_memory(way: str, pods: int) -> Memory:
     """Fills stores as reflectors do, from pages of bytes."""
     codec = PODS if way == "whole" else Codec("Pod", PODS.path, _without_manifest)
-    stores = [build_pod_store() for _ in range(_MEMBERS)]
+    stores = [build_store(kinds.PODS) for _ in range(_MEMBERS)]
     before = _settled_rss()
     for number, store in enumerate(stores):
         staged = store.stage()

@@ -23,6 +23,7 @@ import uvloop
 import yaml
 
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
+from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable
 from fleet.model.queries import PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
@@ -73,7 +74,7 @@ async def open_cache(kubeconfig: Path) -> AsyncIterator[Callable[[], Awaitable[i
             federation = await stack.enter_async_context(open_federation(source, FleetOptions()))
             await federation.wait_synced(_SYNC_SECONDS)
             one = PageRequest(first=1)
-            page = await federation.list_pods(EVERYTHING, PodFilter(), (), one, OnUnavailable.STRICT)
+            page = await federation.list_page(PODS, EVERYTHING, PodFilter(), (), one, OnUnavailable.STRICT)
             return len(page.matched)
 
         yield load

@@ -13,9 +13,10 @@ from kubernetes_asyncio import client, watch
 from msgspec import Struct
 
 from fleet.cache.reflector import Reflector
-from fleet.cache.store import build_pod_store
+from fleet.cache.store import build_store
 from fleet.kubernetes.codec.codec import PODS
 from fleet.kubernetes.connection import HttpConnection, Target
+from fleet.model import kinds
 from fleet.model.objects import Pod
 
 
@@ -33,7 +34,7 @@ class Followed(Struct):
 
 async def follow(url: str, events: int) -> Followed:
     """With everything that a server's watch does: decoded, compressed, indexed, in order."""
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     done = asyncio.Event()
     times: list[float] = []
 

@@ -7,12 +7,12 @@ each of its pairs, so equality and `in` look at few sets, and everything else at
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
+from fleet.cache.rows import StoreKey
 from fleet.model.label_selector import Operator
 from fleet.model.objects import Pairs
 from fleet.model.selectors import LabelSelector
 
 R = TypeVar("R")
-Key = tuple[str, str]
 
 
 class LabelIndex(Generic[R]):
@@ -20,10 +20,10 @@ class LabelIndex(Generic[R]):
 
     def __init__(self, labels_of: Callable[[R], Pairs]) -> None:
         self._labels_of = labels_of
-        self._records: dict[Pairs, dict[Key, R]] = {}
+        self._records: dict[Pairs, dict[StoreKey, R]] = {}
         self._sets: dict[tuple[str, str], set[Pairs]] = {}
 
-    def put(self, key: Key, old: R | None, record: R) -> None:
+    def put(self, key: StoreKey, old: R | None, record: R) -> None:
         """Adds a record, or puts it in the place of the one that had its key."""
         labels = self._labels_of(record)
         if old is not None:
@@ -37,11 +37,11 @@ class LabelIndex(Generic[R]):
                 self._sets.setdefault(pair, set()).add(labels)
         bucket[key] = record
 
-    def discard(self, key: Key, record: R) -> None:
+    def discard(self, key: StoreKey, record: R) -> None:
         """Takes a record out."""
         self._leave(key, self._labels_of(record))
 
-    def matching(self, selector: LabelSelector) -> list[dict[Key, R]]:
+    def matching(self, selector: LabelSelector) -> list[dict[StoreKey, R]]:
         """The records that a selector selects, in buckets without an order; each is in one of them."""
         records = self._records
         if len(selector.equal) == 1 and not selector.others:  # the sets with a pair are what it selects
@@ -62,7 +62,7 @@ class LabelIndex(Generic[R]):
         narrowest = min(narrowed, key=lambda choice: sum(map(len, choice)))
         return (labels for sets in narrowest for labels in sets)
 
-    def _leave(self, key: Key, labels: Pairs) -> None:
+    def _leave(self, key: StoreKey, labels: Pairs) -> None:
         bucket = self._records.get(labels)
         if bucket is None:
             return

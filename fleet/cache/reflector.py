@@ -37,7 +37,7 @@ _GONE = 410
 
 
 class ReflectorOptions(msgspec.Struct, frozen=True):
-    """Sizes and times (seconds) of one reflector.
+    """ObjectCounts and times (seconds) of one reflector.
 
     `answer_timeout` bounds a page and the head of a watch; `watch_seconds` is how long a member is asked to keep a
     watch open; `silence_seconds` ends one that says nothing: API servers send a bookmark a minute.

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 R = TypeVar("R")
 
-Key = tuple[str, str]
+StoreKey = tuple[str, str]
 """Namespace and name; the namespace of what has none is empty."""
 
 _MOST_ONE_BY_ONE = 64
@@ -18,14 +18,14 @@ class Rows(Generic[R]):
 
     __slots__ = ("_keys", "_late", "_records", "_rows", "_snapshot")
 
-    def __init__(self, records: Mapping[Key, R]) -> None:
+    def __init__(self, records: Mapping[StoreKey, R]) -> None:
         self._records = records
-        self._keys: list[Key] = []
+        self._keys: list[StoreKey] = []
         self._rows: list[R] = []
-        self._late: set[Key] | None = set()  # keys whose place may be wrong; None for any
+        self._late: set[StoreKey] | None = set()  # keys whose place may be wrong; None for any
         self._snapshot: tuple[R, ...] | None = None
 
-    def note(self, key: Key, record: R, *, new: bool) -> None:
+    def note(self, key: StoreKey, record: R, *, new: bool) -> None:
         """A record is there, `new` or in the place of the one that had its key."""
         self._snapshot = None
         if self._late is None:
@@ -36,13 +36,13 @@ class Rows(Generic[R]):
         else:
             self._add_late(key)
 
-    def note_gone(self, key: Key) -> None:
+    def note_gone(self, key: StoreKey) -> None:
         """A record is there no more."""
         self._snapshot = None
         if self._late is not None:
             self._add_late(key)
 
-    def _add_late(self, key: Key) -> None:
+    def _add_late(self, key: StoreKey) -> None:
         late = self._late
         if late is None:
             return
@@ -68,7 +68,7 @@ class Rows(Generic[R]):
                 self._place(key)
         self._late = set()
 
-    def _place(self, key: Key) -> None:
+    def _place(self, key: StoreKey) -> None:
         keys, rows, record = self._keys, self._rows, self._records.get(key)
         place = bisect_left(keys, key)
         known = place < len(keys) and keys[place] == key

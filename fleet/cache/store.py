@@ -7,12 +7,13 @@ Records are kept in the order of namespace and name, so that what is selected of
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from fleet.aio.generations import Tally
+from fleet.aio.generations import GenerationCounter
 from fleet.cache.labels import LabelIndex
-from fleet.cache.rows import Key, Rows
-from fleet.model.objects import Namespace, Node, Pairs, Pod
+from fleet.cache.rows import Rows, StoreKey
+from fleet.model.kinds import NODES, PODS, ObjectKind, ResourceName
+from fleet.model.objects import Namespace, Pairs, T
 from fleet.model.selectors import LabelSelector
 
 
@@ -49,11 +50,11 @@ class Table(Generic[R]):
     two readers is placed once.
     """
 
-    def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
-        self.records: dict[Key, R] = {}
+    def __init__(self, key_of: Callable[[R], StoreKey], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
+        self.records: dict[StoreKey, R] = {}
         self._rows = Rows(self.records)
         self._key_of = key_of
-        self._indexes: dict[str, dict[str, dict[Key, R]]] = {name: {} for name in terms}
+        self._indexes: dict[str, dict[str, dict[StoreKey, R]]] = {name: {} for name in terms}
         self._terms = [(term, self._indexes[name]) for name, term in terms.items()]
         self._labels = LabelIndex(labels_of)
 
@@ -77,7 +78,7 @@ class Table(Generic[R]):
                     bucket[key] = record
         return old
 
-    def discard(self, key: Key) -> R | None:
+    def discard(self, key: StoreKey) -> R | None:
         """Takes a record out; returns it, or None where there was none."""
         old = self.records.pop(key, None)
         if old is not None:
@@ -112,7 +113,7 @@ class Table(Generic[R]):
         return self._indexes[index].keys()
 
 
-def _leave(index: dict[str, dict[Key, R]], value: str | None, key: Key) -> None:
+def _leave(index: dict[str, dict[StoreKey, R]], value: str | None, key: StoreKey) -> None:
     if value is None:
         return
     bucket = index.get(value)
@@ -123,8 +124,9 @@ def _leave(index: dict[str, dict[Key, R]], value: str | None, key: Key) -> None:
         del index[value]
 
 
-GENERATIONS = Tally()
-"""Of the contents of all stores."""
+GENERATIONS = GenerationCounter()
+"""Of the contents of all stores. One for the process: a number tells contents apart, whoever owns their stores, and the
+stores of a member outlive it."""
 
 
 class Store(Generic[R]):
@@ -136,7 +138,7 @@ class Store(Generic[R]):
     `terms` names the indexes and says what each finds a record by; more indexes are more entries of it.
     """
 
-    def __init__(self, key_of: Callable[[R], Key], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
+    def __init__(self, key_of: Callable[[R], StoreKey], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
         self.generation = 0
         self._key_of = key_of
         self._terms = dict(terms)
@@ -150,7 +152,7 @@ class Store(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         return iter(self._table.all())
 
-    def key_of(self, record: R) -> Key:
+    def key_of(self, record: R) -> StoreKey:
         """The name a record is kept under."""
         return self._key_of(record)
 
@@ -189,7 +191,7 @@ class Store(Generic[R]):
         """Takes the record of that name out, if it is there."""
         self.drop(self._key_of(record))
 
-    def drop(self, key: Key) -> None:
+    def drop(self, key: StoreKey) -> None:
         """Takes the record of that key out, if it is there."""
         old = self._table.discard(key)
         if old is not None:
@@ -248,29 +250,26 @@ class Staged(Generic[R]):
         self._store.replace(self._table)
 
 
-def build_pod_store() -> Store[Pod]:
-    """Pods, found by namespace and by node."""
-    return Store(
-        attrgetter("namespace", "name"),
-        {"namespace": attrgetter("namespace"), "node": attrgetter("node_name")},
-        attrgetter("labels"),
-    )
-
-
-def build_node_store() -> Store[Node]:
-    """Nodes."""
-    return Store(lambda node: ("", node.name), {}, lambda node: node.labels)
-
-
-def build_namespace_store() -> Store[Namespace]:
-    """Namespaces."""
-    return Store(lambda namespace: ("", namespace.name), {}, lambda namespace: namespace.labels)
+def build_store(kind: ObjectKind[T]) -> Store[T]:
+    """An empty store of a kind, with its indexes."""
+    terms = {name: attrgetter(index.attribute) for name, index in kind.indexes.items()}
+    return Store(attrgetter("namespace", "name"), terms, attrgetter("labels"))
 
 
 class Stores:
-    """All that is kept of one member."""
+    """All that is kept of one member, each under the name of the resource."""
 
     def __init__(self) -> None:
-        self.pods = build_pod_store()
-        self.nodes = build_node_store()
-        self.namespaces = build_namespace_store()
+        self.pods = build_store(PODS)
+        self.nodes = build_store(NODES)
+        self.namespaces: Store[Namespace] = Store(lambda entry: ("", entry.name), {}, attrgetter("labels"))
+
+    def named(self, resource: ResourceName) -> Store[Any]:
+        """The store of a resource, for whoever treats all alike; `of` knows what is in it."""
+        store: Store[Any] = getattr(self, resource)
+        return store
+
+    def of(self, kind: ObjectKind[T]) -> Store[T]:
+        """The store of a kind."""
+        store: Store[T] = getattr(self, kind.name)
+        return store

@@ -18,6 +18,7 @@ from fleet.aio.tasks import open_task
 from fleet.collector.readings import Reading, decode_metrics, decode_summary
 from fleet.federation import Federation
 from fleet.model.errors import ClusterError, FleetError
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, OnUnavailable, PodKey
 from fleet.model.queries import NodeFilter, PageRequest
 from fleet.model.scope import EVERYTHING
@@ -101,7 +102,7 @@ class Collector:
 
     async def _read_kubelets(self, connection: Connection, cluster: str) -> Reading:
         wanted = NodeFilter(clusters=frozenset({cluster}))
-        page = await self._federation.list_nodes(EVERYTHING, wanted, (), PageRequest(1), OnUnavailable.PARTIAL)
+        page = await self._federation.list_page(NODES, EVERYTHING, wanted, (), PageRequest(1), OnUnavailable.PARTIAL)
         turns = asyncio.Semaphore(_AT_ONCE)
         time_ns = self._options.clock()
 
@@ -124,7 +125,7 @@ class Collector:
         pods = await self._get(connection, f"{_METRICS}/pods")
 
         def node_of(key: PodKey) -> str | None:
-            pod = self._federation.cached_pod(EVERYTHING, key)
+            pod = self._federation.get_cached(PODS, EVERYTHING, key)
             return None if pod is None else pod.node_name
 
         return decode_metrics(nodes, pods, cluster, node_of, self._options.clock())

@@ -8,21 +8,23 @@ A member that left the federation has none.
 """
 
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from msgspec.structs import replace
 
-from fleet.cache.rows import Key
+from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store, Stores
 from fleet.members.member import Member
-from fleet.model.objects import Cluster, Node, Pod
-from fleet.model.queries import NodeFilter, PodFilter
+from fleet.model.kinds import KINDS, ObjectKind, ResourceName
+from fleet.model.objects import Cluster, Node, Pod, T
+from fleet.model.queries import Filter
 from fleet.model.scope import Scope
-from fleet.reads.filtering import build_node_test, build_pod_test, select_nodes, select_pods
+from fleet.reads.filtering import MemberFilter
 
-FeedKind = Literal["pods", "nodes", "clusters"]
+Topic = ResourceName | Literal["clusters"]
+"""What can be listened to: the members themselves, or one kind of their objects."""
 
-FeedListener = Callable[[str, Key | None], None]
+FeedListener = Callable[[str, StoreKey | None], None]
 """Called (quick, never raising) with a cluster and the name of an object; None where any of its objects may differ."""
 
 Unlisten = Callable[[], None]
@@ -35,11 +37,11 @@ class Feed:
         self._members: dict[str, Member] = {}
         self._stores: dict[str, Stores] = {}
         self._ends: dict[str, list[Unlisten]] = {}
-        self._listeners: dict[FeedKind, dict[object, FeedListener]] = {"pods": {}, "nodes": {}, "clusters": {}}
+        self._listeners: dict[Topic, dict[object, FeedListener]] = {"clusters": {}, **{kind.name: {} for kind in KINDS}}
 
-    def listen(self, kind: FeedKind, listener: FeedListener) -> Unlisten:
-        """Calls the listener after each change of the kind, until the returned function is called."""
-        listeners, mark = self._listeners[kind], object()
+    def listen(self, topic: Topic, listener: FeedListener) -> Unlisten:
+        """Calls the listener after each change of the topic, until the returned function is called."""
+        listeners, mark = self._listeners[topic], object()
         listeners[mark] = listener
 
         def unlisten() -> None:
@@ -67,25 +69,23 @@ class Feed:
         if self._stores.get(name) is not stores:
             self._forget(name)
             self._stores[name] = stores
-            self._ends[name] = [self._follow("pods", name, stores.pods), self._follow("nodes", name, stores.nodes)]
-            self._tell("pods", name, None)
-            self._tell("nodes", name, None)
+            self._ends[name] = [self._follow(kind.name, name, stores.named(kind.name)) for kind in KINDS]
+            self._tell_all(name)
         self.touch(name)
 
     def leave(self, name: str) -> None:
         """A member is gone for good, and its objects with it."""
         self._members.pop(name, None)
         self._forget(name)
-        self._tell("pods", name, None)
-        self._tell("nodes", name, None)
+        self._tell_all(name)
         self.touch(name)
 
     def touch(self, name: str) -> None:
         """Something about the member itself may have changed."""
         self._tell("clusters", name, ("", name))
 
-    def _follow(self, kind: FeedKind, cluster: str, store: Store[Any]) -> Unlisten:
-        listeners, key_of = self._listeners[kind], store.key_of
+    def _follow(self, topic: Topic, cluster: str, store: Store[Any]) -> Unlisten:
+        listeners, key_of = self._listeners[topic], store.key_of
 
         def note(old: Any, new: Any) -> None:
             if listeners:
@@ -100,82 +100,58 @@ class Feed:
         for end in self._ends.pop(name, ()):
             end()
 
-    def _tell(self, kind: FeedKind, cluster: str, key: Key | None) -> None:
-        for listener in tuple(self._listeners[kind].values()):
+    def _tell_all(self, cluster: str) -> None:
+        for kind in KINDS:
+            self._tell(kind.name, cluster, None)
+
+    def _tell(self, topic: Topic, cluster: str, key: StoreKey | None) -> None:
+        for listener in tuple(self._listeners[topic].values()):
             listener(cluster, key)
 
 
-class PodView:
-    """The pods that a filter selects and a scope reaches, now and as they change."""
+class ObjectView(Generic[T]):
+    """The objects of a kind that a filter selects and a scope reaches, now and as they change."""
 
-    kind: FeedKind = "pods"
-
-    def __init__(self, feed: Feed, question: PodFilter, scope: Scope) -> None:
+    def __init__(self, feed: Feed, kind: ObjectKind[T], question: Filter[T], scope: Scope) -> None:
+        self.topic: Topic = kind.name
         self._feed = feed
-        self._question = question
+        self._kind: ObjectKind[T] = kind
+        self._question: Filter[T] = question
         self._scope = scope
-        self._test = build_pod_test(question, scope)
+        self._filter: MemberFilter[T] = MemberFilter(kind, question, scope)
 
-    def select(self, cluster: str) -> dict[Key, Pod]:
+    def select(self, cluster: str) -> dict[StoreKey, T]:
         """All of one cluster."""
         stores, named = self._feed.stores(cluster), self._question.clusters
-        if stores is None or (named is not None and cluster not in named) or not self._scope.sees_cluster(cluster):
+        sees = self._scope.sees_all_namespaces if self._kind.cluster_wide else self._scope.sees_cluster
+        if stores is None or (named is not None and cluster not in named) or not sees(cluster):
             return {}
-        found = select_pods(stores.pods, self._question, self._scope, cluster)
-        return {(pod.namespace, pod.name): pod for pod in found}
+        found = self._filter.find(stores.of(self._kind), cluster)
+        return {(entry.namespace, entry.name): entry for entry in found}
 
-    def get(self, cluster: str, key: Key) -> Pod | None:
-        """The pod of that name, if it is one of these."""
+    def get(self, cluster: str, key: StoreKey) -> T | None:
+        """The object of that name, if it is one of these."""
         stores = self._feed.stores(cluster)
-        pod = stores.pods.get(*key) if stores is not None else None
-        return pod if pod is not None and self._test(pod) else None
-
-
-class NodeView:
-    """The nodes that a filter selects and a scope reaches; a scope of some namespaces reaches none."""
-
-    kind: FeedKind = "nodes"
-
-    def __init__(self, feed: Feed, question: NodeFilter, scope: Scope) -> None:
-        self._feed = feed
-        self._question = question
-        self._scope = scope
-        self._test = build_node_test(question)
-
-    def select(self, cluster: str) -> dict[Key, Node]:
-        """All of one cluster."""
-        stores = self._feed.stores(cluster)
-        if stores is None or not self._reaches(cluster):
-            return {}
-        return {("", node.name): node for node in select_nodes(stores.nodes, self._question)}
-
-    def get(self, cluster: str, key: Key) -> Node | None:
-        """The node of that name, if it is one of these."""
-        stores = self._feed.stores(cluster)
-        node = stores.nodes.get(*key) if stores is not None and self._reaches(cluster) else None
-        return node if node is not None and self._test(node) else None
-
-    def _reaches(self, cluster: str) -> bool:
-        named = self._question.clusters
-        return (named is None or cluster in named) and self._scope.sees_all_namespaces(cluster)
+        entry = None if stores is None else stores.of(self._kind).get(*key)
+        return entry if entry is not None and self._filter.matches(entry) else None
 
 
 class ClusterView:
     """The clusters that a scope reaches, without their age, which is another one at every look."""
 
-    kind: FeedKind = "clusters"
+    topic: Topic = "clusters"
 
     def __init__(self, feed: Feed, scope: Scope) -> None:
         self._feed = feed
         self._scope = scope
 
-    def select(self, cluster: str) -> dict[Key, Cluster]:
+    def select(self, cluster: str) -> dict[StoreKey, Cluster]:
         """The one of that name."""
         key = ("", cluster)
         found = self.get(cluster, key)
         return {} if found is None else {key: found}
 
-    def get(self, cluster: str, key: Key) -> Cluster | None:
+    def get(self, cluster: str, key: StoreKey) -> Cluster | None:
         """A snapshot of it."""
         member = self._feed.member(cluster)
         if member is None or not self._scope.sees_cluster(cluster):
@@ -183,4 +159,4 @@ class ClusterView:
         return replace(member.describe(), age_seconds=None)
 
 
-View = PodView | NodeView | ClusterView
+View = ObjectView[Pod] | ObjectView[Node] | ClusterView

@@ -1,24 +1,44 @@
-"""How one member stands: what its answers, failures and watches say of it, and what follows for a question."""
+"""The health of one member: what its answers, failures and watches say of it, and what follows for a question."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from fleet.aio.generations import Tally
+from fleet.aio.generations import GenerationCounter
 from fleet.cache.reflector import Reflector
 from fleet.members.breaker import Breaker
-from fleet.members.readiness import state_of, unready_message
-from fleet.model.errors import ClusterError, ClusterForbidden, ClusterUnauthorized
+from fleet.model.errors import (
+    ClusterAnswerInvalid,
+    ClusterError,
+    ClusterForbidden,
+    ClusterTimeout,
+    ClusterUnauthorized,
+    ClusterUnreachable,
+)
+from fleet.model.kinds import ResourceName
 from fleet.model.objects import ClusterHealth, Outcome, OutcomeState
 from fleet.ports import Answer, MemberSpec
 
-Kind = Literal["pods", "nodes", "namespaces"]
 NEVER = float("-inf")
-CHANGES = Tally()
-"""Of all standings."""
+CHANGES = GenerationCounter()
+"""Of the health of all members. One for the process, as it holds nothing but the number of the last change: whoever
+keeps verdicts on many members compares it before it looks at each of them."""
+
+_STATES: dict[type[ClusterError], OutcomeState] = {
+    ClusterTimeout: OutcomeState.TIMEOUT,
+    ClusterUnauthorized: OutcomeState.UNAUTHORIZED,
+    ClusterForbidden: OutcomeState.FORBIDDEN,
+    ClusterUnreachable: OutcomeState.UNREACHABLE,
+    ClusterAnswerInvalid: OutcomeState.UNREACHABLE,
+}
+_ERRORS: dict[OutcomeState, type[ClusterError]] = {
+    OutcomeState.TIMEOUT: ClusterTimeout,
+    OutcomeState.UNAUTHORIZED: ClusterUnauthorized,
+    OutcomeState.FORBIDDEN: ClusterForbidden,
+}
 
 
-class Standing:
+class MemberHealth:
     """What is known of a member. Times are those of the event loop's clock, in seconds.
 
     `proved_at` is when it last gave a sign of life, NEVER where it did not. `changes` grows whenever a verdict may be
@@ -32,29 +52,24 @@ class Standing:
         self.proved_at = NEVER
         self.failure: ClusterError | None = None
         self.fresh_seconds = fresh_seconds
-        self._spec = spec
+        self.spec = spec
         self._failed_at = 0.0
         self._unready: str | None = None
-        self._reflectors: Mapping[Kind, Reflector[Any]] = {}
-
-    @property
-    def spec(self) -> MemberSpec:
-        """What the source says of it."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: MemberSpec) -> None:
-        self._spec = spec
-        self.note_change()
+        self._reflectors: Mapping[ResourceName, Reflector[Any]] = {}
 
     @property
     def age_seconds(self) -> float | None:
         """Seconds since it last proved itself; None where it never did."""
         return age_between(self.proved_at, now())
 
-    def follow(self, reflectors: Mapping[Kind, Reflector[Any]]) -> None:
-        """From now on these say whether a kind is followed."""
+    def follow(self, reflectors: Mapping[ResourceName, Reflector[Any]]) -> None:
+        """From now on these say whether a resource is followed."""
         self._reflectors = reflectors
+        self.note_change()
+
+    def note_spec(self, spec: MemberSpec) -> None:
+        """The source says something else of it."""
+        self.spec = spec
         self.note_change()
 
     def note_change(self) -> None:
@@ -93,16 +108,16 @@ class Standing:
 
     def cut_off(self) -> str | None:
         """Why the member is not to be asked, None where it may be."""
-        if self._spec.credential is None:
-            return self._spec.problem or f"{self.name} can't be reached: its source gives no credential"
-        if self._spec.offline is not None:
-            return f"the platform reports {self.name} as offline: {self._spec.offline}"
+        if self.spec.credential is None:
+            return self.spec.problem or f"{self.name} can't be reached: its source gives no credential"
+        if self.spec.offline is not None:
+            return f"the platform reports {self.name} as offline: {self.spec.offline}"
         if self.breaker.refuses:
             return f"{self.name} is cut off after {self.breaker.failures} failed attempts{because(self.failure)}"
         return None
 
-    def verdict(self, kind: Kind | None, asked: float, read_at: float | None = None) -> Outcome | None:
-        """How the member stands for a question asked at a time; None while that is not known.
+    def verdict(self, resource: ResourceName | None, asked: float, read_at: float | None = None) -> Outcome | None:
+        """How the member is for a question asked at a time; None while that is not known.
 
         Who has just read the clock for many members gives that as `read_at`.
         """
@@ -114,7 +129,7 @@ class Standing:
         age = max(0.0, (now() if read_at is None else read_at) - self.proved_at)
         if age > self.fresh_seconds:
             return None
-        if kind is not None and not (reflector := self._reflectors[kind]).live:
+        if resource is not None and not (reflector := self._reflectors[resource]).live:
             problem = reflector.problem
             lasting = isinstance(problem, ClusterForbidden | ClusterUnauthorized)
             if problem is None or not (lasting or reflector.failures >= self.breaker.limit):
@@ -122,7 +137,7 @@ class Standing:
             return self._outcome(state_of(problem), str(problem))
         return Outcome(self.name, OutcomeState.OK, self._unready, age, 0.0)
 
-    def health(self) -> tuple[ClusterHealth, str | None]:
+    def summary(self) -> tuple[ClusterHealth, str | None]:
         """What is said of it where nobody asks a question, and why."""
         if (reason := self.cut_off()) is not None:
             return ClusterHealth.OFFLINE, reason
@@ -153,3 +168,22 @@ def because(failure: ClusterError | None) -> str:
 def now() -> float:
     """The event loop's clock."""
     return asyncio.get_running_loop().time()
+
+
+def state_of(error: ClusterError) -> OutcomeState:
+    """The outcome that an error of a member is."""
+    return _STATES.get(type(error), OutcomeState.UNREACHABLE)
+
+
+def error_of(outcome: Outcome) -> ClusterError:
+    """The error that an outcome of a missing member is."""
+    return _ERRORS.get(outcome.state, ClusterUnreachable)(outcome.cluster, outcome.message or outcome.state.value)
+
+
+def unready_message(answer: Answer) -> str:
+    """What `/readyz` says is failing: its lines `[-]etcd failed: reason withheld`."""
+    lines = answer.body[:10_000].decode(errors="replace").splitlines()
+    failing = [line[3:].split(" failed")[0] for line in lines if line.startswith("[-]")]
+    if failing:
+        return f"not ready: {', '.join(failing[:10])} failed"
+    return f"not ready: it answers {answer.status} to /readyz"

@@ -6,7 +6,7 @@ nothing else, and every watch is made anew (from the version it had) as soon as 
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -14,17 +14,18 @@ import msgspec
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.recorder import awaiting_probe
 from fleet.cache.reflector import Reflector, ReflectorOptions
-from fleet.cache.store import Store, Stores
-from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS
+from fleet.cache.store import Stores
+from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS, Codec
 from fleet.members.breaker import Breaker
-from fleet.members.health import Kind, Standing, because, now
+from fleet.members.health import MemberHealth, because, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
+from fleet.model.kinds import ResourceName
 from fleet.model.objects import Cluster, Outcome, OutcomeState
 from fleet.ports import Answer, Call, Connection, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
 
-KINDS: tuple[Kind, ...] = ("pods", "nodes", "namespaces")
+_CODECS: Mapping[ResourceName, Codec[Any]] = {"pods": PODS, "nodes": NODES, "namespaces": NAMESPACES}
 _QUIET_BEATS = 5  # a member whose watches keep proving it alive is still asked for its readiness this seldom
 
 
@@ -53,7 +54,7 @@ class Member:
         self, spec: MemberSpec, source: MemberSource, options: FleetOptions, stores: Stores | None = None
     ) -> None:
         self.name = spec.name
-        self.standing = Standing(spec, Breaker(options.breaker_failures), options.fresh_seconds)
+        self.health = MemberHealth(spec, Breaker(options.breaker_failures), options.fresh_seconds)
         self.stores = stores or Stores()
         self.pods = self.stores.pods
         self.nodes = self.stores.nodes
@@ -70,11 +71,11 @@ class Member:
     @property
     def spec(self) -> MemberSpec:
         """What the source says of it."""
-        return self.standing.spec
+        return self.health.spec
 
     def describe(self) -> Cluster:
         """A snapshot of what is known."""
-        health, message = self.standing.health()
+        health, message = self.health.summary()
         return Cluster(
             name=self.name,
             role=self.spec.role,
@@ -82,52 +83,48 @@ class Member:
             message=message,
             version=self.version,
             info=self.spec.info,
-            age_seconds=self.standing.age_seconds,
+            age_seconds=self.health.age_seconds,
         )
 
-    def has_listed(self, kind: Kind) -> bool:
+    def has_listed(self, resource: ResourceName) -> bool:
         """Whether there is a last known state of the kind, fresh or not."""
-        return self.store(kind).generation > 0
-
-    def store(self, kind: Kind) -> Store[Any]:
-        """What is kept of a kind."""
-        return self.pods if kind == "pods" else self.nodes if kind == "nodes" else self.namespaces
+        return self.stores.named(resource).generation > 0
 
     def check_reachable(self) -> Connection:
         """The connection, for a call that is not answered from memory.
 
         Raises ClusterUnreachable where it can't be had or the member is known not to answer.
         """
-        if (reason := self.standing.cut_off()) is not None:
+        if (reason := self.health.cut_off()) is not None:
             raise ClusterUnreachable(self.name, reason)
         if self.connection is None:
-            raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{because(self.standing.failure)}")
+            raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{because(self.health.failure)}")
         return self.connection
 
-    async def ensure_fresh(self, kind: Kind | None) -> Outcome:
-        """Says how the member stands, waiting for a sign of life (and for `kind` to be followed) where there is none.
+    async def ensure_fresh(self, resource: ResourceName | None) -> Outcome:
+        """How the member is, waiting for a sign of life (and for `resource` to be followed) where there is none.
 
         All callers share one probe. Waits at most the member timeout, and not at all where the breaker is open.
         """
         asked = now()
-        outcome = self.standing.verdict(kind, asked)
+        outcome = self.health.verdict(resource, asked)
         if outcome is not None:
             return outcome
         try:
             with awaiting_probe(self.name):
                 async with asyncio.timeout(self._options.member_timeout):
-                    outcome = await self._wait_for_verdict(kind, asked)
+                    outcome = await self._wait_for_verdict(resource, asked)
         except TimeoutError:
             seconds = self._options.member_timeout
             reason = f"{self.name} gave no sign of life within {seconds:g} s"
-            outcome = Outcome(self.name, OutcomeState.TIMEOUT, reason, self.standing.age_seconds)
+            outcome = Outcome(self.name, OutcomeState.TIMEOUT, reason, self.health.age_seconds)
         return msgspec.structs.replace(outcome, took_ms=(now() - asked) * 1000)
 
     async def wait_settled(self) -> None:
-        """Waits until each kind is listed, or is known not to be to be had."""
+        """Waits until each kind is listed, or is known not to be had."""
         asked = now()
-        for kind in KINDS:
-            await self._wait_for_verdict(kind, asked)
+        for resource in _CODECS:
+            await self._wait_for_verdict(resource, asked)
 
     async def run(self) -> NoReturn:
         """Connects and follows the member until cancelled; its connection is closed by then."""
@@ -137,14 +134,14 @@ class Member:
         try:
             self.connection = connection
             reflectors = self._build_reflectors(connection)
-            self.standing.follow(reflectors)
+            self.health.follow(reflectors)
             while True:
                 await self._wait_until_up(connection)
                 await self._follow_while_up(connection, reflectors.values())
         finally:
             self.connection = None
             # Not a failure of the member's: whoever still waits for it is told, and the log is left alone.
-            self.standing.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
+            self.health.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
             self._tell_news()
             await connection.close()
 
@@ -175,13 +172,13 @@ class Member:
         """Waits until a heartbeat is due: sooner if a question wants one, later while the watches prove enough."""
         every = self._options.heartbeat_seconds
         delay = jittered(every)
-        failure = self.standing.failure
+        failure = self.health.failure
         if isinstance(failure, ClusterUnauthorized):
             delay = every * _QUIET_BEATS
-        elif failure is not None and not self.standing.breaker.refuses:
+        elif failure is not None and not self.health.breaker.refuses:
             delay = every / 4  # in doubt: find out soon whether the member is gone
         while True:
-            last_sign = max(self._asked_at, self.standing.proved_at)
+            last_sign = max(self._asked_at, self.health.proved_at)
             due = min(last_sign + delay, self._asked_at + every * _QUIET_BEATS)
             if due <= now():
                 return
@@ -194,7 +191,7 @@ class Member:
 
     async def _beat(self, connection: Connection) -> bool:
         """One heartbeat. False where the watches can't be relied on any more."""
-        self.standing.breaker.record_probe()
+        self.health.breaker.record_probe()
         try:
             answer = await connection.request(Call("GET", "/readyz", timeout=self._options.member_timeout))
             if answer.status == 401:
@@ -209,23 +206,23 @@ class Member:
         return True
 
     def _note_answer(self, answer: Answer) -> None:
-        if self.standing.failure is not None:
+        if self.health.failure is not None:
             logger.info("%s answers again", self.name)
-        self.standing.note_answer(answer)
+        self.health.note_answer(answer)
         self._tell_news()
 
     def _note_failure(self, error: ClusterError) -> None:
-        if self.standing.failure is None:
+        if self.health.failure is None:
             logger.warning("%s is ill: %s", self.name, error)
         if isinstance(error, ClusterUnauthorized):
             error = ClusterUnauthorized(
                 self.name, f"{self.name} refuses this server's credential: renew the token or certificate it was given"
             )
-        self.standing.note_failure(error)
+        self.health.note_failure(error)
         self._tell_news()
 
     def _note_proof(self) -> None:
-        if self.standing.note_proof():
+        if self.health.note_proof():
             self._tell_news()
 
     async def _read_version(self, connection: Connection) -> None:
@@ -241,26 +238,27 @@ class Member:
                 logger.debug("the version of %s can't be read: %s", self.name, error)
             await asyncio.sleep(backoff.next_delay())
 
-    def _build_reflectors(self, connection: Connection) -> dict[Kind, Reflector[Any]]:
-        rest: dict[str, Any] = {
-            "on_proof": self._note_proof,
-            "on_change": self.note_following,
-            "options": self._options.reflector,
-        }
+    def _build_reflectors(self, connection: Connection) -> dict[ResourceName, Reflector[Any]]:
         return {
-            "pods": Reflector(connection, PODS, self.pods, **rest),
-            "nodes": Reflector(connection, NODES, self.nodes, **rest),
-            "namespaces": Reflector(connection, NAMESPACES, self.namespaces, **rest),
+            resource: Reflector(
+                connection,
+                codec,
+                self.stores.named(resource),
+                on_proof=self._note_proof,
+                on_change=self.note_following,
+                options=self._options.reflector,
+            )
+            for resource, codec in _CODECS.items()
         }
 
     def note_following(self) -> None:
         """A kind is followed, or is not any more."""
-        self.standing.note_change()
+        self.health.note_change()
         self._tell_news()
 
-    async def _wait_for_verdict(self, kind: Kind | None, asked: float) -> Outcome:
-        while (outcome := self.standing.verdict(kind, asked)) is None:
-            if (age := self.standing.age_seconds) is None or age > self._options.fresh_seconds:
+    async def _wait_for_verdict(self, resource: ResourceName | None, asked: float) -> Outcome:
+        while (outcome := self.health.verdict(resource, asked)) is None:
+            if (age := self.health.age_seconds) is None or age > self._options.fresh_seconds:
                 self._nudge.set()
             await self._changed.wait()
         return outcome

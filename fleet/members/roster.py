@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from fleet.members.health import Kind
 from fleet.members.member import Member
 from fleet.model.errors import ClusterNotFound, Forbidden
-from fleet.model.objects import ClusterRole
-from fleet.model.queries import NodeFilter, PodFilter
+from fleet.model.kinds import KINDS, ObjectKind, ResourceName
+from fleet.model.objects import ClusterRole, ObjectKey, T
+from fleet.model.queries import Filter
 from fleet.model.scope import Scope
 
-NODES_FORBIDDEN = "nodes belong to the whole cluster, and not all of its namespaces are within your reach"
+_CLUSTER_WIDE = frozenset(kind.name for kind in KINDS if kind.cluster_wide)
 
 
 class Roster:
@@ -48,32 +48,37 @@ class Roster:
                 raise ClusterNotFound(name, self._visible(scope))
         return _in_order(self._members[name] for name in names)
 
+    def check_reach(self, scope: Scope, kind: ObjectKind[T], key: ObjectKey) -> Member:
+        """The member of an object that, if there is one of this name, is within reach. Raises as `get`, Forbidden."""
+        member = self.get(scope, key.cluster)
+        if not kind.is_within(scope, key.cluster, key.namespace):
+            if kind.cluster_wide:
+                raise Forbidden(_cluster_wide_forbidden(kind.name))
+            raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
+        return member
+
     def hidden(self, scope: Scope) -> dict[str, str]:
         """The clusters out of reach, each with the words that mark it in a list."""
         names = [member.name for member in self.all() if not scope.sees_cluster(member.name)]
         return {name: _cluster_forbidden(name) for name in names}
 
-    def check_namespaces(self, scope: Scope, wanted: PodFilter) -> None:
+    def check_namespaces(self, scope: Scope, wanted: Filter[T]) -> None:
         """Raises Forbidden where namespaces are named and none of them is within reach of any cluster asked."""
-        if not wanted.namespaces:
+        namespaces = wanted.namespaces
+        if not namespaces:
             return
         clusters = self._members if wanted.clusters is None else wanted.clusters
-        if clusters and not any(
-            scope.sees_namespace(cluster, name) for cluster in clusters for name in wanted.namespaces
-        ):
-            names = ", ".join(sorted(wanted.namespaces)[:10])
+        if clusters and not any(scope.sees_namespace(cluster, name) for cluster in clusters for name in namespaces):
+            names = ", ".join(sorted(namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
-    def check_live(self, scope: Scope, wanted: PodFilter | NodeFilter | None) -> None:
+    def check_live(self, scope: Scope, kind: ObjectKind[T], wanted: Filter[T]) -> None:
         """Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all named is out of reach."""
-        kind: Kind = "nodes" if isinstance(wanted, NodeFilter) else "pods"
-        names = None if wanted is None else wanted.clusters
-        members = self.named(scope, names)
-        refusals = [reason for member in members if (reason := refusal(scope, kind, member.name))]
-        if names and len(refusals) == len(members):
+        members = self.named(scope, wanted.clusters)
+        refusals = [reason for member in members if (reason := refusal(scope, kind.name, member.name))]
+        if wanted.clusters and len(refusals) == len(members):
             raise Forbidden(refusals[0])
-        if isinstance(wanted, PodFilter):
-            self.check_namespaces(scope, wanted)
+        self.check_namespaces(scope, wanted)
 
     def _visible(self, scope: Scope) -> tuple[str, ...]:
         return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))
@@ -83,13 +88,17 @@ def _in_order(members: Iterable[Member]) -> list[Member]:
     return sorted(members, key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name))
 
 
-def refusal(scope: Scope, kind: Kind | None, cluster: str) -> str | None:
-    """Why a cluster's objects of a kind are out of reach, None where they are not."""
+def refusal(scope: Scope, resource: ResourceName | None, cluster: str) -> str | None:
+    """Why a cluster's objects are out of reach, None where they are not."""
     if not scope.sees_cluster(cluster):
         return _cluster_forbidden(cluster)
-    if kind == "nodes" and not scope.sees_all_namespaces(cluster):
-        return NODES_FORBIDDEN
+    if resource in _CLUSTER_WIDE and not scope.sees_all_namespaces(cluster):
+        return _cluster_wide_forbidden(resource)
     return None
+
+
+def _cluster_wide_forbidden(resource: str | None) -> str:
+    return f"{resource} belong to the whole cluster, and not all of its namespaces are within your reach"
 
 
 def _cluster_forbidden(name: str) -> str:

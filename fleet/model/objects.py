@@ -6,7 +6,7 @@ fleet holds a hundred thousand of them.
 """
 
 import enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -79,6 +79,14 @@ class NodeKey(NamedTuple):
 
     cluster: str
     name: str
+
+    @property
+    def namespace(self) -> str:
+        """None, as the store of what has none writes it."""
+        return ""
+
+
+ObjectKey = PodKey | NodeKey
 
 
 class Resources(Struct, frozen=True, gc=False):
@@ -239,9 +247,18 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
         return NodeKey(self.cluster, self.name)
 
     @property
+    def namespace(self) -> str:
+        """As `NodeKey.namespace`."""
+        return ""
+
+    @property
     def internal_ip(self) -> str | None:
         """The first address of type InternalIP."""
         return next((entry.address for entry in self.addresses if entry.type == "InternalIP"), None)
+
+
+T = TypeVar("T", bound=Pod | Node)
+"""A record of one of the kinds of `fleet.model.kinds`."""
 
 
 class Namespace(Struct, frozen=True, gc=False, kw_only=True):

@@ -7,20 +7,19 @@ slice.
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Generic, TypeVar, overload
 
-from fleet.model.objects import Node, Pod
+from fleet.model.objects import Node, Pod, T
 
-T = TypeVar("T", Pod, Node)
 S = TypeVar("S")
 V = TypeVar("V")
-Place = tuple[str, str, str]
+Position = tuple[str, str, str]
 """Cluster, namespace (empty for nodes) and name."""
 
 
-def place_of(entry: Pod | Node) -> Place:
-    """Where the object stands in the order."""
-    return (entry.cluster, entry.namespace if isinstance(entry, Pod) else "", entry.name)
+position_of: Callable[[Pod | Node], Position] = attrgetter("cluster", "namespace", "name")
+"""Where an object stands in the order."""
 
 
 class LazySequence(Sequence[V], Generic[S, V]):
@@ -95,21 +94,16 @@ class Ordered(Collection[T], Generic[T]):
     def __contains__(self, entry: object) -> bool:
         return any(entry in part for part in self._parts)
 
-    def after(self, place: Place) -> "Ordered[T]":
+    def after(self, place: Position) -> "Ordered[T]":
         """What stands behind a place, whether or not there is anything at it."""
         rest: list[Sequence[T]] = []
         for part in self._parts:
-            if rest or place_of(part[0]) > place:
+            if rest or position_of(part[0]) > place:
                 rest.append(part)
-            elif place_of(part[-1]) > place:
-                rest.append(part[bisect_right(part, place, key=place_of) :])
+            elif position_of(part[-1]) > place:
+                rest.append(part[bisect_right(part, place, key=position_of) :])
         return Ordered(rest)
 
     def first(self, count: int) -> list[T]:
         """The first ones."""
         return list(islice(self, count))
-
-
-def in_order(entries: Collection[T]) -> Ordered[T]:
-    """The same objects in order: sorted, unless it is known that they are."""
-    return entries if isinstance(entries, Ordered) else Ordered((sorted(entries, key=place_of),))

@@ -1,20 +1,18 @@
 """Questions about pods and nodes, as frozen values, and their paged answers."""
 
 import enum
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic
 
 from msgspec import Struct
 
-from fleet.model.objects import Node, Outcome, Pod, PodPhase
+from fleet.model.objects import Node, Outcome, Pod, PodPhase, T
 from fleet.model.ordered import Ordered
 from fleet.model.ranking import UsageBound, UsageColumn
 from fleet.model.selectors import FieldSelector, LabelSelector
 
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 100
-
-T = TypeVar("T", Pod, Node)
 
 
 class NameFilter(Struct, frozen=True):
@@ -42,29 +40,76 @@ class OwnerFilter(Struct, frozen=True):
     name: str | None = None
 
 
-class PodFilter(Struct, frozen=True):
-    """Which pods. None: no bound; an empty set matches nothing. `usage` is not in memory (`fleet.model.ranking`)."""
+Test = Callable[[T], bool]
+
+
+class Filter(Struct, Generic[T], frozen=True):
+    """What filters of all kinds bound. None: no bound; an empty set matches nothing.
+
+    `usage` is not in memory (`fleet.model.ranking`).
+    """
 
     clusters: frozenset[str] | None = None
+    name: NameFilter | None = None
+    labels: LabelSelector | None = None
+    fields: FieldSelector | None = None
+    usage: tuple[UsageBound, ...] = ()
+
+    @property
+    def namespaces(self) -> frozenset[str] | None:
+        """A field of filters whose objects have namespaces."""
+        return None
+
+    def bounds(self) -> dict[str, frozenset[str] | None]:
+        """The sets that objects are found by, by the name of the index; with equal sizes the first is taken."""
+        return {}
+
+    def build_tests(self) -> list[Test[T]]:
+        """What an object has to pass beside `clusters`, `labels`, `usage` and the bounds."""
+        tests: list[Test[T]] = []
+        if (name := self.name) is not None:
+            tests.append(lambda entry: name.matches(entry.name))
+        if (fields := self.fields) is not None:
+            tests.append(fields.matches)
+        return tests
+
+
+class PodFilter(Filter[Pod], frozen=True):
+    """Which pods."""
+
     namespaces: frozenset[str] | None = None
     nodes: frozenset[str] | None = None
     phases: frozenset[PodPhase] | None = None
-    name: NameFilter | None = None
-    labels: LabelSelector | None = None
-    fields: FieldSelector | None = None
     owner: OwnerFilter | None = None
-    usage: tuple[UsageBound, ...] = ()
+
+    def bounds(self) -> dict[str, frozenset[str] | None]:
+        return {"node": self.nodes, "namespace": self.namespaces}
+
+    def build_tests(self) -> list[Test[Pod]]:
+        tests = super().build_tests()
+        if (phases := self.phases) is not None:
+            tests.append(lambda pod: pod.phase in phases)
+        if (owner := self.owner) is not None:
+            tests.append(
+                lambda pod: (
+                    pod.owner is not None
+                    and pod.owner.kind == owner.kind
+                    and (owner.name is None or pod.owner.name == owner.name)
+                )
+            )
+        return tests
 
 
-class NodeFilter(Struct, frozen=True):
-    """Which nodes. None: no bound; an empty set matches nothing. `usage` is not in memory (`fleet.model.ranking`)."""
+class NodeFilter(Filter[Node], frozen=True):
+    """Which nodes."""
 
-    clusters: frozenset[str] | None = None
-    name: NameFilter | None = None
-    labels: LabelSelector | None = None
-    fields: FieldSelector | None = None
     ready: bool | None = None
-    usage: tuple[UsageBound, ...] = ()
+
+    def build_tests(self) -> list[Test[Node]]:
+        tests = super().build_tests()
+        if (ready := self.ready) is not None:
+            tests.append(lambda node: node.ready is ready)
+        return tests
 
 
 class PodColumn(enum.Enum):
@@ -99,8 +144,10 @@ class Order(Struct, frozen=True):
     descending: bool = False
 
 
-def usage_columns(question: PodFilter | NodeFilter, orders: tuple[Order, ...]) -> list[UsageColumn]:
+def usage_columns(question: Filter[T], orders: tuple[Order, ...]) -> list[UsageColumn]:
     """What of the objects' usage has to be known to answer: the columns of bounds and orders."""
+    if not orders and not question.usage:
+        return []
     ordered = [order.column for order in orders if isinstance(order.column, UsageColumn)]
     return [*(bound.column for bound in question.usage), *ordered]
 

@@ -7,15 +7,13 @@ import enum
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter
-from typing import TypeVar
 
 from msgspec import Struct
 
 from fleet.model.errors import InvalidQuery
-from fleet.model.objects import Node, Pod, Resources
+from fleet.model.objects import Pod, Resources, T
 from fleet.model.usage import Measure, Usage
 
-T = TypeVar("T", Pod, Node)
 UsageOf = Callable[[T], Usage | None]
 """Gives an object's newest usage, None where it has none."""
 
@@ -72,8 +70,8 @@ class PercentOf(enum.Enum):
     CAPACITY = "CAPACITY"
 
 
-_POD_BASES = {PercentOf.LIMIT: "limits", PercentOf.REQUEST: "requests"}
-_NODE_BASES = {
+POD_BASES = {PercentOf.LIMIT: "limits", PercentOf.REQUEST: "requests"}
+NODE_BASES = {
     PercentOf.LIMIT: "allocatable",  # what its pods may use at most
     PercentOf.ALLOCATABLE: "allocatable",
     PercentOf.CAPACITY: "capacity",
@@ -82,13 +80,13 @@ _NODE_BASES = {
 
 def pod_bases(pod: Pod) -> dict[PercentOf, Resources]:
     """What percentages of a pod's usage can be of."""
-    return {of: getattr(pod, name) for of, name in _POD_BASES.items()}
+    return {of: getattr(pod, name) for of, name in POD_BASES.items()}
 
 
 def node_bases(allocatable: Resources, capacity: Resources) -> dict[PercentOf, Resources]:
     """What percentages of the usage of a node, or of a cluster's nodes together, can be of."""
     amounts = {"allocatable": allocatable, "capacity": capacity}
-    return {of: amounts[name] for of, name in _NODE_BASES.items()}
+    return {of: amounts[name] for of, name in NODE_BASES.items()}
 
 
 def percent(part: float | None, whole: float | None) -> float | None:
@@ -161,28 +159,21 @@ def build_bound(
     return UsageBound(column, gt, gte, lt, lte)
 
 
-def pod_value(column: UsageColumn, usage_of: UsageOf[Pod]) -> Callable[[Pod], float | None]:
-    """Reads the column of a pod."""
-    return _value(column, usage_of, _POD_BASES)
-
-
-def node_value(column: UsageColumn, usage_of: UsageOf[Node]) -> Callable[[Node], float | None]:
-    """Reads the column of a node."""
-    return _value(column, usage_of, _NODE_BASES)
-
-
 def keep_within(
-    objects: Collection[T], bounds: Iterable[UsageBound], value: Callable[[UsageColumn], Callable[[T], float | None]]
+    objects: Collection[T], bounds: Iterable[UsageBound], usage_of: UsageOf[T], bases: Mapping[PercentOf, str]
 ) -> Collection[T]:
-    """The objects that are within all bounds. `value` says how a column is read."""
+    """The objects that are within all bounds; `bases` as in `build_reader`."""
     kept = objects
     for bound in bounds:
-        read, matches = value(bound.column), bound.matches
+        read, matches = build_reader(bound.column, usage_of, bases), bound.matches
         kept = [entry for entry in kept if matches(read(entry))]
     return kept
 
 
-def _value(column: UsageColumn, usage_of: UsageOf[T], bases: Mapping[PercentOf, str]) -> Callable[[T], float | None]:
+def build_reader(
+    column: UsageColumn, usage_of: UsageOf[T], bases: Mapping[PercentOf, str]
+) -> Callable[[T], float | None]:
+    """What reads a column of an object; `bases` name the amounts that its percentages can be of."""
     read = _READERS[column.field]
     if column.percent_of is None:
 

@@ -39,7 +39,7 @@ class Scope(Struct, frozen=True, gc=False):
 
     def sees_all_namespaces(self, cluster: str) -> bool:
         """Whether the scope reaches all of the cluster, cluster-wide objects such as nodes included."""
-        return self.sees_cluster(cluster) and "*" in self.namespaces
+        return "*" in self.namespaces and ("*" in self.clusters or self.sees_cluster(cluster))
 
 
 EVERYTHING = Scope(Role.ADMIN)

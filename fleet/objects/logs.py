@@ -14,6 +14,7 @@ from msgspec import Struct
 from fleet.federation import Federation
 from fleet.kubernetes.codec.codec import pod_details
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, InvalidQuery, NotFound
+from fleet.model.kinds import PODS
 from fleet.model.objects import Pod, PodKey
 from fleet.model.request_info import parse_request
 from fleet.model.scope import Scope
@@ -53,11 +54,11 @@ def check_log(federation: Federation, scope: Scope, authorize: Authorize, wanted
     for name, value in (("namespace", key.namespace), ("pod", key.name), ("container", wanted.container or "c")):
         if not value or value in (".", "..") or not value.isprintable() or any(sign in value for sign in "/\\%?#"):
             raise InvalidQuery(f"{value[:100]!r} can't be the name of a {name}")
-    federation.check_reach(scope, key)
+    federation.check_reach(scope, PODS, key)
     path, query = _target(wanted)
     authorize(key.cluster, parse_request("GET", path, query))
     federation.get_connection(scope, key.cluster)
-    pod = federation.cached_pod(scope, key)
+    pod = federation.get_cached(PODS, scope, key)
     if pod is None:
         raise NotFound(f"{key.cluster} has no pod {key.name!r} in the namespace {key.namespace!r}")
     return msgspec.structs.replace(wanted, container=_pick_container(pod, wanted.container))

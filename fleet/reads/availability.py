@@ -1,45 +1,45 @@
 """Which members a list is asked of: those in reach that prove themselves, and how each of them took part."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-from fleet.members.health import Kind
+from fleet.aio.lru import Lru
 from fleet.members.member import Member
 from fleet.members.roster import Roster, refusal
 from fleet.model.errors import ClusterTimeout, Forbidden
+from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
 from fleet.model.scope import Scope
-from fleet.reads.availability_cache import Asked, Steady, is_steady
-from fleet.reads.liveness import prove, read_proofs, settle
+from fleet.reads.availability_cache import CachedParticipants, Participants, is_cacheable
+from fleet.reads.liveness import apply_mode, check_now, wait_until_live
 
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 _MOST_KNOWN = 64
 
-_Question = tuple[Scope, Kind | None, OnUnavailable]
+_Question = tuple[Scope, ResourceName | None, OnUnavailable]
 
 
-class Asking(NamedTuple):
+class _Candidates(NamedTuple):
     """The members that a question is about, and why some of them are out of reach, by name."""
 
-    kind: Kind | None
+    resource: ResourceName | None
     members: list[Member]
     refusals: Mapping[str, str]
     on_unavailable: OnUnavailable
 
-    def read(self) -> Asked | None:
+    def read(self) -> Participants | None:
         """Who answers, as far as it is known at this moment; None where somebody has to be waited for.
 
         Raises the ClusterError of the first member that is missing with STRICT.
         """
-        proofs = read_proofs(self._in_reach, self.kind)
-        return None if proofs is None else self._settle(proofs)
+        proofs = check_now(self._in_reach, self.resource)
+        return None if proofs is None else self._build_participants(proofs)
 
-    async def wait(self) -> Asked:
+    async def wait(self) -> Participants:
         """Who answers, once all have proved themselves or failed to. Raises as `read`."""
-        return self._settle(await prove(self._in_reach, self.kind))
+        return self._build_participants(await wait_until_live(self._in_reach, self.resource))
 
     @property
     def _in_reach(self) -> list[Member]:
@@ -47,21 +47,21 @@ class Asking(NamedTuple):
             return self.members
         return [member for member in self.members if member.name not in self.refusals]
 
-    def _settle(self, proofs: Mapping[str, Outcome]) -> Asked:
+    def _build_participants(self, proofs: Mapping[str, Outcome]) -> Participants:
         answering: list[Member] = []
         outcomes: list[Outcome] = []
         for member in self.members:
             if reason := self.refusals.get(member.name):
                 outcomes.append(Outcome(member.name, OutcomeState.FORBIDDEN, reason))
                 continue
-            outcome = settle(proofs[member.name], member, self.kind, self.on_unavailable)
+            outcome = apply_mode(proofs[member.name], member, self.resource, self.on_unavailable)
             outcomes.append(outcome)
             if outcome.state in _ANSWERED:
                 answering.append(member)
-        return Asked(sorted(answering, key=attrgetter("name")), tuple(outcomes), object())
+        return Participants(sorted(answering, key=attrgetter("name")), tuple(outcomes), object())
 
 
-class Asker:
+class Availability:
     """Asks members on behalf of lists. `known` is set once it is known who they are.
 
     Who answered a question to all members is remembered, and is found again by a look at each of them.
@@ -71,7 +71,7 @@ class Asker:
         self._roster = roster
         self._known = known
         self._member_timeout = member_timeout
-        self._steady: OrderedDict[_Question, Steady] = OrderedDict()
+        self._cache: Lru[_Question, CachedParticipants] = Lru(_MOST_KNOWN)
 
     async def wait_known(self) -> None:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
@@ -85,46 +85,44 @@ class Asker:
                 "", "it is not known yet which clusters exist: their source has not answered"
             ) from None
 
-    async def ask(
-        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> Asked:
+    async def participants(
+        self, scope: Scope, resource: ResourceName | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Participants:
         """Who answers of the named members, of all for None, once all have proved themselves or failed to.
 
         Raises ClusterNotFound; Forbidden where every named cluster is out of reach, with STRICT where one is; with
         STRICT the ClusterError of the first member that is missing; ClusterTimeout while the members are not known.
         """
         await self.wait_known()
-        asked = self.ask_now(scope, kind, names, on_unavailable)
-        return asked or await self._build(scope, kind, names, on_unavailable).wait()
+        found = self.participants_now(scope, resource, names, on_unavailable)
+        return found or await self._build(scope, resource, names, on_unavailable).wait()
 
-    def ask_now(
-        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> Asked | None:
-        """As `ask`; None where something has to be waited for."""
+    def participants_now(
+        self, scope: Scope, resource: ResourceName | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> Participants | None:
+        """As `participants`; None where something has to be waited for."""
         if not self._known.is_set():
             return None
         if names is not None:
-            return self._build(scope, kind, names, on_unavailable).read()
-        question, present = (scope, kind, on_unavailable), self._roster.present()
-        steady = self._steady.get(question)
-        if steady is not None:
-            if steady.is_unchanged(present):
-                return steady.read(asyncio.get_running_loop().time())
-            self._steady.clear()  # they all hold the same members, some of which may be gone
-        asking = self._build(scope, kind, names, on_unavailable)
-        asked = asking.read()
-        forbidden = frozenset(asking.refusals)
-        if asked is not None and is_steady(asked, present, forbidden, on_unavailable):
-            self._steady[question] = Steady(present, asked, forbidden)
-            if len(self._steady) > _MOST_KNOWN:
-                self._steady.popitem(last=False)
-        return asked
+            return self._build(scope, resource, names, on_unavailable).read()
+        question, present = (scope, resource, on_unavailable), self._roster.present()
+        cached = self._cache.get(question)
+        if cached is not None:
+            if cached.is_unchanged(present):
+                return cached.read(asyncio.get_running_loop().time())
+            self._cache.clear()  # they all hold the same members, some of which may be gone
+        candidates = self._build(scope, resource, names, on_unavailable)
+        found = candidates.read()
+        forbidden = frozenset(candidates.refusals)
+        if found is not None and is_cacheable(found, present, forbidden, on_unavailable):
+            self._cache.put(question, CachedParticipants(present, found, forbidden))
+        return found
 
     def _build(
-        self, scope: Scope, kind: Kind | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
-    ) -> Asking:
+        self, scope: Scope, resource: ResourceName | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+    ) -> _Candidates:
         members = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := refusal(scope, kind, member.name))}
+        refusals = {member.name: reason for member in members if (reason := refusal(scope, resource, member.name))}
         if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
             raise Forbidden(next(iter(refusals.values())))
-        return Asking(kind, members, refusals, on_unavailable)
+        return _Candidates(resource, members, refusals, on_unavailable)

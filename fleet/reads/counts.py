@@ -14,7 +14,7 @@ UNKNOWN_NODES = 20
 """Nodes, likewise."""
 
 
-class Sizes(Protocol):
+class ObjectCounts(Protocol):
     """What an estimate needs to know of a fleet. Names of clusters out of reach count nothing."""
 
     @property
@@ -39,7 +39,7 @@ class Sizes(Protocol):
         ...
 
 
-class CachedSizes:
+class CachedCounts:
     """The sizes of the members a scope reaches, each counted once; who they are is found out when it matters."""
 
     def __init__(self, list_members: Callable[[], Iterable[Member]], scope: Scope) -> None:
@@ -54,11 +54,11 @@ class CachedSizes:
 
     @property
     def clusters(self) -> Collection[str]:
-        """As `Sizes`."""
+        """As `ObjectCounts`."""
         return self._members.keys()
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
-        """As `Sizes`."""
+        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None:
             return 0
@@ -76,14 +76,14 @@ class CachedSizes:
         return min(counts)
 
     def nodes(self, cluster: str) -> int:
-        """As `Sizes`."""
+        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None or not self._scope.sees_all_namespaces(cluster):
             return 0
         return len(member.nodes) if member.has_listed("nodes") else UNKNOWN_NODES
 
     def namespaces(self, cluster: str) -> int:
-        """As `Sizes`."""
+        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None:
             return 1
@@ -91,7 +91,7 @@ class CachedSizes:
         return max(1, len(member.pods.values("namespace") if reached is None else reached))
 
     def fullest_node(self, cluster: str) -> int:
-        """As `Sizes`."""
+        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None:
             return 0

@@ -5,48 +5,48 @@ from collections.abc import Collection
 
 import msgspec
 
-from fleet.members.health import Kind
+from fleet.members.health import error_of
 from fleet.members.member import Member
-from fleet.members.readiness import error_of
+from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
 
 
-def read_proofs(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome] | None:
+def check_now(members: Collection[Member], resource: ResourceName | None) -> dict[str, Outcome] | None:
     """The outcome of each as it is known at this moment; None where one of them has to be waited for."""
     now = asyncio.get_running_loop().time()
     outcomes: dict[str, Outcome] = {}
     for member in members:
-        outcome = member.standing.verdict(kind, now)
+        outcome = member.health.verdict(resource, now)
         if outcome is None:
             return None
         outcomes[member.name] = outcome
     return outcomes
 
 
-async def prove(members: Collection[Member], kind: Kind | None) -> dict[str, Outcome]:
+async def wait_until_live(members: Collection[Member], resource: ResourceName | None) -> dict[str, Outcome]:
     """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
     now = asyncio.get_running_loop().time()
-    outcomes = {member.name: member.standing.verdict(kind, now, now) for member in members}
+    outcomes = {member.name: member.health.verdict(resource, now, now) for member in members}
     waiting = [member for member in members if outcomes[member.name] is None]
     if waiting:  # an empty gather would give the event loop a turn
-        for outcome in await asyncio.gather(*(member.ensure_fresh(kind) for member in waiting)):
+        for outcome in await asyncio.gather(*(member.ensure_fresh(resource) for member in waiting)):
             outcomes[outcome.cluster] = outcome
     return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
 
-def settle(outcome: Outcome, member: Member, kind: Kind | None, on_unavailable: OnUnavailable) -> Outcome:
-    """What becomes of a member that did not prove itself. Raises its ClusterError with STRICT."""
+def apply_mode(outcome: Outcome, member: Member, resource: ResourceName | None, mode: OnUnavailable) -> Outcome:
+    """What becomes of a member that is not live. Raises its ClusterError with STRICT."""
     if outcome.state is OutcomeState.OK:
         return outcome
-    if on_unavailable is OnUnavailable.STRICT:
+    if mode is OnUnavailable.STRICT:
         raise error_of(outcome)
-    if on_unavailable is OnUnavailable.STALE and kind is not None and member.has_listed(kind):
+    if mode is OnUnavailable.STALE and resource is not None and member.has_listed(resource):
         return msgspec.structs.replace(outcome, state=OutcomeState.STALE)
     return outcome
 
 
-async def require(member: Member, kind: Kind) -> None:
-    """That a member proves itself, for a question about it alone. Raises its ClusterError."""
-    outcome = await member.ensure_fresh(kind)
+async def require_live(member: Member, resource: ResourceName) -> None:
+    """That a member is live, for a question about it alone. Raises its ClusterError."""
+    outcome = await member.ensure_fresh(resource)
     if outcome.state is not OutcomeState.OK:
         raise error_of(outcome)

@@ -8,22 +8,20 @@ import base64
 import binascii
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from operator import attrgetter
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, cast
 
 import msgspec
 
 from fleet.model.errors import InvalidQuery
-from fleet.model.objects import Node, Pod
-from fleet.model.ordered import LazySequence, Ordered, Place, in_order, place_of
-from fleet.model.queries import MAX_PAGE, Column, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
-from fleet.model.ranking import UsageColumn, UsageOf, node_value, pod_value
+from fleet.model.kinds import NUMBERS, ObjectKind, Value
+from fleet.model.objects import Node, Pod, T
+from fleet.model.ordered import LazySequence, Ordered, Position, position_of
+from fleet.model.queries import MAX_PAGE, Order, Page, PageRequest, Selection
+from fleet.model.ranking import UsageColumn, UsageOf, build_reader
 from fleet.model.usage import Usage
 
-T = TypeVar("T", Pod, Node)
-Value = str | int | float | None
 Values = tuple[Value, ...]
 """What an item is ordered by, then cluster, namespace and name."""
 
@@ -33,62 +31,41 @@ _NAME_PARTS = 3
 _FEW = 8
 """A heap wins while it holds less than an eighth of the items; beyond that one sort is quicker than many sifts."""
 
-_POD_VALUES: Mapping[Column, Callable[[Pod], Value]] = {
-    PodColumn.NAME: attrgetter("name"),
-    PodColumn.NAMESPACE: attrgetter("namespace"),
-    PodColumn.CLUSTER: attrgetter("cluster"),
-    PodColumn.NODE: attrgetter("node_name"),
-    PodColumn.PHASE: attrgetter("phase._value_"),
-    PodColumn.STATUS: attrgetter("status"),
-    PodColumn.RESTARTS: attrgetter("restarts"),
-    PodColumn.CREATED_AT: attrgetter("created_at"),
-}
-_NODE_VALUES: Mapping[Column, Callable[[Node], Value]] = {
-    NodeColumn.NAME: attrgetter("name"),
-    NodeColumn.CLUSTER: attrgetter("cluster"),
-    NodeColumn.STATUS: attrgetter("status"),
-    NodeColumn.CREATED_AT: attrgetter("created_at"),
-}
-_NUMBERS: Collection[Column] = {PodColumn.RESTARTS, PodColumn.CREATED_AT, NodeColumn.CREATED_AT}
-
 
 class Sorting(Generic[T]):
-    """An order made usable: the values an item is sorted by, what sorts first, and cursors.
+    """An order made usable: the values an item is sorted by, what sorts first, and cursors."""
 
-    `read_column` gives what an item's value in a column is read by, None for a column that such items do not have.
-    """
-
-    def __init__(
-        self, kind: str, orders: tuple[Order, ...], read_column: Callable[[Column], Callable[[T], Value] | None]
-    ) -> None:
+    def __init__(self, kind: ObjectKind[T], orders: tuple[Order, ...], usage_of: UsageOf[T]) -> None:
         self._getters: list[Callable[[T], Value]] = []
         names: list[str] = []
         for order in orders:
-            read = read_column(order.column)
+            column = order.column
+            read: Callable[[T], Value] | None = kind.columns.get(column)
+            if isinstance(column, UsageColumn):
+                read = build_reader(column, usage_of, kind.bases)
             if read is None:
-                raise InvalidQuery(f"{kind} can't be ordered by {order.column.name}")
+                raise InvalidQuery(f"{kind.name} can't be ordered by {column.name}")
             self._getters.append(read)
-            names.append(f"{order.column.name}{'-' if order.descending else '+'}")
+            names.append(f"{column.name}{'-' if order.descending else '+'}")
         self._numbers: list[bool] = [
-            isinstance(order.column, UsageColumn) or order.column in _NUMBERS for order in orders
+            isinstance(order.column, UsageColumn) or order.column in NUMBERS for order in orders
         ]
         self._descending: list[bool] = [order.descending for order in orders]
-        self._spec = ":".join((kind, *names))
+        self._spec = ":".join((kind.name, *names))
 
     def values_of(self, item: T) -> Values:
         """The values the item is ordered by."""
-        return (*(get(item) for get in self._getters), *place_of(item))
+        return (*(get(item) for get in self._getters), *position_of(item))
 
-    def first_after(self, items: Collection[T], after: Values | None, count: int) -> tuple[list[T], int]:
+    def first_after(self, items: Ordered[T], after: Values | None, count: int) -> tuple[list[T], int]:
         """The first items that sort after a cursor's values, in order, and how many sort after them in all.
 
         Nulls come last in both directions, ties are in the order of cluster, namespace and name.
         """
-        ordered = in_order(items)
         if not self._getters:
-            rest = ordered if after is None else ordered.after(_place_in(after))
+            rest = items if after is None else items.after(_position_in(after))
             return rest.first(count), len(rest)
-        later = list(ordered) if after is None else self._later(ordered, after)
+        later = list(items) if after is None else self._later(items, after)
         return self._first(later, count) if count else [], len(later)
 
     def _later(self, items: Ordered[T], after: Values) -> list[T]:
@@ -116,7 +93,7 @@ class Sorting(Generic[T]):
             value = get(item)
             if value != bound:
                 return _is_behind(value, bound, descending)
-        return place_of(item) > _place_in(after)
+        return position_of(item) > _position_in(after)
 
     def _first(self, items: list[T], count: int) -> list[T]:
         """The first of items that are in the order of their places, which sorts that are stable keep for ties."""
@@ -189,8 +166,8 @@ def _is_behind(value: Any, bound: Any, descending: bool) -> bool:
     return bool(value < bound if descending else value > bound)
 
 
-def _place_in(values: Values) -> Place:
-    return cast("Place", values[-_NAME_PARTS:])  # that they are texts was looked at when the cursor was parsed
+def _position_in(values: Values) -> Position:
+    return cast("Position", values[-_NAME_PARTS:])  # that they are texts was looked at when the cursor was parsed
 
 
 def unread(entry: Pod | Node) -> Usage | None:
@@ -198,50 +175,19 @@ def unread(entry: Pod | Node) -> Usage | None:
     raise RuntimeError(f"the usage of {entry.name} was not read, and a list is ordered by it")
 
 
-class Cut(msgspec.Struct, Generic[T], frozen=True):
-    """One page cut out of a set."""
-
-    items: tuple[T, ...]
-    cursors: Sequence[str]
-    has_next: bool
-    has_previous: bool
-
-
-def build_pod_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Pod] = unread) -> Sorting[Pod]:
-    """The order of a list of pods. Raises InvalidQuery for a column that pods do not have.
+def build_sorting(kind: ObjectKind[T], orders: tuple[Order, ...], usage_of: UsageOf[T] = unread) -> Sorting[T]:
+    """The order of a list. Raises InvalidQuery for a column that its objects do not have.
 
     `usage_of` is needed to sort by usage; without it the order can only be checked, and cursors be read.
     """
-    return _pod_sorting_without_usage(orders) if usage_of is unread else _make_pod_sorting(orders, usage_of)
-
-
-def _make_pod_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Pod]) -> Sorting[Pod]:
-    def read(column: Column) -> Callable[[Pod], Value] | None:
-        return pod_value(column, usage_of) if isinstance(column, UsageColumn) else _POD_VALUES.get(column)
-
-    return Sorting("pods", orders, read)
+    return _sorting_without_usage(kind, orders) if usage_of is unread else Sorting(kind, orders, usage_of)
 
 
 @lru_cache(maxsize=256)
-def _pod_sorting_without_usage(orders: tuple[Order, ...]) -> Sorting[Pod]:
-    return _make_pod_sorting(orders, unread)
-
-
-def build_node_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Node] = unread) -> Sorting[Node]:
-    """The order of a list of nodes; as `build_pod_sorting`."""
-    return _node_sorting_without_usage(orders) if usage_of is unread else _make_node_sorting(orders, usage_of)
-
-
-def _make_node_sorting(orders: tuple[Order, ...], usage_of: UsageOf[Node]) -> Sorting[Node]:
-    def read(column: Column) -> Callable[[Node], Value] | None:
-        return node_value(column, usage_of) if isinstance(column, UsageColumn) else _NODE_VALUES.get(column)
-
-    return Sorting("nodes", orders, read)
-
-
-@lru_cache(maxsize=256)
-def _node_sorting_without_usage(orders: tuple[Order, ...]) -> Sorting[Node]:
-    return _make_node_sorting(orders, unread)
+def _sorting_without_usage(
+    kind: ObjectKind[Any], orders: tuple[Order, ...]
+) -> Sorting[Any]:  # lru_cache is not generic
+    return Sorting(kind, orders, unread)
 
 
 def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
@@ -251,24 +197,14 @@ def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
     return None if request.after is None else sorting.parse_cursor(request.after)
 
 
-def cut_page(matched: Collection[T], sorting: Sorting[T], request: PageRequest) -> Cut[T]:
-    """Cuts the requested page out of the whole filtered set. Raises InvalidQuery."""
-    after = check_page(request, sorting)
-    if after is None and not request.first:
-        return Cut((), (), bool(matched), has_previous=False)  # what is only counted needs no keys
-    items, size = sorting.first_after(matched, after, request.first)
-    return Cut(
-        items=tuple(items),
-        cursors=LazySequence(sorting.build_cursor, items),
-        has_next=size > len(items),
-        has_previous=size < len(matched),
-    )
-
-
 def build_page(selection: Selection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
     """The requested page of what was selected. Raises InvalidQuery."""
-    cut = cut_page(selection.matched, sorting, request)
-    return Page(cut.items, cut.cursors, selection.matched, cut.has_next, cut.has_previous, selection.outcomes)
+    after, matched, outcomes = check_page(request, sorting), selection.matched, selection.outcomes
+    if after is None and not request.first:
+        return Page((), (), matched, bool(matched), False, outcomes)  # what is only counted needs no keys
+    items, size = sorting.first_after(matched, after, request.first)
+    cursors = LazySequence(sorting.build_cursor, items)
+    return Page(tuple(items), cursors, matched, size > len(items), size < len(matched), outcomes)
 
 
 def _unpack(cursor: str) -> tuple[int, str, Values]:

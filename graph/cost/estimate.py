@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from fleet.reads.counts import Sizes
+from fleet.reads.counts import ObjectCounts
 from graph.cost.fields import RULES, Walk, answer_plainly
 from graph.cost.places import Place
 from graph.cost.reading import Part
@@ -27,7 +27,7 @@ class Estimate(Struct, frozen=True):
         return dict(sorted(self.paths.items(), key=lambda item: (-item[1], item[0]))[:most])
 
 
-def estimate(parts: Iterable[Part], sizes: Sizes, now: float) -> Estimate:
+def estimate(parts: Iterable[Part], sizes: ObjectCounts, now: float) -> Estimate:
     """The cost of an operation against a fleet of these sizes. `now` is in Unix seconds. Raises nothing."""
     walk = Walk(sizes, now)
     for part in parts:

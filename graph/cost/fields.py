@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.queries import NameFilter
-from fleet.reads.counts import Sizes
+from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
 from graph.cost.places import Kind, Place, clusters_of, count_in, first_of, page_in_each, page_of_fleet
 from graph.cost.reading import Part
@@ -30,7 +30,7 @@ NOTHING = Place(0, {})
 class Walk:
     """The state of one estimate: units by path."""
 
-    def __init__(self, sizes: Sizes, now: float) -> None:
+    def __init__(self, sizes: ObjectCounts, now: float) -> None:
         self.sizes = sizes
         self.now = now
         self.charged: dict[str, float] = defaultdict(float)

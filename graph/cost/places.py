@@ -6,7 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from fleet.model.queries import DEFAULT_PAGE, MAX_PAGE
-from fleet.reads.counts import Sizes
+from fleet.reads.counts import ObjectCounts
 
 Kind = Literal["pods", "nodes"]
 
@@ -43,13 +43,13 @@ def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: in
     return first if 0 <= first <= most else 0
 
 
-def clusters_of(sizes: Sizes, wanted: Mapping[str, Any]) -> Collection[str]:
+def clusters_of(sizes: ObjectCounts, wanted: Mapping[str, Any]) -> Collection[str]:
     """The clusters within reach that a filter lets through."""
     named = wanted.get("clusters")
     return sizes.clusters if named is None else [name for name in sizes.clusters if name in set(named)]
 
 
-def count_in(sizes: Sizes, cluster: str, kind: Kind, wanted: Mapping[str, Any]) -> int:
+def count_in(sizes: ObjectCounts, cluster: str, kind: Kind, wanted: Mapping[str, Any]) -> int:
     """Objects of a cluster that can pass a filter: labels and the like let all pass."""
     name = wanted.get("name") or {}
     names = 1 if name.get("eq") is not None else len(name["in"]) if name.get("in") is not None else None
@@ -63,7 +63,7 @@ def count_in(sizes: Sizes, cluster: str, kind: Kind, wanted: Mapping[str, Any]) 
     return min(count, names * (sizes.namespaces(cluster) if namespaces is None else len(namespaces)))
 
 
-def page_of_fleet(sizes: Sizes, kind: Kind, arguments: Mapping[str, Any]) -> Place:
+def page_of_fleet(sizes: ObjectCounts, kind: Kind, arguments: Mapping[str, Any]) -> Place:
     """The connection of `Query.pods` and `Query.nodes`: one page over all clusters."""
     wanted = arguments.get("filter") or {}
     first = first_of(arguments)
@@ -74,7 +74,7 @@ def page_of_fleet(sizes: Sizes, kind: Kind, arguments: Mapping[str, Any]) -> Pla
 
 
 def page_in_each(
-    sizes: Sizes, kind: Kind, arguments: Mapping[str, Any], outer: Place, *, of_node: bool = False
+    sizes: ObjectCounts, kind: Kind, arguments: Mapping[str, Any], outer: Place, *, of_node: bool = False
 ) -> Place:
     """The connections of each cluster of a place, or of each node of it."""
     wanted = arguments.get("filter") or {}

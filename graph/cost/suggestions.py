@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleet.model.errors import InvalidQuery
-from fleet.reads.counts import Sizes
+from fleet.reads.counts import ObjectCounts
 from graph.cost.estimate import estimate
 from graph.cost.places import clusters_of, first_of
 from graph.cost.reading import Part
@@ -85,13 +85,13 @@ def _changed(parts: Iterable[Part], by_path: dict[str, list[Change]]) -> Iterato
         yield replace(part, arguments=arguments, inner=inner)
 
 
-def suggest(parts: Sequence[Part], sizes: Sizes, now: float, limit: int) -> Suggestion | None:
+def suggest(parts: Sequence[Part], sizes: ObjectCounts, now: float, limit: int) -> Suggestion | None:
     """What would bring the operation under the limit, or None where nothing simple would."""
     return _Search(parts, sizes, now, limit).run()
 
 
 class _Search:
-    def __init__(self, parts: Sequence[Part], sizes: Sizes, now: float, limit: int) -> None:
+    def __init__(self, parts: Sequence[Part], sizes: ObjectCounts, now: float, limit: int) -> None:
         self._parts = parts
         self._sizes = sizes
         self._now = now

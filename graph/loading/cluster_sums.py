@@ -44,7 +44,7 @@ def _present(page: Page[Node]) -> Collection[Node] | None:
 
 async def load_cluster_usage(info: Info, cluster: str) -> Usage | None:
     """The sum of its nodes' newest usage; None where no node has any. Raises MetricsUnavailable."""
-    batch = info.context.loaders.node_usage.for_(info.plan.measures[Kind.NODE])
+    batch = info.context.loaders.usage[Kind.NODE].for_(info.plan.measures[Kind.NODE])
 
     async def add() -> Usage | None:
         return sum_usages(await _load_of_nodes(info, cluster, batch))
@@ -54,7 +54,7 @@ async def load_cluster_usage(info: Info, cluster: str) -> Usage | None:
 
 async def load_cluster_history(info: Info, cluster: str, request: TimeRangeRequest) -> History | None:
     """The sums of its nodes' columns; None where no node has a point. Raises InvalidQuery, MetricsUnavailable."""
-    batch = info.context.loaders.node_history.for_((request, info.plan.columns[Kind.NODE, request]))
+    batch = info.context.loaders.history[Kind.NODE].for_((request, info.plan.columns[Kind.NODE, request]))
 
     async def add() -> History | None:
         return sum_histories(await _load_of_nodes(info, cluster, batch))

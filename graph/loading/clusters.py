@@ -5,6 +5,7 @@ from typing import Any
 
 from fleet.federation import Federation
 from fleet.model.errors import ClusterNotFound
+from fleet.model.kinds import NODES
 from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, Node, OnUnavailable, PlatformInfo
 from fleet.model.queries import NodeFilter, Page, PageRequest
 from fleet.model.scope import Scope
@@ -37,8 +38,7 @@ class Clusters:
         """All nodes of the cluster, in `matched`; None where it has to be waited for. Raises Forbidden."""
         known = self._known_nodes.get(name)
         if known is None and name not in self._nodes:
-            question = NodeFilter(clusters=frozenset((name,)))
-            found = self._federation.read_nodes(self._scope, question, OnUnavailable.PARTIAL)
+            found = self._federation.select_now(NODES, self._scope, _nodes_of(name), OnUnavailable.PARTIAL)
             if found is not None:
                 known = self._known_nodes[name] = Page(
                     (), (), found.matched, bool(found.matched), False, found.outcomes
@@ -53,9 +53,15 @@ class Clusters:
         if task is None:
             question = NodeFilter(clusters=frozenset((name,)))
             task = self._nodes[name] = asyncio.create_task(
-                self._federation.list_nodes(self._scope, question, (), PageRequest(first=0), OnUnavailable.PARTIAL)
+                self._federation.list_page(
+                    NODES, self._scope, question, (), PageRequest(first=0), OnUnavailable.PARTIAL
+                )
             )
         return await asyncio.shield(task)
+
+
+def _nodes_of(cluster: str) -> NodeFilter:
+    return NodeFilter(clusters=frozenset((cluster,)))
 
 
 def _departed(name: str) -> Cluster:

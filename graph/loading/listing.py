@@ -1,97 +1,50 @@
 """Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-import dataclasses
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence
 from inspect import isawaitable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from fleet.live.usage_cache import HeldUsage
 from fleet.model.errors import Forbidden, MetricsUnavailable
-from fleet.model.objects import Node, NodeKey, OnUnavailable, Outcome, OutcomeState, Pod, PodKey
+from fleet.model.kinds import NODES, PODS, ObjectKind
+from fleet.model.objects import Node, ObjectKey, OnUnavailable, Outcome, OutcomeState, Pod, T
 from fleet.model.ordered import Ordered
-from fleet.model.queries import NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
-from fleet.model.ranking import UsageColumn, UsageOf, keep_within, node_value, pod_value
-from fleet.model.usage import History, Kind, Usage
-from fleet.reads.paging import Sorting, build_node_sorting, build_page, build_pod_sorting, check_page, unread
-from graph.loading.batches import Batch, Batches
-from graph.loading.context import Context, Info
-from graph.loading.loaders import HistoryQuestion, Loaders, Measures
+from fleet.model.queries import Filter, NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
+from fleet.model.ranking import UsageOf, keep_within
+from fleet.reads.paging import build_page, build_sorting, check_page, unread
+from graph.loading.batches import Batch
+from graph.loading.context import Info
+from graph.loading.loaders import Measures
 from graph.loading.maybe_await import AwaitableOrValue, Deferred
 from graph.loading.related import prime_related
 
-T = TypeVar("T", Pod, Node)
 
-
-@dataclasses.dataclass(frozen=True)
-class _Listed(Generic[T]):
-    """What tells lists of pods from lists of nodes."""
-
-    kind: Kind
-    select: Callable[[Context, Any, OnUnavailable], Awaitable[Selection[T]]]
-    read: Callable[[Context, Any, OnUnavailable], Selection[T] | None]
-    usage: Callable[[Loaders], Batches[Measures, Any, Usage]]
-    history: Callable[[Loaders], Batches[HistoryQuestion, Any, History]]
-    build_sorting: Callable[[tuple[Order, ...], UsageOf[T]], Sorting[T]]
-    value: Callable[[UsageColumn, UsageOf[T]], Callable[[T], float | None]]
-
-
-_PODS: _Listed[Pod] = _Listed(
-    kind=Kind.POD,
-    select=lambda context, question, mode: context.federation.select_pods(context.scope, question, mode),
-    read=lambda context, question, mode: context.federation.read_pods(context.scope, question, mode),
-    usage=lambda loaders: loaders.pod_usage,
-    history=lambda loaders: loaders.pod_history,
-    build_sorting=build_pod_sorting,
-    value=pod_value,
-)
-_NODES: _Listed[Node] = _Listed(
-    kind=Kind.NODE,
-    select=lambda context, question, mode: context.federation.select_nodes(context.scope, question, mode),
-    read=lambda context, question, mode: context.federation.read_nodes(context.scope, question, mode),
-    usage=lambda loaders: loaders.node_usage,
-    history=lambda loaders: loaders.node_history,
-    build_sorting=build_node_sorting,
-    value=node_value,
-)
-
-
-def load_pods(
+def load_page(
     info: Info,
-    question: PodFilter,
+    kind: ObjectKind[T],
+    question: Filter[T],
     orders: tuple[Order, ...],
     page: PageRequest,
     on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
-) -> AwaitableOrValue[Page[Pod]]:
-    """A page of pods. What is bounded or ordered by usage is cut after all that the filter selects was ranked.
+) -> AwaitableOrValue[Page[T]]:
+    """A page, at once where it is in memory, nothing of metrics is asked with it and no member has to be waited for.
 
-    Raises as `Federation.select_pods`, InvalidQuery for a page, an order or a time range of history that is none, and
+    What is bounded or ordered by usage is cut after all that the filter selects was ranked.
+
+    Raises as `Federation.select`, InvalidQuery for a page, an order or a time range of history that is none, and
     MetricsUnavailable where the page can't be told without usage.
     """
-    found = _load_now(info, _PODS, question, orders, page, on_unavailable)
-    return (
-        info.context.loaders.dispatch.defer(_load, info, _PODS, question, orders, page, on_unavailable)
-        if found is None
-        else found
-    )
-
-
-def load_nodes(
-    info: Info,
-    question: NodeFilter,
-    orders: tuple[Order, ...],
-    page: PageRequest,
-    on_unavailable: OnUnavailable = OnUnavailable.PARTIAL,
-) -> AwaitableOrValue[Page[Node]]:
-    """A page of nodes; as `load_pods`."""
-    found = _load_now(info, _NODES, question, orders, page, on_unavailable)
-    return (
-        info.context.loaders.dispatch.defer(_load, info, _NODES, question, orders, page, on_unavailable)
-        if found is None
-        else found
-    )
+    if not info.page_wants.anything and not usage_columns(question, orders):
+        sorting = build_sorting(kind, orders)
+        check_page(page, sorting)
+        context = info.context
+        found = context.federation.select_now(kind, context.scope, question, on_unavailable)
+        if found is not None:
+            return build_page(found, sorting, page)
+    return info.context.loaders.dispatch.defer(_load, info, kind, question, orders, page, on_unavailable)
 
 
 def load_nodes_of(
@@ -99,11 +52,11 @@ def load_nodes_of(
 ) -> AwaitableOrValue[Page[Node]]:
     """A page of one cluster's nodes; empty and marked FORBIDDEN where the caller sees the cluster, but not all of it.
 
-    Raises as `load_nodes`, and ClusterNotFound or Forbidden for other clusters that the question names.
+    Raises as `load_page`, and ClusterNotFound or Forbidden for other clusters that the question names.
     """
     narrowed = replace(question, clusters=_only(info, question.clusters, cluster))
     try:
-        found = load_nodes(info, narrowed, orders, page)
+        found = load_page(info, NODES, narrowed, orders, page)
     except Forbidden as error:
         return _out_of_reach(cluster, error)
     return Deferred(_await_nodes_of, cluster, found) if isawaitable(found) else found
@@ -136,45 +89,28 @@ def _narrowed(named: frozenset[str] | None, one: str) -> frozenset[str]:
     return frozenset((one,)) if named is None or one in named else frozenset()
 
 
-def _load_now(
-    info: Info,
-    listed: _Listed[T],
-    question: PodFilter | NodeFilter,
-    orders: tuple[Order, ...],
-    page: PageRequest,
-    on_unavailable: OnUnavailable,
-) -> Page[T] | None:
-    """The page, where it is in memory and nothing of metrics is asked with it; None where something is to wait for."""
-    if info.page_wants.anything or usage_columns(question, orders):
-        return None
-    sorting = listed.build_sorting(orders, unread)
-    check_page(page, sorting)
-    found = listed.read(info.context, question, on_unavailable)
-    return None if found is None else build_page(found, sorting, page)
-
-
 async def _load(
     info: Info,
-    listed: _Listed[T],
-    question: PodFilter | NodeFilter,
+    kind: ObjectKind[T],
+    question: Filter[T],
     orders: tuple[Order, ...],
     page: PageRequest,
     on_unavailable: OnUnavailable,
 ) -> Page[T]:
-    check_page(page, listed.build_sorting(orders, unread))
-    batches = list(_wanted(info, listed))
+    check_page(page, build_sorting(kind, orders))
+    batches = list(_wanted(info, kind))
     dispatch = info.context.loaders.dispatch
     with dispatch.holding_pages():
         with dispatch.holding():
-            found = await listed.select(info.context, question, on_unavailable)
+            found = await info.context.federation.select(kind, info.context.scope, question, on_unavailable)
         usage_of: UsageOf[T] = unread
         if usage_columns(question, orders if page.first or page.after else ()):
-            usage_of = await _read_usage(info, listed, found.matched)
-            within = keep_within(found.matched, question.usage, lambda column: listed.value(column, usage_of))
+            usage_of = await _read_usage(info, kind, found.matched)
+            within = keep_within(found.matched, question.usage, usage_of, kind.bases)
             found = Selection(Ordered((list(within),)), found.outcomes)
-        answer = build_page(found, listed.build_sorting(orders, usage_of), page)
+        answer = build_page(found, build_sorting(kind, orders, usage_of), page)
         if usage_of is not unread:  # what a page is cut by is what its items show
-            batch = listed.usage(info.context.loaders).for_(info.plan.measures[listed.kind])
+            batch = info.context.loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
             batch.hold({item.key: usage_of(item) for item in answer.items})
     keys = [item.key for item in answer.items] if batches else []
     if info.plan.is_single and batches:
@@ -190,16 +126,16 @@ async def _load(
     return answer
 
 
-async def _read_usage(info: Info, listed: _Listed[T], objects: Collection[T]) -> UsageOf[T]:
+async def _read_usage(info: Info, kind: ObjectKind[T], objects: Collection[T]) -> UsageOf[T]:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
     Where it is of many pods, or held already, it is what all requests share (`fleet.live.usage_cache`). The plan
     of the operation has the measures of its bounds and orders beside those that it selects.
     """
-    loaders, measures = info.context.loaders, info.plan.measures[listed.kind]
-    batch = listed.usage(loaders).for_(measures)
+    loaders, measures = info.context.loaders, info.plan.measures[kind.metrics]
+    batch = loaders.usage[kind.metrics].for_(measures)
     try:
-        if loaders.held is not None and listed.kind is Kind.POD:
+        if loaders.held is not None and kind is PODS:
             clusters = {entry.cluster for entry in objects}
             if loaders.held.is_worth(clusters, measures, len(objects)):
                 deadline = loaders.dispatch.deadline
@@ -223,20 +159,20 @@ async def _read_held(held: HeldUsage, clusters: set[str], measures: Measures, de
         raise MetricsUnavailable("the metric store did not answer within the request's time") from None
 
 
-def _wanted(info: Info, listed: _Listed[T]) -> Iterator[Batch[Any, Any]]:
+def _wanted(info: Info, kind: ObjectKind[T]) -> Iterator[Batch[Any, Any]]:
     loaders, wants = info.context.loaders, info.page_wants
     if wants.usage:
-        yield listed.usage(loaders).for_(info.plan.measures[listed.kind])
+        yield loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
     for time_range in wants.time_ranges:
-        yield listed.history(loaders).for_((time_range, info.plan.columns[listed.kind, time_range]))
+        yield loaders.history[kind.metrics].for_((time_range, info.plan.columns[kind.metrics, time_range]))
 
 
-async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:
+async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[ObjectKey]) -> None:
     if len(batches) == 1:  # not a turn of the event loop more than the store needs
         await batches[0].load_alone(keys)
     else:
         await asyncio.gather(*(batch.load_alone(keys) for batch in batches))
 
 
-async def _prime(batches: Iterable[Batch[Any, Any]], keys: Sequence[PodKey | NodeKey]) -> None:
+async def _prime(batches: Iterable[Batch[Any, Any]], keys: Sequence[ObjectKey]) -> None:
     await asyncio.gather(*(batch.prime(keys) for batch in batches))

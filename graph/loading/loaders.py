@@ -1,12 +1,14 @@
 """One request's loaders: how many objects a query shows never decides how often anybody is asked."""
 
 import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from fleet.federation import Federation
 from fleet.live.usage_cache import HeldUsage
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.scope import Scope
-from fleet.model.usage import Column, History, Measure, Usage
+from fleet.model.usage import Column, History, Kind, Measure, TimeRange, Usage
 from fleet.ports import MetricStore
 from graph.loading.batches import Ask, Batches, Dispatch
 from graph.loading.clusters import Clusters
@@ -15,8 +17,7 @@ from graph.loading.time_range import TimeRangeRequest, build_time_range
 
 Measures = frozenset[Measure]
 HistoryQuestion = tuple[TimeRangeRequest, frozenset[Column]]
-_AskPodHistory = Ask[PodKey, History]
-_AskNodeHistory = Ask[NodeKey, History]
+K = TypeVar("K", PodKey, NodeKey)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,9 @@ class Loaders:
 
     dispatch: Dispatch
     clusters: Clusters
-    pod_usage: Batches[Measures, PodKey, Usage]
-    node_usage: Batches[Measures, NodeKey, Usage]
-    pod_history: Batches[HistoryQuestion, PodKey, History]
-    node_history: Batches[HistoryQuestion, NodeKey, History]
+    usage: Mapping[Kind, Batches[Measures, Any, Usage]]
+    """By the kind of objects whose keys they take, as `history`."""
+    history: Mapping[Kind, Batches[HistoryQuestion, Any, History]]
     placements: Batches[SpanRequest, PodKey, Placements]
     pods_at: Batches[float, NodeKey, Placements]
     held: HeldUsage | None = None
@@ -49,22 +49,27 @@ def build_loaders(
     """
     dispatch = Dispatch(deadline)
 
-    def ask_pod_history(question: HistoryQuestion) -> _AskPodHistory:
-        time_range = build_time_range(question[0], now)
-        return lambda keys: store.pod_history(keys, time_range, question[1])
-
-    def ask_node_history(question: HistoryQuestion) -> _AskNodeHistory:
-        time_range = build_time_range(question[0], now)
-        return lambda keys: store.node_history(keys, time_range, question[1])
-
     return Loaders(
         dispatch=dispatch,
         clusters=Clusters(federation, scope),
-        pod_usage=Batches(dispatch, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
-        node_usage=Batches(dispatch, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
-        pod_history=Batches(dispatch, ask_pod_history),
-        node_history=Batches(dispatch, ask_node_history),
+        usage={
+            Kind.POD: Batches(dispatch, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
+            Kind.NODE: Batches(dispatch, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
+        },
+        history={
+            Kind.POD: Batches(dispatch, lambda question: _ask_history(store.pod_history, question, now)),
+            Kind.NODE: Batches(dispatch, lambda question: _ask_history(store.node_history, question, now)),
+        },
         placements=Batches(dispatch, lambda request: ask_placements(store, request, now)),
         pods_at=Batches(dispatch, lambda at: ask_pods_at(store, at, now)),
         held=held,
     )
+
+
+def _ask_history(
+    read: Callable[[frozenset[K], TimeRange, frozenset[Column]], Awaitable[Mapping[K, History]]],
+    question: HistoryQuestion,
+    now: float,
+) -> Ask[K, History]:
+    time_range = build_time_range(question[0], now)
+    return lambda keys: read(keys, time_range, question[1])

@@ -11,8 +11,8 @@ from graph.loading.context import Info
 from graph.loading.lookahead import Wants
 
 
-async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> None:
-    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a wrong time range."""
+async def prime_related(info: Info, items: Iterable[Pod | Node]) -> None:
+    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a window that is none."""
     wants = info.page_wants
     of_nodes, of_clusters = list(_batches(info, wants.nodes)), list(_batches(info, wants.clusters))
     if not of_nodes and not of_clusters:
@@ -36,9 +36,9 @@ async def prime_related(info: Info, items: Iterable[Pod] | Iterable[Node]) -> No
 def _batches(info: Info, wants: Wants) -> Iterator[Batch[NodeKey, Usage] | Batch[NodeKey, History]]:
     loaders, plan = info.context.loaders, info.plan
     if wants.usage:
-        yield loaders.node_usage.for_(plan.measures[Kind.NODE])
+        yield loaders.usage[Kind.NODE].for_(plan.measures[Kind.NODE])
     for time_range in wants.time_ranges:
-        yield loaders.node_history.for_((time_range, plan.columns[Kind.NODE, time_range]))
+        yield loaders.history[Kind.NODE].for_((time_range, plan.columns[Kind.NODE, time_range]))
 
 
 def _node_of(info: Info, item: Pod | Node) -> NodeKey | None:

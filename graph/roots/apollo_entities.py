@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from graphql import DefinitionNode, DirectiveNode, FieldDefinitionNode, Node, Visitor, parse, visit
 
 from fleet.model.errors import ClusterError, ClusterNotFound, FleetError, InvalidQuery
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.queries import MAX_PAGE
 from fleet.model.usage import Kind
@@ -95,31 +96,29 @@ async def _load_cluster(context: Context, name: str) -> Entity | None:
 
 
 async def _load_node(context: Context, key: NodeKey) -> Entity | None:
-    found = await context.federation.get_node(context.scope, key)
+    found = await context.federation.get(NODES, context.scope, key)
     return NodeType.from_model(found) if found is not None else None
 
 
 async def _load_pod(context: Context, key: PodKey) -> Entity | None:
-    found = await context.federation.get_pod(context.scope, key)
+    found = await context.federation.get(PODS, context.scope, key)
     return PodType.from_model(found) if found is not None else None
 
 
 async def load_metrics(info: Info, found: Sequence[Entity | Exception | None]) -> None:
     """What the selection wants of them, one question a kind. Raises InvalidQuery for a time range that is none."""
     loaders, plan, wants = info.context.loaders, info.plan, info.page_wants
-    pods = [entity.model.key for entity in found if isinstance(entity, PodType)]
-    nodes = [entity.model.key for entity in found if isinstance(entity, NodeType)]
+    keys: Mapping[Kind, Sequence[Hashable]] = {
+        Kind.POD: [entity.model.key for entity in found if isinstance(entity, PodType)],
+        Kind.NODE: [entity.model.key for entity in found if isinstance(entity, NodeType)],
+    }
     batches: list[tuple[Batch[Any, Any], Sequence[Hashable]]] = []
-    if wants.usage and Kind.POD in plan.measures:
-        batches.append((loaders.pod_usage.for_(plan.measures[Kind.POD]), pods))
-    if wants.usage and Kind.NODE in plan.measures:
-        batches.append((loaders.node_usage.for_(plan.measures[Kind.NODE]), nodes))
+    if wants.usage:
+        batches += [(loaders.usage[kind].for_(measures), keys[kind]) for kind, measures in plan.measures.items()]
     for (kind, time_range), columns in plan.columns.items():
-        if time_range in wants.time_ranges and kind is Kind.POD:
-            batches.append((loaders.pod_history.for_((time_range, columns)), pods))
-        elif time_range in wants.time_ranges:
-            batches.append((loaders.node_history.for_((time_range, columns)), nodes))
-    await asyncio.gather(*(batch.prime(keys) for batch, keys in batches))
+        if time_range in wants.time_ranges:
+            batches.append((loaders.history[kind].for_((time_range, columns)), keys[kind]))
+    await asyncio.gather(*(batch.prime(wanted) for batch, wanted in batches))
 
 
 def strip_federation(sdl: str) -> str:

@@ -2,10 +2,11 @@
 
 import strawberry
 
+from fleet.model.kinds import NODES
 from fleet.model.objects import NodeKey
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
-from graph.loading.listing import load_nodes
+from graph.loading.listing import load_page
 from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
 from graph.types.inputs import NodeFilter, NodeOrder, build_orders, build_page_request, node_question
@@ -28,8 +29,9 @@ class NodeQueries:
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
     ) -> NodeConnection:
         """From memory."""
-        page = load_nodes(
+        page = load_page(
             info,
+            NODES,
             node_question(filter),
             build_orders(order_by),
             build_page_request(first, after),
@@ -40,5 +42,5 @@ class NodeQueries:
     @resolved("One node; null where its cluster has none of that name.")
     async def node(self, info: Info, cluster: str, name: str) -> Node | None:
         """From memory."""
-        found = await info.context.federation.get_node(info.context.scope, NodeKey(cluster, name))
+        found = await info.context.federation.get(NODES, info.context.scope, NodeKey(cluster, name))
         return Node.from_model(found) if found is not None else None

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from fleet.model.kinds import NODES, PODS
 from fleet.model.kube_objects import ResourceKey
 from fleet.model.objects import PodKey
 from graph.ids import decode_id
@@ -22,10 +23,10 @@ class ObjectQueries:
         """Pods and nodes from memory, others asked of their cluster. Raises InvalidQuery for what is no id."""
         key, context = decode_id(id), info.context
         if isinstance(key, PodKey):
-            pod = await context.federation.get_pod(context.scope, key)
+            pod = await context.federation.get(PODS, context.scope, key)
             return Pod.from_model(pod) if pod is not None else None
         if isinstance(key, ResourceKey):
             found = await context.resources.objects.load(key)
             return Resource.from_model(found) if found is not None else None
-        node = await context.federation.get_node(context.scope, key)
+        node = await context.federation.get(NODES, context.scope, key)
         return Node.from_model(node) if node is not None else None

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from fleet.model.kinds import PODS
 from fleet.model.objects import PodKey
 from graph.loading.context import Info
 from graph.loading.placements import SpanRequest
@@ -31,7 +32,7 @@ class PlacementQueries:
         """One call. Raises ClusterNotFound, Forbidden, InvalidQuery, MetricsUnavailable."""
         key = PodKey(cluster, namespace, pod)
         await info.context.federation.wait_known()
-        info.context.federation.check_reach(info.context.scope, key)
+        info.context.federation.check_reach(info.context.scope, PODS, key)
         request = SpanRequest(last, start, end)
         await info.context.loaders.placements.for_(request).prime((key,))
         return placement.placements_of(info, key, request)

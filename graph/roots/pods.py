@@ -2,10 +2,11 @@
 
 import strawberry
 
+from fleet.model.kinds import PODS
 from fleet.model.objects import PodKey
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
-from graph.loading.listing import load_pods
+from graph.loading.listing import load_page
 from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
 from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
@@ -28,8 +29,9 @@ class PodQueries:
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
     ) -> PodConnection:
         """From memory."""
-        page = load_pods(
+        page = load_page(
             info,
+            PODS,
             pod_question(filter),
             build_orders(order_by),
             build_page_request(first, after),
@@ -41,5 +43,5 @@ class PodQueries:
     async def pod(self, info: Info, cluster: str, namespace: str, name: str) -> Pod | None:
         """From memory."""
         key = PodKey(cluster, namespace, name)
-        found = await info.context.federation.get_pod(info.context.scope, key)
+        found = await info.context.federation.get(PODS, info.context.scope, key)
         return Pod.from_model(found) if found is not None else None

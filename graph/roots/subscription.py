@@ -7,10 +7,11 @@ from typing import Annotated, Any, TypeVar
 import strawberry
 
 from auth.policy import authorize_request
-from fleet.live.changes import ClusterView, NodeView, PodView
+from fleet.live.changes import ClusterView, ObjectView
 from fleet.live.usage_sampler import Wanted, check_interval
 from fleet.model import objects as models
-from fleet.model.errors import Forbidden, InvalidQuery
+from fleet.model.errors import InvalidQuery
+from fleet.model.kinds import NODES, PODS
 from fleet.model.usage import Kind
 from fleet.objects.logs import LogRequest, check_log
 from graph.loading.context import Info
@@ -68,8 +69,8 @@ class Subscription:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
         question = pod_question(filter)
-        await context.federation.check_live(context.scope, question)
-        return _admit(info, Objects(PodView(context.federation.feed, question, context.scope), PodEvent))
+        await context.federation.check_live(context.scope, PODS, question)
+        return _admit(info, Objects(ObjectView(context.federation.feed, PODS, question, context.scope), PodEvent))
 
     @followed("Nodes; as `podEvents`.")
     async def node_events(
@@ -80,8 +81,8 @@ class Subscription:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
         question = node_question(filter)
-        await context.federation.check_live(context.scope, question)
-        return _admit(info, Objects(NodeView(context.federation.feed, question, context.scope), NodeEvent))
+        await context.federation.check_live(context.scope, NODES, question)
+        return _admit(info, Objects(ObjectView(context.federation.feed, NODES, question, context.scope), NodeEvent))
 
     @followed("Clusters: first ADDED for each, then whenever one joins, leaves, or its health or message changes.")
     async def cluster_events(self, info: Info) -> AsyncIterator[ClusterEvent]:
@@ -163,8 +164,6 @@ def _check_sampled(context: LiveContext, pods: frozenset[models.PodKey], nodes: 
     if len(pods) + len(nodes) > MAX_SAMPLED:
         raise InvalidQuery(f"{MAX_SAMPLED} pods and nodes at most, not {len(pods) + len(nodes)}")
     for pod in pods:
-        context.federation.check_reach(context.scope, pod)
+        context.federation.check_reach(context.scope, PODS, pod)
     for node in nodes:
-        context.federation.get_cluster(context.scope, node.cluster)
-        if not context.scope.sees_all_namespaces(node.cluster):
-            raise Forbidden("nodes belong to the whole cluster, and not all of its namespaces are within your reach")
+        context.federation.check_reach(context.scope, NODES, node)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from fleet.aio.tasks import end_tasks
-from fleet.cache.rows import Key
+from fleet.cache.rows import StoreKey
 from fleet.live.changes import Feed
 from graph.enums import EventType
 from graph.errors import Code
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 BATCH = 250
 """Objects that are looked at, and asked about, together."""
 
-ObjectName = tuple[str, Key]
+ObjectName = tuple[str, StoreKey]
 """A cluster, and the name in it."""
 
 
@@ -63,8 +63,8 @@ class ObjectChannel:
         self._mailboxes: set[Mailbox] = set()
         self._wake = asyncio.Event()
         self._wake.set()
-        self._unlisten = feed.listen(topic.view.kind, self._note)
-        self._task = asyncio.create_task(self._run(), name=f"channel of {topic.view.kind}")
+        self._unlisten = feed.listen(topic.view.topic, self._note)
+        self._task = asyncio.create_task(self._run(), name=f"channel of {topic.view.topic}")
 
     def join(self) -> Mailbox:
         """A mailbox that is told first of all there is."""
@@ -90,7 +90,7 @@ class ObjectChannel:
         await end_tasks(self._task)
         self._let_go()
 
-    def _note(self, cluster: str, key: Key | None) -> None:
+    def _note(self, cluster: str, key: StoreKey | None) -> None:
         if key is None:
             self._resets[cluster] = None
         else:
@@ -106,11 +106,11 @@ class ObjectChannel:
                 await self._settle()
         except BudgetSpent:
             logger.warning(
-                "a subscription to %s was ended: channels hold %d bytes", self._topic.view.kind, self._budget.held
+                "a subscription to %s was ended: channels hold %d bytes", self._topic.view.topic, self._budget.held
             )
             self._end(_SPENT)
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
-            logger.exception("a channel of %s failed", self._topic.view.kind)
+            logger.exception("a channel of %s failed", self._topic.view.topic)
             self._end(_FAILED)
 
     def _end(self, ending: Ending) -> None:

@@ -8,6 +8,7 @@ from auth.principal import Principal
 from fleet.aio.tasks import end_tasks
 from fleet.federation import Federation
 from fleet.live.usage_sampler import Reading, UsageFeed
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, PodKey
 from graph.enums import EventType
 from graph.errors import Code
@@ -90,10 +91,10 @@ class SampleChannel:
     def _pick(self, reading: Reading) -> Iterator[tuple[PodKey | NodeKey, UsageSample]]:
         """The samples of the objects that are there and in reach, in their order."""
         for pod_key in sorted(self._topic.wanted.pods):
-            pod, usage = self._federation.cached_pod(self._scope, pod_key), reading.pods.get(pod_key)
+            pod, usage = self._federation.get_cached(PODS, self._scope, pod_key), reading.pods.get(pod_key)
             if pod is not None and usage is not None:
                 yield pod_key, UsageSample.from_model(pod, usage)
         for node_key in sorted(self._topic.wanted.nodes):
-            node, usage = self._federation.cached_node(self._scope, node_key), reading.nodes.get(node_key)
+            node, usage = self._federation.get_cached(NODES, self._scope, node_key), reading.nodes.get(node_key)
             if node is not None and usage is not None:
                 yield node_key, UsageSample.from_model(node, usage)

@@ -7,13 +7,14 @@ from typing import Self, cast
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.kinds import PODS
 from fleet.model.queries import PageRequest
 from fleet.model.ranking import node_bases
 from fleet.model.sums import sum_resources
 from graph.enums import ClusterHealth, ClusterRole, PercentOf, PodGroup
 from graph.loading.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
 from graph.loading.context import Info
-from graph.loading.listing import load_nodes_of, load_pods, pods_within
+from graph.loading.listing import load_nodes_of, load_page, pods_within
 from graph.loading.maybe_await import AwaitableOrValue, map_found, map_value
 from graph.loading.time_range import TimeRangeRequest
 from graph.types import metrics
@@ -88,14 +89,14 @@ class Cluster(View):
     ) -> PodConnection:
         """As Query.pods, of this cluster."""
         question = pods_within(info, pod_question(filter), self.model.name)
-        found = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        found = load_page(info, PODS, question, build_orders(order_by), build_page_request(first, after))
         return map_value(found, PodConnection.from_model)
 
     @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
     def namespaces(self, info: Info) -> list[Namespace] | None:
         """From memory."""
         federation, scope, name = info.context.federation, info.context.scope, self.model.name
-        now = federation.read_namespaces(scope, name)
+        now = federation.list_namespaces_now(scope, name)
         found: AwaitableOrValue[tuple[models.Namespace, ...] | None] = (
             federation.list_namespaces(scope, name) if now is None else now
         )
@@ -104,7 +105,7 @@ class Cluster(View):
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
         """Ships no pod."""
-        found = load_pods(info, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
+        found = load_page(info, PODS, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
         return map_value(found, lambda page: counts_of(page, by))
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")

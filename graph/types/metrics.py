@@ -6,11 +6,10 @@ from typing import Annotated
 import strawberry
 
 from fleet.model import usage
-from fleet.model.objects import Node, NodeKey, Pod, PodKey
+from fleet.model.objects import Node, ObjectKey, Pod
 from fleet.model.ranking import node_bases, pod_bases
 from fleet.model.usage import Kind
 from graph.loading.context import Info
-from graph.loading.loaders import HistoryQuestion
 from graph.loading.lookahead import OperationPlan
 from graph.loading.maybe_await import map_found
 from graph.loading.time_range import TimeRangeRequest
@@ -33,7 +32,7 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
     """The newest usage of a pod."""
     context = info.context  # once, since a page has thousands of pods
     plan = context.plan or info.plan
-    found = context.loaders.pod_usage.for_(plan.measures[Kind.POD]).get(pod.key)
+    found = context.loaders.usage[Kind.POD].for_(plan.measures[Kind.POD]).get(pod.key)
     bases = partial(pod_bases, pod)
     if type(found) is usage.Usage:
         return Usage.from_model(found, bases)
@@ -42,26 +41,16 @@ def pod_usage(info: Info, pod: Pod) -> Usage | None:
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
-    found = info.context.loaders.node_usage.for_(_plan(info).measures[Kind.NODE]).get(node.key)
+    found = info.context.loaders.usage[Kind.NODE].for_(_plan(info).measures[Kind.NODE]).get(node.key)
     return map_found(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
 
 
-def pod_history(info: Info, key: PodKey, request: TimeRangeRequest) -> UsageHistory | None:
-    """A pod's history. Raises InvalidQuery."""
-    found = info.context.loaders.pod_history.for_(_question(_plan(info), Kind.POD, request)).get(key)
-    return map_found(found, UsageHistory.from_model)
-
-
-def node_history(info: Info, key: NodeKey, request: TimeRangeRequest) -> UsageHistory | None:
-    """A node's history. Raises InvalidQuery."""
-    found = info.context.loaders.node_history.for_(_question(_plan(info), Kind.NODE, request)).get(key)
-    return map_found(found, UsageHistory.from_model)
+def history(info: Info, kind: Kind, key: ObjectKey, request: TimeRangeRequest) -> UsageHistory | None:
+    """The history of a pod or node. Raises InvalidQuery."""
+    columns = _plan(info).columns[kind, request]
+    return map_found(info.context.loaders.history[kind].for_((request, columns)).get(key), UsageHistory.from_model)
 
 
 def _plan(info: Info) -> OperationPlan:
     """The request's plan; each object has an info of its own, which would have to find it."""
     return info.context.plan or info.plan
-
-
-def _question(plan: OperationPlan, kind: Kind, request: TimeRangeRequest) -> HistoryQuestion:
-    return request, plan.columns[kind, request]

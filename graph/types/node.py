@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.kinds import PODS
 from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
+from fleet.model.usage import Kind
 from fleet.objects.details import annotations_of
 from graph.ids import encode_node_id
 from graph.loading.context import Info
-from graph.loading.listing import load_pods, pods_within
+from graph.loading.listing import load_page, pods_within
 from graph.loading.maybe_await import map_value
 from graph.loading.time_range import TimeRangeRequest
 from graph.scalars import JSON, DateTime
@@ -142,7 +144,7 @@ class Node(View, Object):
     ) -> PodConnection:
         """As Query.pods, of this node."""
         question = pods_within(info, pod_question(filter), self.model.cluster, self.model.name)
-        found = load_pods(info, question, build_orders(order_by), build_page_request(first, after))
+        found = load_page(info, PODS, question, build_orders(order_by), build_page_request(first, after))
         return map_value(found, PodConnection.from_model)
 
     @resolved("The newest usage; null where there is none.")
@@ -160,7 +162,7 @@ class Node(View, Object):
         step: metrics.Step = None,
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
-        return metrics.node_history(info, self.model.key, TimeRangeRequest(last, start, end, step))
+        return metrics.history(info, Kind.NODE, self.model.key, TimeRangeRequest(last, start, end, step))
 
     @resolved("The pods that ran on it at a time, gone ones included; null while the metric store can't tell.")
     def pods_at(self, info: Info, time: placement.At) -> list[placement.Placement] | None:

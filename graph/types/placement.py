@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet.model import placements
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.scope import Scope
 from graph.loading.context import Info
@@ -66,7 +67,7 @@ class Placement:
         """From memory."""
         from graph.types.pod import Pod  # here, since the nouns refer to each other
 
-        found = info.context.federation.cached_pod(info.context.scope, self.model.pod)
+        found = info.context.federation.get_cached(PODS, info.context.scope, self.model.pod)
         return Pod.from_model(found) if found is not None else None
 
     @resolved("The node now; null where you may not see it, or it is gone.")
@@ -75,7 +76,7 @@ class Placement:
         from graph.types.node import Node  # here, since the nouns refer to each other
 
         key = NodeKey(self.model.pod.cluster, self.model.node)
-        found = info.context.federation.cached_node(info.context.scope, key)
+        found = info.context.federation.get_cached(NODES, info.context.scope, key)
         return Node.from_model(found) if found is not None else None
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.kinds import NODES
 from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
+from fleet.model.usage import Kind
 from fleet.objects.details import pod_details
 from graph.enums import PodPhase
 from graph.ids import encode_pod_id
@@ -74,7 +76,7 @@ class Pod(View, Object):
         if self.model.node_name is None:
             return None
         key = models.NodeKey(self.model.cluster, self.model.node_name)
-        found = info.context.federation.cached_node(info.context.scope, key)
+        found = info.context.federation.get_cached(NODES, info.context.scope, key)
         return Node.from_model(found) if found is not None else None
 
     @resolved("Its labels.")
@@ -127,7 +129,7 @@ class Pod(View, Object):
         step: metrics.Step = None,
     ) -> UsageHistory | None:
         """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
-        return metrics.pod_history(info, self.model.key, TimeRangeRequest(last, start, end, step))
+        return metrics.history(info, Kind.POD, self.model.key, TimeRangeRequest(last, start, end, step))
 
     @resolved("Where it ran, and others of its name before it, oldest first; null while the metric store can't tell.")
     def placements(

@@ -8,6 +8,7 @@ import pytest
 
 from fleet.federation import Federation
 from fleet.model.errors import ClusterNotFound, ClusterTimeout, Forbidden, InvalidQuery
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase
 from fleet.model.queries import NameFilter, NodeFilter, Order, Page, PageRequest, PodFilter
 from fleet.model.ranking import UsageField, build_bound, build_column
@@ -29,7 +30,7 @@ async def list_pods(
     mode: OnUnavailable = PARTIAL,
     page: PageRequest = PageRequest(),  # noqa: B008 - frozen
 ) -> Page[Pod]:
-    return await federation.list_pods(scope, wanted, (), page, mode)
+    return await federation.list_page(PODS, scope, wanted, (), page, mode)
 
 
 def names(page: Page[Pod]) -> list[str]:
@@ -99,29 +100,29 @@ async def test_what_is_out_of_reach_is_forbidden_when_named(open_fleet: OpenFlee
         with pytest.raises(Forbidden):
             federation.get_connection(ONE_CLUSTER, "c2")
         with pytest.raises(Forbidden):
-            await federation.get_pod(SHOP, PodKey("c1", "ops", "p1"))
+            await federation.get(PODS, SHOP, PodKey("c1", "ops", "p1"))
         with pytest.raises(Forbidden):
-            await federation.get_node(SHOP, NodeKey("c1", "n1"))
+            await federation.get(NODES, SHOP, NodeKey("c1", "n1"))
         with pytest.raises(Forbidden):
-            await federation.list_nodes(SHOP, NodeFilter(clusters=frozenset({"c1"})), (), PageRequest(), PARTIAL)
+            await federation.list_page(NODES, SHOP, NodeFilter(clusters=frozenset({"c1"})), (), PageRequest(), PARTIAL)
 
 
 async def test_namespaces_that_are_named_and_all_out_of_reach_are_an_error(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1") as fleet:
         wanted = PodFilter(namespaces=frozenset({"ops", "kube-system"}))
         with pytest.raises(Forbidden, match="kube-system, ops"):
-            await fleet.federation.list_pods(SHOP, wanted, (), PageRequest(), PARTIAL)
+            await fleet.federation.list_page(PODS, SHOP, wanted, (), PageRequest(), PARTIAL)
         some = PodFilter(namespaces=frozenset({"ops", "shop"}))
-        page = await fleet.federation.list_pods(SHOP, some, (), PageRequest(), PARTIAL)
+        page = await fleet.federation.list_page(PODS, SHOP, some, (), PageRequest(), PARTIAL)
         assert {pod.namespace for pod in page.items} == {"shop"}
 
 
 async def test_nodes_need_all_namespaces(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1") as fleet:
-        page = await fleet.federation.list_nodes(SHOP, NodeFilter(), (), PageRequest(), PARTIAL)
+        page = await fleet.federation.list_page(NODES, SHOP, NodeFilter(), (), PageRequest(), PARTIAL)
         assert (page.items, states(page)) == ((), {"c1": OutcomeState.FORBIDDEN})
-        assert fleet.federation.cached_node(SHOP, NodeKey("c1", "n1")) is None
-        whole = await fleet.federation.list_nodes(EVERYTHING, NodeFilter(), (), PageRequest(), PARTIAL)
+        assert fleet.federation.get_cached(NODES, SHOP, NodeKey("c1", "n1")) is None
+        whole = await fleet.federation.list_page(NODES, EVERYTHING, NodeFilter(), (), PageRequest(), PARTIAL)
         assert [node.name for node in whole.items] == ["n1", "n2"]
 
 
@@ -194,16 +195,16 @@ async def test_memory_alone_can_not_answer_what_is_of_usage(open_fleet: OpenFlee
         with pytest.raises(InvalidQuery, match="asked of a metric store"):
             await list_pods(fleet.federation, PodFilter(usage=(build_bound(cpu, gt=1),)))
         with pytest.raises(InvalidQuery, match="asked of a metric store"):
-            await fleet.federation.list_nodes(EVERYTHING, NodeFilter(), (Order(cpu),), PageRequest(), PARTIAL)
+            await fleet.federation.list_page(NODES, EVERYTHING, NodeFilter(), (Order(cpu),), PageRequest(), PARTIAL)
 
 
 async def test_one_pod_and_one_node_by_name(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1") as fleet:
-        pod = await fleet.federation.get_pod(SHOP, PodKey("c1", "shop", "p0"))
-        node = await fleet.federation.get_node(EVERYTHING, NodeKey("c1", "n1"))
+        pod = await fleet.federation.get(PODS, SHOP, PodKey("c1", "shop", "p0"))
+        node = await fleet.federation.get(NODES, EVERYTHING, NodeKey("c1", "n1"))
         assert (pod and pod.name, node and node.name) == ("p0", "n1")
-        assert await fleet.federation.get_pod(SHOP, PodKey("c1", "shop", "gone")) is None
-        assert await fleet.federation.get_node(EVERYTHING, NodeKey("c1", "gone")) is None
+        assert await fleet.federation.get(PODS, SHOP, PodKey("c1", "shop", "gone")) is None
+        assert await fleet.federation.get(NODES, EVERYTHING, NodeKey("c1", "gone")) is None
 
 
 async def test_requests_are_summed_over_pods_that_are_not_finished(open_fleet: OpenFleet) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from fleet.model.errors import ClusterUnreachable
+from fleet.model.kinds import PODS
 from fleet.model.objects import ClusterHealth, OnUnavailable, OutcomeState
 from fleet.model.queries import PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
@@ -16,7 +17,7 @@ from tests.fleet.conftest import OPTIONS, Fleet, OpenFleet, build_cluster
 
 
 async def outcome_of(fleet: Fleet, name: str) -> OutcomeState:
-    page = await fleet.federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.PARTIAL)
+    page = await fleet.federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.PARTIAL)
     return next(outcome.state for outcome in page.outcomes if outcome.cluster == name)
 
 
@@ -60,7 +61,7 @@ async def test_a_new_credential_that_fails_leaves_the_last_known_state(open_flee
         fleet["c1"].refusing = True
         fleet.source.say(build_spec("c1", fingerprint="2"))
         await until(lambda: fleet["c1"].closed == 1)
-        page = await fleet.federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STALE)
+        page = await fleet.federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STALE)
         assert (len(page.items), page.outcomes[0].state) == (2, OutcomeState.STALE)
 
 
@@ -110,7 +111,7 @@ async def test_while_cut_off_only_the_heartbeat_asks_and_it_mends_by_itself(open
         fleet["c1"].put(build_pod("shop", "meanwhile"))
         fleet["c1"].refusing = False
         await fleet.until_state("c1", lambda cluster: cluster.health is ClusterHealth.READY)
-        page = await fleet.federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STRICT)
+        page = await fleet.federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STRICT)
         assert "meanwhile" in {pod.name for pod in page.items}
         assert fleet["c1"].count("/api/v1/pods") == 1
 
@@ -133,7 +134,7 @@ async def test_a_hung_member_is_whole_again_after_it_goes_on(open_fleet: OpenFle
         fleet["c1"].delete("Pod", "shop", "p0")
         fleet["c1"].answering.set()
         await fleet.until_state("c1", lambda cluster: cluster.health is ClusterHealth.READY)
-        page = await fleet.federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STRICT)
+        page = await fleet.federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STRICT)
         assert "p0" not in {pod.name for pod in page.items}
 
 
@@ -175,7 +176,7 @@ async def test_a_source_that_is_silent_is_an_error_and_not_an_empty_fleet() -> N
         await federation.wait_synced(0.05)
         assert not federation.is_known
         with pytest.raises(Exception, match="not known yet which clusters exist"):
-            await federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.PARTIAL)
+            await federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.PARTIAL)
 
 
 async def test_a_first_list_that_takes_long_is_waited_for(open_fleet: OpenFleet) -> None:
@@ -184,5 +185,5 @@ async def test_a_first_list_that_takes_long_is_waited_for(open_fleet: OpenFleet)
     cluster.answering.clear()
     async with open_federation(FakeSource(cluster), OPTIONS) as federation:
         asyncio.get_running_loop().call_later(OPTIONS.member_timeout / 2, cluster.answering.set)
-        page = await federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STRICT)
+        page = await federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STRICT)
         assert [pod.name for pod in page.items] == ["p"]

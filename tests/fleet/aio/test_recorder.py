@@ -14,6 +14,7 @@ from fleet.aio.recorder import Recorder, Span, current_recorder, recording
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
 from fleet.model.errors import ClusterUnreachable
+from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable, PodKey
 from fleet.model.queries import PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
@@ -90,9 +91,11 @@ async def test_lists_come_from_memory_and_ask_nobody(open_fleet: OpenFleet) -> N
     recorder = Recorder()
     async with open_fleet("c1", "c2", pods=4) as fleet:
         with recording(recorder):
-            await fleet.federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(first=1), OnUnavailable.PARTIAL)
-            await fleet.federation.get_pod(EVERYTHING, PodKey("c1", "shop", "p0"))
-            await fleet.federation.get_pod(EVERYTHING, PodKey("c1", "shop", "nope"))
+            await fleet.federation.list_page(
+                PODS, EVERYTHING, PodFilter(), (), PageRequest(first=1), OnUnavailable.PARTIAL
+            )
+            await fleet.federation.get(PODS, EVERYTHING, PodKey("c1", "shop", "p0"))
+            await fleet.federation.get(PODS, EVERYTHING, PodKey("c1", "shop", "nope"))
     hits = {name: (record.cache_hits, record.cached_objects) for name, record in recorder.clusters.items()}
     assert hits == {"c1": (3, 5), "c2": (1, 4)}
     assert sum(record.upstream_calls for record in recorder.clusters.values()) == 0

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from fleet.federation import Federation
+from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable, OutcomeState, Pod
 from fleet.model.queries import Page, PageRequest, PodFilter
 from fleet.model.scope import EVERYTHING
@@ -22,7 +23,7 @@ OPTIONS = FleetOptions(member_timeout=2.0, heartbeat_seconds=0.5, fresh_seconds=
 
 
 async def list_pods(federation: Federation, mode: OnUnavailable = OnUnavailable.PARTIAL) -> Page[Pod]:
-    return await federation.list_pods(EVERYTHING, PodFilter(), (), PageRequest(10_000), mode)
+    return await federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(10_000), mode)
 
 
 def state_of(page: Page[Pod], cluster: str) -> OutcomeState:
@@ -61,7 +62,7 @@ async def trouble(what: str, lines: Lines, member: Cluster) -> None:
             faults.black_hole = False
         case "expired version":
             # Version 1 is older than anything an API server remembers; the watch that starts from it is answered 410.
-            lines.federation._roster.get(EVERYTHING, member.name).standing._reflectors["pods"]._version = "1"
+            lines.federation._roster.get(EVERYTHING, member.name).health._reflectors["pods"]._version = "1"
             faults.reset()
         case "restarted server":
             await asyncio.to_thread(member.restart)

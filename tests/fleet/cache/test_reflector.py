@@ -7,8 +7,9 @@ import pytest
 
 from fleet.aio.tasks import open_task
 from fleet.cache.reflector import Reflector, ReflectorOptions
-from fleet.cache.store import Store, build_pod_store
+from fleet.cache.store import Store, build_store
 from fleet.kubernetes.codec.codec import PODS
+from fleet.model import kinds
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, ClusterUnreachable
 from fleet.model.objects import Pod
 from tests.fakes.kubernetes import FakeCluster, FakeConnection, build_pod, status_body
@@ -22,7 +23,7 @@ class Followed:
 
     def __init__(self, cluster: FakeCluster, page_size: int) -> None:
         self.cluster = cluster
-        self.store: Store[Pod] = build_pod_store()
+        self.store: Store[Pod] = build_store(kinds.PODS)
         self.proofs = 0
         self.reflector = Reflector(
             FakeConnection(cluster),

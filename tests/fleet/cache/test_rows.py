@@ -5,12 +5,13 @@ import weakref
 
 import pytest
 
-from fleet.cache.rows import Key, Rows
-from fleet.cache.store import build_pod_store
+from fleet.cache.rows import Rows, StoreKey
+from fleet.cache.store import build_store
+from fleet.model.kinds import PODS
 from fleet.model.queries import PodFilter
 from fleet.model.scope import EVERYTHING
 from fleet.model.selectors import parse_label_selector
-from fleet.reads.filtering import select_pods
+from fleet.reads.filtering import MemberFilter
 from tests.fakes.records import build_pod_record
 
 
@@ -22,7 +23,7 @@ class Thing:
 def test_what_changed_while_nobody_looked_is_in_order(changes: int) -> None:
     """Changes that are placed one by one, all at once, and those that are too many to be remembered."""
     dice = random.Random(changes)
-    records: dict[Key, int] = {}
+    records: dict[StoreKey, int] = {}
     rows = Rows(records)
     for number in range(1_000):
         records[key := ("ns", f"{number:05}")] = number
@@ -41,7 +42,7 @@ def test_what_changed_while_nobody_looked_is_in_order(changes: int) -> None:
 
 
 def test_what_came_and_went_while_nobody_looked_is_not_held() -> None:
-    records: dict[Key, Thing] = {}
+    records: dict[StoreKey, Thing] = {}
     rows = Rows(records)
     seen: list[weakref.ref[Thing]] = []
     for number in range(5_000):
@@ -60,12 +61,12 @@ def test_what_came_and_went_while_nobody_looked_is_not_held() -> None:
 
 
 def test_what_was_selected_stays_as_it_was() -> None:
-    store = build_pod_store()
+    store = build_store(PODS)
     pods = [build_pod_record("c1", "x", name, labels=(("app", "web"),)) for name in "dbac"]
     for pod in pods:
         store.put(pod)
     store.put(build_pod_record("c1", "x", "other"))
-    found = select_pods(store, PodFilter(labels=parse_label_selector("app=web")), EVERYTHING, "c1")
+    found = MemberFilter(PODS, PodFilter(labels=parse_label_selector("app=web")), EVERYTHING).find(store, "c1")
     store.discard(pods[0])
     store.put(build_pod_record("c1", "x", "aa", labels=(("app", "web"),)))
     assert len(found) == 4

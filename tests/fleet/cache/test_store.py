@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cache.store import Store, build_pod_store
+from fleet.cache.store import Store, build_store
+from fleet.model import kinds
 from fleet.model.objects import Pod
 from tests.fakes.records import build_pod_record
 
@@ -52,7 +53,7 @@ def indexed(store: Store[Pod], index: str) -> dict[str, set[str]]:
 
 @given(STEPS)
 def test_indexes_say_what_a_scan_of_all_records_says(steps: list[tuple[str, Pod | list[Pod]]]) -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     model: dict[tuple[str, str], Pod] = {}
     for step in steps:
         apply(store, model, step)
@@ -71,7 +72,7 @@ def test_indexes_say_what_a_scan_of_all_records_says(steps: list[tuple[str, Pod 
 def test_a_listener_that_follows_the_changes_ends_with_the_same_records(
     steps: list[tuple[str, Pod | list[Pod]]],
 ) -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     followed: dict[tuple[str, str], Pod] = {}
 
     def follow(old: Pod | None, new: Pod | None) -> None:
@@ -87,7 +88,7 @@ def test_a_listener_that_follows_the_changes_ends_with_the_same_records(
 
 
 def test_a_relist_keeps_the_objects_that_did_not_change() -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     first = build_pod_record("c1", "x", "a", version="7")
     store.put(first)
     relist(store, [build_pod_record("c1", "x", "a", version="7")], [build_pod_record("c1", "x", "b")])
@@ -96,7 +97,7 @@ def test_a_relist_keeps_the_objects_that_did_not_change() -> None:
 
 
 def test_a_relist_is_unseen_until_it_is_complete() -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     store.put(build_pod_record("c1", "x", "old"))
     staged = store.stage()
     staged.add([build_pod_record("c1", "x", "new")])
@@ -106,7 +107,7 @@ def test_a_relist_is_unseen_until_it_is_complete() -> None:
 
 
 def test_a_listener_that_left_hears_nothing() -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     heard: list[Pod | None] = []
     leave = store.listen(lambda _, new: heard.append(new))
     leave()
@@ -115,7 +116,7 @@ def test_a_listener_that_left_hears_nothing() -> None:
 
 
 def test_every_change_moves_the_generation() -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     seen = [store.generation]
     pod = build_pod_record("c1", "x", "a")
     store.put(pod)

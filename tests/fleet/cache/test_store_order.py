@@ -3,13 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cache.store import build_pod_store
+from fleet.cache.store import build_store
+from fleet.model import kinds
 from fleet.model.objects import Pod
-from fleet.model.ordered import Ordered, in_order, place_of
+from fleet.model.ordered import Ordered, position_of
 from fleet.model.queries import PodFilter
 from fleet.model.scope import EVERYTHING
 from fleet.model.selectors import parse_label_selector
-from fleet.reads.filtering import select_pods
+from fleet.reads.filtering import MemberFilter
 from tests.fakes.records import build_pod_record
 from tests.fleet.cache.test_store import apply
 
@@ -49,7 +50,7 @@ SELECTORS = st.sampled_from(
 
 @given(STEPS)
 def test_records_and_buckets_are_in_the_order_of_their_names(steps: list[tuple[str, Pod | list[Pod]]]) -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     model: dict[tuple[str, str], Pod] = {}
     for step in steps:
         apply(store, model, step)
@@ -57,7 +58,7 @@ def test_records_and_buckets_are_in_the_order_of_their_names(steps: list[tuple[s
     for index in ("namespace", "node"):
         for value in store.values(index):
             found = store.select(index, value)
-            assert found == sorted(found, key=place_of)
+            assert found == sorted(found, key=position_of)
             assert len(found) == store.count(index, value)
 
 
@@ -67,12 +68,14 @@ def test_records_and_buckets_are_in_the_order_of_their_names(steps: list[tuple[s
 def test_a_filter_selects_what_a_scan_would_in_order(
     steps: list[tuple[str, Pod | list[Pod]]], text: str, namespaces: frozenset[str] | None, nodes: frozenset[str] | None
 ) -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     model: dict[tuple[str, str], Pod] = {}
     for step in steps:
         apply(store, model, step)
     selector = parse_label_selector(text)
-    found = select_pods(store, PodFilter(namespaces=namespaces, nodes=nodes, labels=selector), EVERYTHING, "c1")
+    found = MemberFilter(kinds.PODS, PodFilter(namespaces=namespaces, nodes=nodes, labels=selector), EVERYTHING).find(
+        store, "c1"
+    )
     assert list(found) == [
         pod
         for _, pod in sorted(model.items())
@@ -82,11 +85,11 @@ def test_a_filter_selects_what_a_scan_would_in_order(
     ]
 
 
-@given(st.lists(st.lists(PODS, unique_by=place_of), max_size=4), PODS)
+@given(st.lists(st.lists(PODS, unique_by=position_of), max_size=4), PODS)
 def test_what_is_behind_a_place_is_what_sorts_after_it(lists: list[list[Pod]], place: Pod) -> None:
-    every = in_order([pod for part in lists for pod in part])
-    parts = [in_order(list(every)[start : start + 3]) for start in range(0, len(every), 3)]
+    every = Ordered([sorted((pod for part in lists for pod in part), key=position_of)])
+    parts = [Ordered([list(every)[start : start + 3]]) for start in range(0, len(every), 3)]
     ordered = Ordered([list(part) for part in parts])
-    assert list(ordered) == sorted(every, key=place_of)
-    assert list(ordered.after(place_of(place))) == [pod for pod in every if place_of(pod) > place_of(place)]
+    assert list(ordered) == sorted(every, key=position_of)
+    assert list(ordered.after(position_of(place))) == [pod for pod in every if position_of(pod) > position_of(place)]
     assert len(ordered) == len(every)

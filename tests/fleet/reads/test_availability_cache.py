@@ -10,21 +10,21 @@ import pytest
 
 from fleet.cache.reflector import Reflector
 from fleet.kubernetes.codec.codec import NODES, PODS
-from fleet.members.health import Kind
 from fleet.members.member import FleetOptions, Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterError, ClusterForbidden, ClusterTimeout, ClusterUnauthorized
+from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable
 from fleet.model.scope import Role, Scope
 from fleet.ports import Answer
-from fleet.reads.availability import Asker
+from fleet.reads.availability import Availability
 from tests.fakes.kubernetes import FakeCluster, FakeConnection, FakeSource, build_spec
 from tests.fakes.records import build_pod_record
 
 NAMES = ("openmcp", "c1", "c2", "c3")
 FRESH = 60.0
 SCOPES = (Scope(Role.VIEW), Scope(Role.VIEW, clusters=("c*",)), Scope(Role.VIEW, namespaces=("shop",)))
-KINDS: tuple[Kind | None, ...] = ("pods", "nodes", None)
+RESOURCES: tuple[ResourceName | None, ...] = ("pods", "nodes", None)
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -45,12 +45,12 @@ class Fleet:
         self.loop = loop
         self.source = FakeSource(*map(FakeCluster, NAMES))
         self.members: dict[str, Member] = {}
-        self.reflectors: dict[str, dict[Kind, Reflector[Any]]] = {}
+        self.reflectors: dict[str, dict[ResourceName, Reflector[Any]]] = {}
         for name in NAMES:
             self.join(name)
         known = asyncio.Event()
         known.set()
-        self.build_asker: Callable[[], Asker] = lambda: Asker(Roster(self.members), known, 5.0)
+        self.build_availability: Callable[[], Availability] = lambda: Availability(Roster(self.members), known, 5.0)
 
     def join(self, name: str) -> None:
         member = self.members[name] = Member(build_spec(name), self.source, FleetOptions(fresh_seconds=FRESH))
@@ -61,15 +61,15 @@ class Fleet:
             "pods": Reflector(connection, PODS, member.pods, on_proof=_ignore),
             "nodes": Reflector(connection, NODES, member.nodes, on_proof=_ignore),
         }
-        member.standing.follow(self.reflectors[name])
+        member.health.follow(self.reflectors[name])
 
     def heal(self) -> None:
         for name, member in self.members.items():
             for reflector in self.reflectors[name].values():
                 reflector.live, reflector.problem = True, None
             member.note_following()
-            member.standing.spec = build_spec(name)
-            member.standing.note_answer(Answer(200, {}, b"ok"))
+            member.health.note_spec(build_spec(name))
+            member.health.note_answer(Answer(200, {}, b"ok"))
 
     def change(self, chance: random.Random) -> str:
         """Lets something happen to one of the members."""
@@ -85,12 +85,12 @@ class Fleet:
 
     def answer(self, name: str, chance: random.Random) -> None:
         status = chance.choice((200, 200, 200, 500))
-        self.members[name].standing.note_answer(Answer(status, {}, b"[-]etcd failed: reason withheld"))
+        self.members[name].health.note_answer(Answer(status, {}, b"[-]etcd failed: reason withheld"))
 
     def fail(self, name: str, chance: random.Random) -> None:
         kind: type[ClusterError] = chance.choice((ClusterTimeout, ClusterTimeout, ClusterTimeout, ClusterUnauthorized))
         for _ in range(chance.choice((1, 3))):  # three in a row cut it off
-            self.members[name].standing.note_failure(kind(name, f"failure {chance.random()}"))
+            self.members[name].health.note_failure(kind(name, f"failure {chance.random()}"))
 
     def refuse(self, name: str, chance: random.Random) -> None:
         reflector = self.reflectors[name]["pods"]
@@ -101,7 +101,7 @@ class Fleet:
         """Time goes by, and all others give a sign of life."""
         self.loop.ahead += chance.choice((FRESH / 2, FRESH * 2))
         for other in self.members.keys() - {name}:
-            self.members[other].standing.note_proof()
+            self.members[other].health.note_proof()
 
     def follow(self, name: str, chance: random.Random) -> None:
         reflector = self.reflectors[name][chance.choice(("pods", "nodes"))]
@@ -110,7 +110,7 @@ class Fleet:
 
     def tell(self, name: str, chance: random.Random) -> None:
         offline = None if chance.random() < 0.8 else f"gone {chance.random()}"
-        self.members[name].standing.spec = build_spec(name, offline=offline)
+        self.members[name].health.note_spec(build_spec(name, offline=offline))
 
     def leave(self, name: str, chance: random.Random) -> None:
         if chance.random() < 0.3:
@@ -121,10 +121,10 @@ def _ignore() -> None:
     """Proofs are told to members, since nobody runs their watches."""
 
 
-def tell(asker: Asker, scope: Scope, kind: Kind | None, mode: OnUnavailable) -> Any:
+def tell(availability: Availability, scope: Scope, kind: ResourceName | None, mode: OnUnavailable) -> Any:
     """What is told, but for the age, which is of the moment."""
     try:
-        asked = asker.ask_now(scope, kind, None, mode)
+        asked = availability.participants_now(scope, kind, None, mode)
     except ClusterError as error:
         return type(error), str(error)
     if asked is None:
@@ -142,14 +142,14 @@ def test_what_is_remembered_is_what_asking_anew_tells(seed: int) -> None:
 
 async def compare(seed: int) -> None:
     chance, fleet = random.Random(seed), Fleet()
-    asker, done = fleet.build_asker(), ["all join"]
+    availability, done = fleet.build_availability(), ["all join"]
     for _ in range(100):
         if chance.random() < 0.3:
             fleet.heal()
             done.append("all are well")
         done += [fleet.change(chance) for _ in range(chance.randrange(3))]
-        for question in product(SCOPES, KINDS, OnUnavailable):
-            assert tell(asker, *question) == tell(fleet.build_asker(), *question), (question, done[-5:])
+        for question in product(SCOPES, RESOURCES, OnUnavailable):
+            assert tell(availability, *question) == tell(fleet.build_availability(), *question), (question, done[-5:])
 
 
 def test_who_has_proved_itself_is_not_asked_again_until_something_changes() -> None:
@@ -159,13 +159,13 @@ def test_who_has_proved_itself_is_not_asked_again_until_something_changes() -> N
 
 async def ask_in_a_row() -> None:
     fleet = Fleet()
-    asker, scope = fleet.build_asker(), SCOPES[0]
+    availability, scope = fleet.build_availability(), SCOPES[0]
     fleet.heal()
-    first = asker.ask_now(scope, "pods", None, OnUnavailable.PARTIAL)
-    fleet.members["c1"].standing.note_answer(Answer(200, {}, b"ok"))
-    again = asker.ask_now(scope, "pods", None, OnUnavailable.PARTIAL)
-    fleet.members["c1"].standing.note_answer(Answer(500, {}, b"[-]etcd failed: reason withheld"))
-    last = asker.ask_now(scope, "pods", None, OnUnavailable.PARTIAL)
+    first = availability.participants_now(scope, "pods", None, OnUnavailable.PARTIAL)
+    fleet.members["c1"].health.note_answer(Answer(200, {}, b"ok"))
+    again = availability.participants_now(scope, "pods", None, OnUnavailable.PARTIAL)
+    fleet.members["c1"].health.note_answer(Answer(500, {}, b"[-]etcd failed: reason withheld"))
+    last = availability.participants_now(scope, "pods", None, OnUnavailable.PARTIAL)
     assert first is not None
     assert again is not None
     assert last is not None

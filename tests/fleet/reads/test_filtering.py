@@ -2,12 +2,13 @@
 
 import pytest
 
-from fleet.cache.store import build_pod_store
+from fleet.cache.store import build_store
+from fleet.model import kinds
 from fleet.model.objects import PodPhase
 from fleet.model.queries import NameFilter, PodFilter
 from fleet.model.scope import Role, Scope
 from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
-from fleet.reads.filtering import build_pod_test, select_pods
+from fleet.reads.filtering import MemberFilter
 from tests.fakes.records import build_pod_record
 
 PODS = [
@@ -41,12 +42,12 @@ FILTERS = {
 @pytest.mark.parametrize("scope", [EVERYWHERE, SHOP_ONLY], ids=["everywhere", "shop"])
 @pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS.keys())
 def test_a_pod_passes_exactly_if_it_is_found(wanted: PodFilter, scope: Scope) -> None:
-    store = build_pod_store()
+    store = build_store(kinds.PODS)
     for pod in PODS:
         store.put(pod)
     asked = wanted.clusters is None or "c1" in wanted.clusters  # members that are not named are not searched
 
-    found = {pod.name for pod in select_pods(store, wanted, scope, "c1")} if asked else set()
-    passing = build_pod_test(wanted, scope)
+    filtering = MemberFilter(kinds.PODS, wanted, scope)
+    found = {pod.name for pod in filtering.find(store, "c1")} if asked else set()
 
-    assert {pod.name for pod in PODS if passing(pod)} == found
+    assert {pod.name for pod in PODS if filtering.matches(pod)} == found

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+from collections.abc import Collection
 from functools import cmp_to_key
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.model import kinds
 from fleet.model.errors import InvalidQuery
-from fleet.model.objects import Node, Pod, Resources
-from fleet.model.queries import MAX_PAGE, NodeColumn, Order, PageRequest, PodColumn
+from fleet.model.objects import Node, Pod, Resources, T
+from fleet.model.ordered import Ordered, position_of
+from fleet.model.queries import MAX_PAGE, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
 from fleet.model.ranking import PercentOf, UsageColumn, UsageField, build_column
 from fleet.model.usage import Usage
-from fleet.reads.paging import build_node_sorting, build_pod_sorting, cut_page
+from fleet.reads.paging import Sorting, build_page, build_sorting
 from tests.fakes.records import build_node_record, build_pod_record
 
 CPU = build_column(UsageField.CPU_CORES)
@@ -78,9 +81,13 @@ def plainly_sorted(pods: list[Pod], orders: tuple[Order, ...]) -> list[Pod]:
     return sorted(pods, key=cmp_to_key(compare))
 
 
+def cut_page(entries: Collection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
+    return build_page(Selection(Ordered([sorted(entries, key=position_of)]), ()), sorting, request)
+
+
 @given(PODS, ORDERS, st.integers(1, 7))
 def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order, ...], first: int) -> None:
-    sorting = build_pod_sorting(orders, usage_of)
+    sorting = build_sorting(kinds.PODS, orders, usage_of)
     read: list[Pod] = []
     cursor = None
     while True:
@@ -97,7 +104,7 @@ def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order,
 def test_nothing_twice_and_nothing_skipped_that_was_there_throughout(
     others: list[list[Pod]], stable: list[Pod], orders: tuple[Order, ...], first: int, data: st.DataObject
 ) -> None:
-    sorting = build_pod_sorting(orders, usage_of)
+    sorting = build_sorting(kinds.PODS, orders, usage_of)
     kept = {pod.key: pod for pod in stable}
     read: list[Pod] = []
     cursor = None
@@ -117,7 +124,7 @@ def test_nothing_twice_and_nothing_skipped_that_was_there_throughout(
 @pytest.mark.parametrize("descending", [False, True])
 def test_nulls_come_last_in_both_directions(descending: bool) -> None:
     pods = [build_pod_record("c1", "x", str(node), node=node) for node in ("n2", None, "n1")]
-    page = cut_page(pods, build_pod_sorting((Order(PodColumn.NODE, descending),)), PageRequest(3))
+    page = cut_page(pods, build_sorting(kinds.PODS, (Order(PodColumn.NODE, descending),)), PageRequest(3))
     assert page.items[-1].node_name is None
 
 
@@ -127,7 +134,7 @@ def test_usage_that_is_null_comes_last_and_ties_are_broken_by_name(descending: b
     amounts = {"b": 2.0, "a": 2.0, "e": 3.0, "c": None, "z": 1.0}
     pods = [build_pod_record("c1", "x", name) for name in (*amounts, *"ghijklmnopqrs")]
     usages = {name: Usage(time_ns=1, cpu_cores=cores) for name, cores in amounts.items()}
-    sorting = build_pod_sorting((Order(CPU, descending),), lambda pod: usages.get(pod.name))
+    sorting = build_sorting(kinds.PODS, (Order(CPU, descending),), lambda pod: usages.get(pod.name))
     ranked = "eabz" if descending else "zabe"
     page = cut_page(pods, sorting, PageRequest(first))
     assert "".join(pod.name for pod in page.items) == f"{ranked}cghijklmnopqrs"[:first]
@@ -142,13 +149,13 @@ def test_a_cursor_of_usage_goes_on_from_its_value_when_values_change() -> None:
         for row in ((5, 4, 3, 2, 1), (0.5, 4.5, 3, 2, 9))
     )
     order = (Order(CPU, descending=True),)
-    cursor = cut_page(pods, build_pod_sorting(order, lambda pod: before[pod.name]), PageRequest(2)).cursors[-1]
-    page = cut_page(pods, build_pod_sorting(order, lambda pod: after[pod.name]), PageRequest(5, cursor))
+    cursor = cut_page(pods, build_sorting(kinds.PODS, order, lambda pod: before[pod.name]), PageRequest(2)).cursors[-1]
+    page = cut_page(pods, build_sorting(kinds.PODS, order, lambda pod: after[pod.name]), PageRequest(5, cursor))
     assert ("".join(pod.name for pod in page.items), page.has_previous) == ("cda", True)
 
 
 def test_an_order_by_usage_is_checked_without_usage_and_never_cut_without() -> None:
-    sorting = build_pod_sorting((Order(CPU),))
+    sorting = build_sorting(kinds.PODS, (Order(CPU),))
     pods = [build_pod_record("c1", "x", "a")]
     assert cut_page(pods, sorting, PageRequest(0)).has_next is True
     with pytest.raises(RuntimeError, match="was not read"):
@@ -157,24 +164,24 @@ def test_an_order_by_usage_is_checked_without_usage_and_never_cut_without() -> N
 
 def test_a_page_of_nothing_still_says_what_follows() -> None:
     pods = [build_pod_record("c1", "x", "a")]
-    page = cut_page(pods, build_pod_sorting(()), PageRequest(0))
+    page = cut_page(pods, build_sorting(kinds.PODS, ()), PageRequest(0))
     assert (page.items, page.has_next, page.has_previous) == ((), True, False)
 
 
 @pytest.mark.parametrize("first", [-1, MAX_PAGE + 1])
 def test_a_page_out_of_bounds_is_refused_with_the_bound(first: int) -> None:
     with pytest.raises(InvalidQuery, match=r"0 to 10,000"):
-        cut_page([], build_pod_sorting(()), PageRequest(first))
+        cut_page([], build_sorting(kinds.PODS, ()), PageRequest(first))
 
 
 def test_a_cursor_of_another_order_is_refused() -> None:
     pods = [build_pod_record("c1", "x", "a")]
-    cursor = cut_page(pods, build_pod_sorting(()), PageRequest(1)).cursors[0]
+    cursor = cut_page(pods, build_sorting(kinds.PODS, ()), PageRequest(1)).cursors[0]
     for other in ((Order(PodColumn.NAME),), (Order(PodColumn.NAME, descending=True),)):
         with pytest.raises(InvalidQuery, match="another order"):
-            cut_page(pods, build_pod_sorting(other), PageRequest(1, cursor))
+            cut_page(pods, build_sorting(kinds.PODS, other), PageRequest(1, cursor))
     with pytest.raises(InvalidQuery, match="another order"):
-        cut_page([], build_node_sorting(()), PageRequest(1, cursor))
+        cut_page([], build_sorting(kinds.NODES, ()), PageRequest(1, cursor))
 
 
 FORGED = [
@@ -205,12 +212,12 @@ FORGED_USAGE = [
 )
 def test_garbage_is_no_cursor(cursor: str) -> None:
     with pytest.raises(InvalidQuery):
-        cut_page([], build_pod_sorting((Order(PodColumn.RESTARTS),)), PageRequest(1, cursor))
+        cut_page([], build_sorting(kinds.PODS, (Order(PodColumn.RESTARTS),)), PageRequest(1, cursor))
 
 
 @pytest.mark.parametrize("body", FORGED_USAGE)
 def test_a_cursor_of_usage_holds_a_number_of_its_own_order(body: bytes) -> None:
-    sorting = build_pod_sorting((Order(CPU, descending=True),), usage_of)
+    sorting = build_sorting(kinds.PODS, (Order(CPU, descending=True),), usage_of)
     whole = base64.urlsafe_b64encode(b'[1,"pods:CPU_CORES-",[1,"c","n","p"]]').decode()
     assert cut_page([], sorting, PageRequest(1, whole)).items == ()
     with pytest.raises(InvalidQuery):
@@ -220,12 +227,12 @@ def test_a_cursor_of_usage_holds_a_number_of_its_own_order(body: bytes) -> None:
 @given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_any_text_is_a_refused_cursor(cursor: str) -> None:
     with pytest.raises(InvalidQuery):
-        cut_page([], build_pod_sorting(()), PageRequest(1, cursor))
+        cut_page([], build_sorting(kinds.PODS, ()), PageRequest(1, cursor))
 
 
 def test_nodes_are_paged_by_their_own_columns() -> None:
     nodes: list[Node] = [build_node_record("c1", name, created_at=at) for name, at in (("a", 2.0), ("b", 1.0))]
-    page = cut_page(nodes, build_node_sorting((Order(NodeColumn.CREATED_AT),)), PageRequest(1))
+    page = cut_page(nodes, build_sorting(kinds.NODES, (Order(NodeColumn.CREATED_AT),)), PageRequest(1))
     assert [node.name for node in page.items] == ["b"]
     with pytest.raises(InvalidQuery, match="RESTARTS"):
-        build_node_sorting((Order(PodColumn.RESTARTS),))
+        build_sorting(kinds.NODES, (Order(PodColumn.RESTARTS),))

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet.federation import Federation
+from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import OnUnavailable, OutcomeState
 from fleet.model.queries import NodeColumn, NodeFilter, Order, Page, PageRequest, PodColumn, PodFilter
 from fleet.model.scope import EVERYTHING
@@ -133,8 +134,8 @@ class World:
         self, federation: Federation, orders: tuple[Order, ...], request: PageRequest, mode: OnUnavailable
     ) -> Page[Any]:
         if self.kind == "Pod":
-            return await federation.list_pods(EVERYTHING, PodFilter(), orders, request, mode)
-        return await federation.list_nodes(EVERYTHING, NodeFilter(), orders, request, mode)
+            return await federation.list_page(PODS, EVERYTHING, PodFilter(), orders, request, mode)
+        return await federation.list_page(NODES, EVERYTHING, NodeFilter(), orders, request, mode)
 
 
 def _is_silent(federation: Federation, name: str) -> bool:
@@ -175,7 +176,7 @@ async def read_all(
 
 
 def _namespace_of(item: Any) -> str:
-    return str(item.namespace if hasattr(item, "namespace") else item.name[-1])
+    return str(item.namespace or item.name[-1])
 
 
 @pytest.mark.parametrize("mode", [OnUnavailable.PARTIAL, OnUnavailable.STALE])

@@ -8,17 +8,18 @@ from msgspec.structs import replace
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import NO_RESOURCES, Resources
 from fleet.model.ranking import (
+    NODE_BASES,
+    POD_BASES,
     PercentOf,
     UsageBound,
     UsageField,
     build_bound,
     build_column,
+    build_reader,
     keep_within,
     node_bases,
-    node_value,
     percent,
     pod_bases,
-    pod_value,
 )
 from fleet.model.usage import Measure, Usage
 from tests.fakes.records import build_node_record, build_pod_record
@@ -55,14 +56,14 @@ EACH_FIELD = [
 def test_each_field_has_its_measure_and_its_value() -> None:
     assert {field for field, _, _ in EACH_FIELD} == set(UsageField)
     for field, measure, value in EACH_FIELD:
-        assert (field.measure, pod_value(build_column(field), lambda _: USAGE)(POD)) == (measure, value)
+        assert (field.measure, build_reader(build_column(field), lambda _: USAGE, POD_BASES)(POD)) == (measure, value)
 
 
 @pytest.mark.parametrize("field", UsageField)
 def test_without_usage_there_is_no_value(field: UsageField) -> None:
-    assert pod_value(build_column(field), lambda _: None)(POD) is None
-    assert pod_value(build_column(field), lambda _: Usage(time_ns=1))(POD) is None
-    assert node_value(build_column(field), lambda _: None)(NODE) is None
+    assert build_reader(build_column(field), lambda _: None, POD_BASES)(POD) is None
+    assert build_reader(build_column(field), lambda _: Usage(time_ns=1), POD_BASES)(POD) is None
+    assert build_reader(build_column(field), lambda _: None, NODE_BASES)(NODE) is None
 
 
 @pytest.mark.parametrize("of", [None, *PercentOf])
@@ -72,8 +73,8 @@ def test_without_usage_there_is_no_value(field: UsageField) -> None:
 def test_percentages_are_those_that_are_printed(field: UsageField, amount: str, of: PercentOf | None) -> None:
     column = build_column(field, of)
     shares: list[tuple[float | None, dict[PercentOf, Resources]]] = [
-        (pod_value(column, lambda _: USAGE)(POD), pod_bases(POD)),
-        (node_value(column, lambda _: USAGE)(NODE), node_bases(NODE.allocatable, NODE.capacity)),
+        (build_reader(column, lambda _: USAGE, POD_BASES)(POD), pod_bases(POD)),
+        (build_reader(column, lambda _: USAGE, NODE_BASES)(NODE), node_bases(NODE.allocatable, NODE.capacity)),
     ]
     for share, bases in shares:
         whole = getattr(bases.get(of or PercentOf.LIMIT, NO_RESOURCES), amount)
@@ -116,7 +117,7 @@ def test_all_bounds_hold() -> None:
     amounts = {f"p{cores}": Usage(time_ns=1, cpu_cores=cores, memory_bytes=10 - cores) for cores in range(10)}
     pods = [build_pod_record("c1", "x", name) for name in (*amounts, "unmeasured")]
     bounds = [build_bound(CPU, gte=3), build_bound(build_column(UsageField.MEMORY_BYTES), gt=4)]
-    kept = keep_within(pods, bounds, lambda column: pod_value(column, lambda pod: amounts.get(pod.name)))
+    kept = keep_within(pods, bounds, lambda pod: amounts.get(pod.name), POD_BASES)
     assert [pod.name for pod in kept] == ["p3", "p4", "p5"]
 
 

@@ -6,13 +6,14 @@ from functools import partial
 import pytest
 
 from fleet.members.member import FleetOptions, Member
+from fleet.model.kinds import PODS
 from fleet.model.objects import Pod
 from fleet.model.queries import PodFilter
 from fleet.model.scope import Role, Scope
 from fleet.model.selectors import parse_label_selector
-from fleet.reads.availability_cache import Asked
-from fleet.reads.filtering import PodSelection
-from fleet.reads.result_cache import Found, Select
+from fleet.reads.availability_cache import Participants
+from fleet.reads.filtering import MemberFilter
+from fleet.reads.result_cache import ResultCache, Select
 from tests.fakes.kubernetes import FakeSource, build_spec
 from tests.fakes.records import build_pod_record
 
@@ -34,18 +35,18 @@ def put(member: Member, number: int, app: int = 0) -> None:
     member.pods.put(build_pod_record(member.name, namespace, f"p{number:02}", labels=(("app", f"a{app}"),)))
 
 
-def ask(members: list[Member]) -> Asked:
-    return Asked(members, (), object())
+def ask(members: list[Member]) -> Participants:
+    return Participants(members, (), object())
 
 
 def build_select(question: PodFilter, scope: Scope) -> Select[Pod]:
-    selection = PodSelection(question, scope)
+    selection = MemberFilter(PODS, question, scope)
     return lambda member: selection.find(member.pods, member.name)
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_what_is_found_is_what_the_caches_hold(seed: int) -> None:
-    chance, members, pods = random.Random(seed), build_members("c1", "c2", "c3"), Found[Pod]("pods")
+    chance, members, pods = random.Random(seed), build_members("c1", "c2", "c3"), ResultCache(PODS)
     marks: dict[tuple[str, ...], object] = {}
     for _ in range(150):
         member = chance.choice(members)
@@ -62,12 +63,14 @@ async def test_what_is_found_is_what_the_caches_hold(seed: int) -> None:
         answering = [member for member in members if chance.random() < 0.9]
         select = build_select(question, scope)
         mark = marks.setdefault(tuple(member.name for member in answering), object())
-        matched = pods.find((scope, question), Asked(answering, (), mark), partial(build_select, question, scope))
+        matched = pods.find(
+            (scope, question), Participants(answering, (), mark), partial(build_select, question, scope)
+        )
         assert list(matched) == [pod for member in answering for pod in select(member)]
 
 
 async def test_only_members_that_changed_are_searched_again() -> None:
-    members, searched, pods = build_members("c1", "c2", "c3"), list[str](), Found[Pod]("pods")
+    members, searched, pods = build_members("c1", "c2", "c3"), list[str](), ResultCache(PODS)
 
     def build() -> Select[Pod]:
         def select(member: Member) -> tuple[Pod, ...]:
@@ -87,7 +90,7 @@ async def test_only_members_that_changed_are_searched_again() -> None:
 
 async def test_no_more_is_kept_than_the_bounds_allow() -> None:
     members, searched = build_members("c1", "c2"), list[str]()
-    pods = Found[Pod]("pods", most_questions=3, most_objects=10)
+    pods = ResultCache(PODS, most_questions=3, most_objects=10)
     for member in members:
         for number in range(6):
             put(member, number)

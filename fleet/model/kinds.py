@@ -1,0 +1,83 @@
+"""The kinds of objects that are cached, listed and paged, each described once.
+
+Whatever treats them alike takes the kind: stores, filtering, sorting, the federation's reads, the change feed, the
+graph's lists. Another kind is a record (`fleet.model.objects`), a filter and its columns (`fleet.model.queries`), and
+an entry here; its codec is named where members are followed.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Generic, Literal, NamedTuple
+
+from fleet.model.objects import Node, Pod, T
+from fleet.model.queries import Column, NodeColumn, PodColumn
+from fleet.model.ranking import NODE_BASES, POD_BASES, PercentOf
+from fleet.model.scope import Scope
+from fleet.model.usage import Kind
+
+ResourceName = Literal["pods", "nodes", "namespaces"]
+"""What is followed of a member, by Kubernetes' own names; stores are attributes of these names."""
+
+Value = str | int | float | None
+"""What objects are sorted by."""
+
+NUMBERS = frozenset({PodColumn.RESTARTS, PodColumn.CREATED_AT, NodeColumn.CREATED_AT})
+"""The columns whose values are numbers; the others hold text."""
+
+
+class Index(NamedTuple):
+    """What a store finds objects by: an attribute of the record, and the field selector's word for it."""
+
+    attribute: str
+    field: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # an entry is itself and nothing else, and keys caches
+class ObjectKind(Generic[T]):
+    """One kind. `cluster_wide` objects have no namespace: only who reaches all namespaces of a cluster sees them.
+
+    `indexes` are named as in `Filter.bounds`, `bases` name the amounts that percentages of usage can be of.
+    """
+
+    name: ResourceName
+    metrics: Kind
+    columns: Mapping[Column, Callable[[T], Value]]
+    bases: Mapping[PercentOf, str]
+    indexes: Mapping[str, Index] = dataclasses.field(default_factory=dict)
+    cluster_wide: bool = False
+
+    def is_within(self, scope: Scope, cluster: str, namespace: str) -> bool:
+        """Whether the scope reaches objects of the kind there."""
+        return scope.sees_all_namespaces(cluster) if self.cluster_wide else scope.sees_namespace(cluster, namespace)
+
+
+PODS: ObjectKind[Pod] = ObjectKind(
+    name="pods",
+    metrics=Kind.POD,
+    columns={
+        PodColumn.NAME: attrgetter("name"),
+        PodColumn.NAMESPACE: attrgetter("namespace"),
+        PodColumn.CLUSTER: attrgetter("cluster"),
+        PodColumn.NODE: attrgetter("node_name"),
+        PodColumn.PHASE: attrgetter("phase._value_"),
+        PodColumn.STATUS: attrgetter("status"),
+        PodColumn.RESTARTS: attrgetter("restarts"),
+        PodColumn.CREATED_AT: attrgetter("created_at"),
+    },
+    bases=POD_BASES,
+    indexes={"namespace": Index("namespace", "metadata.namespace"), "node": Index("node_name", "spec.nodeName")},
+)
+NODES: ObjectKind[Node] = ObjectKind(
+    name="nodes",
+    metrics=Kind.NODE,
+    columns={
+        NodeColumn.NAME: attrgetter("name"),
+        NodeColumn.CLUSTER: attrgetter("cluster"),
+        NodeColumn.STATUS: attrgetter("status"),
+        NodeColumn.CREATED_AT: attrgetter("created_at"),
+    },
+    bases=NODE_BASES,
+    cluster_wide=True,
+)
+KINDS = (PODS, NODES)
