@@ -18,24 +18,8 @@ from server.settings.groups import Settings
 
 
 def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
-    """The application; what it works with is opened by `open_state` when it starts and closed when it ends.
-
-    Paths are served as they are: yesterday's clients end some with a slash and follow no redirect.
-    """
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_state(settings) as state:
-            yield cast("dict[str, Any]", state)
-
-    app = FastAPI(
-        title="openmcp-apiserver",
-        lifespan=lifespan,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-    )
+    """Both faces and health; what they work with is opened by `open_state` at the start and closed at the end."""
+    app = build_framework(settings, open_state)
     app.include_router(build_health_router(detailed=False))
     app.include_router(build_graph_router())
     apis = build_cluster_apis()
@@ -43,3 +27,14 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
     return RequestLog(Direct(app, {GRAPH_PATH: serve_graphql}, apis))
+
+
+def build_framework(settings: Settings, open_state: OpenState) -> FastAPI:
+    """An application without routes. Paths are served as they are: yesterday's clients follow no redirect."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with open_state(settings) as state:
+            yield cast("dict[str, Any]", state)
+
+    return FastAPI(lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)

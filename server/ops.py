@@ -3,9 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any, cast
+from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse, Response
@@ -14,6 +12,7 @@ from fleet.federation import Federation
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.scope import EVERYTHING
 from graph.subscriptions.hub import Hub
+from server.app import build_framework
 from server.health import build_health_router
 from server.lifespan import OpenState, StateRequest
 from server.settings.groups import Settings
@@ -27,13 +26,7 @@ def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | Non
 
     With `peers`, the other workers on this port, figures are those of all workers, each with a label `worker`.
     """
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_state(settings) as state:
-            yield cast("dict[str, Any]", state)
-
-    app = FastAPI(lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
+    app = build_framework(settings, open_state)
     app.include_router(build_health_router(detailed=True))
     app.include_router(_build_metrics_router(peers, time.time()))
     return app
