@@ -6,7 +6,7 @@
     ├── TooManyLogins        more sign-ins are waiting than are worth waiting for: try again shortly
     └── UsersFileInvalid     the users file can't be used as it is: mend the entries it names
 
-That an authenticated caller may not do something is `fleet.errors.Forbidden`.
+That an authenticated caller may not do something is `fleet.model.errors.Forbidden`.
 """
 
 

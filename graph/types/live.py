@@ -78,7 +78,7 @@ class UsageSample:
 
 @strawberry.type(description="One line of a container's log; one of more than 16 KiB is cut, and says so at its end.")
 class LogLine:
-    """A view of `fleet.logs.Line`."""
+    """A view of `fleet.objects.logs.Line`."""
 
     time: DateTime | None = strawberry.field(description="When it was written; null where the cluster does not say.")
     container: str = strawberry.field(description="The container that wrote it.")

@@ -20,7 +20,7 @@ Bases = Callable[[], Mapping[PercentOf, models.Resources]]
 
 @strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
 class Usage(View):
-    """A view of `fleet.usage.Usage`."""
+    """A view of `fleet.model.usage.Usage`."""
 
     model: strawberry.Private[usage.Usage]
     bases: strawberry.Private[Bases]
@@ -64,7 +64,7 @@ def _column(measure: Measure, description: str) -> Any:
 
 @strawberry.type(description="History as columns, ready for a chart: each has one value for each of `times`.")
 class UsageHistory:
-    """A view of `fleet.usage.History`."""
+    """A view of `fleet.model.usage.History`."""
 
     model: strawberry.Private[usage.History]
     start: DateTime = strawberry.field(description="Start of the first step.")
