@@ -34,7 +34,7 @@ def is_password_hash(text: str) -> bool:
 
 
 class Passwords:
-    """Checks passwords in threads of its own; its back-pressure is a bound of waiting checks, beyond which it refuses."""
+    """Checks passwords in a few threads of its own, with back-pressure: beyond a bound of waiting checks it refuses."""
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads

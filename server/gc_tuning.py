@@ -18,12 +18,12 @@ _THRESHOLDS = (25_000, 20, 100)
 
 @asynccontextmanager
 async def open_gc_tuning(federation: Federation) -> AsyncIterator[None]:
-    """Collects seldom, and sets aside what is in memory once the first lists are, or a minute has passed.
+    """Collects seldom, and freezes what is in memory once the first lists are, or a minute has passed (`gc.freeze`).
 
     For the one server of a process, since the collector is the process's. Leaving puts it back as it was.
     """
 
-    async def set_aside() -> None:
+    async def freeze() -> None:
         await federation.wait_synced(SYNC_SECONDS)
         gc.collect()
         gc.freeze()
@@ -32,7 +32,7 @@ async def open_gc_tuning(federation: Federation) -> AsyncIterator[None]:
     before = gc.get_threshold()
     gc.set_threshold(*_THRESHOLDS)
     try:
-        async with open_task("set aside what is in memory", set_aside):
+        async with open_task("set aside what is in memory", freeze):
             yield
     finally:
         gc.set_threshold(*before)

@@ -83,8 +83,8 @@ async def run_server(
     def stop() -> None:
         if not servers:
             task.cancel()  # still opening: leave by the way back
-        for tell in on_stop:
-            tell()
+        for hook in on_stop:
+            hook()
         for server in servers:
             server.force_exit = server.should_exit
             server.should_exit = True

@@ -80,7 +80,7 @@ class _Supervisor:
                 self._start(number)
             while self._children or self._due:
                 for key, _ in self._selector.select(self._wait_seconds()):
-                    self._hear(key.data) if isinstance(key.data, _Child) else self._wakeup[0].recv(4096)
+                    self._read_report(key.data) if isinstance(key.data, _Child) else self._wakeup[0].recv(4096)
                 self._reap()
                 self._start_due()
         self._selector.close()
@@ -106,9 +106,9 @@ class _Supervisor:
         """Never returns: what the parent has on its stack is none of a worker's business."""
         code: object = 1
         try:
-            self._leave_parent()
+            self._reset_after_fork()
             worker = Worker(number, self._settings.http.workers, self._folder, self._lifeline[0])
-            self._serve(self._settings, worker, partial(_tell, report))
+            self._serve(self._settings, worker, partial(_report_listening, report))
             code = 0
         except SystemExit as left:
             code = left.code
@@ -118,7 +118,7 @@ class _Supervisor:
             logging.shutdown()
             os._exit(code if isinstance(code, int) else 1)
 
-    def _leave_parent(self) -> None:
+    def _reset_after_fork(self) -> None:
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
@@ -133,7 +133,7 @@ class _Supervisor:
                 os.close(peer.report)
         os.close(self._lifeline[1])
 
-    def _hear(self, child: _Child) -> None:
+    def _read_report(self, child: _Child) -> None:
         said = os.read(child.report, 1)
         self._selector.unregister(child.report)
         os.close(child.report)
@@ -149,10 +149,10 @@ class _Supervisor:
             if pid:
                 del self._children[pid]
                 if child.report >= 0:
-                    self._hear(child)
-                self._bury(child, os.waitstatus_to_exitcode(status))
+                    self._read_report(child)
+                self._on_exit(child, os.waitstatus_to_exitcode(status))
 
-    def _bury(self, child: _Child, code: int) -> None:
+    def _on_exit(self, child: _Child, code: int) -> None:
         if self._kill_at is not None:
             self._code = self._code or max(code, 0)
             return
@@ -171,7 +171,7 @@ class _Supervisor:
         if self._kill_at is not None:
             self._due.clear()
             if time.monotonic() > self._kill_at:
-                self._tell_all(signal.SIGKILL)
+                self._signal_all(signal.SIGKILL)
             return
         for number in [number for number, moment in self._due.items() if moment <= time.monotonic()]:
             del self._due[number]
@@ -185,9 +185,9 @@ class _Supervisor:
         """Ends all: a first time well, a second time at once."""
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.http.shutdown_grace + END_SECONDS
-        self._tell_all(signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
 
-    def _tell_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> None:
         for child in list(self._children.values()):
             os.kill(child.pid, number)  # not reaped yet, so the number is still its own
 
@@ -234,6 +234,6 @@ def _reserve_ports(settings: Settings, stack: contextlib.ExitStack) -> Settings:
     return settings.model_copy(update={"http": http.model_copy(update=held)})
 
 
-def _tell(report: int) -> None:
+def _report_listening(report: int) -> None:
     os.write(report, b"1")
     os.close(report)
