@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fleet.metrics.influx.influxql import open_influxql_store
-from fleet.metrics.influx.influxql_http import InfluxOptions
+from fleet.metrics.influx.opening import open_influx_store
+from fleet.metrics.influx.options import InfluxOptions
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.usage import NANOSECONDS
@@ -113,7 +113,7 @@ async def test_scores_come_from_the_platforms_measurement(real_influx: Influx) -
         username=real_influx.username,
         password=real_influx.password,
     )
-    async with open_influxql_store(options) as store:
+    async with open_influx_store(options) as store:
         read = store.cluster_statuses  # type: ignore[attr-defined]  # this store has it
         newest = await read("scored", start_ns=None, end_ns=None, limit=100)
         ranged = await read("scored", start_ns=NINE, end_ns=NINE + 2 * NANOSECONDS, limit=100)

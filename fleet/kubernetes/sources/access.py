@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from fleet.kubernetes.auth.auth_provider import ProviderAuthorizer
 from fleet.kubernetes.auth.authorizers import (
     ANONYMOUS,
     Authorizer,
@@ -83,6 +82,9 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
             raise CredentialError("token holds spaces or characters that no token has")
         authorizer = bearer(access.token)
     elif access.provider is not None:
+        # kubernetes_asyncio is 859 modules and 42 MiB: only for who has such an entry.
+        from fleet.kubernetes.auth.auth_provider import ProviderAuthorizer
+
         authorizer = ProviderAuthorizer(access.endpoint, access.provider, timeout)
         await authorizer.authorization()
     elif access.basic is not None:

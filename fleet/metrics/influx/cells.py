@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fleet.metrics.influx.influxql_text import FIELDS
+from fleet.metrics.influx.layout import FIELDS
 from fleet.model.quantities import parse_bytes, parse_cores
 from fleet.model.usage import Measure
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fleet.metrics.influx.influxql_rows import InfluxSeries
-from fleet.metrics.influx.influxql_text import Statement
+from fleet.metrics.influx.layout import Query, Value
+from fleet.metrics.influx.rows import InfluxSeries
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
 
@@ -26,9 +26,9 @@ WARNINGS: Mapping[str, str] = {
 _COLUMNS = (*SCORES, *WARNINGS)
 
 
-def build_statuses(cluster: str, *, start_ns: int | None, end_ns: int | None, limit: int) -> Statement:
+def build_statuses(cluster: str, *, start_ns: int | None, end_ns: int | None, limit: int) -> Query:
     """The newest `limit` points of a cluster in [start, end), newest first; with neither bound the newest one."""
-    params: dict[str, str | int] = {"cluster": cluster, "limit": 1 if start_ns is None and end_ns is None else limit}
+    params: dict[str, Value] = {"cluster": cluster, "limit": 1 if start_ns is None and end_ns is None else limit}
     conditions = ["cluster = $cluster"]
     for name, sign, bound in (("start", ">=", start_ns), ("end", "<", end_ns)):
         if bound is not None:
@@ -36,7 +36,7 @@ def build_statuses(cluster: str, *, start_ns: int | None, end_ns: int | None, li
             conditions.append(f"time {sign} ${name}")
     chosen = ",".join(_COLUMNS)
     text = f"SELECT {chosen} FROM ClusterStatus WHERE {' AND '.join(conditions)} ORDER BY time DESC LIMIT $limit"  # noqa: S608 - constants and bound names only
-    return Statement(text, params)
+    return Query(text, params)
 
 
 def read_statuses(answer: list[InfluxSeries]) -> list[ClusterStatus]:

@@ -3,36 +3,25 @@
 Source: the HTTP API of InfluxDB 2.7. A missing bucket is a 404, a missing organisation or a wrong query a 400.
 """
 
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+import re
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from fleet.metrics.influx.flux_text import FluxQuery
-from fleet.metrics.influx.pool import Call, InfluxAnswer, InfluxPool, PoolOptions, open_influx_pool
+from fleet.metrics.influx.layout import Names, Query, Value
+from fleet.metrics.influx.options import InfluxOptions
+from fleet.metrics.influx.pool import Call
 from fleet.model.errors import MetricsUnavailable
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _HEADERS = {"Accept": "application/csv", "Content-Type": "application/json"}
 # Times to the nanosecond, and the types of columns: nothing else is needed to read an answer.
 _DIALECT = {"header": True, "delimiter": ",", "annotations": ["datatype"], "dateTimeFormat": "RFC3339Nano"}
-
-
-@dataclass(frozen=True, slots=True)
-class FluxOptions(PoolOptions):
-    """An InfluxDB 2.x: its organisation and bucket by name, and a token that may read the bucket."""
-
-    org: str = ""
-    bucket: str = "Metrics"
-    token: str = field(default="", repr=False)
+_META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
 class _Refusal(Struct):
@@ -40,53 +29,64 @@ class _Refusal(Struct):
     message: str = ""
 
 
-class FluxConnection:
-    """Sends queries. Made by `open_flux_connection`."""
+def build_call(options: InfluxOptions, query: Query) -> Call:
+    """One query; the bucket is bound beside what it names."""
+    extern = build_extern(Query(query.text, {"bucket": options.database, **query.params}))
+    body = {"query": query.text, "type": "flux", "dialect": _DIALECT, "extern": extern}
+    return Call(f"/api/v2/query?org={quote(options.org, safe='')}", _HEADERS, msgspec.json.encode(body))
 
-    def __init__(self, options: FluxOptions, pool: InfluxPool) -> None:
-        self._options = options
-        self._pool = pool
-        self._path = f"/api/v2/query?org={quote(options.org, safe='')}"
 
-    @property
-    def queries_sent(self) -> int:
-        """How many requests there were."""
-        return self._pool.calls_sent
+def build_extern(query: Query) -> dict[str, Any]:
+    """The parameters as a file of options, which is a syntax tree: no value can become a part of the text.
 
-    async def query(self, query: FluxQuery, read: Callable[[InfluxAnswer], T]) -> T:
-        """Sends one query and answers what `read` makes of the answer, in the thread that received it.
+    As the client library binds its `params`, which have no regular expressions.
+    """
+    return {"imports": [], "body": [_option(name, value) for name, value in query.params.items()], "type": "File"}
 
-        Raises MetricsUnavailable.
-        """
-        body = {"query": query.text, "type": "flux", "dialect": _DIALECT, "extern": query.as_extern()}
-        return await self._pool.ask(Call(self._path, _HEADERS, msgspec.json.encode(body)), read, self._refusal)
 
-    def _refusal(self, status: int, body: bytes) -> MetricsUnavailable:
-        options = self._options
-        try:
-            said = msgspec.json.decode(body, type=_Refusal)
-        except msgspec.DecodeError:
-            said = _Refusal()
-        if status == 401:
-            return MetricsUnavailable(f"InfluxDB at {options.place} refuses this server's token (401): check the token")
-        if "organization" in said.message and "not found" in said.message:
-            return MetricsUnavailable(
-                f"InfluxDB at {options.place} has no organisation {options.org!r}: check its name"
-            )
-        if "could not find bucket" in said.message:
-            return MetricsUnavailable(
-                f"InfluxDB at {options.place} has no bucket {options.bucket!r} in organisation {options.org!r} that "
-                "this server's token may read"
-            )
-        if status == 403 and said.code:
-            return MetricsUnavailable(
-                f"InfluxDB at {options.place} does not let this server's token read {options.bucket!r} (403)"
-            )
-        if status == 404 and not said.code:
-            return MetricsUnavailable(f"there is no InfluxDB 2.x at {options.place} (404)")
-        if said.message:
-            return MetricsUnavailable(explain_error(said.message))
-        return MetricsUnavailable(f"InfluxDB at {options.place} answered {status} to a query")
+def _option(name: str, value: Value) -> dict[str, Any]:
+    identifier = {"type": "Identifier", "name": name}
+    assignment = {"type": "VariableAssignment", "id": identifier, "init": _literal(value)}
+    return {"type": "OptionStatement", "assignment": assignment}
+
+
+def _literal(value: Value) -> dict[str, str]:
+    if isinstance(value, Names):
+        quoted = "|".join(_META.sub(r"\\\g<0>", _sound(name)) for name in value.values)
+        return {"type": "RegexpLiteral", "value": f"^(?:{quoted})$"}
+    if isinstance(value, int):
+        return {"type": "IntegerLiteral", "value": str(value)}
+    return {"type": "StringLiteral", "value": _sound(value)}
+
+
+def _sound(text: str) -> str:
+    # A half of a surrogate pair is no text to the parser there; no stored name has what it becomes.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def explain_refusal(options: InfluxOptions, status: int, body: bytes) -> MetricsUnavailable:
+    """What an answer other than 200 means; its own words may hold a part of the query."""
+    place, bucket = options.place, options.database
+    try:
+        said = msgspec.json.decode(body, type=_Refusal)
+    except msgspec.DecodeError:
+        said = _Refusal()
+    if status == 401:
+        text = f"InfluxDB at {place} refuses this server's token (401): check the token"
+    elif "organization" in said.message and "not found" in said.message:
+        text = f"InfluxDB at {place} has no organisation {options.org!r}: check its name"
+    elif "could not find bucket" in said.message:
+        where = f"in organisation {options.org!r} that this server's token may read"
+        text = f"InfluxDB at {place} has no bucket {bucket!r} {where}"
+    elif status == 403 and said.code:
+        text = f"InfluxDB at {place} does not let this server's token read {bucket!r} (403)"
+    elif status == 404 and not said.code:
+        text = f"there is no InfluxDB 2.x at {place} (404)"
+    elif said.message:
+        text = explain_error(said.message)
+    else:
+        text = f"InfluxDB at {place} answered {status} to a query"
+    return MetricsUnavailable(text)
 
 
 def explain_error(text: str) -> str:
@@ -95,10 +95,3 @@ def explain_error(text: str) -> str:
         return "the query reached a limit of InfluxDB (memory): ask for less, or raise its limit"
     logger.warning("InfluxDB reports an error: %.200r", text)
     return "InfluxDB reports an error for the query; the log has its words"
-
-
-@contextlib.asynccontextmanager
-async def open_flux_connection(options: FluxOptions) -> AsyncIterator[FluxConnection]:
-    """Opens the pool; nothing is sent. Leaving waits for queries under way, at most for their timeout."""
-    async with open_influx_pool(options, {"token": options.token, "org": options.org}) as pool:
-        yield FluxConnection(options, pool)

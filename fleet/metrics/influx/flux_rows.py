@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from fleet.aio.recorder import note_rows
 from fleet.metrics.influx.flux_http import explain_error
-from fleet.metrics.influx.influxql_rows import InfluxSeries
+from fleet.metrics.influx.rows import InfluxSeries
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.usage import NANOSECONDS
 

@@ -1,67 +1,24 @@
 """InfluxQL statements for the platform's measurements. Pure: constant text, all that a caller named as parameters.
 
-Measurements `Nodes` (tags cluster, node) and `Pods` (tags cluster, namespace, pod, node), fields as the platform's
-collector writes them. Values of tags are bound as JSON strings, times and limits as integers: a parameter that is a
+Values of tags are bound as JSON strings, times and limits as integers: a parameter that is a
 JSON object would be taken for a regular expression or an identifier.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
-from msgspec import Struct
-
-from fleet.model.objects import NodeKey, PodKey
+from fleet.metrics.influx.layout import ANCHORS, FIELDS, LAYOUTS, SIGHTING_TAGS, Key, Layout, Query, Value
 from fleet.model.usage import ALL_MEASURES, Kind, Measure
-
-Key = PodKey | NodeKey
-
-FIELDS: Mapping[Measure, str] = {
-    Measure.CPU_CORES: "CPUUsageNanoCores",
-    Measure.MEMORY_BYTES: "MemoryWorkingSetBytes",
-    Measure.MEMORY_USAGE_BYTES: "MemoryUsageBytes",
-    Measure.MEMORY_AVAILABLE_BYTES: "MemoryAvailableBytes",
-    Measure.FS_USED_BYTES: "FsUsedBytes",
-    Measure.FS_CAPACITY_BYTES: "FsCapacityBytes",
-    Measure.FS_AVAILABLE_BYTES: "FsAvailableBytes",
-    Measure.NETWORK_RECEIVE_BYTES: "NetworkRxBytes",
-    Measure.NETWORK_TRANSMIT_BYTES: "NetworkTxBytes",
-}
-ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 
 MOST_NAMED_LATEST = 500
 MOST_NAMED_RANGE = 2_000
 _MOST_NAMESPACES = 30
 
 
-class Layout(Struct, frozen=True):
-    """Where objects of a kind are kept: the measurement, the tags that name one, and its key from their values."""
-
-    measurement: str
-    tags: tuple[str, ...]
-    key_of: Callable[..., Key]
-
-
-LAYOUTS: Mapping[Kind, Layout] = {
-    Kind.POD: Layout("Pods", ("cluster", "namespace", "pod"), PodKey),
-    Kind.NODE: Layout("Nodes", ("cluster", "node"), NodeKey),
-}
-
-
-SIGHTING_TAGS = (*LAYOUTS[Kind.POD].tags, "node")
-"""What tells where a point of a pod was measured."""
-
-
-class Statement(Struct, frozen=True):
-    """One SELECT and its parameters."""
-
-    text: str
-    params: Mapping[str, str | int]
-
-
 class _Bound:
     """Parameters as they are collected; each value gets its own name."""
 
     def __init__(self) -> None:
-        self.params: dict[str, str | int] = {}
+        self.params: dict[str, Value] = {}
 
     def name(self, value: str | int) -> str:
         name = f"v{len(self.params)}"
@@ -71,7 +28,7 @@ class _Bound:
 
 def build_latest(
     layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, since_ns: int, newest: int
-) -> Statement:
+) -> Query:
     """The `newest` points of each object since a time, newest first, in one statement."""
     bound = _Bound()
     chosen = _fields(set(measures) | ANCHORS)
@@ -80,10 +37,10 @@ def build_latest(
         f"AND time >= {bound.name(since_ns)} GROUP BY {','.join(layout.tags)} "
         f"ORDER BY time DESC LIMIT {bound.name(newest)}"
     )
-    return Statement(text, bound.params)
+    return Query(text, bound.params)
 
 
-def build_recent(layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, since_ns: int) -> Statement:
+def build_recent(layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, since_ns: int) -> Query:
     """All points since a time, oldest first, in rows that have the tags beside the fields: cheaper than grouping."""
     bound = _Bound()
     chosen = _fields(set(measures) | ANCHORS)
@@ -91,12 +48,12 @@ def build_recent(layout: Layout, keys: Collection[Key], measures: Collection[Mea
         f"SELECT {chosen},{','.join(layout.tags)} FROM {layout.measurement} "  # noqa: S608 - constants and bound names only
         f"WHERE {_named(layout, keys, bound, MOST_NAMED_LATEST)} AND time >= {bound.name(since_ns)}"
     )
-    return Statement(text, bound.params)
+    return Query(text, bound.params)
 
 
 def build_range(
     layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, start_ns: int, end_ns: int
-) -> Statement:
+) -> Query:
     """All points of the objects in [start, end), oldest first, in one statement."""
     bound = _Bound()
     chosen = _fields(set(measures) | ANCHORS)
@@ -104,10 +61,10 @@ def build_range(
         f"SELECT {chosen} FROM {layout.measurement} WHERE {_named(layout, keys, bound, MOST_NAMED_RANGE)} "  # noqa: S608 - constants and bound names only
         f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(layout.tags)}"
     )
-    return Statement(text, bound.params)
+    return Query(text, bound.params)
 
 
-def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int | None, limit: int) -> Statement:
+def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int | None, limit: int) -> Query:
     """The newest `limit` points of one object with all measures and its node tag, newest first."""
     bound = _Bound()
     conditions = [_named(layout, (key,), bound, 1)]
@@ -119,10 +76,10 @@ def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int 
         f"SELECT {_fields(ALL_MEASURES)},node FROM {layout.measurement} WHERE {' AND '.join(conditions)} "  # noqa: S608 - constants and bound names only
         f"ORDER BY time DESC LIMIT {bound.name(limit)}"
     )
-    return Statement(text, bound.params)
+    return Query(text, bound.params)
 
 
-def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Statement:
+def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
     """All points of pods in [start, end) with their node: of these pods, or of all that ran on these nodes."""
     bound = _Bound()
     text = (
@@ -130,12 +87,11 @@ def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns:
         f"WHERE {_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE)} "
         f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(SIGHTING_TAGS)}"
     )
-    return Statement(text, bound.params)
+    return Query(text, bound.params)
 
 
 def _fields(measures: Iterable[Measure]) -> str:
-    # A row is answered where any chosen field has a value. CPU and memory are chosen always, so that the newest point
-    # is the same one whatever was asked for.
+    # A row is answered where any chosen field has a value.
     return ",".join(sorted(FIELDS[measure] for measure in measures))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from fleet.metrics.influx.influxql_text import Key
+from fleet.metrics.influx.layout import Key
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Usage
 
@@ -12,10 +12,10 @@ K = TypeVar("K", PodKey, NodeKey)
 _RECENT_NS = 90 * NANOSECONDS
 """Older points are looked for object by object: collectors report each minute or more often."""
 
-_MOST_SEEN = 200_000
+_MOST_KEPT = 200_000
 
 
-class SeenTimes:
+class LastSeen:
     """The times of the newest points that were answered. It decides how a question is put, never what is answered.
 
     Threads note while the event loop asks: each does one thing to the dictionary at a time.
@@ -26,7 +26,7 @@ class SeenTimes:
 
     def note(self, usages: Mapping[K, Usage]) -> None:
         """Keeps the times of an answer."""
-        if len(self._times_ns) > _MOST_SEEN:
+        if len(self._times_ns) > _MOST_KEPT:
             self._times_ns = {}
         self._times_ns.update({key: usage.time_ns for key, usage in usages.items()})
 

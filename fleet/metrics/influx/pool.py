@@ -10,9 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -27,33 +25,13 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from fleet.aio.recorder import querying_metrics, with_recorder
+from fleet.metrics.influx.options import InfluxOptions
 from fleet.model.errors import MetricsUnavailable
 
 T = TypeVar("T")
 
 _CHUNK = 1 << 16
 _REFUSAL_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """Where an InfluxDB is, and what it may cost.
-
-    `timeout` bounds a whole query, in seconds. `lookback` is how old, in seconds, the newest point of an object may be
-    to count as its usage. `max_answer_bytes` bounds an answer; `connections` the queries at once.
-    """
-
-    url: str
-    timeout: float = field(default=5.0, kw_only=True)
-    lookback: float = field(default=3600.0, kw_only=True)
-    max_answer_bytes: int = field(default=64 * 1024 * 1024, kw_only=True)
-    connections: int = field(default=4, kw_only=True)
-
-    @property
-    def place(self) -> str:
-        """Scheme, host and port, fit for a message."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class Call(Struct, frozen=True):
@@ -68,7 +46,7 @@ class InfluxAnswer(Struct, frozen=True):
     """The body of a 200, its media type, and the server's version as it says it."""
 
     body: bytes
-    version: str
+    version: str = ""
     media_type: str = ""
 
 
@@ -79,7 +57,7 @@ Refuse = Callable[[int, bytes], MetricsUnavailable]
 class InfluxPool:
     """Sends calls. Made by `open_influx_pool`; `calls_sent` counts them."""
 
-    def __init__(self, options: PoolOptions, client: Any, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, options: InfluxOptions, client: Any, threads: ThreadPoolExecutor) -> None:
         self._options = options
         self._client = client
         self._threads = threads
@@ -177,13 +155,11 @@ class InfluxPool:
 
 
 @contextlib.asynccontextmanager
-async def open_influx_pool(options: PoolOptions, credential: Mapping[str, Any]) -> AsyncIterator[InfluxPool]:
-    """Opens the pool, `credential` as the client library takes it; nothing is sent.
-
-    Leaving waits for queries under way, at most for their timeout.
-    """
-    client = InfluxDBClient(options.url.rstrip("/"), connection_pool_maxsize=options.connections, **credential)
-    threads = ThreadPoolExecutor(options.connections, thread_name_prefix="influx")
+async def open_influx_pool(options: InfluxOptions) -> AsyncIterator[InfluxPool]:
+    """Opens the pool; nothing is sent. Leaving waits for queries under way, at most for their timeout."""
+    url, connections = options.url.rstrip("/"), options.connections
+    client = InfluxDBClient(url, connection_pool_maxsize=connections, **options.as_credential())
+    threads = ThreadPoolExecutor(connections, thread_name_prefix="influx")
     try:
         yield InfluxPool(options, client, threads)
     finally:

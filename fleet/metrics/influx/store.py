@@ -1,13 +1,15 @@
 """What the stores of an InfluxDB share: what they are asked, and what is made of the rows that come back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeVar, cast
 
 from fleet.metrics.aggregate import Columns, build_histories, counter_lead_ns
 from fleet.metrics.influx.cells import CellReader
-from fleet.metrics.influx.influxql_rows import InfluxSeries, read_columns, read_points, read_sightings
-from fleet.metrics.influx.influxql_text import LAYOUTS
+from fleet.metrics.influx.layout import FIELDS, LAYOUTS, SIGHTING_TAGS, Key, Layout, Query
+from fleet.metrics.influx.options import InfluxOptions
+from fleet.metrics.influx.pool import InfluxPool
+from fleet.metrics.influx.rows import InfluxSeries, read_columns, read_points, read_sightings
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
@@ -19,45 +21,46 @@ Read = Callable[[list[InfluxSeries]], T]
 """What is made of an answer's series, in the thread that received it."""
 
 
+class Queries(Protocol):
+    """The queries that both languages have, by the same signatures: a module each."""
+
+    def build_range(
+        self, layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, start_ns: int, end_ns: int
+    ) -> Query:
+        """All points of the objects in [start, end)."""
+        ...
+
+    def build_points(self, layout: Layout, key: Key, *, start_ns: int | None, end_ns: int | None, limit: int) -> Query:
+        """The newest `limit` points of one object in [start, end), with all fields and its node."""
+        ...
+
+    def build_sightings(self, kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
+        """The points of pods in [start, end), with their node: of these pods, or of all that ran on these nodes."""
+        ...
+
+
 class InfluxStore(ABC):
     """A `MetricStore` but for how its server is asked. One question is one request, whatever the number of objects."""
 
-    def __init__(self) -> None:
+    name: str
+    queries: Queries
+
+    def __init__(self, options: InfluxOptions, pool: InfluxPool) -> None:
+        self._options = options
+        self._pool = pool
         self._cells = CellReader()
+
+    @abstractmethod
+    async def check(self) -> str:
+        """Asks the server something cheap and says what it is. Raises MetricsUnavailable."""
 
     @abstractmethod
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         """The newest usage of each object, of one at least, that has a point within the lookback."""
 
     @abstractmethod
-    async def _ask_range(
-        self,
-        kind: Kind,
-        keys: frozenset[K],
-        measures: frozenset[Measure],
-        *,
-        start_ns: int,
-        end_ns: int,
-        read: Read[T],
-    ) -> T:
-        """All points of the objects in [start, end), a series an object."""
-
-    @abstractmethod
-    async def _ask_points(
-        self,
-        kind: Kind,
-        key: PodKey | NodeKey,
-        *,
-        start_ns: int | None,
-        end_ns: int | None,
-        limit: int,
-        read: Read[T],
-    ) -> T:
-        """The newest `limit` points of one object in [start, end), with all fields and its node."""
-
-    @abstractmethod
-    async def _ask_sightings(self, kind: Kind, keys: frozenset[K], *, start_ns: int, end_ns: int, read: Read[T]) -> T:
-        """The times of the points in [start, end), a series a pod and node."""
+    async def _ask(self, query: Query, tags: Sequence[str], columns: Sequence[str], read: Read[T]) -> T:
+        """Sends a query whose answer has a series for each value of `tags`, of rows of the time and `columns`."""
 
     @property
     def unparsable_cells(self) -> int:
@@ -93,7 +96,8 @@ class InfluxStore(ABC):
         def read(answer: list[InfluxSeries]) -> list[Point]:
             return read_points(answer, self._cells)[-wanted:]
 
-        return await self._ask_points(kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted, read=read)
+        query = self.queries.build_points(LAYOUTS[kind], key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
+        return await self._ask(query, (), [*FIELDS.values(), "node"], read)
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
         """Which pods ran on each node at a time, by namespace and name."""
@@ -119,7 +123,9 @@ class InfluxStore(ABC):
         def read(answer: list[InfluxSeries]) -> dict[K, History]:
             return build_histories(self._columns(answer, kind, keys, measures).series(), window, columns)
 
-        return await self._ask_range(kind, keys, measures, start_ns=start, end_ns=window.end_ns, read=read)
+        layout = LAYOUTS[kind]
+        query = self.queries.build_range(layout, keys, measures, start_ns=start, end_ns=window.end_ns)
+        return await self._ask(query, layout.tags, [FIELDS[measure] for measure in measures], read)
 
     def _columns(
         self, answer: list[InfluxSeries], kind: Kind, keys: frozenset[K], measures: frozenset[Measure]
@@ -131,4 +137,5 @@ class InfluxStore(ABC):
     ) -> Mapping[tuple[PodKey, str], list[int]]:
         if not keys or start_ns >= end_ns:
             return {}
-        return await self._ask_sightings(kind, keys, start_ns=start_ns, end_ns=end_ns, read=read_sightings)
+        query = self.queries.build_sightings(kind, keys, start_ns=start_ns, end_ns=end_ns)
+        return await self._ask(query, SIGHTING_TAGS, (), read_sightings)

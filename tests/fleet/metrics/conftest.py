@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fleet.metrics.influx.influxql import InfluxOptions
 from tests.fleet.metrics.influxd import InfluxServer
 from tests.fleet.metrics.stores import (
     INFLUX_STORES,
     STORE_PARAMETERS,
     Filled,
-    FilledAnyInflux,
     FilledInflux,
     open_filled,
     open_filled_influx,
@@ -39,13 +37,13 @@ def influxd(start_influxd: Callable[..., InfluxServer]) -> InfluxServer:
 
 
 @pytest.fixture
-async def influx(influxd: InfluxServer) -> AsyncIterator[FilledInflux[InfluxOptions]]:
+async def influx(influxd: InfluxServer) -> AsyncIterator[FilledInflux]:
     async with open_filled_influx(influxd) as filled:
         yield filled
 
 
 @pytest.fixture(params=list(INFLUX_STORES))
-async def any_influx(request: pytest.FixtureRequest) -> AsyncIterator[FilledAnyInflux]:
+async def any_influx(request: pytest.FixtureRequest) -> AsyncIterator[FilledInflux]:
     """Each of the stores in front of an InfluxDB, empty."""
     async with INFLUX_STORES[request.param](request) as opened:
         yield opened

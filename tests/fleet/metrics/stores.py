@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import pytest
 
 from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
-from fleet.metrics.influx.flux import FluxOptions, open_flux_store
-from fleet.metrics.influx.influxql import InfluxOptions, open_influxql_store
-from fleet.metrics.influx.influxql_text import FIELDS
+from fleet.metrics.influx.layout import FIELDS
+from fleet.metrics.influx.opening import open_influx_store
+from fleet.metrics.influx.options import Dialect, InfluxOptions
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Measure, Point
 from fleet.ports import MetricStore
@@ -42,16 +42,13 @@ class FilledEmbedded:
         await self.store.write(pods, nodes)
 
 
-Options = TypeVar("Options", InfluxOptions, FluxOptions)
-
-
 @dataclass
-class FilledInflux(Generic[Options]):
+class FilledInflux:
     """A store in front of an InfluxDB, and `put`, which writes lines where that store reads."""
 
     store: MetricStore
     put: Callable[[list[str]], None]
-    options: Options
+    options: InfluxOptions
 
     async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
         lines = [pod_line(key, text_fields(point), point.time_ns, point.node or "n1") for key, point in pods]
@@ -61,9 +58,6 @@ class FilledInflux(Generic[Options]):
     def write_cells(self, key: PodKey, time_ns: int, node: str = "n1", **cells: str) -> None:
         """One point, its cells in line protocol as they are given."""
         self.put([pod_line(key, cells, time_ns, node)])
-
-
-FilledAnyInflux = FilledInflux[InfluxOptions] | FilledInflux[FluxOptions]
 
 
 def text_fields(point: Point) -> dict[str, str]:
@@ -103,11 +97,11 @@ async def open_filled_embedded(folder: Path) -> AsyncIterator[FilledEmbedded]:
 @asynccontextmanager
 async def open_filled_influx(
     server: InfluxServer, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
-) -> AsyncIterator[FilledInflux[InfluxOptions]]:
+) -> AsyncIterator[FilledInflux]:
     database = f"Metrics{next(_databases)}"
     server.query(f'CREATE DATABASE "{database}"')
     options = change(InfluxOptions(server.url, database, server.username, server.password))
-    async with open_influxql_store(options) as store:
+    async with open_influx_store(options) as store:
         yield FilledInflux(store, lambda lines: server.write(database, lines), options)
     server.query(f'DROP DATABASE "{database}"')
 
@@ -115,29 +109,27 @@ async def open_filled_influx(
 @asynccontextmanager
 async def open_filled_influx2(
     server: Influx2, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
-) -> AsyncIterator[FilledInflux[InfluxOptions]]:
+) -> AsyncIterator[FilledInflux]:
     """The store `influxql` in front of the route that InfluxDB 2.x keeps for clients of 1.x."""
     with _bucket(server) as bucket:
         options = change(InfluxOptions(server.url, bucket, server.username, server.password))
-        async with open_influxql_store(options) as store:
+        async with open_influx_store(options) as store:
             yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
 
 
 @asynccontextmanager
 async def open_filled_flux(
-    server: Influx2, change: Callable[[FluxOptions], FluxOptions] = lambda options: options
-) -> AsyncIterator[FilledInflux[FluxOptions]]:
+    server: Influx2, change: Callable[[InfluxOptions], InfluxOptions] = lambda options: options
+) -> AsyncIterator[FilledInflux]:
     with _bucket(server) as bucket:
-        options = change(FluxOptions(server.url, org=server.org, bucket=bucket, token=server.token))
-        async with open_flux_store(options) as store:
+        options = change(InfluxOptions(server.url, bucket, org=server.org, token=server.token, dialect=Dialect.FLUX))
+        async with open_influx_store(options) as store:
             yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
 
 
-def reopen(filled: FilledAnyInflux, **changes: object) -> AbstractAsyncContextManager[MetricStore]:
+def reopen(filled: FilledInflux, **changes: object) -> AbstractAsyncContextManager[MetricStore]:
     """A store like this one but for some of its options."""
-    if isinstance(filled.options, FluxOptions):
-        return open_flux_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
-    return open_influxql_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
+    return open_influx_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
 
 
 @contextmanager
@@ -148,7 +140,7 @@ def _bucket(server: Influx2) -> Iterator[str]:
     server.delete_bucket(made)
 
 
-INFLUX_STORES: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[FilledAnyInflux]]] = {
+INFLUX_STORES: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[FilledInflux]]] = {
     "influxql": lambda request: open_filled_influx(request.getfixturevalue("influxd")),
     "influxql on 2.7": lambda request: open_filled_influx2(request.getfixturevalue("real_influx2")),
     "flux": lambda request: open_filled_flux(request.getfixturevalue("real_influx2")),
@@ -162,6 +154,6 @@ STORE_PARAMETERS = [pytest.param(name, marks=() if name == "embedded" else pytes
 
 def open_filled(
     name: str, request: pytest.FixtureRequest, folder: Path
-) -> AbstractAsyncContextManager[FilledEmbedded] | AbstractAsyncContextManager[FilledAnyInflux]:
+) -> AbstractAsyncContextManager[FilledEmbedded] | AbstractAsyncContextManager[FilledInflux]:
     """The store of this name, empty."""
     return open_filled_embedded(folder) if name == "embedded" else INFLUX_STORES[name](request)

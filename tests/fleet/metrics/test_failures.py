@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleet.metrics.influx.flux import FluxOptions
+from fleet.metrics.influx.options import Dialect
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
@@ -14,7 +14,7 @@ from fleet.ports import MetricStore
 from realfleet.influx2 import Influx2
 from tests.fakes.faults import Faults, open_proxy
 from tests.fleet.metrics.influxd import InfluxServer
-from tests.fleet.metrics.stores import FilledAnyInflux, open_filled_flux, reopen
+from tests.fleet.metrics.stores import FilledInflux, open_filled_flux, reopen
 
 pytestmark = pytest.mark.real
 
@@ -36,7 +36,7 @@ QUESTIONS: Mapping[str, Callable[[MetricStore], object]] = {
 SECRET = "wrong-secret-word"
 
 
-async def fill(filled: FilledAnyInflux) -> None:
+async def fill(filled: FilledInflux) -> None:
     points = [Point(time_ns=NOW - second * NANOSECONDS, cpu_cores=1.0, memory_bytes=1) for second in range(1, 60)]
     await filled.write((pod, point) for pod in PODS for point in points)
 
@@ -49,14 +49,14 @@ async def assert_refused(store: MetricStore, said: str) -> None:
         assert not any(word in words for word in ("SELECT", "from(", SECRET)), name
 
 
-async def test_a_missing_database_or_bucket_is_named(any_influx: FilledAnyInflux) -> None:
-    what = "bucket" if isinstance(any_influx.options, FluxOptions) else "database"
-    async with reopen(any_influx, **{what: "Nowhere"}) as store:
+async def test_a_missing_database_or_bucket_is_named(any_influx: FilledInflux) -> None:
+    what = "bucket" if any_influx.options.dialect is Dialect.FLUX else "database"
+    async with reopen(any_influx, database="Nowhere") as store:
         await assert_refused(store, f"has no {what} 'Nowhere'")
 
 
-async def test_a_wrong_credential_is_named_and_not_shown(any_influx: FilledAnyInflux) -> None:
-    what = "token" if isinstance(any_influx.options, FluxOptions) else "password"
+async def test_a_wrong_credential_is_named_and_not_shown(any_influx: FilledInflux) -> None:
+    what = "token" if any_influx.options.dialect is Dialect.FLUX else "password"
     async with reopen(any_influx, **{what: SECRET}) as store:
         await assert_refused(store, f"refuses .* \\(401\\): check the .*{what}")
 
@@ -67,7 +67,7 @@ async def test_an_organisation_that_does_not_exist_is_named(real_influx2: Influx
 
 
 async def test_a_caller_without_rights_is_told_so(
-    any_influx: FilledAnyInflux, influxd: InfluxServer, real_influx2: Influx2
+    any_influx: FilledInflux, influxd: InfluxServer, real_influx2: Influx2
 ) -> None:
     first = any_influx.options.url == influxd.url
     changes = {"username": influxd.reader} if first else {"token": real_influx2.create_token(None)}
@@ -78,22 +78,22 @@ async def test_a_caller_without_rights_is_told_so(
 async def test_a_token_that_reads_one_bucket_is_enough(real_influx2: Influx2) -> None:
     bucket = real_influx2.create_bucket("read-only")
     token = real_influx2.create_token(bucket)
-    async with open_filled_flux(real_influx2) as flux, reopen(flux, bucket="read-only", token=token) as store:
+    async with open_filled_flux(real_influx2) as flux, reopen(flux, database="read-only", token=token) as store:
         assert (await store.check()).endswith("bucket read-only of organisation openmcp")
         assert await store.latest_pods(PODS, ALL_MEASURES) == {}
     real_influx2.delete_bucket(bucket)
 
 
-async def test_a_server_of_another_kind_is_named(any_influx: FilledAnyInflux, influxd: InfluxServer) -> None:
+async def test_a_server_of_another_kind_is_named(any_influx: FilledInflux, influxd: InfluxServer) -> None:
     other = "http://127.0.0.1:9"
-    if isinstance(any_influx.options, FluxOptions):
+    if any_influx.options.dialect is Dialect.FLUX:
         other = influxd.url
     async with reopen(any_influx, url=other) as store:
         await assert_refused(store, "there is no InfluxDB 2.x at|does not accept connections")
 
 
 @asynccontextmanager
-async def open_line(filled: FilledAnyInflux, timeout: float = 5.0) -> AsyncIterator[tuple[MetricStore, Faults]]:
+async def open_line(filled: FilledInflux, timeout: float = 5.0) -> AsyncIterator[tuple[MetricStore, Faults]]:
     await fill(filled)
     async with (
         open_proxy(filled.options.url) as (url, faults),
@@ -103,7 +103,7 @@ async def open_line(filled: FilledAnyInflux, timeout: float = 5.0) -> AsyncItera
 
 
 @pytest.mark.parametrize("size", [1, 100, 300, 800, 3000])
-async def test_an_answer_cut_off_half_way_is_named(any_influx: FilledAnyInflux, size: int) -> None:
+async def test_an_answer_cut_off_half_way_is_named(any_influx: FilledInflux, size: int) -> None:
     async with open_line(any_influx) as (store, faults):
         assert len(await store.pod_history(PODS, MINUTE, MEANS)) == len(PODS)
         faults.reset()
@@ -112,7 +112,7 @@ async def test_an_answer_cut_off_half_way_is_named(any_influx: FilledAnyInflux, 
             await store.pod_history(PODS, MINUTE, MEANS)
 
 
-async def test_a_silent_server_costs_the_timeout(any_influx: FilledAnyInflux) -> None:
+async def test_a_silent_server_costs_the_timeout(any_influx: FilledInflux) -> None:
     async with open_line(any_influx, timeout=0.4) as (store, faults):
         faults.black_hole = True
         begin = time.monotonic()
@@ -121,7 +121,7 @@ async def test_a_silent_server_costs_the_timeout(any_influx: FilledAnyInflux) ->
         assert time.monotonic() - begin < 2
 
 
-async def test_a_dead_server_is_named_and_one_that_is_back_is_used(any_influx: FilledAnyInflux) -> None:
+async def test_a_dead_server_is_named_and_one_that_is_back_is_used(any_influx: FilledInflux) -> None:
     async with open_line(any_influx) as (store, faults):
         faults.refusing = True
         faults.reset()
@@ -130,7 +130,7 @@ async def test_a_dead_server_is_named_and_one_that_is_back_is_used(any_influx: F
         assert len(await store.pod_history(PODS, MINUTE, MEANS)) == len(PODS)
 
 
-async def test_an_answer_larger_than_the_bound_is_refused(any_influx: FilledAnyInflux) -> None:
+async def test_an_answer_larger_than_the_bound_is_refused(any_influx: FilledInflux) -> None:
     await fill(any_influx)
     async with reopen(any_influx, max_answer_bytes=2000) as store:
         with pytest.raises(MetricsUnavailable, match="larger than 2000 bytes"):

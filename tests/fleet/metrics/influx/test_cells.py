@@ -10,7 +10,7 @@ from fleet.metrics.influx.flux import FluxStore
 from fleet.metrics.influx.influxql import InfluxqlStore
 from fleet.model.objects import PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange, Usage
-from tests.fleet.metrics.stores import FilledAnyInflux
+from tests.fleet.metrics.stores import FilledInflux
 
 pytestmark = pytest.mark.real
 
@@ -40,7 +40,7 @@ MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
     ],
 )
 async def test_cells_are_quantities(
-    any_influx: FilledAnyInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
+    any_influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
 ) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory, FsUsedBytes='"1"')
     usage = await any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
@@ -52,7 +52,7 @@ async def test_cells_are_quantities(
     [("0.25", "1000.5", (0.25, 1001)), ("2i", "7i", (2.0, 7)), ("true", "-1.0", (None, None))],
 )
 async def test_cells_stored_as_numbers_mean_what_their_text_would(
-    any_influx: FilledAnyInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
+    any_influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
 ) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory)
     usage = await any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
@@ -60,7 +60,7 @@ async def test_cells_stored_as_numbers_mean_what_their_text_would(
 
 
 async def test_unreadable_cells_are_counted_and_logged_once(
-    any_influx: FilledAnyInflux, caplog: pytest.LogCaptureFixture
+    any_influx: FilledInflux, caplog: pytest.LogCaptureFixture
 ) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores='"many"', MemoryWorkingSetBytes='"much"')
     assert isinstance(any_influx.store, InfluxqlStore | FluxStore)
@@ -72,7 +72,7 @@ async def test_unreadable_cells_are_counted_and_logged_once(
     assert "that is no quantity: 'm" in caplog.records[0].message
 
 
-async def test_fields_that_were_never_stored_are_null(any_influx: FilledAnyInflux) -> None:
+async def test_fields_that_were_never_stored_are_null(any_influx: FilledInflux) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
     usage = await any_influx.store.latest_pods(frozenset({WEB}), ALL_MEASURES)
     assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=1.0)}
@@ -81,14 +81,14 @@ async def test_fields_that_were_never_stored_are_null(any_influx: FilledAnyInflu
     ]
 
 
-async def test_a_pod_reported_by_two_nodes_at_one_time_is_one_point(any_influx: FilledAnyInflux) -> None:
+async def test_a_pod_reported_by_two_nodes_at_one_time_is_one_point(any_influx: FilledInflux) -> None:
     for node in ("n1", "n2"):
         any_influx.write_cells(WEB, NOW - SECOND, node, CPUUsageNanoCores='"2"')
     history = await any_influx.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
     assert [value for value in history[WEB].columns[Measure.CPU_CORES, Aggregate.MEAN] if value] == [2.0]
 
 
-async def test_questions_at_once_share_the_pool(any_influx: FilledAnyInflux) -> None:
+async def test_questions_at_once_share_the_pool(any_influx: FilledInflux) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
     answers = await asyncio.gather(*(any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY) for _ in range(20)))
     assert all(answer[WEB].cpu_cores == 1.0 for answer in answers)

@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fleet.metrics.influx.cells import CellReader
-from fleet.metrics.influx.influxql import InfluxOptions, open_influxql_store
-from fleet.metrics.influx.influxql_rows import decode_answer, read_columns
-from fleet.metrics.influx.influxql_text import LAYOUTS
+from fleet.metrics.influx.influxql_answer import decode_answer
+from fleet.metrics.influx.layout import LAYOUTS
+from fleet.metrics.influx.opening import open_influx_store
+from fleet.metrics.influx.options import InfluxOptions
+from fleet.metrics.influx.pool import InfluxAnswer
+from fleet.metrics.influx.rows import read_columns
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
 from fleet.model.usage import Kind, Measure
@@ -50,7 +53,7 @@ WHOLE = f'{{"results":[{{"statement_id":0,"series":[{SERIES}]}}]}}'
 )
 def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
     with pytest.raises(MetricsUnavailable, match=said) as refused:
-        decode_answer(body.encode(), "Metrics")
+        decode_answer(InfluxAnswer(body.encode()), "Metrics")
     assert "SELECT" not in str(refused.value)
 
 
@@ -65,7 +68,7 @@ def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
     ],
 )
 def test_rows_that_were_not_asked_for_are_refused(old: str, new: str) -> None:
-    answer = decode_answer(WHOLE.replace(old, new).encode(), "Metrics")
+    answer = decode_answer(InfluxAnswer(WHOLE.replace(old, new).encode()), "Metrics")
     with pytest.raises(MetricsUnavailable, match="other columns than were asked for"):
         read_columns(answer, LAYOUTS[Kind.POD], {WEB}, {Measure.CPU_CORES}, CellReader())
 
@@ -107,7 +110,7 @@ async def open_talker(*pieces: bytes, wait: float = 0, stay: bool = False) -> As
 async def ask(url: str, timeout: float = 2.0) -> str:
     """What the store says of a server that fails."""
     options = InfluxOptions(url, username="root", password="secret-word", timeout=timeout)
-    async with open_influxql_store(options) as store:
+    async with open_influx_store(options) as store:
         with pytest.raises(MetricsUnavailable) as refused:
             await store.latest_pods(frozenset({WEB}), frozenset({Measure.CPU_CORES}))
     assert "secret-word" not in str(refused.value)
@@ -148,7 +151,7 @@ async def test_an_answer_that_does_not_end_costs_the_timeout(pieces: list[bytes]
 
 
 async def test_a_kept_connection_that_was_closed_is_replaced() -> None:
-    async with open_talker(OK, WHOLE.encode()) as url, open_influxql_store(InfluxOptions(url)) as store:
+    async with open_talker(OK, WHOLE.encode()) as url, open_influx_store(InfluxOptions(url)) as store:
         for _ in range(5):
             usage = await store.latest_pods(frozenset({WEB}), frozenset({Measure.CPU_CORES}))
             assert usage[WEB].cpu_cores == 1.0

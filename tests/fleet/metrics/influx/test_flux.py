@@ -6,11 +6,14 @@ from collections.abc import Collection
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from fleet.metrics.influx.flux import FluxOptions, FluxStore, open_flux_store
-from fleet.metrics.influx.flux_http import open_flux_connection
+from fleet.metrics.influx.flux import FluxStore
+from fleet.metrics.influx.flux_http import build_extern
 from fleet.metrics.influx.flux_rows import decode_rows
-from fleet.metrics.influx.flux_text import MOST_NAMED, FluxQuery, Names, Value, build_latest
-from fleet.metrics.influx.influxql_text import LAYOUTS
+from fleet.metrics.influx.flux_text import MOST_NAMED, build_latest
+from fleet.metrics.influx.layout import LAYOUTS, Names, Query, Value
+from fleet.metrics.influx.opening import open_influx_store
+from fleet.metrics.influx.options import Dialect, InfluxOptions
+from fleet.metrics.influx.pool import open_influx_pool
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
@@ -30,8 +33,8 @@ ERROR_HEADER = "#datatype,string,string\r\n,error,reference\r\n"
 WHOLE = f"{HEADER}{ROW}{ROW}\r\n"
 
 
-def latest(keys: Collection[PodKey]) -> FluxQuery:
-    return build_latest("Metrics", PODS, keys, {Measure.CPU_CORES}, since_ns=1)
+def latest(keys: Collection[PodKey]) -> Query:
+    return build_latest(PODS, keys, {Measure.CPU_CORES}, since_ns=1)
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -52,7 +55,7 @@ def test_few_names_are_compared_and_many_are_one_expression(count: int, bound: s
 def test_more_names_than_are_worth_naming_are_left_to_the_reader() -> None:
     query = latest([PodKey("c", "n", f"web-{number}") for number in range(MOST_NAMED + 1)])
     assert "r.pod" not in query.text
-    assert set(query.params) == {"bucket", "since", "end", "cluster0", "namespace0"}
+    assert set(query.params) == {"since", "end", "cluster0", "namespace0"}
 
 
 def test_values_are_bound_as_the_client_library_binds_them() -> None:
@@ -61,12 +64,12 @@ def test_values_are_bound_as_the_client_library_binds_them() -> None:
     with client:
         theirs = client.query_api()._create_query("text", params=params)
         expected = client.api_client.sanitize_for_serialization(theirs)["extern"]  # type: ignore[no-untyped-call]
-    ours = FluxQuery("text", params).as_extern()
+    ours = build_extern(Query("text", params))
     assert (ours["body"], ours["imports"]) == (expected["body"], expected["imports"])
 
 
 def test_names_are_quoted_in_expressions() -> None:
-    expression = FluxQuery("", {"names": Names((".*", "a|b", "\ud800"))}).as_extern()["body"][0]["assignment"]["init"]
+    expression = build_extern(Query("", {"names": Names((".*", "a|b", "\ud800"))}))["body"][0]["assignment"]["init"]
     assert expression == {"type": "RegexpLiteral", "value": "^(?:\\.\\*|a\\|b|\ufffd)$"}
 
 
@@ -124,8 +127,8 @@ def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
 async def test_refusals_are_named(status: str, body: str, said: str) -> None:
     answer = head(status, f"Content-Length: {len(body)}") + body.encode()
     async with open_talker(answer) as url:
-        options = FluxOptions(url, org="o", bucket="b", token="secret-word")
-        async with open_flux_store(options) as store:
+        options = InfluxOptions(url, "b", org="o", token="secret-word", dialect=Dialect.FLUX)
+        async with open_influx_store(options) as store:
             with pytest.raises(MetricsUnavailable, match=said) as refused:
                 await store.latest_pods(frozenset({WEB}), RECEIVED)
     assert "secret" not in str(refused.value)
@@ -137,14 +140,14 @@ async def test_one_question_is_one_request(real_influx2: Influx2) -> None:
     now = time.time_ns()
     keys = frozenset(PodKey(f"c{i % 3}", f"ns{i % 7}", f"web-{i}") for i in range(1000))
     nodes = frozenset(NodeKey("c", str(i)) for i in range(100))
-    async with open_filled_flux(real_influx2) as flux, open_flux_connection(flux.options) as connection:
+    async with open_filled_flux(real_influx2) as flux, open_influx_pool(flux.options) as pool:
         await flux.write((key, Point(time_ns=now - 10**9, cpu_cores=1.0, network_receive_bytes=1)) for key in keys)
-        store = FluxStore(flux.options, connection)
+        store = FluxStore(flux.options, pool)
         assert len(await store.latest_pods(keys, ALL_MEASURES)) == 1000
         assert len(await store.pod_history(keys, TimeRange(now - 60 * NANOSECONDS, now, NANOSECONDS), MEANS)) == 1000
         await store.latest_nodes(nodes, ALL_MEASURES)
         await store.placements(keys, start_ns=now - NANOSECONDS, end_ns=now)
-        assert connection.queries_sent == 4
+        assert pool.calls_sent == 4
 
 
 @pytest.mark.real
@@ -165,10 +168,10 @@ async def test_a_rate_is_between_the_two_newest_points_however_old(
     now = time.time_ns()
     counted = {second: (10_000 - second) ** 2 for second in seconds}
     points = [Point(time_ns=now - s * NANOSECONDS, cpu_cores=1.0, network_receive_bytes=n) for s, n in counted.items()]
-    async with open_filled_flux(real_influx2) as flux, open_flux_connection(flux.options) as connection:
+    async with open_filled_flux(real_influx2) as flux, open_influx_pool(flux.options) as pool:
         await flux.write((WEB, point) for point in points)
-        usage = await FluxStore(flux.options, connection).latest_pods(frozenset({WEB}), RECEIVED)
-        assert connection.queries_sent == requests
+        usage = await FluxStore(flux.options, pool).latest_pods(frozenset({WEB}), RECEIVED)
+        assert pool.calls_sent == requests
     assert usage[WEB].time_ns == points[0].time_ns
     assert usage[WEB].network_receive_bytes_per_second == rate
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from fleet.aio.recorder import Recorder, recording
-from fleet.metrics.influx.influxql import InfluxOptions, InfluxqlStore, open_influxql_store
-from fleet.metrics.influx.influxql_http import open_influx_connection
+from fleet.metrics.influx.influxql import InfluxqlStore
+from fleet.metrics.influx.opening import open_influx_store
+from fleet.metrics.influx.options import InfluxOptions
+from fleet.metrics.influx.pool import open_influx_pool
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
@@ -25,25 +27,25 @@ CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 
 
-async def test_one_question_is_one_request(influx: FilledInflux[InfluxOptions]) -> None:
+async def test_one_question_is_one_request(influx: FilledInflux) -> None:
     keys = frozenset(PodKey(f"c{i % 3}", f"ns{i % 7}", f"web-{i}") for i in range(1000))
-    async with open_influx_connection(influx.options) as connection:
-        store = InfluxqlStore(influx.options, connection)
+    async with open_influx_pool(influx.options) as pool:
+        store = InfluxqlStore(influx.options, pool)
         await store.latest_pods(keys, ALL_MEASURES)
         await store.pod_history(keys, MINUTE, MEANS)
         await store.latest_nodes(frozenset(NodeKey("c", str(i)) for i in range(100)), ALL_MEASURES)
-        assert connection.queries_sent == 3
+        assert pool.calls_sent == 3
 
 
 @pytest.mark.parametrize(("oldest", "rows"), [(5, 40), (600, 20)], ids=["all of late", "one long ago"])
 async def test_newest_points_are_one_question_whenever_they_were_measured(
-    influx: FilledInflux[InfluxOptions], oldest: int, rows: int
+    influx: FilledInflux, oldest: int, rows: int
 ) -> None:
     keys = [PodKey("cluster1", "default", f"web-{i}") for i in range(20)]
     ages = {key: 5 if key != WEB else oldest for key in keys}
     now = time.time_ns()  # that of the tests may be a quarter of an hour ago
-    async with open_influx_connection(influx.options) as connection:
-        store = InfluxqlStore(influx.options, connection)
+    async with open_influx_pool(influx.options) as pool:
+        store = InfluxqlStore(influx.options, pool)
         for newer in (0, 2):
             await influx.write(
                 (key, Point(time_ns=now - (age - newer) * SECOND, cpu_cores=float(age - newer)))
@@ -54,7 +56,7 @@ async def test_newest_points_are_one_question_whenever_they_were_measured(
             assert {key: usage.cpu_cores for key, usage in usages.items()} == {
                 key: age - newer for key, age in ages.items()
             }
-        assert connection.queries_sent == 2
+        assert pool.calls_sent == 2
     # Where all were measured of late, the points that were known come back with the newer ones.
     assert (recorder.metric_queries, recorder.metric_rows) == (1, rows)
 
@@ -155,11 +157,11 @@ async def test_an_answer_larger_than_the_bound_is_refused(influxd: InfluxServer)
             await filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
 
 
-async def test_check_names_version_and_database(influxd: InfluxServer, influx: FilledInflux[InfluxOptions]) -> None:
+async def test_check_names_version_and_database(influxd: InfluxServer, influx: FilledInflux) -> None:
     assert await influx.store.check() == f"InfluxDB {influxd.version}, database {influx.options.database}"
 
 
 async def test_a_store_opens_though_its_server_is_down() -> None:
-    async with open_influxql_store(InfluxOptions("http://127.0.0.1:9")) as store:
+    async with open_influx_store(InfluxOptions("http://127.0.0.1:9")) as store:
         with pytest.raises(MetricsUnavailable, match="does not accept connections"):
             await store.check()

@@ -4,15 +4,8 @@ import re
 
 import pytest
 
-from fleet.metrics.influx.influxql_text import (
-    FIELDS,
-    LAYOUTS,
-    MOST_NAMED_LATEST,
-    Statement,
-    build_latest,
-    build_points,
-    build_range,
-)
+from fleet.metrics.influx.influxql_text import MOST_NAMED_LATEST, build_latest, build_points, build_range
+from fleet.metrics.influx.layout import FIELDS, LAYOUTS, Query
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, Kind, Measure
 
@@ -21,7 +14,7 @@ WORDS = {"SELECT", "FROM", "WHERE", "AND", "OR", "GROUP", "BY", "ORDER", "DESC",
 CONSTANTS = WORDS | set(FIELDS.values()) | {"Pods", "Nodes", "cluster", "namespace", "pod", "node"}
 
 
-def statements(name: str) -> list[Statement]:
+def statements(name: str) -> list[Query]:
     pod, node = PodKey(name, name, name), NodeKey(name, name)
     many = [PodKey(name, name, f"{name}{i}") for i in range(MOST_NAMED_LATEST + 1)]
     return [

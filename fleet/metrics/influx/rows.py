@@ -1,28 +1,17 @@
-"""What InfluxDB 1.x answers to one SELECT, decoded: its silent failures found, its rows taken apart.
+"""The rows of an answer, taken apart: columns of points, stored points, and where pods were seen."""
 
-Source: the HTTP API of InfluxDB 1.6, `/query`. Errors, missing databases, timeouts and limits arrive inside a 200.
-"""
-
-import logging
-import re
 from collections.abc import Collection, Iterable
 from operator import itemgetter
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from fleet.aio.recorder import note_rows
 from fleet.metrics.aggregate import Columns
 from fleet.metrics.influx.cells import CellReader
-from fleet.metrics.influx.influxql_text import FIELDS, SIGHTING_TAGS, Key, Layout
+from fleet.metrics.influx.layout import FIELDS, SIGHTING_TAGS, Key, Layout
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
 from fleet.model.usage import Measure, Point
-
-logger = logging.getLogger(__name__)
-
-_LIMIT = re.compile(r"max-[a-z-]+|query-timeout")
 
 
 class InfluxSeries(Struct, gc=False):
@@ -32,65 +21,6 @@ class InfluxSeries(Struct, gc=False):
     values: list[list[Any]] = []
     tags: dict[str, str] = {}
     partial: bool = False
-
-
-class _Message(Struct):
-    level: str = ""
-    text: str = ""
-
-
-class _Result(Struct):
-    series: list[InfluxSeries] = []
-    messages: list[_Message] = []
-    error: str | None = None
-    partial: bool = False
-
-
-class _Answer(Struct):
-    results: list[_Result] = []
-    error: str | None = None
-
-
-_DECODE = {True: msgspec.msgpack.Decoder(_Answer).decode, False: msgspec.json.Decoder(_Answer).decode}
-
-
-def decode_answer(body: bytes, database: str, *, packed: bool = False) -> list[InfluxSeries]:
-    """The series of the one statement asked, in MessagePack where it is `packed`, else in JSON.
-
-    Raises MetricsUnavailable for whatever is not a whole answer.
-    """
-    try:
-        answer = _DECODE[packed](body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MetricsUnavailable("InfluxDB's answer is cut short or is not the answer of an InfluxDB") from error
-    error_text = answer.error or next((result.error for result in answer.results if result.error), None)
-    if error_text is not None:
-        raise MetricsUnavailable(_explained(error_text, database))
-    if len(answer.results) != 1:
-        raise MetricsUnavailable("InfluxDB's answer holds no result: it is not the answer of an InfluxDB")
-    result = answer.results[0]
-    if result.partial or any(series.partial for series in result.series):
-        raise MetricsUnavailable("InfluxDB cut its answer short (max-row-limit): ask for less, or raise its limit")
-    if result.messages:
-        logger.warning("InfluxDB sent a message with its answer: %.200r", result.messages[0].text)
-        raise MetricsUnavailable("InfluxDB answered with a warning, so its answer is not relied on; the log has it")
-    note_rows(lambda: sum(len(series.values) for series in result.series))
-    return result.series
-
-
-def _explained(text: str, database: str) -> str:
-    """A message for an error of InfluxDB. Its own words may hold the statement, so only the log gets them."""
-    limit = _LIMIT.search(text)
-    if "database not found" in text:
-        return f"InfluxDB has no database {database!r}"
-    if "query-timeout" in text or "timeout" in text:
-        return "the query took longer than InfluxDB allows (query-timeout): ask for less, or raise its limit"
-    if limit:
-        return f"the query reached a limit of InfluxDB ({limit[0]}): ask for less, or raise its limit"
-    logger.warning("InfluxDB reports an error: %.200r", text)
-    if "authoriz" in text:
-        return f"InfluxDB does not allow this server's user to read database {database!r}"
-    return "InfluxDB reports an error for the query; the log has its words"
 
 
 def read_columns(
