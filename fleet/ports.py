@@ -162,6 +162,63 @@ class MemberSource(Protocol):
         ...
 
 
+MAX_KUBECONFIG_BYTES = 64 * 1024
+
+
+class SubmittedCluster(Struct, frozen=True):
+    """The first cluster of a kubeconfig that was handed in. `kubeconfig` holds it alone, written anew, with secrets."""
+
+    name: str
+    server: str
+    kubeconfig: bytes
+
+
+class Registration(Struct, frozen=True):
+    """What a cluster is to be called and where it is said to be; `with_address` stores its server's host beside it."""
+
+    name: str
+    platform: str
+    region: str
+    zone: str
+    with_address: bool
+
+
+class UnjoinedCluster(Struct, frozen=True):
+    """A cluster that waits to be joined; what is not stored is empty."""
+
+    name: str
+    endpoint: str
+    platform: str
+    region: str
+    zone: str
+
+
+class Joining(Protocol):
+    """The clusters that the host keeps for the platform to join; `host` leads to it. Raises ClusterError."""
+
+    def read_submitted(self, content: bytes) -> SubmittedCluster:
+        """What a kubeconfig says of its first cluster. Reads no file and runs nothing.
+
+        Raises InvalidQuery, which says what to mend and holds no secret.
+        """
+        ...
+
+    async def check_submitted(self, submitted: SubmittedCluster, name: str) -> None:
+        """That the server it names is a Kubernetes API server and takes its credential.
+
+        Raises InvalidQuery where the kubeconfig is at fault, other ClusterErrors where the server does not answer.
+        """
+        ...
+
+    async def register(self, host: Connection, submitted: SubmittedCluster, registration: Registration) -> bool:
+        """Stores it as not joined; False where the name is taken."""
+        ...
+
+    async def list_unjoined(self, host: Connection) -> list[UnjoinedCluster]:
+        """All that are registered and not joined; nothing of a credential is among it."""
+        ...
+
+
 class MetricStore(Protocol):
     """Usage and history. One question is one query, whatever the number of objects. Raises MetricsUnavailable."""
 

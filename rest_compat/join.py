@@ -6,11 +6,11 @@ show. Nothing joins by this: the OpenMCPCluster that is created waits with joinS
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from fastapi import APIRouter
-from msgspec import Struct
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
@@ -20,17 +20,9 @@ from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.aio.bounded import read_bounded
-from fleet.kubernetes.sources.joining import (
-    MAX_KUBECONFIG_BYTES,
-    SubmittedCluster,
-    build_openmcp_cluster,
-    check_name,
-    check_submitted,
-    read_submitted,
-)
 from fleet.model.errors import FleetError, Forbidden, InvalidQuery
 from fleet.model.request_info import RequestInfo
-from fleet.ports import Call
+from fleet.ports import MAX_KUBECONFIG_BYTES, Registration, SubmittedCluster
 from rest_compat.errors import (
     AlreadyThere,
     BodyTooLarge,
@@ -41,11 +33,12 @@ from rest_compat.errors import (
 )
 from rest_compat.metrics import METHODS
 from rest_compat.parameters import read_parameter, read_query
-from rest_compat.platform import HOST_CLUSTER, load_content
+from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
 
 MAX_BODY = 2 * MAX_KUBECONFIG_BYTES
 
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _MAX_TEXT = 100
 _MAX_NODES = 5_000
 _TYPES = ("GKE", "EKS", "AKS")
@@ -67,16 +60,6 @@ class InvalidFile(InvalidQuery):
     """The kubeconfig is missing or refused; the answer begins with the word that the clients know."""
 
 
-class _Registration(Struct, frozen=True):
-    """What is asked for: how the cluster is called and where it is said to be."""
-
-    name: str
-    platform: str
-    region: str
-    zone: str
-    with_address: bool
-
-
 def build_join_router() -> APIRouter:
     """The routes, for whatever method they are called with: only POST carries a file."""
     router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
@@ -89,16 +72,16 @@ async def join(request: Request, principal: CurrentPrincipal) -> Response:
     """Registers the kubeconfig's first cluster, under its name there. `data` says where its nodes are."""
     _authorize(request, principal)
     form, content = await _read_form(request)
-    submitted = _read_file(content)
+    submitted = _read_file(request, content)
     regions, zones = _read_places(form.get("data"))
-    place = _Registration(
-        name=check_name(submitted.name, HOST_CLUSTER),
+    registration = Registration(
+        name=_check_name(submitted.name),
         platform="On-Premise",
         region=",".join(regions),
         zone=",".join(zones),
         with_address=True,
     )
-    return await _register(request, principal, submitted, place)
+    return await _register(request, principal, submitted, registration)
 
 
 async def join_cloud(request: Request, principal: CurrentPrincipal) -> Response:
@@ -111,10 +94,10 @@ async def join_cloud(request: Request, principal: CurrentPrincipal) -> Response:
     if platform not in _TYPES:
         raise InvalidQuery(f"clustertype is {platform[:_MAX_TEXT]!r}, must be one of {', '.join(_TYPES)}")
     _, content = await _read_form(request)
-    submitted = _read_file(content)
+    submitted = _read_file(request, content)
     region, zone = _PLACES.get((platform, location), ("", ""))
-    place = _Registration(check_name(name, HOST_CLUSTER), platform, region, zone, with_address=False)
-    return await _register(request, principal, submitted, place)
+    registration = Registration(_check_name(name), platform, region, zone, with_address=False)
+    return await _register(request, principal, submitted, registration)
 
 
 def _authorize(request: Request, principal: Principal) -> None:
@@ -134,29 +117,16 @@ def _authorize(request: Request, principal: Principal) -> None:
 
 
 async def _register(
-    request: Request, principal: Principal, submitted: SubmittedCluster, place: _Registration
+    request: Request, principal: Principal, submitted: SubmittedCluster, registration: Registration
 ) -> Response:
-    options = request.state["platform"]
-    federation = request.state["federation"]
+    federation, joining = request.state["federation"], request.state["joining"]
     host = federation.get_connection(principal.scope, HOST_CLUSTER)
     try:
-        await check_submitted(submitted, place.name, options.timeout)
+        await joining.check_submitted(submitted, registration.name)
     except InvalidQuery as error:
         raise InvalidFile(str(error)) from error
-    body = build_openmcp_cluster(
-        submitted,
-        namespace=options.namespace,
-        name=place.name,
-        platform=place.platform,
-        region=place.region,
-        zone=place.zone,
-        with_address=place.with_address,
-    )
-    headers = [(b"content-type", b"application/json")]
-    answer = await host.request(Call("POST", options.path, headers=headers, body=body, timeout=options.timeout))
-    if answer.status == 409:
-        raise AlreadyThere(f"a cluster named {place.name} is registered already")
-    load_content(answer)
+    if not await joining.register(host, submitted, registration):
+        raise AlreadyThere(f"a cluster named {registration.name} is registered already")
     return PlainTextResponse("OK\n")
 
 
@@ -189,11 +159,23 @@ async def _read_form(request: Request) -> tuple[FormData, bytes]:
         await form.close()
 
 
-def _read_file(content: bytes) -> SubmittedCluster:
+def _read_file(request: Request, content: bytes) -> SubmittedCluster:
     try:
-        return read_submitted(content)
+        return request.state["joining"].read_submitted(content)
     except InvalidQuery as error:
         raise InvalidFile(str(error)) from error
+
+
+def _check_name(name: str) -> str:
+    """The name, where a cluster may have it. Raises InvalidQuery."""
+    if not _NAME.fullmatch(name):
+        raise InvalidQuery(
+            f"{name[:_MAX_TEXT]!r} can't be a cluster's name: use at most 63 small letters, digits, '-' and '.', "
+            "beginning and ending with a letter or digit"
+        )
+    if name == HOST_CLUSTER:
+        raise InvalidQuery(f"{HOST_CLUSTER} is the host cluster's name: give the cluster another one")
+    return name
 
 
 def _read_places(data: Any) -> tuple[list[str], list[str]]:

@@ -4,7 +4,7 @@ from starlette import requests
 
 from auth.dependencies import AuthState
 from fleet.federation import Federation
-from fleet.ports import MetricStore
+from fleet.ports import Joining, MetricStore
 from rest_compat.platform import PlatformOptions
 
 
@@ -15,6 +15,7 @@ class RestState(AuthState):
     metric_store: MetricStore
     request_timeout: float
     platform: PlatformOptions
+    joining: Joining
 
 
 class Request(requests.Request[RestState]):

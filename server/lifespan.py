@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from auth.authenticator import AuthOptions, open_authenticator
 from fleet.collector.collect import CollectorOptions, open_collector
+from fleet.kubernetes.sources.joining import HostJoining
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
 from fleet.live.usage_cache import HeldUsage
@@ -79,8 +80,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             platform=PlatformOptions(
                 namespace=settings.clusters.platform_namespace,
                 join=settings.clusters.join,
-                timeout=settings.timeouts.member_timeout,
             ),
+            joining=HostJoining(settings.clusters.platform_namespace, settings.timeouts.member_timeout),
             held_usage=HeldUsage(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
 

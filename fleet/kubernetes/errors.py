@@ -4,10 +4,13 @@ import os
 import socket
 import ssl
 
+import msgspec
+
 from fleet.kubernetes.auth.authorizers import CredentialError
 from fleet.kubernetes.http1.dial import DialError
 from fleet.kubernetes.http1.framing import AnswerProblem
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
+from fleet.ports import Answer
 
 # What `translate` understands; an `except` names exactly these.
 FOREIGN = (OSError, AnswerProblem, CredentialError)
@@ -15,6 +18,27 @@ FOREIGN = (OSError, AnswerProblem, CredentialError)
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
 _NAME_MISMATCH = frozenset({62, 64})
 _TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+
+
+def read_message(body: bytes) -> str:
+    """What a Status says; empty where the body is none."""
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+class ApiRefused(ClusterError):
+    """An answer of 400 or more, which `status` is; the message holds the API server's words."""
+
+    def __init__(self, cluster: str, answer: Answer) -> None:
+        text = read_message(answer.body)[:500] or f"it answered {answer.status}"
+        super().__init__(cluster, f"the host cluster {cluster} refused this server's request: {text}")
+        self.status = answer.status
 
 
 def translate(error: BaseException, cluster: str, endpoint: str, timeout: float | None) -> ClusterError:

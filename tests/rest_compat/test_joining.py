@@ -14,6 +14,7 @@ import yaml
 
 from auth.authenticator import Authenticator
 from fleet.kubernetes.connection import HttpConnection, Target
+from fleet.kubernetes.sources.joining import HostJoining
 from rest_compat.platform import PlatformOptions
 from tests.fleet.kubernetes.certificates import Authority, server_context
 from tests.fleet.kubernetes.servers import open_http_server
@@ -61,6 +62,7 @@ async def open_joining(authenticator: Authenticator, options: PlatformOptions, f
             "authenticator": authenticator,
             "request_timeout": 2.0,
             "platform": options,
+            "joining": HostJoining(options.namespace, 1.0),
         }
         try:
             token = await authenticator.login("openmcp", "keti")
@@ -85,7 +87,7 @@ def build_kubeconfig(server: str, authority: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 async def joining(authenticator: Authenticator, tmp_path: Path) -> AsyncIterator[Joining]:
-    async with open_joining(authenticator, PlatformOptions(join=True, timeout=1.0), tmp_path) as opened:
+    async with open_joining(authenticator, PlatformOptions(join=True), tmp_path) as opened:
         yield opened
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from auth.authenticator import AuthOptions, open_authenticator
+from fleet.kubernetes.sources.joining import HostJoining
 from fleet.live.usage_cache import HeldUsage
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
 from fleet.model.errors import MetricsUnavailable
@@ -67,6 +68,7 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
                 compiled=True,
                 time_slices=TimeSlices(),
                 platform=PlatformOptions(),
+                joining=HostJoining("openmcp", 0.5),
                 held_usage=HeldUsage(store, federation.pods_of),
             )
 

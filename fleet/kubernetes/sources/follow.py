@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
 
-import msgspec
-
 from fleet.aio.backoff import Backoff, jittered
 from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType
 from fleet.kubernetes.codec.watch import iter_lines
+from fleet.kubernetes.errors import read_message
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
 from fleet.ports import Call, Connection
 
@@ -178,14 +177,6 @@ class _RelistError(Exception):
     """What was listed or watched is of no use any more."""
 
 
-class _Status(msgspec.Struct):
-    message: str = ""
-
-
 def _refusal(cluster: str, path: str, status: int, body: bytes) -> ClusterError:
-    try:
-        said = msgspec.json.decode(body, type=_Status).message
-    except msgspec.DecodeError:  # not a Status, so there is nothing to quote
-        said = ""
     kind = ClusterForbidden if status == 403 else ClusterAnswerInvalid
-    return kind(cluster, f"cluster {cluster} answered {status} to {path}: {said[:300] or 'no message'}")
+    return kind(cluster, f"cluster {cluster} answered {status} to {path}: {read_message(body)[:300] or 'no message'}")

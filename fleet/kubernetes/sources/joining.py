@@ -1,224 +1,139 @@
-"""Kubeconfigs that somebody hands in to have a cluster registered: read with suspicion, tried, written anew.
+"""The clusters that wait in the host to be joined, as OpenMCPClusters: written by `/join`, read by `/joinable`."""
 
-What is stored is not what was handed in but a kubeconfig with the fields that were checked and no others, so that no
-other reader can find something else in it. Whatever would make its reader run a program, open a file, or send its
-credential elsewhere is refused.
-"""
-
+import asyncio
 import base64
-import json
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from fleet.kubernetes.errors import ApiRefused
+from fleet.kubernetes.sources.submitted import check_submitted, read_server, read_submitted
+from fleet.model.errors import ClusterAnswerInvalid, InvalidQuery
+from fleet.ports import MAX_KUBECONFIG_BYTES, Connection, Registration, SubmittedCluster, UnjoinedCluster
 
-from fleet.kubernetes.auth.endpoint import parse_endpoint
-from fleet.kubernetes.auth.kubeconfig import Access, Kubeconfig, KubeconfigError, build_kubeconfig, load_access
-from fleet.kubernetes.connection import HttpConnection
-from fleet.kubernetes.sources.access import CredentialError, TlsMaterialError, load_reachable
-from fleet.model.errors import ClusterError, ClusterUnauthorized, InvalidQuery
-from fleet.ports import Call
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import CustomObjectsApi
 
-MAX_KUBECONFIG_BYTES = 64 * 1024
-
+_GROUP, _VERSION, _PLURAL = "openmcp.k8s.io", "v1alpha1", "openmcpclusters"
 _NEVER = "0001-01-01T00:00:00Z"
-_MAX_ANSWER_BYTES = 1024 * 1024
-_FILE = Path("kubeconfig")
-_DEEPEST = 20
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
-_CLUSTER_FIELDS = ("server", "certificate-authority-data", "tls-server-name")
-_USER_FIELDS = ("token", "client-certificate-data", "client-key-data", "username", "password")
-_REFUSED: Mapping[str, str] = {
-    "exec": "would make its reader run a program: put a token or a client certificate in its place",
-    "auth-provider": "would make its reader run a provider's code: put a token or a client certificate in its place",
-    "tokenFile": "names a file on the disk of whoever reads it: put the token in its place",
-    "client-certificate": "names a file on the disk of whoever reads it: use client-certificate-data",
-    "client-key": "names a file on the disk of whoever reads it: use client-key-data",
-    "certificate-authority": "names a file on the disk of whoever reads it: use certificate-authority-data",
-    "proxy-url": "would send the credential through another host",
-    "insecure-skip-tls-verify": "would send the credential to whoever answers: use certificate-authority-data",
-    "as": "impersonates: give the user rights of its own",
-    "as-uid": "impersonates: give the user rights of its own",
-    "as-groups": "impersonates: give the user rights of its own",
-    "as-user-extra": "impersonates: give the user rights of its own",
-}
+_PAGE = 200
+_MOST_PAGES = 20
 
 
-class SubmittedCluster(Struct, frozen=True):
-    """The first cluster of a kubeconfig that was handed in. `kubeconfig` holds it alone, written anew, with secrets."""
+class HostJoining:
+    """The `Joining` port over the OpenMCPClusters in `namespace` of the host; `timeout` bounds a call, in seconds."""
 
-    name: str
-    server: str
-    access: Access
-    kubeconfig: bytes
+    def __init__(self, namespace: str, timeout: float) -> None:
+        self._namespace = namespace
+        self._timeout = timeout
 
-    @property
-    def host(self) -> str:
-        """The host part of the server's URL."""
-        return urlsplit(self.server).hostname or ""
+    def read_submitted(self, content: bytes) -> SubmittedCluster:
+        """What a kubeconfig says of its first cluster. Raises InvalidQuery."""
+        return read_submitted(content)
 
+    async def check_submitted(self, submitted: SubmittedCluster, name: str) -> None:
+        """That the cluster takes the credential. Raises InvalidQuery and ClusterError."""
+        await check_submitted(submitted, name, self._timeout)
 
-def read_submitted(content: bytes) -> SubmittedCluster:
-    """What a kubeconfig says of its first cluster. Reads no file and runs nothing.
-
-    Raises InvalidQuery, which says what to mend and holds no secret.
-    """
-    config = _read(content)
-    _refuse_dangerous(config)
-    if not config.clusters:
-        raise InvalidQuery("the kubeconfig has no clusters")
-    name = next(iter(config.clusters))
-    rebuilt = json.dumps(_rebuild(config, name)).encode()
-    try:
-        access = load_access(build_kubeconfig({_FILE: rebuilt}), name)
-    except KubeconfigError as error:
-        raise InvalidQuery(f"the kubeconfig can't be used: {error}") from error
-    if not access.endpoint.startswith("https://"):
-        raise InvalidQuery(f"clusters entry {name[:100]!r}: server must be an https URL, or its credential is readable")
-    return SubmittedCluster(name, access.endpoint, access, rebuilt)
-
-
-def read_server(content: bytes) -> str:
-    """The URL of a kubeconfig's first cluster, whatever else the kubeconfig holds. Raises InvalidQuery."""
-    config = _read(content)
-    for section in config.clusters.values():
+    async def register(self, host: Connection, submitted: SubmittedCluster, registration: Registration) -> bool:
+        """Stores it as not joined; False where the name is taken."""
+        api = await asyncio.to_thread(_build_api, host, self._timeout)
+        manifest = build_openmcp_cluster(submitted, self._namespace, registration)
         try:
-            return parse_endpoint(str(section.body.get("server") or ""))
-        except ValueError as error:
-            raise InvalidQuery(f"server {error}") from error
-    raise InvalidQuery("the kubeconfig has no clusters")
+            await api.create_namespaced_custom_object(_GROUP, _VERSION, self._namespace, _PLURAL, manifest)
+        except ApiRefused as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
+    async def list_unjoined(self, host: Connection) -> list[UnjoinedCluster]:
+        """All with joinStatus UNJOIN."""
+        found = await self._list(host)
+        # Kubeconfigs are YAML, which is slow to read.
+        return await asyncio.to_thread(lambda: [_build_unjoined(name, spec) for name, spec in found])
+
+    async def _list(self, host: Connection) -> list[tuple[str, Mapping[str, Any]]]:
+        """Name and spec of each that has not joined, in pages."""
+        api = await asyncio.to_thread(_build_api, host, self._timeout)
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        after = ""
+        for _ in range(_MOST_PAGES):
+            page = await api.list_namespaced_custom_object(
+                _GROUP, _VERSION, self._namespace, _PLURAL, limit=_PAGE, _continue=after
+            )
+            found += _select_unjoined(page.get("items") or ())
+            metadata = page.get("metadata")
+            token = metadata.get("continue") if isinstance(metadata, dict) else None
+            if not token:
+                return found
+            after = str(token)
+        raise ClusterAnswerInvalid(host.cluster, f"cluster {host.cluster} has more than {_PAGE * _MOST_PAGES} clusters")
 
 
-async def check_submitted(cluster: SubmittedCluster, name: str, timeout: float) -> None:
-    """That the server it names is a Kubernetes API server and takes its credential. `timeout` is in seconds.
+def _build_api(host: Connection, timeout: float) -> "CustomObjectsApi":
+    # The first call imports 859 modules, so it comes in a thread: the event loop does not stand still meanwhile.
+    from kubernetes_asyncio.client import CustomObjectsApi
 
-    Raises InvalidQuery where the kubeconfig is at fault, other ClusterErrors where the server does not answer.
-    """
-    try:
-        reachable = await load_reachable(name, cluster.access, timeout)
-    except (CredentialError, TlsMaterialError) as error:
-        raise InvalidQuery(f"the kubeconfig can't be used: {error}") from error
-    connection = HttpConnection(name, reachable.target, max_answer_bytes=_MAX_ANSWER_BYTES)
-    try:
-        answer = await connection.request(Call("GET", "/api/v1/namespaces", query="limit=1", timeout=timeout))
-    except ClusterUnauthorized as error:
-        raise InvalidQuery(f"{cluster.server} does not know the kubeconfig's credential (401)") from error
-    finally:
-        await connection.close()
-    if answer.status == 403:
-        raise InvalidQuery(f"{cluster.server} lets the kubeconfig's credential list no namespaces (403)")
-    if answer.status != 200 or _kind_of(answer.body) != "NamespaceList":
-        raise ClusterError(name, f"{cluster.server} answered {answer.status}, and not as a Kubernetes API server does")
+    from fleet.kubernetes.typed_api import TypedClient
+
+    return CustomObjectsApi(TypedClient(host, timeout))
 
 
-def build_openmcp_cluster(
-    cluster: SubmittedCluster, *, namespace: str, name: str, platform: str, region: str, zone: str, with_address: bool
-) -> bytes:
-    """The JSON of the OpenMCPCluster that waits to be joined, with the kubeconfig as it was written anew."""
+def build_openmcp_cluster(cluster: SubmittedCluster, namespace: str, registration: Registration) -> dict[str, Any]:
+    """The OpenMCPCluster that waits to be joined, with the kubeconfig as it was written anew."""
     spec: dict[str, Any] = {
-        "clusterPlatformType": platform,
+        "clusterPlatformType": registration.platform,
         "clusterNetworkLocation": "",
         "joinStatus": "UNJOIN",
         "joinStatusTime": _NEVER,
         "unJoinStatusTime": _NEVER,
-        "nodeInfo": {"region": region, "zone": zone},
+        "nodeInfo": {"region": registration.region, "zone": registration.zone},
         "metalLBRange": {},
         "kubeconfigInfo": base64.b64encode(cluster.kubeconfig).decode(),
     }
-    manifest = {
-        "apiVersion": "openmcp.k8s.io/v1alpha1",
-        "kind": "OpenMCPCluster",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"serverIP": cluster.host, **spec} if with_address else spec,
-    }
-    return json.dumps(manifest, ensure_ascii=False).encode()
-
-
-def check_name(name: str, host: str) -> str:
-    """The name, where a cluster may have it. Raises InvalidQuery."""
-    if not _NAME.fullmatch(name):
-        raise InvalidQuery(
-            f"{name[:100]!r} can't be a cluster's name: use at most 63 small letters, digits, '-' and '.', beginning "
-            "and ending with a letter or digit"
-        )
-    if name == host:
-        raise InvalidQuery(f"{host} is the host cluster's name: give the cluster another one")
-    return name
-
-
-def _read(content: bytes) -> Kubeconfig:
-    if len(content) > MAX_KUBECONFIG_BYTES:
-        raise InvalidQuery(f"the kubeconfig has more than {MAX_KUBECONFIG_BYTES} bytes: hand in one cluster alone")
-    if _nests_deeply(content):
-        raise InvalidQuery("the kubeconfig is nested deeper than any kubeconfig is")
-    config = build_kubeconfig({_FILE: content})
-    if config.problems:
-        raise InvalidQuery(f"the kubeconfig can't be read: {config.problems[0].partition(': ')[2]}")
-    return config
-
-
-def _nests_deeply(content: bytes) -> bool:
-    # Before the parser sees it: what is between brackets, or indented, is read by recursion.
-    opened = deepest = 0
-    for byte in content:
-        if byte in b"[{":
-            opened += 1
-            deepest = max(deepest, opened)
-        elif byte in b"]}":
-            opened -= 1
-    indented = max((len(line) - len(line.lstrip(b" -?:")) for line in content.splitlines()), default=0)
-    return deepest > _DEEPEST or indented > 10 * _DEEPEST
-
-
-def _refuse_dangerous(config: Kubeconfig) -> None:
-    """Looks at all users and clusters, the unused ones too. Raises InvalidQuery."""
-    for kind, sections in (("clusters", config.clusters), ("users", config.users)):
-        for name, section in sections.items():
-            for field, reason in _REFUSED.items():
-                if section.body.get(field):
-                    raise InvalidQuery(f"{kind} entry {name[:100]!r}: {field} is refused, it {reason}")
-
-
-def _rebuild(config: Kubeconfig, name: str) -> dict[str, Any]:
-    """A kubeconfig of one cluster and the user that a context, the current one first, gives it."""
-    contexts = [config.current_context or "", *config.contexts]
-    bodies = [config.contexts[context].body for context in contexts if context in config.contexts]
-    user = next((body.get("user") for body in bodies if body.get("cluster") == name), None)
-    if not isinstance(user, str) or user not in config.users:
-        raise InvalidQuery(f"no context of the kubeconfig gives cluster {name[:100]!r} a user that is under users")
-    credential = _kept(config.users[user].body, _USER_FIELDS)
-    if not credential.keys() & {"token", "client-certificate-data", "username"}:
-        raise InvalidQuery(f"users entry {user[:100]!r} has no token and no client-certificate-data")
+    if registration.with_address:
+        spec["serverIP"] = urlsplit(cluster.server).hostname or ""
     return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": name,
-        "clusters": [{"name": name, "cluster": _kept(config.clusters[name].body, _CLUSTER_FIELDS)}],
-        "users": [{"name": name, "user": credential}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "apiVersion": f"{_GROUP}/{_VERSION}",
+        "kind": "OpenMCPCluster",
+        "metadata": {"name": registration.name, "namespace": namespace},
+        "spec": spec,
     }
 
 
-def _kept(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
-    kept: dict[str, str] = {}
-    for field in fields:
-        value = body.get(field)
-        if value in (None, ""):
-            continue
-        if isinstance(value, bytes):  # YAML's !!binary
-            value = base64.b64encode(value).decode()
-        if not isinstance(value, str):
-            raise InvalidQuery(f"{field} in the kubeconfig must be text")
-        kept[field] = value
-    return kept
+def _select_unjoined(items: Iterable[Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for item in items:
+        metadata, spec = (item.get("metadata"), item.get("spec")) if isinstance(item, dict) else (None, None)
+        if isinstance(metadata, dict) and isinstance(spec, dict) and spec.get("joinStatus") == "UNJOIN":
+            found.append((_text(metadata.get("name")), spec))
+    return found
 
 
-def _kind_of(body: bytes) -> object:
+def _build_unjoined(name: str, spec: Mapping[str, Any]) -> UnjoinedCluster:
+    info = spec.get("nodeInfo")
+    place = info if isinstance(info, dict) else {}
+    return UnjoinedCluster(
+        name,
+        _find_endpoint(spec),
+        platform=_text(spec.get("clusterPlatformType")),
+        region=_text(place.get("region")),
+        zone=_text(place.get("zone")),
+    )
+
+
+def _find_endpoint(spec: Mapping[str, Any]) -> str:
+    """The server that the stored kubeconfig names, else the address that was stored beside it."""
+    encoded = _text(spec.get("kubeconfigInfo"))
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return content.get("kind") if isinstance(content, dict) else None
+        if encoded and len(encoded) <= 2 * MAX_KUBECONFIG_BYTES:
+            return read_server(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError, InvalidQuery):
+        pass  # whoever joins the cluster is told; here the address is all that is wanted
+    return _text(spec.get("serverIP"))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
