@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,8 +42,10 @@ def environ(folder: Path, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_process(variables: dict[str, str]) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(COMMAND, "serve", env=variables, stdout=PIPE, stderr=PIPE)
+async def open_process(variables: dict[str, str], *command: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(command or (COMMAND, "serve")), env=variables, stdout=PIPE, stderr=PIPE
+    )
     try:
         yield process
     finally:
@@ -118,6 +121,20 @@ async def test_it_serves_users_and_operators_and_ends_well(tmp_path: Path) -> No
     assert code == 0
     assert "GET /token 200" in said
     assert not any(secret in said for secret in ("keti", token, variables["OPENMCP_SIGNING_KEY"], "Traceback"))
+
+
+async def test_a_kubeconfig_and_the_embedded_store_need_no_client_library(tmp_path: Path) -> None:
+    variables = environ(tmp_path)
+    code = "import atexit, sys, server.cli; atexit.register(lambda: print(*sys.modules)); server.cli.main(['serve'])"
+    async with open_process(variables, sys.executable, "-c", code) as process:
+        assert (await ask(f"http://127.0.0.1:{variables['OPENMCP_PORT']}/readyz"))[0] == 200
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            printed, _ = await process.communicate()
+
+    modules = set(printed.decode().split())
+    assert {"fleet.metrics.embedded.store", "fleet.kubernetes.sources.kubeconfig"} <= modules
+    assert not modules & {"kubernetes_asyncio", "influxdb_client", "urllib3", "aiohttp"}
 
 
 async def test_https_and_a_plain_port_serve_the_same(tmp_path: Path) -> None:
