@@ -1,7 +1,10 @@
 """From what a kubeconfig or a KubeFedCluster says to something that connections can be opened to."""
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -82,10 +85,7 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
             raise CredentialError("token holds spaces or characters that no token has")
         authorizer = bearer(access.token)
     elif access.provider is not None:
-        # kubernetes_asyncio is 859 modules and 42 MiB: only for who has such an entry.
-        from fleet.kubernetes.auth.auth_provider import ProviderAuthorizer
-
-        authorizer = ProviderAuthorizer(access.endpoint, access.provider, timeout)
+        authorizer = await asyncio.to_thread(_build_provider, access.endpoint, access.provider, timeout)
         await authorizer.authorization()
     elif access.basic is not None:
         authorizer = basic(*access.basic)
@@ -93,6 +93,13 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
     if renew is not None:
         mark = fingerprint(mark, renew.certificate)
     return Reachable(build_target(name, access, material, authorizer), mark, renew)
+
+
+def _build_provider(endpoint: str, provider: Mapping[str, Any], timeout: float) -> Authorizer:
+    # kubernetes_asyncio is 859 modules and 42 MiB: only for who has such an entry, and not on the event loop.
+    from fleet.kubernetes.auth.auth_provider import ProviderAuthorizer
+
+    return ProviderAuthorizer(endpoint, provider, timeout)
 
 
 def build_target(name: str, access: Access, material: TlsMaterial, authorizer: Authorizer) -> Target:

@@ -101,7 +101,8 @@ class InfluxPool:
         return MetricsUnavailable(f"InfluxDB at {place} can't be asked ({type(error).__name__})")
 
     def _send_once(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
-        # `call_api` would read the body of a refusal without a bound; so the client's own pool is asked.
+        # Not `call_api`, nor the query and bucket APIs above it, though they cost the same: they read a refusal to its
+        # end, without a bound in bytes or time, so a server that drips one would keep each thread, the probe's too.
         api = self._client.api_client
         response = api.rest_client.pool_manager.request(
             "POST",

@@ -150,6 +150,11 @@ async def test_an_answer_that_does_not_end_costs_the_timeout(pieces: list[bytes]
         assert time.monotonic() - begin < 2
 
 
+async def test_a_refusal_that_does_not_end_is_named_at_once() -> None:
+    async with open_talker(head("503 Service Unavailable", "Content-Length: 99"), b"x", stay=True) as url:
+        assert "answered 503" in await ask(url)
+
+
 async def test_a_kept_connection_that_was_closed_is_replaced() -> None:
     async with open_talker(OK, WHOLE.encode()) as url, open_influx_store(InfluxOptions(url)) as store:
         for _ in range(5):
