@@ -23,7 +23,7 @@ from graphql import (
     default_field_resolver,
     default_type_resolver,
 )
-from graphql.execution.collect_fields import CollectedFields, FieldDetails, FragmentDetails
+from graphql.execution.collect_fields import CollectedFields, FieldDetails, FragmentDetails, GroupedFieldSet
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
 from msgspec import Struct
@@ -31,7 +31,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.calls import run_direct
-from graph.compiled.codegen import LISTS, CodeWriter, Read, Reader, Selection, build_reader, find_root_fields
+from graph.compiled.codegen import LISTS, CodeWriter, Read, Reader, build_reader, find_root_fields
 from graph.compiled.encoded import Budget, ListEncoder, LongList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
@@ -251,7 +251,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         converter, texts = strawberry.schema_converter, self._find_encoder if self._encoded else None
         return CodeWriter(self._collect, self._arguments, converter.scalar_registry, strawberry.config, texts)
 
-    def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Selection:
+    def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> GroupedFieldSet:
         return super().collect_subfields(kind, list(details)).grouped_field_set
 
     def _arguments(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:

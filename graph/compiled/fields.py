@@ -39,8 +39,8 @@ def find_attribute(name: str, origin: type) -> str:
     """Where a plain field is read: a view that neither has nor gets it would look it up in its model."""
     declared = getattr(origin, "__dataclass_fields__", {}).get(name)
     if issubclass(origin, View) and not hasattr(origin, name) and declared is not None and not declared.init:
-        return f"m.{name}"
-    return f"s.{name}"
+        return f"model.{name}"
+    return f"source.{name}"
 
 
 def convert_arguments(

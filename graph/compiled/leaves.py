@@ -26,11 +26,11 @@ class Bailout(Exception):
 
 
 _INLINE = {
-    GraphQLString.name: "type(v) is not str",
-    GraphQLID.name: "type(v) is not str",
-    GraphQLBoolean.name: "v is not True and v is not False",
-    GraphQLInt.name: "type(v) is not int or not -2147483648 <= v <= 2147483647",
-    GraphQLFloat.name: "type(v) is not float or not -1.7976931348623157e308 <= v <= 1.7976931348623157e308",
+    GraphQLString.name: "type(value) is not str",
+    GraphQLID.name: "type(value) is not str",
+    GraphQLBoolean.name: "value is not True and value is not False",
+    GraphQLInt.name: "type(value) is not int or not -2147483648 <= value <= 2147483647",
+    GraphQLFloat.name: "type(value) is not float or not -1.7976931348623157e308 <= value <= 1.7976931348623157e308",
 }
 _BUILT_IN = {kind.name: kind for kind in (GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)}
 _FLOAT_OR_NULL = frozenset({float, type(None)})
@@ -41,7 +41,7 @@ _NEVER_PLAIN = (Exception, Awaitable)
 
 
 def find_check(kind: GraphQLLeafType) -> str | None:
-    """The condition on `v` under which a value has to be coerced, None where that is always so."""
+    """The condition on `value` under which a value has to be coerced, None where that is always so."""
     return _INLINE[kind.name] if _BUILT_IN.get(kind.name) is kind else None
 
 
