@@ -7,13 +7,9 @@ list; everybody else gets a genuine Status. The HTTP status is the real one in b
 """
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
-from typing import Any
 
-from fastapi.routing import APIRoute
 from msgspec import Struct
-from starlette import requests
 from starlette.responses import PlainTextResponse, Response
 
 from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
@@ -31,8 +27,6 @@ from fleet.model.errors import (
 from rest_compat.headers import find_header
 from rest_compat.open_streams import TooManyStreams
 from rest_compat.request import Request
-
-ErrorAnswer = Callable[[Request, FleetError | AuthError], Response]
 
 
 class BodyTooLarge(FleetError):
@@ -136,7 +130,9 @@ def build_status_answer(shape: ErrorShape, error: FleetError) -> Response:
 
 
 def build_auth_answer(error: AuthError) -> Response:
-    """401 in plain text, as the original says it; 429 where too many are signing in."""
+    """401 in plain text, as the original says it; in JSON to whoever signs in, since omcpctl reads a map of strings."""
+    if isinstance(error, InvalidCredentials):
+        return Response(b'{"error":"invalid_credentials"}', 401, {"Cache-Control": "no-store"}, "application/json")
     if isinstance(error, TooManyLogins):
         return Response(b'{"error":"too_many_logins"}', 429, {"Retry-After": "1"}, "application/json")
     headers = {"WWW-Authenticate": "Bearer", "X-Content-Type-Options": "nosniff"}
@@ -148,28 +144,6 @@ def build_kubernetes_answer(request: Request, error: FleetError | AuthError) -> 
     if isinstance(error, AuthError):
         return build_auth_answer(error)
     return build_status_answer(build_error_shape(request), error)
-
-
-def build_route_class(answer: ErrorAnswer) -> type[APIRoute]:
-    """A route that answers errors in a shape of its own."""
-
-    class ErrorRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[requests.Request], Coroutine[Any, Any, Response]]:
-            return _answering(super().get_route_handler(), answer)
-
-    return ErrorRoute
-
-
-def _answering(
-    handle: Callable[[requests.Request], Awaitable[Response]], answer: ErrorAnswer
-) -> Callable[[requests.Request], Coroutine[Any, Any, Response]]:
-    async def handle_and_answer(plain: requests.Request) -> Response:
-        try:
-            return await handle(plain)
-        except (FleetError, AuthError) as error:
-            return answer(Request(plain.scope, plain.receive), error)
-
-    return handle_and_answer
 
 
 def _load_object(body: bytes) -> dict[str, object] | None:

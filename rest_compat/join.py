@@ -16,25 +16,17 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
 
 from auth.dependencies import CurrentPrincipal
-from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import FleetError, Forbidden, InvalidQuery
 from fleet.model.request_info import RequestInfo
 from fleet.ports import MAX_KUBECONFIG_BYTES, Registration, SubmittedCluster
-from rest_compat.errors import (
-    AlreadyThere,
-    BodyTooLarge,
-    BodyTooSlow,
-    build_auth_answer,
-    build_route_class,
-    find_status,
-)
-from rest_compat.metrics import METHODS
+from rest_compat.errors import AlreadyThere, BodyTooLarge, BodyTooSlow, find_status
 from rest_compat.parameters import read_parameter, read_query
 from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
+from rest_compat.routing import build_router
 
 MAX_BODY = 2 * MAX_KUBECONFIG_BYTES
 
@@ -61,11 +53,8 @@ class InvalidFile(InvalidQuery):
 
 
 def build_join_router() -> APIRouter:
-    """The routes, for whatever method they are called with: only POST carries a file."""
-    router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
-    router.add_api_route("/join", join, methods=METHODS, response_model=None)
-    router.add_api_route("/joinCloud", join_cloud, methods=METHODS, response_model=None)
-    return router
+    """Answered whatever the method: only POST carries a file."""
+    return build_router({"/join": join, "/joinCloud": join_cloud}, _build_error)
 
 
 async def join(request: Request, principal: CurrentPrincipal) -> Response:
@@ -190,9 +179,7 @@ def _read_places(data: Any) -> tuple[list[str], list[str]]:
     return [region for region in regions if region], [zone for zone in zones if zone]
 
 
-def _build_error(_request: Request, error: FleetError | AuthError) -> Response:
-    if isinstance(error, AuthError):
-        return build_auth_answer(error)
+def _build_error(_path: str, error: FleetError) -> Response:
     text = str(error)
     if isinstance(error, InvalidFile):
         text = f"INVALID_FILE: {text}" if text else "INVALID_FILE"

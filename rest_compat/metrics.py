@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
 from auth.dependencies import CurrentPrincipal
-from auth.errors import AuthError
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.errors import FleetError, MetricsUnavailable, NotFound
@@ -16,15 +15,13 @@ from fleet.model.objects import NodeKey, PodKey
 from fleet.model.quantities import format_kibibytes, format_nanocores
 from fleet.model.request_info import RequestInfo
 from fleet.model.usage import Kind, Point
-from rest_compat.errors import build_auth_answer, build_route_class, find_status
 from rest_compat.parameters import read_parameter, read_query, split_clustername
 from rest_compat.request import Request
+from rest_compat.routing import Endpoint, build_null, build_router
 from rest_compat.times import format_time, parse_time
 
 MAX_POINTS = 100_000
 """The newest points of a range that are answered: a week at the platform's five seconds has 120,960."""
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 Describe = Callable[[Point], Mapping[str, str]]
 """What names the object of a point: the first members of its entry."""
@@ -33,18 +30,15 @@ _BLOCK = 200
 
 
 def build_metrics_router() -> APIRouter:
-    """The routes, for whatever method they are called with; whatever else is below `/metrics` is a 404."""
-    router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
-    for path, endpoint in (
-        ("/metrics/nodes/{node}", answer_node),
-        ("/metrics/namespaces/{namespace}/pods/{pod}", answer_pod),
-        ("/metrics/pods/{pod}", answer_pod_of_no_namespace),
-    ):
-        for form in (path, f"{path}/"):
-            router.add_api_route(form, endpoint, methods=METHODS, response_model=None)
-    for path in ("/metrics", "/metrics/{rest:path}"):
-        router.add_api_route(path, refuse_path, methods=METHODS, response_model=None)
-    return router
+    """What else is below `/metrics` is a 404."""
+    served: dict[str, Endpoint] = {
+        "/metrics/nodes/{node}": answer_node,
+        "/metrics/namespaces/{namespace}/pods/{pod}": answer_pod,
+        "/metrics/pods/{pod}": answer_pod_of_no_namespace,
+    }
+    with_slash = {f"{path}/": endpoint for path, endpoint in served.items()}
+    refused = dict.fromkeys(("/metrics", "/metrics/{rest:path}"), refuse_path)
+    return build_router({**served, **with_slash, **refused}, _build_error)
 
 
 async def answer_node(request: Request, principal: CurrentPrincipal, node: str) -> Response:
@@ -116,12 +110,8 @@ async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> l
         raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
 
 
-def _build_error(request: Request, error: FleetError | AuthError) -> Response:
-    if isinstance(error, AuthError):
-        return build_auth_answer(error)
-    member = "nodemetrics" if request.url.path.startswith("/metrics/nodes") else "podmetrics"
-    body = json.dumps({member: None, "error": str(error)}, indent="\t", ensure_ascii=False)
-    return Response(body, find_status(error)[0], media_type="application/json")
+def _build_error(path: str, error: FleetError) -> Response:
+    return build_null("nodemetrics" if path.startswith("/metrics/nodes") else "podmetrics", error)
 
 
 def _build_answer(member: str, points: list[Point], describe: Describe) -> Response:

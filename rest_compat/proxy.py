@@ -13,8 +13,7 @@ from rest_compat.omcpctl_exec import answer_exec, is_word_exec
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
 from rest_compat.request import Request
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+from rest_compat.routing import METHODS
 
 
 class ClusternameApi:

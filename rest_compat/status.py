@@ -7,15 +7,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from auth.dependencies import CurrentPrincipal
-from auth.errors import AuthError
 from auth.policy import authorize_request
 from fleet.model.cluster_status import ClusterStatus, StatusStore
-from fleet.model.errors import FleetError, MetricsUnavailable
+from fleet.model.errors import MetricsUnavailable
 from fleet.model.request_info import RequestInfo
-from rest_compat.errors import build_auth_answer, build_route_class, find_status
-from rest_compat.metrics import METHODS, read_range
+from rest_compat.metrics import read_range
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
+from rest_compat.routing import build_json, build_null, build_router
 from rest_compat.times import format_time
 
 MAX_STATUSES = 10_000
@@ -25,11 +24,9 @@ _MEASURES = ("cpu", "memory", "disk", "network", "latency")
 
 
 def build_status_router() -> APIRouter:
-    """The route, for whatever method it is called with."""
-    router = APIRouter(route_class=build_route_class(_build_error), include_in_schema=False)
-    for path in ("/status", "/status/"):
-        router.add_api_route(path, answer_status, methods=METHODS, response_model=None)
-    return router
+    return build_router(
+        {"/status": answer_status, "/status/": answer_status}, lambda _, error: build_null("cluster_status", error)
+    )
 
 
 async def answer_status(request: Request, principal: CurrentPrincipal) -> Response:
@@ -42,7 +39,7 @@ async def answer_status(request: Request, principal: CurrentPrincipal) -> Respon
     federation.get_cluster(principal.scope, cluster)
     start, end = read_range(request)
     statuses = await _load_statuses(request, cluster, start, end)
-    return _build_json({"cluster_status": [_build_entry(cluster, status) for status in statuses] or None}, 200)
+    return build_json({"cluster_status": [_build_entry(cluster, status) for status in statuses] or None})
 
 
 async def _load_statuses(request: Request, cluster: str, start: int | None, end: int | None) -> list[ClusterStatus]:
@@ -66,13 +63,3 @@ def _build_entry(cluster: str, status: ClusterStatus) -> dict[str, str]:
 def _text(value: float | None) -> str:
     """A number or a truth as JSON writes it; empty where there is none."""
     return "" if value is None else json.dumps(value)
-
-
-def _build_error(_request: Request, error: FleetError | AuthError) -> Response:
-    if isinstance(error, AuthError):
-        return build_auth_answer(error)
-    return _build_json({"cluster_status": None, "error": str(error)}, find_status(error)[0])
-
-
-def _build_json(content: object, status: int) -> Response:
-    return Response(json.dumps(content, indent="\t", ensure_ascii=False), status, media_type="application/json")

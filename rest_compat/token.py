@@ -9,23 +9,22 @@ from fastapi import APIRouter
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
-from auth.errors import AuthError, InvalidCredentials
 from fleet.aio.bounded import read_bounded
-from fleet.model.errors import FleetError, InvalidQuery
-from rest_compat.errors import BodyTooLarge, build_auth_answer, build_route_class, find_status
+from fleet.model.errors import InvalidQuery
+from rest_compat.errors import BodyTooLarge, find_status
 from rest_compat.request import Request
+from rest_compat.routing import build_router
 
 MAX_BODY = 64 * 1024
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 _NAMES = ("username", "password")
 
 
 def build_token_router() -> APIRouter:
-    """The route, for whatever method it is called with."""
-    router = APIRouter(route_class=build_route_class(_build_answer), include_in_schema=False)
-    router.add_api_route("/token", issue_token, methods=METHODS, response_model=None)
-    return router
+    # Flat, always: omcpctl reads any answer of this route into a map of strings.
+    return build_router(
+        {"/token": issue_token}, lambda _, error: _build_json({"error": str(error)}, find_status(error)[0])
+    )
 
 
 async def issue_token(request: Request) -> Response:
@@ -39,15 +38,6 @@ async def issue_token(request: Request) -> Response:
         raise InvalidQuery("username and password are needed: in the query, as JSON or as a form")
     authenticator = request.state["authenticator"]
     return _build_json({"token": await authenticator.login(given["username"], given["password"])}, 200)
-
-
-def _build_answer(request: Request, error: FleetError | AuthError) -> Response:
-    # Flat, always: omcpctl reads any answer of this route into a map of strings.
-    if isinstance(error, InvalidCredentials):
-        return _build_json({"error": "invalid_credentials"}, 401)
-    if isinstance(error, AuthError):
-        return build_auth_answer(error)
-    return _build_json({"error": str(error)}, find_status(error)[0])
 
 
 def _build_json(content: Mapping[str, str], status: int) -> Response:
