@@ -7,13 +7,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rest_compat.clusters import ClusterApi
-from rest_compat.join import build_join_router
-from rest_compat.joinable import build_joinable_router
-from rest_compat.metrics import build_metrics_router
 from rest_compat.open_streams import OpenStreams
 from rest_compat.proxy import ClusternameApi
-from rest_compat.status import build_status_router
-from rest_compat.token import build_token_router
+from rest_compat.routes.join import build_join_router
+from rest_compat.routes.joinable import build_joinable_router
+from rest_compat.routes.metrics import build_metrics_router
+from rest_compat.routes.status import build_status_router
+from rest_compat.routes.token import build_token_router
 
 
 def build_cluster_apis() -> dict[str, ASGIApp]:

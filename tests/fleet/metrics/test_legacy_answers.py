@@ -11,8 +11,8 @@ from auth.authenticator import AuthOptions, open_authenticator
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Point
 from tests.fleet.metrics.stores import Filled
+from tests.rest_compat.routes.test_metrics import FULL, NINE
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
-from tests.rest_compat.test_metrics import FULL, NINE
 
 NODE = NodeKey("cluster1", "kube1-worker1")
 POD = PodKey("cluster1", "shop", "web")

@@ -11,9 +11,9 @@ from auth.policy import authorize_request
 from fleet.model.cluster_status import ClusterStatus, StatusStore
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.request_info import RequestInfo
-from rest_compat.metrics import read_range
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
+from rest_compat.routes.metrics import read_range
 from rest_compat.routing import build_json, build_null, build_router
 from rest_compat.times import format_time
 
