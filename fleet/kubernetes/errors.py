@@ -4,9 +4,8 @@ import os
 import socket
 import ssl
 
-import msgspec
-
 from fleet.kubernetes.auth.authorizers import CredentialError
+from fleet.kubernetes.codec.wire import status_message
 from fleet.kubernetes.http1.dial import DialError
 from fleet.kubernetes.http1.framing import AnswerProblem
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
@@ -20,23 +19,11 @@ _NAME_MISMATCH = frozenset({62, 64})
 _TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 
-class _Status(msgspec.Struct):
-    message: str = ""
-
-
-def read_message(body: bytes) -> str:
-    """What a Status says; empty where the body is none."""
-    try:
-        return msgspec.json.decode(body, type=_Status).message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-
-
 class ApiRefused(ClusterError):
     """An answer of 400 or more, which `status` is; the message holds the API server's words."""
 
     def __init__(self, cluster: str, answer: Answer) -> None:
-        text = read_message(answer.body)[:500] or f"it answered {answer.status}"
+        text = status_message(answer.body) or f"it answered {answer.status}"
         super().__init__(cluster, f"the host cluster {cluster} refused this server's request: {text}")
         self.status = answer.status
 

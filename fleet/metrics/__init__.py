@@ -1,5 +1,5 @@
 """Metric stores: usage and history behind the `MetricStore` port.
 
-Belongs here: the adapters (`influxql`, `flux`, `embedded`), their queries, and the arithmetic from points to usage and
-history that all of them share. Never here: quantities as text outside the stores' own rows, members, GraphQL.
+Belongs here: the adapters (`influx`, `embedded`, which do not know each other), and the arithmetic from points to usage
+and history that all of them share. Never here: quantities as text outside the stores' own rows, members, GraphQL.
 """

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from fleet.federation import Federation
-from fleet.kubernetes.codec.tables import TABLE, TABLE_QUERY, ObjectPage, decode_objects, status_message
-from fleet.kubernetes.codec.wire import DecodeError
+from fleet.kubernetes.codec.tables import TABLE, TABLE_QUERY, ObjectPage, decode_objects
+from fleet.kubernetes.codec.wire import DecodeError, status_message
 from fleet.kubernetes.discovery import Served
 from fleet.model.errors import (
     ClusterAnswerInvalid,

@@ -43,7 +43,6 @@ class ProviderAuthorizer:
         self._lock = asyncio.Lock()
 
     async def authorization(self) -> str | None:
-        """The provider's token. Raises CredentialError."""
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if self._value is None or now - self._loaded_at >= _MAX_AGE:
@@ -52,7 +51,6 @@ class ProviderAuthorizer:
             return self._value
 
     def forget(self) -> None:
-        """Asks the provider again for the next request."""
         self._value = None
 
     async def _load(self) -> str:

@@ -30,7 +30,6 @@ class FixedAuthorizer:
     value: str | None = field(default=None, repr=False)
 
     async def authorization(self) -> str | None:
-        """The value as it is."""
         return self.value
 
     def forget(self) -> None:
@@ -41,7 +40,6 @@ ANONYMOUS = FixedAuthorizer()
 
 
 def bearer(token: str) -> FixedAuthorizer:
-    """A static token."""
     return FixedAuthorizer(f"Bearer {token}")
 
 
@@ -63,7 +61,6 @@ class TokenFileAuthorizer:
         self._read_at = 0.0
 
     async def authorization(self) -> str | None:
-        """`Bearer` and the file's text without surrounding white space."""
         now = asyncio.get_running_loop().time()
         if self._value is None or now - self._read_at >= self._max_age:
             try:
@@ -78,7 +75,6 @@ class TokenFileAuthorizer:
         return self._value
 
     def forget(self) -> None:
-        """Reads the file again next time."""
         self._read_at = float("-inf")
 
 

@@ -146,7 +146,7 @@ async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: floa
         raise CredentialError(f"exec plugin {plugin.command} can't be started: {reason}{hint}") from error
     try:
         async with asyncio.timeout(timeout):
-            output, complaint = await process.communicate()
+            output, said = await process.communicate()
     except TimeoutError as error:
         raise CredentialError(f"exec plugin {plugin.command}: it did not end within {timeout:g} s") from error
     finally:
@@ -156,8 +156,8 @@ async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: floa
             await process.wait()
     if process.returncode != 0:
         # What it says may hold secrets or addresses of the machine: for operators, never for callers.
-        said = complaint.decode(errors="replace").strip()[-_MAX_OUTPUT_SHOWN:]
-        logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, said or "no message")
+        text = said.decode(errors="replace").strip()[-_MAX_OUTPUT_SHOWN:]
+        logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, text or "no message")
         raise CredentialError(f"exec plugin {plugin.command} ended with {process.returncode}; the log has its words")
     return output
 

@@ -1,7 +1,9 @@
 """Reads and merges kubeconfig files, and finds what each context means.
 
 Source: Kubernetes, "Organizing Cluster Access Using kubeconfig Files"; merging as kubectl does it: files that are not
-there are skipped, the first file that names a thing wins, and paths are relative to the file they stand in.
+there are skipped, the first file that names a thing wins, and paths are relative to the file they stand in. Not by
+kubernetes_asyncio: its loader writes keys to temporary files, its exec provider takes no client certificate and
+remembers no token.
 """
 
 import base64
@@ -73,18 +75,18 @@ def load_files(paths: tuple[Path, ...]) -> dict[Path, bytes | str]:
 
 
 def build_kubeconfig(contents: Mapping[Path, bytes | str]) -> Kubeconfig:
-    """Merges files. One that is no kubeconfig is left out and told in `problems`."""
+    """Merges files. One that is no kubeconfig is left out and named in `problems`."""
     kinds: dict[str, dict[str, Section]] = {"contexts": {}, "clusters": {}, "users": {}}
     current: str | None = None
     problems: list[str] = []
     for path, content in contents.items():
         try:
             document = _parse(content)
-            found = {kind: _sections(document, kind, path.parent) for kind in kinds}
+            sections_of = {kind: _sections(document, kind, path.parent) for kind in kinds}
         except KubeconfigError as error:
             problems.append(f"kubeconfig {path} can't be read: {error}")
             continue
-        for kind, sections in found.items():
+        for kind, sections in sections_of.items():
             kinds[kind] = {**sections, **kinds[kind]}
         stated = document.get("current-context")
         current = current or (stated if isinstance(stated, str) and stated else None)

@@ -111,7 +111,7 @@ class Codec(Generic[T]):
             try:
                 records.append(self.build(raw, cluster))
             except (msgspec.MsgspecError, ValueError) as error:
-                malformed.append(self._complaint(_name_of(raw), error))
+                malformed.append(self._problem(_name_of(raw), error))
         return ListPage(records, page.metadata.resource_version, page.metadata.continue_token or None, tuple(malformed))
 
     def decode_event(self, line: bytes, cluster: str) -> WatchEvent[T]:
@@ -148,9 +148,9 @@ class Codec(Generic[T]):
         except (msgspec.MsgspecError, ValueError) as error:
             named = _name_of(raw)
             name = (named.namespace, named.name) if named.name else None
-            return WatchEvent(kind, None, named.resource_version, message=self._complaint(named, error), name=name)
+            return WatchEvent(kind, None, named.resource_version, message=self._problem(named, error), name=name)
 
-    def _complaint(self, named: Named, error: Exception) -> str:
+    def _problem(self, named: Named, error: Exception) -> str:
         name = f"{named.namespace}/{named.name}".strip("/") or "without a name"
         return f"{self.kind} {name[:300]} can't be read: {error}"
 
@@ -158,7 +158,7 @@ class Codec(Generic[T]):
 def _name_of(raw: bytes) -> Named:
     try:
         return _NAMED.decode(raw).metadata
-    except msgspec.MsgspecError:  # the complaint about the object is made elsewhere; this only names it
+    except msgspec.MsgspecError:  # the error of the object is made elsewhere; this only names it
         return _NAMELESS
 
 

@@ -15,42 +15,41 @@ V = TypeVar("V", bound=Hashable)
 W = TypeVar("W")
 
 
-class Shared(Generic[V]):
+class InternTable(Generic[V]):
     """One copy of values that many objects have, such as all labels of a workload's pods.
 
-    What it has seen is forgotten when it is `most` values: then sharing begins anew, and nothing else is lost.
+    Cleared at `most` values: then sharing begins anew, and nothing else is lost.
     """
 
     def __init__(self, most: int = 65_536) -> None:
         self._most = most
-        self._seen: dict[V, V] = {}
+        self._values: dict[V, V] = {}
 
-    def one(self, value: V) -> V:
-        """The value, or the equal one that was seen before."""
-        seen = self._seen
-        if len(seen) >= self._most:
-            seen.clear()
-        return seen.setdefault(value, value)
+    def intern(self, value: V) -> V:
+        """The value, or the equal one that is in the table."""
+        values = self._values
+        if len(values) >= self._most:
+            values.clear()
+        return values.setdefault(value, value)
 
 
-class Recognized(Generic[W]):
-    """What was read from JSON that comes again and again, such as the labels of a workload's pods: read once.
+class DecodeCache(Generic[W]):
+    """Values of JSON that recurs byte for byte, such as the labels of a workload's pods: decoded once.
 
-    `read` is given what is seen for the first time, and what it raises is not remembered. What was seen is forgotten
-    when it is `most_bytes` long.
+    `read` is given what is not cached, and what it raises is not cached. Cleared where the keys exceed `most_bytes`.
     """
 
     def __init__(self, read: Callable[[bytes], W], most_bytes: int = 4 * 1024 * 1024) -> None:
         self._read = read
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._seen: dict[bytes, W] = {}
+        self._values: dict[bytes, W] = {}
 
-    def of(self, raw: Raw) -> W:
+    def decode(self, raw: Raw) -> W:
         """What is read from these bytes; an equal object may be the same one."""
         text = bytes(raw)
         try:
-            return self._seen[text]
+            return self._values[text]
         except KeyError:
             return self._add(text)
 
@@ -58,14 +57,14 @@ class Recognized(Generic[W]):
         value = self._read(text)
         self._bytes += len(text)
         if self._bytes > self._most_bytes:
-            self._seen.clear()
+            self._values.clear()
             self._bytes = len(text)
-        self._seen[text] = value
+        self._values[text] = value
         return value
 
 
-_PAIRS: Shared[Pairs] = Shared()
-_OWNERS: Shared[Owner] = Shared()
+_PAIRS: InternTable[Pairs] = InternTable()
+_OWNERS: InternTable[Owner] = InternTable()
 
 
 def seconds(time: datetime | None) -> float | None:
@@ -82,7 +81,7 @@ def as_pairs(labels: Mapping[str, str] | None) -> Pairs:
     """Labels sorted by key, one copy of equal ones: labels of one workload's pods are the same."""
     if not labels:
         return ()
-    return _PAIRS.one(tuple(sorted([(intern(key), intern(value)) for key, value in labels.items()])))
+    return _PAIRS.intern(tuple(sorted([(intern(key), intern(value)) for key, value in labels.items()])))
 
 
 def as_resources(amounts: QuantityMap | None) -> Resources:
@@ -106,7 +105,7 @@ def as_owner(references: list[OwnerReference] | None) -> Owner | None:
     if not references:
         return None
     chosen = next((reference for reference in references if reference.controller), references[0])
-    return _OWNERS.one(Owner(intern(chosen.api_version), intern(chosen.kind), chosen.name, chosen.uid))
+    return _OWNERS.intern(Owner(intern(chosen.api_version), intern(chosen.kind), chosen.name, chosen.uid))
 
 
 def as_conditions(conditions: list[WireCondition] | None) -> tuple[Condition, ...]:

@@ -20,12 +20,10 @@ _NO_INFO = NodeInfo()
 
 
 def decode_node(raw: bytes) -> WireNode:
-    """Reads a node's JSON. Raises msgspec.DecodeError."""
     return _NODE.decode(raw)
 
 
 def decode_namespace(raw: bytes) -> WireNamespace:
-    """Reads a namespace's JSON. Raises msgspec.DecodeError."""
     return _NAMESPACE.decode(raw)
 
 
@@ -61,7 +59,6 @@ def build_node(node: WireNode, cluster: str, manifest: bytes) -> Node:
 
 
 def build_namespace(namespace: WireNamespace, cluster: str) -> Namespace:
-    """The flat record."""
     metadata = namespace.metadata
     return Namespace(
         cluster=intern(cluster),

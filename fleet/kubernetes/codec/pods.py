@@ -4,7 +4,7 @@ from sys import intern
 
 import msgspec
 
-from fleet.kubernetes.codec.convert import Recognized, as_conditions, as_owner, as_pairs, seconds
+from fleet.kubernetes.codec.convert import DecodeCache, as_conditions, as_owner, as_pairs, seconds
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts
 from fleet.kubernetes.codec.pod_status import pod_columns
 from fleet.kubernetes.codec.pod_wire import WirePod
@@ -28,8 +28,8 @@ _DECODER = msgspec.json.Decoder(WirePod)
 _ANNOTATIONS = msgspec.json.Decoder(WireAnnotated)
 _LABELS_DECODER = msgspec.json.Decoder(dict[str, str] | None)
 _OWNERS_DECODER = msgspec.json.Decoder(list[OwnerReference] | None)
-_LABELS: Recognized[Pairs] = Recognized(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
-_OWNERS: Recognized[Owner | None] = Recognized(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
+_LABELS: DecodeCache[Pairs] = DecodeCache(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
+_OWNERS: DecodeCache[Owner | None] = DecodeCache(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
 
 
 class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
@@ -77,8 +77,8 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         service_account=intern(spec.service_account_name),
         restart_policy=intern(spec.restart_policy),
         scheduler_name=intern(spec.scheduler_name),
-        labels=_LABELS.of(metadata.labels) if metadata.labels else (),
-        owner=_OWNERS.of(metadata.owner_references) if metadata.owner_references else None,
+        labels=_LABELS.decode(metadata.labels) if metadata.labels else (),
+        owner=_OWNERS.decode(metadata.owner_references) if metadata.owner_references else None,
         requests=amounts.requests,
         limits=amounts.limits,
         manifest=manifest,

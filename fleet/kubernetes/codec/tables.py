@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from fleet.kubernetes.codec.convert import as_conditions, as_owner, as_pairs, seconds
-from fleet.kubernetes.codec.wire import DecodeError, Metadata, WireCondition, WireStatus
+from fleet.kubernetes.codec.wire import DecodeError, Metadata, WireCondition
 from fleet.kubernetes.discovery import Served
 from fleet.model.kube_objects import KubeObject, TableColumn, redact_cell
 from fleet.model.objects import Condition
@@ -48,14 +48,6 @@ def conditions_of(raw: bytes) -> tuple[Condition, ...]:
     except msgspec.MsgspecError:  # a custom kind may call anything its conditions
         return ()
     return as_conditions(status.conditions)
-
-
-def status_message(body: bytes) -> str:
-    """What a Status says, at most 500 characters; empty where the body is none."""
-    try:
-        return _STATUS.decode(body).message[:500]
-    except msgspec.MsgspecError:  # a proxy on the way answers in its own words
-        return ""
 
 
 def _build(
@@ -140,4 +132,3 @@ _METADATA_COLUMNS = [_Definition("Name"), _Definition("Created At", "date")]
 _PAGE = msgspec.json.Decoder(_Page)
 _HEAD = msgspec.json.Decoder(_Head)
 _CONDITIONED = msgspec.json.Decoder(_Conditioned)
-_STATUS = msgspec.json.Decoder(WireStatus)

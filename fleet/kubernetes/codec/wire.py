@@ -6,6 +6,7 @@ decoder without being built. Times are RFC 3339.
 
 from datetime import datetime
 
+import msgspec
 from msgspec import Raw, Struct, field
 
 QuantityMap = dict[str, str | int | float]
@@ -237,6 +238,17 @@ class WireStatus(Wire, frozen=True):
     code: int | None = None
     reason: str = ""
     message: str = ""
+
+
+def status_message(body: bytes) -> str:
+    """What a Status says, at most 500 characters; empty where the body is none."""
+    try:
+        return _STATUS.decode(body).message[:500]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # a proxy on the way answers in its own words
+        return ""
+
+
+_STATUS = msgspec.json.Decoder(WireStatus)
 
 
 class WireEvent(Wire, frozen=True):

@@ -59,6 +59,8 @@ def _load(host: HostAccess) -> Access:
 
 
 def _load_service_account(host: HostAccess) -> Access:
+    # Not kubernetes_asyncio's loader: it takes the address from the environment alone, names no file in its errors, and
+    # gives up on a token file that can't be read for a moment, where ours goes on with the last token.
     authority = host.service_account / "ca.crt"
     try:
         ca = authority.read_bytes()

@@ -29,15 +29,12 @@ class HostJoining:
         self._timeout = timeout
 
     def read_submitted(self, content: bytes) -> SubmittedCluster:
-        """What a kubeconfig says of its first cluster. Raises InvalidQuery."""
         return read_submitted(content)
 
     async def check_submitted(self, submitted: SubmittedCluster, name: str) -> None:
-        """That the cluster takes the credential. Raises InvalidQuery and ClusterError."""
         await check_submitted(submitted, name, self._timeout)
 
     async def register(self, host: Connection, submitted: SubmittedCluster, registration: Registration) -> bool:
-        """Stores it as not joined; False where the name is taken."""
         api = await asyncio.to_thread(_build_api, host, self._timeout)
         manifest = build_openmcp_cluster(submitted, self._namespace, registration)
         try:
@@ -49,7 +46,6 @@ class HostJoining:
         return True
 
     async def list_unjoined(self, host: Connection) -> list[UnjoinedCluster]:
-        """All with joinStatus UNJOIN."""
         found = await self._list(host)
         # Kubeconfigs are YAML, which is slow to read.
         return await asyncio.to_thread(lambda: [_build_unjoined(name, spec) for name, spec in found])

@@ -70,11 +70,9 @@ class KubeconfigSource:
         self._members: dict[str, _Member] = {}
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
-        """All contexts as members, now and after each change."""
         return self._snapshots.follow()
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
-        """Opens the pool of a context."""
         member = self._members.get(spec.name)
         if member is None or member.reachable is None:
             problem = "it is in no kubeconfig any more" if member is None else member.problem
@@ -82,7 +80,6 @@ class KubeconfigSource:
         return HttpConnection(spec.name, member.reachable.target)
 
     async def run(self) -> None:
-        """Looks at the files again and again until cancelled."""
         while True:
             await self._refresh()
             await asyncio.sleep(self._poll_seconds)
@@ -91,7 +88,7 @@ class KubeconfigSource:
         contents = await asyncio.to_thread(load_files, self._paths)
         if contents != self._contents:
             config = await asyncio.to_thread(build_kubeconfig, contents)
-            self._tell(config)
+            self._log_problems(config)
             self._contents = contents
             # Perhaps a file is being written just now: what is known stands until all can be read.
             if not config.problems or not self._members:
@@ -101,7 +98,7 @@ class KubeconfigSource:
         self._members = {member.name: member for member in members}
         await self._snapshots.publish({member.name: self._spec(member) for member in members})
 
-    def _tell(self, config: Kubeconfig) -> None:
+    def _log_problems(self, config: Kubeconfig) -> None:
         for problem in config.problems:
             logger.error("%s", problem)
         if not config.contexts:
@@ -112,7 +109,7 @@ class KubeconfigSource:
             return _Member(name, access, None, access, float("inf"))
         known = self._members.get(name)
         now = asyncio.get_running_loop().time()
-        if known is not None and known.text == access_fingerprint(access) and known.stands(now):
+        if known is not None and known.text == access_fingerprint(access) and known.is_current(now):
             return known
         text = access_fingerprint(access)
         try:
@@ -138,7 +135,7 @@ class _Member:
         self.problem = problem
         self.retry_at = retry_at
 
-    def stands(self, now: float) -> bool:
+    def is_current(self, now: float) -> bool:
         """Whether there is no reason to resolve the context anew."""
         return now < self.retry_at if self.reachable is None else not self.reachable.expired
 

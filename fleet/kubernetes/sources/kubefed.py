@@ -79,20 +79,18 @@ class KubefedSource:
         self._members: dict[str, tuple[str, Reachable | str]] = {}
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
-        """The host and all members, now and after each change."""
         return self._snapshots.follow()
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
-        """Opens the pool of the host or a member."""
-        found: Reachable | str | None
+        reachable: Reachable | str | None
         if spec.name == self._name:
-            found = self._host or self._host_problem
+            reachable = self._host or self._host_problem
         else:
-            found = self._members.get(spec.name, ("", None))[1]
-        if not isinstance(found, Reachable):
-            problem = found or spec.problem or "it is in the federation no more"
+            reachable = self._members.get(spec.name, ("", None))[1]
+        if not isinstance(reachable, Reachable):
+            problem = reachable or spec.problem or "it is in the federation no more"
             raise ClusterUnreachable(spec.name, f"cluster {spec.name}: {problem}")
-        return HttpConnection(spec.name, found.target)
+        return HttpConnection(spec.name, reachable.target)
 
     async def run(self) -> None:
         """Follows the host until cancelled; starts anew when the way to it changes."""
@@ -178,10 +176,10 @@ class KubefedSource:
     async def _member_spec(self, cluster: KubeFedCluster) -> MemberSpec:
         info = platform_info(cluster, self._platform.objects.get(cluster.name))
         offline = offline_message(cluster)
-        found = await self._resolve(cluster)
-        if isinstance(found, str):
-            return MemberSpec(cluster.name, ClusterRole.MEMBER, None, info, found, offline)
-        credential = Credential(found.fingerprint, found.target.endpoint)
+        reachable = await self._resolve(cluster)
+        if isinstance(reachable, str):
+            return MemberSpec(cluster.name, ClusterRole.MEMBER, None, info, reachable, offline)
+        credential = Credential(reachable.fingerprint, reachable.target.endpoint)
         return MemberSpec(cluster.name, ClusterRole.MEMBER, credential, info, None, offline)
 
     async def _resolve(self, cluster: KubeFedCluster) -> Reachable | str:
@@ -193,10 +191,10 @@ class KubefedSource:
             known = self._members.get(cluster.name)
             if known is not None and known[0] == text:
                 return known[1]
-            found: Reachable | str = await load_reachable(cluster.name, access, self._timeout)
+            reachable: Reachable | str = await load_reachable(cluster.name, access, self._timeout)
         except MemberProblemError as error:
-            text, found = "", str(error)
+            text, reachable = "", str(error)
         except (CredentialError, TlsMaterialError) as error:
-            found = f"KubeFedCluster {self._namespace}/{cluster.name}: {error}"
-        self._members[cluster.name] = (text, found)
-        return found
+            reachable = f"KubeFedCluster {self._namespace}/{cluster.name}: {error}"
+        self._members[cluster.name] = (text, reachable)
+        return reachable

@@ -66,18 +66,15 @@ _OPENMCP = msgspec.json.Decoder(_WireOpenMCP)
 
 
 def kubefed_clusters(namespace: str) -> Codec[KubeFedCluster]:
-    """KubeFedClusters of a namespace."""
     path = f"/apis/core.kubefed.io/v1beta1/namespaces/{quote(namespace, safe='')}/kubefedclusters"
     return Codec("KubeFedCluster", path, _build_kubefed_cluster)
 
 
 def secrets(namespace: str) -> Codec[Secret]:
-    """Secrets of a namespace."""
     return Codec("Secret", f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets", _build_secret)
 
 
 def openmcp_clusters(namespace: str) -> Codec[OpenMCPCluster]:
-    """OpenMCPClusters of a namespace."""
     path = f"/apis/openmcp.k8s.io/v1alpha1/namespaces/{quote(namespace, safe='')}/openmcpclusters"
     return Codec("OpenMCPCluster", path, _build_openmcp_cluster)
 

@@ -21,7 +21,7 @@ class Snapshots:
         return self._latest or {}
 
     async def publish(self, specs: Mapping[str, MemberSpec]) -> None:
-        """Publishes a picture; one equal to the last is not told."""
+        """Publishes a picture; one equal to the last wakes nobody."""
         if specs == self._latest:
             return
         async with self._changed:
@@ -31,12 +31,12 @@ class Snapshots:
 
     async def follow(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         """The picture now (once there is one), and each newer one."""
-        seen = 0
+        followed = 0
         while True:
             async with self._changed:
-                while self._version == seen:
+                while self._version == followed:
                     await self._changed.wait()
-                seen, latest = self._version, self.latest
+                followed, latest = self._version, self.latest
             yield latest
 
 

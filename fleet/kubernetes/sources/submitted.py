@@ -133,21 +133,21 @@ def _rebuild(config: Kubeconfig, name: str) -> dict[str, Any]:
     user = next((body.get("user") for body in bodies if body.get("cluster") == name), None)
     if not isinstance(user, str) or user not in config.users:
         raise InvalidQuery(f"no context of the kubeconfig gives cluster {name[:100]!r} a user that is under users")
-    credential = _kept(config.users[user].body, _USER_FIELDS)
+    credential = _copy_fields(config.users[user].body, _USER_FIELDS)
     if not credential.keys() & {"token", "client-certificate-data", "username"}:
         raise InvalidQuery(f"users entry {user[:100]!r} has no token and no client-certificate-data")
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
-        "clusters": [{"name": name, "cluster": _kept(config.clusters[name].body, _CLUSTER_FIELDS)}],
+        "clusters": [{"name": name, "cluster": _copy_fields(config.clusters[name].body, _CLUSTER_FIELDS)}],
         "users": [{"name": name, "user": credential}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
     }
 
 
-def _kept(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
-    kept: dict[str, str] = {}
+def _copy_fields(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
+    copied: dict[str, str] = {}
     for field in fields:
         value = body.get(field)
         if value in (None, ""):
@@ -156,8 +156,8 @@ def _kept(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
             value = base64.b64encode(value).decode()
         if not isinstance(value, str):
             raise InvalidQuery(f"{field} in the kubeconfig must be text")
-        kept[field] = value
-    return kept
+        copied[field] = value
+    return copied
 
 
 def _kind_of(body: bytes) -> object:

@@ -35,7 +35,7 @@ class Newest(NamedTuple):
         return self.usage
 
 
-Held = dict[PodKey | NodeKey, Newest | None]
+Cached = dict[PodKey | NodeKey, Newest | None]
 """Usage by object; None for one that has no point of late."""
 
 _MOST_QUESTIONS = 8
@@ -53,27 +53,27 @@ class NewestPoints:
         # Asked by the event loop, which waits for nobody: whoever finds the file locked reads it in a thread.
         self._connection.execute("PRAGMA busy_timeout = 0")
         self._version: int | None = None
-        self._held: dict[tuple[Kind, frozenset[Measure]], Held] = {}
+        self._cached: dict[tuple[Kind, frozenset[Measure]], Cached] = {}
 
-    def held(self, kind: Kind, measures: frozenset[Measure]) -> Held:
+    def cached(self, kind: Kind, measures: frozenset[Measure]) -> Cached:
         """What was read since the last change of the file. What is added to it is kept until the next one."""
         try:
             version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error:
             return {}
-        if version != self._version or sum(map(len, self._held.values())) > MOST_KEPT:
-            self._version, self._held = version, {}
+        if version != self._version or sum(map(len, self._cached.values())) > MOST_KEPT:
+            self._version, self._cached = version, {}
         question = (kind, measures)
-        if question not in self._held and len(self._held) >= _MOST_QUESTIONS:
-            self._held = {}
-        return self._held.setdefault(question, {})
+        if question not in self._cached and len(self._cached) >= _MOST_QUESTIONS:
+            self._cached = {}
+        return self._cached.setdefault(question, {})
 
 
-def pick_usages(held: Mapping[PodKey | NodeKey, Newest | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
+def pick_usages(cached: Mapping[PodKey | NodeKey, Newest | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:
     """The usage of those objects that have a point since then."""
     picked: dict[K, Usage] = {}
     for key in keys:
-        newest = held.get(key)
+        newest = cached.get(key)
         if newest is not None and (usage := newest.since(since_ns)) is not None:
             picked[key] = usage
     return picked

@@ -83,47 +83,39 @@ class EmbeddedStore:
             self._readers.put(reader)
 
     async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        """The newest usage of each pod that has a point within the lookback."""
         return await self._latest(Kind.POD, keys, measures)
 
     async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        """The newest usage of each node that has a point within the lookback."""
         return await self._latest(Kind.NODE, keys, measures)
 
     async def pod_history(
         self, keys: frozenset[PodKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
-        """The columns over the window for each pod that has a point in it."""
         return await self._history(Kind.POD, keys, window, columns)
 
     async def node_history(
         self, keys: frozenset[NodeKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
-        """The columns over the window for each node that has a point in it."""
         return await self._history(Kind.NODE, keys, window, columns)
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
     ) -> list[Point]:
-        """The newest `limit` points of one object in [start, end), oldest first; with neither bound the newest one."""
         wanted = 1 if start_ns is None and end_ns is None else limit
         return await self._read(
             lambda reader: load_points(reader, kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
         )
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
-        """Which pods ran on each node at a time, by namespace and name."""
         start, end = at_ns - GAP_NS, at_ns + GAP_NS
         return await self._read(lambda reader: group_at(keys, load_sightings_on(reader, keys, start, end), at_ns))
 
     async def placements(
         self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
     ) -> Mapping[PodKey, list[Placement]]:
-        """Where each pod ran in [start, end), oldest first."""
         return await self._read(lambda reader: group_by_pod(keys, load_sightings_of(reader, keys, start_ns, end_ns)))
 
     async def check(self) -> str:
-        """What the store is and how much it holds."""
         counted = "SELECT count(*) FROM series"
         series = await self._read(lambda reader: int(reader.execute(counted).fetchone()[0]))
         return f"SQLite {sqlite3.sqlite_version}, file {self._options.path.name}, {series} series"
@@ -154,15 +146,15 @@ class EmbeddedStore:
 
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
-        held = self._newest.held(kind, measures)
-        missing = tuple(keys.difference(held))
-        note_rows(lambda: sum(newest.points for key in keys if (newest := held.get(key)) is not None))
+        cached = self._newest.cached(kind, measures)
+        missing = tuple(keys.difference(cached))
+        note_rows(lambda: sum(newest.points for key in keys if (newest := cached.get(key)) is not None))
         if missing:
             read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
-            held.update((key, read.get(key)) for key in missing)
-            return pick_usages(held, keys, since)
+            cached.update((key, read.get(key)) for key in missing)
+            return pick_usages(cached, keys, since)
         with querying_metrics():
-            return pick_usages(held, keys, since)
+            return pick_usages(cached, keys, since)
 
     async def _history(
         self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
@@ -202,7 +194,6 @@ class EmbeddedStore:
         return await asyncio.get_running_loop().run_in_executor(self._writing, write)
 
     def stop(self) -> None:
-        """Waits for reads and writes under way and ends the threads."""
         self._writing.shutdown(wait=True)
         self._reading.shutdown(wait=True, cancel_futures=True)
 

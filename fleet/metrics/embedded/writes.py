@@ -20,7 +20,6 @@ _KEEP_SHARE = 0.9
 
 
 def series_name(kind: Kind, key: PodKey | NodeKey) -> SeriesName:
-    """How the file names an object."""
     namespace = key.namespace if isinstance(key, PodKey) else ""
     return KIND_NUMBERS[kind], key.cluster, namespace, key.name
 
@@ -126,7 +125,6 @@ class PointWriter:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def needs_cut(self) -> bool:
-        """Whether the points take more than the bound."""
         return self._bytes_in_use() > self._max_bytes
 
     def _bytes_in_use(self) -> int:

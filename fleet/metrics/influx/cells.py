@@ -34,7 +34,6 @@ class CellReader:
         self.unparsable = 0
 
     def read(self, measure: Measure, cells: Sequence[object]) -> list[float | None]:
-        """The values of one column of cells."""
         read_plain = _plain_cores if measure is Measure.CPU_CORES else _plain_bytes
         values: list[float | None] = []
         for begin in range(0, len(cells), _CHUNK):
@@ -49,11 +48,11 @@ class CellReader:
             try:
                 values.append(parse(cell))
             except (ValueError, OverflowError):
-                self._note(measure, cell)
+                self._count_unparsable(measure, cell)
                 values.append(None)
         return values
 
-    def _note(self, measure: Measure, cell: object) -> None:
+    def _count_unparsable(self, measure: Measure, cell: object) -> None:
         self.unparsable += 1
         if self.unparsable == 1:
             logger.warning("InfluxDB holds a value of %s that is no quantity: %.60r", FIELDS[measure], cell)

@@ -48,7 +48,6 @@ _DECODE = {True: msgspec.msgpack.Decoder(_Answer).decode, False: msgspec.json.De
 
 
 def build_call(query: Query, database: str | None) -> Call:
-    """One statement as a form."""
     form = {"q": query.text, "params": json.dumps(query.params), "epoch": "ns"}
     if database is not None:
         form["db"] = database
@@ -56,7 +55,6 @@ def build_call(query: Query, database: str | None) -> Call:
 
 
 def explain_refusal(options: InfluxOptions, status: int) -> MetricsUnavailable:
-    """What a status other than 200 means."""
     place, caller = options.place, options.caller
     if status == 401:
         mend = "check the token" if options.token else "check the name and the password"

@@ -25,7 +25,6 @@ class LastSeen:
         self._times_ns: dict[Key, int] = {}
 
     def note(self, usages: Mapping[K, Usage]) -> None:
-        """Keeps the times of an answer."""
         if len(self._times_ns) > _MOST_KEPT:
             self._times_ns = {}
         self._times_ns.update({key: usage.time_ns for key, usage in usages.items()})

@@ -42,12 +42,12 @@ def read_columns(
                 continue
             names = names or series.columns
             if series.columns != names:
-                raise _strange()
+                raise _unexpected_columns()
             rows += _ascending(series.values)
             chosen.append(key)
             ends.append(len(rows))
     except (TypeError, IndexError) as error:
-        raise _strange() from error
+        raise _unexpected_columns() from error
     return Columns() if names is None else _build_columns(chosen, ends, names, rows, measures, cells)
 
 
@@ -86,15 +86,15 @@ def _build_columns(
     """Cells are read a column at a time, over all objects: most have one row, and a call has its price."""
     where = _places_of(names, [FIELDS[measure] for measure in measures])
     if set(map(len, rows)) != {len(names)}:
-        raise _strange()
+        raise _unexpected_columns()
     times = list(map(itemgetter(0), rows))
     if set(map(type, times)) != {int}:
-        raise _strange()
+        raise _unexpected_columns()
     values = {measure: cells.read(measure, list(map(itemgetter(where[FIELDS[measure]]), rows))) for measure in measures}
     return Columns(keys, ends, times, values)
 
 
-def _strange() -> MetricsUnavailable:
+def _unexpected_columns() -> MetricsUnavailable:
     return MetricsUnavailable("InfluxDB's answer has other columns than were asked for")
 
 
@@ -102,14 +102,14 @@ def _places_of(columns: list[str], wanted: Iterable[str]) -> dict[str, int]:
     """Where each column stands in a row. Raises MetricsUnavailable where they are not what was asked for."""
     where = {name: index for index, name in enumerate(columns)}
     if columns[:1] != ["time"] or not all(name in where for name in wanted):
-        raise _strange()
+        raise _unexpected_columns()
     return where
 
 
 def _check_rows(series: InfluxSeries) -> None:
     width = len(series.columns)
     if not all(len(row) == width and type(row[0]) is int for row in series.values):
-        raise _strange()
+        raise _unexpected_columns()
 
 
 def _ascending(rows: list[list[Any]]) -> list[list[Any]]:

@@ -68,29 +68,24 @@ class InfluxStore(ABC):
         return self._cells.unparsable
 
     async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        """The newest usage of each pod that has a point within the lookback."""
         return await self._latest(Kind.POD, keys, measures) if keys else {}
 
     async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        """The newest usage of each node that has a point within the lookback."""
         return await self._latest(Kind.NODE, keys, measures) if keys else {}
 
     async def pod_history(
         self, keys: frozenset[PodKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
-        """The columns over the window for each pod that has a point in it."""
         return await self._history(Kind.POD, keys, window, columns)
 
     async def node_history(
         self, keys: frozenset[NodeKey], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
-        """The columns over the window for each node that has a point in it."""
         return await self._history(Kind.NODE, keys, window, columns)
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
     ) -> list[Point]:
-        """The newest `limit` points of one object in [start, end), oldest first; with neither bound the newest one."""
         wanted = 1 if start_ns is None and end_ns is None else limit
 
         def read(answer: list[InfluxSeries]) -> list[Point]:
@@ -100,13 +95,11 @@ class InfluxStore(ABC):
         return await self._ask(query, (), [*FIELDS.values(), "node"], read)
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
-        """Which pods ran on each node at a time, by namespace and name."""
         return group_at(keys, await self._sightings(Kind.NODE, keys, at_ns - GAP_NS, at_ns + GAP_NS), at_ns)
 
     async def placements(
         self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
     ) -> Mapping[PodKey, list[Placement]]:
-        """Where each pod ran in [start, end), oldest first."""
         return group_by_pod(keys, await self._sightings(Kind.POD, keys, start_ns, end_ns))
 
     async def close(self) -> None:  # noqa: B027 - whoever opens the store closes what it needs
