@@ -7,7 +7,7 @@ from typing import Any
 
 from fleet.aio.recorder import note_cached
 from fleet.kubernetes.discovery import Catalogs
-from fleet.live.changes import Feed
+from fleet.live.changes import ChangeFeed
 from fleet.members.member import Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterUnreachable, InvalidQuery
@@ -32,7 +32,7 @@ from fleet.reads.counts import CachedCounts
 from fleet.reads.filtering import MemberFilter
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
-from fleet.reads.requested import Requested
+from fleet.reads.requested import RequestSums
 from fleet.reads.result_cache import ResultCache, Select
 
 
@@ -47,16 +47,21 @@ class Federation:
     """
 
     def __init__(
-        self, members: Mapping[str, Member], known: asyncio.Event, *, member_timeout: float, feed: Feed | None = None
+        self,
+        members: Mapping[str, Member],
+        known: asyncio.Event,
+        *,
+        member_timeout: float,
+        feed: ChangeFeed | None = None,
     ) -> None:
         self.member_timeout = member_timeout
-        self.feed = feed or Feed()
+        self.feed = feed or ChangeFeed()
         self.catalogs = Catalogs()
         self._roster = Roster(members)
         self._known = known
         self._availability = Availability(self._roster, known, member_timeout)
         self._results: dict[ObjectKind[Any], ResultCache[Any]] = {kind: ResultCache(kind) for kind in KINDS}
-        self._requested = Requested(self._roster)
+        self._requested = RequestSums(self._roster)
 
     @property
     def is_known(self) -> bool:
@@ -120,12 +125,12 @@ class Federation:
     ) -> Page[T]:
         """A page, from memory alone. Raises as `select`, and InvalidQuery, also for anything of usage."""
         sorting = build_sorting(kind, orders)
-        check_page(page, sorting)
+        after = check_page(page, sorting)
         if usage_columns(filter, orders):
             raise InvalidQuery(
                 "usage is not in memory: what is ordered or bounded by it has to be asked of a metric store"
             )
-        return build_page(await self.select(kind, scope, filter, on_unavailable), sorting, page)
+        return build_page(await self.select(kind, scope, filter, on_unavailable), sorting, page, after)
 
     async def get(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> T | None:
         """One object, None where its cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
@@ -225,7 +230,8 @@ class Federation:
         await self._availability.wait_known()
 
     def _find(self, kind: ObjectKind[T], participants: Participants, scope: Scope, question: Filter[T]) -> Selection[T]:
-        self._roster.check_namespaces(scope, question)
+        if question.namespaces:
+            self._roster.check_namespaces(scope, question, question.namespaces)
         results: ResultCache[T] = self._results[kind]
 
         def build() -> Select[T]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from fleet.aio.tasks import open_task
 from fleet.federation import Federation
-from fleet.live.changes import Feed
+from fleet.live.changes import ChangeFeed
 from fleet.members.member import FleetOptions, Member
 from fleet.ports import MemberSource, MemberSpec
 
@@ -20,17 +20,17 @@ logger = logging.getLogger(__name__)
 @contextlib.asynccontextmanager
 async def open_federation(source: MemberSource, options: FleetOptions) -> AsyncIterator[Federation]:
     """Follows the source and all its members; on leaving the `with` every task has ended and every pool is closed."""
-    registry = _Registry(source, options)
+    registry = _Membership(source, options)
     async with contextlib.aclosing(registry), open_task("member source", registry.follow):
         yield Federation(registry.members, registry.known, member_timeout=options.member_timeout, feed=registry.feed)
 
 
-class _Registry:
+class _Membership:
     """The members of the last snapshot, each with the task that keeps it going."""
 
     def __init__(self, source: MemberSource, options: FleetOptions) -> None:
         self.known = asyncio.Event()
-        self.feed = Feed()
+        self.feed = ChangeFeed()
         self._source = source
         self._options = options
         self._members: dict[str, Member] = {}

@@ -10,7 +10,7 @@ from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.metrics.embedded.store import (
     EmbeddedOptions,
     EmbeddedStore,
@@ -82,7 +82,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 join=settings.clusters.join,
             ),
             joining=HostJoining(settings.clusters.platform_namespace, settings.timeouts.member_timeout),
-            held_usage=HeldUsage(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
+            held_usage=UsageCache(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
 
 

@@ -24,7 +24,7 @@ from fleet.cache.store import build_store
 from fleet.federation import Federation
 from fleet.kubernetes.codec.codec import PODS, Codec
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.model import kinds
 from fleet.model.objects import Pod
 from fleet.model.scope import Role, Scope
@@ -99,7 +99,7 @@ async def measure_pages(members: int, pods: int, rounds: int) -> Times:
         rss = _settled_rss() - before
         gc.freeze()
         store = MemoryUsage()
-        held = HeldUsage(cast("MetricStore", store), federation.pods_of, max_age=3600)
+        held = UsageCache(cast("MetricStore", store), federation.pods_of, max_age=3600)
         asks: dict[str, Callable[[], Awaitable[Any]]] = {
             "plain": lambda: _ask(federation, held, _PLAIN),
             "filtered": lambda: _ask(federation, held, _FILTERED),
@@ -124,7 +124,7 @@ async def measure_pages(members: int, pods: int, rounds: int) -> Times:
         return Times(samples, members * pods, rss, synced)
 
 
-async def _ask(federation: Federation, held: HeldUsage, query: str, **variables: Any) -> Any:
+async def _ask(federation: Federation, held: UsageCache, query: str, **variables: Any) -> Any:
     deadline = asyncio.get_running_loop().time() + 600
     store = cast("MetricStore", MemoryUsage())
     loaders = build_loaders(federation, _ADMINISTRATOR.scope, store, now=time.time(), deadline=deadline, held=held)
@@ -135,7 +135,7 @@ async def _ask(federation: Federation, held: HeldUsage, query: str, **variables:
     return result.data
 
 
-async def _read_all(federation: Federation, held: HeldUsage) -> None:
+async def _read_all(federation: Federation, held: UsageCache) -> None:
     after: str | None = None
     while True:
         data = await _ask(federation, held, _TENTH, after=after)

@@ -30,7 +30,7 @@ FeedListener = Callable[[str, StoreKey | None], None]
 Unlisten = Callable[[], None]
 
 
-class Feed:
+class ChangeFeed:
     """All members' changes. The registry of members calls `join`, `leave` and `touch`."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class Feed:
 class ObjectView(Generic[T]):
     """The objects of a kind that a filter selects and a scope reaches, now and as they change."""
 
-    def __init__(self, feed: Feed, kind: ObjectKind[T], question: Filter[T], scope: Scope) -> None:
+    def __init__(self, feed: ChangeFeed, kind: ObjectKind[T], question: Filter[T], scope: Scope) -> None:
         self.topic: Topic = kind.name
         self._feed = feed
         self._kind: ObjectKind[T] = kind
@@ -141,7 +141,7 @@ class ClusterView:
 
     topic: Topic = "clusters"
 
-    def __init__(self, feed: Feed, scope: Scope) -> None:
+    def __init__(self, feed: ChangeFeed, scope: Scope) -> None:
         self._feed = feed
         self._scope = scope
 

@@ -42,7 +42,7 @@ class _Table(Struct, frozen=True):
 _Asking = asyncio.Task[_Table]
 
 
-class HeldUsage:
+class UsageCache:
     """Usage by cluster. `max_age` in seconds; 0 holds nothing."""
 
     def __init__(self, store: MetricStore, pods_of: PodsOf, *, max_age: float = DEFAULT_MAX_AGE) -> None:

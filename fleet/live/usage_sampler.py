@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from msgspec import Struct
 
 from fleet.aio.tasks import end_tasks
 from fleet.model.errors import InvalidQuery, MetricsUnavailable
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import NodeKey, ObjectKey, PodKey
 from fleet.model.usage import Measure, Usage
 from fleet.ports import MetricStore
 
@@ -41,8 +42,7 @@ class Reading(Struct, frozen=True):
     """What was read for all who follow an interval; `problem` says why there is nothing where it could not be read."""
 
     wanted: Wanted
-    pods: Mapping[PodKey, Usage]
-    nodes: Mapping[NodeKey, Usage]
+    usages: Mapping[ObjectKey, Usage]
     problem: str | None = None
 
 
@@ -69,7 +69,7 @@ class Follower:
         return reading
 
 
-class UsageFeed:
+class UsageSampler:
     """The intervals that somebody follows. `timeout` bounds a question, in seconds."""
 
     def __init__(self, store: MetricStore, *, timeout: float) -> None:
@@ -162,11 +162,11 @@ class _Rounds:
         try:
             async with asyncio.timeout(self._timeout):
                 pods, nodes = await asyncio.gather(self._ask_pods(wanted), self._ask_nodes(wanted))
+                return Reading(wanted, dict(chain(pods.items(), nodes.items())))
         except MetricsUnavailable as error:
-            return Reading(wanted, {}, {}, str(error))
+            return Reading(wanted, {}, str(error))
         except TimeoutError:
-            return Reading(wanted, {}, {}, f"the metric store did not answer within {self._timeout:g} s")
-        return Reading(wanted, pods, nodes)
+            return Reading(wanted, {}, f"the metric store did not answer within {self._timeout:g} s")
 
     async def _ask_pods(self, wanted: Wanted) -> Mapping[PodKey, Usage]:
         return await self._store.latest_pods(wanted.pods, wanted.measures) if wanted.pods else {}

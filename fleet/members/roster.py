@@ -1,6 +1,6 @@
 """Who belongs to the federation, and how much of it a scope reaches."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from fleet.members.member import Member
 from fleet.model.errors import ClusterNotFound, Forbidden
@@ -17,6 +17,8 @@ class Roster:
 
     def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = members
+        self.find: Callable[[str], Member | None] = members.get
+        """A member by name, whoever asks."""
 
     def all(self) -> list[Member]:
         """Every member, host first, then by name."""
@@ -25,10 +27,6 @@ class Roster:
     def present(self) -> list[Member]:
         """Every member, in no order that means anything."""
         return list(self._members.values())
-
-    def find(self, name: str) -> Member | None:
-        """A member by name, whoever asks."""
-        return self._members.get(name)
 
     def get(self, scope: Scope, name: str) -> Member:
         """A member that is within reach. Raises ClusterNotFound, Forbidden."""
@@ -62,11 +60,8 @@ class Roster:
         names = [member.name for member in self.all() if not scope.sees_cluster(member.name)]
         return {name: _cluster_forbidden(name) for name in names}
 
-    def check_namespaces(self, scope: Scope, wanted: Filter[T]) -> None:
-        """Raises Forbidden where namespaces are named and none of them is within reach of any cluster asked."""
-        namespaces = wanted.namespaces
-        if not namespaces:
-            return
+    def check_namespaces(self, scope: Scope, wanted: Filter[T], namespaces: Collection[str]) -> None:
+        """Raises Forbidden where none of the namespaces that are named is within reach of any cluster asked."""
         clusters = self._members if wanted.clusters is None else wanted.clusters
         if clusters and not any(scope.sees_namespace(cluster, name) for cluster in clusters for name in namespaces):
             names = ", ".join(sorted(namespaces)[:10])
@@ -78,7 +73,8 @@ class Roster:
         refusals = [reason for member in members if (reason := refusal(scope, kind.name, member.name))]
         if wanted.clusters and len(refusals) == len(members):
             raise Forbidden(refusals[0])
-        self.check_namespaces(scope, wanted)
+        if wanted.namespaces:
+            self.check_namespaces(scope, wanted, wanted.namespaces)
 
     def _visible(self, scope: Scope) -> tuple[str, ...]:
         return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))

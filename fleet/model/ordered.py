@@ -106,4 +106,4 @@ class Ordered(Collection[T], Generic[T]):
 
     def first(self, count: int) -> list[T]:
         """The first ones."""
-        return list(islice(self, count))
+        return list(islice(chain.from_iterable(self._parts), count))

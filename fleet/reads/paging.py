@@ -197,9 +197,9 @@ def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
     return None if request.after is None else sorting.parse_cursor(request.after)
 
 
-def build_page(selection: Selection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
-    """The requested page of what was selected. Raises InvalidQuery."""
-    after, matched, outcomes = check_page(request, sorting), selection.matched, selection.outcomes
+def build_page(selection: Selection[T], sorting: Sorting[T], request: PageRequest, after: Values | None) -> Page[T]:
+    """The requested page of what was selected; `after` is what `check_page` found in the request."""
+    matched, outcomes = selection.matched, selection.outcomes
     if after is None and not request.first:
         return Page((), (), matched, bool(matched), False, outcomes)  # what is only counted needs no keys
     items, size = sorting.first_after(matched, after, request.first)

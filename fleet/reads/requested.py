@@ -6,7 +6,7 @@ from fleet.model.objects import NO_RESOURCES, NodeKey, Resources
 from fleet.model.sums import sum_requests
 
 
-class Requested:
+class RequestSums:
     """Sums over the pods that are not finished. Those of whole clusters are kept until a pod of theirs changes."""
 
     def __init__(self, roster: Roster) -> None:

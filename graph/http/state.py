@@ -5,7 +5,7 @@ from starlette.websockets import WebSocket
 
 from auth.dependencies import AuthState
 from fleet.federation import Federation
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.ports import MetricStore
 from graph.http.persisted import Documents
 from graph.limits.limits import Limits
@@ -24,7 +24,7 @@ class GraphState(AuthState):
     limits: Limits
     compiled: bool
     time_slices: TimeSlices
-    held_usage: HeldUsage
+    held_usage: UsageCache
 
 
 GraphRequest = Request[GraphState]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.model.errors import Forbidden, MetricsUnavailable
 from fleet.model.kinds import NODES, PODS, ObjectKind
 from fleet.model.objects import Node, ObjectKey, OnUnavailable, Outcome, OutcomeState, Pod, T
@@ -39,11 +39,11 @@ def load_page(
     """
     if not info.page_wants.anything and not usage_columns(question, orders):
         sorting = build_sorting(kind, orders)
-        check_page(page, sorting)
+        after = check_page(page, sorting)
         context = info.context
         found = context.federation.select_now(kind, context.scope, question, on_unavailable)
         if found is not None:
-            return build_page(found, sorting, page)
+            return build_page(found, sorting, page, after)
     return info.context.loaders.dispatch.defer(_load, info, kind, question, orders, page, on_unavailable)
 
 
@@ -97,7 +97,7 @@ async def _load(
     page: PageRequest,
     on_unavailable: OnUnavailable,
 ) -> Page[T]:
-    check_page(page, build_sorting(kind, orders))
+    after = check_page(page, build_sorting(kind, orders))
     batches = list(_wanted(info, kind))
     dispatch = info.context.loaders.dispatch
     with dispatch.holding_pages():
@@ -108,7 +108,7 @@ async def _load(
             usage_of = await _read_usage(info, kind, found.matched)
             within = keep_within(found.matched, question.usage, usage_of, kind.bases)
             found = Selection(Ordered((list(within),)), found.outcomes)
-        answer = build_page(found, build_sorting(kind, orders, usage_of), page)
+        answer = build_page(found, build_sorting(kind, orders, usage_of), page, after)
         if usage_of is not unread:  # what a page is cut by is what its items show
             batch = info.context.loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
             batch.hold({item.key: usage_of(item) for item in answer.items})
@@ -150,7 +150,7 @@ async def _read_usage(info: Info, kind: ObjectKind[T], objects: Collection[T]) -
     return lambda entry: found[id(entry)]
 
 
-async def _read_held(held: HeldUsage, clusters: set[str], measures: Measures, deadline: float) -> UsageOf[Pod]:
+async def _read_held(held: UsageCache, clusters: set[str], measures: Measures, deadline: float) -> UsageOf[Pod]:
     """What all requests share. Raises MetricsUnavailable, also where it takes longer than the request may."""
     try:
         async with asyncio.timeout_at(deadline):

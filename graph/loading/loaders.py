@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from fleet.federation import Federation
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.scope import Scope
 from fleet.model.usage import Column, History, Kind, Measure, TimeRange, Usage
@@ -31,7 +31,7 @@ class Loaders:
     history: Mapping[Kind, Batches[HistoryQuestion, Any, History]]
     placements: Batches[SpanRequest, PodKey, Placements]
     pods_at: Batches[float, NodeKey, Placements]
-    held: HeldUsage | None = None
+    held: UsageCache | None = None
 
 
 def build_loaders(
@@ -41,7 +41,7 @@ def build_loaders(
     *,
     now: float,
     deadline: float,
-    held: HeldUsage | None = None,
+    held: UsageCache | None = None,
 ) -> Loaders:
     """One request's loaders. `now` is in Unix seconds, `deadline` in the event loop's time.
 

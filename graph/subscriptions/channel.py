@@ -8,7 +8,7 @@ from typing import Any
 
 from fleet.aio.tasks import end_tasks
 from fleet.cache.rows import StoreKey
-from fleet.live.changes import Feed
+from fleet.live.changes import ChangeFeed
 from graph.enums import EventType
 from graph.errors import Code
 from graph.roots.topics import Objects
@@ -50,7 +50,7 @@ class _Held:
 class ObjectChannel:
     """Keeps what its subscribers know, compares it with what is, and tells all of them the difference."""
 
-    def __init__(self, feed: Feed, topic: Objects, renderer: Renderer, budget: Budget) -> None:
+    def __init__(self, feed: ChangeFeed, topic: Objects, renderer: Renderer, budget: Budget) -> None:
         self._feed = feed
         self._budget = budget
         self._size = 0

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fleet.aio.tasks import open_task
 from fleet.federation import Federation
-from fleet.live.usage_sampler import UsageFeed
+from fleet.live.usage_sampler import UsageSampler
 from fleet.model.errors import FleetError
 from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
@@ -75,7 +75,7 @@ class Hub:
         self._budget = Budget(options.max_held_bytes)
         self._shares: dict[str, UserShare] = {}
         self._openers: dict[Channel, UserShare] = {}
-        self._usage = UsageFeed(grounds.metric_store, timeout=grounds.request_timeout)
+        self._usage = UsageSampler(grounds.metric_store, timeout=grounds.request_timeout)
         self._stopping = False
 
     @property

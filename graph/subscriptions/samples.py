@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from itertools import chain
 
 from auth.principal import Principal
 from fleet.aio.tasks import end_tasks
 from fleet.federation import Federation
-from fleet.live.usage_sampler import Reading, UsageFeed
+from fleet.live.usage_sampler import Reading, UsageSampler
 from fleet.model.kinds import NODES, PODS
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import Node, ObjectKey, Pod
 from graph.enums import EventType
 from graph.errors import Code
 from graph.roots.topics import Samples
@@ -22,14 +23,14 @@ logger = logging.getLogger(__name__)
 _ALL = "samples"  # each message has all samples, so the newest one takes the place of one that waits
 _FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
 
-Times = dict[PodKey | NodeKey, int]
+Times = dict[ObjectKey, int]
 
 
 class SampleChannel:
     """Sends all samples at first, and again when the newest point of one of them changed. A failure is told once."""
 
     def __init__(
-        self, feed: UsageFeed, federation: Federation, principal: Principal, topic: Samples, renderer: Renderer
+        self, feed: UsageSampler, federation: Federation, principal: Principal, topic: Samples, renderer: Renderer
     ) -> None:
         self._feed = feed
         self._federation = federation
@@ -88,13 +89,14 @@ class SampleChannel:
         for mailbox in self._mailboxes:
             mailbox.put(_ALL, EventType.MODIFIED, self._last)
 
-    def _pick(self, reading: Reading) -> Iterator[tuple[PodKey | NodeKey, UsageSample]]:
+    def _pick(self, reading: Reading) -> Iterator[tuple[ObjectKey, UsageSample]]:
         """The samples of the objects that are there and in reach, in their order."""
-        for pod_key in sorted(self._topic.wanted.pods):
-            pod, usage = self._federation.get_cached(PODS, self._scope, pod_key), reading.pods.get(pod_key)
-            if pod is not None and usage is not None:
-                yield pod_key, UsageSample.from_model(pod, usage)
-        for node_key in sorted(self._topic.wanted.nodes):
-            node, usage = self._federation.get_cached(NODES, self._scope, node_key), reading.nodes.get(node_key)
-            if node is not None and usage is not None:
-                yield node_key, UsageSample.from_model(node, usage)
+        federation, scope, wanted = self._federation, self._scope, self._topic.wanted
+        objects: Iterator[tuple[ObjectKey, Pod | Node | None]] = chain(
+            ((key, federation.get_cached(PODS, scope, key)) for key in sorted(wanted.pods)),
+            ((key, federation.get_cached(NODES, scope, key)) for key in sorted(wanted.nodes)),
+        )
+        for key, entry in objects:
+            usage = reading.usages.get(key)
+            if entry is not None and usage is not None:
+                yield key, UsageSample.from_model(entry, usage)

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from auth.authenticator import Authenticator
 from fleet.federation import Federation
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import Placement, group_at, group_by_pod
@@ -141,5 +141,5 @@ def build_state(
         limits=limits,
         compiled=True,
         time_slices=TimeSlices(),
-        held_usage=HeldUsage(store, federation.pods_of),
+        held_usage=UsageCache(store, federation.pods_of),
     )

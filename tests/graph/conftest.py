@@ -11,7 +11,7 @@ from strawberry.types.execution import ExecutionResult
 
 from auth.principal import Principal
 from fleet.federation import Federation
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.scope import Role, Scope
 from fleet.model.usage import NANOSECONDS, Usage
@@ -38,7 +38,7 @@ class Graph:
         self.federation = federation
         self.store = CountingStore()
         self.limits = DEFAULT_LIMITS
-        self.held: HeldUsage | None = None
+        self.held: UsageCache | None = None
 
     def __getitem__(self, name: str) -> FakeCluster:
         return self.source.clusters[name]

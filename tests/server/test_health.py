@@ -9,7 +9,7 @@ import aiohttp
 
 from auth.authenticator import AuthOptions, open_authenticator
 from fleet.kubernetes.sources.joining import HostJoining
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, PlatformInfo
@@ -69,7 +69,7 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
                 time_slices=TimeSlices(),
                 platform=PlatformOptions(),
                 joining=HostJoining("openmcp", 0.5),
-                held_usage=HeldUsage(store, federation.pods_of),
+                held_usage=UsageCache(store, federation.pods_of),
             )
 
     return open_state

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import pytest
 
 from fleet.aio.recorder import Recorder, recording
-from fleet.live.usage_cache import MOST_NAMED, HeldUsage
+from fleet.live.usage_cache import MOST_NAMED, UsageCache
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Pod
 from fleet.model.usage import Measure, Usage
@@ -22,11 +22,11 @@ def pods_of(clusters: Collection[str]) -> list[list[Pod]]:
     return [PODS[name] for name in clusters]
 
 
-def open_held(max_age: float) -> tuple[CountingStore, HeldUsage]:
+def open_held(max_age: float) -> tuple[CountingStore, UsageCache]:
     store = CountingStore()
     for number, pod in enumerate(PODS["c1"][:2] + PODS["c2"]):
         store.known[pod.key] = Usage(time_ns=1, cpu_cores=float(number))
-    return store, HeldUsage(store, pods_of, max_age=max_age)
+    return store, UsageCache(store, pods_of, max_age=max_age)
 
 
 async def test_one_question_serves_all_that_ask_at_once_and_for_a_while() -> None:

@@ -17,7 +17,7 @@ from fleet.model.ordered import Ordered, position_of
 from fleet.model.queries import MAX_PAGE, NodeColumn, Order, Page, PageRequest, PodColumn, Selection
 from fleet.model.ranking import PercentOf, UsageColumn, UsageField, build_column
 from fleet.model.usage import Usage
-from fleet.reads.paging import Sorting, build_page, build_sorting
+from fleet.reads.paging import Sorting, build_page, build_sorting, check_page
 from tests.fakes.records import build_node_record, build_pod_record
 
 CPU = build_column(UsageField.CPU_CORES)
@@ -82,7 +82,9 @@ def plainly_sorted(pods: list[Pod], orders: tuple[Order, ...]) -> list[Pod]:
 
 
 def cut_page(entries: Collection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
-    return build_page(Selection(Ordered([sorted(entries, key=position_of)]), ()), sorting, request)
+    return build_page(
+        Selection(Ordered([sorted(entries, key=position_of)]), ()), sorting, request, check_page(request, sorting)
+    )
 
 
 @given(PODS, ORDERS, st.integers(1, 7))

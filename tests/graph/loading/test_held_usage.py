@@ -1,6 +1,6 @@
 """Many pods are ranked by usage that all requests share; what is shown is what they were ranked by."""
 
-from fleet.live.usage_cache import HeldUsage
+from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import PodKey
 from tests.graph.conftest import OpenGraph, build_usage
 
@@ -10,7 +10,7 @@ QUERY = """{ pods(first: 3, orderBy: [{ usage: CPU_CORES, direction: DESC }]) {
 
 async def test_many_pods_are_ranked_by_one_question_that_serves_the_next_request_too(open_graph: OpenGraph) -> None:
     async with open_graph("c1", "c2", pods=300) as graph:
-        graph.held = HeldUsage(graph.store, graph.federation.pods_of, max_age=60)
+        graph.held = UsageCache(graph.store, graph.federation.pods_of, max_age=60)
         for number in range(4):
             graph.store.known[PodKey("c2", "shop", f"p{number * 2}")] = build_usage(10.0 + number)
         ranked = {"name": "p6", "usage": {"cpuCores": 13.0}}
@@ -22,7 +22,7 @@ async def test_many_pods_are_ranked_by_one_question_that_serves_the_next_request
 
 async def test_few_pods_are_asked_for_by_name_each_time(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=4) as graph:
-        graph.held = HeldUsage(graph.store, graph.federation.pods_of, max_age=60)
+        graph.held = UsageCache(graph.store, graph.federation.pods_of, max_age=60)
         await graph.ask(QUERY)
         graph.store.known = {key: build_usage(0.5) for key in graph.store.known}
         found = await graph.ask(QUERY)
@@ -32,14 +32,14 @@ async def test_few_pods_are_asked_for_by_name_each_time(open_graph: OpenGraph) -
 
 async def test_a_store_that_fails_leaves_no_order(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=600) as graph:
-        graph.held = HeldUsage(graph.store, graph.federation.pods_of, max_age=60)
+        graph.held = UsageCache(graph.store, graph.federation.pods_of, max_age=60)
         graph.store.failure = "down"
         assert "ordered or bounded by usage" in (await graph.fail(QUERY))["message"]
 
 
 async def test_a_store_that_hangs_ends_with_the_requests_time(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=600) as graph:
-        graph.held = HeldUsage(graph.store, graph.federation.pods_of, max_age=60)
+        graph.held = UsageCache(graph.store, graph.federation.pods_of, max_age=60)
         graph.store.answering.clear()
         result = await graph.execute(QUERY, seconds=0.2)
         graph.store.answering.set()
