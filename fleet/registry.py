@@ -38,7 +38,6 @@ class _Membership:
 
     @property
     def members(self) -> Mapping[str, Member]:
-        """A live view by name."""
         return MappingProxyType(self._members)
 
     async def follow(self) -> None:
@@ -48,7 +47,6 @@ class _Membership:
             self.known.set()
 
     async def aclose(self) -> None:
-        """Ends every member, all at once."""
         await asyncio.gather(*(self._end(name) for name in tuple(self._members)))
 
     async def _apply(self, snapshot: Mapping[str, MemberSpec]) -> None:

@@ -1,1 +1,5 @@
-"""Its charter: what belongs here, and what never does."""
+"""Kits for asyncio that know no cluster: background tasks, backoff and jitter, fan-out, generations, an LRU.
+
+Belongs here: what would serve any server of this shape, and the recorder of what a request costs. Never here: what a
+pod or a member is (but the errors of `fleet.model`, which a fan-out puts in the place of answers).
+"""

@@ -17,11 +17,9 @@ class Backoff:
         self._next = first
 
     def reset(self) -> None:
-        """Starts anew after a success."""
         self._next = self._first
 
     def next_delay(self) -> float:
-        """Seconds to wait now."""
         delay = self._next
         self._next = min(self._next * 2, self._last)
         return jittered(delay, 0.5)

@@ -10,6 +10,5 @@ class GenerationCounter:
         self.last = 0
 
     def next(self) -> int:
-        """The number of another change."""
         self.last += 1
         return self.last

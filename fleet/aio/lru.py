@@ -44,12 +44,10 @@ class Lru(Generic[K, V]):
             self.discard(next(iter(self._entries)))
 
     def discard(self, key: K) -> None:
-        """Takes the entry out, if it is there."""
         if self._entries.pop(key, None) is not None:
             self.weight -= self._weights.pop(key, 0)
 
     def clear(self) -> None:
-        """Takes all out."""
         self._entries.clear()
         self._weights.clear()
         self.weight = 0

@@ -31,13 +31,11 @@ class Span:
         return self._total + (time.monotonic() - self._since if self._running else 0.0)
 
     def begin(self) -> None:
-        """A wait begins."""
         if not self._running:
             self._since = time.monotonic()
         self._running += 1
 
     def end(self) -> None:
-        """A wait ends."""
         self._running -= 1
         if not self._running:
             self._total += time.monotonic() - self._since
@@ -90,7 +88,6 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """Since the recorder was made."""
         return time.monotonic() - self._started
 
     def cluster(self, name: str) -> ClusterRecord:

@@ -38,7 +38,6 @@ class LabelIndex(Generic[R]):
         bucket[key] = record
 
     def discard(self, key: StoreKey, record: R) -> None:
-        """Takes a record out."""
         self._leave(key, self._labels_of(record))
 
     def matching(self, selector: LabelSelector) -> list[dict[StoreKey, R]]:

@@ -37,7 +37,6 @@ class Rows(Generic[R]):
             self._add_late(key)
 
     def note_gone(self, key: StoreKey) -> None:
-        """A record is there no more."""
         self._snapshot = None
         if self._late is not None:
             self._add_late(key)

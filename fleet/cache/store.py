@@ -109,7 +109,6 @@ class Table(Generic[R]):
         return list(chain.from_iterable([bucket.values() for bucket in buckets]))
 
     def values(self, index: str) -> Collection[str]:
-        """The values an index holds records under."""
         return self._indexes[index].keys()
 
 
@@ -153,11 +152,9 @@ class Store(Generic[R]):
         return iter(self._table.all())
 
     def key_of(self, record: R) -> StoreKey:
-        """The name a record is kept under."""
         return self._key_of(record)
 
     def get(self, namespace: str, name: str) -> R | None:
-        """One record by name."""
         return self._table.records.get((namespace, name))
 
     def all(self) -> tuple[R, ...]:
@@ -181,7 +178,6 @@ class Store(Generic[R]):
         return self._table.values(index)
 
     def put(self, record: R) -> None:
-        """Adds or replaces one record."""
         old = self._table.put(record)
         self.generation = GENERATIONS.next()
         for listener in self._listeners:
@@ -239,19 +235,16 @@ class Staged(Generic[R]):
         self._known = store._table.records  # noqa: SLF001 - the other half of the same class
 
     def add(self, records: Collection[R]) -> None:
-        """Adds one page."""
         for record in records:
             known = self._known.get(self._table._key_of(record))  # noqa: SLF001 - as above
             same = known is not None and known.resource_version == record.resource_version and known.uid == record.uid
             self._table.put(known if known is not None and same else record)
 
     def commit(self) -> None:
-        """Makes the relist the store's content."""
         self._store.replace(self._table)
 
 
 def build_store(kind: ObjectKind[T]) -> Store[T]:
-    """An empty store of a kind, with its indexes."""
     terms = {name: attrgetter(index.attribute) for name, index in kind.indexes.items()}
     return Store(attrgetter("namespace", "name"), terms, attrgetter("labels"))
 
@@ -270,6 +263,5 @@ class Stores:
         return store
 
     def of(self, kind: ObjectKind[T]) -> Store[T]:
-        """The store of a kind."""
         store: Store[T] = getattr(self, kind.name)
         return store

@@ -58,7 +58,6 @@ class ChangeFeed:
         return self._stores.get(cluster)
 
     def member(self, cluster: str) -> Member | None:
-        """The member of that name."""
         return self._members.get(cluster)
 
     def join(self, member: Member) -> None:
@@ -121,7 +120,6 @@ class ObjectView(Generic[T]):
         self._filter: MemberFilter[T] = MemberFilter(kind, question, scope)
 
     def select(self, cluster: str) -> dict[StoreKey, T]:
-        """All of one cluster."""
         stores, named = self._feed.stores(cluster), self._question.clusters
         sees = self._scope.sees_all_namespaces if self._kind.cluster_wide else self._scope.sees_cluster
         if stores is None or (named is not None and cluster not in named) or not sees(cluster):
@@ -146,13 +144,11 @@ class ClusterView:
         self._scope = scope
 
     def select(self, cluster: str) -> dict[StoreKey, Cluster]:
-        """The one of that name."""
         key = ("", cluster)
         found = self.get(cluster, key)
         return {} if found is None else {key: found}
 
     def get(self, cluster: str, key: StoreKey) -> Cluster | None:
-        """A snapshot of it."""
         member = self._feed.member(cluster)
         if member is None or not self._scope.sees_cluster(cluster):
             return None

@@ -31,7 +31,6 @@ class Wanted(Struct, frozen=True):
         return self.pods >= other.pods and self.nodes >= other.nodes and self.measures >= other.measures
 
     def joined(self, other: "Wanted") -> "Wanted":
-        """What answers both."""
         return Wanted(self.pods | other.pods, self.nodes | other.nodes, self.measures | other.measures)
 
 
@@ -92,7 +91,6 @@ class UsageSampler:
                 del self._rounds[interval]
 
     async def aclose(self) -> None:
-        """Ends all questions."""
         await asyncio.gather(*(rounds.aclose() for rounds in self._rounds.values()))
         self._rounds.clear()
 

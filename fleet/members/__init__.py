@@ -1,1 +1,6 @@
-"""Its charter: what belongs here, and what never does."""
+"""One member cluster while it belongs to the federation: its connection, caches, health and circuit breaker.
+
+Belongs here: heartbeats, the tasks that follow a member, its state of health and what that means for a question, and
+the roster of all members with the reach of a scope. Never here: which clusters exist (`fleet.registry`), what a filter
+selects (`fleet.reads`).
+"""

@@ -27,17 +27,14 @@ class Breaker:
         return self.state is not BreakerState.CLOSED
 
     def record_probe(self) -> None:
-        """A probe goes out."""
         if self.state is BreakerState.OPEN:
             self.state = BreakerState.HALF_OPEN
 
     def record_success(self) -> None:
-        """The member answered."""
         self.failures = 0
         self.state = BreakerState.CLOSED
 
     def record_failure(self) -> None:
-        """The member did not answer."""
         self.failures += 1
         if self.failures >= self.limit:
             self.state = BreakerState.OPEN

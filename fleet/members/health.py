@@ -161,17 +161,14 @@ def age_between(proved_at: float, at: float) -> float | None:
 
 
 def because(failure: ClusterError | None) -> str:
-    """The failure as the end of a sentence."""
     return "" if failure is None else f": {failure}"
 
 
 def now() -> float:
-    """The event loop's clock."""
     return asyncio.get_running_loop().time()
 
 
 def state_of(error: ClusterError) -> OutcomeState:
-    """The outcome that an error of a member is."""
     return _STATES.get(type(error), OutcomeState.UNREACHABLE)
 
 

@@ -74,7 +74,6 @@ class Member:
         return self.health.spec
 
     def describe(self) -> Cluster:
-        """A snapshot of what is known."""
         health, message = self.health.summary()
         return Cluster(
             name=self.name,

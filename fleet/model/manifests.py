@@ -46,7 +46,6 @@ class ManifestCodec:
         self._decompressor = zstandard.ZstdDecompressor(dict_data=known)
 
     def compress(self, raw: bytes) -> bytes:
-        """Shrinks one object's JSON."""
         # The compressor's own result keeps a buffer many times its length alive; the copy is exact.
         return bytes(memoryview(self._compressor.compress(raw)))
 

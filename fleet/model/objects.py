@@ -199,7 +199,6 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def key(self) -> PodKey:
-        """The pod's name in the federation."""
         return _new(PodKey, (self.cluster, self.namespace, self.name))  # what calling it comes to
 
     @property
@@ -243,12 +242,10 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def key(self) -> NodeKey:
-        """The node's name in the federation."""
         return NodeKey(self.cluster, self.name)
 
     @property
     def namespace(self) -> str:
-        """As `NodeKey.namespace`."""
         return ""
 
     @property

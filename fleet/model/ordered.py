@@ -105,5 +105,4 @@ class Ordered(Collection[T], Generic[T]):
         return Ordered(rest)
 
     def first(self, count: int) -> list[T]:
-        """The first ones."""
         return list(islice(chain.from_iterable(self._parts), count))

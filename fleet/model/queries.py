@@ -24,7 +24,6 @@ class NameFilter(Struct, frozen=True):
     starts_with: str | None = None
 
     def matches(self, name: str) -> bool:
-        """Whether the name passes."""
         return (
             (self.eq is None or name == self.eq)
             and (self.one_of is None or name in self.one_of)

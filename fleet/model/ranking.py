@@ -116,7 +116,6 @@ class UsageBound(Struct, frozen=True):
     lte: float | None = None
 
     def matches(self, value: float | None) -> bool:
-        """Whether the value is within the bounds."""
         return (
             value is not None
             and (self.gt is None or value > self.gt)

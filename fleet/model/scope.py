@@ -1,6 +1,7 @@
-"""What a caller may see and do, as the federation understands it.
+"""Who may see which cluster and namespace, and what a caller may do: authorization as the federation understands it.
 
-Every read of the federation takes a `Scope`. Who the caller is, and how a scope came about, is the business of `auth`.
+Every read of the federation takes a `Scope`. Who the caller is, and which role and reach a user, group or token was
+granted, is the business of `auth`.
 """
 
 import enum
@@ -28,7 +29,6 @@ class Scope(Struct, frozen=True, gc=False):
     namespaces: tuple[str, ...] = ("*",)
 
     def sees_cluster(self, name: str) -> bool:
-        """Whether the cluster is within reach."""
         return "*" in self.clusters or any(fnmatchcase(name, pattern) for pattern in self.clusters)
 
     def sees_namespace(self, cluster: str, namespace: str) -> bool:

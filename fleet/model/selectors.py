@@ -54,7 +54,6 @@ class FieldSelector(Struct, frozen=True):
     terms: tuple[FieldTerm, ...]
 
     def matches(self, record: Pod | Node) -> bool:
-        """Whether the record is selected."""
         return all((term.read(record) == term.value) == term.equal for term in self.terms)
 
     def required_equal(self) -> Pairs:

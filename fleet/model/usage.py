@@ -109,11 +109,9 @@ class TimeRange(Struct, frozen=True, gc=False):
 
     @property
     def steps(self) -> int:
-        """How many steps the time range has."""
         return -((self.start_ns - self.end_ns) // self.step_ns)
 
     def times_ns(self) -> list[int]:
-        """The start of each step."""
         return [self.start_ns + index * self.step_ns for index in range(self.steps)]
 
 

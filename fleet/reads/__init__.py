@@ -1,1 +1,6 @@
-"""Its charter: what belongs here, and what never does."""
+"""Reads over all members, from their caches: the path of every list of pods and nodes.
+
+Belongs here: which members take part (`availability`, `liveness`), what a filter selects in each (`filtering`), the
+query result cache, sorting and paging with cursors, counts and sums. Never here: a call to a member, a metric store,
+what a face of the server looks like.
+"""

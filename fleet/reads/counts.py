@@ -54,11 +54,9 @@ class CachedCounts:
 
     @property
     def clusters(self) -> Collection[str]:
-        """As `ObjectCounts`."""
         return self._members.keys()
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
-        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None:
             return 0
@@ -76,14 +74,12 @@ class CachedCounts:
         return min(counts)
 
     def nodes(self, cluster: str) -> int:
-        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None or not self._scope.sees_all_namespaces(cluster):
             return 0
         return len(member.nodes) if member.has_listed("nodes") else UNKNOWN_NODES
 
     def namespaces(self, cluster: str) -> int:
-        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None:
             return 1
@@ -91,7 +87,6 @@ class CachedCounts:
         return max(1, len(member.pods.values("namespace") if reached is None else reached))
 
     def fullest_node(self, cluster: str) -> int:
-        """As `ObjectCounts`."""
         member = self._members.get(cluster)
         if member is None:
             return 0

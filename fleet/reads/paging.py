@@ -54,7 +54,6 @@ class Sorting(Generic[T]):
         self._spec = ":".join((kind.name, *names))
 
     def values_of(self, item: T) -> Values:
-        """The values the item is ordered by."""
         return (*(get(item) for get in self._getters), *position_of(item))
 
     def first_after(self, items: Ordered[T], after: Values | None, count: int) -> tuple[list[T], int]:
@@ -122,7 +121,6 @@ class Sorting(Generic[T]):
         return [item for item, value in pairs if value is not None and value <= edge]
 
     def build_cursor(self, item: T) -> str:
-        """The cursor of an item."""
         body = msgspec.json.encode((CURSOR_VERSION, self._spec, self.values_of(item)))
         return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
 

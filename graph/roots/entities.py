@@ -41,5 +41,4 @@ class EntityQueries:
 
     @resolved("For a gateway: this server as a subgraph.", name="_service")
     def service(self, info: Info) -> Service:
-        """From the code."""
         return Service(sdl=print_schema(info.schema))

@@ -54,7 +54,6 @@ class Cluster(View):
 
     @classmethod
     def from_model(cls, model: models.Cluster) -> Self:
-        """The view of it."""
         info = model.info
         return cls(
             model=model,
@@ -110,12 +109,10 @@ class Cluster(View):
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
     def capacity(self, info: Info) -> Resources | None:
-        """Sum over its nodes."""
         return map_value(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("capacity")))
 
     @resolved("What its nodes can give to pods, summed up; null while it can't be asked.")
     def allocatable(self, info: Info) -> Resources | None:
-        """Sum over its nodes."""
         return map_value(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("allocatable")))
 
     @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")

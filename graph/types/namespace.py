@@ -22,16 +22,13 @@ class Namespace(View):
 
     @classmethod
     def from_model(cls, model: models.Namespace) -> Self:
-        """The view of it."""
         return cls(model=model)
 
     @resolved("As kubectl's STATUS column says it: Active or Terminating.")
     def status(self) -> str:
-        """Its phase."""
         phase: str = self.model.phase
         return phase
 
     @resolved("Its labels.")
     def labels(self) -> list[Label]:
-        """In the object's order."""
         return labels_of(self.model.labels)

@@ -41,7 +41,6 @@ class Taint(View):
 
     @classmethod
     def from_model(cls, model: models.Taint) -> Self:
-        """The view of it."""
         return cls(model=model)
 
 
@@ -55,7 +54,6 @@ class NodeAddress(View):
 
     @classmethod
     def from_model(cls, model: models.NodeAddress) -> Self:
-        """The view of it."""
         return cls(model=model)
 
 
@@ -80,12 +78,10 @@ class Node(View, Object):
 
     @classmethod
     def from_model(cls, model: models.Node) -> Self:
-        """The view of it."""
         return cls(model=model)
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:
-        """As `graph.ids` has it."""
         return strawberry.ID(encode_node_id(self.model.key))
 
     @resolved("The cluster it is in.")
@@ -95,17 +91,14 @@ class Node(View, Object):
 
     @resolved("What keeps pods away from it.")
     def taints(self) -> list[Taint]:
-        """In the object's order."""
         return [Taint.from_model(taint) for taint in self.model.taints]
 
     @resolved("Its addresses.")
     def addresses(self) -> list[NodeAddress]:
-        """In the object's order."""
         return [NodeAddress.from_model(address) for address in self.model.addresses]
 
     @resolved("Its labels.")
     def labels(self) -> list[Label]:
-        """In the object's order."""
         return labels_of(self.model.labels)
 
     @resolved("Its annotations.")
@@ -115,17 +108,14 @@ class Node(View, Object):
 
     @resolved("Its conditions.")
     def conditions(self) -> list[Condition]:
-        """In the object's order."""
         return [Condition.from_model(condition) for condition in self.model.conditions]
 
     @resolved("What it has.")
     def capacity(self) -> Resources:
-        """From its status."""
         return Resources.from_model(self.model.capacity)
 
     @resolved("What it can give to pods.")
     def allocatable(self) -> Resources:
-        """From its status."""
         return Resources.from_model(self.model.allocatable)
 
     @resolved("What its pods that are not finished ask for, summed up.")

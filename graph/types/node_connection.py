@@ -31,17 +31,14 @@ class NodeConnection:
 
     @classmethod
     def from_model(cls, page: Page[models.Node]) -> Self:
-        """The view of it."""
         return cls(page=page, total_count=len(page.matched))
 
     @resolved("The page's nodes: the plain way to read it.")
     def items(self) -> list[Node]:
-        """In the order asked for."""
         return cast("list[Node]", Views(Node.from_model, self.page.items))
 
     @resolved("The page's nodes with their cursors: the Relay way to read it.")
     def edges(self) -> list[NodeEdge]:
-        """In the order asked for."""
         items, cursors = self.page.items, self.page.cursors
 
         def build(place: int) -> NodeEdge:
@@ -51,10 +48,8 @@ class NodeConnection:
 
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:
-        """As Relay has it."""
         return PageInfo.from_model(self.page)
 
     @resolved("How each cluster that was asked took part in this answer.")
     def clusters(self) -> list[ClusterOutcome]:
-        """One entry for each cluster."""
         return [ClusterOutcome.from_model(outcome) for outcome in self.page.outcomes]

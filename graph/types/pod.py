@@ -50,17 +50,14 @@ class Pod(View, Object):
 
     @classmethod
     def from_model(cls, model: models.Pod) -> Self:
-        """The view of it."""
         return cls(model=model)
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:
-        """As `graph.ids` has it."""
         return strawberry.ID(encode_pod_id(self.model.key))
 
     @resolved('Ready containers of all containers, as "1/2".')
     def ready(self) -> str:
-        """As kubectl's READY column says it."""
         return f"{self.model.ready_containers}/{self.model.total_containers}"
 
     @resolved("The cluster it is in.")
@@ -81,7 +78,6 @@ class Pod(View, Object):
 
     @resolved("Its labels.")
     def labels(self) -> list[Label]:
-        """In the object's order."""
         return labels_of(self.model.labels)
 
     @resolved("Its annotations.")
@@ -91,7 +87,6 @@ class Pod(View, Object):
 
     @resolved("The object that controls it.")
     def owner(self) -> Owner | None:
-        """The controlling owner reference."""
         return owner_of(self.model.owner, self.model.cluster, self.model.namespace)
 
     @resolved("Its containers, init containers first.")
@@ -106,12 +101,10 @@ class Pod(View, Object):
 
     @resolved("What the scheduler reserves for it; null where it asks for nothing.")
     def requests(self) -> Resources | None:
-        """The effective sum over its containers."""
         return resources_of(self.model.requests)
 
     @resolved("What it may use at most; null where no resource is limited in all of its containers.")
     def limits(self) -> Resources | None:
-        """The effective sum over its containers."""
         return resources_of(self.model.limits)
 
     @resolved("The newest usage; null where there is none.")

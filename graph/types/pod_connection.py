@@ -53,17 +53,14 @@ class PodConnection:
 
     @classmethod
     def from_model(cls, page: Page[models.Pod]) -> Self:
-        """The view of it."""
         return cls(page=page, total_count=len(page.matched))
 
     @resolved("The page's pods: the plain way to read it.")
     def items(self) -> list[Pod]:
-        """In the order asked for."""
         return cast("list[Pod]", Views(Pod.from_model, self.page.items))
 
     @resolved("The page's pods with their cursors: the Relay way to read it.")
     def edges(self) -> list[PodEdge]:
-        """In the order asked for."""
         items, cursors = self.page.items, self.page.cursors
 
         def build(place: int) -> PodEdge:
@@ -73,7 +70,6 @@ class PodConnection:
 
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:
-        """As Relay has it."""
         return PageInfo.from_model(self.page)
 
     @resolved("All that pass the filter, counted in groups, the largest first.")
@@ -83,5 +79,4 @@ class PodConnection:
 
     @resolved("How each cluster that was asked took part in this answer.")
     def clusters(self) -> list[ClusterOutcome]:
-        """One entry for each cluster."""
         return [ClusterOutcome.from_model(outcome) for outcome in self.page.outcomes]
