@@ -79,7 +79,6 @@ class DisconnectWatcher:
         return None if self._ended_by is None else self._ended_by.exception()
 
     def stop(self) -> None:
-        """Ends the watching."""
         self._timer.cancel()
         for future in self._watching:
             future.cancel()

@@ -17,14 +17,14 @@ from graph.errors import code_of
 from rest_compat.errors import find_status
 
 
-class Kind(Struct, frozen=True):
+class ErrorKind(Struct, frozen=True):
     """How an error is answered."""
 
     status: int
     code: str
 
 
-INTERNAL = Kind(500, "INTERNAL")
+INTERNAL = ErrorKind(500, "INTERNAL")
 
 _CODES = {400: "BAD_USER_INPUT", 401: "UNAUTHENTICATED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _SIGN_IN_CODES: dict[type[Exception], str] = {
@@ -33,10 +33,10 @@ _SIGN_IN_CODES: dict[type[Exception], str] = {
 }
 
 
-def kind_of(error: Exception) -> Kind:
+def kind_of(error: Exception) -> ErrorKind:
     """The error's status and code; INTERNAL for what none of this server's own routes is expected to raise."""
     code = _SIGN_IN_CODES.get(type(error)) or code_of(error).value
-    return INTERNAL if code == INTERNAL.code else Kind(find_status(error)[0], code)
+    return INTERNAL if code == INTERNAL.code else ErrorKind(find_status(error)[0], code)
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -24,7 +24,6 @@ class PodState(enum.Enum):
 
     @property
     def phase(self) -> str:
-        """`status.phase` of this state."""
         match self:
             case PodState.UNSCHEDULED | PodState.CREATING:
                 return "Pending"

@@ -29,7 +29,6 @@ class Document(Struct, frozen=True, gc=False):
     tail: bytes
 
     def render(self, version: int) -> bytes:
-        """See `Source`."""
         return b"%b%d%b" % (self.head, version, self.tail)
 
 

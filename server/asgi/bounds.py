@@ -40,12 +40,10 @@ class BoundedProtocol(UpgradeProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Waits for a head."""
         super().connection_made(transport)
         self._start_timer(HEAD_SECONDS, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits for nothing any more."""
         self._stop_timer()
         super().connection_lost(exc)
 

@@ -35,7 +35,6 @@ class Corked:
         self._transport.writelines(pieces)
 
     def close(self) -> None:
-        """Closes when all is sent."""
         self._flush()
         self._transport.close()
 

@@ -23,7 +23,6 @@ class Direct:
         self._below = below
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request or connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -44,7 +44,6 @@ class UpgradeProtocol(HttpToolsProtocol):
         self._taken: TakenConnection | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's is the same
-        """Keeps the transport, corked."""
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
 
     def on_headers_complete(self) -> None:
