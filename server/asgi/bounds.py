@@ -61,7 +61,6 @@ class BoundedProtocol(UpgradeProtocol):
                 self._refuse(*_TOO_LONG)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
         super().on_message_begin()
         self._begun = self._in_head = True
         self._size = 0

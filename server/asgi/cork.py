@@ -15,7 +15,6 @@ class Corked:
         self._held = b""
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the transport's."""
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:

@@ -119,7 +119,6 @@ class TakenConnection:
         self._news.set()
 
     def end(self) -> None:
-        """Says that nothing more arrives."""
         self._ended = True
         self._news.set()
 

@@ -128,7 +128,6 @@ class Framing:
         self._reader.wake()
 
     def on_body(self, data: bytes) -> None:
-        """Hands a piece on."""
         self._progressed = True
         if self.part is WHOLE:
             self.keeps_alive = False

@@ -135,13 +135,11 @@ class HttpProtocol(asyncio.Protocol):
     # asyncio's callbacks.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
         self._transport = self.reader.transport = cast("asyncio.Transport", transport)
         _set_keep_alive(transport.get_extra_info("socket"))
         self._on_change(self)
 
     def data_received(self, data: bytes) -> None:
-        """Takes what arrived."""
         if self._tls is None:
             self._take(data)
             return
@@ -175,12 +173,10 @@ class HttpProtocol(asyncio.Protocol):
         self._on_change(self)
 
     def pause_writing(self) -> None:
-        """The other side does not read fast enough."""
         if self._writable is None:
             self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """It reads again."""
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
             writable.set_result(None)

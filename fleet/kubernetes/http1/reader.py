@@ -29,7 +29,6 @@ class Reader:
             self._resume()
 
     def feed(self, piece: bytes) -> None:
-        """Adds what arrived."""
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > self.high_water and not self._paused:

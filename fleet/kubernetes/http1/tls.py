@@ -44,7 +44,6 @@ class Tls:
             self._object.unwrap()
 
     def receive(self, data: bytes) -> None:
-        """Takes what arrived during the handshake."""
         self._incoming.write(data)
 
     def handshake(self) -> bool:
@@ -56,7 +55,6 @@ class Tls:
         return True
 
     def encrypt(self, data: bytes) -> bytes:
-        """What to send for it."""
         self._object.write(data)
         return self._outgoing.read()
 
