@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATH, build_graph_router, serve_graphql
 from rest_compat.router import build_cluster_apis, build_rest_router
-from server.asgi.fast_path import Direct
+from server.asgi.fast_path import FastPath
 from server.errors import install_error_handlers
 from server.health import build_health_router
 from server.lifespan import OpenState
@@ -26,7 +26,7 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     app.include_router(build_rest_router(apis))
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
-    return RequestLog(Direct(app, {GRAPH_PATH: serve_graphql}, apis))
+    return RequestLog(FastPath(app, {GRAPH_PATH: serve_graphql}, apis))
 
 
 def build_framework(settings: Settings, open_state: OpenState) -> FastAPI:

@@ -11,7 +11,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 _METHODS = frozenset({"GET", "POST"})
 
 
-class Direct:
+class FastPath:
     """Answers GET and POST of exact paths by their handlers, and what is `below` a first segment by its application.
 
     The framework's application has everything else, other methods of exact paths too.
