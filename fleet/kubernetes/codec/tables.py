@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from fleet.kubernetes.codec.convert import as_conditions, as_owner, as_pairs, seconds
-from fleet.kubernetes.codec.wire import DecodeError, Metadata, WireCondition
+from fleet.kubernetes.codec.wire import DecodeError, ListMetadata, Metadata, Wire, WireCondition
 from fleet.kubernetes.discovery import Served
 from fleet.model.kube_objects import KubeObject, TableColumn, redact_cell
 from fleet.model.objects import Condition
@@ -87,44 +87,36 @@ def _build(
     )
 
 
-class _Wire(Struct, frozen=True, rename="camel"):
-    pass
-
-
-class _Head(_Wire, frozen=True):
+class _Head(Wire, frozen=True):
     metadata: Metadata
     kind: str = ""
 
 
-class _ListMetadata(_Wire, frozen=True):
-    continue_token: str = msgspec.field(default="", name="continue")
-
-
-class _Definition(_Wire, frozen=True):
+class _Definition(Wire, frozen=True):
     name: str
     type: str = "string"
     description: str = ""
     priority: int = 0
 
 
-class _Row(_Wire, frozen=True):
+class _Row(Wire, frozen=True):
     cells: list[Any] | None = None
     object: Raw = Raw()
 
 
-class _Page(_Wire, frozen=True):
+class _Page(Wire, frozen=True):
     kind: str = ""
-    metadata: _ListMetadata = _ListMetadata()
+    metadata: ListMetadata = ListMetadata()
     column_definitions: list[_Definition] | None = None
     rows: list[_Row] | None = None
     items: list[Raw] | None = None
 
 
-class _Status(_Wire, frozen=True):
+class _Status(Wire, frozen=True):
     conditions: list[WireCondition] | None = None
 
 
-class _Conditioned(_Wire, frozen=True):
+class _Conditioned(Wire, frozen=True):
     status: _Status = _Status()
 
 

@@ -4,39 +4,24 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fleet.metrics.influx.layout import Query, Value
+from fleet.metrics.influx.influxql_text import Bound
+from fleet.metrics.influx.layout import Query
 from fleet.metrics.influx.rows import InfluxSeries
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
 
-SCORES: Mapping[str, str] = {
-    "cpuScore": "cpu_score",
-    "memScore": "memory_score",
-    "diskScore": "disk_score",
-    "netScore": "network_score",
-    "latencyScore": "latency_score",
-}
-WARNINGS: Mapping[str, str] = {
-    "cpuWarning": "cpu_warning",
-    "memWarning": "memory_warning",
-    "diskWarning": "disk_warning",
-    "netWarning": "network_warning",
-    "latencyWarning": "latency_warning",
-}
+_NAMES = {"cpu": "cpu", "mem": "memory", "disk": "disk", "net": "network", "latency": "latency"}
+SCORES = {f"{short}Score": f"{name}_score" for short, name in _NAMES.items()}
+WARNINGS = {f"{short}Warning": f"{name}_warning" for short, name in _NAMES.items()}
 _COLUMNS = (*SCORES, *WARNINGS)
 
 
 def build_statuses(cluster: str, *, start_ns: int | None, end_ns: int | None, limit: int) -> Query:
     """The newest `limit` points of a cluster in [start, end), newest first; with neither bound the newest one."""
-    params: dict[str, Value] = {"cluster": cluster, "limit": 1 if start_ns is None and end_ns is None else limit}
-    conditions = ["cluster = $cluster"]
-    for name, sign, bound in (("start", ">=", start_ns), ("end", "<", end_ns)):
-        if bound is not None:
-            params[name] = bound
-            conditions.append(f"time {sign} ${name}")
-    chosen = ",".join(_COLUMNS)
-    text = f"SELECT {chosen} FROM ClusterStatus WHERE {' AND '.join(conditions)} ORDER BY time DESC LIMIT $limit"  # noqa: S608 - constants and bound names only
-    return Query(text, params)
+    bound = Bound()
+    conditions = [f"cluster = {bound.name(cluster)}", *bound.span(start_ns, end_ns)]
+    newest = bound.name(1 if start_ns is None and end_ns is None else limit)
+    return bound.select(_COLUMNS, "ClusterStatus", conditions, f" ORDER BY time DESC LIMIT {newest}")
 
 
 def read_statuses(answer: list[InfluxSeries]) -> list[ClusterStatus]:

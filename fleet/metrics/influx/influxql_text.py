@@ -14,8 +14,8 @@ MOST_NAMED_RANGE = 2_000
 _MOST_NAMESPACES = 30
 
 
-class _Bound:
-    """Parameters as they are collected; each value gets its own name."""
+class Bound:
+    """Parameters of a statement as they are collected; each value gets its own name."""
 
     def __init__(self) -> None:
         self.params: dict[str, Value] = {}
@@ -25,77 +25,68 @@ class _Bound:
         self.params[name] = value if isinstance(value, int) else str(value)
         return f"${name}"
 
+    def span(self, start_ns: int | None, end_ns: int | None) -> list[str]:
+        """The conditions of [start, end), where it has bounds."""
+        bounds = (("time >= ", start_ns), ("time < ", end_ns))
+        return [f"{sign}{self.name(bound)}" for sign, bound in bounds if bound is not None]
+
+    def select(self, chosen: Iterable[str], source: str, conditions: Iterable[str], rest: str = "") -> Query:
+        """The statement. All but the parameters are constants."""
+        text = f"SELECT {','.join(chosen)} FROM {source} WHERE {' AND '.join(conditions)}{rest}"  # noqa: S608 - see above
+        return Query(text, self.params)
+
 
 def build_latest(
     layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, since_ns: int, newest: int
 ) -> Query:
     """The `newest` points of each object since a time, newest first, in one statement."""
-    bound = _Bound()
-    chosen = _fields(set(measures) | ANCHORS)
-    text = (
-        f"SELECT {chosen} FROM {layout.measurement} WHERE {_named(layout, keys, bound, MOST_NAMED_LATEST)} "  # noqa: S608 - constants and bound names only
-        f"AND time >= {bound.name(since_ns)} GROUP BY {','.join(layout.tags)} "
-        f"ORDER BY time DESC LIMIT {bound.name(newest)}"
-    )
-    return Query(text, bound.params)
+    bound = Bound()
+    conditions = [_named(layout, keys, bound, MOST_NAMED_LATEST), *bound.span(since_ns, None)]
+    rest = f"{_grouped(layout.tags)} ORDER BY time DESC LIMIT {bound.name(newest)}"
+    return bound.select(_fields(measures), layout.measurement, conditions, rest)
 
 
 def build_recent(layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, since_ns: int) -> Query:
     """All points since a time, oldest first, in rows that have the tags beside the fields: cheaper than grouping."""
-    bound = _Bound()
-    chosen = _fields(set(measures) | ANCHORS)
-    text = (
-        f"SELECT {chosen},{','.join(layout.tags)} FROM {layout.measurement} "  # noqa: S608 - constants and bound names only
-        f"WHERE {_named(layout, keys, bound, MOST_NAMED_LATEST)} AND time >= {bound.name(since_ns)}"
-    )
-    return Query(text, bound.params)
+    bound = Bound()
+    conditions = [_named(layout, keys, bound, MOST_NAMED_LATEST), *bound.span(since_ns, None)]
+    return bound.select([*_fields(measures), *layout.tags], layout.measurement, conditions)
 
 
 def build_range(
     layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, start_ns: int, end_ns: int
 ) -> Query:
     """All points of the objects in [start, end), oldest first, in one statement."""
-    bound = _Bound()
-    chosen = _fields(set(measures) | ANCHORS)
-    text = (
-        f"SELECT {chosen} FROM {layout.measurement} WHERE {_named(layout, keys, bound, MOST_NAMED_RANGE)} "  # noqa: S608 - constants and bound names only
-        f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(layout.tags)}"
-    )
-    return Query(text, bound.params)
+    bound = Bound()
+    conditions = [_named(layout, keys, bound, MOST_NAMED_RANGE), *bound.span(start_ns, end_ns)]
+    return bound.select(_fields(measures), layout.measurement, conditions, _grouped(layout.tags))
 
 
 def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int | None, limit: int) -> Query:
     """The newest `limit` points of one object with all measures and its node tag, newest first."""
-    bound = _Bound()
-    conditions = [_named(layout, (key,), bound, 1)]
-    if start_ns is not None:
-        conditions.append(f"time >= {bound.name(start_ns)}")
-    if end_ns is not None:
-        conditions.append(f"time < {bound.name(end_ns)}")
-    text = (
-        f"SELECT {_fields(ALL_MEASURES)},node FROM {layout.measurement} WHERE {' AND '.join(conditions)} "  # noqa: S608 - constants and bound names only
-        f"ORDER BY time DESC LIMIT {bound.name(limit)}"
-    )
-    return Query(text, bound.params)
+    bound = Bound()
+    conditions = [_named(layout, (key,), bound, 1), *bound.span(start_ns, end_ns)]
+    rest = f" ORDER BY time DESC LIMIT {bound.name(limit)}"
+    return bound.select([*_fields(ALL_MEASURES), "node"], layout.measurement, conditions, rest)
 
 
 def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
     """All points of pods in [start, end) with their node: of these pods, or of all that ran on these nodes."""
-    bound = _Bound()
-    text = (
-        f"SELECT {_fields(ANCHORS)} FROM {LAYOUTS[Kind.POD].measurement} "  # noqa: S608 - constants and bound names only
-        f"WHERE {_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE)} "
-        f"AND time >= {bound.name(start_ns)} AND time < {bound.name(end_ns)} GROUP BY {','.join(SIGHTING_TAGS)}"
-    )
-    return Query(text, bound.params)
+    bound = Bound()
+    conditions = [_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE), *bound.span(start_ns, end_ns)]
+    return bound.select(_fields(()), LAYOUTS[Kind.POD].measurement, conditions, _grouped(SIGHTING_TAGS))
 
 
-def _fields(measures: Iterable[Measure]) -> str:
+def _grouped(tags: Iterable[str]) -> str:
+    return f" GROUP BY {','.join(tags)}"
+
+
+def _fields(measures: Iterable[Measure]) -> list[str]:
     # A row is answered where any chosen field has a value.
-    return ",".join(sorted(FIELDS[measure] for measure in measures))
+    return sorted(FIELDS[measure] for measure in {*measures, *ANCHORS})
 
 
-def _named(layout: Layout, keys: Collection[Key], bound: _Bound, most: int) -> str:
+def _named(layout: Layout, keys: Collection[Key], bound: Bound, most: int) -> str:
     """The condition that selects the objects, in brackets.
 
     Objects are named one by one, grouped by what they share (a flat list of triples costs ten times as much at 1,000);
@@ -114,7 +105,7 @@ def _named(layout: Layout, keys: Collection[Key], bound: _Bound, most: int) -> s
     return f"({' OR '.join(parts)})"
 
 
-def _narrowed(layout: Layout, shared: list[tuple[str, ...]], bound: _Bound) -> str:
+def _narrowed(layout: Layout, shared: list[tuple[str, ...]], bound: Bound) -> str:
     clusters = sorted({values[0] for values in shared})
     parts = []
     for cluster in clusters:
@@ -126,5 +117,5 @@ def _narrowed(layout: Layout, shared: list[tuple[str, ...]], bound: _Bound) -> s
     return f"({' OR '.join(parts)})"
 
 
-def _any_of(tag: str, values: Iterable[str], bound: _Bound) -> str:
+def _any_of(tag: str, values: Iterable[str], bound: Bound) -> str:
     return f"({' OR '.join(f'{tag} = {bound.name(value)}' for value in values)})"

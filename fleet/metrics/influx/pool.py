@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -57,7 +57,7 @@ Refuse = Callable[[int, bytes], MetricsUnavailable]
 class InfluxPool:
     """Sends calls. Made by `open_influx_pool`; `calls_sent` counts them."""
 
-    def __init__(self, options: InfluxOptions, client: Any, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, options: InfluxOptions, client: InfluxDBClient, threads: ThreadPoolExecutor) -> None:
         self._options = options
         self._client = client
         self._threads = threads

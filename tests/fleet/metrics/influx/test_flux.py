@@ -55,7 +55,7 @@ def test_few_names_are_compared_and_many_are_one_expression(count: int, bound: s
 def test_more_names_than_are_worth_naming_are_left_to_the_reader() -> None:
     query = latest([PodKey("c", "n", f"web-{number}") for number in range(MOST_NAMED + 1)])
     assert "r.pod" not in query.text
-    assert set(query.params) == {"since", "end", "cluster0", "namespace0"}
+    assert set(query.params) == {"start", "end", "cluster0", "namespace0"}
 
 
 def test_values_are_bound_as_the_client_library_binds_them() -> None:
