@@ -28,8 +28,7 @@ class HostJoining:
         self._namespace = namespace
         self._timeout = timeout
 
-    def read_submitted(self, content: bytes) -> SubmittedCluster:
-        return read_submitted(content)
+    read_submitted = staticmethod(read_submitted)
 
     async def check_submitted(self, submitted: SubmittedCluster, name: str) -> None:
         await check_submitted(submitted, name, self._timeout)
