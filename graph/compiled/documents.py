@@ -6,7 +6,6 @@ only where it is the fleet of this moment.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from inspect import isawaitable
 from typing import Any
@@ -19,6 +18,7 @@ from strawberry.schema.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from fleet.aio.lru import Lru
 from fleet.model.scope import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.cost.limiter import check_cost
@@ -83,7 +83,7 @@ class KnownDocument:
 
     def __init__(self, document: DocumentNode) -> None:
         self.document = document
-        self._asked: OrderedDict[tuple[str | None, bytes], KnownOperation] = OrderedDict()
+        self._asked: Lru[tuple[str | None, bytes], KnownOperation] = Lru()
 
     @property
     def remembered(self) -> int:
@@ -103,37 +103,14 @@ class KnownDocument:
             if parts is None or built is None:
                 return None
             found = KnownOperation(parts, built)
-            most = min(MAX_VARIABLES, MAX_PARTS // max(1, _count(parts)))
-            if values is not None and most:
-                self._asked[name, values] = found
-                while len(self._asked) > most:
-                    self._asked.popitem(last=False)
+            if values is not None:
+                self._asked.most = min(MAX_VARIABLES, MAX_PARTS // max(1, _count(parts)))
+                self._asked.put((name, values), found)
         return found
 
 
-class KnownDocuments:
-    """The documents that were asked lately."""
-
-    def __init__(self, limit: int = CACHED_DOCUMENTS) -> None:
-        self._limit = limit
-        self._known: OrderedDict[tuple[str, Limits], KnownDocument] = OrderedDict()
-
-    def find(self, text: str, limits: Limits) -> KnownDocument | None:
-        """The document, where it was found valid under these limits."""
-        found = self._known.get((text, limits))
-        if found is not None:
-            self._known.move_to_end((text, limits))
-        return found
-
-    def keep(self, text: str, limits: Limits, document: DocumentNode) -> None:
-        """Keeps a valid document, in the place of the one that was not asked for longest."""
-        self._known[text, limits] = KnownDocument(document)
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
-
-
-known_documents = KnownDocuments()
-"""One for the process, as the schema is."""
+known_documents: Lru[tuple[str, Limits], KnownDocument] = Lru(CACHED_DOCUMENTS)
+"""Those that were found valid under certain limits: one for the process, as the schema is that they are valid for."""
 
 
 async def run_known(
@@ -145,7 +122,7 @@ async def run_known(
     allowed: Iterable[OperationType] | None,
 ) -> ExecutionResult | None:
     """The result of a document that is known; None where it is not, or where it will be refused by what knows why."""
-    known = known_documents.find(text, context.limits)
+    known = known_documents.get((text, context.limits))
     operation = None if known is None else find_operation(known.document, name)
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
@@ -175,7 +152,8 @@ class DocumentKeeper(SchemaExtension):
         yield
         run = self.execution_context
         if run.query is not None and run.graphql_document is not None and not run.pre_execution_errors:
-            known_documents.keep(run.query, getattr(run.context, "limits", DEFAULT_LIMITS), run.graphql_document)
+            limits = getattr(run.context, "limits", DEFAULT_LIMITS)
+            known_documents.put((run.query, limits), KnownDocument(run.graphql_document))
 
 
 def _write_values(variables: dict[str, Any] | None) -> bytes | None:

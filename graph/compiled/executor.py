@@ -71,7 +71,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     """Those of answers with encoded lists apart. For the process: documents are, and plans belong to documents."""
 
     budget = Budget()
-    """What encoded lists may keep, all together."""
+    """What encoded lists may keep, all together: it is the memory of the process that is bounded."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

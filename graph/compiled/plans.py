@@ -5,7 +5,6 @@ A selection is found by the nodes it was collected from and by the values of the
 that the parser's cache gives again finds its plans made.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
+from fleet.aio.lru import Lru
 from graph.compiled.calls import DirectField
 from graph.compiled.codegen import Reader
 from graph.compiled.encoded import ListEncoder
@@ -31,7 +31,7 @@ MAX_OPERATIONS = 256
 MAX_SHAPES = 16
 """Selections with other values of variables that an operation keeps for each of its fields."""
 
-Key = tuple[Any, ...]
+PlanKey = tuple[Any, ...]
 
 
 class Plan:
@@ -60,13 +60,13 @@ class OperationPlans:
         self._fragments = fragments
         self._root_variables: tuple[str, ...] | None = None
         self._variables: dict[int, tuple[FieldNode, tuple[str, ...]]] = {}
-        self._plans: OrderedDict[Key, Plan] = OrderedDict()
-        self._roots: OrderedDict[Key, Root] = OrderedDict()
-        self._encoders: OrderedDict[Key, ListEncoder] = OrderedDict()
+        self._plans: Lru[PlanKey, Plan] = Lru()
+        self._roots: Lru[PlanKey, tuple[Root]] = Lru(MAX_SHAPES)
+        self._encoders: Lru[PlanKey, ListEncoder] = Lru()
 
     def find_key(
         self, kind: GraphQLObjectType, details: Sequence[FieldDetails], variables: Mapping[str, Any]
-    ) -> Key | None:
+    ) -> PlanKey | None:
         """The selection's key, None for one that can't be kept: parts deferred, or values that don't hash."""
         names: tuple[str, ...] = ()
         identity: list[int] = []
@@ -80,37 +80,37 @@ class OperationPlans:
             names += known[1]
         return _hashable((kind.name, *identity, _pick(variables, names)))
 
-    def find_root_key(self, variables: Mapping[str, Any]) -> Key | None:
+    def find_root_key(self, variables: Mapping[str, Any]) -> PlanKey | None:
         """The key of the root's fields, None for one that can't be kept."""
         if self._root_variables is None:
             self._root_variables = self._find_variables(self.operation)
         return _hashable(_pick(variables, self._root_variables))
 
-    def get_root(self, key: Key, make: Callable[[], Root]) -> Root:
+    def get_root(self, key: PlanKey, make: Callable[[], Root]) -> Root:
         """The root's fields, made where they are not kept."""
-        if key not in self._roots:
-            self._roots[key] = make()
-            if len(self._roots) > MAX_SHAPES:
-                self._roots.popitem(last=False)
-        return self._roots[key]
+        found = self._roots.get(key)
+        if found is None:
+            found = (make(),)
+            self._roots.put(key, found)
+        return found[0]
 
-    def get(self, key: Key) -> Plan | None:
+    def get(self, key: PlanKey) -> Plan | None:
         """The plan that was kept."""
         return self._plans.get(key)
 
-    def keep(self, key: Key, plan: Plan) -> None:
-        """Keeps it, in the place of the oldest where there are too many."""
-        self._plans[key] = plan
-        if len(self._plans) > MAX_SHAPES * max(1, len(self._variables)):
-            self._plans.popitem(last=False)
+    def keep(self, key: PlanKey, plan: Plan) -> None:
+        """Keeps it, in the place of the one that was not asked for longest where there are too many."""
+        self._plans.most = MAX_SHAPES * max(1, len(self._variables))
+        self._plans.put(key, plan)
 
-    def get_encoder(self, key: Key, make: Callable[[], ListEncoder]) -> ListEncoder:
+    def get_encoder(self, key: PlanKey, make: Callable[[], ListEncoder]) -> ListEncoder:
         """What makes lists of a selection text, made where it is not kept."""
-        if key not in self._encoders:
-            self._encoders[key] = make()
-            if len(self._encoders) > MAX_SHAPES * max(1, len(self._variables)):
-                self._encoders.popitem(last=False)
-        return self._encoders[key]
+        found = self._encoders.get(key)
+        if found is None:
+            found = make()
+            self._encoders.most = MAX_SHAPES * max(1, len(self._variables))
+            self._encoders.put(key, found)
+        return found
 
     def _find_variables(self, node: FieldNode | OperationDefinitionNode) -> tuple[str, ...]:
         found: set[str] = set()
@@ -134,11 +134,11 @@ class OperationPlans:
                 self._look(inner, found, seen)
 
 
-def _pick(variables: Mapping[str, Any], names: Iterable[str]) -> Key:
+def _pick(variables: Mapping[str, Any], names: Iterable[str]) -> PlanKey:
     return tuple((name, variables[name]) for name in names if name in variables)
 
 
-def _hashable(key: Key) -> Key | None:
+def _hashable(key: PlanKey) -> PlanKey | None:
     try:
         hash(key)
     except TypeError:
@@ -162,15 +162,12 @@ class Plans:
     """The plans of the operations that were asked lately."""
 
     def __init__(self) -> None:
-        self._operations: OrderedDict[int, OperationPlans] = OrderedDict()
+        self._operations: Lru[int, OperationPlans] = Lru(MAX_OPERATIONS)
 
     def of(self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> OperationPlans:
         """Those of an operation. Its identity can't be taken by another one while they are held."""
         found = self._operations.get(id(operation))
         if found is None:
-            found = self._operations[id(operation)] = OperationPlans(operation, fragments)
-            if len(self._operations) > MAX_OPERATIONS:
-                self._operations.popitem(last=False)
-        else:
-            self._operations.move_to_end(id(operation))
+            found = OperationPlans(operation, fragments)
+            self._operations.put(id(operation), found)
         return found

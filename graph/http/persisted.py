@@ -7,10 +7,10 @@ trusted documents are set: then nothing else is run.
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fleet.aio.lru import Lru
 from graph.errors import Code
 from graph.operation import Refused
 
@@ -22,40 +22,6 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_SHOWN = 80
 
 
-class KeptDocuments:
-    """Documents by the SHA-256 of their text, in lower-case hex; those that nobody asked for longest go first."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.bytes = 0
-        self._texts: OrderedDict[str, tuple[str, int]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def get(self, digest: str) -> str | None:
-        """The text, None where it is not kept (any more)."""
-        found = self._texts.get(digest)
-        if found is None:
-            return None
-        self._texts.move_to_end(digest)
-        return found[0]
-
-    def keep(self, digest: str, text: str) -> None:
-        """Keeps the text under its digest, which the caller has verified, if it has room at all."""
-        if digest in self._texts:
-            self._texts.move_to_end(digest)
-            return
-        size = len(text.encode()) + ENTRY_BYTES
-        if size > self.max_bytes:
-            return
-        self._texts[digest] = (text, size)
-        self.bytes += size
-        while self.bytes > self.max_bytes:
-            _, (_, dropped) = self._texts.popitem(last=False)
-            self.bytes -= dropped
-
-
 class Documents:
     """Finds the text that a request names.
 
@@ -64,7 +30,8 @@ class Documents:
     """
 
     def __init__(self, *, max_bytes: int, trusted: Mapping[str, str] | None = None) -> None:
-        self.kept = KeptDocuments(0 if trusted is not None else max_bytes)
+        self.kept: Lru[str, str] = Lru(most_weight=0 if trusted is not None else max_bytes)
+        """Texts by their SHA-256, in lower-case hex."""
         self._trusted = None if trusted is None else {**_by_digest(trusted), **trusted}
         self._trusted_texts = frozenset((trusted or {}).values())
 
@@ -107,7 +74,7 @@ class Documents:
         return self._automatic(digest, None)
 
     def _automatic(self, digest: str, query: object) -> str:
-        if not self.kept.max_bytes:
+        if not self.kept.most_weight:
             raise Refused(
                 400, "PersistedQueryNotSupported", Code.PERSISTED_QUERY_NOT_SUPPORTED, well_formed=True
             )  # the words that clients know; they send the text from then on
@@ -118,7 +85,8 @@ class Documents:
             return text
         if not isinstance(query, str) or hashlib.sha256(query.encode()).hexdigest() != digest:
             raise Refused(400, "`extensions.persistedQuery.sha256Hash` is not the SHA-256 of `query`")
-        self.kept.keep(digest, query)
+        if self.kept.get(digest) is None:
+            self.kept.put(digest, query, len(query.encode()) + ENTRY_BYTES)
         return query
 
 

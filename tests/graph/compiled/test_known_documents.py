@@ -71,6 +71,6 @@ async def test_what_is_remembered_of_a_document_is_bounded(open_graph: OpenGraph
         for text, most in ((small, MAX_VARIABLES), (large, MAX_PARTS // 250)):
             for size in range(MAX_VARIABLES + 5):
                 await graph.ask(text, {"first": size})
-            known = known_documents.find(text, graph.limits)
+            known = known_documents.get((text, graph.limits))
             assert known is not None
             assert 0 < known.remembered <= most

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from graph.http.persisted import ENTRY_BYTES, Documents, KeptDocuments
+from graph.http.persisted import ENTRY_BYTES, Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.http.protocol import GRAPHQL_TYPE
 from graph.operation import Refused
@@ -88,15 +88,14 @@ async def test_without_room_clients_are_told_to_send_the_text(open_graph: OpenGr
 
 
 def test_the_longest_unused_go_first_and_bytes_are_bounded() -> None:
-    kept = KeptDocuments(max_bytes=3 * (ENTRY_BYTES + 100))
-    for name in "abc":
-        kept.keep(name, name * 100)
-    kept.keep("a", "a" * 100)
-    kept.keep("long", "x" * kept.max_bytes)
-    kept.keep("d", "é" * 50)
-    assert [kept.get(name) is not None for name in ("a", "b", "c", "d", "long")] == [True, False, True, True, False]
-    assert kept.bytes == kept.max_bytes
-    assert len(kept) == 3
+    documents = Documents(max_bytes=3 * (ENTRY_BYTES + 100))
+    a, b, c, d, long = "a" * 100, "b" * 100, "c" * 100, "é" * 50, "x" * 3 * (ENTRY_BYTES + 100)
+    for text in (a, b, c, a, long, d):
+        assert documents.complete({"query": text, **persisted(digest(text))})["query"] == text
+    kept = [documents.kept.get(digest(text)) is not None for text in (a, b, c, d, long)]
+    assert kept == [True, False, True, True, False]
+    assert documents.kept.weight == documents.kept.most_weight
+    assert len(documents.kept) == 3
 
 
 @pytest.mark.parametrize(
