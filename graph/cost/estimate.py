@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from fleet.reads.counts import ObjectCounts
+from graph.cost.cardinality import Place
 from graph.cost.fields import RULES, Walk, answer_plainly
-from graph.cost.places import Place
 from graph.cost.reading import Part
 
 WHOLE_OPERATION = Place(1, {})

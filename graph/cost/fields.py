@@ -12,7 +12,7 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.queries import NameFilter
 from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
-from graph.cost.places import Kind, Place, clusters_of, count_in, first_of, page_in_each, page_of_fleet
+from graph.cost.cardinality import Kind, Place, clusters_of, count_in, first_of, page_in_each, page_of_fleet
 from graph.cost.reading import Part
 from graph.loading.lookahead import MEASURES
 from graph.loading.placements import DEFAULT_LAST

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from fleet.model.errors import InvalidQuery
 from fleet.reads.counts import ObjectCounts
+from graph.cost.cardinality import clusters_of, first_of
 from graph.cost.estimate import estimate
-from graph.cost.places import clusters_of, first_of
 from graph.cost.reading import Part
 from graph.loading.time_range import NICE_STEPS, TimeRangeRequest, build_time_range
 from graph.scalars import format_duration
