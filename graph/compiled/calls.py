@@ -17,8 +17,8 @@ from strawberry.types.info import Info
 
 from graph.loading.maybe_await import Deferred
 
-Place: TypeAlias = Path | tuple[Path, int] | None
-"""Where an object is: its path; in a list the list's path and the object's place, which seldom have to be a path."""
+LazyPath: TypeAlias = Path | tuple[Path, int] | None
+"""An object's path; in a list the list's path and the object's index, since a path is needed only where one errs."""
 
 
 class DirectField(Struct, frozen=True):
@@ -45,7 +45,7 @@ class LazyInfo:
     """Mixed into the schema's own class of infos: the context at hand, the rest made when it is looked at."""
 
     def __init__(self, *call: Any) -> None:
-        self._call: tuple[Any, DirectField, GraphQLObjectType, Place] = call
+        self._call: tuple[Any, DirectField, GraphQLObjectType, LazyPath] = call
 
     @property
     def context(self) -> Any:
@@ -72,13 +72,13 @@ def lazy_class(info_class: type[Info]) -> type[Any]:
 
 
 def run_direct(
-    executor: Any, fields: tuple[DirectField, ...], kind: GraphQLObjectType, source: Any, place: Place, results: Any
+    executor: Any, fields: tuple[DirectField, ...], kind: GraphQLObjectType, source: Any, parent: LazyPath, results: Any
 ) -> Any:
     """Fills the fields' places in `results`; an awaitable that does where one of them has to be waited for."""
     waiting: list[str] = []
     try:
         for field in fields:
-            value = _run(executor, field, kind, source, place)
+            value = _run(executor, field, kind, source, parent)
             results[field.key] = value
             if value.__class__ is not dict and executor.is_awaitable(value):
                 waiting.append(field.key)
@@ -89,18 +89,18 @@ def run_direct(
     return Deferred(_wait, results, waiting) if waiting else results
 
 
-def path_of(place: Place) -> Path | None:
+def as_path(parent: LazyPath) -> Path | None:
     """The path of an object."""
-    return place[0].add_key(place[1], None) if place.__class__ is tuple else place  # type: ignore[union-attr, return-value]  # a Path is a tuple of its own class
+    return parent[0].add_key(parent[1], None) if parent.__class__ is tuple else parent  # type: ignore[union-attr, return-value]  # a Path is a tuple of its own class
 
 
-def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, place: Place) -> Any:
+def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, parent: LazyPath) -> Any:
     """As `Executor.execute_field` of core 3.3."""
     try:
         if field.info_name is None:
             result = field.call(source, **field.arguments)
         else:
-            info = field.info_class(executor, field, kind, place)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
+            info = field.info_class(executor, field, kind, parent)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
             if field.takes_info:
                 result = field.call(source, info, **field.arguments)
             else:
@@ -111,34 +111,36 @@ def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         if executor.is_awaitable(result):
-            return Deferred(_resolve, executor, field, kind, place, result)
-        own = _own_path(field, kind, place)
-        made = _build_info(executor, field, kind, place)
+            return Deferred(_resolve, executor, field, kind, parent, result)
+        own = _own_path(field, kind, parent)
+        made = _build_info(executor, field, kind, parent)
         completed = executor.complete_value(field.definition.type, field.details, made, own, result, None)
         if executor.is_awaitable(completed):
             return Deferred(_complete, executor, field, own, completed)
     except Exception as error:  # noqa: BLE001 - as core: it is the field's error
-        executor.handle_field_error(error, field.definition.type, field.details, _own_path(field, kind, place))
+        executor.handle_field_error(error, field.definition.type, field.details, _own_path(field, kind, parent))
         return None
     return completed
 
 
-def _own_path(field: DirectField, kind: GraphQLObjectType, place: Place) -> Path:
-    return Path(path_of(place), field.key, kind.name)
+def _own_path(field: DirectField, kind: GraphQLObjectType, parent: LazyPath) -> Path:
+    return Path(as_path(parent), field.key, kind.name)
 
 
-def _build_info(executor: Any, field: DirectField, kind: GraphQLObjectType, place: Place) -> GraphQLResolveInfo[Any]:
+def _build_info(
+    executor: Any, field: DirectField, kind: GraphQLObjectType, parent: LazyPath
+) -> GraphQLResolveInfo[Any]:
     found: GraphQLResolveInfo[Any] = executor.build_resolve_info(
-        field.definition, field.nodes, kind, _own_path(field, kind, place)
+        field.definition, field.nodes, kind, _own_path(field, kind, parent)
     )
     return found
 
 
 async def _resolve(
-    executor: Any, field: DirectField, kind: GraphQLObjectType, place: Place, waiting: Awaitable[Any]
+    executor: Any, field: DirectField, kind: GraphQLObjectType, parent: LazyPath, waiting: Awaitable[Any]
 ) -> Any:
     """As `Executor.complete_awaitable_value` of core 3.3."""
-    path = _own_path(field, kind, place)
+    path = _own_path(field, kind, parent)
     try:
         result = await waiting
         if executor.time_slice.is_over():
@@ -149,7 +151,7 @@ async def _resolve(
                 return field.read(result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
-        info = _build_info(executor, field, kind, place)
+        info = _build_info(executor, field, kind, parent)
         completed = executor.complete_value(field.definition.type, field.details, info, path, result, None)
         if executor.is_awaitable(completed):
             completed = await completed

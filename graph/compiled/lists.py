@@ -11,7 +11,7 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
 
-from graph.compiled.calls import path_of, run_direct
+from graph.compiled.calls import LazyPath, as_path, run_direct
 from graph.compiled.codegen import Reader
 from graph.loading.maybe_await import Deferred
 
@@ -88,20 +88,20 @@ def _settling(executor: Any, done: _Done, items: Sequence[Any]) -> Iterator[None
 
 def _complete_item(executor: Any, field: ListField, reader: Reader, item: Any, completed: list[Any]) -> bool:
     """Appends the item to the completed ones; whether it has to be waited for."""
-    place = (field.path, len(completed))
+    path = (field.path, len(completed))
     try:
         value = reader.read(item)
     except Exception:  # noqa: BLE001 - whatever it is, core answers or reports it in its own way
-        return _complete_by_core(executor, field, item, field.path.add_key(place[1], None), completed)
+        return _complete_by_core(executor, field, item, field.path.add_key(path[1], None), completed)
     if reader.direct:
         try:
-            value = run_direct(executor, reader.direct, field.kind, item, place, value)
+            value = run_direct(executor, reader.direct, field.kind, item, path, value)
         except Exception as error:  # noqa: BLE001 - as core: it is the item's error
-            executor.handle_field_error(error, field.item_type, field.details, path_of(place))
+            executor.handle_field_error(error, field.item_type, field.details, as_path(path))
             completed.append(None)
             return False
         if value.__class__ is not dict:
-            completed.append(Deferred(_wait, executor, field, place, value))
+            completed.append(Deferred(_wait, executor, field, path, value))
             return True
     completed.append(value)
     return False
@@ -119,11 +119,11 @@ def _complete_by_core(executor: Any, field: ListField, item: Any, path: Path, co
     return waits
 
 
-async def _wait(executor: Any, field: ListField, place: tuple[Path, int], value: Awaitable[Any]) -> Any:
+async def _wait(executor: Any, field: ListField, path: LazyPath, value: Awaitable[Any]) -> Any:
     try:
         return await value
     except Exception as error:  # noqa: BLE001 - as core: it is the item's error
-        executor.handle_field_error(error, field.item_type, field.details, path_of(place))
+        executor.handle_field_error(error, field.item_type, field.details, as_path(path))
         return None
 
 

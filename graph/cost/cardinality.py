@@ -11,13 +11,13 @@ from fleet.reads.counts import ObjectCounts
 Kind = Literal["pods", "nodes"]
 
 
-class Place(Struct, frozen=True):
+class Cardinality(Struct, frozen=True):
     """`total` objects, of which at most `bounds[cluster]` are of a cluster. `distinct`: none is there twice."""
 
     total: float
     bounds: Mapping[str, float]
     distinct: bool = False
-    page: "Place | None" = None
+    page: "Cardinality | None" = None
     """Of connections: the objects on their pages."""
 
     matched: float = 0
@@ -26,13 +26,13 @@ class Place(Struct, frozen=True):
     points: float = 0
     """Of histories: the steps of each."""
 
-    def times(self, items: float) -> "Place":
+    def times(self, items: float) -> "Cardinality":
         """So many values of each."""
-        return Place(self.total * items, {name: bound * items for name, bound in self.bounds.items()})
+        return Cardinality(self.total * items, {name: bound * items for name, bound in self.bounds.items()})
 
-    def repeated(self) -> "Place":
+    def repeated(self) -> "Cardinality":
         """As many objects, each of which may be there many times."""
-        return Place(self.total, self.bounds)
+        return Cardinality(self.total, self.bounds)
 
 
 def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: int = MAX_PAGE) -> int:
@@ -63,19 +63,19 @@ def count_in(sizes: ObjectCounts, cluster: str, kind: Kind, wanted: Mapping[str,
     return min(count, names * (sizes.namespaces(cluster) if namespaces is None else len(namespaces)))
 
 
-def page_of_fleet(sizes: ObjectCounts, kind: Kind, arguments: Mapping[str, Any]) -> Place:
+def page_of_fleet(sizes: ObjectCounts, kind: Kind, arguments: Mapping[str, Any]) -> Cardinality:
     """The connection of `Query.pods` and `Query.nodes`: one page over all clusters."""
     wanted = arguments.get("filter") or {}
     first = first_of(arguments)
     counts = {name: count_in(sizes, name, kind, wanted) for name in clusters_of(sizes, wanted)}
     matched = sum(counts.values())
-    page = Place(min(first, matched), {name: min(first, count) for name, count in counts.items()}, distinct=True)
-    return Place(1, dict.fromkeys(counts, 1), page=page, matched=matched)
+    page = Cardinality(min(first, matched), {name: min(first, count) for name, count in counts.items()}, distinct=True)
+    return Cardinality(1, dict.fromkeys(counts, 1), page=page, matched=matched)
 
 
 def page_in_each(
-    sizes: ObjectCounts, kind: Kind, arguments: Mapping[str, Any], outer: Place, *, of_node: bool = False
-) -> Place:
+    sizes: ObjectCounts, kind: Kind, arguments: Mapping[str, Any], outer: Cardinality, *, of_node: bool = False
+) -> Cardinality:
     """The connections of each cluster of a place, or of each node of it."""
     wanted = arguments.get("filter") or {}
     first = first_of(arguments)
@@ -91,5 +91,5 @@ def page_in_each(
         bounds[name], matched[name] = many * min(first, each), many * each
         if outer.distinct:
             bounds[name], matched[name] = min(bounds[name], count), min(matched[name], count)
-    page = Place(min(sum(bounds.values()), outer.total * longest), bounds, distinct=outer.distinct)
-    return Place(outer.total, outer.bounds, page=page, matched=min(sum(matched.values()), outer.total * most))
+    page = Cardinality(min(sum(bounds.values()), outer.total * longest), bounds, distinct=outer.distinct)
+    return Cardinality(outer.total, outer.bounds, page=page, matched=min(sum(matched.values()), outer.total * most))

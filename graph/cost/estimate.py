@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from fleet.reads.counts import ObjectCounts
-from graph.cost.cardinality import Place
+from graph.cost.cardinality import Cardinality
 from graph.cost.fields import RULES, Walk, answer_plainly
 from graph.cost.reading import Part
 
-WHOLE_OPERATION = Place(1, {})
+WHOLE_OPERATION = Cardinality(1, {})
 
 MOST = 10**15
 """Units that are told apart; more would not fit into JSON's numbers."""
@@ -36,8 +36,8 @@ def estimate(parts: Iterable[Part], sizes: ObjectCounts, now: float) -> Estimate
     return Estimate(_round_up(sum(walk.charged.values())), paths)
 
 
-def _visit(walk: Walk, part: Part, place: Place) -> None:
-    inside = RULES.get(part.coordinate, answer_plainly)(walk, part, place)
+def _visit(walk: Walk, part: Part, outer: Cardinality) -> None:
+    inside = RULES.get(part.coordinate, answer_plainly)(walk, part, outer)
     plain = 0
     for inner in part.inner:
         if inner.inner or inner.listed or inner.coordinate in RULES:

@@ -12,7 +12,7 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.queries import NameFilter
 from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
-from graph.cost.cardinality import Kind, Place, clusters_of, count_in, first_of, page_in_each, page_of_fleet
+from graph.cost.cardinality import Cardinality, Kind, clusters_of, count_in, first_of, page_in_each, page_of_fleet
 from graph.cost.reading import Part
 from graph.loading.lookahead import MEASURES
 from graph.loading.placements import DEFAULT_LAST
@@ -24,7 +24,7 @@ MAX_EVENTS = 1_000
 GETS_A_GROUP = 8
 """Owners of one namespace and kind that are asked for one by one; more are one list."""
 
-NOTHING = Place(0, {})
+NOTHING = Cardinality(0, {})
 
 
 class Walk:
@@ -39,28 +39,28 @@ class Walk:
         """Adds to a path."""
         self.charged[part.path] += units
 
-    def known(self, place: Place, kind: Kind) -> float:
+    def known(self, outer: Cardinality, kind: Kind) -> float:
         """How many different objects of a kind can be at a place."""
         sizes = self.sizes
-        there = (sizes.nodes(name) if kind == "nodes" else sizes.pods(name, None, None) for name in place.bounds)
-        return min(place.total, sum(there))
+        there = (sizes.nodes(name) if kind == "nodes" else sizes.pods(name, None, None) for name in outer.bounds)
+        return min(outer.total, sum(there))
 
 
-Rule = Callable[[Walk, Part, Place], Place]
+Rule = Callable[[Walk, Part, Cardinality], Cardinality]
 
 
-def answer_plainly(walk: Walk, part: Part, place: Place) -> Place:
+def answer_plainly(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """A value or an object of each, or a list whose length is guessed."""
     if not part.listed:
-        walk.charge(part, place.total * weights.OBJECT)
-        return place
-    inside = place.times(weights.EXPECTED.get(part.coordinate, weights.EXPECTED_ITEMS))
+        walk.charge(part, outer.total * weights.OBJECT)
+        return outer
+    inside = outer.times(weights.EXPECTED.get(part.coordinate, weights.EXPECTED_ITEMS))
     decoding = weights.DECODED if part.coordinate in weights.DECODING else 0
-    walk.charge(part, place.total * (1 + decoding) + inside.total * weights.OBJECT)
+    walk.charge(part, outer.total * (1 + decoding) + inside.total * weights.OBJECT)
     return inside
 
 
-def _clusters(walk: Walk, part: Part, place: Place) -> Place:
+def _clusters(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     name = (part.arguments.get("filter") or {}).get("name") or {}
     among = name.get("in")
     wanted = NameFilter(
@@ -70,37 +70,37 @@ def _clusters(walk: Walk, part: Part, place: Place) -> Place:
         starts_with=name.get("startsWith"),
     )
     bounds = {cluster: 1.0 for cluster in walk.sizes.clusters if wanted.matches(cluster)}
-    inside = Place(len(bounds), bounds, distinct=True)
+    inside = Cardinality(len(bounds), bounds, distinct=True)
     walk.charge(part, weights.OBJECT * inside.total)
     return inside
 
 
-def _one(walk: Walk, part: Part, place: Place) -> Place:
+def _one(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """A cluster, or an object of a cluster, by name."""
     cluster = part.arguments.get("cluster") or part.arguments.get("name") or ""
     walk.charge(part, weights.OBJECT)
-    return Place(1, {cluster: 1}, distinct=True)
+    return Cardinality(1, {cluster: 1}, distinct=True)
 
 
-def _asked_one(walk: Walk, part: Part, place: Place) -> Place:
+def _asked_one(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """An object that its cluster is asked for; an id may name one of any cluster."""
     walk.charge(part, weights.CALL + weights.ROW)
     cluster = part.arguments.get("cluster")
-    return Place(1, dict.fromkeys(walk.sizes.clusters if cluster is None else [cluster], 1), distinct=True)
+    return Cardinality(1, dict.fromkeys(walk.sizes.clusters if cluster is None else [cluster], 1), distinct=True)
 
 
-def _related(walk: Walk, part: Part, place: Place) -> Place:
+def _related(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """One object of each, which others may have as well: a cluster, a node."""
-    walk.charge(part, place.total * weights.OBJECT)
-    return place.repeated()
+    walk.charge(part, outer.total * weights.OBJECT)
+    return outer.repeated()
 
 
 def _connection(kind: Kind) -> Rule:
-    def rule(walk: Walk, part: Part, place: Place) -> Place:
+    def rule(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
         if part.parent == "Query":
             inside = page_of_fleet(walk.sizes, kind, part.arguments)
         else:
-            inside = page_in_each(walk.sizes, kind, part.arguments, place, of_node=part.parent == "Node")
+            inside = page_in_each(walk.sizes, kind, part.arguments, outer, of_node=part.parent == "Node")
         walk.charge(part, inside.total * weights.OBJECT + inside.matched * weights.SCANNED)
         if _asks_usage_of_all(part.arguments):
             walk.charge(part, inside.matched * weights.SERIES)
@@ -117,154 +117,154 @@ def _asks_usage_of_all(arguments: Mapping[str, object]) -> bool:
     return isinstance(orders, list) and any(order.get("usage") is not None for order in orders)
 
 
-def _page(walk: Walk, part: Part, place: Place) -> Place:
+def _page(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """`items` and `edges`: the objects of the pages."""
-    inside = place.page or NOTHING
+    inside = outer.page or NOTHING
     walk.charge(part, inside.total * weights.OBJECT)
     return inside
 
 
-def _counts(walk: Walk, part: Part, place: Place) -> Place:
-    inside = place.times(weights.EXPECTED_ITEMS)
-    walk.charge(part, place.matched * weights.COUNTED + inside.total)
+def _counts(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    inside = outer.times(weights.EXPECTED_ITEMS)
+    walk.charge(part, outer.matched * weights.COUNTED + inside.total)
     return inside
 
 
-def _outcomes(walk: Walk, part: Part, place: Place) -> Place:
-    inside = place.times(len(walk.sizes.clusters))
+def _outcomes(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    inside = outer.times(len(walk.sizes.clusters))
     walk.charge(part, inside.total * weights.OBJECT)
     return inside
 
 
-def _pod_counts(walk: Walk, part: Part, place: Place) -> Place:
-    pods = sum(many * walk.sizes.pods(name, None, None) for name, many in place.bounds.items())
-    inside = place.times(weights.EXPECTED_ITEMS)
+def _pod_counts(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    pods = sum(many * walk.sizes.pods(name, None, None) for name, many in outer.bounds.items())
+    inside = outer.times(weights.EXPECTED_ITEMS)
     walk.charge(part, pods * (weights.COUNTED + weights.SCANNED) + inside.total)
     return inside
 
 
-def _namespaces(walk: Walk, part: Part, place: Place) -> Place:
-    counts = {name: many * walk.sizes.namespaces(name) for name, many in place.bounds.items()}
-    total = min(sum(counts.values()), place.total * max((walk.sizes.namespaces(name) for name in counts), default=0))
+def _namespaces(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    counts = {name: many * walk.sizes.namespaces(name) for name, many in outer.bounds.items()}
+    total = min(sum(counts.values()), outer.total * max((walk.sizes.namespaces(name) for name in counts), default=0))
     walk.charge(part, total * weights.OBJECT)
-    return Place(total, counts, distinct=place.distinct)
+    return Cardinality(total, counts, distinct=outer.distinct)
 
 
-def _summed(walk: Walk, part: Part, place: Place) -> Place:
+def _summed(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """Sums over a cluster's nodes or pods, over a node's pods; a cluster's are made once."""
     kind: Kind = "pods" if part.name == "requested" else "nodes"
-    summed = walk.known(Place(math.inf, place.bounds), kind)
+    summed = walk.known(Cardinality(math.inf, outer.bounds), kind)
     if part.parent == "Node":
-        summed = sum(many * walk.sizes.fullest_node(name) for name, many in place.bounds.items())
-    walk.charge(part, place.total * weights.OBJECT + summed * weights.COUNTED)
-    return place
+        summed = sum(many * walk.sizes.fullest_node(name) for name, many in outer.bounds.items())
+    walk.charge(part, outer.total * weights.OBJECT + summed * weights.COUNTED)
+    return outer
 
 
-def _series(walk: Walk, part: Part, place: Place) -> float:
+def _series(walk: Walk, part: Part, outer: Cardinality) -> float:
     """Objects that the metric store is asked about: a cluster's are its nodes."""
     if part.parent == "Cluster":
-        return walk.known(Place(math.inf, place.bounds), "nodes")
-    return walk.known(place, "pods" if part.parent == "Pod" else "nodes")
+        return walk.known(Cardinality(math.inf, outer.bounds), "nodes")
+    return walk.known(outer, "pods" if part.parent == "Pod" else "nodes")
 
 
-def _usage(walk: Walk, part: Part, place: Place) -> Place:
-    walk.charge(part, place.total * weights.OBJECT + _series(walk, part, place) * weights.SERIES)
-    return place
+def _usage(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    walk.charge(part, outer.total * weights.OBJECT + _series(walk, part, outer) * weights.SERIES)
+    return outer
 
 
-def _history(walk: Walk, part: Part, place: Place) -> Place:
+def _history(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     try:
         time_range = build_time_range(TimeRangeRequest(**part.arguments), walk.now)
     except InvalidQuery:  # the field's own error, before any work
         return NOTHING
-    series = _series(walk, part, place)
+    series = _series(walk, part, outer)
     span = min((time_range.end_ns - time_range.start_ns) / 1e9, weights.MAX_SPAN_SECONDS)
     columns = {(inner.name, inner.arguments.get("aggregate")) for inner in part.inner if inner.name in MEASURES}
     stored = series * (time_range.steps * len(columns) * weights.POINT + span / weights.SPAN_SECONDS)
-    walk.charge(part, place.total * weights.OBJECT + stored)
-    return Place(place.total, place.bounds, points=time_range.steps)
+    walk.charge(part, outer.total * weights.OBJECT + stored)
+    return Cardinality(outer.total, outer.bounds, points=time_range.steps)
 
 
-def _column(walk: Walk, part: Part, place: Place) -> Place:
-    walk.charge(part, place.total * (1 + place.points * weights.POINT))
-    return place
+def _column(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    walk.charge(part, outer.total * (1 + outer.points * weights.POINT))
+    return outer
 
 
-def _manifest(walk: Walk, part: Part, place: Place) -> Place:
-    walk.charge(part, place.total * weights.MANIFEST)
-    return place
+def _manifest(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    walk.charge(part, outer.total * weights.MANIFEST)
+    return outer
 
 
-def _resources(walk: Walk, part: Part, place: Place) -> Place:
+def _resources(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     wanted = part.arguments.get("filter") or {}
     clusters, first = clusters_of(walk.sizes, wanted), first_of(part.arguments)
     lists = len(wanted["namespaces"]) if wanted.get("namespaces") is not None else 1
     calls = lists + math.ceil(first / weights.ROWS_A_CALL)
     walk.charge(part, len(clusters) * (calls * weights.CALL + first * weights.ROW))
-    page = Place(first if clusters else 0, dict.fromkeys(clusters, first), distinct=True)
-    return Place(1, dict.fromkeys(clusters, 1), page=page)
+    page = Cardinality(first if clusters else 0, dict.fromkeys(clusters, first), distinct=True)
+    return Cardinality(1, dict.fromkeys(clusters, 1), page=page)
 
 
 def _followed(kind: Kind) -> Rule:
     """The objects that a subscription begins with; each of its events is one of them."""
 
-    def rule(walk: Walk, part: Part, place: Place) -> Place:
+    def rule(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
         wanted = part.arguments.get("filter") or {}
         counts = {name: count_in(walk.sizes, name, kind, wanted) for name in clusters_of(walk.sizes, wanted)}
         found = sum(counts.values())
         walk.charge(part, found * (weights.OBJECT + weights.SCANNED))
-        return Place(found, counts, distinct=True)
+        return Cardinality(found, counts, distinct=True)
 
     return rule
 
 
-def _sampled(walk: Walk, part: Part, place: Place) -> Place:
+def _sampled(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     named = sum(len(part.arguments.get(name) or ()) for name in ("pods", "nodes"))
     walk.charge(part, named * weights.SERIES)
-    return Place(named, dict.fromkeys(walk.sizes.clusters, named))
+    return Cardinality(named, dict.fromkeys(walk.sizes.clusters, named))
 
 
-def _logs(walk: Walk, part: Part, place: Place) -> Place:
+def _logs(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     walk.charge(part, weights.CALL)
-    return place
+    return outer
 
 
-def _entities(walk: Walk, part: Part, place: Place) -> Place:
+def _entities(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """What a gateway names by keys, in whichever clusters."""
     named = len(part.arguments.get("representations") or ())
     walk.charge(part, named * weights.OBJECT)
-    return Place(named, dict.fromkeys(walk.sizes.clusters, named))
+    return Cardinality(named, dict.fromkeys(walk.sizes.clusters, named))
 
 
-def _groups(walk: Walk, place: Place) -> float:
+def _groups(walk: Walk, outer: Cardinality) -> float:
     """Namespaces that the objects of a place can be in."""
-    return sum(walk.sizes.namespaces(name) for name in place.bounds)
+    return sum(walk.sizes.namespaces(name) for name in outer.bounds)
 
 
-def _owner_resource(walk: Walk, part: Part, place: Place) -> Place:
-    calls = min(place.total, GETS_A_GROUP * _groups(walk, place))
-    walk.charge(part, place.total * weights.RELATED + calls * weights.CALL)
-    return place.repeated()
+def _owner_resource(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    calls = min(outer.total, GETS_A_GROUP * _groups(walk, outer))
+    walk.charge(part, outer.total * weights.RELATED + calls * weights.CALL)
+    return outer.repeated()
 
 
-def _events(walk: Walk, part: Part, place: Place) -> Place:
+def _events(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     first = first_of(part.arguments, DEFAULT_EVENTS, MAX_EVENTS)
-    inside = place.times(first)
-    calls = min(place.total, _groups(walk, place))
-    walk.charge(part, place.total * weights.EVENTFUL + calls * weights.CALL + inside.total * weights.OBJECT)
+    inside = outer.times(first)
+    calls = min(outer.total, _groups(walk, outer))
+    walk.charge(part, outer.total * weights.EVENTFUL + calls * weights.CALL + inside.total * weights.OBJECT)
     return inside
 
 
-def _placements(walk: Walk, part: Part, place: Place) -> Place:
+def _placements(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     given = part.arguments
     end = given.get("end") or walk.now
     start = given["start"] if given.get("start") is not None else end - (given.get("last") or DEFAULT_LAST)
     span = min(max(end - start, 0), MAX_PLACEMENT_SPAN)
     if part.name == "podsAt":
-        fullest = max((walk.sizes.fullest_node(name) for name in place.bounds), default=0)
+        fullest = max((walk.sizes.fullest_node(name) for name in outer.bounds), default=0)
         span = weights.SPAN_SECONDS * fullest  # of each of its pods, five minutes to either side
     cluster = given.get("cluster")
-    outer = place if cluster is None else Place(1, {cluster: 1})
+    outer = outer if cluster is None else Cardinality(1, {cluster: 1})
     inside = outer.times(weights.EXPECTED[part.coordinate])
     walk.charge(part, outer.total * span / weights.SPAN_SECONDS + inside.total * weights.OBJECT)
     return inside

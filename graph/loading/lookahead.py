@@ -1,4 +1,4 @@
-"""What an operation selects of usage and history, found by one walk over its document.
+"""Look-ahead: what an operation selects of usage and history, found by one walk over its document.
 
 Metric stores are asked once for a whole page, before the page is completed; so measures and columns have to be known
 ahead, through fragments, aliases, variables, `@skip` and `@include`. The plan is the union over the operation: an
@@ -65,7 +65,7 @@ class Via(enum.Enum):
     CLUSTER = "cluster"
 
 
-Path = tuple[tuple[int, Via], ...]
+Trail = tuple[tuple[int, Via], ...]
 """The connections whose items lead to a place, by the identity of the connection's field in the document."""
 
 
@@ -116,19 +116,19 @@ class OperationPlan(Struct, frozen=True):
 
 def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
     """Walks the operation that `info` belongs to."""
-    walk = _Walk(info)
+    ahead = _LookAhead(info)
     root = info.schema.get_root_type(info.operation.operation)
     if root is not None:
-        walk.visit(info.operation.selection_set, root, ())
+        ahead.visit(info.operation.selection_set, root, ())
     return OperationPlan(
-        measures={kind: frozenset(found) or ALL_MEASURES for kind, found in walk.measures.items()},
-        columns={key: frozenset(found) or _ANY_COLUMN for key, found in walk.columns.items()},
+        measures={kind: frozenset(found) or ALL_MEASURES for kind, found in ahead.measures.items()},
+        columns={key: frozenset(found) or _ANY_COLUMN for key, found in ahead.columns.items()},
         wants={
-            key: Wants(key in walk.wanting_usage, frozenset(walk.wanted_time_ranges.get(key, ())))
-            for key in walk.wanting_usage | walk.wanted_time_ranges.keys()
+            key: Wants(key in ahead.wanting_usage, frozenset(ahead.wanted_time_ranges.get(key, ())))
+            for key in ahead.wanting_usage | ahead.wanted_time_ranges.keys()
         },
-        holding=walk.find_holding(),
-        is_single=walk.is_single(root),
+        holding=ahead.find_holding(),
+        is_single=ahead.is_single(root),
     )
 
 
@@ -156,7 +156,7 @@ def _union(plan: OperationPlan, nodes: Sequence[FieldNode], via: Via) -> Wants:
     )
 
 
-class _Walk:
+class _LookAhead:
     """One walk over the operation's document."""
 
     def __init__(self, info: GraphQLResolveInfo[Any]) -> None:
@@ -181,8 +181,8 @@ class _Walk:
         ((connection, via),) = asking
         return via is Via.ITEM and self.connections.get(connection) is root and len(self.connections) == 1
 
-    def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Path) -> None:
-        for field, of in self.fields(selections, parent, path):
+    def visit(self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, trail: Trail) -> None:
+        for field, of in self.fields(selections, parent, trail):
             definition = _definition(of, field)
             if definition is None:
                 continue
@@ -193,22 +193,22 @@ class _Walk:
                 continue
             kind = _KINDS.get(of.name)
             if kind is not None and field.name.value in _METRICS:
-                self.asks_elsewhere = self.asks_elsewhere or not path
+                self.asks_elsewhere = self.asks_elsewhere or not trail
             result = get_named_type(definition.type)
             if kind is not None and field.name.value == "usage":
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
-                self.wanting_usage.update(path)
+                self.wanting_usage.update(trail)
             elif kind is not None and field.name.value == "history":
                 time_range = self.time_range(field, definition)
                 self.columns.setdefault((kind, time_range), set()).update(self.aggregated(field, result))
-                for place in path:
+                for place in trail:
                     self.wanted_time_ranges.setdefault(place, set()).add(time_range)
             elif is_composite_type(result):
                 if result.name in _CONNECTIONS:
                     self.connections[id(field)] = of
                     self.ranked(field, definition, _CONNECTIONS[result.name])
-                    self.inside.extend((connection, id(field)) for connection, _ in path)
-                self.visit(field.selection_set, result, _onward(of.name, field, result.name, path))
+                    self.inside.extend((connection, id(field)) for connection, _ in trail)
+                self.visit(field.selection_set, result, _onward(of.name, field, result.name, trail))
 
     def find_holding(self) -> frozenset[int]:
         """The connections with a list inside, however deep, that metrics are asked for."""
@@ -221,7 +221,7 @@ class _Walk:
         return frozenset(holding)
 
     def fields(
-        self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, path: Hashable
+        self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, trail: Hashable
     ) -> Iterable[tuple[FieldNode, GraphQLCompositeType]]:
         """Fields that are included, each with the type it is asked of; a fragment once for each place."""
         for node in selections.selections if selections is not None else ():
@@ -230,12 +230,14 @@ class _Walk:
             if isinstance(node, FieldNode):
                 yield node, parent
             elif isinstance(node, InlineFragmentNode):
-                yield from self.fields(node.selection_set, self.narrowed(node.type_condition, parent), path)
+                yield from self.fields(node.selection_set, self.narrowed(node.type_condition, parent), trail)
             elif isinstance(node, FragmentSpreadNode):
                 fragment = self.info.fragments.get(node.name.value)
-                if fragment is not None and (node.name.value, path) not in self.spreads:
-                    self.spreads.add((node.name.value, path))
-                    yield from self.fields(fragment.selection_set, self.narrowed(fragment.type_condition, parent), path)
+                if fragment is not None and (node.name.value, trail) not in self.spreads:
+                    self.spreads.add((node.name.value, trail))
+                    yield from self.fields(
+                        fragment.selection_set, self.narrowed(fragment.type_condition, parent), trail
+                    )
 
     def narrowed(self, condition: Any, parent: GraphQLCompositeType) -> GraphQLCompositeType:
         named = self.info.schema.get_type(condition.name.value) if condition is not None else parent
@@ -291,14 +293,14 @@ class _Walk:
         return node.kind == "variable" and node.name.value not in self.variables
 
 
-def _onward(parent: str, field: FieldNode, result: str, path: Path) -> Path:
-    """The path of what a field leads to: items lead to their own node and cluster, and no further."""
+def _onward(parent: str, field: FieldNode, result: str, trail: Trail) -> Trail:
+    """The trail of what a field leads to: items lead to their own node and cluster, and no further."""
     if result in _CONNECTIONS or result == _ENTITIES:
         return ((id(field), Via.ITEM),)
     if parent not in _KINDS:
-        return path
+        return trail
     via = {"Node": Via.NODE, "Cluster": Via.CLUSTER}.get(result)
-    return tuple((connection, via) for connection, _ in path) if via is not None else ()
+    return tuple((connection, via) for connection, _ in trail) if via is not None else ()
 
 
 def _definition(parent: GraphQLCompositeType, field: FieldNode) -> GraphQLField | None:

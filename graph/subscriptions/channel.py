@@ -31,8 +31,8 @@ _SPENT = Ending(
 _FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
 
 
-class _Held:
-    """What subscribers were told of an object."""
+class _LastSent:
+    """The last event that subscribers were sent of an object."""
 
     __slots__ = ("event", "record", "watched")
 
@@ -56,7 +56,7 @@ class ObjectChannel:
         self._size = 0
         self._topic = topic
         self._renderer = renderer
-        self._held: dict[ObjectName, _Held] = {}
+        self._held: dict[ObjectName, _LastSent] = {}
         self._dirty: dict[ObjectName, None] = {}
         self._resets: dict[str, None] = dict.fromkeys(feed.clusters())
         self._joining: list[Mailbox] = []
@@ -126,7 +126,7 @@ class ObjectChannel:
         self._size = 0
         self._held.clear()
 
-    def _hold(self, name: ObjectName, held: _Held | None) -> None:
+    def _hold(self, name: ObjectName, held: _LastSent | None) -> None:
         """Keeps what was told of an object, or nothing any more. Raises BudgetSpent."""
         before = self._held.pop(name, None)
         change = (held.size if held is not None else 0) - (before.size if before is not None else 0)
@@ -178,7 +178,7 @@ class ObjectChannel:
         for (name, record, watched), whole in zip(differing, wholes, strict=True):
             event = Event(whole, self._renderer.selection)
             type = EventType.MODIFIED if name in self._held else EventType.ADDED  # noqa: A001 - as the field's name
-            self._hold(name, _Held(record, watched, event))
+            self._hold(name, _LastSent(record, watched, event))
             self._tell(name, type, event)
 
     async def _render(self, changed: Sequence[tuple[ObjectName, Any]], *, watched: bool) -> list[Body]:
@@ -198,7 +198,7 @@ class ObjectChannel:
                 bodies = await self._render([(name, entry.record) for name, entry in part], watched=False)
                 for (name, entry), body in zip(part, bodies, strict=True):
                     event = Event(dump(body), self._renderer.selection)
-                    self._hold(name, _Held(entry.record, entry.watched, event))
+                    self._hold(name, _LastSent(entry.record, entry.watched, event))
                 await asyncio.sleep(0)
         there: dict[Hashable, tuple[EventType, Message]] = {}
         if joining:

@@ -25,7 +25,7 @@ from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
 from graph.subscriptions.samples import SampleChannel
 from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticates, Session, Sessions
 from graph.subscriptions.shares import Budget, Shares, ShareSpent, UserShare, measure
-from graph.subscriptions.watched import Selection, build_selection
+from graph.subscriptions.watched import EventSelection, build_selection
 from graph.types.live import LogLine
 
 Channel = ObjectChannel | SampleChannel
@@ -246,7 +246,7 @@ async def open_hub(
         yield hub
 
 
-def _channel_key(session: Session, operation: Operation, selection: Selection) -> Hashable:
+def _channel_key(session: Session, operation: Operation, selection: EventSelection) -> Hashable:
     """Equal for operations that get the same messages. What a member is asked depends on who asks, too."""
     principal = session.principal
     who = None if selection.all_watched else (principal.name, principal.groups)

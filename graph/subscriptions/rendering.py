@@ -20,7 +20,7 @@ from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.schema import schema
-from graph.subscriptions.watched import Selection
+from graph.subscriptions.watched import EventSelection
 
 _EXECUTED_A_TURN = 20
 
@@ -48,7 +48,7 @@ class Event:
 
     __slots__ = ("_base", "_selection", "_texts")
 
-    def __init__(self, base: bytes, selection: Selection) -> None:
+    def __init__(self, base: bytes, selection: EventSelection) -> None:
         self._base = base
         self._selection = selection
         self._texts: dict[EventType, str] = {}
@@ -73,7 +73,7 @@ class Renderer:
         self,
         grounds: Grounds,
         principal: Principal,
-        selection: Selection,
+        selection: EventSelection,
         variables: dict[str, Any] | None,
         name: str | None,
     ) -> None:
@@ -133,7 +133,7 @@ def build_failure(message: str, code: Code) -> Body:
     return {"data": None, "errors": [{"message": message, "extensions": {"code": code.value}}]}
 
 
-def set_type(body: Body, selection: Selection, type: EventType) -> Body:  # noqa: A002 - the field's name in the graph
+def set_type(body: Body, selection: EventSelection, type: EventType) -> Body:  # noqa: A002 - the field's name in the graph
     """The same event with another type, where its type is selected."""
     event: Any = (body.get("data") or {}).get(selection.root_key) or {}
     for key in selection.type_keys:

@@ -30,7 +30,7 @@ UNWATCHED: Mapping[str, frozenset[str]] = {
 _EVENTS = frozenset({"PodEvent", "NodeEvent", "ClusterEvent"})
 
 
-class Selection(Struct, frozen=True):
+class EventSelection(Struct, frozen=True):
     """An operation that is executed again and again.
 
     `watched` is the operation without what is not watched; the same object as `document` where all of it is.
@@ -48,12 +48,14 @@ class Selection(Struct, frozen=True):
         return self.watched is self.document
 
 
-def build_selection(info: GraphQLResolveInfo[Any]) -> Selection:
+def build_selection(info: GraphQLResolveInfo[Any]) -> EventSelection:
     """The selection of the subscription that `info` is the root field of."""
     document = DocumentNode(definitions=(info.operation, *info.fragments.values()))
     finder = _Finder(info.schema)
     watched = visit(document, TypeInfoVisitor(finder.types, finder))
-    return Selection(document, watched if finder.removed else document, str(info.path.key), frozenset(finder.type_keys))
+    return EventSelection(
+        document, watched if finder.removed else document, str(info.path.key), frozenset(finder.type_keys)
+    )
 
 
 class _Finder(Visitor):
