@@ -18,7 +18,6 @@ def encode_pod_id(key: PodKey) -> str:
 
 
 def encode_node_id(key: NodeKey) -> str:
-    """The id of a node."""
     return _encode("Node", key)
 
 

@@ -49,7 +49,6 @@ class LazyInfo:
 
     @property
     def context(self) -> Any:
-        """The request's context."""
         return self._call[0].context_value
 
     @property
@@ -90,7 +89,6 @@ def run_direct(
 
 
 def as_path(parent: LazyPath) -> Path | None:
-    """The path of an object."""
     return parent[0].add_key(parent[1], None) if parent.__class__ is tuple else parent  # type: ignore[union-attr, return-value]  # a Path is a tuple of its own class
 
 

@@ -134,7 +134,6 @@ class CodeWriter:
         self.large = False
 
     def compile(self, name: str) -> Read:
-        """The function of that name."""
         text, file = "\n\n".join(self._functions), f"<generated {name}, {next(_FILES)}>"
         exec(compile(text, file, "exec"), self._names)  # noqa: S102 - the module's docstring says what the text holds
         found: Read = self._names[name]

@@ -57,7 +57,6 @@ class EncodedItems:
         self._last: tuple[Sequence[Any], bytes] | None = None
 
     def clear(self) -> None:
-        """Lets all of them go."""
         self._entries, self._last = {}, None
 
     def find(self, models: Sequence[Any]) -> bytes | None:

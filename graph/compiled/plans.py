@@ -95,7 +95,6 @@ class OperationPlans:
         return found[0]
 
     def get(self, key: PlanKey) -> Plan | None:
-        """The plan that was kept."""
         return self._plans.get(key)
 
     def keep(self, key: PlanKey, plan: Plan) -> None:

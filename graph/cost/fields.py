@@ -36,7 +36,6 @@ class Walk:
         self.charged: dict[str, float] = defaultdict(float)
 
     def charge(self, part: Part, units: float) -> None:
-        """Adds to a path."""
         self.charged[part.path] += units
 
     def known(self, outer: Cardinality, kind: Kind) -> float:

@@ -57,7 +57,6 @@ class Suggestion(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """In a sentence."""
         return " and ".join(change.text for change in self.changes)
 
 

@@ -68,7 +68,6 @@ class EventStream(Response):
         self._operation = operation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves the request."""
         del scope
         self._hub.connections += 1
         sending = asyncio.create_task(self._send_all(send))
@@ -103,7 +102,6 @@ class EventStream(Response):
         await self._put(send, _COMPLETE, more=False)
 
     async def _say_goodbye(self, send: Send) -> None:
-        """Why the server ends it."""
         ending = self._session.ending
         if ending is None:
             return

@@ -27,7 +27,6 @@ class NestedListsRule(ValidationRule):
     most: ClassVar[int]
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> None:
-        """Looks at each operation once."""
         root = self.context.schema.get_root_type(node.operation)
         if root is not None and (path := self._find_too_deep(node.selection_set, root, (), set())):
             self.report_error(

@@ -30,11 +30,9 @@ class ShapeRule(ValidationRule):
         self._depths: dict[str, int] = {}
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
-        """Counts aliases."""
         self._aliases += node.alias is not None
 
     def enter_directive(self, *_: Any) -> None:
-        """Counts directives."""
         self._directives += 1
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> None:
@@ -50,7 +48,6 @@ class ShapeRule(ValidationRule):
             )
 
     def leave_document(self, node: DocumentNode, *_: Any) -> None:
-        """Looks at what was counted."""
         for found, limit, what in (
             (self._aliases, self.max_aliases, "aliases"),
             (self._directives, self.max_directives, "directives"),

@@ -86,7 +86,6 @@ class ObjectChannel:
         return not self._task.done()
 
     async def aclose(self) -> None:
-        """Ends the work."""
         await end_tasks(self._task)
         self._let_go()
 

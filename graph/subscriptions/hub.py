@@ -124,7 +124,6 @@ class Hub:
         self.sessions.end_all(SHUT_DOWN)
 
     async def aclose(self) -> None:
-        """Ends all work."""
         self.shut_down()
         await asyncio.gather(*(channel.aclose() for channel in self._channels.values()))
         self._channels.clear()

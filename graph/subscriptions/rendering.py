@@ -143,5 +143,4 @@ def set_type(body: Body, selection: EventSelection, type: EventType) -> Body:  #
 
 
 def dump(body: Body) -> bytes:
-    """The result as JSON."""
     return orjson.dumps(body, default=str)

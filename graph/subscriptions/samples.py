@@ -61,7 +61,6 @@ class SampleChannel:
         return bool(self._mailboxes)
 
     async def aclose(self) -> None:
-        """Ends the work."""
         await end_tasks(self._task)
 
     async def _run(self) -> None:

@@ -70,13 +70,11 @@ class Sessions:
         return session
 
     def close(self, session: Session) -> None:
-        """The connection is gone."""
         timer = self._sessions.pop(session, None)
         if timer is not None:
             timer.cancel()
 
     def end_all(self, ending: Ending) -> None:
-        """Ends every session."""
         for session in tuple(self._sessions):
             session.end(ending)
 

@@ -69,7 +69,6 @@ class UserShare:
         self._requests += size
 
     def end(self, size: int) -> None:
-        """That operation is over."""
         self._operations -= 1
         self._requests -= size
 

@@ -16,7 +16,6 @@ class Object:
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:
-        """As `graph.ids` has it."""
         raise NotImplementedError
 
 
@@ -53,7 +52,6 @@ class Resources(View):
 
     @classmethod
     def from_model(cls, model: models.Resources) -> Self:
-        """The view of it."""
         return cls(model=model)
 
 
@@ -75,5 +73,4 @@ class Condition(View):
 
     @classmethod
     def from_model(cls, model: models.Condition) -> Self:
-        """The view of it."""
         return cls(model=model)

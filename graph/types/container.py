@@ -25,7 +25,6 @@ class ContainerState(View):
 
     @classmethod
     def from_model(cls, model: models.ContainerState) -> Self:
-        """The view of it."""
         return cls(model=model)
 
 
@@ -42,25 +41,20 @@ class Container(View):
 
     @classmethod
     def from_model(cls, model: models.Container) -> Self:
-        """The view of it."""
         return cls(model=model)
 
     @resolved("What it does now.")
     def state(self) -> ContainerState | None:
-        """From the pod's status."""
         return ContainerState.from_model(self.model.state) if self.model.state else None
 
     @resolved("How it ended before its last restart.")
     def last_state(self) -> ContainerState | None:
-        """From the pod's status."""
         return ContainerState.from_model(self.model.last_state) if self.model.last_state else None
 
     @resolved("What it asks for; null where it asks for nothing.")
     def requests(self) -> Resources | None:
-        """From the pod's specification."""
         return resources_of(self.model.requests)
 
     @resolved("What it may use at most; null where there is no limit.")
     def limits(self) -> Resources | None:
-        """From the pod's specification."""
         return resources_of(self.model.limits)

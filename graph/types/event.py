@@ -27,7 +27,6 @@ class EventSubject(View):
 
     @classmethod
     def from_model(cls, model: kube_objects.Subject) -> Self:
-        """The view of it."""
         return cls(model=model, namespace=model.namespace or None)
 
 
@@ -47,7 +46,6 @@ class Event(View):
 
     @classmethod
     def from_model(cls, model: kube_objects.Event) -> Self:
-        """The view of it."""
         return cls(model=model, regarding=EventSubject.from_model(model.regarding))
 
 

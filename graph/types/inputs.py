@@ -32,7 +32,6 @@ class NameFilter:
     starts_with: str | None = strawberry.field(default=None, description="Beginning with this.")
 
     def as_filter(self) -> queries.NameFilter:
-        """As the federation takes it."""
         return queries.NameFilter(
             eq=self.eq, one_of=_set(self.in_), contains=self.contains, starts_with=self.starts_with
         )
@@ -142,7 +141,6 @@ class ClusterFilter:
     health: list[ClusterHealth] | None = strawberry.field(default=None, description="Healths.")
 
     def matches(self, cluster: Cluster) -> bool:
-        """Whether the cluster passes."""
         return (
             (self.name is None or self.name.as_filter().matches(cluster.name))
             and (self.roles is None or cluster.role in self.roles)

@@ -26,7 +26,6 @@ class PodEvent:
 
     @classmethod
     def from_model(cls, type: EventType, model: models.Pod) -> Self:  # noqa: A002 - the field's name in the graph
-        """The event of a record."""
         return cls(type=type, pod=Pod.from_model(model))
 
 
@@ -39,7 +38,6 @@ class NodeEvent:
 
     @classmethod
     def from_model(cls, type: EventType, model: models.Node) -> Self:  # noqa: A002 - the field's name in the graph
-        """The event of a record."""
         return cls(type=type, node=Node.from_model(model))
 
 
@@ -52,7 +50,6 @@ class ClusterEvent:
 
     @classmethod
     def from_model(cls, type: EventType, model: models.Cluster) -> Self:  # noqa: A002 - the field's name in the graph
-        """The event of a snapshot."""
         return cls(type=type, cluster=Cluster.from_model(model))
 
 
@@ -66,7 +63,6 @@ class UsageSample:
 
     @classmethod
     def from_model(cls, record: models.Pod | models.Node, usage: UsageModel) -> Self:
-        """The sample of an object."""
         if isinstance(record, models.Pod):
             return cls(pod=Pod.from_model(record), node=None, usage=Usage.from_model(usage, partial(pod_bases, record)))
         return cls(
@@ -86,7 +82,6 @@ class LogLine:
 
     @classmethod
     def from_model(cls, model: logs.Line) -> Self:
-        """The view of it."""
         return cls(
             time=None if model.time is None else DateTime(model.time), container=model.container, line=model.text
         )

@@ -23,5 +23,4 @@ class ClusterOutcome(View):
 
     @classmethod
     def from_model(cls, model: models.Outcome) -> Self:
-        """The view of it."""
         return cls(model=model, name=model.cluster)

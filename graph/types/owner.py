@@ -28,7 +28,6 @@ class Owner(View):
 
     @classmethod
     def from_model(cls, model: models.Owner, cluster: str, namespace: str) -> Self:
-        """The view of it."""
         return cls(model=model, place=(cluster, namespace))
 
     @resolved(

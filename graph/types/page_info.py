@@ -18,7 +18,6 @@ class PageInfo:
 
     @classmethod
     def from_model(cls, page: Page[Any]) -> Self:
-        """From a page of anything."""
         return cls(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,

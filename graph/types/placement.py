@@ -47,7 +47,6 @@ class Placement:
 
     @classmethod
     def from_model(cls, model: placements.Placement) -> Self:
-        """The view of it."""
         return cls(
             model=model,
             namespace=model.pod.namespace,

@@ -33,7 +33,6 @@ class ResourceColumn(View):
 
     @classmethod
     def from_model(cls, model: kube_objects.TableColumn) -> Self:
-        """The view of it."""
         return cls(model=model)
 
 
@@ -51,12 +50,10 @@ class Resource(View, Object):
 
     @classmethod
     def from_model(cls, model: kube_objects.KubeObject) -> Self:
-        """The view of it."""
         return cls(model=model, namespace=model.namespace or None)
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:
-        """As `graph.ids` has it."""
         return strawberry.ID(encode_resource_id(self.model.key))
 
     @resolved("The cluster it is in.")
@@ -71,18 +68,15 @@ class Resource(View, Object):
 
     @resolved("Its annotations; those that repeat secrets are redacted.")
     def annotations(self) -> list[Label]:
-        """From the whole object."""
         annotations = self._manifest.get("metadata", {}).get("annotations") or {}
         return labels_of(tuple(sorted((key, str(value)) for key, value in annotations.items())))
 
     @resolved("The object that controls it.")
     def owner(self) -> Owner | None:
-        """The controlling owner reference."""
         return owner_of(self.model.owner, self.model.cluster, self.model.namespace)
 
     @resolved("Its conditions; none where the kind has no such list.")
     def conditions(self) -> list[Condition]:
-        """From the whole object."""
         return [Condition.from_model(condition) for condition in conditions_of(self.model.raw)]
 
     @resolved("Its row in the API server's own table; name and creation where the server makes none.")

@@ -27,7 +27,6 @@ class ResourceConnection:
 
     @classmethod
     def from_model(cls, page: ResourcePage) -> Self:
-        """The view of it."""
         return cls(page=page)
 
     @resolved("The page's objects: the plain way to read it.")
@@ -46,7 +45,6 @@ class ResourceConnection:
         "namespaces are asked for, it may be true before an empty page: only reading on tells what a cluster has left."
     )
     def page_info(self) -> PageInfo:
-        """As Relay has it."""
         cursors = self.page.cursors
         return PageInfo(
             has_next_page=self.page.has_next,

@@ -44,13 +44,11 @@ class Usage(View):
 
     @resolved("CPU in percent (0 to 100 and more); null where there is nothing to be of.")
     def cpu_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
-        """Of an amount of cores."""
         base = self.bases().get(of or PercentOf.LIMIT, models.NO_RESOURCES)
         return percent(self.model.cpu_cores, base.cpu_cores)
 
     @resolved("Memory in percent (the working set; 0 to 100 and more); null where there is nothing to be of.")
     def memory_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
-        """Of an amount of bytes."""
         base = self.bases().get(of or PercentOf.LIMIT, models.NO_RESOURCES)
         return percent(self.model.memory_bytes, base.memory_bytes)
 
@@ -89,7 +87,6 @@ class UsageHistory:
 
     @classmethod
     def from_model(cls, model: usage.History) -> Self:
-        """The view of it."""
         time_range = model.time_range
         return cls(
             model=model,

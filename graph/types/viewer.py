@@ -22,7 +22,6 @@ class Viewer:
 
     @classmethod
     def from_model(cls, principal: Principal) -> Self:
-        """The view of it."""
         scope = principal.scope
         return cls(
             name=principal.name,
