@@ -38,7 +38,7 @@ from graph.types.views import View, Views
 
 
 @strawberry.federation.type(keys=["name"], description="A cluster of the federation, as this server sees it now.")
-class Cluster(View):
+class Cluster(View[models.Cluster]):
     """A view of `models.Cluster`."""
 
     model: strawberry.Private[models.Cluster]

@@ -1,13 +1,11 @@
 """Small values that pods and nodes share."""
 
-from typing import Self
-
 import strawberry
 
 from fleet.model import objects as models
 from graph.scalars import BigInt, DateTime
 from graph.types.fields import of_model, resolved
-from graph.types.views import View
+from graph.types.views import PureView
 
 
 @strawberry.interface(description="Anything that can be found again by its id alone.")
@@ -41,7 +39,7 @@ class Count:
 
 
 @strawberry.type(description="Amounts of resources; null where the object does not say.")
-class Resources(View):
+class Resources(PureView[models.Resources]):
     """A view of `models.Resources`."""
 
     model: strawberry.Private[models.Resources]
@@ -50,10 +48,6 @@ class Resources(View):
     ephemeral_storage_bytes: BigInt | None = of_model("Ephemeral storage in bytes.")
     pods: int | None = of_model("Number of pods.")
 
-    @classmethod
-    def from_model(cls, model: models.Resources) -> Self:
-        return cls(model=model)
-
 
 def resources_of(model: models.Resources) -> Resources | None:
     """The view, or None where the object says nothing at all."""
@@ -61,7 +55,7 @@ def resources_of(model: models.Resources) -> Resources | None:
 
 
 @strawberry.type(description="An entry of `status.conditions`.")
-class Condition(View):
+class Condition(PureView[models.Condition]):
     """A view of `models.Condition`."""
 
     model: strawberry.Private[models.Condition]
@@ -70,7 +64,3 @@ class Condition(View):
     reason: str | None = of_model("Why, in one word.")
     message: str | None = of_model("Why, for people.")
     last_transition_at: DateTime | None = of_model("When the status changed last.")
-
-    @classmethod
-    def from_model(cls, model: models.Condition) -> Self:
-        return cls(model=model)

@@ -1,18 +1,16 @@
 """A container of a pod."""
 
-from typing import Self
-
 import strawberry
 
 from fleet.model import objects as models
 from graph.scalars import DateTime
 from graph.types.common import Resources, resources_of
 from graph.types.fields import of_model, resolved
-from graph.types.views import View
+from graph.types.views import PureView
 
 
 @strawberry.type(description="What a container does, or did last.")
-class ContainerState(View):
+class ContainerState(PureView[models.ContainerState]):
     """A view of `models.ContainerState`."""
 
     model: strawberry.Private[models.ContainerState]
@@ -23,13 +21,9 @@ class ContainerState(View):
     started_at: DateTime | None = of_model("When it started.")
     finished_at: DateTime | None = of_model("When it ended.")
 
-    @classmethod
-    def from_model(cls, model: models.ContainerState) -> Self:
-        return cls(model=model)
-
 
 @strawberry.type(description="A container of a pod: its specification and its status, joined by name.")
-class Container(View):
+class Container(PureView[models.Container]):
     """A view of `models.Container`."""
 
     model: strawberry.Private[models.Container]
@@ -38,10 +32,6 @@ class Container(View):
     init: bool = of_model("Whether it is an init container.")
     ready: bool = of_model("Whether it is ready.")
     restarts: int = of_model("How often it was restarted.")
-
-    @classmethod
-    def from_model(cls, model: models.Container) -> Self:
-        return cls(model=model)
 
     @resolved("What it does now.")
     def state(self) -> ContainerState | None:

@@ -16,7 +16,7 @@ DEFAULT_EVENTS = 20
 
 
 @strawberry.type(description="The object an event is about.")
-class EventSubject(View):
+class EventSubject(View[kube_objects.Subject]):
     """A view of `kube_objects.Subject`."""
 
     model: strawberry.Private[kube_objects.Subject]
@@ -31,7 +31,7 @@ class EventSubject(View):
 
 
 @strawberry.type(description="An event that Kubernetes tells of an object; a cluster forgets it after about an hour.")
-class Event(View):
+class Event(View[kube_objects.Event]):
     """A view of `kube_objects.Event`."""
 
     model: strawberry.Private[kube_objects.Event]

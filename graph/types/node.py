@@ -1,6 +1,6 @@
 """A Kubernetes node."""
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -24,14 +24,14 @@ from graph.types.fields import of_model, resolved
 from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
 from graph.types.pod_connection import PodConnection
 from graph.types.usage import Usage, UsageHistory
-from graph.types.views import View
+from graph.types.views import PureView
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
 
 
 @strawberry.type(description="An entry of a node's taints.")
-class Taint(View):
+class Taint(PureView[models.Taint]):
     """A view of `models.Taint`."""
 
     model: strawberry.Private[models.Taint]
@@ -39,26 +39,18 @@ class Taint(View):
     value: str | None = of_model("Its value.")
     effect: str = of_model("NoSchedule, PreferNoSchedule or NoExecute.")
 
-    @classmethod
-    def from_model(cls, model: models.Taint) -> Self:
-        return cls(model=model)
-
 
 @strawberry.type(description="An entry of a node's addresses.")
-class NodeAddress(View):
+class NodeAddress(PureView[models.NodeAddress]):
     """A view of `models.NodeAddress`."""
 
     model: strawberry.Private[models.NodeAddress]
     type: str = of_model("InternalIP, ExternalIP, Hostname and so on.")
     address: str = of_model("The address.")
 
-    @classmethod
-    def from_model(cls, model: models.NodeAddress) -> Self:
-        return cls(model=model)
-
 
 @strawberry.federation.type(keys=["id"], description="A Kubernetes node of one of the clusters.")
-class Node(View, Object):
+class Node(PureView[models.Node], Object):
     """A view of `models.Node`. What only the whole object has is read from its manifest when it is selected."""
 
     model: strawberry.Private[models.Node]
@@ -75,10 +67,6 @@ class Node(View, Object):
     region: str | None = of_model("The region it is in.")
     zone: str | None = of_model("The zone it is in.")
     created_at: DateTime = of_model("When it was created.")
-
-    @classmethod
-    def from_model(cls, model: models.Node) -> Self:
-        return cls(model=model)
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:

@@ -11,7 +11,7 @@ from graph.types.views import View
 
 
 @strawberry.type(description="How one cluster took part in an answer.")
-class ClusterOutcome(View):
+class ClusterOutcome(View[models.Outcome]):
     """A view of `models.Outcome`."""
 
     model: strawberry.Private[models.Outcome]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @strawberry.type(description="The object that controls this one, such as a ReplicaSet.")
-class Owner(View):
+class Owner(View[models.Owner]):
     """A view of `models.Owner`, with the place the owned object is in."""
 
     model: strawberry.Private[models.Owner]

@@ -1,6 +1,6 @@
 """A pod."""
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -24,7 +24,7 @@ from graph.types.event import Event, events_of
 from graph.types.fields import of_model, resolved
 from graph.types.owner import Owner, owner_of
 from graph.types.usage import Usage, UsageHistory
-from graph.types.views import View
+from graph.types.views import PureView
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @strawberry.federation.type(keys=["id"], description="A pod of one of the clusters.")
-class Pod(View, Object):
+class Pod(PureView[models.Pod], Object):
     """A view of `models.Pod`. What only the whole object has is read from its manifest when it is selected."""
 
     model: strawberry.Private[models.Pod]
@@ -47,10 +47,6 @@ class Pod(View, Object):
     pod_ip: str | None = of_model("Its IP address.", name="podIP")
     host_ip: str | None = of_model("IP address of its node.", name="hostIP")
     qos_class: str | None = of_model("Guaranteed, Burstable or BestEffort.")
-
-    @classmethod
-    def from_model(cls, model: models.Pod) -> Self:
-        return cls(model=model)
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:

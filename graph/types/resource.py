@@ -14,14 +14,14 @@ from graph.types.common import Condition, Label, Object, labels_of
 from graph.types.event import Event, events_of
 from graph.types.fields import of_model, resolved
 from graph.types.owner import Owner, owner_of
-from graph.types.views import View
+from graph.types.views import PureView, View
 
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
 
 
 @strawberry.type(description="A cell of the API server's own table of a kind, as kubectl prints it.")
-class ResourceColumn(View):
+class ResourceColumn(PureView[kube_objects.TableColumn]):
     """A view of `kube_objects.TableColumn`."""
 
     model: strawberry.Private[kube_objects.TableColumn]
@@ -31,13 +31,9 @@ class ResourceColumn(View):
     priority: int = of_model("0 for what kubectl always prints, more for what it adds with `-o wide`.")
     value: JSON | None = of_model("The cell: text, a number or a boolean.")
 
-    @classmethod
-    def from_model(cls, model: kube_objects.TableColumn) -> Self:
-        return cls(model=model)
-
 
 @strawberry.type(description="An object of any kind that a cluster serves, custom kinds included.")
-class Resource(View, Object):
+class Resource(View[kube_objects.KubeObject], Object):
     """A view of `KubeObject`. What only the whole object has is read from it when it is selected."""
 
     model: strawberry.Private[kube_objects.KubeObject]

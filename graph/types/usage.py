@@ -19,7 +19,7 @@ Bases = Callable[[], Mapping[PercentOf, models.Resources]]
 
 
 @strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
-class Usage(View):
+class Usage(View[usage.Usage]):
     """A view of `fleet.model.usage.Usage`."""
 
     model: strawberry.Private[usage.Usage]

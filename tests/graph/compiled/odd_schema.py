@@ -52,7 +52,7 @@ class Named:
 
 
 @strawberry.type
-class Plain(View, Named):
+class Plain(View[Any], Named):
     """A window with plain fields, pure resolvers, and resolvers that core has to run."""
 
     model: strawberry.Private[Thing]
