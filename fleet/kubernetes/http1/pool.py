@@ -21,8 +21,8 @@ class Pool:
     def __init__(self, route: Route, limit: int) -> None:
         self.closed = False
         self._route = route
-        self._free = limit
-        self._turns: deque[asyncio.Future[None]] = deque()
+        self._permits = limit
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._idle: list[HttpProtocol] = []
         self._open: set[HttpProtocol] = set()
         self._loop = asyncio.get_running_loop()
@@ -30,25 +30,25 @@ class Pool:
 
     def take_idle(self) -> HttpProtocol | None:
         """The connection that was used last, if one is idle and an exchange may begin."""
-        if self._free <= 0 or not self._idle:
+        if self._permits <= 0 or not self._idle:
             return None
-        self._free -= 1
+        self._permits -= 1
         return self._idle.pop()
 
     async def dial(self) -> HttpProtocol:
         """A new connection, once an exchange may begin. Raises OSError."""
-        while self._free <= 0:
-            await self._wait_turn()
-        self._free -= 1
+        while self._permits <= 0:
+            await self._wait_permit()
+        self._permits -= 1
         try:
             return await dial(self._route, self._note)
         except BaseException:
-            self._end_turn()
+            self._return_permit()
             raise
 
     def release(self, connection: HttpProtocol) -> None:
         """The exchange has ended: the connection is kept where it can be, else closed at once."""
-        self._end_turn()
+        self._return_permit()
         if not connection.release() or self.closed or len(self._idle) >= MAX_IDLE:
             connection.close()
             return
@@ -67,25 +67,25 @@ class Pool:
         self._idle.clear()
         await asyncio.sleep(0)  # the sockets are closed in the loop's next turn
 
-    async def _wait_turn(self) -> None:
-        turn = self._loop.create_future()
-        self._turns.append(turn)
+    async def _wait_permit(self) -> None:
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._pass_turn()
+            if waiter.done() and not waiter.cancelled():
+                self._wake_waiter()
             raise
 
-    def _end_turn(self) -> None:
-        self._free += 1
-        self._pass_turn()
+    def _return_permit(self) -> None:
+        self._permits += 1
+        self._wake_waiter()
 
-    def _pass_turn(self) -> None:
-        while self._turns:
-            turn = self._turns.popleft()
-            if not turn.done():
-                turn.set_result(None)
+    def _wake_waiter(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
                 return
 
     def _note(self, connection: HttpProtocol) -> None:

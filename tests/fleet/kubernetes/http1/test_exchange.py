@@ -22,18 +22,18 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass
 class Script:
-    """Says the answers of a table, one a question, over all connections. `b""` and `cuts` close: unsaid, and said."""
+    """Says the answers of a table, one a request, over all connections. `b""` and `cuts` close: unsaid, and said."""
 
     answers: list[bytes]
     cuts: bool = False
-    questions: list[bytes] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
     connections: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         while self.answers:
             try:
-                self.questions.append(await reader.readuntil(b"\r\n\r\n"))
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
             except asyncio.IncompleteReadError:
                 return
             answer = self.answers.pop(0)
@@ -61,11 +61,11 @@ async def ask(connection: HttpConnection, method: str = "GET", body: bytes | Non
         return answer.status, b"".join([piece async for piece in answer.chunks()])
 
 
-async def test_a_kept_connection_that_was_closed_costs_a_reader_nothing() -> None:
+async def test_an_idle_connection_that_was_closed_costs_a_reader_nothing() -> None:
     script = Script([OK, b"", OK])
     async with open_client(script.serve) as connection:
         assert [await ask(connection), await ask(connection)] == [(200, b"ok")] * 2
-    assert (len(script.questions), script.connections) == (3, 2)
+    assert (len(script.requests), script.connections) == (3, 2)
 
 
 async def test_a_write_is_never_sent_twice() -> None:
@@ -74,7 +74,7 @@ async def test_a_write_is_never_sent_twice() -> None:
         await ask(connection)
         with pytest.raises(ClusterUnreachable, match="cut the connection off"):
             await ask(connection, "POST", b"{}")
-    assert len(script.questions) == 2
+    assert len(script.requests) == 2
 
 
 async def test_a_new_connection_that_is_closed_is_an_error_at_once() -> None:
@@ -82,7 +82,7 @@ async def test_a_new_connection_that_is_closed_is_an_error_at_once() -> None:
     async with open_client(script.serve) as connection:
         with pytest.raises(ClusterUnreachable, match="cut the connection off"):
             await ask(connection)
-    assert len(script.questions) == 1
+    assert len(script.requests) == 1
 
 
 WHOLE = {
@@ -177,7 +177,7 @@ async def test_the_answer_to_head_ends_with_its_head(framing: bytes) -> None:
     assert script.connections == 1
 
 
-async def test_a_word_that_nobody_asked_for_ends_a_kept_connection() -> None:
+async def test_a_word_that_nobody_asked_for_ends_an_idle_connection() -> None:
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -264,7 +264,7 @@ async def test_a_slow_reader_holds_the_member_back_and_loses_nothing(tmp_path: P
     assert got == b"".join(bytes([number % 256]) * 65536 for number in range(size // 65536))
 
 
-async def test_an_end_of_tls_without_a_goodbye_is_a_cut(tmp_path: Path) -> None:
+async def test_an_end_of_tls_without_a_close_notify_is_a_cut(tmp_path: Path) -> None:
     authority = Authority()
 
     async def cut(request: web.BaseRequest) -> web.StreamResponse:
@@ -285,7 +285,7 @@ async def test_an_end_of_tls_without_a_goodbye_is_a_cut(tmp_path: Path) -> None:
         await connection.close()
 
 
-async def test_questions_beyond_the_limit_wait_for_their_turn() -> None:
+async def test_exchanges_beyond_the_limit_wait_for_their_turn() -> None:
     under_way = most = 0
 
     async def count(request: web.BaseRequest) -> web.Response:
