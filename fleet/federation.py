@@ -43,7 +43,7 @@ class Federation:
     Lists wait for members that have not proved themselves lately, all at once and at most for the member timeout.
 
     `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time, `feed`
-    tells what changes in them.
+    notifies of what changes in them.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Federation:
     async def get(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> T | None:
         """One object, None where its cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""
         await self.wait_known()
-        member = self._roster.check_reach(scope, kind, key)
+        member = self._roster.check_reach(kind, scope, key)
         await require_live(member, kind.name)
         found = member.stores.of(kind).get(key.namespace, key.name)
         note_cached(key.cluster, 0 if found is None else 1)
@@ -155,11 +155,11 @@ class Federation:
         found = (self._roster.find(cluster) for cluster in clusters)
         return [member.pods.all() for member in found if member is not None]
 
-    def check_reach(self, scope: Scope, kind: ObjectKind[T], key: ObjectKey) -> None:
+    def check_reach(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> None:
         """That an object of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""
-        self._roster.check_reach(scope, kind, key)
+        self._roster.check_reach(kind, scope, key)
 
-    async def check_live(self, scope: Scope, kind: ObjectKind[T], wanted: Filter[T]) -> None:
+    async def check_live(self, kind: ObjectKind[T], scope: Scope, wanted: Filter[T]) -> None:
         """That what is to be followed can be: asks no member, since what is not there yet may come.
 
         Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all that is named is out of
@@ -168,7 +168,7 @@ class Federation:
         if wanted.usage:
             raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self.wait_known()
-        self._roster.check_live(scope, kind, wanted)
+        self._roster.check_live(kind, scope, wanted)
 
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""

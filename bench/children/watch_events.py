@@ -48,7 +48,7 @@ async def follow(url: str, events: int) -> Followed:
 
     store.listen(note)
     connection = HttpConnection("bench", Target(url))
-    following = asyncio.create_task(Reflector(connection, PODS, store, on_proof=lambda: None).run())
+    following = asyncio.create_task(Reflector(connection, PODS, store, on_seen=lambda: None).run())
     try:
         async with asyncio.timeout(60):
             await done.wait()

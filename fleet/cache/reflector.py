@@ -54,7 +54,7 @@ class Reflector(Generic[R]):
 
     `live` says that the store follows the member: it was just listed, or the watch from its version on is open.
     `problem` is what the last attempt failed with, `failures` how many did since a watch last spoke.
-    `on_proof` is called with each sign of life, `on_change` whenever `live` or `problem` changed.
+    `on_seen` is called with each sign of life, `on_change` whenever `live` or `problem` changed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Reflector(Generic[R]):
         codec: Codec[R],
         store: Store[R],
         *,
-        on_proof: Callable[[], None],
+        on_seen: Callable[[], None],
         on_change: Callable[[], None] = lambda: None,
         options: ReflectorOptions | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Reflector(Generic[R]):
         self._connection = connection
         self._codec = codec
         self._store = store
-        self._on_proof = on_proof
+        self._on_seen = on_seen
         self._on_change = on_change
         self._options = options or ReflectorOptions()
         self._backoff = Backoff()
@@ -131,7 +131,7 @@ class Reflector(Generic[R]):
             query["continue"] = token
         call = Call("GET", self._codec.path, self._options.answer_timeout, urlencode(query), _HEADERS)
         answer = await self._connection.request(call)
-        self._on_proof()
+        self._on_seen()
         if answer.status == _GONE and token is not None:
             # The pages took longer than the member keeps a version: the next attempt takes all in one.
             self._whole_list = True
@@ -158,7 +158,7 @@ class Reflector(Generic[R]):
             "GET", self._codec.path, options.answer_timeout, query, _HEADERS, idle_timeout=options.silence_seconds
         )
         async with self._connection.open_stream(call) as stream:
-            self._on_proof()
+            self._on_seen()
             if stream.status == _GONE:
                 raise _ExpiredError("the watched version has expired")
             if stream.status != 200:
@@ -174,7 +174,7 @@ class Reflector(Generic[R]):
         try:
             async with contextlib.aclosing(iter_arrived(stream.chunks())) as arrived:  # type: ignore[type-var]  # a generator
                 async for lines in arrived:
-                    self._on_proof()
+                    self._on_seen()
                     for line in lines:
                         self._apply(line)
                         count += 1

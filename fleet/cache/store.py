@@ -192,7 +192,7 @@ class Store(Generic[R]):
         old = self._table.discard(key)
         if old is not None:
             self.generation = GENERATIONS.next()
-            self._tell(old, None)
+            self._notify(old, None)
 
     def stage(self) -> "Staged[R]":
         """Starts a relist beside what is served meanwhile."""
@@ -206,10 +206,10 @@ class Store(Generic[R]):
             return
         for key, old in before.items():
             if key not in table.records:
-                self._tell(old, None)
+                self._notify(old, None)
         for key, new in table.records.items():
             if (known := before.get(key)) is not new:
-                self._tell(known, new)
+                self._notify(known, new)
 
     def listen(self, listener: Listener[R]) -> Callable[[], None]:
         """Calls the listener (quick, never raising) after each change, until the returned function is called."""
@@ -221,7 +221,7 @@ class Store(Generic[R]):
 
         return unlisten
 
-    def _tell(self, old: R | None, new: R | None) -> None:
+    def _notify(self, old: R | None, new: R | None) -> None:
         for listener in self._listeners:
             listener(old, new)
 

@@ -69,19 +69,19 @@ class ChangeFeed:
             self._forget(name)
             self._stores[name] = stores
             self._ends[name] = [self._follow(kind.name, name, stores.named(kind.name)) for kind in KINDS]
-            self._tell_all(name)
+            self._notify_all(name)
         self.touch(name)
 
     def leave(self, name: str) -> None:
         """A member is gone for good, and its objects with it."""
         self._members.pop(name, None)
         self._forget(name)
-        self._tell_all(name)
+        self._notify_all(name)
         self.touch(name)
 
     def touch(self, name: str) -> None:
         """Something about the member itself may have changed."""
-        self._tell("clusters", name, ("", name))
+        self._notify("clusters", name, ("", name))
 
     def _follow(self, topic: Topic, cluster: str, store: Store[Any]) -> Unlisten:
         listeners, key_of = self._listeners[topic], store.key_of
@@ -99,11 +99,11 @@ class ChangeFeed:
         for end in self._ends.pop(name, ()):
             end()
 
-    def _tell_all(self, cluster: str) -> None:
+    def _notify_all(self, cluster: str) -> None:
         for kind in KINDS:
-            self._tell(kind.name, cluster, None)
+            self._notify(kind.name, cluster, None)
 
-    def _tell(self, topic: Topic, cluster: str, key: StoreKey | None) -> None:
+    def _notify(self, topic: Topic, cluster: str, key: StoreKey | None) -> None:
         for listener in tuple(self._listeners[topic].values()):
             listener(cluster, key)
 

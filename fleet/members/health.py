@@ -41,7 +41,7 @@ _ERRORS: dict[OutcomeState, type[ClusterError]] = {
 class MemberHealth:
     """What is known of a member. Times are those of the event loop's clock, in seconds.
 
-    `proved_at` is when it last gave a sign of life, NEVER where it did not. `changes` grows whenever a verdict may be
+    `last_seen` is when it last gave a sign of life, NEVER where it did not. `changes` grows whenever a verdict may be
     another than before though its sign of life is as young as it has to be: whoever keeps verdicts looks at both.
     """
 
@@ -49,7 +49,7 @@ class MemberHealth:
         self.name = spec.name
         self.breaker = breaker
         self.changes = CHANGES.next()
-        self.proved_at = NEVER
+        self.last_seen = NEVER
         self.failure: ClusterError | None = None
         self.fresh_seconds = fresh_seconds
         self.spec = spec
@@ -60,7 +60,7 @@ class MemberHealth:
     @property
     def age_seconds(self) -> float | None:
         """Seconds since it last proved itself; None where it never did."""
-        return age_between(self.proved_at, now())
+        return age_between(self.last_seen, now())
 
     def follow(self, reflectors: Mapping[ResourceName, Reflector[Any]]) -> None:
         """From now on these say whether a resource is followed."""
@@ -76,11 +76,11 @@ class MemberHealth:
         """A verdict may be another than before."""
         self.changes = CHANGES.next()
 
-    def note_proof(self) -> bool:
+    def note_seen(self) -> bool:
         """It gave a sign of life. Whether that is news, after more than the time for which one holds."""
         at = now()
-        is_news = at - self.proved_at > self.fresh_seconds
-        self.proved_at = at
+        is_news = at - self.last_seen > self.fresh_seconds
+        self.last_seen = at
         return is_news
 
     def note_answer(self, answer: Answer) -> None:
@@ -91,7 +91,7 @@ class MemberHealth:
             self.note_change()
         self.breaker.record_success()
         self.failure, self._unready = None, unready
-        self.note_proof()
+        self.note_seen()
 
     def note_failure(self, error: ClusterError) -> None:
         """It did not answer, or refused the credential."""
@@ -126,7 +126,7 @@ class MemberHealth:
         failure = self.failure
         if failure is not None and (self._failed_at >= asked or isinstance(failure, ClusterUnauthorized)):
             return self._outcome(state_of(failure), str(failure))
-        age = max(0.0, (now() if read_at is None else read_at) - self.proved_at)
+        age = max(0.0, (now() if read_at is None else read_at) - self.last_seen)
         if age > self.fresh_seconds:
             return None
         if resource is not None and not (reflector := self._reflectors[resource]).live:
@@ -146,7 +146,7 @@ class MemberHealth:
             return ClusterHealth.NOT_READY if unauthorized else ClusterHealth.OFFLINE, str(self.failure)
         if self._unready is not None:
             return ClusterHealth.NOT_READY, self._unready
-        if self.proved_at == NEVER:
+        if self.last_seen == NEVER:
             return ClusterHealth.UNKNOWN, f"{self.name} has not answered yet"
         problems = [str(reflector.problem) for reflector in self._reflectors.values() if reflector.problem is not None]
         return ClusterHealth.READY, problems[0] if problems else None
@@ -155,9 +155,9 @@ class MemberHealth:
         return Outcome(self.name, state, message, self.age_seconds, 0.0)
 
 
-def age_between(proved_at: float, at: float) -> float | None:
+def age_between(last_seen: float, at: float) -> float | None:
     """Seconds from a sign of life to a time; None where there was none."""
-    return None if proved_at == NEVER else max(0.0, at - proved_at)
+    return None if last_seen == NEVER else max(0.0, at - last_seen)
 
 
 def because(failure: ClusterError | None) -> str:

@@ -139,9 +139,9 @@ class Member:
                 await self._follow_while_up(connection, reflectors.values())
         finally:
             self.connection = None
-            # Not a failure of the member's: whoever still waits for it is told, and the log is left alone.
+            # Not a failure of the member's: whoever still waits for it is notified, and the log is left alone.
             self.health.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
-            self._tell_news()
+            self._notify()
             await connection.close()
 
     async def _connect(self) -> Connection:
@@ -177,7 +177,7 @@ class Member:
         elif failure is not None and not self.health.breaker.refuses:
             delay = every / 4  # in doubt: find out soon whether the member is gone
         while True:
-            last_sign = max(self._asked_at, self.health.proved_at)
+            last_sign = max(self._asked_at, self.health.last_seen)
             due = min(last_sign + delay, self._asked_at + every * _QUIET_BEATS)
             if due <= now():
                 return
@@ -208,7 +208,7 @@ class Member:
         if self.health.failure is not None:
             logger.info("%s answers again", self.name)
         self.health.note_answer(answer)
-        self._tell_news()
+        self._notify()
 
     def _note_failure(self, error: ClusterError) -> None:
         if self.health.failure is None:
@@ -218,11 +218,11 @@ class Member:
                 self.name, f"{self.name} refuses this server's credential: renew the token or certificate it was given"
             )
         self.health.note_failure(error)
-        self._tell_news()
+        self._notify()
 
-    def _note_proof(self) -> None:
-        if self.health.note_proof():
-            self._tell_news()
+    def _note_seen(self) -> None:
+        if self.health.note_seen():
+            self._notify()
 
     async def _read_version(self, connection: Connection) -> None:
         backoff = Backoff(first=1.0, last=60.0)
@@ -231,7 +231,7 @@ class Member:
                 answer = await connection.request(Call("GET", "/version", timeout=self._options.member_timeout))
                 if answer.status == 200:
                     self.version = msgspec.json.decode(answer.body, type=_Version).gitVersion
-                    self._tell_news()
+                    self._notify()
                     return
             except (ClusterError, ValueError) as error:
                 logger.debug("the version of %s can't be read: %s", self.name, error)
@@ -243,7 +243,7 @@ class Member:
                 connection,
                 codec,
                 self.stores.named(resource),
-                on_proof=self._note_proof,
+                on_seen=self._note_seen,
                 on_change=self.note_following,
                 options=self._options.reflector,
             )
@@ -253,7 +253,7 @@ class Member:
     def note_following(self) -> None:
         """A kind is followed, or is not any more."""
         self.health.note_change()
-        self._tell_news()
+        self._notify()
 
     async def _wait_for_verdict(self, resource: ResourceName | None, asked: float) -> Outcome:
         while (outcome := self.health.verdict(resource, asked)) is None:
@@ -262,7 +262,7 @@ class Member:
             await self._changed.wait()
         return outcome
 
-    def _tell_news(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
         self.on_change()

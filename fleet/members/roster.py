@@ -46,7 +46,7 @@ class Roster:
                 raise ClusterNotFound(name, self._visible(scope))
         return _in_order(self._members[name] for name in names)
 
-    def check_reach(self, scope: Scope, kind: ObjectKind[T], key: ObjectKey) -> Member:
+    def check_reach(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> Member:
         """The member of an object that, if there is one of this name, is within reach. Raises as `get`, Forbidden."""
         member = self.get(scope, key.cluster)
         if not kind.is_within(scope, key.cluster, key.namespace):
@@ -67,7 +67,7 @@ class Roster:
             names = ", ".join(sorted(namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
-    def check_live(self, scope: Scope, kind: ObjectKind[T], wanted: Filter[T]) -> None:
+    def check_live(self, kind: ObjectKind[T], scope: Scope, wanted: Filter[T]) -> None:
         """Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all named is out of reach."""
         members = self.named(scope, wanted.clusters)
         refusals = [reason for member in members if (reason := refusal(scope, kind.name, member.name))]

@@ -54,7 +54,7 @@ def check_log(federation: Federation, scope: Scope, authorize: Authorize, wanted
     for name, value in (("namespace", key.namespace), ("pod", key.name), ("container", wanted.container or "c")):
         if not value or value in (".", "..") or not value.isprintable() or any(sign in value for sign in "/\\%?#"):
             raise InvalidQuery(f"{value[:100]!r} can't be the name of a {name}")
-    federation.check_reach(scope, PODS, key)
+    federation.check_reach(PODS, scope, key)
     path, query = _target(wanted)
     authorize(key.cluster, parse_request("GET", path, query))
     federation.get_connection(scope, key.cluster)

@@ -12,7 +12,7 @@ from fleet.members.member import Member
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
 from fleet.model.ordered import DeferredSequence
 
-_PROVED_AT = attrgetter("proved_at")
+_LAST_SEEN = attrgetter("last_seen")
 _CHANGES = attrgetter("changes")
 
 
@@ -51,7 +51,7 @@ class CachedParticipants:
     def read(self, at: float) -> Participants | None:
         """Who answers a question that is asked at a time; None where somebody has been silent for too long."""
         if at > self._fresh_until:
-            proofs = list(map(_PROVED_AT, self._answering))
+            proofs = list(map(_LAST_SEEN, self._answering))
             self._fresh_until = min(proofs) + self._answering[0].fresh_seconds if proofs else inf
             if at > self._fresh_until:
                 return None
@@ -60,7 +60,7 @@ class CachedParticipants:
         )
 
     def _build_outcomes(self, at: float) -> tuple[Outcome, ...]:
-        ages = {health.name: age_between(health.proved_at, at) for health in self._reported}
+        ages = {health.name: age_between(health.last_seen, at) for health in self._reported}
         return tuple(
             replace(each, age_seconds=ages[each.cluster]) if each.cluster in ages else each for each in self._outcomes
         )
@@ -69,7 +69,7 @@ class CachedParticipants:
 def is_cacheable(
     participants: Participants, present: list[Member], forbidden: frozenset[str], mode: OnUnavailable
 ) -> bool:
-    """Whether all that was told of members a moment ago lasts: they proved themselves, are cut off, or out of reach."""
+    """Whether what was found of members lasts: they gave a sign of life, are cut off, or out of reach."""
     healths = {member.name: member.health for member in present}
     return all(
         outcome.cluster in forbidden

@@ -1,9 +1,9 @@
 """Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -20,6 +20,8 @@ from graph.loading.context import Info
 from graph.loading.loaders import Measures
 from graph.loading.maybe_await import AwaitableOrValue, Deferred
 from graph.loading.related import prime_related
+
+V = TypeVar("V")
 
 
 def load_page(
@@ -45,6 +47,12 @@ def load_page(
         if found is not None:
             return build_page(found, sorting, page, after)
     return info.context.loaders.dispatch.defer(_load, info, kind, question, orders, page, on_unavailable)
+
+
+async def load_object(info: Info, kind: ObjectKind[T], key: ObjectKey, build_view: Callable[[T], V]) -> V | None:
+    """The view of one object, None where its cluster has none of that name. Raises as `Federation.get`."""
+    found = await info.context.federation.get(kind, info.context.scope, key)
+    return None if found is None else build_view(found)
 
 
 def load_nodes_of(

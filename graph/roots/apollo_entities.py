@@ -18,6 +18,7 @@ from fleet.model.usage import Kind
 from graph.ids import decode_id
 from graph.loading.batches import Batch
 from graph.loading.context import Context, Info
+from graph.loading.listing import load_object
 from graph.types.cluster import Cluster as ClusterType
 from graph.types.node import Node as NodeType
 from graph.types.pod import Pod as PodType
@@ -34,7 +35,7 @@ _OWN_FIELDS = frozenset({"_entities", "_service"})
 _OWN_DIRECTIVES = frozenset({"key", "link", "shareable"})
 
 
-async def load_entities(context: Context, representations: Sequence[object]) -> list[Entity | Exception | None]:
+async def load_entities(info: Info, representations: Sequence[object]) -> list[Entity | Exception | None]:
     """What the representations name, in their order; null where it is gone, an error in the place of what can't be had.
 
     A cluster that does not answer, or is none, is an error in the first of its entities and null in the rest. Raises
@@ -42,11 +43,11 @@ async def load_entities(context: Context, representations: Sequence[object]) -> 
     """
     if len(representations) > MAX_PAGE:
         raise InvalidQuery(f"_entities takes {MAX_PAGE:,} representations at most, not {len(representations):,}")
-    await context.federation.wait_known()
+    await info.context.federation.wait_known()
     loads: Mapping[str, Load] = {
-        "Cluster": lambda name: _load_cluster(context, name),
-        "Node": lambda key: _load_node(context, key),
-        "Pod": lambda key: _load_pod(context, key),
+        "Cluster": lambda name: _load_cluster(info.context, name),
+        "Node": lambda key: load_object(info, NODES, key, NodeType.from_model),
+        "Pod": lambda key: load_object(info, PODS, key, PodType.from_model),
     }
     found: list[Entity | Exception | None] = [None] * len(representations)
     groups: dict[tuple[str, str], dict[int, Hashable]] = {}
@@ -93,16 +94,6 @@ def _read(representation: object) -> tuple[str, str, Hashable]:
 
 async def _load_cluster(context: Context, name: str) -> Entity | None:
     return ClusterType.from_model(context.federation.get_cluster(context.scope, name))
-
-
-async def _load_node(context: Context, key: NodeKey) -> Entity | None:
-    found = await context.federation.get(NODES, context.scope, key)
-    return NodeType.from_model(found) if found is not None else None
-
-
-async def _load_pod(context: Context, key: PodKey) -> Entity | None:
-    found = await context.federation.get(PODS, context.scope, key)
-    return PodType.from_model(found) if found is not None else None
 
 
 async def load_metrics(info: Info, found: Sequence[Entity | Exception | None]) -> None:

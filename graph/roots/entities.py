@@ -35,7 +35,7 @@ class EntityQueries:
     )
     async def entities(self, info: Info, representations: list[FederationAny]) -> list[AnyEntity | None]:
         """From memory, all at once. Raises InvalidQuery."""
-        found = await load_entities(info.context, representations)
+        found = await load_entities(info, representations)
         await load_metrics(info, found)
         return found  # type: ignore[return-value]  # an exception in a list is an error in its place
 

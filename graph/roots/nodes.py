@@ -6,7 +6,7 @@ from fleet.model.kinds import NODES
 from fleet.model.objects import NodeKey
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
-from graph.loading.listing import load_page
+from graph.loading.listing import load_object, load_page
 from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
 from graph.types.inputs import NodeFilter, NodeOrder, build_orders, build_page_request, node_question
@@ -42,5 +42,4 @@ class NodeQueries:
     @resolved("One node; null where its cluster has none of that name.")
     async def node(self, info: Info, cluster: str, name: str) -> Node | None:
         """From memory."""
-        found = await info.context.federation.get(NODES, info.context.scope, NodeKey(cluster, name))
-        return Node.from_model(found) if found is not None else None
+        return await load_object(info, NODES, NodeKey(cluster, name), Node.from_model)

@@ -7,6 +7,7 @@ from fleet.model.kube_objects import ResourceKey
 from fleet.model.objects import PodKey
 from graph.ids import decode_id
 from graph.loading.context import Info
+from graph.loading.listing import load_object
 from graph.types.common import Object
 from graph.types.fields import resolved
 from graph.types.node import Node
@@ -21,12 +22,10 @@ class ObjectQueries:
     @resolved("What a field `id` named; null where it is gone.")
     async def object(self, info: Info, id: strawberry.ID) -> Object | None:  # noqa: A002 - the argument's name in the graph
         """Pods and nodes from memory, others asked of their cluster. Raises InvalidQuery for what is no id."""
-        key, context = decode_id(id), info.context
+        key = decode_id(id)
         if isinstance(key, PodKey):
-            pod = await context.federation.get(PODS, context.scope, key)
-            return Pod.from_model(pod) if pod is not None else None
+            return await load_object(info, PODS, key, Pod.from_model)
         if isinstance(key, ResourceKey):
-            found = await context.resources.objects.load(key)
+            found = await info.context.resources.objects.load(key)
             return Resource.from_model(found) if found is not None else None
-        node = await context.federation.get(NODES, context.scope, key)
-        return Node.from_model(node) if node is not None else None
+        return await load_object(info, NODES, key, Node.from_model)

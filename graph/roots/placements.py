@@ -32,7 +32,7 @@ class PlacementQueries:
         """One call. Raises ClusterNotFound, Forbidden, InvalidQuery, MetricsUnavailable."""
         key = PodKey(cluster, namespace, pod)
         await info.context.federation.wait_known()
-        info.context.federation.check_reach(info.context.scope, PODS, key)
+        info.context.federation.check_reach(PODS, info.context.scope, key)
         request = SpanRequest(last, start, end)
         await info.context.loaders.placements.for_(request).prime((key,))
         return placement.placements_of(info, key, request)

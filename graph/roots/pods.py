@@ -6,7 +6,7 @@ from fleet.model.kinds import PODS
 from fleet.model.objects import PodKey
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
-from graph.loading.listing import load_page
+from graph.loading.listing import load_object, load_page
 from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
 from graph.types.inputs import PodFilter, PodOrder, build_orders, build_page_request, pod_question
@@ -42,6 +42,4 @@ class PodQueries:
     @resolved("One pod; null where its cluster has none of that name.")
     async def pod(self, info: Info, cluster: str, namespace: str, name: str) -> Pod | None:
         """From memory."""
-        key = PodKey(cluster, namespace, name)
-        found = await info.context.federation.get(PODS, info.context.scope, key)
-        return Pod.from_model(found) if found is not None else None
+        return await load_object(info, PODS, PodKey(cluster, namespace, name), Pod.from_model)

@@ -69,7 +69,7 @@ class Subscription:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
         question = pod_question(filter)
-        await context.federation.check_live(context.scope, PODS, question)
+        await context.federation.check_live(PODS, context.scope, question)
         return _admit(info, Objects(ObjectView(context.federation.feed, PODS, question, context.scope), PodEvent))
 
     @followed("Nodes; as `podEvents`.")
@@ -81,7 +81,7 @@ class Subscription:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
         question = node_question(filter)
-        await context.federation.check_live(context.scope, NODES, question)
+        await context.federation.check_live(NODES, context.scope, question)
         return _admit(info, Objects(ObjectView(context.federation.feed, NODES, question, context.scope), NodeEvent))
 
     @followed("Clusters: first ADDED for each, then whenever one joins, leaves, or its health or message changes.")
@@ -164,6 +164,6 @@ def _check_sampled(context: LiveContext, pods: frozenset[models.PodKey], nodes: 
     if len(pods) + len(nodes) > MAX_SAMPLED:
         raise InvalidQuery(f"{MAX_SAMPLED} pods and nodes at most, not {len(pods) + len(nodes)}")
     for pod in pods:
-        context.federation.check_reach(context.scope, PODS, pod)
+        context.federation.check_reach(PODS, context.scope, pod)
     for node in nodes:
-        context.federation.check_reach(context.scope, NODES, node)
+        context.federation.check_reach(NODES, context.scope, node)

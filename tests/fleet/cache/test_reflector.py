@@ -29,7 +29,7 @@ class Followed:
             FakeConnection(cluster),
             PODS,
             self.store,
-            on_proof=self._prove,
+            on_seen=self._prove,
             options=ReflectorOptions(page_size=page_size, answer_timeout=1.0),
         )
 

@@ -58,8 +58,8 @@ class Fleet:
             member.pods.put(build_pod_record(name, "shop", "p"))
         connection = FakeConnection(self.source.clusters[name])
         self.reflectors[name] = {
-            "pods": Reflector(connection, PODS, member.pods, on_proof=_ignore),
-            "nodes": Reflector(connection, NODES, member.nodes, on_proof=_ignore),
+            "pods": Reflector(connection, PODS, member.pods, on_seen=_ignore),
+            "nodes": Reflector(connection, NODES, member.nodes, on_seen=_ignore),
         }
         member.health.follow(self.reflectors[name])
 
@@ -101,7 +101,7 @@ class Fleet:
         """Time goes by, and all others give a sign of life."""
         self.loop.ahead += chance.choice((FRESH / 2, FRESH * 2))
         for other in self.members.keys() - {name}:
-            self.members[other].health.note_proof()
+            self.members[other].health.note_seen()
 
     def follow(self, name: str, chance: random.Random) -> None:
         reflector = self.reflectors[name][chance.choice(("pods", "nodes"))]
