@@ -12,7 +12,7 @@ from graph.loading.lookahead import Wants
 
 
 async def prime_related(info: Info, items: Iterable[Pod | Node]) -> None:
-    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a window that is none."""
+    """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a wrong time range."""
     wants = info.page_wants
     of_nodes, of_clusters = list(_batches(info, wants.nodes)), list(_batches(info, wants.clusters))
     if not of_nodes and not of_clusters:

@@ -1,6 +1,6 @@
 """A schema whose values are all that core has to treat: errors, nulls, waits, wrong types, lists in lists, interfaces.
 
-Its types are windows on `Thing`s, so that every path of the generated code is taken. What a thing holds is decided by
+Its types are views of `Thing`s, so that every path of the generated code is taken. What a thing holds is decided by
 its seed: most are in order, since a single odd value sends the whole list to core.
 """
 
@@ -53,7 +53,7 @@ class Named:
 
 @strawberry.type
 class Plain(View[Any], Named):
-    """A window with plain fields, pure resolvers, and resolvers that core has to run."""
+    """A view with plain fields, pure resolvers, and resolvers that core has to run."""
 
     model: strawberry.Private[Thing]
     maybe: str | None = of_model("A text or none.")
