@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from fleet.aio.recorder import note_cached
+from fleet.aio.recorder import current_recorder, note_cached
 from fleet.kubernetes.discovery import Catalogs
 from fleet.live.changes import ChangeFeed
 from fleet.members.member import Member
@@ -60,6 +60,7 @@ class Federation:
         self._roster = Roster(members)
         self._known = known
         self._availability = Availability(self._roster, known, member_timeout)
+        # Each is of its key's own type, which a dict can't say.
         self._results: dict[ObjectKind[Any], ResultCache[Any]] = {kind: ResultCache(kind) for kind in KINDS}
         self._requested = RequestSums(self._roster)
 
@@ -147,7 +148,8 @@ class Federation:
         if member is None or not kind.is_within(scope, key.cluster, key.namespace):
             return None
         found = member.stores.of(kind).get(key.namespace, key.name)
-        note_cached(key.cluster, 0 if found is None else 1)
+        if current_recorder() is not None:  # asked for each item of a page
+            note_cached(key.cluster, 0 if found is None else 1)
         return found
 
     def pods_of(self, clusters: Collection[str]) -> list[tuple[Pod, ...]]:
