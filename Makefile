@@ -9,7 +9,7 @@ PODS ?= 300
 PORT ?= 8080
 WORKERS ?= 2
 
-.PHONY: help setup demo test coverage real fleet check bench lock schema graphiql format clean
+.PHONY: help setup demo test coverage real fleet check bench lock schema picture graphiql format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -51,6 +51,9 @@ bench: setup ## side-by-side measurements with their goals, as a table; also in 
 
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql
+
+picture: ## draws docs/architecture.svg from the text beside it (needs Graphviz)
+	@dot -Tsvg docs/architecture.dot -o docs/architecture.svg
 
 graphiql: ## builds the GraphiQL page from its npm packages (needs Node and npm)
 	@graph/graphiql/build.sh

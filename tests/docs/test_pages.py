@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
 NAMED = re.compile(r"`((?:auth|demo|fleet|graph|realfleet|rest_compat|server|tests)/[\w/]*(?:\.py)?)(?:::(\w+))?`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
@@ -25,6 +25,12 @@ def names_in(file: Path) -> set[str]:
 def test_links_lead_somewhere(page: Path) -> None:
     broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert broken == []
+
+
+def test_each_page_is_in_an_index() -> None:
+    indexes = [ROOT / "docs" / "index.md", ROOT / "docs" / "decisions" / "README.md"]
+    listed = {(index.parent / link).resolve() for index in indexes for link in LINK.findall(index.read_text())}
+    assert [page for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in {*listed, indexes[0]}] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=page_id)
