@@ -23,7 +23,7 @@ _ENTRY = 200
 """What an entry takes beside its text: the dictionary's slot, a tuple and the two heads of objects."""
 
 
-class Budget:
+class EncodedBudget:
     """Bytes kept by all selections; who would pass the limit lets everything go."""
 
     def __init__(self, limit: int = MAX_BYTES) -> None:
@@ -51,7 +51,7 @@ class EncodedItems:
 
     __slots__ = ("_budget", "_entries", "_last")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: EncodedBudget) -> None:
         self._budget = budget
         self._entries: dict[int, tuple[Any, bytes]] = {}
         self._last: tuple[Sequence[Any], bytes] | None = None
@@ -94,7 +94,7 @@ class ListEncoder:
 
     __slots__ = ("_items", "_read")
 
-    def __init__(self, read: Callable[[Any], dict[str, Any]], budget: Budget) -> None:
+    def __init__(self, read: Callable[[Any], dict[str, Any]], budget: EncodedBudget) -> None:
         self._read = read
         self._items = EncodedItems(budget)
 

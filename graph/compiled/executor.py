@@ -32,7 +32,7 @@ from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionConte
 
 from graph.compiled.calls import run_direct
 from graph.compiled.codegen import LISTS, CodeWriter, Read, Reader, build_reader, find_root_fields
-from graph.compiled.encoded import Budget, ListEncoder, LongList
+from graph.compiled.encoded import EncodedBudget, ListEncoder, LongList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
 from graph.loading.batches import Dispatch
@@ -70,7 +70,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     plans: ClassVar[dict[bool, Plans]] = {False: Plans(), True: Plans()}
     """Those of answers with encoded lists apart. For the process: documents are, and plans belong to documents."""
 
-    budget = Budget()
+    budget = EncodedBudget()
     """What encoded lists may keep, all together: it is the memory of the process that is bounded."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
@@ -124,11 +124,11 @@ async def _load(
     if info.plan.is_single and batches:
         await _load_alone(batches, keys)
     elif info.page_wants.lists_inside:
-        for batch in batches:  # waited for by the items: the lists inside them have to get into the same wave
+        for batch in batches:  # waited for by the items: the lists inside them have to get into the same batch
             batch.begin(keys)
         await prime_related(info, answer.items)
     elif batches:
-        await asyncio.gather(_prime(batches, keys), prime_related(info, answer.items))
+        await asyncio.gather(*(batch.prime(keys) for batch in batches), prime_related(info, answer.items))
     else:
         await prime_related(info, answer.items)
     return answer
@@ -180,7 +180,3 @@ async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[ObjectK
         await batches[0].load_alone(keys)
     else:
         await asyncio.gather(*(batch.load_alone(keys) for batch in batches))
-
-
-async def _prime(batches: Iterable[Batch[Any, Any]], keys: Sequence[ObjectKey]) -> None:
-    await asyncio.gather(*(batch.prime(keys) for batch in batches))

@@ -21,6 +21,7 @@ from graphql import (
     InlineFragmentNode,
     OperationType,
     SelectionSetNode,
+    VariableNode,
     get_named_type,
     is_composite_type,
 )
@@ -199,7 +200,7 @@ class _LookAhead:
                 self.measures.setdefault(kind, set()).update(self.measured(field, result))
                 self.wanting_usage.update(trail)
             elif kind is not None and field.name.value == "history":
-                time_range = self.time_range(field, definition)
+                time_range = TimeRangeRequest(**self.arguments(field, definition))
                 self.columns.setdefault((kind, time_range), set()).update(self.aggregated(field, result))
                 for place in trail:
                     self.wanted_time_ranges.setdefault(place, set()).add(time_range)
@@ -235,9 +236,8 @@ class _LookAhead:
                 fragment = self.info.fragments.get(node.name.value)
                 if fragment is not None and (node.name.value, trail) not in self.spreads:
                     self.spreads.add((node.name.value, trail))
-                    yield from self.fields(
-                        fragment.selection_set, self.narrowed(fragment.type_condition, parent), trail
-                    )
+                    of = self.narrowed(fragment.type_condition, parent)
+                    yield from self.fields(fragment.selection_set, of, trail)
 
     def narrowed(self, condition: Any, parent: GraphQLCompositeType) -> GraphQLCompositeType:
         named = self.info.schema.get_type(condition.name.value) if condition is not None else parent
@@ -277,20 +277,14 @@ class _LookAhead:
                 found.add((MEASURES[inner.name.value], aggregate))
         return found
 
-    def time_range(self, field: FieldNode, definition: GraphQLField) -> TimeRangeRequest:
-        return TimeRangeRequest(**self.arguments(field, definition))
-
     def arguments(self, field: FieldNode, definition: GraphQLField) -> dict[str, Any]:
         """The arguments that are given, as the resolver will get them (validated already)."""
         values = VariableValues({}, self.variables)
         return {
             node.name.value: coerce_input_literal(node.value, definition.args[node.name.value].type, values)
             for node in field.arguments or ()
-            if not self.left_out(node.value)
+            if not isinstance(node.value, VariableNode) or node.value.name.value in self.variables
         }
-
-    def left_out(self, node: Any) -> bool:
-        return node.kind == "variable" and node.name.value not in self.variables
 
 
 def _onward(parent: str, field: FieldNode, result: str, trail: Trail) -> Trail:
