@@ -14,7 +14,7 @@ from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, hash_password, op
 from auth.principal import Principal
 from auth.tokens import Tokens, bearer_token
 from auth.users import User
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 
 _log = logging.getLogger(__name__)
 

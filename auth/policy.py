@@ -19,7 +19,7 @@ from msgspec import Struct
 from auth.principal import Principal
 from fleet.model.errors import Forbidden
 from fleet.model.request_info import RequestInfo
-from fleet.model.scope import Role
+from fleet.model.visibility import Role
 
 GUARDED_NAMESPACES = frozenset({"kube-system", "kube-federation-system", "openmcp"})
 

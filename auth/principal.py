@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 
 
 class Principal(Struct, frozen=True):

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from auth.errors import UsersFileInvalid
 from auth.passwords import is_password_hash
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 

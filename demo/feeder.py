@@ -13,8 +13,8 @@ from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import Node, NodeKey, OnUnavailable, Pod, PodKey, PodPhase
 from fleet.model.queries import NodeFilter, PageRequest, PodFilter
-from fleet.model.scope import EVERYTHING
 from fleet.model.usage import NANOSECONDS, Point
+from fleet.model.visibility import EVERYTHING
 
 HISTORY_SECONDS = 3600
 INTERVAL_SECONDS = 5

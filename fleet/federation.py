@@ -24,7 +24,7 @@ from fleet.model.objects import (
     T,
 )
 from fleet.model.queries import Filter, Order, Page, PageRequest, Selection, usage_columns
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from fleet.ports import Connection
 from fleet.reads.availability import Availability
 from fleet.reads.availability_cache import Participants
@@ -32,7 +32,7 @@ from fleet.reads.counts import CachedCounts
 from fleet.reads.filtering import MemberFilter
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
-from fleet.reads.requested import RequestSums
+from fleet.reads.resource_requests import RequestSums
 from fleet.reads.result_cache import ResultCache, Select
 
 

@@ -12,8 +12,8 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from fleet.model.objects import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
 from fleet.model.queries import NodeColumn, PodColumn
 from fleet.model.ranking import PercentOf, UsageField
-from fleet.model.scope import Role
 from fleet.model.usage import Aggregate
+from fleet.model.visibility import Role
 
 
 class PodGroup(enum.Enum):

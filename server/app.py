@@ -13,7 +13,7 @@ from server.asgi.fast_path import FastPath
 from server.errors import install_error_handlers
 from server.health import build_health_router
 from server.lifespan import OpenState
-from server.requests import RequestLog
+from server.request_log import RequestLog
 from server.settings.groups import Settings
 
 

@@ -40,7 +40,7 @@ def kind_of(error: Exception) -> ErrorKind:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Makes the application answer errors by the table. What is not in it is left to `server.requests`."""
+    """Makes the application answer errors by the table. What is not in it is left to `server.request_log`."""
     app.add_exception_handler(FleetError, _answer_domain_error)
     app.add_exception_handler(AuthError, _answer_domain_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)

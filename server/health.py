@@ -16,7 +16,7 @@ from auth.authenticator import Authenticator
 from fleet.federation import Federation
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from fleet.ports import MetricStore
 from server.lifespan import StateRequest
 

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from fleet.federation import Federation
 from fleet.model.objects import Cluster, ClusterHealth
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from graph.subscriptions.hub import Hub
 from server.app import build_framework
 from server.health import build_health_router

@@ -7,7 +7,7 @@ import click
 from auth.errors import UsersFileInvalid
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from server.cli_errors import CliError, ask_password
 
 SHORTEST_PASSWORD = 8

@@ -27,7 +27,7 @@ from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.live.usage_cache import UsageCache
 from fleet.model import kinds
 from fleet.model.objects import Pod
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from fleet.ports import MetricStore
 from fleet.registry import FleetOptions, open_federation
 from graph.loading.context import Context

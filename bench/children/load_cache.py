@@ -26,7 +26,7 @@ from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable
 from fleet.model.queries import PageRequest, PodFilter
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from fleet.registry import FleetOptions, open_federation
 
 _SYNC_SECONDS = 60.0

@@ -21,8 +21,8 @@ from fleet.model.errors import ClusterError, FleetError
 from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, OnUnavailable, PodKey
 from fleet.model.queries import NodeFilter, PageRequest
-from fleet.model.scope import EVERYTHING
 from fleet.model.usage import Point
+from fleet.model.visibility import EVERYTHING
 from fleet.ports import Call, Connection
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from fleet.members.member import Member
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.objects import Cluster, Node, Pod, T
 from fleet.model.queries import Filter
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from fleet.reads.filtering import MemberFilter
 
 Topic = ResourceName | Literal["clusters"]

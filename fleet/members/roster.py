@@ -7,7 +7,7 @@ from fleet.model.errors import ClusterNotFound, Forbidden
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.objects import ClusterRole, ObjectKey, T
 from fleet.model.queries import Filter
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 
 _CLUSTER_WIDE = frozenset(kind.name for kind in KINDS if kind.cluster_wide)
 

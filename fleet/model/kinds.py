@@ -13,8 +13,8 @@ from typing import Generic, Literal, NamedTuple
 from fleet.model.objects import Node, Pod, T
 from fleet.model.queries import Column, NodeColumn, PodColumn
 from fleet.model.ranking import NODE_BASES, POD_BASES, PercentOf
-from fleet.model.scope import Scope
 from fleet.model.usage import Kind
+from fleet.model.visibility import Scope
 
 ResourceName = Literal["pods", "nodes", "namespaces"]
 """What is followed of a member, by Kubernetes' own names; stores are attributes of these names."""

@@ -17,7 +17,7 @@ from fleet.model.errors import (
 )
 from fleet.model.kube_objects import KubeObject, ResourceKey
 from fleet.model.request_info import RequestInfo, parse_request
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from fleet.objects.pages import MAX_TOKEN
 from fleet.ports import Answer, Call, Connection
 

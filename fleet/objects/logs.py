@@ -17,7 +17,7 @@ from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, InvalidQu
 from fleet.model.kinds import PODS
 from fleet.model.objects import Pod, PodKey
 from fleet.model.request_info import parse_request
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from fleet.objects.calls import Authorize
 from fleet.ports import Call, StreamedAnswer
 

@@ -11,7 +11,7 @@ from fleet.members.roster import Roster, refusal
 from fleet.model.errors import ClusterTimeout, Forbidden
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from fleet.reads.availability_cache import CachedParticipants, Participants, is_cacheable
 from fleet.reads.liveness import apply_mode, check_now, wait_until_live
 

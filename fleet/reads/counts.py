@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Protocol
 
 from fleet.members.member import Member
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 
 UNKNOWN_PODS = 1_000
 """Pods a cluster is taken to have before they were listed for the first time."""

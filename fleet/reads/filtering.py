@@ -10,7 +10,7 @@ from fleet.model.kinds import ObjectKind
 from fleet.model.objects import T
 from fleet.model.ordered import DeferredSequence
 from fleet.model.queries import Filter, Test
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 
 _IN_MEMBER = attrgetter("namespace", "name")
 

@@ -19,7 +19,7 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from fleet.aio.lru import Lru
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.cost.limiter import check_cost
 from graph.cost.reading import Part, find_operation, read_operation

@@ -155,7 +155,7 @@ class Batch(Generic[K, V]):
         if missing:
             self._waiting.update(missing)
             if self._call is None:
-                self._call = asyncio.create_task(self._run())
+                self._call = asyncio.create_task(self._dispatch_keys())
             calls.append(self._call)
         return calls
 
@@ -198,7 +198,7 @@ class Batch(Generic[K, V]):
             raise failure
         return self._loaded[key]
 
-    async def _run(self) -> None:
+    async def _dispatch_keys(self) -> None:
         try:
             async with asyncio.timeout_at(self._dispatch.deadline):
                 await self._dispatch.wait(pages=not self._cuts)

@@ -8,7 +8,7 @@ from fleet.model.errors import ClusterNotFound
 from fleet.model.kinds import NODES
 from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, Node, OnUnavailable, PlatformInfo
 from fleet.model.queries import NodeFilter, Page, PageRequest
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 
 
 class Clusters:

@@ -9,8 +9,8 @@ from graphql import FieldNode
 
 from auth.principal import Principal
 from fleet.federation import Federation
-from fleet.model.scope import Scope
 from fleet.model.usage import History, Usage
+from fleet.model.visibility import Scope
 from graph.extensions import AnswerExtensions, Asked
 from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.loading.loaders import Loaders

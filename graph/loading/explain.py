@@ -1,7 +1,7 @@
 """`extensions.explain` of an answer: what it took. `docs/guides/graph.md` defines each number."""
 
 from fleet.aio.recorder import ClusterRecord, Recorder
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from graph.extensions import JSON, AnswerExtensions
 from graph.loading.context import Context
 

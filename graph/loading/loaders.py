@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from fleet.federation import Federation
 from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.scope import Scope
 from fleet.model.usage import Column, History, Kind, Measure, TimeRange, Usage
+from fleet.model.visibility import Scope
 from fleet.ports import MetricStore
 from graph.loading.batches import Ask, Batches, Dispatch
 from graph.loading.clusters import Clusters

@@ -13,8 +13,8 @@ from graph.enums import EventType
 from graph.errors import Code
 from graph.roots.topics import Objects
 from graph.subscriptions.mailbox import Ending, Mailbox, Message
+from graph.subscriptions.quotas import Budget, BudgetSpent
 from graph.subscriptions.rendering import Body, Event, Renderer, dump
-from graph.subscriptions.shares import Budget, BudgetSpent
 
 logger = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from graph.roots.topics import Log, Objects, Samples
 from graph.subscriptions.admission import Rejected, admit
 from graph.subscriptions.channel import ObjectChannel
 from graph.subscriptions.mailbox import Ended, Ending, Mailbox
+from graph.subscriptions.quotas import Budget, QuotaOptions, QuotaSpent, UserQuota, measure
 from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
 from graph.subscriptions.samples import SampleChannel
 from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticates, Session, Sessions
-from graph.subscriptions.shares import Budget, Shares, ShareSpent, UserShare, measure
 from graph.subscriptions.watched import EventSelection, build_selection
 from graph.types.live import LogLine
 
@@ -51,7 +51,7 @@ class LiveOptions(Struct, frozen=True):
     max_operations: int = 10_000
     max_operations_a_connection: int = 100
     max_held_bytes: int = 512 << 20
-    a_user: Shares = Shares()
+    a_user: QuotaOptions = QuotaOptions()
     init_seconds: float = 10.0
     stall_seconds: float = 30.0
     keep_alive_seconds: float = 12.0
@@ -73,8 +73,8 @@ class Hub:
         self._operations = 0
         self._channels: dict[Hashable, Channel] = {}
         self._budget = Budget(options.max_held_bytes)
-        self._shares: dict[str, UserShare] = {}
-        self._openers: dict[Channel, UserShare] = {}
+        self._quotas: dict[str, UserQuota] = {}
+        self._openers: dict[Channel, UserQuota] = {}
         self._usage = UsageSampler(grounds.metric_store, timeout=grounds.request_timeout)
         self._stopping = False
 
@@ -138,10 +138,10 @@ class Hub:
         except TypeError:  # what can be read can be nested deeper than what can be written
             deep = "`variables` are nested too deeply: 250 levels at most"
             raise Rejected(build_failure(deep, Code.BAD_USER_INPUT)["errors"]) from None
-        share = self._share_of(session)
+        quota = self._quota_of(session)
         try:
-            share.begin(size)
-        except ShareSpent as spent:
+            quota.begin(size)
+        except QuotaSpent as spent:
             raise _no_room(str(spent)) from None
         session.operations += 1
         self._operations += 1
@@ -150,18 +150,18 @@ class Hub:
         finally:
             session.operations -= 1
             self._operations -= 1
-            share.end(size)
-            self._forget_unused(share)
+            quota.end(size)
+            self._forget_unused(quota)
 
-    def _share_of(self, session: Session) -> UserShare:
+    def _quota_of(self, session: Session) -> UserQuota:
         name = session.principal.name
-        if name not in self._shares:
-            self._shares[name] = UserShare(name, self.options.a_user, self._budget)
-        return self._shares[name]
+        if name not in self._quotas:
+            self._quotas[name] = UserQuota(name, self.options.a_user, self._budget)
+        return self._quotas[name]
 
-    def _forget_unused(self, share: UserShare) -> None:
-        if share.unused and self._shares.get(share.user) is share:
-            del self._shares[share.user]
+    def _forget_unused(self, quota: UserQuota) -> None:
+        if quota.unused and self._quotas.get(quota.user) is quota:
+            del self._quotas[quota.user]
 
     def _check_room(self, session: Session) -> None:
         here, everywhere = self.options.max_operations_a_connection, self.options.max_operations
@@ -201,20 +201,20 @@ class Hub:
 
     def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
         """Raises Rejected."""
-        federation, share = self.grounds.federation, self._share_of(session)
-        _open_question(share)
+        federation, quota = self.grounds.federation, self._quota_of(session)
+        _open_question(quota)
         channel: Channel
         if isinstance(topic, Objects):
-            channel = ObjectChannel(federation.feed, topic, renderer, share.held)
+            channel = ObjectChannel(federation.feed, topic, renderer, quota.held)
         else:
             channel = SampleChannel(self._usage, federation, session.principal, topic, renderer)
-        self._openers[channel] = share
+        self._openers[channel] = quota
         return channel
 
     async def _follow_log(self, session: Session, topic: Log, renderer: Renderer) -> AsyncGenerator[str, None]:
         """One call to the member for one subscriber: what is not taken is not read, and so not sent by the member."""
-        share = self._share_of(session)
-        _open_question(share)
+        quota = self._quota_of(session)
+        _open_question(quota)
         try:
             lines = follow_log(self.grounds.federation, session.principal.scope, topic.request)
             async with aclosing(lines):
@@ -224,7 +224,7 @@ class Hub:
         except FleetError as error:
             raise Ended(Ending(code_of(error), str(error))) from error
         finally:
-            share.close_question()
+            quota.close_question()
 
 
 @asynccontextmanager
@@ -253,10 +253,10 @@ def _channel_key(session: Session, operation: Operation, selection: EventSelecti
     return operation.query, variables, operation.name, principal.scope, who
 
 
-def _open_question(share: UserShare) -> None:
+def _open_question(quota: UserQuota) -> None:
     try:
-        share.open_question()
-    except ShareSpent as spent:
+        quota.open_question()
+    except QuotaSpent as spent:
         raise _no_room(str(spent)) from None
 
 

@@ -8,7 +8,7 @@ import strawberry
 from fleet.model import placements
 from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.scope import Scope
+from fleet.model.visibility import Scope
 from graph.loading.context import Info
 from graph.loading.maybe_await import map_found
 from graph.loading.placements import Placements, SpanRequest

@@ -10,7 +10,7 @@ from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated, UsersFileInvalid
 from auth.passwords import MAX_WAITING, hash_password
 from auth.users import User, save_users
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 
 KEY = b"0123456789abcdef0123456789abcdef"
 HASH = hash_password("secret of alice")

@@ -6,7 +6,7 @@ from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.errors import Forbidden
 from fleet.model.request_info import parse_request
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 
 VIEW, EDIT, ADMIN = Role.VIEW, Role.EDIT, Role.ADMIN
 TEAM = "/api/v1/namespaces/team"

@@ -9,7 +9,7 @@ import pytest
 from auth.errors import UsersFileInvalid
 from auth.passwords import hash_password
 from auth.users import User, load_users, parse_users, save_users
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 
 HASH = hash_password("correct horse")
 

@@ -8,7 +8,7 @@ import pytest
 
 from fleet.federation import Federation
 from fleet.model.objects import Cluster
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from fleet.registry import FleetOptions, open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_plain, build_pod
 from tests.fakes.waiting import until

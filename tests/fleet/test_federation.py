@@ -12,8 +12,8 @@ from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase
 from fleet.model.queries import NameFilter, NodeFilter, Order, Page, PageRequest, PodFilter
 from fleet.model.ranking import UsageField, build_bound, build_column
-from fleet.model.scope import EVERYTHING, Role, Scope
 from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
+from fleet.model.visibility import EVERYTHING, Role, Scope
 from tests.fakes.kubernetes import FakeCluster, build_pod, build_spec
 from tests.fleet.conftest import OPTIONS, OpenFleet
 

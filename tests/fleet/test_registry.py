@@ -8,7 +8,7 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.kinds import PODS
 from fleet.model.objects import ClusterHealth, OnUnavailable, OutcomeState
 from fleet.model.queries import PageRequest, PodFilter
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from fleet.ports import MemberSpec
 from fleet.registry import open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod, build_spec

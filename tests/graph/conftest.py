@@ -13,8 +13,8 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.scope import Role, Scope
 from fleet.model.usage import NANOSECONDS, Usage
+from fleet.model.visibility import Role, Scope
 from fleet.registry import FleetOptions, open_federation
 from graph.limits.limits import DEFAULT_LIMITS
 from graph.loading.context import Context

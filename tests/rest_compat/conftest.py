@@ -9,7 +9,7 @@ from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from auth.passwords import hash_password
 from auth.users import User, save_users
 from fleet.kubernetes.connection import HttpConnection, Target
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
 from tests.fleet.kubernetes.servers import open_http_server
 from tests.processes import RunningServer, free_port, open_server

@@ -14,8 +14,8 @@ from yarl import URL
 
 from fleet.model.errors import ClusterNotFound, ClusterUnreachable, Forbidden, MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.scope import Scope
 from fleet.model.usage import Kind, Point
+from fleet.model.visibility import Scope
 from fleet.ports import Connection
 from rest_compat.platform import PlatformOptions
 from rest_compat.router import build_rest_router

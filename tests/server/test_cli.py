@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from auth.users import load_users
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from server.cli import main
 from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
 from tests.server.serving import open_serving

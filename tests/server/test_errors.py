@@ -23,7 +23,7 @@ from fleet.model.errors import (
     NotFound,
 )
 from server.errors import INTERNAL, install_error_handlers, kind_of
-from server.requests import RequestLog
+from server.request_log import RequestLog
 from tests.server.serving import open_serving
 
 SECRET = "the-secret-of-a-traceback"
@@ -110,7 +110,7 @@ async def test_a_request_nothing_fits_is_answered_in_the_same_shape(
 
 
 async def test_a_log_line_has_the_path_but_neither_query_nor_token(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "server.requests")
+    caplog.set_level(logging.INFO, "server.request_log")
     headers = {"Authorization": f"Bearer {SECRET}", "X-Request-ID": "mine-1"}
     app = build_app(NotFound("none"))
     async with (
@@ -119,7 +119,7 @@ async def test_a_log_line_has_the_path_but_neither_query_nor_token(caplog: pytes
     ):
         assert answer.headers["X-Request-ID"] == "mine-1"
 
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "server.requests"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "server.request_log"]
     assert line.startswith("GET /fails 404 ")
     assert line.endswith("127.0.0.1 mine-1")
     assert SECRET not in caplog.text
@@ -159,4 +159,4 @@ async def test_half_an_answer_that_fails_is_cut_off_and_logged(caplog: pytest.Lo
             async with asyncio.timeout(10):
                 await answer.read()
 
-    assert any(record.name == "server.requests" and record.exc_info for record in caplog.records)
+    assert any(record.name == "server.request_log" and record.exc_info for record in caplog.records)

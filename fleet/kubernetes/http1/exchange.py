@@ -1,6 +1,6 @@
-"""One request to an API server and its answer: sent, with the retry of a member call, and read as it comes.
+"""One request to an API server and its answer: sent, with its retry, and read as it comes.
 
-Source: RFC 9110 section 9.2.2 (idempotent methods), RFC 9112 section 9.3.1 (retrying), section 7.1 (chunks).
+Source: RFC 9112 section 7.1 (chunks).
 """
 
 import asyncio
@@ -10,10 +10,9 @@ from fleet.kubernetes.http1.framing import Framing
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.protocol import HttpProtocol
 from fleet.kubernetes.http1.reader import Reader
+from fleet.kubernetes.http1.retry import may_retry
 
 Body = bytes | AsyncIterator[bytes] | None
-
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BodyProblem(OSError):
@@ -52,7 +51,7 @@ class Exchange:
             try:
                 await self._send_on(connection, method, head, body, length, timeout)
             except ConnectionError:
-                if not _may_retry(method, body, connection):
+                if not may_retry(method, body, connection):
                     raise
                 self.end()
             else:
@@ -77,7 +76,7 @@ class Exchange:
     @property
     def _used(self) -> HttpProtocol:
         if self._connection is None:
-            raise ConnectionResetError("the question has ended")
+            raise ConnectionResetError("the exchange has ended")
         return self._connection
 
     async def _send_on(
@@ -89,14 +88,6 @@ class Exchange:
             connection.send(head, head_only=method == "HEAD")
             self._sending = asyncio.ensure_future(_send(connection, body, length))
         await connection.read_head(timeout)
-
-
-def _may_retry(method: str, body: Body, connection: HttpProtocol) -> bool:
-    """The retry of a member call: once, on a new connection, where an idle one turned out to be closed.
-
-    Only where the method changes nothing and no byte of an answer came: a write is never sent twice.
-    """
-    return method in _SAFE and body is None and connection.response.no_bytes_received
 
 
 async def _send(connection: HttpProtocol, body: AsyncIterator[bytes], length: int | None) -> None:

@@ -17,8 +17,8 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable, PodKey
 from fleet.model.queries import PageRequest, PodFilter
-from fleet.model.scope import EVERYTHING
 from fleet.model.usage import NANOSECONDS, Aggregate, Measure, Point, TimeRange
+from fleet.model.visibility import EVERYTHING
 from fleet.ports import Call
 from tests.fleet.conftest import OpenFleet
 from tests.fleet.kubernetes.servers import open_http_server

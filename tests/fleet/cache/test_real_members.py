@@ -9,7 +9,7 @@ from fleet.federation import Federation
 from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable, OutcomeState, Pod
 from fleet.model.queries import Page, PageRequest, PodFilter
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from fleet.registry import FleetOptions
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet

@@ -9,8 +9,8 @@ from fleet.cache.rows import Rows, StoreKey
 from fleet.cache.store import build_store
 from fleet.model.kinds import PODS
 from fleet.model.queries import PodFilter
-from fleet.model.scope import EVERYTHING
 from fleet.model.selectors import parse_label_selector
+from fleet.model.visibility import EVERYTHING
 from fleet.reads.filtering import MemberFilter
 from tests.fakes.records import build_pod_record
 

@@ -8,8 +8,8 @@ from fleet.model import kinds
 from fleet.model.objects import Pod
 from fleet.model.ordered import Ordered, position_of
 from fleet.model.queries import PodFilter
-from fleet.model.scope import EVERYTHING
 from fleet.model.selectors import parse_label_selector
+from fleet.model.visibility import EVERYTHING
 from fleet.reads.filtering import MemberFilter
 from tests.fakes.records import build_pod_record
 from tests.fleet.cache.test_store import apply

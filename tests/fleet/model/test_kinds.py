@@ -7,7 +7,7 @@ import pytest
 from fleet.cache.store import Stores
 from fleet.model.kinds import KINDS, NODES, PODS, ObjectKind
 from fleet.model.queries import Filter, NodeFilter, PodFilter
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from tests.fakes.records import build_node_record, build_pod_record
 
 CASES: list[tuple[ObjectKind[Any], Filter[Any], Any]] = [

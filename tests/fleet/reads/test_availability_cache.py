@@ -15,7 +15,7 @@ from fleet.members.roster import Roster
 from fleet.model.errors import ClusterError, ClusterForbidden, ClusterTimeout, ClusterUnauthorized
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from fleet.ports import Answer
 from fleet.reads.availability import Availability
 from tests.fakes.kubernetes import FakeCluster, FakeConnection, FakeSource, build_spec

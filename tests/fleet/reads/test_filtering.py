@@ -6,8 +6,8 @@ from fleet.cache.store import build_store
 from fleet.model import kinds
 from fleet.model.objects import PodPhase
 from fleet.model.queries import NameFilter, PodFilter
-from fleet.model.scope import Role, Scope
 from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
+from fleet.model.visibility import Role, Scope
 from fleet.reads.filtering import MemberFilter
 from tests.fakes.records import build_pod_record
 

@@ -14,7 +14,7 @@ from fleet.federation import Federation
 from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import OnUnavailable, OutcomeState
 from fleet.model.queries import NodeColumn, NodeFilter, Order, Page, PageRequest, PodColumn, PodFilter
-from fleet.model.scope import EVERYTHING
+from fleet.model.visibility import EVERYTHING
 from fleet.registry import FleetOptions, open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, Object, build_plain, build_pod, build_spec
 from tests.fakes.waiting import until

@@ -9,8 +9,8 @@ from fleet.members.member import FleetOptions, Member
 from fleet.model.kinds import PODS
 from fleet.model.objects import Pod
 from fleet.model.queries import PodFilter
-from fleet.model.scope import Role, Scope
 from fleet.model.selectors import parse_label_selector
+from fleet.model.visibility import Role, Scope
 from fleet.reads.availability_cache import Participants
 from fleet.reads.filtering import MemberFilter
 from fleet.reads.result_cache import ResultCache, Select

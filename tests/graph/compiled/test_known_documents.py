@@ -4,7 +4,7 @@ import gc
 
 from msgspec.structs import replace
 
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from graph.compiled.documents import MAX_PARTS, MAX_VARIABLES, known_documents
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until

@@ -6,8 +6,8 @@ import pytest
 
 from auth.principal import Principal
 from fleet.model.objects import PodKey
-from fleet.model.scope import Role, Scope
 from fleet.model.usage import NANOSECONDS
+from fleet.model.visibility import Role, Scope
 from tests.graph.conftest import NOW, SHOPPER, Graph, OpenGraph
 
 AT = int(NOW - 600) * NANOSECONDS

@@ -12,7 +12,7 @@ import pytest
 
 from auth.principal import Principal
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from fleet.registry import FleetOptions, open_federation
 from realfleet.crds import CRDS_PATH
 from realfleet.fleet import Fleet

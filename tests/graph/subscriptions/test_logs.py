@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.objects import ClusterHealth
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from fleet.objects.logs import MAX_LINE_BYTES
 from tests.fakes.kubernetes import build_pod, build_spec
 from tests.fakes.waiting import until

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from auth.principal import Principal
-from fleet.model.scope import Role, Scope
+from fleet.model.visibility import Role, Scope
 from graph.subscriptions.hub import LiveOptions
 from tests.graph.conftest import ADMIN
 from tests.graph.subscriptions.serving import Live, open_live

@@ -6,7 +6,7 @@ from msgspec import Struct
 from graph.operation import Operation
 
 
-class Shares(Struct, frozen=True):
+class QuotaOptions(Struct, frozen=True):
     """Bounds of one user, over all connections. `requests` are bytes of texts and variables, `held` of objects."""
 
     operations: int = 2_500
@@ -36,14 +36,14 @@ class BudgetSpent(Exception):
     """What is followed is more than this server can hold, or than one user may have of it."""
 
 
-class ShareSpent(Exception):
+class QuotaSpent(Exception):
     """The user has as much as one may; the message says of what."""
 
 
-class UserShare:
+class UserQuota:
     """What one user has now."""
 
-    def __init__(self, user: str, most: Shares, whole: Budget) -> None:
+    def __init__(self, user: str, most: QuotaOptions, whole: Budget) -> None:
         self.user = user
         self.held = Budget(min(most.held, whole.most), whole)
         self._most = most
@@ -57,11 +57,11 @@ class UserShare:
         return not self._operations and not self._questions
 
     def begin(self, size: int) -> None:
-        """An operation of so many bytes. Raises ShareSpent."""
+        """An operation of so many bytes. Raises QuotaSpent."""
         if self._operations >= self._most.operations:
-            raise ShareSpent(f"a user has {self._most.operations:,} operations at once at most: complete one first")
+            raise QuotaSpent(f"a user has {self._most.operations:,} operations at once at most: complete one first")
         if self._requests + size > self._most.requests:
-            raise ShareSpent(
+            raise QuotaSpent(
                 f"the texts and variables of a user's operations have {self._most.requests:,} bytes together at most: "
                 "complete one first, or filter by a selector and not by names"
             )
@@ -73,9 +73,9 @@ class UserShare:
         self._requests -= size
 
     def open_question(self) -> None:
-        """Something that nobody follows yet, or a log. Raises ShareSpent."""
+        """Something that nobody follows yet, or a log. Raises QuotaSpent."""
         if self._questions >= self._most.questions:
-            raise ShareSpent(
+            raise QuotaSpent(
                 f"a user follows {self._most.questions:,} different questions at once at most: complete one first, or "
                 "ask the same in the same words"
             )

@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from graph.subscriptions.hub import LiveOptions
-from graph.subscriptions.shares import Budget, BudgetSpent, Shares
+from graph.subscriptions.quotas import Budget, BudgetSpent, QuotaOptions
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
 from tests.graph.subscriptions.serving import Socket, open_live
@@ -29,12 +29,12 @@ async def ask(socket: Socket, name: str, query: str, **variables: object) -> str
 @pytest.mark.parametrize(
     ("most", "queries", "words"),
     [
-        (Shares(operations=2), [PODS, PODS, PODS], "a user has 2 operations at once at most"),
-        (Shares(questions=2), [PODS, PODS, *map(in_other_words, (1, 2))], "a user follows 2 different questions"),
-        (Shares(requests=250), [PODS, PODS, PODS + " " * 200], "of a user's operations have 250 bytes together"),
+        (QuotaOptions(operations=2), [PODS, PODS, PODS], "a user has 2 operations at once at most"),
+        (QuotaOptions(questions=2), [PODS, PODS, *map(in_other_words, (1, 2))], "a user follows 2 different questions"),
+        (QuotaOptions(requests=250), [PODS, PODS, PODS + " " * 200], "of a user's operations have 250 bytes together"),
     ],
 )
-async def test_a_user_has_a_share_over_all_connections(most: Shares, queries: list[str], words: str) -> None:
+async def test_a_user_has_a_share_over_all_connections(most: QuotaOptions, queries: list[str], words: str) -> None:
     *fine, too_much = queries
     options = LiveOptions(a_user=most)
     async with open_live("c1", pods=1, options=options) as live, live.ready() as one, live.ready() as other:
@@ -50,7 +50,7 @@ async def test_a_user_has_a_share_over_all_connections(most: Shares, queries: li
 
 
 async def test_what_one_user_follows_takes_nothing_from_another() -> None:
-    options = LiveOptions(a_user=Shares(held=20_000))
+    options = LiveOptions(a_user=QuotaOptions(held=20_000))
     manifests = "subscription { podEvents { pod { name manifest } } }"
     async with open_live("c1", pods=50, options=options) as live, live.ready(PODS, "sam") as sam, live.ready() as ann:
         for _ in range(25):
