@@ -26,27 +26,21 @@ class StreamedAnswer(Protocol):
     """An answer whose body is still arriving, byte for byte as the member sent it (no decompression)."""
 
     @property
-    def status(self) -> int:
-        """The HTTP status."""
-        ...
+    def status(self) -> int: ...
 
     @property
     def headers(self) -> Headers:
         """Without those of the member's own connection."""
-        ...
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing more will arrive but what `read` gives next."""
-        ...
 
     async def read(self) -> bytes:
         """The body's next bytes; empty at its end. Raises ClusterError when the member cuts it off."""
-        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body's bytes as they arrive. Raises ClusterError when the member cuts it off."""
-        ...
 
 
 class Upgraded(Protocol):
@@ -58,25 +52,20 @@ class Upgraded(Protocol):
     @property
     def status(self) -> int:
         """101 where the member switches."""
-        ...
 
     @property
     def headers(self) -> Headers:
         """Those of the switch itself are among them."""
-        ...
 
     @property
     def body(self) -> bytes:
         """The whole body of a refusal."""
-        ...
 
     async def read(self) -> bytes:
         """Bytes as they arrive; empty at the end."""
-        ...
 
     async def write(self, data: bytes) -> None:
         """Sends, and waits while the member does not read."""
-        ...
 
 
 class Call(Struct, frozen=True):
@@ -108,19 +97,14 @@ class Connection(Protocol):
 
     async def request(self, call: Call) -> Answer:
         """Sends a request and reads the whole answer (bounded in size)."""
-        ...
 
     def open_stream(self, call: Call) -> AbstractAsyncContextManager[StreamedAnswer]:
         """Sends a request and hands over the answer as soon as its head is there; leaving the `with` ends it."""
-        ...
 
     def open_upgrade(self, call: Call) -> AbstractAsyncContextManager[Upgraded]:
         """Asks for a switch of protocols; leaving the `with` ends the connection."""
-        ...
 
-    async def close(self) -> None:
-        """Closes the pool."""
-        ...
+    async def close(self) -> None: ...
 
 
 class Credential(Struct, frozen=True):
@@ -155,11 +139,9 @@ class MemberSource(Protocol):
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         """Yields all clusters once they are known, and again after each change. Never ends; retries by itself."""
-        ...
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
         """Opens the pool for a spec of its last snapshot. Raises ClusterUnreachable: no readable credential."""
-        ...
 
 
 MAX_KUBECONFIG_BYTES = 64 * 1024
@@ -201,22 +183,18 @@ class Joining(Protocol):
 
         Raises InvalidQuery, which says what to mend and holds no secret.
         """
-        ...
 
     async def check_submitted(self, submitted: SubmittedCluster, name: str) -> None:
         """That the server it names is a Kubernetes API server and takes its credential.
 
         Raises InvalidQuery where the kubeconfig is at fault, other ClusterErrors where the server does not answer.
         """
-        ...
 
     async def register(self, host: Connection, submitted: SubmittedCluster, registration: Registration) -> bool:
         """Stores it as not joined; False where the name is taken."""
-        ...
 
     async def list_unjoined(self, host: Connection) -> list[UnjoinedCluster]:
         """All that are registered and not joined; nothing of a credential is among it."""
-        ...
 
 
 class MetricStore(Protocol):
@@ -226,23 +204,19 @@ class MetricStore(Protocol):
 
     async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
         """The newest usage of each pod that has any."""
-        ...
 
     async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
         """The newest usage of each node that has any."""
-        ...
 
     async def pod_history(
         self, keys: frozenset[PodKey], time_range: TimeRange, columns: frozenset[Column]
     ) -> Mapping[PodKey, History]:
         """The columns over the time range for each pod that has a point in it."""
-        ...
 
     async def node_history(
         self, keys: frozenset[NodeKey], time_range: TimeRange, columns: frozenset[Column]
     ) -> Mapping[NodeKey, History]:
         """The columns over the time range for each node that has a point in it."""
-        ...
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -251,22 +225,16 @@ class MetricStore(Protocol):
 
         With neither start nor end: the single newest point, however old.
         """
-        ...
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
         """Which pods ran on each node at a time, by namespace and name; looks `GAP_NS` back and ahead of it."""
-        ...
 
     async def placements(
         self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
     ) -> Mapping[PodKey, list[Placement]]:
         """Where each pod ran in [start, end), oldest first; a pod without a point in it has none."""
-        ...
 
     async def check(self) -> str:
         """Asks the store something cheap and says what it is, for example `InfluxDB 1.6.7, database Metrics`."""
-        ...
 
-    async def close(self) -> None:
-        """Closes pools and files."""
-        ...
+    async def close(self) -> None: ...

@@ -41,7 +41,6 @@ class _Membership:
         return MappingProxyType(self._members)
 
     async def follow(self) -> None:
-        """Keeps the members as the source says."""
         async for snapshot in self._source.snapshots():
             await self._apply(snapshot)
             self.known.set()

@@ -22,7 +22,6 @@ def encode_node_id(key: NodeKey) -> str:
 
 
 def encode_resource_id(key: ResourceKey) -> str:
-    """The id of an object of any kind."""
     return _encode("Resource", key)
 
 

@@ -39,7 +39,6 @@ class Caller:
             done.set()
 
     async def wait_gone(self) -> None:
-        """Returns when the caller has closed its connection."""
         if self._body_done is not None:
             await self._body_done.wait()
         while (await self._receive())["type"] != "http.disconnect":

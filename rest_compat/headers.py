@@ -21,7 +21,6 @@ def find_header(raw: Headers, name: bytes) -> str | None:
 
 
 def has_body(raw: Headers) -> bool:
-    """Whether a body comes with the headers."""
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in raw)
 
 

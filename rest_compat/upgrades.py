@@ -43,11 +43,9 @@ class Taken(Protocol):
 
     async def read(self) -> bytes:
         """Bytes as they arrive; empty when the caller is gone."""
-        ...
 
     async def write(self, data: bytes) -> None:
         """Sends, and waits while the caller does not read. Raises OSError when it is gone."""
-        ...
 
 
 def takes_upgrades(target: bytes) -> bool:

@@ -64,7 +64,6 @@ class ReloadingCertificate:
         return True
 
     async def watch(self) -> None:
-        """Looks at the files until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             await asyncio.to_thread(self.reload)

@@ -21,14 +21,10 @@ class Record(Protocol):
     """What the store needs to know of a record."""
 
     @property
-    def uid(self) -> str:
-        """`metadata.uid`."""
-        ...
+    def uid(self) -> str: ...
 
     @property
-    def resource_version(self) -> str:
-        """`metadata.resourceVersion`."""
-        ...
+    def resource_version(self) -> str: ...
 
 
 R = TypeVar("R", bound=Record)

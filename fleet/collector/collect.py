@@ -37,7 +37,6 @@ class PointStore(Protocol):
 
     async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
         """Writes one delivery, whole or not at all. Raises MetricsUnavailable."""
-        ...
 
 
 class CollectorOptions(Struct, frozen=True):
@@ -69,7 +68,6 @@ class Collector:
             await asyncio.sleep(max(0.0, begun + self._options.interval - asyncio.get_running_loop().time()))
 
     async def collect(self) -> None:
-        """One round over all clusters."""
         names = [cluster.name for cluster in self._federation.list_clusters(EVERYTHING)]
         for gone in self.sources.keys() - set(names):
             del self.sources[gone]
@@ -141,7 +139,6 @@ class Collector:
 async def open_collector(
     federation: Federation, store: PointStore, options: CollectorOptions
 ) -> AsyncIterator[Collector]:
-    """Collects until the `with` is left."""
     collector = Collector(federation, store, options)
     async with open_task("collect usage", collector.run):
         yield collector

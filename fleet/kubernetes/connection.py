@@ -186,7 +186,6 @@ class HttpStream:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing more will arrive but what `read` gives next."""
         return self._exchange.reader.is_ended
 
     async def read(self) -> bytes:

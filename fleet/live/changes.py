@@ -50,7 +50,6 @@ class ChangeFeed:
         return unlisten
 
     def clusters(self) -> Collection[str]:
-        """Names of the clusters that have objects here."""
         return tuple(self._members)
 
     def stores(self, cluster: str) -> Stores | None:

@@ -60,7 +60,6 @@ class UsageCache:
 
     @property
     def clusters(self) -> KeysView[str]:
-        """The clusters of which something is held."""
         return self._tables.keys()
 
     def is_old(self, cluster: str, measures: frozenset[Measure]) -> bool:

@@ -68,7 +68,6 @@ class MemberHealth:
         self.note_change()
 
     def note_spec(self, spec: MemberSpec) -> None:
-        """The source says something else of it."""
         self.spec = spec
         self.note_change()
 

@@ -70,7 +70,6 @@ class Member:
 
     @property
     def spec(self) -> MemberSpec:
-        """What the source says of it."""
         return self.health.spec
 
     def describe(self) -> Cluster:

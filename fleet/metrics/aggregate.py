@@ -40,7 +40,6 @@ class Columns(Struct, Generic[K], frozen=True):
     values: Mapping[Measure, Values] = {}
 
     def series(self) -> Iterator[tuple[K, Series]]:
-        """The objects one by one."""
         begin = 0
         for key, end in zip(self.keys, self.ends, strict=True):
             of_key = {measure: column[begin:end] for measure, column in self.values.items()}

@@ -35,4 +35,3 @@ class StatusStore(Protocol):
         self, cluster: str, *, start_ns: int | None, end_ns: int | None, limit: int
     ) -> list[ClusterStatus]:
         """The newest `limit` points in [start, end), oldest first; with neither start nor end the newest one."""
-        ...

@@ -49,7 +49,6 @@ class KubeObject(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def key(self) -> ResourceKey:
-        """Its name in the federation."""
         return ResourceKey(self.cluster, self.api_version, self.kind, self.namespace, self.name)
 
 

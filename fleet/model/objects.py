@@ -250,7 +250,6 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def internal_ip(self) -> str | None:
-        """The first address of type InternalIP."""
         return next((entry.address for entry in self.addresses if entry.type == "InternalIP"), None)
 
 

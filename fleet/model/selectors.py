@@ -24,7 +24,6 @@ class LabelSelector(Struct, frozen=True):
     others: tuple[Requirement, ...]
 
     def matches(self, labels: Pairs) -> bool:
-        """Whether an object with these labels is selected."""
         for pair in self.equal:
             if pair not in labels:
                 return False

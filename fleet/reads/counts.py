@@ -18,25 +18,18 @@ class ObjectCounts(Protocol):
     """What an estimate needs to know of a fleet. Names of clusters out of reach count nothing."""
 
     @property
-    def clusters(self) -> Collection[str]:
-        """The clusters within reach."""
-        ...
+    def clusters(self) -> Collection[str]: ...
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
         """Pods within reach that are in these namespaces and on these nodes, at most."""
-        ...
 
-    def nodes(self, cluster: str) -> int:
-        """Nodes within reach."""
-        ...
+    def nodes(self, cluster: str) -> int: ...
 
     def namespaces(self, cluster: str) -> int:
         """Namespaces within reach that hold pods, at least one."""
-        ...
 
     def fullest_node(self, cluster: str) -> int:
         """Pods of the node that has most."""
-        ...
 
 
 class CachedCounts:

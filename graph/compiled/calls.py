@@ -53,7 +53,6 @@ class LazyInfo:
 
     @property
     def nodes(self) -> list[FieldNode]:
-        """Where the document writes the field."""
         return self._call[1].nodes
 
     @property

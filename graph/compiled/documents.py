@@ -87,7 +87,6 @@ class KnownDocument:
 
     @property
     def remembered(self) -> int:
-        """Operations with their variables that are kept."""
         return len(self._asked)
 
     def read(self, schema: GraphQLSchema, name: str | None, variables: dict[str, Any] | None) -> KnownOperation | None:
@@ -148,7 +147,6 @@ class DocumentKeeper(SchemaExtension):
     """Keeps what passed validation."""
 
     def on_validate(self) -> Iterator[None]:
-        """After all rules."""
         yield
         run = self.execution_context
         if run.query is not None and run.graphql_document is not None and not run.pre_execution_errors:

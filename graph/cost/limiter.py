@@ -45,7 +45,6 @@ def check_cost(context: Context, parts: tuple[Part, ...]) -> Estimate:
 
 
 def describe(found: Estimate, limit: int) -> dict[str, JSON]:
-    """An estimate as answers have it."""
     return {"estimate": found.units, "limit": limit, "paths": found.dearest(SHOWN_PATHS)}
 
 

@@ -39,7 +39,6 @@ class Change(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """As a person would write it."""
         if self.argument is None:
             return f"leave out `{self.path}`"
         if self.argument == "step":
@@ -61,7 +60,6 @@ class Suggestion(Struct, frozen=True):
 
 
 def apply_changes(parts: Sequence[Part], changes: Iterable[Change]) -> tuple[Part, ...]:
-    """The operation with the changes made."""
     by_path: dict[str, list[Change]] = {}
     for change in changes:
         by_path.setdefault(change.path, []).append(change)

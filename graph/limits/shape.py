@@ -36,7 +36,6 @@ class ShapeRule(ValidationRule):
         self._directives += 1
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> None:
-        """Measures the depth of each operation."""
         depth = self._measure(node.selection_set)
         if depth > self.max_depth:
             self._refuse(

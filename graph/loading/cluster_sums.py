@@ -63,7 +63,6 @@ async def load_cluster_history(info: Info, cluster: str, request: TimeRangeReque
 
 
 async def _load_of_nodes(info: Info, cluster: str, batch: Batch[NodeKey, V]) -> list[V]:
-    """What the batch has of the cluster's nodes."""
     with info.context.loaders.dispatch.holding():
         nodes = await load_all_nodes(info, cluster)
     return await batch.load([node.key for node in nodes or ()])

@@ -50,17 +50,14 @@ class Context:
 
     @cached_property
     def cluster_usage(self) -> SingleFlight[str, Usage]:
-        """Usage summed over each cluster's nodes."""
         return SingleFlight()
 
     @cached_property
     def cluster_history(self) -> SingleFlight[tuple[str, TimeRangeRequest], History]:
-        """History summed over each cluster's nodes."""
         return SingleFlight()
 
     @property
     def scope(self) -> Scope:
-        """What the caller may see and do."""
         return self.principal.scope
 
 
@@ -82,7 +79,6 @@ class GraphInfo(strawberry.Info[Context, None]):
 
     @property
     def nodes(self) -> Sequence[FieldNode]:
-        """Where the document writes the current field."""
         return self._raw_info.field_nodes
 
 

@@ -116,7 +116,6 @@ class OperationPlan(Struct, frozen=True):
 
 
 def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
-    """Walks the operation that `info` belongs to."""
     ahead = _LookAhead(info)
     root = info.schema.get_root_type(info.operation.operation)
     if root is not None:

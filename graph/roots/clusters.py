@@ -18,7 +18,6 @@ class ClusterQueries:
         info: Info,
         filter: ClusterFilter | None = None,  # noqa: A002 - the argument's name in the graph
     ) -> list[Cluster]:
-        """From memory."""
         found = info.context.federation.list_clusters(info.context.scope)
         return [Cluster.from_model(cluster) for cluster in found if filter is None or filter.matches(cluster)]
 

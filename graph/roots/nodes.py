@@ -28,7 +28,6 @@ class NodeQueries:
         after: str | None = None,
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
     ) -> NodeConnection:
-        """From memory."""
         page = load_page(
             info,
             NODES,
@@ -41,5 +40,4 @@ class NodeQueries:
 
     @resolved("One node; null where its cluster has none of that name.")
     async def node(self, info: Info, cluster: str, name: str) -> Node | None:
-        """From memory."""
         return await load_object(info, NODES, NodeKey(cluster, name), Node.from_model)

@@ -28,7 +28,6 @@ class PodQueries:
         after: str | None = None,
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
     ) -> PodConnection:
-        """From memory."""
         page = load_page(
             info,
             PODS,
@@ -41,5 +40,4 @@ class PodQueries:
 
     @resolved("One pod; null where its cluster has none of that name.")
     async def pod(self, info: Info, cluster: str, namespace: str, name: str) -> Pod | None:
-        """From memory."""
         return await load_object(info, PODS, PodKey(cluster, namespace, name), Pod.from_model)

@@ -29,7 +29,6 @@ class ResourceFilter:
     )
 
     def as_filter(self) -> Wanted:
-        """As the federation takes it."""
         return Wanted(
             clusters=None if self.clusters is None else frozenset(self.clusters),
             namespaces=None if self.namespaces is None else frozenset(self.namespaces),

@@ -61,7 +61,6 @@ class Elsewhere(AsyncIterator[Any]):
     """The source that the core asks for: it gives nothing, since events are made in channels that subscribers share."""
 
     async def __anext__(self) -> NoReturn:
-        """Ends at once."""
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

@@ -13,5 +13,4 @@ class ViewerQueries:
 
     @resolved("Who asks, and what they may see and do.")
     def viewer(self, info: Info) -> Viewer:
-        """From the credential."""
         return Viewer.from_model(info.context.principal)

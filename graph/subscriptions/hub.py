@@ -80,7 +80,6 @@ class Hub:
 
     @property
     def operations(self) -> int:
-        """How many are open."""
         return self._operations
 
     @property
@@ -90,12 +89,10 @@ class Hub:
 
     @property
     def held_bytes(self) -> int:
-        """What channels hold of objects."""
         return self._budget.held
 
     @property
     def full(self) -> bool:
-        """Whether no connection can be taken."""
         return self._stopping or self.connections >= self.options.max_connections
 
     async def stream(self, session: Session, operation: Operation) -> AsyncGenerator[str, None]:

@@ -18,7 +18,6 @@ class Message(Protocol):
 
     def text(self, type: EventType) -> str:  # noqa: A002 - the field's name in the graph
         """The execution result as JSON."""
-        ...
 
 
 class Ending(Struct, frozen=True):
@@ -62,7 +61,6 @@ class Mailbox:
             self._wake.set()
 
     def put(self, key: Hashable, type: EventType, message: Message) -> None:  # noqa: A002 - as above
-        """Adds what happened to an object."""
         before = self._waiting.get(key)
         if before is not None:
             self._skipped += 1

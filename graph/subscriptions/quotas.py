@@ -53,7 +53,6 @@ class UserQuota:
 
     @property
     def unused(self) -> bool:
-        """Whether the user has nothing."""
         return not self._operations and not self._questions
 
     def begin(self, size: int) -> None:
@@ -82,7 +81,6 @@ class UserQuota:
         self._questions += 1
 
     def close_question(self) -> None:
-        """It is not followed any more."""
         self._questions -= 1
 
 

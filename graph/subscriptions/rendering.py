@@ -114,7 +114,6 @@ class Renderer:
 
 
 def build_body(result: ExecutionResult | GraphResult) -> Body:
-    """The result as it is sent."""
     body: Body = {"data": result.data}
     if result.errors:
         body["errors"] = format_errors(result.errors)
@@ -124,7 +123,6 @@ def build_body(result: ExecutionResult | GraphResult) -> Body:
 
 
 def format_errors(errors: Sequence[GraphQLError]) -> list[Any]:
-    """Errors with their codes, as they are sent."""
     return [present_error(error).formatted for error in errors]
 
 

@@ -44,7 +44,6 @@ class SampleChannel:
 
     @property
     def alive(self) -> bool:
-        """Whether those who join are still told anything."""
         return not self._task.done()
 
     def join(self) -> Mailbox:
@@ -56,7 +55,6 @@ class SampleChannel:
         return mailbox
 
     def leave(self, mailbox: Mailbox) -> bool:
-        """Takes a mailbox out; whether others are left."""
         self._mailboxes.discard(mailbox)
         return bool(self._mailboxes)
 

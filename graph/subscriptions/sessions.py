@@ -28,7 +28,6 @@ class Authenticates(Protocol):
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller. Raises Unauthenticated."""
-        ...
 
 
 class Session:
@@ -48,7 +47,6 @@ class Session:
             self._ended.set()
 
     async def wait_ended(self) -> None:
-        """Until the server ends it."""
         await self._ended.wait()
 
 

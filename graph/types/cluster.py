@@ -72,7 +72,6 @@ class Cluster(View[models.Cluster]):
         first: int | None = None,
         after: str | None = None,
     ) -> NodeConnection:
-        """As Query.nodes, of this cluster."""
         question, page_request = node_question(filter), build_page_request(first, after)
         found = load_nodes_of(info, self.model.name, question, build_orders(order_by), page_request)
         return map_value(found, NodeConnection.from_model)
@@ -86,14 +85,12 @@ class Cluster(View[models.Cluster]):
         first: int | None = None,
         after: str | None = None,
     ) -> PodConnection:
-        """As Query.pods, of this cluster."""
         question = pods_within(info, pod_question(filter), self.model.name)
         found = load_page(info, PODS, question, build_orders(order_by), build_page_request(first, after))
         return map_value(found, PodConnection.from_model)
 
     @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
     def namespaces(self, info: Info) -> list[Namespace] | None:
-        """From memory."""
         federation, scope, name = info.context.federation, info.context.scope, self.model.name
         now = federation.list_namespaces_now(scope, name)
         found: AwaitableOrValue[tuple[models.Namespace, ...] | None] = (
@@ -103,7 +100,6 @@ class Cluster(View[models.Cluster]):
 
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
-        """Ships no pod."""
         found = load_page(info, PODS, pods_within(info, pod_question(None), self.model.name), (), PageRequest(first=0))
         return map_value(found, lambda page: counts_of(page, by))
 

@@ -29,7 +29,6 @@ Step = Annotated[
 
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
-    """The newest usage of a pod."""
     context = info.context  # once, since a page has thousands of pods
     plan = context.plan or info.plan
     found = context.loaders.usage[Kind.POD].for_(plan.measures[Kind.POD]).get(pod.key)

@@ -74,7 +74,6 @@ class Node(PureView[models.Node], Object):
 
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
-        """From memory."""
         return cluster_of(info, self.model.cluster)
 
     @resolved("What keeps pods away from it.")
@@ -91,7 +90,6 @@ class Node(PureView[models.Node], Object):
 
     @resolved("Its annotations.")
     def annotations(self) -> list[Label]:
-        """From the whole object."""
         return labels_of(annotations_of(self.model.manifest))
 
     @resolved("Its conditions.")
@@ -108,7 +106,6 @@ class Node(PureView[models.Node], Object):
 
     @resolved("What its pods that are not finished ask for, summed up.")
     def requested(self, info: Info) -> Resources:
-        """From memory."""
         return Resources.from_model(info.context.federation.requested_on(self.model.key))
 
     @resolved("The pods that are bound to it.")
@@ -120,7 +117,6 @@ class Node(PureView[models.Node], Object):
         first: int | None = None,
         after: str | None = None,
     ) -> PodConnection:
-        """As Query.pods, of this node."""
         question = pods_within(info, pod_question(filter), self.model.cluster, self.model.name)
         found = load_page(info, PODS, question, build_orders(order_by), build_page_request(first, after))
         return map_value(found, PodConnection.from_model)
@@ -155,5 +151,4 @@ class Node(PureView[models.Node], Object):
 
     @resolved("The whole object as the API server has it.")
     def manifest(self) -> JSON | None:
-        """Decoded when it is selected."""
         return JSON(load_manifest(self.model.manifest))

@@ -58,12 +58,10 @@ class Placement:
 
     @resolved("The cluster it was in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
-        """From memory."""
         return cluster_of(info, self.model.pod.cluster)
 
     @resolved("The pod of that name now, which may be a successor elsewhere; null where there is none.")
     def pod(self, info: Info) -> Annotated["Pod", strawberry.lazy("graph.types.pod")] | None:
-        """From memory."""
         from graph.types.pod import Pod  # here, since the nouns refer to each other
 
         found = info.context.federation.get_cached(PODS, info.context.scope, self.model.pod)
@@ -71,7 +69,6 @@ class Placement:
 
     @resolved("The node now; null where you may not see it, or it is gone.")
     def node(self, info: Info) -> Annotated["Node", strawberry.lazy("graph.types.node")] | None:
-        """From memory."""
         from graph.types.node import Node  # here, since the nouns refer to each other
 
         key = NodeKey(self.model.pod.cluster, self.model.node)

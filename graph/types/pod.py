@@ -58,12 +58,10 @@ class Pod(PureView[models.Pod], Object):
 
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
-        """From memory."""
         return cluster_of(info, self.model.cluster)
 
     @resolved("The node it is bound to; null where you may not see it, or it is gone.")
     def node(self, info: Info) -> Annotated["Node", strawberry.lazy("graph.types.node")] | None:
-        """From memory."""
         from graph.types.node import Node  # here, since the nouns refer to each other
 
         if self.model.node_name is None:
@@ -78,7 +76,6 @@ class Pod(PureView[models.Pod], Object):
 
     @resolved("Its annotations.")
     def annotations(self) -> list[Label]:
-        """From the whole object."""
         return labels_of(self._details.annotations)
 
     @resolved("The object that controls it.")
@@ -87,12 +84,10 @@ class Pod(PureView[models.Pod], Object):
 
     @resolved("Its containers, init containers first.")
     def containers(self) -> list[Container]:
-        """From the whole object."""
         return [Container.from_model(container) for container in self._details.containers]
 
     @resolved("Its conditions.")
     def conditions(self) -> list[Condition]:
-        """From the whole object."""
         return [Condition.from_model(condition) for condition in self._details.conditions]
 
     @resolved("What the scheduler reserves for it; null where it asks for nothing.")
@@ -139,7 +134,6 @@ class Pod(PureView[models.Pod], Object):
 
     @resolved("The whole object as the API server has it, secrets redacted.")
     def manifest(self) -> JSON | None:
-        """Decoded when it is selected."""
         return JSON(load_manifest(self.model.manifest))
 
     @property

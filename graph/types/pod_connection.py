@@ -74,7 +74,6 @@ class PodConnection:
 
     @resolved("All that pass the filter, counted in groups, the largest first.")
     def counts(self, by: PodGroup) -> list[Count]:
-        """Ships no pod."""
         return counts_of(self.page, by)
 
     @resolved("How each cluster that was asked took part in this answer.")

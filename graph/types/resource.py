@@ -54,12 +54,10 @@ class Resource(View[kube_objects.KubeObject], Object):
 
     @resolved("The cluster it is in.")
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
-        """From memory."""
         return cluster_of(info, self.model.cluster)
 
     @resolved("Its labels.")
     def labels(self) -> list[Label]:
-        """Sorted by key."""
         return labels_of(self.model.labels)
 
     @resolved("Its annotations; those that repeat secrets are redacted.")
@@ -77,7 +75,6 @@ class Resource(View[kube_objects.KubeObject], Object):
 
     @resolved("Its row in the API server's own table; name and creation where the server makes none.")
     def columns(self) -> list[ResourceColumn]:
-        """In the table's order."""
         return [ResourceColumn.from_model(column) for column in self.model.columns]
 
     @resolved("Its newest events, 1,000 at most, newest first. Asked of the cluster; null while that does not answer.")
@@ -89,7 +86,6 @@ class Resource(View[kube_objects.KubeObject], Object):
 
     @resolved("The whole object as the API server has it, secrets redacted.")
     def manifest(self) -> JSON | None:
-        """Decoded when it is selected."""
         return JSON(self._manifest)
 
     @property

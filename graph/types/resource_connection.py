@@ -55,5 +55,4 @@ class ResourceConnection:
 
     @resolved("How each cluster that was asked took part in this answer.")
     def clusters(self) -> list[ClusterOutcome]:
-        """One entry for each cluster."""
         return [ClusterOutcome.from_model(outcome) for outcome in self.page.outcomes]

@@ -97,5 +97,4 @@ class UsageHistory:
 
     @resolved("Start of each step.")
     def times(self) -> list[DateTime]:
-        """As many as each column has values."""
         return [from_nanoseconds(time) for time in self.model.time_range.times_ns()]

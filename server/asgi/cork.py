@@ -29,7 +29,6 @@ class Corked:
             self._transport.write(data)
 
     def writelines(self, pieces: Any) -> None:
-        """Sends, in the order of the calls."""
         self._flush()
         self._transport.writelines(pieces)
 

@@ -34,7 +34,6 @@ class Worker(Struct, frozen=True):
         return self.number == 0
 
     def socket_of(self, number: int) -> Path:
-        """Where a worker answers its figures."""
         return self.folder / f"{number}.sock"
 
 

@@ -16,11 +16,9 @@ class Authorizer(Protocol):
 
     async def authorization(self) -> str | None:
         """The header's value, None where TLS or nothing proves who we are. Raises CredentialError."""
-        ...
 
     def forget(self) -> None:
         """Drops what is remembered, because the member refused it (401)."""
-        ...
 
 
 @dataclass(frozen=True)

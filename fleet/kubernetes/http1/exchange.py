@@ -36,7 +36,6 @@ class Exchange:
 
     @property
     def reader(self) -> Reader:
-        """The answer's body."""
         return self._used.reader
 
     async def send(self, method: str, head: bytes, body: Body, length: int | None, timeout: float) -> None:

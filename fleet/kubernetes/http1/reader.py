@@ -65,7 +65,6 @@ class Reader:
             yield piece
 
     def wake(self) -> None:
-        """Ends a `wait`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -30,16 +30,13 @@ class HttpUpgrade:
     _connection: HttpProtocol
 
     async def read(self) -> bytes:
-        """Bytes as they arrive; empty at the end."""
         return await self._connection.reader.read(None)
 
     async def write(self, data: bytes) -> None:
-        """Sends, and waits while the member does not read."""
         self._connection.write(data)
         await self._connection.drain()
 
     def close(self) -> None:
-        """Ends the connection; what is written may leave first, within a bound."""
         self._connection.close(gently=True)
 
 

@@ -53,7 +53,6 @@ def build_old_pairs(layout: Layout, keys: Collection[Key], measures: Collection[
 def build_range(
     layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, start_ns: int, end_ns: int
 ) -> Query:
-    """All points of the objects in [start, end)."""
     params, source = _select(layout.measurement, layout, keys, measures)
     return Query(f"{source} {_POINT} {_ROWS}", {"start": start_ns, "end": end_ns, **params})
 
@@ -67,7 +66,6 @@ def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int 
 
 
 def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
-    """All points of pods in [start, end) with their node: of these pods, or of all that ran on these nodes."""
     params, source = _select(LAYOUTS[Kind.POD].measurement, LAYOUTS[kind], keys, ())
     return Query(f"{source} {_POINT} {_ROWS}", {"start": start_ns, "end": end_ns, **params})
 

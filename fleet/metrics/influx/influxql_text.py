@@ -71,7 +71,6 @@ def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int 
 
 
 def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
-    """All points of pods in [start, end) with their node: of these pods, or of all that ran on these nodes."""
     bound = Bound()
     conditions = [_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE), *bound.span(start_ns, end_ns)]
     return bound.select(_fields(()), LAYOUTS[Kind.POD].measurement, conditions, _grouped(SIGHTING_TAGS))

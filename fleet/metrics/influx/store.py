@@ -28,15 +28,12 @@ class Queries(Protocol):
         self, layout: Layout, keys: Collection[Key], measures: Collection[Measure], *, start_ns: int, end_ns: int
     ) -> Query:
         """All points of the objects in [start, end)."""
-        ...
 
     def build_points(self, layout: Layout, key: Key, *, start_ns: int | None, end_ns: int | None, limit: int) -> Query:
         """The newest `limit` points of one object in [start, end), with all fields and its node."""
-        ...
 
     def build_sightings(self, kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
         """The points of pods in [start, end), with their node: of these pods, or of all that ran on these nodes."""
-        ...
 
 
 class InfluxStore(ABC):
