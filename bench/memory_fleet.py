@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from fleet.model.objects import ClusterRole, PodKey
-from fleet.model.usage import Measure, Usage
+from fleet.model.usage import Kind, Measure, Usage
 from fleet.ports import Answer, Call, Credential, Headers, MemberSpec, StreamedAnswer, Upgraded
 
 PODS_A_WORKLOAD = 20
@@ -171,7 +171,7 @@ class MemoryUsage:
     def __init__(self) -> None:
         self.questions = 0
 
-    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
+    async def latest(self, kind: Kind, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
         """A usage of each."""
         self.questions += 1
         return {key: Usage(1, hash(key) % 100_000 / 1e5, hash(key) % (1 << 30)) for key in keys}

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from fleet.model.objects import ClusterRole, NodeKey, PlatformInfo, PodKey
+from fleet.model.objects import ClusterRole, K, NodeKey, PlatformInfo, PodKey
 from fleet.model.placements import Placement
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
@@ -202,21 +202,13 @@ class MetricStore(Protocol):
 
     name: str
 
-    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        """The newest usage of each pod that has any."""
+    async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        """The newest usage of each object that has any."""
 
-    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        """The newest usage of each node that has any."""
-
-    async def pod_history(
-        self, keys: frozenset[PodKey], time_range: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[PodKey, History]:
-        """The columns over the time range for each pod that has a point in it."""
-
-    async def node_history(
-        self, keys: frozenset[NodeKey], time_range: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[NodeKey, History]:
-        """The columns over the time range for each node that has a point in it."""
+    async def history(
+        self, kind: Kind, keys: frozenset[K], time_range: TimeRange, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        """The columns over the time range for each object that has a point in it."""
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -236,5 +228,3 @@ class MetricStore(Protocol):
 
     async def check(self) -> str:
         """Asks the store something cheap and says what it is, for example `InfluxDB 1.6.7, database Metrics`."""
-
-    async def close(self) -> None: ...

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from fleet.model.objects import Pod, PodKey
 from fleet.model.ranking import UsageOf
-from fleet.model.usage import Measure, Usage
+from fleet.model.usage import Kind, Measure, Usage
 from fleet.ports import MetricStore
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class UsageCache:
         asked_at = _now()
         try:
             keys = await asyncio.to_thread(_keys_of, list(self._pods_of(clusters)))
-            table = _Table(asked_at, measures, await self._store.latest_pods(keys, measures))
+            table = _Table(asked_at, measures, await self._store.latest(Kind.POD, keys, measures))
         finally:
             task = asyncio.current_task()
             for cluster in clusters:

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from fleet.aio.tasks import end_tasks
 from fleet.model.errors import InvalidQuery, MetricsUnavailable
-from fleet.model.objects import NodeKey, ObjectKey, PodKey
-from fleet.model.usage import Measure, Usage
+from fleet.model.objects import K, NodeKey, ObjectKey, PodKey
+from fleet.model.usage import Kind, Measure, Usage
 from fleet.ports import MetricStore
 
 LEAST_SECONDS = 1.0
@@ -159,18 +159,18 @@ class _Rounds:
                 wanted = wanted.joined(follower.wanted)
         try:
             async with asyncio.timeout(self._timeout):
-                pods, nodes = await asyncio.gather(self._ask_pods(wanted), self._ask_nodes(wanted))
+                pods, nodes = await asyncio.gather(
+                    self._latest(Kind.POD, wanted.pods, wanted.measures),
+                    self._latest(Kind.NODE, wanted.nodes, wanted.measures),
+                )
                 return Reading(wanted, dict(chain(pods.items(), nodes.items())))
         except MetricsUnavailable as error:
             return Reading(wanted, {}, str(error))
         except TimeoutError:
             return Reading(wanted, {}, f"the metric store did not answer within {self._timeout:g} s")
 
-    async def _ask_pods(self, wanted: Wanted) -> Mapping[PodKey, Usage]:
-        return await self._store.latest_pods(wanted.pods, wanted.measures) if wanted.pods else {}
-
-    async def _ask_nodes(self, wanted: Wanted) -> Mapping[NodeKey, Usage]:
-        return await self._store.latest_nodes(wanted.nodes, wanted.measures) if wanted.nodes else {}
+    async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        return await self._store.latest(kind, keys, measures) if keys else {}
 
 
 def _now() -> float:

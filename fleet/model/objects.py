@@ -87,6 +87,7 @@ class NodeKey(NamedTuple):
 
 
 ObjectKey = PodKey | NodeKey
+K = TypeVar("K", PodKey, NodeKey)
 
 
 class Resources(Struct, frozen=True, gc=False):

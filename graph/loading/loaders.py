@@ -1,13 +1,14 @@
 """One request's loaders: how many objects a query shows never decides how often anybody is asked."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from fleet.federation import Federation
 from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import Column, History, Kind, Measure, TimeRange, Usage
+from fleet.model.usage import Column, History, Kind, Measure, Usage
 from fleet.model.visibility import Scope
 from fleet.ports import MetricStore
 from graph.loading.batches import Ask, Batches, Dispatch
@@ -17,7 +18,6 @@ from graph.loading.time_range import TimeRangeRequest, build_time_range
 
 Measures = frozenset[Measure]
 HistoryQuestion = tuple[TimeRangeRequest, frozenset[Column]]
-K = TypeVar("K", PodKey, NodeKey)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,24 +52,18 @@ def build_loaders(
     return Loaders(
         dispatch=dispatch,
         clusters=Clusters(federation, scope),
-        usage={
-            Kind.POD: Batches(dispatch, lambda measures: lambda keys: store.latest_pods(keys, measures), cuts=True),
-            Kind.NODE: Batches(dispatch, lambda measures: lambda keys: store.latest_nodes(keys, measures), cuts=True),
-        },
-        history={
-            Kind.POD: Batches(dispatch, lambda question: _ask_history(store.pod_history, question, now)),
-            Kind.NODE: Batches(dispatch, lambda question: _ask_history(store.node_history, question, now)),
-        },
+        usage={kind: Batches(dispatch, partial(_ask_latest, store, kind), cuts=True) for kind in Kind},
+        history={kind: Batches(dispatch, partial(_ask_history, store, kind, now)) for kind in Kind},
         placements=Batches(dispatch, lambda request: ask_placements(store, request, now)),
         pods_at=Batches(dispatch, lambda at: ask_pods_at(store, at, now)),
         held=held,
     )
 
 
-def _ask_history(
-    read: Callable[[frozenset[K], TimeRange, frozenset[Column]], Awaitable[Mapping[K, History]]],
-    question: HistoryQuestion,
-    now: float,
-) -> Ask[K, History]:
+def _ask_latest(store: MetricStore, kind: Kind, measures: Measures) -> Ask[Any, Usage]:
+    return lambda keys: store.latest(kind, keys, measures)
+
+
+def _ask_history(store: MetricStore, kind: Kind, now: float, question: HistoryQuestion) -> Ask[Any, History]:
     time_range = build_time_range(question[0], now)
-    return lambda keys: read(keys, time_range, question[1])
+    return lambda keys: store.history(kind, keys, time_range, question[1])

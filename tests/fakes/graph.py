@@ -48,22 +48,6 @@ class CountingStore:
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        return await self._latest("latest_pods", keys, measures)
-
-    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        return await self._latest("latest_nodes", keys, measures)
-
-    async def pod_history(
-        self, keys: frozenset[PodKey], time_range: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[PodKey, History]:
-        return await self._history("pod_history", keys, time_range, columns)
-
-    async def node_history(
-        self, keys: frozenset[NodeKey], time_range: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[NodeKey, History]:
-        return await self._history("node_history", keys, time_range, columns)
-
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
     ) -> list[Point]:
@@ -82,21 +66,18 @@ class CountingStore:
     async def check(self) -> str:
         return "counting"
 
-    async def close(self) -> None:
-        """Holds nothing."""
-
-    async def _latest(self, name: str, keys: frozenset[K], measures: frozenset[Measure]) -> dict[K, Usage]:
-        await self._answer(Call(name, keys, measures))
+    async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> dict[K, Usage]:
+        await self._answer(Call(f"latest_{kind.value}s", keys, measures))
         wanted = {"time_ns", *(_field(measure) for measure in measures)}
         return {
             key: Usage(**{name: value for name, value in asdict(self.known[key]).items() if name in wanted})
             for key in self._of(keys)
         }
 
-    async def _history(
-        self, name: str, keys: frozenset[K], time_range: TimeRange, columns: frozenset[Column]
+    async def history(
+        self, kind: Kind, keys: frozenset[K], time_range: TimeRange, columns: frozenset[Column]
     ) -> dict[K, History]:
-        await self._answer(Call(name, keys, columns, time_range))
+        await self._answer(Call(f"{kind.value}_history", keys, columns, time_range))
         return {
             key: History(time_range, {column: self._column(key, column, time_range) for column in columns})
             for key in self._of(keys)

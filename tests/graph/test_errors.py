@@ -2,14 +2,13 @@
 
 import itertools
 import logging
-from collections.abc import Mapping
 
 import pytest
 from graphql import GraphQLError, get_introspection_query
 
 from fleet.model import errors
-from fleet.model.objects import NodeKey
-from fleet.model.usage import Measure, Usage
+from fleet.model.objects import K
+from fleet.model.usage import Kind, Measure, Usage
 from graph.errors import present_error
 from graph.limits.limits import DEFAULT_LIMITS
 from graph.schema import print_sdl, schema
@@ -90,7 +89,7 @@ async def test_what_we_did_not_expect_is_masked_and_logged(
     open_graph: OpenGraph, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_graph("c1") as graph:
-        graph.store.latest_nodes = broken  # type: ignore[method-assign]  # a store with a mistake in it
+        graph.store.latest = broken  # type: ignore[method-assign]  # a store with a mistake in it
         with caplog.at_level(logging.ERROR, logger="graph"):
             error = await graph.fail('{ node(cluster: "c1", name: "n1") { usage { cpuCores } } }')
     assert error["code"] == "INTERNAL"
@@ -105,7 +104,7 @@ async def test_what_graphiql_asks_is_within_the_limits(open_graph: OpenGraph) ->
         assert len((await graph.ask(query))["__schema"]["types"]) > 40
 
 
-async def broken(keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
+async def broken(kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> dict[K, Usage]:
     raise RuntimeError("a secret detail")
 
 

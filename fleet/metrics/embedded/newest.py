@@ -2,14 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.usage import Kind, Measure, Usage
-
-K = TypeVar("K", PodKey, NodeKey)
 
 MOST_KEPT = 200_000
 """Objects whose usage is kept, about 250 bytes each; what is read beyond them is not."""

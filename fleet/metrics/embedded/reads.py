@@ -8,17 +8,15 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from fleet.aio.recorder import counted_rows
 from fleet.metrics.aggregate import Series, build_histories, build_history, build_usage, counter_lead_ns
 from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded.newest import Newest
 from fleet.metrics.embedded.writes import series_name
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
-
-K = TypeVar("K", PodKey, NodeKey)
 
 _WANTED = """
 WITH wanted (position, series_id) AS MATERIALIZED (

@@ -30,13 +30,12 @@ from fleet.metrics.embedded.reads import (
 )
 from fleet.metrics.embedded.writes import PointWriter, build_rows
 from fleet.model.errors import MetricsUnavailable
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.model.usage import NANOSECONDS, Column, History, Kind, Measure, Point, TimeRange, Usage
 
 logger = logging.getLogger(__name__)
 
-K = TypeVar("K", PodKey, NodeKey)
 T = TypeVar("T")
 
 _READERS = 2
@@ -82,21 +81,23 @@ class EmbeddedStore:
         for reader in readers:
             self._readers.put(reader)
 
-    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        return await self._latest(Kind.POD, keys, measures)
+    async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
+        cached = self._newest.cached(kind, measures)
+        missing = tuple(keys.difference(cached))
+        note_rows(lambda: sum(newest.points for key in keys if (newest := cached.get(key)) is not None))
+        if missing:
+            read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
+            cached.update((key, read.get(key)) for key in missing)
+            return pick_usages(cached, keys, since)
+        with querying_metrics():
+            return pick_usages(cached, keys, since)
 
-    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        return await self._latest(Kind.NODE, keys, measures)
-
-    async def pod_history(
-        self, keys: frozenset[PodKey], window: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[PodKey, History]:
-        return await self._history(Kind.POD, keys, window, columns)
-
-    async def node_history(
-        self, keys: frozenset[NodeKey], window: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[NodeKey, History]:
-        return await self._history(Kind.NODE, keys, window, columns)
+    async def history(
+        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        short = int(self._options.short_window * NANOSECONDS)
+        return await self._read(lambda reader: load_history(reader, kind, tuple(keys), window, columns, short_ns=short))
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -140,27 +141,6 @@ class EmbeddedStore:
                 writer.shrink()
 
         await self._write(cut)
-
-    async def close(self) -> None:
-        """Nothing to do: the file belongs to `open_embedded_store`."""
-
-    async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
-        since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
-        cached = self._newest.cached(kind, measures)
-        missing = tuple(keys.difference(cached))
-        note_rows(lambda: sum(newest.points for key in keys if (newest := cached.get(key)) is not None))
-        if missing:
-            read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
-            cached.update((key, read.get(key)) for key in missing)
-            return pick_usages(cached, keys, since)
-        with querying_metrics():
-            return pick_usages(cached, keys, since)
-
-    async def _history(
-        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[K, History]:
-        short = int(self._options.short_window * NANOSECONDS)
-        return await self._read(lambda reader: load_history(reader, kind, tuple(keys), window, columns, short_ns=short))
 
     async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         deadline = time.monotonic() + self._options.timeout

@@ -17,10 +17,9 @@ from fleet.metrics.influx.layout import FIELDS, LAYOUTS, Query
 from fleet.metrics.influx.pool import InfluxAnswer
 from fleet.metrics.influx.rows import InfluxSeries
 from fleet.metrics.influx.store import InfluxStore, Read
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Kind, Measure, Point, Usage
 
-K = TypeVar("K", PodKey, NodeKey)
 T = TypeVar("T")
 
 Decode = Callable[[bytes, Sequence[str], Sequence[str]], list[InfluxSeries]]

@@ -23,10 +23,9 @@ from fleet.metrics.influx.rows import InfluxSeries, read_newest
 from fleet.metrics.influx.store import InfluxStore, Read
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K
 from fleet.model.usage import NANOSECONDS, Kind, Measure, Usage
 
-K = TypeVar("K", PodKey, NodeKey)
 T = TypeVar("T")
 
 

@@ -1,13 +1,10 @@
 """When objects were last seen to be measured: a hint at how far back all of their newest points are."""
 
 from collections.abc import Collection, Mapping
-from typing import TypeVar
 
 from fleet.metrics.influx.layout import Key
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K
 from fleet.model.usage import NANOSECONDS, Usage
-
-K = TypeVar("K", PodKey, NodeKey)
 
 _RECENT_NS = 90 * NANOSECONDS
 """Older points are looked for object by object: collectors report each minute or more often."""

@@ -10,11 +10,10 @@ from fleet.metrics.influx.layout import FIELDS, LAYOUTS, SIGHTING_TAGS, Key, Lay
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import InfluxPool
 from fleet.metrics.influx.rows import InfluxSeries, read_columns, read_points, read_sightings
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
-K = TypeVar("K", PodKey, NodeKey)
 T = TypeVar("T")
 
 Read = Callable[[list[InfluxSeries]], T]
@@ -64,21 +63,23 @@ class InfluxStore(ABC):
         """How many stored values could not be read as a quantity so far."""
         return self._cells.unparsable
 
-    async def latest_pods(self, keys: frozenset[PodKey], measures: frozenset[Measure]) -> Mapping[PodKey, Usage]:
-        return await self._latest(Kind.POD, keys, measures) if keys else {}
+    async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        return await self._latest(kind, keys, measures) if keys else {}
 
-    async def latest_nodes(self, keys: frozenset[NodeKey], measures: frozenset[Measure]) -> Mapping[NodeKey, Usage]:
-        return await self._latest(Kind.NODE, keys, measures) if keys else {}
+    async def history(
+        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        if not keys:
+            return {}
+        measures = frozenset(measure for measure, _ in columns)
+        start = window.start_ns - counter_lead_ns(window, measures)
 
-    async def pod_history(
-        self, keys: frozenset[PodKey], window: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[PodKey, History]:
-        return await self._history(Kind.POD, keys, window, columns)
+        def read(answer: list[InfluxSeries]) -> dict[K, History]:
+            return build_histories(self._columns(answer, kind, keys, measures).series(), window, columns)
 
-    async def node_history(
-        self, keys: frozenset[NodeKey], window: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[NodeKey, History]:
-        return await self._history(Kind.NODE, keys, window, columns)
+        layout = LAYOUTS[kind]
+        query = self.queries.build_range(layout, keys, measures, start_ns=start, end_ns=window.end_ns)
+        return await self._ask(query, layout.tags, [FIELDS[measure] for measure in measures], read)
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -98,24 +99,6 @@ class InfluxStore(ABC):
         self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
     ) -> Mapping[PodKey, list[Placement]]:
         return group_by_pod(keys, await self._sightings(Kind.POD, keys, start_ns, end_ns))
-
-    async def close(self) -> None:  # noqa: B027 - whoever opens the store closes what it needs
-        """Nothing to do: the pool belongs to what opened the store."""
-
-    async def _history(
-        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
-    ) -> Mapping[K, History]:
-        if not keys:
-            return {}
-        measures = frozenset(measure for measure, _ in columns)
-        start = window.start_ns - counter_lead_ns(window, measures)
-
-        def read(answer: list[InfluxSeries]) -> dict[K, History]:
-            return build_histories(self._columns(answer, kind, keys, measures).series(), window, columns)
-
-        layout = LAYOUTS[kind]
-        query = self.queries.build_range(layout, keys, measures, start_ns=start, end_ns=window.end_ns)
-        return await self._ask(query, layout.tags, [FIELDS[measure] for measure in measures], read)
 
     def _columns(
         self, answer: list[InfluxSeries], kind: Kind, keys: frozenset[K], measures: frozenset[Measure]

@@ -17,7 +17,7 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable, PodKey
 from fleet.model.queries import PageRequest, PodFilter
-from fleet.model.usage import NANOSECONDS, Aggregate, Measure, Point, TimeRange
+from fleet.model.usage import NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
 from fleet.model.visibility import EVERYTHING
 from fleet.ports import Call
 from tests.fleet.conftest import OpenFleet
@@ -140,11 +140,11 @@ async def test_rows_decoded_in_threads_are_the_askers(tmp_path: Path) -> None:
 
     async def ask(recorder: Recorder, asked: list[PodKey]) -> None:
         with recording(recorder):
-            await store.latest_pods(frozenset(asked), CPU)
+            await store.latest(Kind.POD, frozenset(asked), CPU)
 
     async with open_filled(tmp_path, pods=5, points=3) as (store, keys):
         await asyncio.gather(ask(one, keys[:1]), ask(all_of_them, keys))
-        await store.latest_pods(frozenset(keys), CPU)
+        await store.latest(Kind.POD, frozenset(keys), CPU)
     assert (one.metric_queries, one.metric_rows) == (1, 1)
     assert (all_of_them.metric_queries, all_of_them.metric_rows) == (1, 5)
     assert all_of_them.metrics_waited.seconds > 0
@@ -158,9 +158,9 @@ async def test_newest_points_count_whether_they_are_read_or_known(
     recorder = Recorder()
     async with open_filled(tmp_path, pods=5, points=3) as (store, keys):
         silent = PodKey("c1", "shop", "silent")
-        await store.latest_pods(frozenset(keys[:known]), frozenset({measure}))
+        await store.latest(Kind.POD, frozenset(keys[:known]), frozenset({measure}))
         with recording(recorder):
-            usages = await store.latest_pods(frozenset({*keys, silent}), frozenset({measure}))
+            usages = await store.latest(Kind.POD, frozenset({*keys, silent}), frozenset({measure}))
             assert set(usages) == set(keys)
     assert (recorder.metric_queries, recorder.metric_rows) == (1, 5 * points)
 
@@ -180,7 +180,7 @@ async def test_rows_are_what_the_store_answers(
         times = [(second + 5 * number) * NANOSECONDS for number in range(12)]
         await store.write([(key, Point(time_ns=at, cpu_cores=1.0)) for key in keys for at in times])
         with recording(recorder):
-            await store.pod_history(frozenset(keys), window, frozenset({(Measure.CPU_CORES, aggregate)}))
+            await store.history(Kind.POD, frozenset(keys), window, frozenset({(Measure.CPU_CORES, aggregate)}))
     # Two pods of two steps. By SQLite a row each step, and for a percentile every point as well; else every point once.
     assert (recorder.metric_queries, recorder.metric_rows) == (1, rows)
 

@@ -74,7 +74,7 @@ async def test_metrics_k8s_io_is_asked_where_kubelets_may_not_be(open_fleet: Ope
         assert fleet["c1"].count(SUMMARY.format("n1")) == 1
     expected = Point(time_ns=NOW, cpu_cores=0.75, memory_bytes=3 * 2**20, node="n1")
     assert await newest(store, Kind.POD, P0) == [expected]
-    assert await store.latest_nodes(frozenset({N1, N2}), ALL_MEASURES) == {
+    assert await store.latest(Kind.NODE, frozenset({N1, N2}), ALL_MEASURES) == {
         N1: Usage(time_ns=NOW, cpu_cores=1.5, memory_bytes=2**30)
     }
 

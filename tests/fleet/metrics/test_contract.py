@@ -67,8 +67,8 @@ def full_point(seconds: float, step: int = 0) -> Point:
 async def test_latest_is_the_newest_point_with_rates_from_the_one_before(filled: Filled) -> None:
     older, newer = full_point(20, 1), full_point(10, 2)
     await filled.write([(WEB, newer), (WEB, older)], [(NODE, older), (NODE, newer)])
-    pods = await filled.store.latest_pods(frozenset({WEB}), ALL_MEASURES)
-    nodes = await filled.store.latest_nodes(frozenset({NODE}), ALL_MEASURES)
+    pods = await filled.store.latest(Kind.POD, frozenset({WEB}), ALL_MEASURES)
+    nodes = await filled.store.latest(Kind.NODE, frozenset({NODE}), ALL_MEASURES)
     expected = build_usage(build_series([older, newer], ALL_MEASURES))
     assert pods == {WEB: expected}
     assert nodes == {NODE: expected}
@@ -77,35 +77,37 @@ async def test_latest_is_the_newest_point_with_rates_from_the_one_before(filled:
 
 async def test_latest_answers_only_what_was_asked(filled: Filled) -> None:
     await filled.write([(WEB, full_point(5))])
-    usage = await filled.store.latest_pods(frozenset({WEB}), CPU)
+    usage = await filled.store.latest(Kind.POD, frozenset({WEB}), CPU)
     assert usage == {WEB: Usage(time_ns=ago(5), cpu_cores=0.218250189)}
 
 
 async def test_latest_keeps_the_nulls_of_the_newest_point(filled: Filled) -> None:
     await filled.write([(WEB, full_point(20)), (WEB, Point(time_ns=ago(10), memory_bytes=7))])
-    assert await filled.store.latest_pods(frozenset({WEB}), CPU) == {WEB: Usage(time_ns=ago(10))}
-    assert await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY) == {WEB: Usage(time_ns=ago(10), memory_bytes=7)}
+    assert await filled.store.latest(Kind.POD, frozenset({WEB}), CPU) == {WEB: Usage(time_ns=ago(10))}
+    assert await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY) == {
+        WEB: Usage(time_ns=ago(10), memory_bytes=7)
+    }
 
 
 async def test_latest_finds_an_old_point_within_the_lookback_and_none_beyond(filled: Filled) -> None:
     quiet, gone = PodKey("cluster1", "default", "quiet"), PodKey("cluster1", "default", "gone")
     await filled.write([(WEB, full_point(5)), (quiet, full_point(1200)), (gone, full_point(3 * 3600))])
-    usage = await filled.store.latest_pods(frozenset({WEB, quiet, gone}), CPU)
+    usage = await filled.store.latest(Kind.POD, frozenset({WEB, quiet, gone}), CPU)
     assert {key: value.time_ns for key, value in usage.items()} == {WEB: ago(5), quiet: ago(1200)}
 
 
 async def test_latest_of_nothing_and_of_unknown_objects_is_empty(filled: Filled) -> None:
     await filled.write([(WEB, full_point(5))])
-    assert await filled.store.latest_pods(frozenset(), CPU) == {}
-    assert await filled.store.latest_pods(frozenset({PodKey("cluster2", "default", "web-0")}), CPU) == {}
-    assert await filled.store.latest_nodes(frozenset({NODE}), CPU) == {}
+    assert await filled.store.latest(Kind.POD, frozenset(), CPU) == {}
+    assert await filled.store.latest(Kind.POD, frozenset({PodKey("cluster2", "default", "web-0")}), CPU) == {}
+    assert await filled.store.latest(Kind.NODE, frozenset({NODE}), CPU) == {}
 
 
 async def test_a_pod_that_moved_is_one_pod_and_its_newest_point_counts(filled: Filled) -> None:
     before = Point(time_ns=ago(20), cpu_cores=1.0, memory_bytes=1, node="n9")
     after = Point(time_ns=ago(10), cpu_cores=2.0, memory_bytes=2, node="n1")
     await filled.write([(WEB, before), (WEB, after)])
-    usage = await filled.store.latest_pods(frozenset({WEB}), CPU)
+    usage = await filled.store.latest(Kind.POD, frozenset({WEB}), CPU)
     points = await filled.store.points(Kind.POD, WEB, start_ns=ago(60), end_ns=None, limit=10)
     assert usage == {WEB: Usage(time_ns=ago(10), cpu_cores=2.0)}
     assert points == [before, after]
@@ -118,7 +120,7 @@ async def test_a_reset_counter_has_no_rate_now(filled: Filled) -> None:
             (WEB, Point(time_ns=ago(10), cpu_cores=1.0, network_receive_bytes=30)),
         ]
     )
-    assert await filled.store.latest_pods(frozenset({WEB}), RECEIVED) == {WEB: Usage(time_ns=ago(10))}
+    assert await filled.store.latest(Kind.POD, frozenset({WEB}), RECEIVED) == {WEB: Usage(time_ns=ago(10))}
 
 
 @pytest.mark.parametrize("seconds", [(10, 20, 30), (10, 2000), (2000, 2010, 3000)], ids=["now", "once", "long ago"])
@@ -126,7 +128,7 @@ async def test_a_rate_is_between_the_two_newest_points_however_old(filled: Fille
     counted = [(ago(second), (10_000 - second) ** 2) for second in seconds]
     points = [Point(time_ns=time_ns, cpu_cores=1.0, network_receive_bytes=value) for time_ns, value in counted]
     await filled.write((WEB, point) for point in points)
-    usage = await filled.store.latest_pods(frozenset({WEB}), RECEIVED)
+    usage = await filled.store.latest(Kind.POD, frozenset({WEB}), RECEIVED)
     rate = float(20_000 - seconds[0] - seconds[1])
     assert usage == {WEB: Usage(time_ns=points[0].time_ns, network_receive_bytes_per_second=rate)}
 
@@ -137,11 +139,11 @@ async def test_hostile_names_are_names(filled: Filled, name: str) -> None:
     await filled.write([(WEB, full_point(5)), (pod, full_point(6))], [(NODE, full_point(5)), (node, full_point(6))])
     window = TimeRange(ago(60), NOW, 60 * NANOSECONDS)
     columns: frozenset[Column] = frozenset({(Measure.CPU_CORES, Aggregate.MAX)})
-    assert list(await filled.store.latest_pods(frozenset({pod}), CPU)) == [pod]
-    assert list(await filled.store.latest_nodes(frozenset({node}), CPU)) == [node]
-    assert list(await filled.store.pod_history(frozenset({pod}), window, columns)) == [pod]
+    assert list(await filled.store.latest(Kind.POD, frozenset({pod}), CPU)) == [pod]
+    assert list(await filled.store.latest(Kind.NODE, frozenset({node}), CPU)) == [node]
+    assert list(await filled.store.history(Kind.POD, frozenset({pod}), window, columns)) == [pod]
     assert len(await filled.store.points(Kind.NODE, node, start_ns=None, end_ns=None, limit=5)) == 1
-    assert list(await filled.store.latest_pods(frozenset({WEB}), CPU)) == [WEB]
+    assert list(await filled.store.latest(Kind.POD, frozenset({WEB}), CPU)) == [WEB]
 
 
 @pytest.mark.parametrize("namespaces", [1, 10, 60])
@@ -149,7 +151,7 @@ async def test_a_thousand_pods_among_others_are_each_their_own(filled: Filled, n
     keys = [PodKey(f"cluster{i % 2}", f"ns{i % namespaces}", f"web-{i}") for i in range(1100)]
     await filled.write([(key, Point(time_ns=ago(5), cpu_cores=float(i), node="n1")) for i, key in enumerate(keys)])
     for wanted in (keys[:40], keys[:1000]):
-        usage = await filled.store.latest_pods(frozenset(wanted), CPU)
+        usage = await filled.store.latest(Kind.POD, frozenset(wanted), CPU)
         assert {key: value.cpu_cores for key, value in usage.items()} == {key: float(i) for i, key in enumerate(wanted)}
 
 
@@ -158,8 +160,8 @@ async def test_history_equals_plain_arithmetic(filled: Filled) -> None:
     points += [Point(time_ns=ago(300), memory_bytes=5)]
     await filled.write([(WEB, point) for point in points], [(NODE, point) for point in points])
     window = TimeRange(ago(510), ago(3), 60 * NANOSECONDS)
-    pods = await filled.store.pod_history(frozenset({WEB}), window, ALL_COLUMNS)
-    nodes = await filled.store.node_history(frozenset({NODE}), window, ALL_COLUMNS)
+    pods = await filled.store.history(Kind.POD, frozenset({WEB}), window, ALL_COLUMNS)
+    nodes = await filled.store.history(Kind.NODE, frozenset({NODE}), window, ALL_COLUMNS)
     expected = build_history(build_series(points, ALL_MEASURES), window, ALL_COLUMNS)
     assert expected is not None
     assert_close(pods[WEB], expected)
@@ -171,7 +173,7 @@ async def test_history_is_half_open_and_gaps_are_null(filled: Filled) -> None:
     await filled.write([(WEB, Point(time_ns=ago(s), cpu_cores=value)) for s, value in cells.items()])
     window = TimeRange(ago(100), NOW, 20 * NANOSECONDS)
     column = (Measure.CPU_CORES, Aggregate.LAST)
-    history = await filled.store.pod_history(frozenset({WEB}), window, frozenset({column}))
+    history = await filled.store.history(Kind.POD, frozenset({WEB}), window, frozenset({column}))
     assert history[WEB].columns == {column: [1.0, 2.0, 4.0, None, 8.0]}
 
 
@@ -180,9 +182,9 @@ async def test_history_leaves_out_objects_without_a_point_in_the_window(filled: 
     await filled.write([(WEB, full_point(30)), (other, full_point(200))])
     window = TimeRange(ago(60), NOW, 30 * NANOSECONDS)
     columns = frozenset({(Measure.CPU_CORES, Aggregate.MEAN), (Measure.NETWORK_RECEIVE_BYTES, Aggregate.MEAN)})
-    history = await filled.store.pod_history(frozenset({WEB, other}), window, columns)
+    history = await filled.store.history(Kind.POD, frozenset({WEB, other}), window, columns)
     assert list(history) == [WEB]
-    assert await filled.store.pod_history(frozenset(), window, columns) == {}
+    assert await filled.store.history(Kind.POD, frozenset(), window, columns) == {}
 
 
 async def test_a_rate_counts_from_before_the_window_and_from_zero_after_a_reset(filled: Filled) -> None:
@@ -192,7 +194,7 @@ async def test_a_rate_counts_from_before_the_window_and_from_zero_after_a_reset(
     )
     column = (Measure.NETWORK_RECEIVE_BYTES, Aggregate.MEAN)
     window = TimeRange(ago(60), NOW, 20 * NANOSECONDS)
-    history = await filled.store.pod_history(frozenset({WEB}), window, frozenset({column}))
+    history = await filled.store.history(Kind.POD, frozenset({WEB}), window, frozenset({column}))
     assert history[WEB].columns == {column: [200 / 20, 50 / 20, 200 / 20]}
 
 

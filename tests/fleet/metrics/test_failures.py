@@ -25,9 +25,9 @@ MINUTE = TimeRange(NOW - 60 * NANOSECONDS, NOW, 10 * NANOSECONDS)
 MEANS = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 
 QUESTIONS: Mapping[str, Callable[[MetricStore], object]] = {
-    "latest of pods": lambda store: store.latest_pods(PODS, ALL_MEASURES),
-    "latest of nodes": lambda store: store.latest_nodes(frozenset({NodeKey("cluster1", "n1")}), ALL_MEASURES),
-    "history": lambda store: store.pod_history(PODS, MINUTE, MEANS),
+    "latest of pods": lambda store: store.latest(Kind.POD, PODS, ALL_MEASURES),
+    "latest of nodes": lambda store: store.latest(Kind.NODE, frozenset({NodeKey("cluster1", "n1")}), ALL_MEASURES),
+    "history": lambda store: store.history(Kind.POD, PODS, MINUTE, MEANS),
     "points": lambda store: store.points(Kind.POD, WEB, start_ns=None, end_ns=None, limit=1),
     "placements": lambda store: store.placements(PODS, start_ns=NOW - 60 * NANOSECONDS, end_ns=NOW),
     "pods on nodes": lambda store: store.pods_on_nodes(frozenset({NodeKey("cluster1", "n1")}), NOW),
@@ -80,7 +80,7 @@ async def test_a_token_that_reads_one_bucket_is_enough(real_influx2: Influx2) ->
     token = real_influx2.create_token(bucket)
     async with open_filled_flux(real_influx2) as flux, reopen(flux, database="read-only", token=token) as store:
         assert (await store.check()).endswith("bucket read-only of organisation openmcp")
-        assert await store.latest_pods(PODS, ALL_MEASURES) == {}
+        assert await store.latest(Kind.POD, PODS, ALL_MEASURES) == {}
     real_influx2.delete_bucket(bucket)
 
 
@@ -105,11 +105,11 @@ async def open_line(filled: FilledInflux, timeout: float = 5.0) -> AsyncIterator
 @pytest.mark.parametrize("size", [1, 100, 300, 800, 3000])
 async def test_an_answer_cut_off_half_way_is_named(any_influx: FilledInflux, size: int) -> None:
     async with open_line(any_influx) as (store, faults):
-        assert len(await store.pod_history(PODS, MINUTE, MEANS)) == len(PODS)
+        assert len(await store.history(Kind.POD, PODS, MINUTE, MEANS)) == len(PODS)
         faults.reset()
         faults.cut_after = size
         with pytest.raises(MetricsUnavailable, match=r"broke off its answer|is cut short"):
-            await store.pod_history(PODS, MINUTE, MEANS)
+            await store.history(Kind.POD, PODS, MINUTE, MEANS)
 
 
 async def test_a_silent_server_costs_the_timeout(any_influx: FilledInflux) -> None:
@@ -117,7 +117,7 @@ async def test_a_silent_server_costs_the_timeout(any_influx: FilledInflux) -> No
         faults.black_hole = True
         begin = time.monotonic()
         with pytest.raises(MetricsUnavailable, match=r"did not answer within 0\.4 s"):
-            await store.pod_history(PODS, MINUTE, MEANS)
+            await store.history(Kind.POD, PODS, MINUTE, MEANS)
         assert time.monotonic() - begin < 2
 
 
@@ -127,14 +127,14 @@ async def test_a_dead_server_is_named_and_one_that_is_back_is_used(any_influx: F
         faults.reset()
         await assert_refused(store, "broke off its answer|does not accept connections")
         faults.refusing = False
-        assert len(await store.pod_history(PODS, MINUTE, MEANS)) == len(PODS)
+        assert len(await store.history(Kind.POD, PODS, MINUTE, MEANS)) == len(PODS)
 
 
 async def test_an_answer_larger_than_the_bound_is_refused(any_influx: FilledInflux) -> None:
     await fill(any_influx)
     async with reopen(any_influx, max_answer_bytes=2000) as store:
         with pytest.raises(MetricsUnavailable, match="larger than 2000 bytes"):
-            await store.pod_history(PODS, MINUTE, MEANS)
+            await store.history(Kind.POD, PODS, MINUTE, MEANS)
 
 
 async def test_a_limit_of_the_server_is_named(start_real_influx2: Callable[..., Influx2]) -> None:
@@ -143,4 +143,4 @@ async def test_a_limit_of_the_server_is_named(start_real_influx2: Callable[..., 
     async with open_filled_flux(server) as flux:
         await fill(flux)
         with pytest.raises(MetricsUnavailable, match="reached a limit of InfluxDB \\(memory\\)"):
-            await flux.store.pod_history(PODS, MINUTE, MEANS)
+            await flux.store.history(Kind.POD, PODS, MINUTE, MEANS)

@@ -51,7 +51,7 @@ async def test_points_outlive_the_server(tmp_path: Path) -> None:
     async with open_small(tmp_path) as store:
         await store.write([(WEB, point(5))])
     async with open_small(tmp_path) as store:
-        assert WEB in await store.latest_pods(frozenset({WEB}), CPU)
+        assert WEB in await store.latest(Kind.POD, frozenset({WEB}), CPU)
     assert not (tmp_path / "usage.db-wal").exists()
 
 
@@ -59,7 +59,7 @@ async def test_a_point_of_the_same_time_replaces_the_one_before(tmp_path: Path) 
     async with open_small(tmp_path) as store:
         await store.write([(WEB, point(5, 1.0))])
         await store.write([(WEB, point(5, 2.0))])
-        usage = await store.latest_pods(frozenset({WEB}), CPU)
+        usage = await store.latest(Kind.POD, frozenset({WEB}), CPU)
         assert (len(await stored(store)), usage[WEB].cpu_cores) == (1, 2.0)
 
 
@@ -91,9 +91,9 @@ async def test_others_read_what_one_writes(tmp_path: Path) -> None:
     options = EmbeddedOptions(tmp_path / "usage.db", clock=lambda: NOW)
     prepare_file(options)
     async with open_embedded_reader(options) as reader, open_embedded_store(options) as writer:
-        assert await reader.latest_pods(frozenset({WEB}), CPU) == {}
+        assert await reader.latest(Kind.POD, frozenset({WEB}), CPU) == {}
         await writer.write([(WEB, point(5))])
-        assert WEB in await reader.latest_pods(frozenset({WEB}), CPU)
+        assert WEB in await reader.latest(Kind.POD, frozenset({WEB}), CPU)
         with pytest.raises(MetricsUnavailable, match="written by another process"):
             await reader.write([(WEB, point(4))])
 
@@ -103,10 +103,10 @@ async def test_usage_that_is_kept_is_what_the_file_holds(tmp_path: Path) -> None
         for seconds in (30, 20):
             await store.write([(WEB, Point(time_ns=NOW - seconds * NANOSECONDS, cpu_cores=float(seconds)))])
             for _ in range(2):
-                assert (await store.latest_pods(frozenset({WEB}), CPU))[WEB].cpu_cores == seconds
+                assert (await store.latest(Kind.POD, frozenset({WEB}), CPU))[WEB].cpu_cores == seconds
         async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as other:
             await other.write([(WEB, Point(time_ns=NOW - 10 * NANOSECONDS, cpu_cores=10.0))])
-        assert (await store.latest_pods(frozenset({WEB}), CPU))[WEB].cpu_cores == 10.0
+        assert (await store.latest(Kind.POD, frozenset({WEB}), CPU))[WEB].cpu_cores == 10.0
 
 
 async def test_rates_that_are_kept_grow_old_as_those_that_are_read(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ async def test_rates_that_are_kept_grow_old_as_those_that_are_read(tmp_path: Pat
         await store.write([(WEB, each) for each in points])
         for later, wanted in ((0, (10.0, 1.0)), (20, (None, 1.0)), (55, None)):
             clock[0] = NOW + later * SECOND
-            kept = (await store.latest_pods(frozenset({WEB}), rates)).get(WEB)
+            kept = (await store.latest(Kind.POD, frozenset({WEB}), rates)).get(WEB)
             async with open_embedded_reader(options) as fresh:
-                assert (await fresh.latest_pods(frozenset({WEB}), rates)).get(WEB) == kept
+                assert (await fresh.latest(Kind.POD, frozenset({WEB}), rates)).get(WEB) == kept
             assert (kept and (kept.network_receive_bytes_per_second, kept.cpu_cores)) == wanted
 
 
@@ -147,9 +147,9 @@ async def test_a_delivery_that_can_not_fit_fails_whole_and_the_store_goes_on(tmp
         await store.write([(WEB, point(5))])
         with pytest.raises(MetricsUnavailable, match=r"the metric file usage\.db can't grow"):
             await store.write((PodKey("c", "n", f"web-{i}"), point(3)) for i in range(5000))
-        assert await store.latest_pods(frozenset({PodKey("c", "n", "web-0")}), CPU) == {}
+        assert await store.latest(Kind.POD, frozenset({PodKey("c", "n", "web-0")}), CPU) == {}
         await store.write([(WEB, point(1, 3.0))])
-        assert (await store.latest_pods(frozenset({WEB}), CPU))[WEB].cpu_cores == 3.0
+        assert (await store.latest(Kind.POD, frozenset({WEB}), CPU))[WEB].cpu_cores == 3.0
 
 
 async def test_a_locked_file_fails_a_write_and_not_a_read(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_a_damaged_file_is_reported_when_it_is_read(tmp_path: Path) -> Non
     (tmp_path / "usage.db").write_bytes(content)
     with pytest.raises(MetricsUnavailable, match="is damaged"):
         async with open_small(tmp_path) as store:
-            await store.latest_pods(frozenset(keys), CPU)
+            await store.latest(Kind.POD, frozenset(keys), CPU)
 
 
 async def test_a_question_has_a_deadline_and_gives_its_thread_back(tmp_path: Path) -> None:
@@ -220,13 +220,13 @@ async def test_a_question_has_a_deadline_and_gives_its_thread_back(tmp_path: Pat
         await store.write([(key, point(1)) for key in keys])
         for _ in range(5):
             with pytest.raises(MetricsUnavailable, match="did not answer"):
-                await store.latest_pods(frozenset(keys), ALL_MEASURES)
+                await store.latest(Kind.POD, frozenset(keys), ALL_MEASURES)
 
 
 async def test_reads_go_on_while_points_are_written(tmp_path: Path) -> None:
     async with open_small(tmp_path) as store:
         writes = [store.write([(WEB, point(seconds))]) for seconds in range(50, 0, -1)]
-        reads = [store.latest_pods(frozenset({WEB}), CPU) for _ in range(50)]
+        reads = [store.latest(Kind.POD, frozenset({WEB}), CPU) for _ in range(50)]
         await asyncio.gather(*writes, *reads)
         assert len(await stored(store)) == 50
 
@@ -248,7 +248,7 @@ async def test_history_by_sql_equals_history_by_arithmetic(
 ) -> None:
     key = PodKey("fuzz", "default", str(time.monotonic_ns()))
     await held.write((key, point) for point in points)
-    found = await held.pod_history(frozenset({key}), window, frozenset(COLUMNS))
+    found = await held.history(Kind.POD, frozenset({key}), window, frozenset(COLUMNS))
     # The store looks a bounded time back for the point that a counter's first step counts from.
     near = [point for point in points if point.time_ns >= window.start_ns - counter_lead_ns(window, ALL_MEASURES)]
     expected = build_history(build_series(near, ALL_MEASURES), window, COLUMNS)

@@ -43,7 +43,7 @@ async def test_cells_are_quantities(
     any_influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
 ) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory, FsUsedBytes='"1"')
-    usage = await any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+    usage = await any_influx.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
     assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=expected[0], memory_bytes=expected[1])}
 
 
@@ -55,7 +55,7 @@ async def test_cells_stored_as_numbers_mean_what_their_text_would(
     any_influx: FilledInflux, cpu: str, memory: str, expected: tuple[float | None, int | None]
 ) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores=cpu, MemoryWorkingSetBytes=memory)
-    usage = await any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+    usage = await any_influx.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
     assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=expected[0], memory_bytes=expected[1])}
 
 
@@ -65,8 +65,8 @@ async def test_unreadable_cells_are_counted_and_logged_once(
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores='"many"', MemoryWorkingSetBytes='"much"')
     assert isinstance(any_influx.store, InfluxqlStore | FluxStore)
     with caplog.at_level(logging.WARNING, logger="fleet.metrics"):
-        await any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
-        await any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+        await any_influx.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
+        await any_influx.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
     assert any_influx.store.unparsable_cells == 4
     assert len(caplog.records) == 1
     assert "that is no quantity: 'm" in caplog.records[0].message
@@ -74,7 +74,7 @@ async def test_unreadable_cells_are_counted_and_logged_once(
 
 async def test_fields_that_were_never_stored_are_null(any_influx: FilledInflux) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
-    usage = await any_influx.store.latest_pods(frozenset({WEB}), ALL_MEASURES)
+    usage = await any_influx.store.latest(Kind.POD, frozenset({WEB}), ALL_MEASURES)
     assert usage == {WEB: Usage(time_ns=NOW, cpu_cores=1.0)}
     assert await any_influx.store.points(Kind.POD, WEB, start_ns=None, end_ns=None, limit=1) == [
         Point(time_ns=NOW, cpu_cores=1.0, node="n1")
@@ -84,11 +84,13 @@ async def test_fields_that_were_never_stored_are_null(any_influx: FilledInflux) 
 async def test_a_pod_reported_by_two_nodes_at_one_time_is_one_point(any_influx: FilledInflux) -> None:
     for node in ("n1", "n2"):
         any_influx.write_cells(WEB, NOW - SECOND, node, CPUUsageNanoCores='"2"')
-    history = await any_influx.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
+    history = await any_influx.store.history(Kind.POD, frozenset({WEB}), MINUTE, MEANS)
     assert [value for value in history[WEB].columns[Measure.CPU_CORES, Aggregate.MEAN] if value] == [2.0]
 
 
 async def test_questions_at_once_share_the_pool(any_influx: FilledInflux) -> None:
     any_influx.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
-    answers = await asyncio.gather(*(any_influx.store.latest_pods(frozenset({WEB}), CPU_MEMORY) for _ in range(20)))
+    answers = await asyncio.gather(
+        *(any_influx.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY) for _ in range(20))
+    )
     assert all(answer[WEB].cpu_cores == 1.0 for answer in answers)

@@ -112,7 +112,7 @@ async def ask(url: str, timeout: float = 2.0) -> str:
     options = InfluxOptions(url, username="root", password="secret-word", timeout=timeout)
     async with open_influx_store(options) as store:
         with pytest.raises(MetricsUnavailable) as refused:
-            await store.latest_pods(frozenset({WEB}), frozenset({Measure.CPU_CORES}))
+            await store.latest(Kind.POD, frozenset({WEB}), frozenset({Measure.CPU_CORES}))
     assert "secret-word" not in str(refused.value)
     return str(refused.value)
 
@@ -158,5 +158,5 @@ async def test_a_refusal_that_does_not_end_is_named_at_once() -> None:
 async def test_a_kept_connection_that_was_closed_is_replaced() -> None:
     async with open_talker(OK, WHOLE.encode()) as url, open_influx_store(InfluxOptions(url)) as store:
         for _ in range(5):
-            usage = await store.latest_pods(frozenset({WEB}), frozenset({Measure.CPU_CORES}))
+            usage = await store.latest(Kind.POD, frozenset({WEB}), frozenset({Measure.CPU_CORES}))
             assert usage[WEB].cpu_cores == 1.0

@@ -130,7 +130,7 @@ async def test_refusals_are_named(status: str, body: str, said: str) -> None:
         options = InfluxOptions(url, "b", org="o", token="secret-word", dialect=Dialect.FLUX)
         async with open_influx_store(options) as store:
             with pytest.raises(MetricsUnavailable, match=said) as refused:
-                await store.latest_pods(frozenset({WEB}), RECEIVED)
+                await store.latest(Kind.POD, frozenset({WEB}), RECEIVED)
     assert "secret" not in str(refused.value)
     assert "secret-word" not in repr(options)
 
@@ -143,9 +143,11 @@ async def test_one_question_is_one_request(real_influx2: Influx2) -> None:
     async with open_filled_flux(real_influx2) as flux, open_influx_pool(flux.options) as pool:
         await flux.write((key, Point(time_ns=now - 10**9, cpu_cores=1.0, network_receive_bytes=1)) for key in keys)
         store = FluxStore(flux.options, pool)
-        assert len(await store.latest_pods(keys, ALL_MEASURES)) == 1000
-        assert len(await store.pod_history(keys, TimeRange(now - 60 * NANOSECONDS, now, NANOSECONDS), MEANS)) == 1000
-        await store.latest_nodes(nodes, ALL_MEASURES)
+        assert len(await store.latest(Kind.POD, keys, ALL_MEASURES)) == 1000
+        assert (
+            len(await store.history(Kind.POD, keys, TimeRange(now - 60 * NANOSECONDS, now, NANOSECONDS), MEANS)) == 1000
+        )
+        await store.latest(Kind.NODE, nodes, ALL_MEASURES)
         await store.placements(keys, start_ns=now - NANOSECONDS, end_ns=now)
         assert pool.calls_sent == 4
 
@@ -170,7 +172,7 @@ async def test_a_rate_is_between_the_two_newest_points_however_old(
     points = [Point(time_ns=now - s * NANOSECONDS, cpu_cores=1.0, network_receive_bytes=n) for s, n in counted.items()]
     async with open_filled_flux(real_influx2) as flux, open_influx_pool(flux.options) as pool:
         await flux.write((WEB, point) for point in points)
-        usage = await FluxStore(flux.options, pool).latest_pods(frozenset({WEB}), RECEIVED)
+        usage = await FluxStore(flux.options, pool).latest(Kind.POD, frozenset({WEB}), RECEIVED)
         assert pool.calls_sent == requests
     assert usage[WEB].time_ns == points[0].time_ns
     assert usage[WEB].network_receive_bytes_per_second == rate
@@ -183,5 +185,5 @@ async def test_a_short_lookback_bounds_rates_as_well(real_influx2: Influx2) -> N
     points = [Point(time_ns=time_ns, cpu_cores=1.0, network_receive_bytes=n) for time_ns, n in counted.items()]
     async with open_filled_flux(real_influx2) as flux, reopen(flux, lookback=30.0) as store:
         await flux.write((WEB, point) for point in points)
-        usage = await store.latest_pods(frozenset({WEB}), RECEIVED)
+        usage = await store.latest(Kind.POD, frozenset({WEB}), RECEIVED)
     assert usage[WEB].network_receive_bytes_per_second == 19987.0

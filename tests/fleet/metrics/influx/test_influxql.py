@@ -31,9 +31,9 @@ async def test_one_question_is_one_request(influx: FilledInflux) -> None:
     keys = frozenset(PodKey(f"c{i % 3}", f"ns{i % 7}", f"web-{i}") for i in range(1000))
     async with open_influx_pool(influx.options) as pool:
         store = InfluxqlStore(influx.options, pool)
-        await store.latest_pods(keys, ALL_MEASURES)
-        await store.pod_history(keys, MINUTE, MEANS)
-        await store.latest_nodes(frozenset(NodeKey("c", str(i)) for i in range(100)), ALL_MEASURES)
+        await store.latest(Kind.POD, keys, ALL_MEASURES)
+        await store.history(Kind.POD, keys, MINUTE, MEANS)
+        await store.latest(Kind.NODE, frozenset(NodeKey("c", str(i)) for i in range(100)), ALL_MEASURES)
         assert pool.calls_sent == 3
 
 
@@ -52,7 +52,7 @@ async def test_newest_points_are_one_question_whenever_they_were_measured(
                 for key, age in ages.items()
             )
             with recording(recorder := Recorder()):
-                usages = await store.latest_pods(frozenset(keys), CPU_MEMORY)
+                usages = await store.latest(Kind.POD, frozenset(keys), CPU_MEMORY)
             assert {key: usage.cpu_cores for key, usage in usages.items()} == {
                 key: age - newer for key, age in ages.items()
             }
@@ -101,8 +101,8 @@ async def test_refusals_say_what_to_mend_and_no_secret(
 ) -> None:
     async with open_filled_influx(influxd, change) as filled:
         for question in (
-            filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY),
-            filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS),
+            filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY),
+            filled.store.history(Kind.POD, frozenset({WEB}), MINUTE, MEANS),
             filled.store.points(Kind.POD, WEB, start_ns=None, end_ns=None, limit=1),
         ):
             with pytest.raises(MetricsUnavailable, match=said) as refused:
@@ -124,12 +124,12 @@ async def test_a_server_that_stops_is_named_and_one_that_comes_back_is_used(
     server = start_influxd()
     async with open_filled_influx(server) as filled:
         filled.write_cells(WEB, NOW, CPUUsageNanoCores='"1"')
-        assert await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+        assert await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
         server.stop()
         with pytest.raises(MetricsUnavailable, match="does not accept connections"):
-            await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+            await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
         server.start()
-        assert await filled.store.latest_pods(frozenset({WEB}), CPU_MEMORY)
+        assert await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ async def test_limits_of_the_server_are_reported(
     async with open_filled_influx(server) as filled:
         await filled.write((key, Point(time_ns=NOW - s * SECOND, cpu_cores=1.0)) for key in keys for s in range(30))
         with pytest.raises(MetricsUnavailable, match=said):
-            await filled.store.pod_history(frozenset(keys), MINUTE, MEANS)
+            await filled.store.history(Kind.POD, frozenset(keys), MINUTE, MEANS)
 
 
 async def test_an_answer_larger_than_the_bound_is_refused(influxd: InfluxServer) -> None:
     async with open_filled_influx(influxd, lambda options: replace(options, max_answer_bytes=1000)) as filled:
         await filled.write((WEB, Point(time_ns=NOW - s * SECOND, cpu_cores=1.0)) for s in range(1, 60))
         with pytest.raises(MetricsUnavailable, match="larger than 1000 bytes"):
-            await filled.store.pod_history(frozenset({WEB}), MINUTE, MEANS)
+            await filled.store.history(Kind.POD, frozenset({WEB}), MINUTE, MEANS)
 
 
 async def test_check_names_version_and_database(influxd: InfluxServer, influx: FilledInflux) -> None:
