@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Span:
-    """The time, in seconds, in which at least one of some waits was under way: waits side by side count once."""
+    """The seconds in which at least one wait, a `with` each, was under way: waits side by side count once."""
 
     __slots__ = ("_running", "_since", "_total")
 
@@ -30,12 +30,12 @@ class Span:
         """So far, waits that are still under way included."""
         return self._total + (time.monotonic() - self._since if self._running else 0.0)
 
-    def begin(self) -> None:
+    def __enter__(self) -> None:
         if not self._running:
             self._since = time.monotonic()
         self._running += 1
 
-    def end(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._running -= 1
         if not self._running:
             self._total += time.monotonic() - self._since
@@ -130,19 +130,30 @@ def recording(recorder: Recorder | None) -> Iterator[None]:
 def calling(cluster: str) -> AbstractContextManager[None]:
     """Around one HTTP request to a cluster's API server."""
     recorder = _CURRENT.get()
-    return _NOTHING if recorder is None else _call(recorder.cluster(cluster))
+    if recorder is None:
+        return _NOTHING
+    record = recorder.cluster(cluster)
+    record.upstream_calls += 1
+    return record.waited
 
 
 def awaiting_probe(cluster: str) -> AbstractContextManager[None]:
     """Around the wait for a cluster's sign of life."""
     recorder = _CURRENT.get()
-    return _NOTHING if recorder is None else _probe(recorder.cluster(cluster))
+    if recorder is None:
+        return _NOTHING
+    record = recorder.cluster(cluster)
+    record.probes_awaited += 1
+    return record.waited
 
 
 def querying_metrics() -> AbstractContextManager[None]:
     """Around one query of the metric store."""
     recorder = _CURRENT.get()
-    return _NOTHING if recorder is None else _query(recorder)
+    if recorder is None:
+        return _NOTHING
+    recorder.metric_queries += 1
+    return recorder.metrics_waited
 
 
 def note_cached(cluster: str, objects: int) -> None:
@@ -176,33 +187,3 @@ def with_recorder(work: Callable[[], T]) -> Callable[[], T]:
 
 
 _NOTHING = nullcontext()
-
-
-@contextmanager
-def _call(record: ClusterRecord) -> Iterator[None]:
-    record.upstream_calls += 1
-    with _spanning(record.waited):
-        yield
-
-
-@contextmanager
-def _probe(record: ClusterRecord) -> Iterator[None]:
-    record.probes_awaited += 1
-    with _spanning(record.waited):
-        yield
-
-
-@contextmanager
-def _query(recorder: Recorder) -> Iterator[None]:
-    recorder.metric_queries += 1
-    with _spanning(recorder.metrics_waited):
-        yield
-
-
-@contextmanager
-def _spanning(span: Span) -> Iterator[None]:
-    span.begin()
-    try:
-        yield
-    finally:
-        span.end()

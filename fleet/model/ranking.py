@@ -49,16 +49,10 @@ _MEASURES: Mapping[UsageField, Measure] = {
     UsageField.CPU_PERCENT: Measure.CPU_CORES,
     UsageField.MEMORY_PERCENT: Measure.MEMORY_BYTES,
 }
-_READERS: Mapping[UsageField, Callable[[Usage], float | None]] = {
-    UsageField.CPU_CORES: attrgetter("cpu_cores"),
-    UsageField.MEMORY_BYTES: attrgetter("memory_bytes"),
-    UsageField.FS_USED_BYTES: attrgetter("fs_used_bytes"),
-    UsageField.NETWORK_RECEIVE_BYTES_PER_SECOND: attrgetter("network_receive_bytes_per_second"),
-    UsageField.NETWORK_TRANSMIT_BYTES_PER_SECOND: attrgetter("network_transmit_bytes_per_second"),
-    UsageField.CPU_PERCENT: attrgetter("cpu_cores"),
-    UsageField.MEMORY_PERCENT: attrgetter("memory_bytes"),
-}
 _AMOUNTS = {UsageField.CPU_PERCENT: "cpu_cores", UsageField.MEMORY_PERCENT: "memory_bytes"}
+_READERS: Mapping[UsageField, Callable[[Usage], float | None]] = {
+    field: attrgetter(_AMOUNTS.get(field, field.value.lower())) for field in UsageField
+}
 
 
 class PercentOf(enum.Enum):

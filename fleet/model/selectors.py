@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.label_selector import Operator, Requirement, parse_requirements
-from fleet.model.objects import Node, Pairs, Pod
+from fleet.model.objects import Node, Pairs, Pod, T
 
 MAX_SELECTOR = 16_384
 
@@ -88,34 +88,24 @@ def _check_length(text: str, what: str) -> None:
         raise InvalidQuery(f"{what}: {len(text)} characters, {MAX_SELECTOR} at most are accepted")
 
 
-def _of_pod(read: Callable[[Pod], str]) -> Callable[[Pod | Node], str]:
-    def read_pod(record: Pod | Node) -> str:
-        return read(record) if isinstance(record, Pod) else ""
-
-    return read_pod
-
-
-def _of_node(read: Callable[[Node], str]) -> Callable[[Pod | Node], str]:
-    def read_node(record: Pod | Node) -> str:
-        return read(record) if isinstance(record, Node) else ""
-
-    return read_node
+def _of(kind: type[T], read: Callable[[T], str]) -> Callable[[Pod | Node], str]:
+    return lambda record: read(record) if isinstance(record, kind) else ""
 
 
 _POD_FIELDS = {
-    "metadata.name": _of_pod(lambda pod: pod.name),
-    "metadata.namespace": _of_pod(lambda pod: pod.namespace),
-    "spec.nodeName": _of_pod(lambda pod: pod.node_name or ""),
-    "spec.restartPolicy": _of_pod(lambda pod: pod.restart_policy),
-    "spec.schedulerName": _of_pod(lambda pod: pod.scheduler_name),
-    "spec.serviceAccountName": _of_pod(lambda pod: pod.service_account),
-    "status.phase": _of_pod(lambda pod: pod.phase.value),
-    "status.podIP": _of_pod(lambda pod: pod.pod_ip or ""),
+    "metadata.name": _of(Pod, lambda pod: pod.name),
+    "metadata.namespace": _of(Pod, lambda pod: pod.namespace),
+    "spec.nodeName": _of(Pod, lambda pod: pod.node_name or ""),
+    "spec.restartPolicy": _of(Pod, lambda pod: pod.restart_policy),
+    "spec.schedulerName": _of(Pod, lambda pod: pod.scheduler_name),
+    "spec.serviceAccountName": _of(Pod, lambda pod: pod.service_account),
+    "status.phase": _of(Pod, lambda pod: pod.phase.value),
+    "status.podIP": _of(Pod, lambda pod: pod.pod_ip or ""),
 }
 
 _NODE_FIELDS = {
-    "metadata.name": _of_node(lambda node: node.name),
-    "spec.unschedulable": _of_node(lambda node: "true" if node.unschedulable else "false"),
+    "metadata.name": _of(Node, lambda node: node.name),
+    "spec.unschedulable": _of(Node, lambda node: "true" if node.unschedulable else "false"),
 }
 
 
