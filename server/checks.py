@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from auth.authenticator import open_authenticator
 from auth.errors import AuthError
+from fleet.kubernetes.codec.wire import WireVersion
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
 from fleet.ports import Call, MemberSource, MemberSpec
@@ -26,10 +27,6 @@ class Row(Struct, frozen=True):
     what: str
     works: bool
     said: str
-
-
-class _Version(Struct):
-    gitVersion: str  # noqa: N815 - Kubernetes' name
 
 
 async def run_checks(settings: Settings) -> list[Row]:
@@ -110,7 +107,7 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
             await connection.close()
         if answer.status != 200:
             return Row(what, works=False, said=f"answers {answer.status} to /version")
-        said = f"Kubernetes {msgspec.json.decode(answer.body, type=_Version).gitVersion}"
+        said = f"Kubernetes {msgspec.json.decode(answer.body, type=WireVersion).git_version}"
     except FleetError as error:
         return Row(what, works=False, said=str(error))
     except msgspec.DecodeError:

@@ -14,8 +14,9 @@ import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
 from fleet.cache.store import R, Store
-from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType, ListPage, WatchEvent
-from fleet.kubernetes.codec.watch import iter_arrived
+from fleet.kubernetes.codec.codec import Codec, EventType, ListPage, WatchEvent
+from fleet.kubernetes.codec.watch import build_watch_query, iter_arrived
+from fleet.kubernetes.codec.wire import DecodeError, read_refusal, refusal_text
 from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterError,
@@ -137,23 +138,15 @@ class Reflector(Generic[R]):
             self._whole_list = True
             raise _ExpiredError("the list expired between its pages")
         if answer.status != 200:
-            raise self._refusal(answer.status, _message_of(answer.body))
+            raise self._refusal(answer.status, refusal_text(answer.body))
         try:
             return self._codec.decode_list(answer.body, self._connection.cluster)
         except DecodeError as error:
             raise self._invalid(str(error)) from error
 
     async def _watch(self, version: str) -> None:
-        seconds = jittered(self._options.watch_seconds)
-        query = urlencode(
-            {
-                "watch": "true",
-                "allowWatchBookmarks": "true",
-                "resourceVersion": version,
-                "timeoutSeconds": str(max(1, int(seconds))),
-            }
-        )
         options = self._options
+        query = build_watch_query(version, jittered(options.watch_seconds))
         call = Call(
             "GET", self._codec.path, options.answer_timeout, query, _HEADERS, idle_timeout=options.silence_seconds
         )
@@ -162,7 +155,7 @@ class Reflector(Generic[R]):
             if stream.status == _GONE:
                 raise _ExpiredError("the watched version has expired")
             if stream.status != 200:
-                raise self._refusal(stream.status, await _read_message(stream))
+                raise self._refusal(stream.status, await read_refusal(stream.chunks()))
             self._set_live()
             # A silent or broken watch is nothing unusual: the next attempt shows whether the member is well.
             with contextlib.suppress(ClusterTimeout, ClusterUnreachable):
@@ -247,20 +240,3 @@ class Reflector(Generic[R]):
 
 class _ExpiredError(Exception):
     """The member has forgotten the version that was asked for: only a list helps."""
-
-
-class _Status(msgspec.Struct):
-    message: str = ""
-
-
-async def _read_message(stream: StreamedAnswer) -> str:
-    async for chunk in stream.chunks():
-        return _message_of(chunk)  # a Status is short: it comes in one piece, or is not worth waiting for
-    return ""
-
-
-def _message_of(body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=_Status).message
-    except ValueError:  # not a Status: its beginning has to say what is wrong
-        return body[:200].decode(errors="replace")

@@ -5,6 +5,7 @@ Records are kept in the order of namespace and name, so that what is selected of
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
@@ -41,7 +42,7 @@ Listener = Callable[[R | None, R | None], None]
 class Table(Generic[R]):
     """Records in the order of their keys, and their indexes, kept in step.
 
-    The store holds one; a relist builds the next one beside it. Records and buckets of indexes are put into order when
+    A store is one; a relist builds the next one beside it. Records and buckets of indexes are put into order when
     they are read: members list their objects nearly in order, so there is little to do, and what changed often between
     two readers is placed once.
     """
@@ -49,14 +50,20 @@ class Table(Generic[R]):
     def __init__(self, key_of: Callable[[R], StoreKey], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
         self.records: dict[StoreKey, R] = {}
         self._rows = Rows(self.records)
-        self._key_of = key_of
+        self.key_of = key_of
         self._indexes: dict[str, dict[str, dict[StoreKey, R]]] = {name: {} for name in terms}
         self._terms = [(term, self._indexes[name]) for name, term in terms.items()]
         self._labels = LabelIndex(labels_of)
 
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.all())
+
     def put(self, record: R) -> R | None:
         """Adds or replaces a record; returns the one it replaced."""
-        key = self._key_of(record)
+        key = self.key_of(record)
         records = self.records
         old = records.get(key)
         records[key] = record
@@ -74,7 +81,7 @@ class Table(Generic[R]):
                     bucket[key] = record
         return old
 
-    def discard(self, key: StoreKey) -> R | None:
+    def pop(self, key: StoreKey) -> R | None:
         """Takes a record out; returns it, or None where there was none."""
         old = self.records.pop(key, None)
         if old is not None:
@@ -88,16 +95,19 @@ class Table(Generic[R]):
         """Every record, in order; the same tuple as long as nothing changes."""
         return self._rows.all()
 
-    def size(self, index: str, value: str) -> int:
+    def get(self, namespace: str, name: str) -> R | None:
+        return self.records.get((namespace, name))
+
+    def count(self, index: str, value: str) -> int:
         """How many records an index holds under a value."""
         return len(self._indexes[index].get(value, ()))
 
-    def bucket(self, index: str, value: str) -> list[R]:
+    def select(self, index: str, value: str) -> list[R]:
         """The records an index holds under a value, in order."""
         bucket = self._indexes[index].get(value, {})
         return list(map(bucket.__getitem__, sorted(bucket)))
 
-    def labelled(self, selector: LabelSelector, fewer_than: int) -> list[R] | None:
+    def find_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
         """The records that a label selector selects, in no order; None where they are not fewer than that."""
         buckets = self._labels.matching(selector)
         if sum(map(len, buckets)) >= fewer_than:
@@ -105,6 +115,7 @@ class Table(Generic[R]):
         return list(chain.from_iterable([bucket.values() for bucket in buckets]))
 
     def values(self, index: str) -> Collection[str]:
+        """The values an index knows, such as all namespaces that hold a pod: a live view."""
         return self._indexes[index].keys()
 
 
@@ -124,7 +135,7 @@ GENERATIONS = GenerationCounter()
 stores of a member outlive it."""
 
 
-class Store(Generic[R]):
+class Store(Table[R]):
     """A member's objects of one kind.
 
     `generation` grows with every change, and no two contents of any two stores have the same one, but for those that
@@ -134,69 +145,36 @@ class Store(Generic[R]):
     """
 
     def __init__(self, key_of: Callable[[R], StoreKey], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
+        super().__init__(key_of, terms, labels_of)
         self.generation = 0
-        self._key_of = key_of
-        self._terms = dict(terms)
-        self._labels_of = labels_of
-        self._table = Table(key_of, self._terms, labels_of)
+        self._build_table = partial(Table, key_of, terms, labels_of)
         self._listeners: tuple[Listener[R], ...] = ()
 
-    def __len__(self) -> int:
-        return len(self._table.records)
-
-    def __iter__(self) -> Iterator[R]:
-        return iter(self._table.all())
-
-    def key_of(self, record: R) -> StoreKey:
-        return self._key_of(record)
-
-    def get(self, namespace: str, name: str) -> R | None:
-        return self._table.records.get((namespace, name))
-
-    def all(self) -> tuple[R, ...]:
-        """Every record, by namespace and name: a tuple that stays as it is."""
-        return self._table.all()
-
-    def count(self, index: str, value: str) -> int:
-        """How many records an index holds under a value."""
-        return self._table.size(index, value)
-
-    def select(self, index: str, value: str) -> list[R]:
-        """The records an index holds under a value, by namespace and name."""
-        return self._table.bucket(index, value)
-
-    def find_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
-        """The records that a label selector selects, in no order; None where they are not fewer than that."""
-        return self._table.labelled(selector, fewer_than)
-
-    def values(self, index: str) -> Collection[str]:
-        """The values an index knows, such as all namespaces that hold a pod: a live view."""
-        return self._table.values(index)
-
     def put(self, record: R) -> None:
-        old = self._table.put(record)
+        old = super().put(record)
         self.generation = GENERATIONS.next()
         for listener in self._listeners:
             listener(old, record)
 
     def discard(self, record: R) -> None:
         """Takes the record of that name out, if it is there."""
-        self.drop(self._key_of(record))
+        self.drop(self.key_of(record))
 
     def drop(self, key: StoreKey) -> None:
         """Takes the record of that key out, if it is there."""
-        old = self._table.discard(key)
+        old = self.pop(key)
         if old is not None:
             self.generation = GENERATIONS.next()
             self._notify(old, None)
 
     def stage(self) -> "Staged[R]":
         """Starts a relist beside what is served meanwhile."""
-        return Staged(self, Table(self._key_of, self._terms, self._labels_of))
+        return Staged(self, self._build_table())
 
     def replace(self, table: Table[R]) -> None:
         """Makes a table the current one, at once; what it does not hold is gone. Listeners hear each difference."""
-        before, self._table = self._table.records, table
+        before = self.records
+        vars(self).update(vars(table))
         self.generation = GENERATIONS.next()
         if not self._listeners:
             return
@@ -228,11 +206,11 @@ class Staged(Generic[R]):
     def __init__(self, store: Store[R], table: Table[R]) -> None:
         self._store = store
         self._table = table
-        self._known = store._table.records  # noqa: SLF001 - the other half of the same class
+        self._known = store.records
 
     def add(self, records: Collection[R]) -> None:
         for record in records:
-            known = self._known.get(self._table._key_of(record))  # noqa: SLF001 - as above
+            known = self._known.get(self._table.key_of(record))
             same = known is not None and known.resource_version == record.resource_version and known.uid == record.uid
             self._table.put(known if known is not None and same else record)
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import Struct
 
+from fleet.kubernetes.codec.wire import Wire
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden
 from fleet.ports import Answer, Call, Connection
 
@@ -166,67 +167,63 @@ def _nonsense(cluster: str, path: str, error: Exception) -> ClusterAnswerInvalid
     return ClusterAnswerInvalid(cluster, f"cluster {cluster}: its answer to {path} can't be read: {error}")
 
 
-class _Wire(Struct, frozen=True, rename="camel"):
-    pass
-
-
-class _Kinded(_Wire, frozen=True):
+class _Kinded(Wire, frozen=True):
     kind: str = ""
 
 
-class _Versions(_Wire, frozen=True):
+class _Versions(Wire, frozen=True):
     versions: list[str] | None = None
 
 
-class _GroupVersion(_Wire, frozen=True):
+class _GroupVersion(Wire, frozen=True):
     group_version: str
 
 
-class _Group(_Wire, frozen=True):
+class _Group(Wire, frozen=True):
     versions: list[_GroupVersion] | None = None
 
 
-class _Groups(_Wire, frozen=True):
+class _Groups(Wire, frozen=True):
     groups: list[_Group] | None = None
 
 
-class _PlainResource(_Wire, frozen=True):
+class _PlainResource(Wire, frozen=True):
     name: str
     kind: str
     namespaced: bool = False
     verbs: list[str] | None = None
 
 
-class _PlainList(_Wire, frozen=True):
+class _PlainList(Wire, frozen=True):
     resources: list[_PlainResource] | None = None
 
 
-class _ResponseKind(_Wire, frozen=True):
+class _ResponseKind(Wire, frozen=True):
     kind: str = ""
 
 
-class _AggregatedResource(_Wire, frozen=True):
+class _AggregatedResource(Wire, frozen=True):
     resource: str
     scope: str = ""
     response_kind: _ResponseKind | None = None
     verbs: list[str] | None = None
 
 
-class _AggregatedVersion(_Wire, frozen=True):
+class _AggregatedVersion(Wire, frozen=True):
     version: str
     resources: list[_AggregatedResource] | None = None
 
 
-class _GroupName(_Wire, frozen=True):
+class _GroupName(Wire, frozen=True):
     name: str = ""
 
 
-class _AggregatedGroup(_Wire, frozen=True):
+class _AggregatedGroup(Wire, frozen=True):
     metadata: _GroupName = _GroupName()
     versions: list[_AggregatedVersion] | None = None
 
 
-class _Aggregated(_Wire, frozen=True):
+class _Aggregated(Wire, frozen=True):
     items: list[_AggregatedGroup] | None = None
 
 

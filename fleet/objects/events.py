@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from msgspec import Struct
 
+from fleet.kubernetes.codec.wire import Wire
 from fleet.model.errors import FleetError
 from fleet.model.kube_objects import Event, KubeObject, Subject
 from fleet.objects.calls import MemberCalls
@@ -87,29 +87,25 @@ def _build(wire: "_WireEvent", subject: Subject) -> Event:
     )
 
 
-class _Wire(Struct, frozen=True, rename="camel"):
-    pass
-
-
-class _Reference(_Wire, frozen=True):
+class _Reference(Wire, frozen=True):
     name: str = ""
     uid: str = ""
 
 
-class _Source(_Wire, frozen=True):
+class _Source(Wire, frozen=True):
     component: str = ""
 
 
-class _Series(_Wire, frozen=True):
+class _Series(Wire, frozen=True):
     count: int | None = None
     last_observed_time: datetime | None = None
 
 
-class _EventMetadata(_Wire, frozen=True):
+class _EventMetadata(Wire, frozen=True):
     creation_timestamp: datetime | None = None
 
 
-class _WireEvent(_Wire, frozen=True):
+class _WireEvent(Wire, frozen=True):
     involved_object: _Reference
     metadata: _EventMetadata = _EventMetadata()
     type: str = ""

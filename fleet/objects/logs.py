@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from fleet.federation import Federation
-from fleet.kubernetes.codec.codec import pod_details
+from fleet.kubernetes.codec.pods import pod_details
+from fleet.kubernetes.codec.wire import read_refusal
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, InvalidQuery, NotFound
 from fleet.model.kinds import PODS
 from fleet.model.objects import Pod, PodKey
@@ -142,18 +143,8 @@ def _read_line(raw: bytes, container: str) -> Line:
     return Line(moment, container, text.decode("utf-8", "replace"))
 
 
-class _Status(Struct):
-    message: str = ""
-
-
 async def _refusal(answer: StreamedAnswer, cluster: str) -> Exception:
-    said = ""
-    async for chunk in answer.chunks():
-        try:
-            said = msgspec.json.decode(chunk, type=_Status).message
-        except ValueError:
-            said = chunk[:200].decode(errors="replace")
-        break
+    said = await read_refusal(answer.chunks())
     message = f"{cluster} answers {answer.status} to the log: {said[:300]}"
     match answer.status:
         case 400:

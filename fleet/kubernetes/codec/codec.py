@@ -12,24 +12,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from fleet.kubernetes.codec.nodes import build_namespace, build_node, decode_namespace, decode_node
-from fleet.kubernetes.codec.pods import annotations_of, build_pod, decode_pod, pod_details
+from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.kubernetes.codec.wire import DecodeError, Named, WireEvent, WireList, WireNamed, WireStatus
 from fleet.model.manifests import compress
 from fleet.model.objects import Namespace, Node, Pod
-
-__all__ = [
-    "NAMESPACES",
-    "NODES",
-    "PODS",
-    "Codec",
-    "DecodeError",
-    "EventType",
-    "ListPage",
-    "WatchEvent",
-    "annotations_of",
-    "pod_details",
-]
-
 
 T = TypeVar("T")
 

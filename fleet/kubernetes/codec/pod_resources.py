@@ -28,7 +28,7 @@ class PodAmounts(NamedTuple):
 
 
 def listed_amounts(spec: ListedSpec) -> PodAmounts:
-    """The same of a spec whose amounts are bytes still: read once for equal ones. Raises ValueError, DecodeError."""
+    """Both, of a spec whose amounts are bytes still: read once for equal ones. Raises ValueError, DecodeError."""
     containers = spec.containers or ()
     if len(containers) == 1 and not (spec.init_containers or spec.overhead or spec.resources):
         asked: Hashable = bytes(containers[0].resources)
@@ -39,7 +39,7 @@ def listed_amounts(spec: ListedSpec) -> PodAmounts:
             bytes(spec.overhead),
             bytes(spec.resources),
         )
-    known = _READ.get(asked)
+    known = _KNOWN.get(asked)
     return _read_amounts(spec, asked) if known is None else known
 
 
@@ -52,9 +52,9 @@ def _read_amounts(spec: ListedSpec, asked: Hashable) -> PodAmounts:
     )
     if sum(len(bytes(part)) for part in parts) > _LONGEST_KNOWN:  # nothing that workloads ask for
         return PodAmounts(pod_requests(read), pod_limits(read))
-    if len(_READ) >= _MOST_KNOWN:
-        _READ.clear()
-    amounts = _READ[asked] = pod_amounts(read)
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    amounts = _KNOWN[asked] = PodAmounts(pod_requests(read), pod_limits(read))
     return amounts
 
 
@@ -74,38 +74,9 @@ def _read_pair(raw: msgspec.Raw) -> Requirements | None:
     return _REQUIREMENTS.decode(raw) if raw else None
 
 
-def pod_amounts(spec: PodSpec) -> PodAmounts:
-    """Both, computed once for all pods whose containers ask for the same: those of a workload. Raises ValueError."""
-    asked = (
-        _asked_by(spec.containers),
-        _asked_by(spec.init_containers),
-        _items(spec.overhead),
-        _pair_of(spec.resources),
-    )
-    known = _KNOWN.get(asked)
-    if known is None:
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        known = _KNOWN[asked] = PodAmounts(pod_requests(spec), pod_limits(spec))
-    return known
-
-
-def _asked_by(containers: list[WireContainer] | None) -> tuple[Hashable, ...]:
-    return tuple([(container.restart_policy, _pair_of(container.resources)) for container in containers or ()])
-
-
-def _pair_of(asked: Requirements | None) -> Hashable:
-    return None if asked is None else (_items(asked.requests), _items(asked.limits))
-
-
-def _items(amounts: QuantityMap | None) -> Hashable:
-    return tuple(amounts.items()) if amounts else None
-
-
 _MOST_KNOWN = 16_384
 _LONGEST_KNOWN = 8_192
 _KNOWN: dict[Hashable, PodAmounts] = {}
-_READ: dict[Hashable, PodAmounts] = {}
 _REQUIREMENTS = msgspec.json.Decoder(Requirements | None)
 _OVERHEAD = msgspec.json.Decoder(QuantityMap | None)
 

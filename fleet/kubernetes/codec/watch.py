@@ -1,10 +1,23 @@
 """Reads a watch's body: lines of JSON that arrive in chunks of any size."""
 
 from collections.abc import AsyncIterator
+from urllib.parse import urlencode
 
 from fleet.kubernetes.codec.wire import DecodeError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
+
+
+def build_watch_query(version: str, seconds: float) -> str:
+    """The query of a watch from a version on, with bookmarks, which the server ends after about `seconds`."""
+    return urlencode(
+        {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(max(1, int(seconds))),
+        }
+    )
 
 
 async def iter_lines(chunks: AsyncIterator[bytes], *, max_line_bytes: int = MAX_LINE_BYTES) -> AsyncIterator[bytes]:

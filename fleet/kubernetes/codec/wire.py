@@ -4,6 +4,7 @@ Lists and maps may be null on the wire (Go's nil), therefore `| None`. A field t
 decoder without being built. Times are RFC 3339.
 """
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 import msgspec
@@ -38,7 +39,6 @@ class Metadata(Wire, frozen=True):
     uid: str = ""
     resource_version: str = ""
     creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
     labels: dict[str, str] | None = None
     owner_references: list[OwnerReference] | None = None
 
@@ -86,7 +86,6 @@ class Terminated(Wire, frozen=True):
     """`state.terminated`."""
 
     exit_code: int = 0
-    signal: int = 0
     reason: str = ""
     message: str | None = None
     started_at: datetime | None = None
@@ -109,7 +108,6 @@ class ContainerStatus(Wire, frozen=True):
 
     name: str
     ready: bool = False
-    started: bool | None = None
     restart_count: int = 0
     state: WireContainerState = EMPTY_STATE
     last_state: WireContainerState = EMPTY_STATE
@@ -120,10 +118,6 @@ class PodSpec(Wire, frozen=True):
 
     containers: list[WireContainer] | None = None
     init_containers: list[WireContainer] | None = None
-    node_name: str | None = None
-    service_account_name: str = ""
-    restart_policy: str = ""
-    scheduler_name: str = ""
     overhead: QuantityMap | None = None
     resources: Requirements | None = None
 
@@ -188,7 +182,6 @@ class WireNamespace(Wire, frozen=True):
 
     metadata: Metadata
     status: NamespaceStatus = NamespaceStatus()
-    kind: str = ""
 
 
 class Annotated(Wire, frozen=True):
@@ -248,7 +241,26 @@ def status_message(body: bytes) -> str:
         return ""
 
 
+async def read_refusal(chunks: AsyncIterator[bytes]) -> str:
+    """As `refusal_text`, of a body that is still arriving: a Status is short, and comes in one piece."""
+    return refusal_text(await anext(chunks, b""))
+
+
+def refusal_text(body: bytes) -> str:
+    """What a Status says; the beginning of a body that is none has to say what is wrong."""
+    try:
+        return _STATUS.decode(body).message
+    except ValueError:
+        return body[:200].decode(errors="replace")
+
+
 _STATUS = msgspec.json.Decoder(WireStatus)
+
+
+class WireVersion(Wire, frozen=True):
+    """What `/version` answers."""
+
+    git_version: str
 
 
 class WireEvent(Wire, frozen=True):

@@ -14,9 +14,9 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from fleet.aio.backoff import Backoff, jittered
-from fleet.kubernetes.codec.codec import Codec, DecodeError, EventType
-from fleet.kubernetes.codec.watch import iter_lines
-from fleet.kubernetes.codec.wire import status_message
+from fleet.kubernetes.codec.codec import Codec, EventType
+from fleet.kubernetes.codec.watch import build_watch_query, iter_lines
+from fleet.kubernetes.codec.wire import DecodeError, status_message
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
 from fleet.ports import Call, Connection
 
@@ -115,15 +115,9 @@ class Follower(Generic[N]):
 
     async def _watch(self, connection: Connection, version: str) -> str:
         """Applies changes until the watch ends, and says from which version it can be resumed."""
-        seconds = jittered(self._options.watch)
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": version,
-            "timeoutSeconds": str(max(1, int(seconds))),
-        }
         options = self._options
-        call = Call("GET", self._codec.path, options.answer, urlencode(query), idle_timeout=options.silence)
+        query = build_watch_query(version, jittered(options.watch))
+        call = Call("GET", self._codec.path, options.answer, query, idle_timeout=options.silence)
         async with connection.open_stream(call) as stream:
             if stream.status == _GONE:
                 raise _RelistError("the watched version has expired")

@@ -6,15 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fleet.kubernetes.codec.codec import (
-    NAMESPACES,
-    NODES,
-    PODS,
-    DecodeError,
-    EventType,
-    annotations_of,
-    pod_details,
-)
+from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS, EventType
+from fleet.kubernetes.codec.pods import annotations_of, pod_details
+from fleet.kubernetes.codec.wire import DecodeError
 from fleet.model.errors import ClusterAnswerInvalid
 from fleet.model.manifests import load_manifest
 from fleet.model.objects import ContainerState, NodeAddress, Owner, PodPhase, Resources, Taint

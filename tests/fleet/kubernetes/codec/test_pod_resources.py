@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.kubernetes.codec.pod_resources import listed_amounts, pod_amounts, pod_limits, pod_requests
+from fleet.kubernetes.codec.pod_resources import listed_amounts, pod_limits, pod_requests
 from fleet.kubernetes.codec.pod_wire import ListedSpec
 from fleet.kubernetes.codec.wire import PodSpec
 from fleet.model.objects import NO_RESOURCES, Resources
@@ -13,6 +13,10 @@ from fleet.model.objects import NO_RESOURCES, Resources
 
 def spec(containers: list[dict[str, Any]], init: list[dict[str, Any]] | None = None, **more: Any) -> PodSpec:
     return msgspec.convert({"containers": containers, "initContainers": init or [], **more}, PodSpec)
+
+
+def listed(given: PodSpec) -> ListedSpec:
+    return msgspec.json.decode(msgspec.json.encode(given), type=ListedSpec)
 
 
 def asks(cpu: str | None = None, memory: str | None = None, *, sidecar: bool = False) -> dict[str, Any]:
@@ -72,8 +76,8 @@ def test_what_is_remembered_is_what_would_be_computed() -> None:
     specs += [spec([asks("1"), asks("2")]), spec([asks("1")], [asks("2")]), spec([asks("1")], overhead={"cpu": "2"})]
     specs += [spec([asks("1")], resources={part: {"cpu": "2"}}) for part in ("requests", "limits")]
     for given in [*specs, *reversed(specs)]:
-        assert pod_amounts(given) == (pod_requests(given), pod_limits(given))
-    assert pod_amounts(specs[0]) is pod_amounts(specs[0])
+        assert listed_amounts(listed(given)) == (pod_requests(given), pod_limits(given))
+    assert listed_amounts(listed(specs[0])) is listed_amounts(listed(specs[0]))
 
 
 def test_amounts_that_are_bytes_are_read_as_those_that_are_not() -> None:
@@ -82,5 +86,4 @@ def test_amounts_that_are_bytes_are_read_as_those_that_are_not() -> None:
     specs += [spec([asks("1")], [asks("2", sidecar=sidecar)]) for sidecar in (False, True)]
     specs += [spec([{"name": "c"}]), spec([{"name": "c", "resources": None}]), spec([]), spec([asks("1")] * 1000)]
     for given in [*specs, *specs]:
-        listed = msgspec.json.decode(msgspec.json.encode(given), type=ListedSpec)
-        assert listed_amounts(listed) == (pod_requests(given), pod_limits(given))
+        assert listed_amounts(listed(given)) == (pod_requests(given), pod_limits(given))

@@ -10,7 +10,8 @@ import pytest
 
 from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
-from fleet.kubernetes.codec.codec import NODES, PODS, Codec, EventType, T, pod_details
+from fleet.kubernetes.codec.codec import NODES, PODS, Codec, EventType, T
+from fleet.kubernetes.codec.pods import pod_details
 from fleet.kubernetes.codec.watch import iter_lines
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.manifests import load_manifest
