@@ -18,7 +18,6 @@ from fleet.model.objects import (
     NodeKey,
     ObjectKey,
     OnUnavailable,
-    Outcome,
     Pod,
     Resources,
     T,
@@ -196,13 +195,6 @@ class Federation:
             scope, "namespaces", frozenset((cluster,)), OnUnavailable.PARTIAL
         )
         return None if participants is None else _find_namespaces(participants, scope)
-
-    async def cluster_outcomes(self, scope: Scope, names: frozenset[str] | None) -> list[Outcome]:
-        """Asks the named (or all) clusters for a sign of life and says how each is.
-
-        Raises ClusterNotFound, and Forbidden where every named cluster is out of reach.
-        """
-        return list((await self._availability.participants(scope, None, names, OnUnavailable.PARTIAL)).outcomes)
 
     def get_connection(self, scope: Scope, cluster: str) -> Connection:
         """The pool to a cluster's API server, for pass-through.

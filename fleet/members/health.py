@@ -115,7 +115,7 @@ class MemberHealth:
             return f"{self.name} is cut off after {self.breaker.failures} failed attempts{because(self.failure)}"
         return None
 
-    def verdict(self, resource: ResourceName | None, asked: float, read_at: float | None = None) -> Outcome | None:
+    def verdict(self, resource: ResourceName, asked: float, read_at: float | None = None) -> Outcome | None:
         """How the member is for a question asked at a time; None while that is not known.
 
         Who has just read the clock for many members gives that as `read_at`.
@@ -128,7 +128,7 @@ class MemberHealth:
         age = max(0.0, (now() if read_at is None else read_at) - self.last_seen)
         if age > self.fresh_seconds:
             return None
-        if resource is not None and not (reflector := self._reflectors[resource]).live:
+        if not (reflector := self._reflectors[resource]).live:
             problem = reflector.problem
             lasting = isinstance(problem, ClusterForbidden | ClusterUnauthorized)
             if problem is None or not (lasting or reflector.failures >= self.breaker.limit):

@@ -16,6 +16,7 @@ from fleet.aio.recorder import awaiting_probe
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Stores
 from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS, Codec
+from fleet.kubernetes.codec.wire import WireVersion
 from fleet.members.breaker import Breaker
 from fleet.members.health import MemberHealth, because, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
@@ -99,7 +100,7 @@ class Member:
             raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{because(self.health.failure)}")
         return self.connection
 
-    async def ensure_fresh(self, resource: ResourceName | None) -> Outcome:
+    async def ensure_fresh(self, resource: ResourceName) -> Outcome:
         """How the member is, waiting for a sign of life (and for `resource` to be followed) where there is none.
 
         All callers share one probe. Waits at most the member timeout, and not at all where the breaker is open.
@@ -229,7 +230,7 @@ class Member:
             try:
                 answer = await connection.request(Call("GET", "/version", timeout=self._options.member_timeout))
                 if answer.status == 200:
-                    self.version = msgspec.json.decode(answer.body, type=_Version).gitVersion
+                    self.version = msgspec.json.decode(answer.body, type=WireVersion).git_version
                     self._notify()
                     return
             except (ClusterError, ValueError) as error:
@@ -254,7 +255,7 @@ class Member:
         self.health.note_change()
         self._notify()
 
-    async def _wait_for_verdict(self, resource: ResourceName | None, asked: float) -> Outcome:
+    async def _wait_for_verdict(self, resource: ResourceName, asked: float) -> Outcome:
         while (outcome := self.health.verdict(resource, asked)) is None:
             if (age := self.health.age_seconds) is None or age > self._options.fresh_seconds:
                 self._nudge.set()
@@ -265,10 +266,6 @@ class Member:
         self._changed.set()
         self._changed = asyncio.Event()
         self.on_change()
-
-
-class _Version(msgspec.Struct):
-    gitVersion: str  # noqa: N815 - the API's own name
 
 
 def _nobody_listens() -> None:

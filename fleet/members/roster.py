@@ -84,7 +84,7 @@ def _in_order(members: Iterable[Member]) -> list[Member]:
     return sorted(members, key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name))
 
 
-def refusal(scope: Scope, resource: ResourceName | None, cluster: str) -> str | None:
+def refusal(scope: Scope, resource: ResourceName, cluster: str) -> str | None:
     """Why a cluster's objects are out of reach, None where they are not."""
     if not scope.sees_cluster(cluster):
         return _cluster_forbidden(cluster)
@@ -93,7 +93,7 @@ def refusal(scope: Scope, resource: ResourceName | None, cluster: str) -> str | 
     return None
 
 
-def _cluster_wide_forbidden(resource: str | None) -> str:
+def _cluster_wide_forbidden(resource: str) -> str:
     return f"{resource} belong to the whole cluster, and not all of its namespaces are within your reach"
 
 

@@ -32,10 +32,6 @@ class LabelSelector(Struct, frozen=True):
         found = dict(labels)
         return all(requirement.matches(found) for requirement in self.others)
 
-    def required_equal(self) -> Pairs:
-        """Keys and values every selected object has: what an index can answer."""
-        return self.equal
-
 
 class FieldTerm(Struct, frozen=True):
     """One term of a field selector. `read` gives the field of a record as the API server's text of it."""

@@ -18,13 +18,13 @@ from fleet.reads.liveness import apply_mode, check_now, wait_until_live
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 _MOST_KNOWN = 64
 
-_Question = tuple[Scope, ResourceName | None, OnUnavailable]
+_Question = tuple[Scope, ResourceName, OnUnavailable]
 
 
 class _Candidates(NamedTuple):
     """The members that a question is about, and why some of them are out of reach, by name."""
 
-    resource: ResourceName | None
+    resource: ResourceName
     members: list[Member]
     refusals: Mapping[str, str]
     on_unavailable: OnUnavailable
@@ -86,7 +86,7 @@ class Availability:
             ) from None
 
     async def participants(
-        self, scope: Scope, resource: ResourceName | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+        self, scope: Scope, resource: ResourceName, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> Participants:
         """Who answers of the named members, of all for None, once all have proved themselves or failed to.
 
@@ -98,7 +98,7 @@ class Availability:
         return found or await self._build(scope, resource, names, on_unavailable).wait()
 
     def participants_now(
-        self, scope: Scope, resource: ResourceName | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+        self, scope: Scope, resource: ResourceName, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> Participants | None:
         """As `participants`; None where something has to be waited for."""
         if not self._known.is_set():
@@ -119,7 +119,7 @@ class Availability:
         return found
 
     def _build(
-        self, scope: Scope, resource: ResourceName | None, names: frozenset[str] | None, on_unavailable: OnUnavailable
+        self, scope: Scope, resource: ResourceName, names: frozenset[str] | None, on_unavailable: OnUnavailable
     ) -> _Candidates:
         members = self._roster.named(scope, names)
         refusals = {member.name: reason for member in members if (reason := refusal(scope, resource, member.name))}

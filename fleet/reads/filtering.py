@@ -27,7 +27,7 @@ class MemberFilter(Generic[T]):
         for field, value in wanted.fields.required_equal() if wanted.fields else ():
             for name, index in kind.indexes.items():
                 if index.field == field and value:
-                    bounds[name] = _within(bounds[name], value)
+                    bounds[name] = narrow(bounds[name], value)
         self._bounds = {name: values for name, values in bounds.items() if values is not None}
 
     def find(self, store: Store[T], cluster: str) -> Sequence[T]:
@@ -90,7 +90,8 @@ class MemberFilter(Generic[T]):
         return merged, index
 
 
-def _within(names: frozenset[str] | None, name: str) -> frozenset[str]:
+def narrow(names: frozenset[str] | None, name: str) -> frozenset[str]:
+    """The bound that lets one name through, where the given bound does."""
     return frozenset((name,)) if names is None or name in names else frozenset()
 
 

@@ -11,7 +11,7 @@ from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
 
 
-def check_now(members: Collection[Member], resource: ResourceName | None) -> dict[str, Outcome] | None:
+def check_now(members: Collection[Member], resource: ResourceName) -> dict[str, Outcome] | None:
     """The outcome of each as it is known at this moment; None where one of them has to be waited for."""
     now = asyncio.get_running_loop().time()
     outcomes: dict[str, Outcome] = {}
@@ -23,7 +23,7 @@ def check_now(members: Collection[Member], resource: ResourceName | None) -> dic
     return outcomes
 
 
-async def wait_until_live(members: Collection[Member], resource: ResourceName | None) -> dict[str, Outcome]:
+async def wait_until_live(members: Collection[Member], resource: ResourceName) -> dict[str, Outcome]:
     """The outcome of each, all asked at once; the usual ones, that need no waiting, cost no task."""
     now = asyncio.get_running_loop().time()
     outcomes = {member.name: member.health.verdict(resource, now, now) for member in members}
@@ -34,13 +34,13 @@ async def wait_until_live(members: Collection[Member], resource: ResourceName | 
     return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
 
-def apply_mode(outcome: Outcome, member: Member, resource: ResourceName | None, mode: OnUnavailable) -> Outcome:
+def apply_mode(outcome: Outcome, member: Member, resource: ResourceName, mode: OnUnavailable) -> Outcome:
     """What becomes of a member that is not live. Raises its ClusterError with STRICT."""
     if outcome.state is OutcomeState.OK:
         return outcome
     if mode is OnUnavailable.STRICT:
         raise error_of(outcome)
-    if mode is OnUnavailable.STALE and resource is not None and member.has_listed(resource):
+    if mode is OnUnavailable.STALE and member.has_listed(resource):
         return msgspec.structs.replace(outcome, state=OutcomeState.STALE)
     return outcome
 

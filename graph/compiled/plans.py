@@ -6,7 +6,7 @@ that the parser's cache gives again finds its plans made.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     ArgumentNode,
@@ -34,18 +34,15 @@ MAX_SHAPES = 16
 PlanKey = tuple[Any, ...]
 
 
-class Plan:
+class Plan(NamedTuple):
     """What is known of one selection: the fields core collected, and how they are read.
 
     `encoder` makes whole lists of it text, where answers want that and it is all plain.
     """
 
-    __slots__ = ("collected", "encoder", "reader")
-
-    def __init__(self, collected: CollectedFields, reader: Reader | None, encoder: ListEncoder | None) -> None:
-        self.collected = collected
-        self.reader = reader
-        self.encoder = encoder
+    collected: CollectedFields
+    reader: Reader | None
+    encoder: ListEncoder | None
 
 
 Root = tuple[DirectField, ...] | None

@@ -51,10 +51,9 @@ class Clusters:
             return known
         task = self._nodes.get(name)
         if task is None:
-            question = NodeFilter(clusters=frozenset((name,)))
             task = self._nodes[name] = asyncio.create_task(
                 self._federation.list_page(
-                    NODES, self._scope, question, (), PageRequest(first=0), OnUnavailable.PARTIAL
+                    NODES, self._scope, _nodes_of(name), (), PageRequest(first=0), OnUnavailable.PARTIAL
                 )
             )
         return await asyncio.shield(task)

@@ -14,6 +14,7 @@ from fleet.model.objects import Node, ObjectKey, OnUnavailable, Outcome, Outcome
 from fleet.model.ordered import Ordered
 from fleet.model.queries import Filter, NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.model.ranking import UsageOf, keep_within
+from fleet.reads.filtering import narrow
 from fleet.reads.paging import build_page, build_sorting, check_page, unread
 from graph.loading.batches import Batch
 from graph.loading.context import Info
@@ -83,18 +84,14 @@ def _out_of_reach(cluster: str, error: Forbidden) -> Page[Node]:
 
 def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None = None) -> PodFilter:
     """The same question, of one cluster's or node's pods only. Raises ClusterNotFound, Forbidden for other names."""
-    nodes = question.nodes if node is None else _narrowed(question.nodes, node)
+    nodes = question.nodes if node is None else narrow(question.nodes, node)
     return replace(question, clusters=_only(info, question.clusters, cluster), nodes=nodes)
 
 
 def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[str]:
     for name in sorted((named or frozenset()) - {cluster}):
         info.context.federation.get_cluster(info.context.scope, name)  # naming what does not exist is an error anywhere
-    return _narrowed(named, cluster)
-
-
-def _narrowed(named: frozenset[str] | None, one: str) -> frozenset[str]:
-    return frozenset((one,)) if named is None or one in named else frozenset()
+    return narrow(named, cluster)
 
 
 async def _load(

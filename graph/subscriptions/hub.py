@@ -70,17 +70,13 @@ class Hub:
         self.connections = 0
         self.greeting = 0
         self.grounds = grounds
-        self._operations = 0
+        self.operations = 0
         self._channels: dict[Hashable, Channel] = {}
         self._budget = Budget(options.max_held_bytes)
         self._quotas: dict[str, UserQuota] = {}
         self._openers: dict[Channel, UserQuota] = {}
         self._usage = UsageSampler(grounds.metric_store, timeout=grounds.request_timeout)
         self._stopping = False
-
-    @property
-    def operations(self) -> int:
-        return self._operations
 
     @property
     def channels(self) -> int:
@@ -141,12 +137,12 @@ class Hub:
         except QuotaSpent as spent:
             raise _no_room(str(spent)) from None
         session.operations += 1
-        self._operations += 1
+        self.operations += 1
         try:
             yield
         finally:
             session.operations -= 1
-            self._operations -= 1
+            self.operations -= 1
             quota.end(size)
             self._forget_unused(quota)
 
@@ -164,7 +160,7 @@ class Hub:
         here, everywhere = self.options.max_operations_a_connection, self.options.max_operations
         if session.operations >= here:
             raise _no_room(f"a connection has {here:,} operations at once at most: complete one first")
-        if self._operations >= everywhere:
+        if self.operations >= everywhere:
             raise _no_room(f"the server has {everywhere:,} operations at once at most: try again later")
 
     async def _begin(self, session: Session, operation: Operation) -> "str | Seat | AsyncGenerator[str, None]":

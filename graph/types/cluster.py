@@ -1,6 +1,7 @@
 """A cluster of the federation."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Self, cast
 
@@ -96,7 +97,7 @@ class Cluster(View[models.Cluster]):
         found: AwaitableOrValue[tuple[models.Namespace, ...] | None] = (
             federation.list_namespaces(scope, name) if now is None else now
         )
-        return map_value(found, _show_namespaces)
+        return map_found(found, lambda entries: cast("list[Namespace]", Views(Namespace.from_model, entries)))
 
     @resolved("Its pods, counted in groups, the largest first; none while it can't be asked.")
     def pod_counts(self, info: Info, by: PodGroup) -> list[Count]:
@@ -105,21 +106,17 @@ class Cluster(View[models.Cluster]):
 
     @resolved("What its nodes have, summed up; null while it can't be asked.")
     def capacity(self, info: Info) -> Resources | None:
-        return map_value(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("capacity")))
+        return map_found(read_all_nodes(info, self.model.name), partial(_sum, attrgetter("capacity")))
 
     @resolved("What its nodes can give to pods, summed up; null while it can't be asked.")
     def allocatable(self, info: Info) -> Resources | None:
-        return map_value(read_all_nodes(info, self.model.name), lambda nodes: _summed(nodes, attrgetter("allocatable")))
+        return map_found(read_all_nodes(info, self.model.name), partial(_sum, attrgetter("allocatable")))
 
     @resolved("What its pods ask for (those on a node and not finished), summed up; null while it can't be asked.")
     def requested(self, info: Info) -> Resources | None:
         """Sum over its pods that are on a node and not finished."""
         name, federation = self.model.name, info.context.federation
-
-        def add(nodes: Collection[models.Node] | None) -> Resources | None:
-            return None if nodes is None else Resources.from_model(federation.requested_in(name))
-
-        return map_value(read_all_nodes(info, name), add)
+        return map_found(read_all_nodes(info, name), lambda _: Resources.from_model(federation.requested_in(name)))
 
     @resolved(
         "The newest usage of its nodes, summed up over those that have a point, `time` being the oldest of theirs: "
@@ -165,9 +162,5 @@ async def _load_usage(info: Info, name: str) -> Usage | None:
     return Usage.from_model(model, bases)
 
 
-def _summed(nodes: Collection[models.Node] | None, read: Callable[[models.Node], models.Resources]) -> Resources | None:
-    return None if nodes is None else Resources.from_model(sum_resources(map(read, nodes)))
-
-
-def _show_namespaces(found: tuple[models.Namespace, ...] | None) -> list[Namespace] | None:
-    return None if found is None else cast("list[Namespace]", Views(Namespace.from_model, found))
+def _sum(read: Callable[[models.Node], models.Resources], nodes: Collection[models.Node]) -> Resources:
+    return Resources.from_model(sum_resources(map(read, nodes)))

@@ -225,8 +225,8 @@ async def test_requests_are_summed_over_pods_that_are_not_finished(open_fleet: O
 
 async def test_outcomes_ask_for_a_sign_of_life(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1", "c2") as fleet:
-        outcomes = await fleet.federation.cluster_outcomes(ONE_CLUSTER, None)
-        assert [(outcome.cluster, outcome.state) for outcome in outcomes] == [
+        found = await fleet.federation.select(PODS, ONE_CLUSTER, PodFilter(), OnUnavailable.PARTIAL)
+        assert [(outcome.cluster, outcome.state) for outcome in found.outcomes] == [
             ("c1", OutcomeState.OK),
             ("c2", OutcomeState.FORBIDDEN),
         ]

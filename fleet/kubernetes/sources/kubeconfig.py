@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.aio.tasks import open_task
@@ -125,15 +126,15 @@ class KubeconfigSource:
         return MemberSpec(member.name, role, Credential(member.reachable.fingerprint, member.reachable.target.endpoint))
 
 
+@dataclass(frozen=True)
 class _Member:
     """What is known of one context: `text` is the fingerprint of what it says, `retry_at` a loop time."""
 
-    def __init__(self, name: str, text: str, reachable: Reachable | None, problem: str | None, retry_at: float) -> None:
-        self.name = name
-        self.text = text
-        self.reachable = reachable
-        self.problem = problem
-        self.retry_at = retry_at
+    name: str
+    text: str
+    reachable: Reachable | None
+    problem: str | None
+    retry_at: float
 
     def is_current(self, now: float) -> bool:
         """Whether there is no reason to resolve the context anew."""

@@ -107,7 +107,7 @@ async def test_all_who_wait_for_one_probe_have_awaited_it(open_fleet: OpenFleet)
 
     async def ask(recorder: Recorder) -> None:
         with recording(recorder):
-            await fleet.federation.cluster_outcomes(EVERYTHING, None)
+            await fleet.federation.select(PODS, EVERYTHING, PodFilter(), OnUnavailable.PARTIAL)
 
     async with open_fleet("c1", "c2") as fleet:
         fleet["c1"].answering.clear()

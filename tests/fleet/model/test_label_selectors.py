@@ -107,7 +107,7 @@ def test_a_selector_without_end_is_refused() -> None:
 
 def test_an_index_is_told_what_must_be_equal() -> None:
     selector = parse_label_selector("app=web,tier in (front),zone in (a,b),env!=test,release")
-    assert selector.required_equal() == (("app", "web"), ("tier", "front"))
+    assert selector.equal == (("app", "web"), ("tier", "front"))
 
 
 def test_selectors_are_equal_and_hash_by_their_text() -> None:

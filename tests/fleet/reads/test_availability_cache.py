@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fleet.cache.reflector import Reflector
-from fleet.kubernetes.codec.codec import NODES, PODS
+from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS
 from fleet.members.member import FleetOptions, Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterError, ClusterForbidden, ClusterTimeout, ClusterUnauthorized
@@ -24,7 +24,7 @@ from tests.fakes.records import build_pod_record
 NAMES = ("openmcp", "c1", "c2", "c3")
 FRESH = 60.0
 SCOPES = (Scope(Role.VIEW), Scope(Role.VIEW, clusters=("c*",)), Scope(Role.VIEW, namespaces=("shop",)))
-RESOURCES: tuple[ResourceName | None, ...] = ("pods", "nodes", None)
+RESOURCES: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces")
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -60,6 +60,7 @@ class Fleet:
         self.reflectors[name] = {
             "pods": Reflector(connection, PODS, member.pods, on_seen=_ignore),
             "nodes": Reflector(connection, NODES, member.nodes, on_seen=_ignore),
+            "namespaces": Reflector(connection, NAMESPACES, member.namespaces, on_seen=_ignore),
         }
         member.health.follow(self.reflectors[name])
 
@@ -104,7 +105,7 @@ class Fleet:
             self.members[other].health.note_seen()
 
     def follow(self, name: str, chance: random.Random) -> None:
-        reflector = self.reflectors[name][chance.choice(("pods", "nodes"))]
+        reflector = self.reflectors[name][chance.choice(RESOURCES)]
         reflector.live, reflector.problem = chance.random() < 0.8, None
         self.members[name].note_following()
 
@@ -121,7 +122,7 @@ def _ignore() -> None:
     """Proofs are told to members, since nobody runs their watches."""
 
 
-def tell(availability: Availability, scope: Scope, kind: ResourceName | None, mode: OnUnavailable) -> Any:
+def tell(availability: Availability, scope: Scope, kind: ResourceName, mode: OnUnavailable) -> Any:
     """What is told, but for the age, which is of the moment."""
     try:
         asked = availability.participants_now(scope, kind, None, mode)
