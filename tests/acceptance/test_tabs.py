@@ -8,7 +8,7 @@ from tests.acceptance.cookbook import COOKBOOK
 from tests.acceptance.subscribing import over_events
 from tests.processes import RunningServer
 
-OPENING = COOKBOOK.parents[1] / "graph" / "graphiql" / "src" / "opening.js"
+OPENING = COOKBOOK.parents[2] / "graph" / "graphiql" / "src" / "opening.js"
 QUERIES = re.findall(r"^const \w+ = `(#.*?)`;", OPENING.read_text(), re.MULTILINE | re.DOTALL)
 
 

@@ -154,7 +154,7 @@ def _build_thing(seed: int, depth: int) -> Thing:
         big=pick(rng.choice((None, 1 << 40)), "x", 1.5, -1),
         colour=pick(rng.choice(tuple(Colour)), "r", None, "RED"),
         when=pick(rng.choice((None, 1_790_000_000.0, 1_790_000_000.25)), "x", 1e300),
-        tags=pick(["a", "b"], ("a",), [], [None], ["a", 5], "text", None, {"a": 1}, iter(("a", "b"))),
+        tags=pick(["a", "b"], ("a",), [], [None], ["a", 5], "text", None, {"a": 1}, {"a": 1, "b": 2}.keys()),
         matrix=pick(rng.choice((None, [[1.0, None], []])), [None], [[1]], [["x"]], 5),
         parts=build_things(seed + 1, rng.randint(0, 3), depth - 1) if depth else (),
     )
