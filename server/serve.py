@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 import uvicorn
 from msgspec import Struct
@@ -23,7 +24,7 @@ from server.binding import bind
 from server.gc_tuning import open_gc_tuning
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
-from server.settings.groups import Settings
+from server.settings.groups import HttpSettings, Settings
 from server.tls import ReloadingCertificate, open_certificate
 from server.workers.peers import Peers, Worker, open_peers
 
@@ -73,53 +74,77 @@ async def run_server(
     also ends when who started it is gone. Raises SettingsInvalid for a port or a certificate that can't be used, and
     what `open_state` raises.
     """
-    http, shared = settings.http, worker is not None
     sys.setswitchinterval(SWITCH_SECONDS)
-    servers: list[_Server] = []
-    on_stop: list[Callable[[], None]] = []
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine that runs has a task
-
-    def stop() -> None:
-        if not servers:
-            task.cancel()  # still opening: leave by the way back
-        for hook in on_stop:
-            hook()
-        for server in servers:
-            server.force_exit = server.should_exit
-            server.should_exit = True
-
+    stop = _Stop()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_signals(stop))
         if worker is not None:
             stack.enter_context(_lifeline(worker.lifeline, stop))
-        main = stack.enter_context(bind(http.host, http.port, "OPENMCP_PORT", shared=shared))
-        ops = stack.enter_context(bind(http.host, http.ops_port, "OPENMCP_OPS_PORT", shared=shared))
-        plain = None
-        if http.plain_port is not None:
-            plain = stack.enter_context(bind(http.host, http.plain_port, "OPENMCP_PLAIN_PORT", shared=shared))
-        certificate = open_certificate(http)
+        ports = _bind_ports(settings.http, stack, shared=worker is not None)
+        certificate = open_certificate(settings.http)
         async with (
             open_state(settings) as state,
             open_gc_tuning(state["federation"]),
             _open_peers(worker, state) as peers,
+            contextlib.AsyncExitStack() as tasks,
         ):
-            on_stop.append(state["live"].shut_down)  # subscriptions never end by themselves
-            app = create_app(settings, _given(state))
-            started = [(_build_server(app, settings, certificate), main)]
-            started.append((_build_server(create_ops_app(settings, _given(state), peers), settings), ops))
-            if plain is not None:
-                started.append((_build_server(app, settings), plain))
-            servers += [server for server, _ in started]
-            listening = Listening(
-                main_url=_url("https" if certificate is not None else "http", main),
-                plain_url=_url("http", plain) if plain is not None else None,
-                ops_url=_url("http", ops),
-            )
-            async with contextlib.AsyncExitStack() as tasks:
-                if certificate is not None:
-                    await tasks.enter_async_context(open_task("certificate", certificate.watch))
-                await _serve_all(started, lambda: _announce(listening, on_listening))
+            servers = _build_servers(settings, state, peers, ports, certificate)
+            stop.hooks.append(state["live"].shut_down)  # subscriptions never end by themselves
+            stop.servers += [server for server, _ in servers]
+            if certificate is not None:
+                await tasks.enter_async_context(open_task("certificate", certificate.watch))
+            listening = ports.listening("http" if certificate is None else "https")
+            await _serve_all(servers, lambda: _announce(listening, on_listening))
+
+
+class _Stop:
+    """What a signal does: ends the servers, by a second one at once, or the opening while there are none."""
+
+    def __init__(self) -> None:
+        self.servers: list[_Server] = []
+        self.hooks: list[Callable[[], None]] = []
+        self._opening = asyncio.current_task()
+
+    def __call__(self) -> None:
+        if not self.servers and self._opening is not None:
+            self._opening.cancel()
+        for hook in self.hooks:
+            hook()
+        for server in self.servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+
+class _Ports(NamedTuple):
+    """The sockets of the ports; `plain` is that of plain HTTP beside HTTPS."""
+
+    main: socket.socket
+    ops: socket.socket
+    plain: socket.socket | None
+
+    def listening(self, scheme: str) -> Listening:
+        plain_url = None if self.plain is None else _url("http", self.plain)
+        return Listening(_url(scheme, self.main), plain_url, _url("http", self.ops))
+
+
+def _bind_ports(http: HttpSettings, stack: contextlib.ExitStack, *, shared: bool) -> _Ports:
+    """Ports that are held until the stack is left. Raises SettingsInvalid."""
+
+    def hold(port: int, name: str) -> socket.socket:
+        return stack.enter_context(bind(http.host, port, name, shared=shared))
+
+    main, ops = hold(http.port, "OPENMCP_PORT"), hold(http.ops_port, "OPENMCP_OPS_PORT")
+    return _Ports(main, ops, None if http.plain_port is None else hold(http.plain_port, "OPENMCP_PLAIN_PORT"))
+
+
+def _build_servers(
+    settings: Settings, state: State, peers: Peers | None, ports: _Ports, certificate: ReloadingCertificate | None
+) -> list[tuple[_Server, socket.socket]]:
+    app, ops = create_app(settings, _given(state)), create_ops_app(settings, _given(state), peers)
+    servers = [(_build_server(app, settings, certificate), ports.main), (_build_server(ops, settings), ports.ops)]
+    if ports.plain is not None:
+        servers.append((_build_server(app, settings), ports.plain))
+    return servers
 
 
 def _given(state: State) -> OpenState:
@@ -143,13 +168,13 @@ async def _open_peers(worker: Worker | None, state: State) -> AsyncIterator[Peer
         yield peers
 
 
-async def _serve_all(started: list[tuple[_Server, socket.socket]], on_started: Callable[[], None]) -> None:
+async def _serve_all(servers: list[tuple[_Server, socket.socket]], on_started: Callable[[], None]) -> None:
     async def announce_when_started() -> None:
-        for server, _ in started:
+        for server, _ in servers:
             await server.listens.wait()
         on_started()
 
-    serving: list[Awaitable[None]] = [server.serve(sockets=[bound]) for server, bound in started]
+    serving: list[Awaitable[None]] = [server.serve(sockets=[bound]) for server, bound in servers]
     announcing = asyncio.create_task(announce_when_started())
     try:
         await asyncio.gather(*serving)
