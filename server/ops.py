@@ -39,34 +39,21 @@ def build_own_exposition(federation: Federation, live: Hub, started_at: float) -
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
     """The figures as text. `started_at` is in Unix seconds."""
-    lines = [
-        "# HELP openmcp_up Always 1: the process answers.",
-        "# TYPE openmcp_up gauge",
-        "openmcp_up 1",
-        "# HELP process_start_time_seconds Start of the process in Unix time.",
-        "# TYPE process_start_time_seconds gauge",
-        f"process_start_time_seconds {started_at:.3f}",
-        "# HELP openmcp_process_max_resident_bytes Largest resident size of the process so far.",
-        "# TYPE openmcp_process_max_resident_bytes gauge",
-        f"openmcp_process_max_resident_bytes {_max_resident_bytes()}",
-        "# HELP openmcp_cluster_ready Whether the cluster is ready (1) or not (0).",
-        "# TYPE openmcp_cluster_ready gauge",
-    ]
-    listed = list(clusters)
-    lines += [
-        f'openmcp_cluster_ready{{cluster="{_escape(cluster.name)}"}} {int(cluster.health is ClusterHealth.READY)}'
-        for cluster in listed
-    ]
-    lines += [
-        "# HELP openmcp_cluster_age_seconds Time since the cluster last proved itself.",
-        "# TYPE openmcp_cluster_age_seconds gauge",
-    ]
-    lines += [
-        f'openmcp_cluster_age_seconds{{cluster="{_escape(cluster.name)}"}} {cluster.age_seconds:.3f}'
-        for cluster in listed
-        if cluster.age_seconds is not None
-    ]
-    return "\n".join(lines) + "\n"
+    listed = [(f'{{cluster="{_escape(cluster.name)}"}}', cluster) for cluster in clusters]
+    ready = [(labels, int(cluster.health is ClusterHealth.READY)) for labels, cluster in listed]
+    ages = [(labels, f"{cluster.age_seconds:.3f}") for labels, cluster in listed if cluster.age_seconds is not None]
+    families = (
+        _gauge("openmcp_up", "Always 1: the process answers.", [("", 1)]),
+        _gauge("process_start_time_seconds", "Start of the process in Unix time.", [("", f"{started_at:.3f}")]),
+        _gauge(
+            "openmcp_process_max_resident_bytes",
+            "Largest resident size of the process so far.",
+            [("", _max_resident_bytes())],
+        ),
+        _gauge("openmcp_cluster_ready", "Whether the cluster is ready (1) or not (0).", ready),
+        _gauge("openmcp_cluster_age_seconds", "Time since the cluster last proved itself.", ages),
+    )
+    return "".join(families)
 
 
 def build_live_exposition(hub: Hub) -> str:
@@ -77,10 +64,13 @@ def build_live_exposition(hub: Hub) -> str:
         ("held_bytes", "What channels hold of rendered objects.", hub.held_bytes),
         ("max_held_bytes", "What they may hold at most.", hub.options.max_held_bytes),
     )
-    return "".join(
-        f"# HELP openmcp_live_{name} {words}\n# TYPE openmcp_live_{name} gauge\nopenmcp_live_{name} {value}\n"
-        for name, words, value in gauges
-    )
+    return "".join(_gauge(f"openmcp_live_{name}", words, [("", value)]) for name, words, value in gauges)
+
+
+def _gauge(name: str, words: str, samples: Iterable[tuple[str, object]]) -> str:
+    """One family; a sample is its labels, in braces, and its value."""
+    head = f"# HELP {name} {words}\n# TYPE {name} gauge\n"
+    return head + "".join(f"{name}{labels} {value}\n" for labels, value in samples)
 
 
 def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:

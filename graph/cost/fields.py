@@ -17,12 +17,8 @@ from graph.cost.reading import Part
 from graph.loading.lookahead import MEASURES
 from graph.loading.placements import DEFAULT_LAST
 from graph.loading.placements import MAX_SPAN as MAX_PLACEMENT_SPAN
+from graph.loading.resources import DEFAULT_EVENTS, LIST_ABOVE, MAX_EVENTS
 from graph.loading.time_range import TimeRangeRequest, build_time_range
-
-DEFAULT_EVENTS = 20
-MAX_EVENTS = 1_000
-GETS_A_GROUP = 8
-"""Owners of one namespace and kind that are asked for one by one; more are one list."""
 
 NOTHING = Cardinality(0, {})
 
@@ -241,7 +237,7 @@ def _groups(walk: Walk, outer: Cardinality) -> float:
 
 
 def _owner_resource(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
-    calls = min(outer.total, GETS_A_GROUP * _groups(walk, outer))
+    calls = min(outer.total, LIST_ABOVE * _groups(walk, outer))
     walk.charge(part, outer.total * weights.RELATED + calls * weights.CALL)
     return outer.repeated()
 

@@ -1,7 +1,7 @@
 """Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
@@ -20,7 +20,7 @@ from graph.loading.batches import Batch
 from graph.loading.context import Info
 from graph.loading.loaders import Measures
 from graph.loading.maybe_await import AwaitableOrValue, Deferred
-from graph.loading.related import prime_related
+from graph.loading.related import prime_related, wanted_batches
 
 V = TypeVar("V")
 
@@ -103,7 +103,7 @@ async def _load(
     on_unavailable: OnUnavailable,
 ) -> Page[T]:
     after = check_page(page, build_sorting(kind, orders))
-    batches = list(_wanted(info, kind))
+    batches = list(wanted_batches(info, kind.metrics, info.page_wants))
     dispatch = info.context.loaders.dispatch
     with dispatch.holding_pages():
         with dispatch.holding():
@@ -162,14 +162,6 @@ async def _read_held(held: UsageCache, clusters: set[str], measures: Measures, d
             return await held.read(clusters, measures)
     except TimeoutError:
         raise MetricsUnavailable("the metric store did not answer within the request's time") from None
-
-
-def _wanted(info: Info, kind: ObjectKind[T]) -> Iterator[Batch[Any, Any]]:
-    loaders, wants = info.context.loaders, info.page_wants
-    if wants.usage:
-        yield loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
-    for time_range in wants.time_ranges:
-        yield loaders.history[kind.metrics].for_((time_range, info.plan.columns[kind.metrics, time_range]))
 
 
 async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[ObjectKey]) -> None:

@@ -80,11 +80,9 @@ class Wants(Struct, frozen=True):
 _NOTHING = Wants()
 
 
-class PageWants(Struct, frozen=True):
+class PageWants(Wants, frozen=True):
     """What a connection's selection asks of its own items, of the nodes its items are on, and of their clusters."""
 
-    usage: bool = False
-    time_ranges: frozenset[TimeRangeRequest] = frozenset()
     nodes: Wants = _NOTHING
     clusters: Wants = _NOTHING
     lists_inside: bool = False

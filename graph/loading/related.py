@@ -2,19 +2,29 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from fleet.model.objects import Node, NodeKey, Pod
-from fleet.model.usage import History, Kind, Usage
+from fleet.model.usage import Kind
 from graph.loading.batches import Batch
 from graph.loading.cluster_sums import load_all_nodes
 from graph.loading.context import Info
 from graph.loading.lookahead import Wants
 
 
+def wanted_batches(info: Info, kind: Kind, wants: Wants) -> Iterator[Batch[Any, Any]]:
+    """The batches that have what is wanted of objects of a kind. Raises InvalidQuery for a wrong time range."""
+    loaders, plan = info.context.loaders, info.plan
+    if wants.usage:
+        yield loaders.usage[kind].for_(plan.measures[kind])
+    for time_range in wants.time_ranges:
+        yield loaders.history[kind].for_((time_range, plan.columns[kind, time_range]))
+
+
 async def prime_related(info: Info, items: Iterable[Pod | Node]) -> None:
     """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a wrong time range."""
     wants = info.page_wants
-    of_nodes, of_clusters = list(_batches(info, wants.nodes)), list(_batches(info, wants.clusters))
+    of_nodes, of_clusters = (list(wanted_batches(info, Kind.NODE, of)) for of in (wants.nodes, wants.clusters))
     if not of_nodes and not of_clusters:
         return
     keys = {key for item in items if (key := _node_of(info, item)) is not None} if of_nodes else set()
@@ -31,14 +41,6 @@ async def prime_related(info: Info, items: Iterable[Pod | Node]) -> None:
             batch.begin(needed)
     else:
         await asyncio.gather(*(batch.prime(needed) for batch, needed in wanted))
-
-
-def _batches(info: Info, wants: Wants) -> Iterator[Batch[NodeKey, Usage] | Batch[NodeKey, History]]:
-    loaders, plan = info.context.loaders, info.plan
-    if wants.usage:
-        yield loaders.usage[Kind.NODE].for_(plan.measures[Kind.NODE])
-    for time_range in wants.time_ranges:
-        yield loaders.history[Kind.NODE].for_((time_range, plan.columns[Kind.NODE, time_range]))
 
 
 def _node_of(info: Info, item: Pod | Node) -> NodeKey | None:

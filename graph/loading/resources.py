@@ -18,6 +18,11 @@ from fleet.model.request_info import RequestInfo
 from fleet.objects.calls import MemberCalls
 from fleet.objects.events import load_events
 
+MAX_EVENTS = 1_000
+"""Events of one object that an answer has at most, and `DEFAULT_EVENTS` where nothing is said."""
+
+DEFAULT_EVENTS = 20
+
 LIST_ABOVE = 8
 """Owners of one cluster, namespace and kind that are got one by one; more are read with one list."""
 

@@ -12,7 +12,7 @@ from fleet.live.changes import ChangeFeed
 from graph.enums import EventType
 from graph.errors import Code
 from graph.roots.topics import Objects
-from graph.subscriptions.mailbox import Ending, Mailbox, Message
+from graph.subscriptions.mailbox import FAILED, Ending, Mailbox, Message
 from graph.subscriptions.quotas import Budget, BudgetSpent
 from graph.subscriptions.rendering import Body, Event, Renderer, dump
 
@@ -28,7 +28,6 @@ ObjectName = tuple[str, StoreKey]
 _SPENT = Ending(
     Code.COST_EXCEEDED, "too much is followed here at once: filter or select less, or try again later", 1013
 )
-_FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
 
 
 class _LastSent:
@@ -110,7 +109,7 @@ class ObjectChannel:
             self._end(_SPENT)
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of %s failed", self._topic.view.topic)
-            self._end(_FAILED)
+            self._end(FAILED)
 
     def _end(self, ending: Ending) -> None:
         for mailbox in (*self._mailboxes, *self._joining):

@@ -28,6 +28,9 @@ class Ending(Struct, frozen=True):
     close_code: int = 4403
 
 
+FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
+
+
 class Ended(Exception):
     """A stream was ended by the server."""
 

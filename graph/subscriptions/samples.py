@@ -14,14 +14,13 @@ from fleet.model.objects import Node, ObjectKey, Pod
 from graph.enums import EventType
 from graph.errors import Code
 from graph.roots.topics import Samples
-from graph.subscriptions.mailbox import Ending, Mailbox
+from graph.subscriptions.mailbox import FAILED, Mailbox
 from graph.subscriptions.rendering import Event, Renderer, build_failure, dump
 from graph.types.live import UsageSample
 
 logger = logging.getLogger(__name__)
 
 _ALL = "samples"  # each message has all samples, so the newest one takes the place of one that waits
-_FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
 
 Times = dict[ObjectKey, int]
 
@@ -69,7 +68,7 @@ class SampleChannel:
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of usage failed")
             for mailbox in self._mailboxes:
-                mailbox.end(_FAILED)
+                mailbox.end(FAILED)
             self._mailboxes.clear()
 
     async def _look_at(self, reading: Reading) -> None:

@@ -7,12 +7,10 @@ import strawberry
 from fleet.model import kube_objects
 from fleet.model.errors import InvalidQuery
 from graph.loading.context import Info
+from graph.loading.resources import DEFAULT_EVENTS, MAX_EVENTS
 from graph.scalars import DateTime
 from graph.types.fields import of_model
 from graph.types.views import View
-
-MAX_EVENTS = 1_000
-DEFAULT_EVENTS = 20
 
 
 @strawberry.type(description="The object an event is about.")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import TypeVar
 
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
@@ -22,6 +23,8 @@ from rest_compat.times import format_time, parse_time
 
 MAX_POINTS = 100_000
 """The newest points of a range that are answered: a week at the platform's five seconds has 120,960."""
+
+T = TypeVar("T")
 
 Describe = Callable[[Point], Mapping[str, str]]
 """What names the object of a point: the first members of its entry."""
@@ -102,10 +105,15 @@ def read_range(request: Request) -> tuple[int | None, int | None]:
 async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> list[Point]:
     start, end = read_range(request)
     store = request.state["metric_store"]
+    return await ask_store(request, store.points(kind, key, start_ns=start, end_ns=end, limit=MAX_POINTS))
+
+
+async def ask_store(request: Request, answer: Awaitable[T]) -> T:
+    """What the metric store answers within the request's time. Raises MetricsUnavailable."""
     bound = request.state["request_timeout"]
     try:
         async with asyncio.timeout(bound):
-            return await store.points(kind, key, start_ns=start, end_ns=end, limit=MAX_POINTS)
+            return await answer
     except TimeoutError as error:
         raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
 

@@ -1,6 +1,5 @@
 """`/status` with `?clustername=`: the platform's scores of a cluster in the shape the original answered."""
 
-import asyncio
 import json
 
 from fastapi import APIRouter
@@ -9,11 +8,10 @@ from starlette.responses import Response
 from auth.dependencies import CurrentPrincipal
 from auth.policy import authorize_request
 from fleet.model.cluster_status import ClusterStatus, StatusStore
-from fleet.model.errors import MetricsUnavailable
 from fleet.model.request_info import RequestInfo
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
-from rest_compat.routes.metrics import read_range
+from rest_compat.routes.metrics import ask_store, read_range
 from rest_compat.routing import build_json, build_null, build_router
 from rest_compat.times import format_time
 
@@ -38,20 +36,11 @@ async def answer_status(request: Request, principal: CurrentPrincipal) -> Respon
     federation = request.state["federation"]
     federation.get_cluster(principal.scope, cluster)
     start, end = read_range(request)
-    statuses = await _load_statuses(request, cluster, start, end)
+    store, statuses = request.state["metric_store"], list[ClusterStatus]()
+    if isinstance(store, StatusStore):
+        asked = store.cluster_statuses(cluster, start_ns=start, end_ns=end, limit=MAX_STATUSES)
+        statuses = await ask_store(request, asked)
     return build_json({"cluster_status": [_build_entry(cluster, status) for status in statuses] or None})
-
-
-async def _load_statuses(request: Request, cluster: str, start: int | None, end: int | None) -> list[ClusterStatus]:
-    store = request.state["metric_store"]
-    if not isinstance(store, StatusStore):
-        return []
-    bound = request.state["request_timeout"]
-    try:
-        async with asyncio.timeout(bound):
-            return await store.cluster_statuses(cluster, start_ns=start, end_ns=end, limit=MAX_STATUSES)
-    except TimeoutError as error:
-        raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
 
 
 def _build_entry(cluster: str, status: ClusterStatus) -> dict[str, str]:

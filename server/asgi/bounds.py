@@ -6,9 +6,7 @@ uvicorn bounds idle connections after their first answer only, and no head at al
 import asyncio
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-from uvicorn.server import ServerState
 
 from server.asgi.upgrade import UpgradeProtocol
 
@@ -25,19 +23,11 @@ LINGER_SECONDS = 5.0
 class BoundedProtocol(UpgradeProtocol):
     """HTTP for callers, with bounds. What breaks one is answered 408, 431 or 400, and its connection ended."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._in_head = True
-        self._begun = False
-        self._size = 0
-        self._refusal: tuple[int, str] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _begun = False
+    _size = 0
+    _refusal: tuple[int, str] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
