@@ -19,7 +19,7 @@ class Unauthenticated(AuthError):
 
 
 class InvalidCredentials(AuthError):
-    """Wrong name or password."""
+    """Name and password do not belong together; which of the two is wrong is never said."""
 
     def __init__(self) -> None:
         super().__init__("invalid_credentials")

@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The authenticated caller, as both faces and the policy see it."""
 
 from msgspec import Struct
 

@@ -17,7 +17,7 @@ import click
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
 from server.cli_errors import CliError, ask_password
-from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
+from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
 from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
@@ -131,7 +131,7 @@ def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) 
         client = Client(address, trust)
         token = client.load_token(name, ask_password())
         text = build_kubeconfig(address, name, token, client.list_clusters(token), trust)
-    except (ServerSaysNo, ValueError, OSError) as error:
+    except (ServerRefused, ValueError, OSError) as error:
         raise CliError(str(error)) from error
     click.echo(text, nl=False)
     click.echo("the token in it ends as tokens do (an hour, unless the server says otherwise)", err=True)

@@ -18,7 +18,7 @@ CALL_SECONDS = 15.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
-class ServerSaysNo(Exception):
+class ServerRefused(Exception):
     """The server can't be reached, refuses, or answers something else; the message says which."""
 
 
@@ -42,21 +42,21 @@ class Client:
         self._opener = _build_opener(trust)
 
     def load_token(self, user: str, password: str) -> str:
-        """A token for the user. Raises ServerSaysNo."""
+        """A token for the user. Raises ServerRefused."""
         answer = self._post("/token", {"username": user, "password": password})
         token = answer.get("token")
         if not isinstance(token, str):
-            raise ServerSaysNo(f"{self._server}/token gave no token")
+            raise ServerRefused(f"{self._server}/token gave no token")
         return token
 
     def list_clusters(self, token: str) -> list[str]:
-        """The names of the clusters in the user's reach. Raises ServerSaysNo."""
+        """The names of the clusters in the user's reach. Raises ServerRefused."""
         answer = self._post("/graphql", {"query": "{ clusters { name } }"}, token)
         try:
             return [str(cluster["name"]) for cluster in answer["data"]["clusters"]]
         except (KeyError, TypeError) as error:
             errors = json.dumps(answer.get("errors", "no data"))[:300]
-            raise ServerSaysNo(f"{self._server}/graphql does not list clusters: {errors}") from error
+            raise ServerRefused(f"{self._server}/graphql does not list clusters: {errors}") from error
 
     def _post(self, path: str, body: dict[str, str], token: str | None = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -68,14 +68,14 @@ class Client:
                 content = json.loads(answer.read(MAX_ANSWER_BYTES))
         except HTTPError as error:
             with error:
-                raise ServerSaysNo(f"{self._server}{path} answers {error.code}: {_said(error)}") from error
+                raise ServerRefused(f"{self._server}{path} answers {error.code}: {_error_text(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise ServerSaysNo(f"{self._server} can't be reached: {reason}") from error
+            raise ServerRefused(f"{self._server} can't be reached: {reason}") from error
         except ValueError as error:
-            raise ServerSaysNo(f"{self._server}{path} does not answer JSON; is it this server?") from error
+            raise ServerRefused(f"{self._server}{path} does not answer JSON; is it this server?") from error
         if not isinstance(content, dict):
-            raise ServerSaysNo(f"{self._server}{path} does not answer an object; is it this server?")
+            raise ServerRefused(f"{self._server}{path} does not answer an object; is it this server?")
         return content
 
 
@@ -117,7 +117,7 @@ def _build_opener(trust: Trust) -> OpenerDirector:
     return build_opener(_NoRedirects, HTTPSHandler(context=context))
 
 
-def _said(error: HTTPError) -> str:
+def _error_text(error: HTTPError) -> str:
     text = error.read(1000).decode(errors="replace").strip()
     try:
         content = json.loads(text)

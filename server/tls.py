@@ -43,7 +43,7 @@ class ReloadingCertificate:
         self._current = _load(*self._paths)
         self._refused = b""
         self.context = _build_context()
-        self.context.sni_callback = self._hand_over
+        self.context.sni_callback = self._select_context
 
     def reload(self) -> bool:
         """Looks at the files; True where new content counts from now on. What can't be used is logged once."""
@@ -68,7 +68,7 @@ class ReloadingCertificate:
             await asyncio.sleep(POLL_SECONDS)
             await asyncio.to_thread(self.reload)
 
-    def _hand_over(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+    def _select_context(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current.context
 
 

@@ -189,13 +189,13 @@ class Reflector(Generic[R]):
                 raise _ExpiredError("the watch has expired")
             raise self._refusal(event.code or 0, event.message or "")
         elif kind is not EventType.BOOKMARK:
-            self._leave_out(event)
+            self._skip_malformed(event)
         if event.resource_version:
             self._version = event.resource_version
         self.failures = 0
         self._backoff.reset()
 
-    def _leave_out(self, event: WatchEvent[R]) -> None:
+    def _skip_malformed(self, event: WatchEvent[R]) -> None:
         """An object that can't be read is not there, as in a list. Raises ClusterAnswerInvalid where it has no name."""
         if event.name is None:
             # Which object it was can't be told from here, so only a list makes the store true again.

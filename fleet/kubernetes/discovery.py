@@ -120,7 +120,7 @@ async def _load_root(connection: Connection, path: str, timeout: float) -> list[
             return list(_read_aggregated(_AGGREGATED.decode(answer.body)))
         versions = _read_versions(kind, answer)
     except msgspec.MsgspecError as error:
-        raise _nonsense(connection.cluster, path, error) from error
+        raise _malformed(connection.cluster, path, error) from error
     return await _load_plain(connection, versions[:MAX_GROUP_VERSIONS], timeout)
 
 
@@ -137,7 +137,7 @@ async def _load_version(connection: Connection, version: str, timeout: float) ->
     try:
         listed = _PLAIN.decode(answer.body)
     except msgspec.MsgspecError as error:
-        raise _nonsense(connection.cluster, path, error) from error
+        raise _malformed(connection.cluster, path, error) from error
     return [
         Served(version, entry.kind, entry.name, entry.namespaced, frozenset(entry.verbs or ()))
         for entry in listed.resources or ()
@@ -163,7 +163,7 @@ def _read_aggregated(groups: "_Aggregated") -> Iterator[Served]:
                     yield Served(api_version, kind, entry.resource, namespaced, frozenset(entry.verbs or ()))
 
 
-def _nonsense(cluster: str, path: str, error: Exception) -> ClusterAnswerInvalid:
+def _malformed(cluster: str, path: str, error: Exception) -> ClusterAnswerInvalid:
     return ClusterAnswerInvalid(cluster, f"cluster {cluster}: its answer to {path} can't be read: {error}")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, Point, TimeRange, Usage
+from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, TimeRange, Usage
 
 K = TypeVar("K")
 
@@ -45,16 +45,6 @@ class Columns(Struct, Generic[K], frozen=True):
             of_key = {measure: column[begin:end] for measure, column in self.values.items()}
             yield key, Series(self.times_ns[begin:end], of_key)
             begin = end
-
-
-def build_series(points: Iterable[Point], measures: Iterable[Measure]) -> Series:
-    """The points as columns; where two points have the same time the later one given counts."""
-    by_time = {point.time_ns: point for point in points}
-    ordered = [by_time[time_ns] for time_ns in sorted(by_time)]
-    return Series(
-        [point.time_ns for point in ordered],
-        {measure: [getattr(point, measure.value) for point in ordered] for measure in measures},
-    )
 
 
 def counter_lead_ns(window: TimeRange, measures: Iterable[Measure]) -> int:

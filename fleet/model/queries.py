@@ -74,7 +74,7 @@ class Filter(Struct, Generic[T], frozen=True):
 
 
 class PodFilter(Filter[Pod], frozen=True):
-    """Which pods."""
+    """Which pods; those of `namespaces` and of `nodes` are found by an index."""
 
     namespaces: frozenset[str] | None = None
     nodes: frozenset[str] | None = None
@@ -100,7 +100,7 @@ class PodFilter(Filter[Pod], frozen=True):
 
 
 class NodeFilter(Filter[Node], frozen=True):
-    """Which nodes."""
+    """Which nodes; they have no index but that of labels."""
 
     ready: bool | None = None
 

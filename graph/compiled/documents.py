@@ -77,7 +77,7 @@ class KnownOperation:
 
 
 class KnownDocument:
-    """A valid document."""
+    """A valid document, and its operations by name and variables."""
 
     __slots__ = ("_asked", "document")
 
@@ -144,7 +144,7 @@ async def run_known(
 
 
 class DocumentKeeper(SchemaExtension):
-    """Keeps what passed validation."""
+    """Keeps documents that passed validation, for `run_known` to find."""
 
     def on_validate(self) -> Iterator[None]:
         yield

@@ -110,16 +110,16 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result = super().execute_operation(serially)
         if self.is_awaitable(result):
             return Deferred(self._finish, result)
-        self._let_go()
+        self._break_cycle()
         return result
 
     async def _finish(self, result: Awaitable[Any]) -> Any:
         try:
             return await result
         finally:
-            self._let_go()
+            self._break_cycle()
 
-    def _let_go(self) -> None:
+    def _break_cycle(self) -> None:
         if not self.background_futures:
             del self.async_helpers
 

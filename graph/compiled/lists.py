@@ -38,11 +38,11 @@ def complete_items(executor: Any, field: ListField, reader: Reader, items: Seque
             if _complete_item(executor, field, reader, item, done.values):
                 done.waiting.append(len(done.values) - 1)
             if perf_counter() >= time_slice.ends and time_slice.is_over():
-                return executor.dispatch.defer(_go_on, executor, field, reader, items, rest, done)
+                return executor.dispatch.defer(_resume, executor, field, reader, items, rest, done)
     return Deferred(_gather, done.values, done.waiting) if done.waiting else done.values
 
 
-async def _go_on(
+async def _resume(
     executor: Any, field: ListField, reader: Reader, items: Sequence[Any], rest: Iterator[Any], done: "_Done"
 ) -> list[Any]:
     """The rest of the list, a turn at a time."""

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
 _COMPLETE = b"event: complete\ndata:\n\n"
-_ALIVE = b":\n\n"
+_KEEP_ALIVE = b":\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -71,13 +71,13 @@ class EventStream(Response):
         del scope
         self._hub.connections += 1
         sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_wait_for_leaving(receive))
+        leaving = asyncio.create_task(_wait_for_disconnect(receive))
         ending = asyncio.create_task(self._session.wait_ended())
         try:
             await asyncio.wait((sending, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
             if ending.done() and not sending.done() and not leaving.done():
                 await end_tasks(sending)
-                await self._say_goodbye(send)
+                await self._send_ending(send)
         finally:
             await end_tasks(sending, leaving, ending)
             self._hub.sessions.close(self._session)
@@ -87,10 +87,10 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-        await self._put(send, _ALIVE)  # so that a client knows at once that the stream is open
+        await self._put(send, _KEEP_ALIVE)  # so that a client knows at once that the stream is open
         try:
             async with aclosing(self._hub.stream(self._session, self._operation)) as results:
-                async for chunk in _with_signs_of_life(results, self._hub.options.keep_alive_seconds):
+                async for chunk in _with_keep_alives(results, self._hub.options.keep_alive_seconds):
                     await self._put(send, chunk)
         except Rejected as rejected:
             await self._put(send, _event(orjson.dumps({"errors": rejected.errors})))
@@ -101,7 +101,7 @@ class EventStream(Response):
             return
         await self._put(send, _COMPLETE, more=False)
 
-    async def _say_goodbye(self, send: Send) -> None:
+    async def _send_ending(self, send: Send) -> None:
         ending = self._session.ending
         if ending is None:
             return
@@ -121,7 +121,7 @@ class _TooSlow(Exception):
     """The client takes nothing: there is no way to tell it so but to end the connection."""
 
 
-async def _with_signs_of_life(results: AsyncIterator[str], seconds: float) -> AsyncIterator[bytes]:
+async def _with_keep_alives(results: AsyncIterator[str], seconds: float) -> AsyncIterator[bytes]:
     """Events, and a comment wherever none came for a time."""
     coming: asyncio.Future[str] | None = None
     try:
@@ -129,7 +129,7 @@ async def _with_signs_of_life(results: AsyncIterator[str], seconds: float) -> As
             coming = coming or asyncio.ensure_future(anext(results))
             done, _ = await asyncio.wait((coming,), timeout=seconds)
             if not done:
-                yield _ALIVE
+                yield _KEEP_ALIVE
                 continue
             try:
                 text = coming.result()
@@ -146,6 +146,6 @@ def _event(body: bytes) -> bytes:
     return b"event: next\ndata: " + body + b"\n\n"
 
 
-async def _wait_for_leaving(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = "graphql-transport-ws"
 MAX_REASON_BYTES = 123  # RFC 6455, section 5.5: a control frame carries 125 bytes, two of them are the code
-_LAST_WORDS_SECONDS = 1.0
-_LAST_WORDS = 100
+_CLOSE_SECONDS = 1.0
+_MOST_ENDING = 100
 """Operations that may be at their last message, beside those that are open."""
 
 _MAX_ID = 256
@@ -60,12 +60,12 @@ async def serve_websocket(websocket: GraphSocket) -> None:
         _check_acceptable(hub, offered=offered)
         await _Connection(websocket, hub).serve()
     except _Close as close:
-        await _say_goodbye(websocket, close)
+        await _send_close(websocket, close)
     except WebSocketDisconnect:
         pass
     except Exception:  # the seam: the client is told by the protocol's own code, the log says why
         logger.exception("a WebSocket failed")
-        await _say_goodbye(websocket, _Close(4500, "Internal server error"))
+        await _send_close(websocket, _Close(4500, "Internal server error"))
     finally:
         hub.connections -= 1
 
@@ -77,9 +77,9 @@ def _check_acceptable(hub: Hub, *, offered: bool) -> None:
         raise _Close(1013, "the server is full: try again later")
 
 
-async def _say_goodbye(websocket: GraphSocket, close: _Close) -> None:
+async def _send_close(websocket: GraphSocket, close: _Close) -> None:
     try:
-        async with asyncio.timeout(_LAST_WORDS_SECONDS):  # one who takes nothing does not take this either
+        async with asyncio.timeout(_CLOSE_SECONDS):  # one who takes nothing does not take this either
             await websocket.close(close.code, close.reason)
     except (TimeoutError, RuntimeError, WebSocketDisconnect, OSError):
         logger.debug("a WebSocket was gone before its close frame: %d %s", close.code, close.reason)
@@ -147,7 +147,7 @@ class _Connection:
                 await self._send(orjson.dumps({"type": "pong", **payload}).decode())
             case "subscribe":
                 self._subscribe(message["id"], message["payload"])
-                await self._wait_for_room()
+                await self._wait_for_backlog()
             case "complete":
                 task = self._operations.pop(message["id"], None)
                 if task is not None:
@@ -177,9 +177,9 @@ class _Connection:
         self._running.add(task)
         task.add_done_callback(lambda done: self._forget(name, done))
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_backlog(self) -> None:
         """Reads on once not too many operations wait to say that they were refused, or are over, to a slow client."""
-        while len(self._running) > self._hub.options.max_operations_a_connection + _LAST_WORDS:
+        while len(self._running) > self._hub.options.max_operations_a_connection + _MOST_ENDING:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     def _forget(self, name: str, task: "asyncio.Task[None]") -> None:
@@ -230,7 +230,7 @@ class _Connection:
         await end_tasks(*self._operations.values())
         close = _Close(ending.close_code, ending.message)
         try:
-            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+            async with asyncio.timeout(_CLOSE_SECONDS):
                 for name in names if ending.close_code == _FORBIDDEN else ():
                     error = _dump_error(ending.message, ending.code)
                     await self._send(f'{{"id":{orjson.dumps(name).decode()},"type":"error","payload":{error}}}')

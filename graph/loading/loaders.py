@@ -22,7 +22,7 @@ HistoryQuestion = tuple[TimeRangeRequest, frozenset[Column]]
 
 @dataclasses.dataclass(frozen=True)
 class Loaders:
-    """A request's loaders."""
+    """A request's loaders; batches are keyed by the question that is asked of all their objects."""
 
     dispatch: Dispatch
     clusters: Clusters

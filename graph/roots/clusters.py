@@ -1,4 +1,4 @@
-"""Query's fields about clusters."""
+"""Query's fields about clusters, answered from memory: no member is asked."""
 
 import strawberry
 

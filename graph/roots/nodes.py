@@ -1,4 +1,4 @@
-"""Query's fields about nodes."""
+"""Query's fields about nodes, answered from the members' caches."""
 
 import strawberry
 

@@ -1,4 +1,4 @@
-"""Query's fields about pods."""
+"""Query's fields about pods, answered from the members' caches."""
 
 import strawberry
 

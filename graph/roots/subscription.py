@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @strawberry.input(description="Names a pod.")
 class PodRef:
-    """Which pod."""
+    """Names a pod whose usage is followed."""
 
     cluster: str = strawberry.field(description="Its cluster.")
     namespace: str = strawberry.field(description="Its namespace.")
@@ -37,7 +37,7 @@ class PodRef:
 
 @strawberry.input(description="Names a node.")
 class NodeRef:
-    """Which node."""
+    """Names a node whose usage is followed."""
 
     cluster: str = strawberry.field(description="Its cluster.")
     name: str = strawberry.field(description="Its name.")
@@ -55,7 +55,7 @@ def followed(description: str) -> Callable[[F], F]:
 
 @strawberry.type(description="Everything that can be followed. Over WebSocket (graphql-transport-ws) or SSE.")
 class Subscription:
-    """The root."""
+    """The root: each field checks what is asked, then admits one topic."""
 
     @followed(
         "Pods: first ADDED for each that is there, then whenever one comes, goes, or a selected field of its own "

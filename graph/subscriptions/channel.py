@@ -86,7 +86,7 @@ class ObjectChannel:
 
     async def aclose(self) -> None:
         await end_tasks(self._task)
-        self._let_go()
+        self._release()
 
     def _note(self, cluster: str, key: StoreKey | None) -> None:
         if key is None:
@@ -100,7 +100,7 @@ class ObjectChannel:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self._welcome()
+                await self._send_snapshot()
                 await self._settle()
         except BudgetSpent:
             logger.warning(
@@ -116,9 +116,9 @@ class ObjectChannel:
             mailbox.end(ending)
         self._mailboxes.clear()
         self._joining.clear()
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._unlisten()
         self._budget.take(-self._size)
         self._size = 0
@@ -145,7 +145,7 @@ class ObjectChannel:
             for name in batch:
                 del self._dirty[name]
             await self._compare(batch)
-            await self._welcome()
+            await self._send_snapshot()
             await asyncio.sleep(0)
 
     async def _compare(self, names: Iterable[ObjectName]) -> None:
@@ -155,13 +155,13 @@ class ObjectChannel:
             if record is None:
                 if held is not None:
                     self._hold(name, None)
-                    self._tell(name, EventType.DELETED, held.event)
+                    self._publish(name, EventType.DELETED, held.event)
             elif held is None or (held.record is not record and held.record != record):
                 changed.append((name, record))
         bodies = await self._render(changed, watched=True)
-        await self._tell_changes([(*one, dump(body)) for one, body in zip(changed, bodies, strict=True)])
+        await self._publish_changes([(*one, dump(body)) for one, body in zip(changed, bodies, strict=True)])
 
-    async def _tell_changes(self, looked_at: Iterable[tuple[ObjectName, Any, bytes]]) -> None:
+    async def _publish_changes(self, looked_at: Iterable[tuple[ObjectName, Any, bytes]]) -> None:
         differing: list[tuple[ObjectName, Any, bytes]] = []
         for name, record, watched in looked_at:
             held = self._held.get(name)
@@ -177,7 +177,7 @@ class ObjectChannel:
             event = Event(whole, self._renderer.selection)
             type = EventType.MODIFIED if name in self._held else EventType.ADDED  # noqa: A001 - as the field's name
             self._hold(name, _LastSent(record, watched, event))
-            self._tell(name, type, event)
+            self._publish(name, type, event)
 
     async def _render(self, changed: Sequence[tuple[ObjectName, Any]], *, watched: bool) -> list[Body]:
         """Bodies whose type is always the same, so that they can be compared."""
@@ -186,7 +186,7 @@ class ObjectChannel:
         roots = [self._topic.build_root(EventType.MODIFIED, record) for _, record in changed]
         return await self._renderer.render(roots, watched=watched)
 
-    async def _welcome(self) -> None:
+    async def _send_snapshot(self) -> None:
         """Tells those who came of all there is. What is measured is read anew for them."""
         joining = list(self._joining)
         if joining and not self._renderer.selection.all_watched:
@@ -208,6 +208,6 @@ class ObjectChannel:
                 mailbox.begin(there)
                 await asyncio.sleep(0)  # a thousand who come at once are no reason for others to wait
 
-    def _tell(self, name: ObjectName, type: EventType, event: Event) -> None:  # noqa: A002 - as the field's name
+    def _publish(self, name: ObjectName, type: EventType, event: Event) -> None:  # noqa: A002 - as the field's name
         for mailbox in self._mailboxes:
             mailbox.put(name, type, event)

@@ -10,7 +10,7 @@ from graph.types.views import PureView
 
 @strawberry.interface(description="Anything that can be found again by its id alone.")
 class Object:
-    """What `object(id)` answers."""
+    """Objects with an opaque id, by which `object(id)` finds them."""
 
     @resolved("Opaque; the same for as long as the object's name is.")
     def id(self) -> strawberry.ID:
@@ -32,7 +32,7 @@ def labels_of(pairs: models.Pairs) -> list[Label]:
 
 @strawberry.type(description="How many objects share a key.")
 class Count:
-    """One group's size."""
+    """The number of objects with one value of what they are grouped by."""
 
     key: str = strawberry.field(description="What the group has in common.")
     count: int = strawberry.field(description="Objects in the group.")

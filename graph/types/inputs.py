@@ -39,7 +39,7 @@ class NameFilter:
 
 @strawberry.input(description="Matches the object that controls a pod. All parts that are given must hold.")
 class OwnerFilter:
-    """Which owner."""
+    """The controlling owner reference that a pod must have."""
 
     kind: str | None = strawberry.field(default=None, description="Kind of the owner, such as ReplicaSet.")
     name: str | None = strawberry.field(default=None, description="Name of the owner.")
@@ -57,7 +57,7 @@ class OwnerFilter:
     description="Bounds of the newest usage. All that are given must hold; what has no such usage is left out."
 )
 class UsageBound:
-    """Which usage."""
+    """Bounds of one value of an object's newest usage."""
 
     field: UsageField = strawberry.field(description="What is bounded; the bounds are in its unit.")
     percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)

@@ -1,4 +1,4 @@
-"""What subscriptions send."""
+"""The events and samples that subscriptions send, each with the object it is about."""
 
 from functools import partial
 from typing import Self

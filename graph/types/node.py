@@ -1,4 +1,4 @@
-"""A Kubernetes node."""
+"""A Kubernetes node: a view of its record, and relations to its pods, usage and events."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""Relay's PageInfo."""
+"""Relay's PageInfo: where a page is, by the cursors of its ends."""
 
 from typing import Any, Self
 

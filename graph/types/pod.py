@@ -1,4 +1,4 @@
-"""A pod."""
+"""A pod: a view of its record, and relations to its node, owner, usage and events."""
 
 from typing import TYPE_CHECKING, Annotated
 

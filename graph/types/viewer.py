@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The caller as the graph shows them: name, groups, role and reach."""
 
 from typing import Self
 

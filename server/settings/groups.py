@@ -159,7 +159,7 @@ class GraphSettings(Group):
 
 
 class TimeoutSettings(Group):
-    """Deadlines."""
+    """Deadlines of requests and of calls to members, in seconds."""
 
     member_timeout: Seconds = setting(
         5.0,

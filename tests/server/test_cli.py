@@ -18,7 +18,7 @@ from starlette.routing import Route
 from auth.users import load_users
 from fleet.model.visibility import Role, Scope
 from server.cli import main
-from server.kubeconfig import Client, ServerSaysNo, Trust, build_kubeconfig, parse_server
+from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from tests.server.serving import open_serving
 
 PASSWORD = "a long password"
@@ -185,7 +185,7 @@ async def open_impostor(answer: Response) -> AsyncIterator[str]:
 )
 async def test_a_server_that_is_not_this_one_is_said_to_be_so(answer: Response, said: str) -> None:
     async with open_impostor(answer) as url:
-        with pytest.raises(ServerSaysNo, match=said):
+        with pytest.raises(ServerRefused, match=said):
             await asyncio.to_thread(Client(url, Trust()).load_token, "alice", PASSWORD)
 
 

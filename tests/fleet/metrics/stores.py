@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pytest
 
+from fleet.metrics.aggregate import Series
 from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
 from fleet.metrics.influx.layout import FIELDS
 from fleet.metrics.influx.opening import open_influx_store
@@ -23,6 +24,16 @@ Pods = Iterable[tuple[PodKey, Point]]
 Nodes = Iterable[tuple[NodeKey, Point]]
 
 _databases: Iterator[int] = count(1)
+
+
+def build_series(points: Iterable[Point], measures: Iterable[Measure]) -> Series:
+    """The points as columns; where two points have the same time the later one given counts."""
+    by_time = {point.time_ns: point for point in points}
+    ordered = [by_time[time_ns] for time_ns in sorted(by_time)]
+    return Series(
+        [point.time_ns for point in ordered],
+        {measure: [getattr(point, measure.value) for point in ordered] for measure in measures},
+    )
 
 
 class Filled(Protocol):

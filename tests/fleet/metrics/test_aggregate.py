@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.metrics.aggregate import build_history, build_series, build_usage, counter_lead_ns, nearest_rank
+from fleet.metrics.aggregate import build_history, build_usage, counter_lead_ns, nearest_rank
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Measure, Point, TimeRange, Usage
+from tests.fleet.metrics.stores import build_series
 
 COLUMNS = [
     (measure, aggregate)

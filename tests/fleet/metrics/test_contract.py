@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fleet.metrics.aggregate import build_history, build_series, build_usage
+from fleet.metrics.aggregate import build_history, build_usage
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import (
     ALL_MEASURES,
@@ -19,7 +19,7 @@ from fleet.model.usage import (
     TimeRange,
     Usage,
 )
-from tests.fleet.metrics.stores import Filled
+from tests.fleet.metrics.stores import Filled, build_series
 
 WEB = PodKey("cluster1", "default", "web-0")
 NODE = NodeKey("cluster1", "kube1-worker1")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fleet.metrics.aggregate import build_history, build_series, counter_lead_ns
+from fleet.metrics.aggregate import build_history, counter_lead_ns
 from fleet.metrics.embedded.store import (
     EmbeddedOptions,
     EmbeddedStore,
@@ -21,6 +21,7 @@ from fleet.metrics.embedded.store import (
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, TimeRange
+from tests.fleet.metrics.stores import build_series
 from tests.fleet.metrics.test_aggregate import COLUMNS, points_lists, windows
 from tests.fleet.metrics.test_contract import assert_close
 
