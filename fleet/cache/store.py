@@ -151,7 +151,7 @@ class Store(Table[R]):
         self._listeners: tuple[Listener[R], ...] = ()
 
     def put(self, record: R) -> None:
-        old = super().put(record)
+        old = Table.put(self, record)  # not `super()`, which each event of a watch would pay for
         self.generation = GENERATIONS.next()
         for listener in self._listeners:
             listener(old, record)
