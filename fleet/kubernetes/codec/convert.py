@@ -14,21 +14,23 @@ from fleet.model.quantities import parse_bytes, parse_cores, parse_count
 V = TypeVar("V", bound=Hashable)
 W = TypeVar("W")
 
+_MOST_SHARED = 65_536
+_MOST_BYTES = 4 * 1024 * 1024
+
 
 class InternTable(Generic[V]):
     """One copy of values that many objects have, such as all labels of a workload's pods.
 
-    Cleared at `most` values: then sharing begins anew, and nothing else is lost.
+    Cleared at `_MOST_SHARED` values: then sharing begins anew, and nothing else is lost.
     """
 
-    def __init__(self, most: int = 65_536) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._values: dict[V, V] = {}
 
     def intern(self, value: V) -> V:
         """The value, or the equal one that is in the table."""
         values = self._values
-        if len(values) >= self._most:
+        if len(values) >= _MOST_SHARED:
             values.clear()
         return values.setdefault(value, value)
 
@@ -36,12 +38,11 @@ class InternTable(Generic[V]):
 class DecodeCache(Generic[W]):
     """Values of JSON that recurs byte for byte, such as the labels of a workload's pods: decoded once.
 
-    `read` is given what is not cached, and what it raises is not cached. Cleared where the keys exceed `most_bytes`.
+    `read` is given what is not cached, and what it raises is not cached. Cleared where the keys exceed `_MOST_BYTES`.
     """
 
-    def __init__(self, read: Callable[[bytes], W], most_bytes: int = 4 * 1024 * 1024) -> None:
+    def __init__(self, read: Callable[[bytes], W]) -> None:
         self._read = read
-        self._most_bytes = most_bytes
         self._bytes = 0
         self._values: dict[bytes, W] = {}
 
@@ -56,7 +57,7 @@ class DecodeCache(Generic[W]):
     def _add(self, text: bytes) -> W:
         value = self._read(text)
         self._bytes += len(text)
-        if self._bytes > self._most_bytes:
+        if self._bytes > _MOST_BYTES:
             self._values.clear()
             self._bytes = len(text)
         self._values[text] = value

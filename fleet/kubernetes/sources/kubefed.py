@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["HostAccess", "open_kubefed_source"]
 
+_HOST_NAME = "openmcp"
 _HOST_POLL_SECONDS = 2.0
 # Changes come in bursts: a join writes three objects.
 _COALESCE_SECONDS = 0.1
@@ -45,7 +46,6 @@ async def open_kubefed_source(
     *,
     namespace: str = "kube-federation-system",
     platform_namespace: str = "openmcp",
-    host_name: str = "openmcp",
     member_timeout: float = 5.0,
 ) -> AsyncIterator[MemberSource]:
     """Watches KubeFedClusters and Secrets in `namespace` and OpenMCPClusters in `platform_namespace` of the host.
@@ -54,7 +54,7 @@ async def open_kubefed_source(
     host can't be reached the last picture stands; before there is any, a snapshot holds the host alone.
     `member_timeout` bounds each call to the host, in seconds.
     """
-    source = KubefedSource(host, namespace, platform_namespace, host_name, member_timeout)
+    source = KubefedSource(host, namespace, platform_namespace, member_timeout)
     async with open_task("kubefed source", source.run):
         yield source
 
@@ -62,10 +62,10 @@ async def open_kubefed_source(
 class KubefedSource:
     """The `MemberSource` of a KubeFed host. Opened by `open_kubefed_source`."""
 
-    def __init__(self, host: HostAccess, namespace: str, platform_namespace: str, name: str, timeout: float) -> None:
+    def __init__(self, host: HostAccess, namespace: str, platform_namespace: str, timeout: float) -> None:
         self._host_access = host
         self._namespace = namespace
-        self._name = name
+        self._name = _HOST_NAME
         self._timeout = timeout
         self._changed = asyncio.Event()
         options = FollowOptions(answer=timeout)
