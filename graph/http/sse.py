@@ -102,12 +102,12 @@ class EventStream(Response):
         await self._put(send, _COMPLETE, more=False)
 
     async def _send_ending(self, send: Send) -> None:
+        """Ends the answer without `complete`: a client takes that for a cut, and asks again. A comment says why."""
         ending = self._session.ending
         if ending is None:
             return
         with suppress(_TooSlow):
-            await self._put(send, _event(dump(build_failure(ending.message, ending.code))), seconds=1.0)
-            await self._put(send, _COMPLETE, more=False, seconds=1.0)
+            await self._put(send, f": {ending.message}\n\n".encode(), more=False, seconds=1.0)
 
     async def _put(self, send: Send, chunk: bytes, *, more: bool = True, seconds: float | None = None) -> None:
         try:

@@ -37,7 +37,6 @@ _MOST_ENDING = 100
 """Operations that may be at their last message, beside those that are open."""
 
 _MAX_ID = 256
-_FORBIDDEN = 4403
 _KINDS = ("connection_init", "ping", "pong", "subscribe", "complete")
 
 
@@ -221,23 +220,13 @@ class _Connection:
             raise _Close(1013, f"too slow: nothing was taken for {seconds:g} s, start again") from None
 
     async def _watch_session(self, session: Session) -> None:
-        """Ends everything once the session ends: each operation by an error that says why, then the socket."""
+        """Closes the socket once the session ends.
+
+        Operations get no last message: a client that has one to come back for connects again, and renews its token.
+        """
         await session.wait_ended()
-        ending = session.ending
-        if ending is None:
-            return
-        names = tuple(self._operations)
-        await end_tasks(*self._operations.values())
-        close = _Close(ending.close_code, ending.message)
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                for name in names if ending.close_code == _FORBIDDEN else ():
-                    error = _dump_error(ending.message, ending.code)
-                    await self._send(f'{{"id":{orjson.dumps(name).decode()},"type":"error","payload":{error}}}')
-        except (_Close, TimeoutError, WebSocketDisconnect, OSError):
-            logger.debug("a client did not take why its operations end: %s", ending.message)
-        if not self._broken.done():
-            self._broken.set_result(close)
+        if session.ending is not None and not self._broken.done():
+            self._broken.set_result(_Close(session.ending.close_code, session.ending.message))
 
 
 def read_message(text: str) -> Mapping[str, Any]:

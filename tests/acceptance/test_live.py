@@ -138,9 +138,9 @@ async def test_a_server_that_is_stopped_ends_its_subscriptions(real_fleet: Fleet
         async with open_socket(server, token, PODS) as socket, over_events(server, token, PODS) as take:
             await take()
             os.kill(server.pid, 15)
-            while "errors" not in (payload := await take()):
-                pass
-            assert "shutting down" in payload["errors"][0]["message"]
+            with pytest.raises(AssertionError, match="the stream ended"):
+                while True:
+                    await take()
             async with asyncio.timeout(5):
                 with contextlib.suppress(ConnectionClosed):
                     while True:
@@ -170,8 +170,6 @@ async def test_a_user_who_is_removed_loses_the_subscription(real_fleet: Fleet, t
             await run_user_command(users, "remove", "kim")
             async with asyncio.timeout(10):
                 with contextlib.suppress(ConnectionClosed):
-                    while (message := json.loads(await socket.recv()))["type"] == "next":
-                        pass
-                    assert message["payload"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
-                    await socket.recv()
+                    while True:
+                        assert json.loads(await socket.recv())["type"] == "next"
         assert socket.close_code == 4403

@@ -3,14 +3,17 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import jwt
 import pytest
 from playwright.async_api import Page, Request, async_playwright
 
+from tests.clients.serving import SIGNING_KEY, open_quiet_server
 from tests.processes import RunningServer, free_port, open_server
 from tests.required import need
 
@@ -120,6 +123,20 @@ async def test_the_live_tab_moves_by_itself_until_it_is_ended(demo: RunningServe
     async with page.expect_event("requestfailed", lambda request: request.url.endswith("/graphql")):
         await page.click("button.graphiql-execute-button")
     assert not [text for text in complaints if "ERR_ABORTED" not in text]
+
+
+async def test_a_token_that_ends_while_the_live_tab_moves_asks_for_a_sign_in(page: Page, tmp_path: Path) -> None:
+    now = int(time.time())
+    token = jwt.encode({"user": "openmcp", "iat": now, "exp": now + 10}, SIGNING_KEY, algorithm="HS256")
+    session = json.dumps({"user": "openmcp", "token": token})
+    await page.add_init_script(f"sessionStorage.setItem('openmcp-apiserver:session', {json.dumps(session)})")
+    async with open_quiet_server(tmp_path) as server:
+        await page.goto(f"{server.url}/graphql")
+        await page.click(".graphiql-tab >> text=Live")
+        await page.click("button.graphiql-execute-button")
+        await page.wait_for_selector(".result-window .view-line >> text=podEvents")
+
+        await page.wait_for_selector("[role=alert] >> text=Your sign-in has expired. Sign in again.")
 
 
 async def test_a_wrong_password_is_said_in_words(demo: RunningServer, page: Page) -> None:

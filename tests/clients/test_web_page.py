@@ -22,10 +22,23 @@ PRINTED = {
 }
 
 
+FIRST_TOKEN_DOES_NOT_COUNT = """
+const given = globalThis.fetch;
+let first = true;
+globalThis.fetch = async (url, options) => {
+  const answer = await given(url, options);
+  if (!first || !String(url).endsWith('/token')) return answer;
+  first = false;
+  return Response.json({ token: 'ended' });
+};
+"""
+
+
+@pytest.mark.parametrize("before", ["", FIRST_TOKEN_DOES_NOT_COUNT], ids=["as it is", "with a token that has ended"])
 @pytest.mark.parametrize("name", sorted(PRINTED))
-async def test_the_example_runs_as_printed(node: Node, demo: RunningServer, name: str) -> None:
+async def test_the_example_runs_as_printed(node: Node, demo: RunningServer, name: str, before: str) -> None:
     assert EXAMPLES[name].count(ADDRESS) == 1
-    printed = await node.print(node.place(f"{name}.mjs", EXAMPLES[name].replace(ADDRESS, demo.url)))
+    printed = await node.print(node.place(f"{name}.mjs", before + EXAMPLES[name].replace(ADDRESS, demo.url)))
     lines = printed.splitlines()
     assert len(lines) == len(PRINTED[name]), printed
     assert [line for line, form in zip(lines, PRINTED[name], strict=True) if not re.fullmatch(form, line)] == []

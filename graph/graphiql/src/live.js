@@ -3,6 +3,7 @@ import { Kind, parse } from 'graphql';
 
 const SHOWN = 20;
 const SHOW_MS = 100; // the editor takes milliseconds to show an answer, and a list begins with hundreds of events
+const AGAIN_MS = 1000;
 
 // What the editor says of the operation is late by a moment after a change of tabs: the text itself is right.
 export function readRequest({ query, variables, operationName }) {
@@ -32,36 +33,47 @@ export function openLive(request, headers, onRefused) {
 }
 
 async function follow(request, headers, signal, next, onRefused) {
-  const answer = await fetch('graphql', {
-    method: 'POST',
-    headers: { ...headers, Accept: 'text/event-stream' },
-    body: JSON.stringify(request),
-    signal,
-  });
-  if (!answer.headers.get('Content-Type')?.startsWith('text/event-stream')) {
-    if (answer.status === 401) onRefused();
-    next(await answer.json());
-    return;
-  }
   const shown = { received: 0, newest: [] };
+  for (;;) {
+    const answer = await fetch('graphql', {
+      method: 'POST',
+      headers: { ...headers, Accept: 'text/event-stream' },
+      body: JSON.stringify(request),
+      signal,
+    });
+    if (!answer.headers.get('Content-Type')?.startsWith('text/event-stream')) {
+      if (answer.status === 401) onRefused();
+      next(await answer.json());
+      return;
+    }
+    if (await showEvents(answer.body, shown, signal, next)) return;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    if (signal.aborted) return;
+  }
+}
+
+// Whether the operation completed: a stream that ends otherwise was cut off, and is asked for again.
+async function showEvents(body, shown, signal, next) {
   let timer;
   const show = () => {
     timer = undefined;
     next({ ...shown });
   };
   try {
-    for await (const result of readEvents(answer.body)) {
+    for await (const result of readEvents(body)) {
+      if (result === null) return true;
       shown.received += 1;
       shown.newest = [result, ...shown.newest].slice(0, SHOWN);
       timer ??= setTimeout(show, SHOW_MS);
-      if (result.errors?.some((one) => one.extensions?.code === 'UNAUTHENTICATED')) onRefused();
     }
+    return false;
   } finally {
     clearTimeout(timer);
     if (!signal.aborted) show();
   }
 }
 
+// The results, and null for `complete`.
 async function* readEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
@@ -73,6 +85,7 @@ async function* readEvents(body) {
     for (const event of events) {
       const data = /^event: next\ndata: (.*)$/.exec(event)?.[1];
       if (data) yield JSON.parse(data);
+      else if (event.startsWith('event: complete')) yield null;
     }
   }
 }

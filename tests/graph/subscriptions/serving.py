@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
+import pytest
 import uvicorn
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
@@ -77,11 +78,11 @@ class Socket:
         return [(await self.next())["data"][field] for _ in range(count)]
 
     async def closing(self) -> tuple[int | None, str]:
-        """How the server closes the socket, whatever it says before."""
+        """How the server closes the socket, whatever it says before, but the end of an operation."""
         async with asyncio.timeout(WAIT):
             with contextlib.suppress(ConnectionClosed):
                 while True:
-                    await self.connection.recv()
+                    assert json.loads(await self.connection.recv())["type"] not in ("error", "complete")
         return self.connection.close_code, self.connection.close_reason or ""
 
 
@@ -91,6 +92,7 @@ class Stream:
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
         self.comments = 0
+        self.said = ""
 
     async def event(self) -> tuple[str, Any]:
         """The name and the data of the next event."""
@@ -100,8 +102,9 @@ class Stream:
                 if not line:
                     raise EOFError
                 key, _, value = line.rstrip("\n").partition(":")
-                if not key and value == "":
+                if not key:
                     self.comments += line != "\n"
+                    self.said = value.strip() or self.said
                 elif key == "event":
                     name = value.strip()
                 elif key == "data":
@@ -112,6 +115,12 @@ class Stream:
         name, data = await self.event()
         assert name == "next", (name, data)
         return data
+
+    async def ending(self) -> str:
+        """What the last comment said, where the stream ends and no event comes before."""
+        with pytest.raises(EOFError):
+            await self.event()
+        return self.said
 
 
 class Live:
