@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from realfleet.fleet import Fleet
-from tests.acceptance.subscribing import Held, open_socket, over_events, over_websocket
+from tests.acceptance.subscribing import Held, Next, open_socket, over_events, over_websocket
 from tests.acceptance.truth import list_columns
 from tests.fakes.waiting import until
 from tests.fleet.cache.churn import NAMESPACE, open_churn
@@ -132,6 +132,11 @@ async def open_own_server(fleet: Fleet, folder: Path, **more: str) -> AsyncItera
         yield server
 
 
+async def take_all(take: Next) -> None:
+    while True:
+        await take()
+
+
 async def test_a_server_that_is_stopped_ends_its_subscriptions(real_fleet: Fleet, tmp_path: Path) -> None:
     async with open_own_server(real_fleet, tmp_path) as server:
         token = await server.sign_in()
@@ -139,8 +144,7 @@ async def test_a_server_that_is_stopped_ends_its_subscriptions(real_fleet: Fleet
             await take()
             os.kill(server.pid, 15)
             with pytest.raises(AssertionError, match="the stream ended"):
-                while True:
-                    await take()
+                await take_all(take)
             async with asyncio.timeout(5):
                 with contextlib.suppress(ConnectionClosed):
                     while True:

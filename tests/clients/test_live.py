@@ -31,9 +31,7 @@ async def test_graphql_sse_asks_and_follows(node: Node, endpoint: Mapping[str, s
     assert seen["refused"] == {"status": 401}
 
 
-@pytest.mark.parametrize(
-    ("transport", "closed"), [("ws", {"code": 4403, "reason": "token expired"}), ("sse", None)]
-)
+@pytest.mark.parametrize(("transport", "closed"), [("ws", {"code": 4403, "reason": "token expired"}), ("sse", None)])
 async def test_a_subscription_goes_on_with_a_new_token(
     node: Node, endpoint: Mapping[str, str], transport: str, closed: Mapping[str, object] | None
 ) -> None:
