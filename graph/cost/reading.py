@@ -31,6 +31,7 @@ from graphql.execution.values import VariableValues, get_argument_values, get_di
 from msgspec import Struct
 
 from graph.limits.errors import LimitExceeded
+from graph.loading.lookahead import narrow
 
 MAX_FIELDS = 5_000
 """Selections an operation may unfold to: what a person writes, or a client generates, has some hundreds."""
@@ -92,7 +93,7 @@ class _Reader:
 
     def read(self, selections: Iterable[SelectionSetNode], parent: GraphQLCompositeType, path: str) -> tuple[Part, ...]:
         groups: dict[tuple[str, str], _Group] = {}
-        spread: set[str] = set()
+        spread: set[tuple[str, str]] = set()
         for selection_set in selections:
             self._collect(selection_set, parent, groups, spread)
         parts = (self._build(of, nodes, f"{path}.{key}" if path else key) for (key, _), (of, nodes) in groups.items())
@@ -124,7 +125,7 @@ class _Reader:
         selections: SelectionSetNode,
         parent: GraphQLCompositeType,
         groups: dict[tuple[str, str], _Group],
-        spread: set[str],
+        spread: set[tuple[str, str]],
     ) -> None:
         for node in selections.selections:
             self._visited += 1
@@ -140,18 +141,13 @@ class _Reader:
                 key = node.alias.value if node.alias is not None else node.name.value
                 groups.setdefault((key, parent.name), (parent, []))[1].append(node)
             elif isinstance(node, InlineFragmentNode):
-                condition = node.type_condition.name.value if node.type_condition is not None else None
-                self._collect(node.selection_set, self._narrow(condition, parent), groups, spread)
-            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
-                spread.add(node.name.value)
+                for kind in narrow(self._schema, node.type_condition, parent):
+                    self._collect(node.selection_set, kind, groups, spread)
+            elif isinstance(node, FragmentSpreadNode) and (node.name.value, parent.name) not in spread:
+                spread.add((node.name.value, parent.name))
                 fragment = self._fragments[node.name.value]
-                kind = self._narrow(fragment.type_condition.name.value, parent)
-                self._collect(fragment.selection_set, kind, groups, spread)
-
-    def _narrow(self, condition: str | None, parent: GraphQLCompositeType) -> GraphQLCompositeType:
-        """The type that a fragment's fields are asked of: the narrower one of the two."""
-        named = self._schema.get_type(condition) if condition is not None else None
-        return named if named is not None and is_composite_type(named) and not _is_wider(named, parent) else parent
+                for kind in narrow(self._schema, fragment.type_condition, parent):
+                    self._collect(fragment.selection_set, kind, groups, spread)
 
     def _is_included(self, node: Any) -> bool:
         if not node.directives:
@@ -159,7 +155,3 @@ class _Reader:
         skip = get_directive_values(GraphQLSkipDirective, node, self._values)
         include = get_directive_values(GraphQLIncludeDirective, node, self._values)
         return not (skip and skip["if"]) and not (include and not include["if"])
-
-
-def _is_wider(named: GraphQLCompositeType, parent: GraphQLCompositeType) -> bool:
-    return isinstance(named, GraphQLInterfaceType) and isinstance(parent, GraphQLObjectType)

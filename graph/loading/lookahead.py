@@ -16,13 +16,17 @@ from graphql import (
     GraphQLCompositeType,
     GraphQLField,
     GraphQLInterfaceType,
+    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    GraphQLSchema,
     InlineFragmentNode,
+    NamedTypeNode,
     OperationType,
     SelectionSetNode,
     VariableNode,
     get_named_type,
+    is_abstract_type,
     is_composite_type,
 )
 from graphql.execution.values import VariableValues
@@ -164,7 +168,7 @@ class _LookAhead:
         self.columns: dict[tuple[Kind, TimeRangeRequest], set[Column]] = {}
         self.wanting_usage: set[tuple[int, Via]] = set()
         self.wanted_time_ranges: dict[tuple[int, Via], set[TimeRangeRequest]] = {}
-        self.spreads: set[tuple[str, Hashable]] = set()
+        self.spreads: set[tuple[str, str, Hashable]] = set()
         self.ranked_by_usage: set[int] = set()
         self.inside: list[tuple[int, int]] = []
         self.connections: dict[int, GraphQLCompositeType] = {}
@@ -221,24 +225,22 @@ class _LookAhead:
     def fields(
         self, selections: SelectionSetNode | None, parent: GraphQLCompositeType, trail: Hashable
     ) -> Iterable[tuple[FieldNode, GraphQLCompositeType]]:
-        """Fields that are included, each with the type it is asked of; a fragment once for each place."""
+        """Fields that are included, each with the type it is asked of; a fragment once for each place and type."""
         for node in selections.selections if selections is not None else ():
             if not self.included(node):
                 continue
             if isinstance(node, FieldNode):
                 yield node, parent
             elif isinstance(node, InlineFragmentNode):
-                yield from self.fields(node.selection_set, self.narrowed(node.type_condition, parent), trail)
+                for of in narrow(self.info.schema, node.type_condition, parent):
+                    yield from self.fields(node.selection_set, of, trail)
             elif isinstance(node, FragmentSpreadNode):
                 fragment = self.info.fragments.get(node.name.value)
-                if fragment is not None and (node.name.value, trail) not in self.spreads:
-                    self.spreads.add((node.name.value, trail))
-                    of = self.narrowed(fragment.type_condition, parent)
-                    yield from self.fields(fragment.selection_set, of, trail)
-
-    def narrowed(self, condition: Any, parent: GraphQLCompositeType) -> GraphQLCompositeType:
-        named = self.info.schema.get_type(condition.name.value) if condition is not None else parent
-        return named if named is not None and is_composite_type(named) else parent
+                place = (node.name.value, parent.name, trail)
+                if fragment is not None and place not in self.spreads:
+                    self.spreads.add(place)
+                    for of in narrow(self.info.schema, fragment.type_condition, parent):
+                        yield from self.fields(fragment.selection_set, of, trail)
 
     def included(self, node: Any) -> bool:
         for directive in node.directives or ():
@@ -282,6 +284,22 @@ class _LookAhead:
             for node in field.arguments or ()
             if not isinstance(node.value, VariableNode) or node.value.name.value in self.variables
         }
+
+
+def narrow(
+    schema: GraphQLSchema, condition: NamedTypeNode | None, parent: GraphQLCompositeType
+) -> Iterable[GraphQLCompositeType]:
+    """What an object can be inside a fragment: nothing in that of `... on Object { ... on Pod` where it is a node."""
+    if condition is None or condition.name.value == parent.name:
+        return (parent,)
+    possible = _possible(schema, schema.get_type(condition.name.value))
+    return [kind for kind in _possible(schema, parent) if kind in possible]
+
+
+def _possible(schema: GraphQLSchema, kind: GraphQLNamedType | None) -> Sequence[GraphQLObjectType]:
+    if is_abstract_type(kind):
+        return schema.get_possible_types(kind)
+    return (kind,) if isinstance(kind, GraphQLObjectType) else ()
 
 
 def _onward(parent: str, field: FieldNode, result: str, trail: Trail) -> Trail:

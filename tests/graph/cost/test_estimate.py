@@ -81,6 +81,12 @@ def test_what_asks_about_the_schema_costs_nothing() -> None:
         ("query($n: Int = 7) { pods(first: $n) { items { name } } }", "{ pods(first: 7) { items { name } } }"),
         ("query($n: Int) { pods(first: $n) { items { name } } }", "{ pods(first: 100) { items { name } } }"),
         ("{ pods { items { id ... on Object { name: id } } } }", "{ pods { items { id name } } }"),
+        ("{ nodes { items { id ... on Object { ... on Pod { usage { cpuCores } } } } } }", "{ nodes { items { id } } }"),
+        (
+            """{ object(id: "x") { ... on Pod { ...F } ... on Node { ...F } } }
+            fragment F on Object { ... on Pod { usage { cpuCores } } ... on Node { events { type } } }""",
+            '{ object(id: "x") { ... on Pod { usage { cpuCores } } ... on Node { events { type } } } }',
+        ),
         ('{ pods(filter: {clusters: ["c1"]}) { totalCount } }', '{ cluster(name: "c1") { pods { totalCount } } }'),
         ('{ pods(filter: {namespaces: ["a"]}, first: 9999) { totalCount } }', "{ pods(first: 9999) { totalCount } }"),
     ],

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Aggregate, Measure
 from tests.fakes.graph import FACTORS
@@ -57,6 +59,50 @@ async def test_columns_come_from_one_call_through_aliases_fragments_and_directiv
     assert history["peak"] == [0.05 * FACTORS[Aggregate.P95]] * len(history["times"])
     assert history["mean"] == [0.05] * len(history["times"])
     assert "fsUsedBytes" not in history
+
+
+NOT_OF_NODES = """fragment Measured on Object { id
+  ... on Pod { usage { memoryBytes } history(last: "5m") { cpuCores } }
+  ... on Node { usage { cpuCores } history(last: "10m") { memoryBytes } } }"""
+"""What no node has beside what all have: only the branch of an object's own type is ever read."""
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "{ nodes { items { ...Measured } } }",
+        "{ nodes { edges { node { ...Measured } } } }",
+        "{ nodes { items { ... on Object { ... on Object { ...Measured } } } } }",
+        "{ clusters { nodes { items { ...Measured } } } }",
+        "{ pods { items { node { ...Measured } } } }",
+    ],
+)
+async def test_a_branch_for_another_type_asks_for_nothing(open_graph: OpenGraph, selection: str) -> None:
+    async with open_graph("c1") as graph:
+        await graph.ask(selection + NOT_OF_NODES)
+        asked = {call.name: call.asked for call in graph.store.calls}
+    assert asked == {
+        "latest_nodes": {Measure.CPU_CORES},
+        "node_history": {(Measure.MEMORY_BYTES, Aggregate.MEAN)},
+    }
+
+
+@pytest.mark.parametrize("kinds", [("pods", "nodes"), ("nodes", "pods")])
+async def test_one_fragment_serves_lists_of_both_kinds(open_graph: OpenGraph, kinds: tuple[str, str]) -> None:
+    lists = " ".join(f"{kind} {{ items {{ ...Measured }} }}" for kind in kinds)
+    async with open_graph("c1") as graph:
+        data = await graph.ask(f"{{ {lists} }}{NOT_OF_NODES}")
+        assert count_calls(graph) == {"latest_pods": 1, "latest_nodes": 1, "pod_history": 1, "node_history": 1}
+    assert data["pods"]["items"][0]["usage"] == {"memoryBytes": 1 << 20}
+    assert data["nodes"]["items"][0]["usage"] == {"cpuCores": 1.0}
+
+
+async def test_one_fragment_serves_single_objects_of_both_kinds(open_graph: OpenGraph) -> None:
+    query = """{ pod(cluster: "c1", namespace: "shop", name: "p0") { ...Measured }
+      node(cluster: "c1", name: "n1") { ...Measured } }"""
+    async with open_graph("c1") as graph:
+        data = await graph.ask(query + NOT_OF_NODES)
+    assert (data["pod"]["usage"], data["node"]["usage"]) == ({"memoryBytes": 1 << 20}, {"cpuCores": 1.0})
 
 
 async def test_each_window_is_one_call(open_graph: OpenGraph) -> None:
