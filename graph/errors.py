@@ -8,6 +8,7 @@ ClusterUnreachable, ClusterAnswerInvalid           CLUSTER_UNREACHABLE
 ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
 ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
 MetricsUnavailable                                 METRICS_UNAVAILABLE
+OutOfRange                                         OUT_OF_RANGE
 LimitExceeded, a limit on depth, aliases, tokens   COST_EXCEEDED
 a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.http.persisted`)
 anything else                                      INTERNAL, masked, with the id that the log line has
@@ -26,6 +27,7 @@ from auth.errors import Unauthenticated
 from fleet.model import errors
 from graph.extensions import JSON
 from graph.limits.errors import LimitExceeded
+from graph.scalars import OutOfRange
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Code(enum.StrEnum):
     CLUSTER_TIMEOUT = "CLUSTER_TIMEOUT"
     CLUSTER_UNAUTHORIZED = "CLUSTER_UNAUTHORIZED"
     METRICS_UNAVAILABLE = "METRICS_UNAVAILABLE"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
     COST_EXCEEDED = "COST_EXCEEDED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
@@ -57,6 +60,7 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
     (errors.ClusterUnreachable, Code.CLUSTER_UNREACHABLE),
     (errors.ClusterAnswerInvalid, Code.CLUSTER_UNREACHABLE),
     (errors.MetricsUnavailable, Code.METRICS_UNAVAILABLE),
+    (OutOfRange, Code.OUT_OF_RANGE),
     (Unauthenticated, Code.UNAUTHENTICATED),
 )
 

@@ -19,9 +19,29 @@ BigInt = NewType("BigInt", int)
 Duration = NewType("Duration", float)
 DateTime = NewType("DateTime", float)
 
+SMALLEST_BIG_INT, LARGEST_BIG_INT = -(2**63), 2**64 - 1
+"""The whole numbers that answers are written with: those of 64 bits, with a sign or without."""
+
+LARGEST_INT = 2**31 - 1
+
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhdw])")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+class OutOfRange(Exception):
+    """An amount that is more than its field's type holds: the field is null, and the error is at its path."""
+
+    def __init__(self, amount: int, most: int) -> None:
+        super().__init__(f"{amount} is out of the range of this field, whose values are {most:,} at most")
+
+
+def serialize_big_int(value: object) -> int:
+    """As a JSON number. Raises OutOfRange for one that can't be written."""
+    number = int(value)  # type: ignore[call-overload]  # what is no number is refused by int itself
+    if not SMALLEST_BIG_INT <= number <= LARGEST_BIG_INT:
+        raise OutOfRange(number, LARGEST_BIG_INT)
+    return cast("int", number)
 
 
 def parse_duration(text: object) -> Duration:
@@ -82,8 +102,8 @@ def _shown(value: object) -> str:
 SCALARS: dict[object, ScalarDefinition] = {
     BigInt: strawberry.scalar(
         name="BigInt",
-        description="A whole number of any size, as a JSON number. Byte counts are BigInts.",
-        serialize=int,
+        description="A whole number of up to 64 bits, as a JSON number. Byte counts are BigInts.",
+        serialize=serialize_big_int,
         parse_value=_parse_big_int,
     ),
     Duration: strawberry.scalar(

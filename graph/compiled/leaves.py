@@ -20,6 +20,8 @@ from graphql import (
     Undefined,
 )
 
+from graph.scalars import LARGEST_BIG_INT, SMALLEST_BIG_INT, serialize_big_int
+
 
 class Bailout(Exception):
     """A value that generated code does not treat itself."""
@@ -42,6 +44,8 @@ _NEVER_PLAIN = (Exception, Awaitable)
 
 def find_check(kind: GraphQLLeafType) -> str | None:
     """The condition on `value` under which a value has to be coerced, None where that is always so."""
+    if kind.coerce_output_value is serialize_big_int:
+        return f"type(value) is not int or not {SMALLEST_BIG_INT} <= value <= {LARGEST_BIG_INT}"
     return _INLINE[kind.name] if _BUILT_IN.get(kind.name) is kind else None
 
 

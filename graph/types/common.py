@@ -3,7 +3,7 @@
 import strawberry
 
 from fleet.model import objects as models
-from graph.scalars import BigInt, DateTime
+from graph.scalars import LARGEST_INT, BigInt, DateTime, OutOfRange
 from graph.types.fields import of_model, resolved
 from graph.types.views import PureView
 
@@ -46,7 +46,14 @@ class Resources(PureView[models.Resources]):
     cpu_cores: float | None = of_model("CPU in cores.")
     memory_bytes: BigInt | None = of_model("Memory in bytes.")
     ephemeral_storage_bytes: BigInt | None = of_model("Ephemeral storage in bytes.")
-    pods: int | None = of_model("Number of pods.")
+
+    @resolved("Number of pods.")
+    def pods(self) -> int | None:
+        """Raises OutOfRange: a quantity has no bound, and an Int has one."""
+        pods = self.model.pods
+        if pods is not None and pods > LARGEST_INT:
+            raise OutOfRange(pods, LARGEST_INT)
+        return pods
 
 
 def resources_of(model: models.Resources) -> Resources | None:

@@ -31,6 +31,9 @@ _OWNERS_DECODER = msgspec.json.Decoder(list[OwnerReference] | None)
 _LABELS: DecodeCache[Pairs] = DecodeCache(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
 _OWNERS: DecodeCache[Owner | None] = DecodeCache(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
 
+_MOST_RESTARTS = 2**31 - 1
+"""What the API's own counter holds, which is of one container: the sum of several is shown as no more."""
+
 
 class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
     conditions: list[WireCondition] | None = None
@@ -68,7 +71,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         status=intern(columns.status),
         ready_containers=columns.ready,
         total_containers=columns.total,
-        restarts=columns.restarts,
+        restarts=min(columns.restarts, _MOST_RESTARTS),
         created_at=0.0 if created is None else created.timestamp(),
         node_name=intern(spec.node_name) if spec.node_name else None,
         pod_ip=status.pod_ip or None,
