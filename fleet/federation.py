@@ -87,6 +87,10 @@ class Federation:
         """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""
         return self._roster.get(scope, name).describe()
 
+    def reaches(self, scope: Scope, name: str) -> bool:
+        """Whether there is a cluster of this name in reach."""
+        return scope.sees_cluster(name) and self._roster.find(name) is not None
+
     async def select(
         self,
         kind: ObjectKind[T],

@@ -2,9 +2,15 @@
 
 `https://SERVER/clusters/NAME` is what a kubeconfig names as a cluster's server. All answers of this server's own are
 Kubernetes' Status objects, since every client here is one of Kubernetes.
+
+Names may hold `/`, as those that cloud tools give to contexts do: client-go decodes the URL and sends the slash bare, so
+the name ends where a served path begins. Where several do, the longest name of a cluster in reach is meant; what is out
+of reach never decides, so that nobody learns of it.
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -12,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
+from fleet.federation import Federation
 from fleet.model.errors import FleetError, InvalidQuery, NotFound
 from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import ErrorShape, build_status_answer
@@ -24,6 +31,7 @@ SERVED = ("/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", "/healthz",
 """What is passed on of a member's paths, with whatever is below: resources, and what every client may read."""
 
 _TARGET = re.compile(r"/clusters/([^/]+)(/.*)?")
+_SERVED_PATH = re.compile(f"(?:{'|'.join(SERVED)})(?=/|$)")
 _SHAPE = ErrorShape(widened=False, with_spec=False)
 
 
@@ -47,21 +55,30 @@ class ClusterApi:
         authenticator: Authenticator = request.state["authenticator"]
         credential = request.headers.get("authorization") or read_subprotocol_token(request)
         principal = await authenticator.authenticate(credential)
-        cluster, path = split_target(read_path(request))
+        federation: Federation = request.state["federation"]
+        cluster, path = split_target(read_path(request), partial(federation.reaches, principal.scope))
         query = _check_query(cluster, read_query(request))
         call = ApiCall(cluster=cluster, path=path, query=query, shape=_SHAPE, patient=True)
         return build_answer(request, principal, call, self._streams)
 
 
-def split_target(path: str) -> tuple[str, str]:
-    """The cluster's name and the member's path. Raises InvalidQuery, NotFound."""
+def split_target(path: str, is_in_reach: Callable[[str], bool]) -> tuple[str, str]:
+    """The cluster's name and the member's path; `is_in_reach` is asked where the name may end in several places.
+
+    Raises InvalidQuery, NotFound.
+    """
     match = _TARGET.fullmatch(path)
     if match is None:
         raise NotFound(f"{path[:200]!r} names no cluster: the URL of a cluster is /clusters/NAME")
-    rest = match[2] or "/"
-    if not any(rest == served or rest.startswith(f"{served}/") for served in SERVED):
+    begins, end = match.start(1), match.end(1)
+    starts = [found.start() for found in _SERVED_PATH.finditer(path, end)]
+    if not starts or path[end:].startswith("//"):
+        rest = match[2] or "/"
         raise NotFound(f"{rest[:200]!r} is not passed on to a cluster: {', '.join(SERVED)} are")
-    return unquote(match[1]), rest
+    start = starts[0]
+    if len(starts) > 1:
+        start = next((at for at in reversed(starts) if is_in_reach(unquote(path[begins:at]))), start)
+    return unquote(path[begins:start]), path[start:]
 
 
 def _check_query(cluster: str, query: str) -> str:

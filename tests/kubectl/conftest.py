@@ -1,6 +1,7 @@
 """A server with HTTPS in front of the real fleet (kubectl sends no token without it), and what the rows work on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,27 @@ class Both:
         return f"{self.server.url}/clusters/cluster1"
 
 
-@pytest.fixture(scope="package")
-async def both(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
-    folder = tmp_path_factory.mktemp("kubectl")
+@dataclass(frozen=True)
+class Secured:
+    """The server with HTTPS on its main port, and an administrator's token."""
+
+    server: RunningServer
+    ca_file: Path
+    token: str
+
+    def write_kubeconfig(self, path: Path, names: Iterable[str], token: str | None = None) -> Path:
+        """A kubeconfig as the command prints it."""
+        trust = Trust(ca_file=self.ca_file)
+        path.write_text(build_kubeconfig(self.server.url, "openmcp", token or self.token, names, trust))
+        return path
+
+
+@asynccontextmanager
+async def open_secured(environment: Mapping[str, str], folder: Path) -> AsyncIterator[Secured]:
     files = build_cluster_files(folder / "pki", "server")
     plain, port = free_port(), free_port()
-    environment = real_fleet.environment() | {
+    whole = {
+        **environment,
         "OPENMCP_HOST": "127.0.0.1",
         "OPENMCP_PORT": str(port),
         "OPENMCP_PLAIN_PORT": str(plain),
@@ -66,16 +82,24 @@ async def both(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> A
         "OPENMCP_TLS_CERT_FILE": str(files.serving_certificate),
         "OPENMCP_TLS_KEY_FILE": str(files.serving_key),
     }
-    member = real_fleet.cluster("cluster1")
-    async with open_server("serve", environment=environment, port=plain, log=folder / "serve.log") as started:
+    async with open_server("serve", environment=whole, port=plain, log=folder / "serve.log") as started:
         token = await started.sign_in()
-        server = RunningServer(f"https://127.0.0.1:{port}", port, started.pid, started.log)
-        kubeconfig = folder / "through.yaml"
-        trust = Trust(ca_file=files.ca)
-        kubeconfig.write_text(build_kubeconfig(server.url, "openmcp", token, ["openmcp", "cluster1"], trust))
+        yield Secured(
+            RunningServer(f"https://127.0.0.1:{port}", port, started.pid, started.log),
+            files.ca,
+            token,
+        )
+
+
+@pytest.fixture(scope="package")
+async def both(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
+    folder = tmp_path_factory.mktemp("kubectl")
+    member = real_fleet.cluster("cluster1")
+    async with open_secured(real_fleet.environment(), folder) as secured:
+        kubeconfig = secured.write_kubeconfig(folder / "through.yaml", ["openmcp", "cluster1"])
         through = Kubectl(member.kubectl_program, kubeconfig, folder / "through")
         directly = Kubectl(member.kubectl_program, real_fleet.kubeconfig, folder / "directly")
-        yield Both(through, directly, member, server, files.ca, token)
+        yield Both(through, directly, member, secured.server, secured.ca_file, secured.token)
 
 
 @pytest.fixture(scope="package")

@@ -41,17 +41,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl with one kubeconfig, on the fleet's member `cluster1`, in the tests' namespace."""
+    """kubectl with one kubeconfig and context, in the tests' namespace."""
 
     program: Path
     kubeconfig: Path
     cache: Path
     """Of its own, so that none profits from what the other found out."""
+    context: str = "cluster1"
 
     def arguments(self, line: str | Sequence[str]) -> list[str]:
         """The whole command line."""
         words = shlex.split(line) if isinstance(line, str) else list(line)
-        head = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}", "--context=cluster1"]
+        head = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}", f"--context={self.context}"]
         return [str(self.program), *head, f"--namespace={NAMESPACE}", *words]
 
     async def run(self, line: str | Sequence[str], stdin: str = "", **environment: str) -> Outcome:

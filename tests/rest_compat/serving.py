@@ -33,6 +33,9 @@ class Clusters:
     def get_cluster(self, scope: Scope, name: str) -> object:
         return self.get_connection(scope, name)
 
+    def reaches(self, scope: Scope, name: str) -> bool:
+        return scope.sees_cluster(name) and name in self._connections
+
     def get_connection(self, scope: Scope, cluster: str) -> Connection:
         if not scope.sees_cluster(cluster):
             raise Forbidden(f"cluster {cluster!r} is out of reach")
