@@ -3,9 +3,9 @@
 `https://SERVER/clusters/NAME` is what a kubeconfig names as a cluster's server. All answers of this server's own are
 Kubernetes' Status objects, since every client here is one of Kubernetes.
 
-Names may hold `/`, as those that cloud tools give to contexts do: client-go decodes the URL and sends the slash bare, so
-the name ends where a served path begins. Where several do, the longest name of a cluster in reach is meant; what is out
-of reach never decides, so that nobody learns of it.
+Names may hold `/`, as those that cloud tools give to contexts do. client-go decodes the URL and sends the slash bare: a
+name ends where a served path begins. Where several do, the longest name of a cluster in reach is meant; what is out of
+reach never decides, so that nobody learns of it.
 """
 
 import re
