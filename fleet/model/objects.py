@@ -154,6 +154,7 @@ class Container(Struct, frozen=True, gc=False):
     name: str
     image: str
     init: bool
+    ephemeral: bool
     ready: bool
     restarts: int
     state: ContainerState | None

@@ -7,10 +7,10 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
+from fleet.kubernetes.codec.convert import parse_time
 from fleet.kubernetes.codec.wire import Wire
 from fleet.model.errors import FleetError
 from fleet.model.kube_objects import Event, KubeObject, Subject
@@ -73,15 +73,15 @@ def _decode(item: KubeObject) -> "_WireEvent | None":
 def _build(wire: "_WireEvent", subject: Subject) -> Event:
     series = wire.series or _Series()
     created = wire.metadata.creation_timestamp
-    first = wire.first_timestamp or wire.event_time or created
-    last = series.last_observed_time or wire.last_timestamp or wire.event_time or created
+    first = parse_time(wire.first_timestamp or wire.event_time or created)
+    last = parse_time(series.last_observed_time or wire.last_timestamp or wire.event_time or created)
     return Event(
         type=wire.type,
         reason=wire.reason,
         message=wire.message,
         count=series.count or wire.count or 1,
-        first_seen=None if first is None else first.timestamp(),
-        last_seen=None if last is None else last.timestamp(),
+        first_seen=first,
+        last_seen=last,
         source=wire.source.component or wire.reporting_component or None,
         regarding=subject,
     )
@@ -98,11 +98,11 @@ class _Source(Wire, frozen=True):
 
 class _Series(Wire, frozen=True):
     count: int | None = None
-    last_observed_time: datetime | None = None
+    last_observed_time: str | None = None
 
 
 class _EventMetadata(Wire, frozen=True):
-    creation_timestamp: datetime | None = None
+    creation_timestamp: str | None = None
 
 
 class _WireEvent(Wire, frozen=True):
@@ -112,9 +112,9 @@ class _WireEvent(Wire, frozen=True):
     reason: str = ""
     message: str = ""
     count: int | None = None
-    first_timestamp: datetime | None = None
-    last_timestamp: datetime | None = None
-    event_time: datetime | None = None
+    first_timestamp: str | None = None
+    last_timestamp: str | None = None
+    event_time: str | None = None
     source: _Source = _Source()
     reporting_component: str = ""
     series: _Series | None = None

@@ -102,7 +102,7 @@ def _pick_container(pod: Pod, named: str | None) -> str:
     annotated = dict(details.annotations).get("kubectl.kubernetes.io/default-container")
     if annotated in names:
         return annotated
-    plain = [container.name for container in details.containers if not container.init] or names
+    plain = [entry.name for entry in details.containers if not (entry.init or entry.ephemeral)] or names
     if len(plain) != 1:
         raise InvalidQuery(f"{pod.name} has {len(plain)} containers: name one as `container`: {', '.join(plain[:20])}")
     return plain[0]

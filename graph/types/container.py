@@ -30,6 +30,7 @@ class Container(PureView[models.Container]):
     name: str = of_model("Name within the pod.")
     image: str = of_model("Image as the pod asks for it.")
     init: bool = of_model("Whether it is an init container.")
+    ephemeral: bool = of_model("Whether it was added to a running pod, as kubectl debug does.")
     ready: bool = of_model("Whether it is ready.")
     restarts: int = of_model("How often it was restarted.")
 

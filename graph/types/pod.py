@@ -82,7 +82,7 @@ class Pod(PureView[models.Pod], Object):
     def owner(self) -> Owner | None:
         return owner_of(self.model.owner, self.model.cluster, self.model.namespace)
 
-    @resolved("Its containers, init containers first.")
+    @resolved("Its containers: init containers first, ephemeral ones last.")
     def containers(self) -> list[Container]:
         return [Container.from_model(container) for container in self._details.containers]
 

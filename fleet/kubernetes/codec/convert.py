@@ -73,6 +73,15 @@ def seconds(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()
 
 
+def parse_time(text: str | None) -> float | None:
+    """Unix seconds of RFC 3339; None for what is no such time, or of a year that a datetime doesn't hold."""
+    try:
+        time = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return time.timestamp() if time is not None and time.tzinfo is not None else None
+
+
 def interned(text: str | None) -> str | None:
     """One shared copy of a string that repeats; None and "" become None."""
     return intern(text) if text else None
@@ -117,7 +126,7 @@ def as_conditions(conditions: list[WireCondition] | None) -> tuple[Condition, ..
             intern(condition.status),
             interned(condition.reason),
             interned(condition.message),
-            seconds(condition.last_transition_time),
+            parse_time(condition.last_transition_time),
         )
         for condition in conditions or ()
     )

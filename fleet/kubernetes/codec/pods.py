@@ -1,10 +1,11 @@
 """Pods: bytes to models. Source: Kubernetes API, core/v1 Pod."""
 
+from collections.abc import Iterator
 from sys import intern
 
 import msgspec
 
-from fleet.kubernetes.codec.convert import DecodeCache, as_conditions, as_owner, as_pairs, seconds
+from fleet.kubernetes.codec.convert import DecodeCache, as_conditions, as_owner, as_pairs, parse_time
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts
 from fleet.kubernetes.codec.pod_status import pod_columns
 from fleet.kubernetes.codec.pod_wire import WirePod
@@ -39,6 +40,7 @@ class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
     conditions: list[WireCondition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
+    ephemeral_container_statuses: list[ContainerStatus] | None = None
 
 
 class _DetailedPod(msgspec.Struct, rename="camel", gc=False):
@@ -89,7 +91,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
 
 
 def pod_details(pod: Pod) -> PodDetails:
-    """Annotations, containers and conditions, read from the pod's manifest; init containers come first.
+    """Annotations, containers (init ones first, ephemeral ones last) and conditions, read from the pod's manifest.
 
     Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
     """
@@ -114,20 +116,36 @@ def annotations_of(manifest: bytes) -> Pairs:
 
 
 def _build_containers(pod: _DetailedPod) -> tuple[Container, ...]:
-    init_statuses = {entry.name: entry for entry in pod.status.init_container_statuses or ()}
-    statuses = {entry.name: entry for entry in pod.status.container_statuses or ()}
-    init = [_build_container(entry, init_statuses, init=True) for entry in pod.spec.init_containers or ()]
-    main = [_build_container(entry, statuses, init=False) for entry in pod.spec.containers or ()]
-    return (*init, *main)
+    spec, status = pod.spec, pod.status
+    return (
+        *_join(spec.init_containers, status.init_container_statuses, init=True),
+        *_join(spec.containers, status.container_statuses),
+        *_join(spec.ephemeral_containers, status.ephemeral_container_statuses, ephemeral=True),
+    )
 
 
-def _build_container(container: WireContainer, statuses: dict[str, ContainerStatus], *, init: bool) -> Container:
-    status = statuses.get(container.name)
+def _join(
+    containers: list[WireContainer] | None,
+    statuses: list[ContainerStatus] | None,
+    *,
+    init: bool = False,
+    ephemeral: bool = False,
+) -> Iterator[Container]:
+    """One of the three lists of a pod, each container with its status."""
+    known = {entry.name: entry for entry in statuses or ()}
+    for container in containers or ():
+        yield _build_container(container, known.get(container.name), init, ephemeral)
+
+
+def _build_container(
+    container: WireContainer, status: ContainerStatus | None, init: bool, ephemeral: bool
+) -> Container:
     requests, limits = container_resources(container)
     return Container(
         name=container.name,
         image=container.image,
         init=init,
+        ephemeral=ephemeral,
         ready=status is not None and status.ready,
         restarts=0 if status is None else status.restart_count,
         state=None if status is None else _build_state(status.state),
@@ -141,7 +159,7 @@ def _build_state(state: WireContainerState) -> ContainerState | None:
     if state.waiting is not None:
         return ContainerState("waiting", state.waiting.reason or None, state.waiting.message)
     if state.running is not None:
-        return ContainerState("running", started_at=seconds(state.running.started_at))
+        return ContainerState("running", started_at=parse_time(state.running.started_at))
     ended = state.terminated
     if ended is None:
         return None
@@ -150,6 +168,6 @@ def _build_state(state: WireContainerState) -> ContainerState | None:
         ended.reason or None,
         ended.message,
         ended.exit_code,
-        seconds(ended.started_at),
-        seconds(ended.finished_at),
+        parse_time(ended.started_at),
+        parse_time(ended.finished_at),
     )

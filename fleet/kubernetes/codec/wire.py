@@ -1,7 +1,8 @@
 """The parts of Kubernetes objects that are read, shaped as they are on the wire. Source: Kubernetes API, core/v1.
 
 Lists and maps may be null on the wire (Go's nil), therefore `| None`. A field that is not named here is skipped by the
-decoder without being built. Times are RFC 3339.
+decoder without being built. Times are RFC 3339; those that anybody may write into a status stay text, since the API
+server takes the year 0, which no datetime holds (`fleet.kubernetes.codec.convert.parse_time`).
 """
 
 from collections.abc import AsyncIterator
@@ -50,7 +51,7 @@ class WireCondition(Wire, frozen=True):
     status: str = ""
     reason: str | None = None
     message: str | None = None
-    last_transition_time: datetime | None = None
+    last_transition_time: str | None = None
 
 
 class Requirements(Wire, frozen=True):
@@ -61,7 +62,7 @@ class Requirements(Wire, frozen=True):
 
 
 class WireContainer(Wire, frozen=True):
-    """`spec.containers[]` and `spec.initContainers[]`."""
+    """`spec.containers[]`, `spec.initContainers[]` and `spec.ephemeralContainers[]`."""
 
     name: str
     image: str = ""
@@ -79,7 +80,7 @@ class Waiting(Wire, frozen=True):
 class Running(Wire, frozen=True):
     """`state.running`."""
 
-    started_at: datetime | None = None
+    started_at: str | None = None
 
 
 class Terminated(Wire, frozen=True):
@@ -88,8 +89,8 @@ class Terminated(Wire, frozen=True):
     exit_code: int = 0
     reason: str = ""
     message: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
 
 
 class WireContainerState(Wire, frozen=True):
@@ -104,7 +105,7 @@ EMPTY_STATE = WireContainerState()
 
 
 class ContainerStatus(Wire, frozen=True):
-    """`status.containerStatuses[]` and `status.initContainerStatuses[]`."""
+    """`status.containerStatuses[]`, and those of init and ephemeral containers."""
 
     name: str
     ready: bool = False
@@ -118,6 +119,7 @@ class PodSpec(Wire, frozen=True):
 
     containers: list[WireContainer] | None = None
     init_containers: list[WireContainer] | None = None
+    ephemeral_containers: list[WireContainer] | None = None
     overhead: QuantityMap | None = None
     resources: Requirements | None = None
 

@@ -235,6 +235,7 @@ async def test_events_of_a_page_are_one_list_newest_first(open_graph: OpenGraph)
             build_event(3, "p0", eventTime="2024-05-01T11:00:00.123456Z"),
             build_event(4, "p2", uid="of a pod of that name before"),
             build_event(5, "elsewhere"),
+            build_event(6, "p4", lastTimestamp="0000-01-01T00:00:00Z"),
         ]
         say(graph["c1"], EVENTS, "Event", *events, {"metadata": {"name": "broken"}, "involvedObject": 7})
         items = (await graph.ask(query))["pods"]["items"]
@@ -242,7 +243,7 @@ async def test_events_of_a_page_are_one_list_newest_first(open_graph: OpenGraph)
     assert {item["name"]: [event["reason"] for event in item["events"]] for item in items} == {
         "p0": ["R2", "R3"],
         "p2": [],
-        "p4": [],
+        "p4": ["R6"],
     }
     assert items[0]["events"][0] | {"firstSeen": None} == {
         "reason": "R2",

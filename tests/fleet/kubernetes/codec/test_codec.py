@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS, EventType
+from fleet.kubernetes.codec.convert import parse_time
 from fleet.kubernetes.codec.pods import annotations_of, pod_details
 from fleet.kubernetes.codec.wire import DecodeError
 from fleet.model.errors import ClusterAnswerInvalid
@@ -208,7 +209,7 @@ def test_details_join_spec_and_status() -> None:
 
 
 def test_what_only_details_need_is_an_error_of_the_details() -> None:
-    manifest = pod(conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": "soon"}])
+    manifest = pod(conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": 7}])
     (record,) = PODS.decode_list(list_of("Pod", manifest), "c").records
     assert record.status == "Running"
     with pytest.raises(ClusterAnswerInvalid, match=r"pod default/pod1 of c can't be read: .*lastTransitionTime"):
@@ -283,3 +284,23 @@ def test_an_object_nobody_has_looked_at_yet_needs_no_status() -> None:
     assert PODS.decode_event(event("ADDED", bare), "c").record is not None
     assert [record.status for record in NODES.decode_list(list_of("Node", bare), "c").records] == ["Unknown"]
     assert [record.phase for record in NAMESPACES.decode_list(list_of("Namespace", bare), "c").records] == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-01-01T00:00:00Z", 1_767_225_600.0),
+        ("2026-01-01T09:00:00.123456789+09:00", 1_767_225_600.123456),
+        ("0000-01-01T00:00:00Z", None),
+        ("2026-01-01", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_time_that_is_none_costs_itself_alone(text: str | None, seconds: float | None) -> None:
+    assert parse_time(text) == seconds
+    read = NODES.decode_list(
+        list_of("Node", node({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": text}]})), "c"
+    )
+    assert [(record.status, record.conditions[0].last_transition_at) for record in read.records] == [("Ready", seconds)]
