@@ -22,17 +22,22 @@ class KubeClient:
     def __init__(self, url: str, ca_file: Path, token: str, timeout: float = 10.0) -> None:
         self._host, self._port = urlsplit(url).hostname, urlsplit(url).port
         self._context = ssl.create_default_context(cafile=str(ca_file))
-        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "realfleet", "Accept": "application/json"}
+        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "realfleet"}
         self._timeout = timeout
 
     def read(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> tuple[int, bytes]:
         """Status and body of one call; every status is an answer. Raises KubeError (status 0) where there is none."""
         connection = http.client.HTTPSConnection(
             self._host or "", self._port, timeout=self._timeout, context=self._context
         )
-        headers = self._headers if body is None else self._headers | {"Content-Type": content_type}
+        headers = self._headers | {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
         try:
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
