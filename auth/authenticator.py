@@ -46,6 +46,10 @@ class Authenticator:
         """What is wrong with the users file, whose last good content is in force; None while all is well."""
         return self._directory.problem
 
+    def list_users(self) -> list[User]:
+        """All who may sign in."""
+        return self._directory.list_users()
+
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller who sent this `Authorization` header. Raises Unauthenticated."""
         claims = self._tokens.verify(bearer_token(authorization))

@@ -31,6 +31,9 @@ class Directory:
         """The user of that name, as the file has them now."""
         return self._users.get(name)
 
+    def list_users(self) -> list[User]:
+        return list(self._users.values())
+
     def __len__(self) -> int:
         return len(self._users)
 

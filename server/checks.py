@@ -1,40 +1,46 @@
 """Tries a configuration: every cluster, and the metric store; what `openmcp-apiserver check` prints."""
 
 import asyncio
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from auth.authenticator import open_authenticator
 from auth.errors import AuthError
 from fleet.kubernetes.codec.wire import WireVersion
+from fleet.metrics.embedded.file import describe_file
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
 from server.lifespan import build_auth_options, open_metric_store, open_source
+from server.metric_file import DEFAULT_FILE, find_metric_file
+from server.reach import find_unmatched
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
+from server.tls import open_certificate
 
 SOURCE_SECONDS = 15.0
 
 
 class Row(Struct, frozen=True):
-    """One thing that was tried."""
+    """One thing that was tried. `is_member` is one of the clusters that may be ill while the configuration is right."""
 
     what: str
     works: bool
     said: str
+    is_member: bool = False
 
 
 async def run_checks(settings: Settings) -> list[Row]:
     """Tries everything at once; each row says what answered or what to mend."""
-    users, clusters, metrics = await asyncio.gather(
-        _check_users(settings), _check_clusters(settings), _check_metrics(settings)
-    )
-    return [users, *clusters, metrics, *_check_documents(settings)]
+    clusters, metrics = await asyncio.gather(_check_clusters(settings), _check_metrics(settings))
+    users = await _check_users(settings, [row.what.partition(" ")[2] for row in clusters[1:]])
+    return [users, *_check_certificate(settings), *clusters, metrics, *_check_documents(settings)]
 
 
 def format_rows(rows: list[Row]) -> str:
@@ -42,10 +48,11 @@ def format_rows(rows: list[Row]) -> str:
     return "\n".join(f"{row.what:<{width}}  {'ok ' if row.works else 'ILL'}  {row.said}" for row in rows)
 
 
-async def _check_users(settings: Settings) -> Row:
+async def _check_users(settings: Settings, clusters: Collection[str]) -> Row:
     try:
-        async with open_authenticator(build_auth_options(settings.auth)):
-            return Row("users", works=True, said="signing key and users can be used")
+        async with open_authenticator(build_auth_options(settings.auth)) as authenticator:
+            unmatched = find_unmatched(authenticator.list_users(), clusters)
+            return Row("users", works=True, said=", but ".join(["signing key and users can be used", *unmatched]))
     except (AuthError, SettingsInvalid) as error:
         return Row("users", works=False, said=str(error))
 
@@ -65,7 +72,43 @@ def _check_documents(settings: Settings) -> list[Row]:
     return [Row(what, works=True, said=f"{len(texts)} can be asked")]
 
 
+def _check_certificate(settings: Settings) -> list[Row]:
+    """A row where the main port speaks HTTPS."""
+    try:
+        certificate = open_certificate(settings.http)
+    except SettingsInvalid as error:
+        return [Row("certificate", works=False, said=str(error))]
+    if certificate is None:
+        return []
+    problem = certificate.problem
+    return [
+        Row(
+            "certificate",
+            works=problem is None,
+            said=problem or f"counts until {certificate.ends_at:%Y-%m-%d %H:%M} UTC",
+        )
+    ]
+
+
+def _check_metric_file(settings: Settings) -> Row:
+    """Writes nothing: what `serve` would make is said."""
+    what = "metric store embedded"
+    file, problem = find_metric_file(settings)
+    if problem is not None:
+        return Row(what, works=False, said=f"OPENMCP_EMBEDDED_FILE is '{file}', {problem}")
+    if file is None:
+        return Row(what, works=True, said=f"`serve` makes a temporary file, since {DEFAULT_FILE} can't be written")
+    if not file.exists():
+        return Row(what, works=True, said=f"`serve` makes the file {file}")
+    try:
+        return Row(what, works=True, said=describe_file(file))
+    except FleetError as error:
+        return Row(what, works=False, said=str(error))
+
+
 async def _check_metrics(settings: Settings) -> Row:
+    if settings.metrics.metric_store == "embedded":
+        return await asyncio.to_thread(_check_metric_file, settings)
     what = f"metric store {settings.metrics.metric_store}"
     try:
         async with open_metric_store(settings) as store:
@@ -85,8 +128,21 @@ async def _check_clusters(settings: Settings) -> list[Row]:
         return [Row(source_name, works=False, said=str(error))]
     except TimeoutError:
         return [Row(source_name, works=False, said=f"not known within {SOURCE_SECONDS:g}s; can the host be reached?")]
-    found = Row(source_name, works=bool(specs), said=f"{len(specs)} found")
-    return [found, *sorted(rows, key=lambda row: row.what)]
+    said = f"{len(specs)} found" if specs else _say_none(settings)
+    found = Row(source_name, works=bool(specs), said=said)
+    # A KubeFed host says which members there are: without it there is nothing to serve.
+    needed = {
+        f"host {spec.name}"
+        for spec in specs.values()
+        if settings.clusters.cluster_source == "kubefed" and spec.role is ClusterRole.HOST
+    }
+    members = [replace(row, is_member=row.what not in needed) for row in rows]
+    return [found, *sorted(members, key=lambda row: row.what)]
+
+
+def _say_none(settings: Settings) -> str:
+    missing = [f"{path} is not there" for path in settings.clusters.kubeconfig if not os.access(path, os.F_OK)]
+    return ", ".join(["none found", *missing])
 
 
 async def _load_specs(source: MemberSource) -> Mapping[str, MemberSpec]:
@@ -96,6 +152,7 @@ async def _load_specs(source: MemberSource) -> Mapping[str, MemberSpec]:
 
 
 async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float) -> Row:
+    """Its row; the caller says what a cluster that does not work means."""
     what = f"{'host' if spec.role is ClusterRole.HOST else 'member'} {spec.name}"
     try:
         if spec.problem is not None:

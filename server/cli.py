@@ -20,7 +20,7 @@ from server.cli_errors import CliError, ask_password
 from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
-from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
+from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, ClusterSettings, Settings
 from server.user_commands import user
 from server.workers.peers import Worker
 
@@ -57,6 +57,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
     from server.serve import run_server
 
     configure_logging(settings.logging)
+    _check_kubeconfig(settings.clusters)
     _warn(settings)
     if settings.http.workers > 1:
         _serve_with_workers(settings)
@@ -65,6 +66,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
 
 def _serve_with_workers(settings: Settings) -> NoReturn:
     from server.lifespan import open_state, prepare_metric_store
+    from server.metric_file import open_metric_file
     from server.serve import run_server
     from server.workers.supervisor import run_workers
 
@@ -77,8 +79,9 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
             sys.exit(error.exit_code)
 
     try:
-        prepare_metric_store(settings)
-        sys.exit(run_workers(settings, serve_one))
+        with open_metric_file(settings) as placed:
+            prepare_metric_store(placed)
+            sys.exit(run_workers(placed, serve_one))
     except (SettingsInvalid, FleetError) as error:
         raise CliError(str(error)) from error
 
@@ -104,8 +107,12 @@ def schema() -> None:
 
 @main.command()
 @_config_option
-def check(config_file: Path | None) -> None:
-    """Try the configuration: users, host, each member, metric store; exit 1 if not all work."""
+@click.option("--strict", is_flag=True, help="Exit 1 for a member that does not answer, too.")
+def check(config_file: Path | None, *, strict: bool) -> None:
+    """Try the configuration: users, certificate, clusters, metric store; exit 1 where something has to be mended.
+
+    Nothing is written. A member that is ill is said, and is no reason for 1: the server is made to serve without it.
+    """
     from server.checks import format_rows, run_checks
 
     settings = _load(config_file, {})
@@ -114,8 +121,11 @@ def check(config_file: Path | None) -> None:
         click.echo(f"warning: {line}", err=True)
     rows = _run(lambda: run_checks(settings))
     click.echo(format_rows(rows))
-    if not all(row.works for row in rows):
-        sys.exit(1)
+    failing = [row for row in rows if not row.works]
+    if strict or not all(row.is_member for row in failing):
+        sys.exit(bool(failing))
+    if failing:
+        click.echo(f"{len(failing)} of the clusters can't be used now; `serve` goes on without them", err=True)
 
 
 @main.command()
@@ -148,6 +158,16 @@ def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:
         return load_settings({**os.environ, **overrides}, config_file)
     except SettingsInvalid as error:
         raise CliError(str(error)) from error
+
+
+def _check_kubeconfig(clusters: ClusterSettings) -> None:
+    """Names the files that are not there. Raises CliError where none is, which would be a server of no cluster."""
+    missing = [path for path in clusters.kubeconfig if not os.access(path, os.F_OK)]
+    if len(missing) == len(clusters.kubeconfig) and (missing or clusters.cluster_source == "kubeconfig"):
+        files = ", ".join(map(str, missing)) or "no file"
+        raise CliError(f"the kubeconfig is not there: OPENMCP_KUBECONFIG (or KUBECONFIG) names {files}, must name one")
+    for path in missing:
+        _log.warning("kubeconfig %s is not there: the clusters of the other files are served", path)
 
 
 def _warn(settings: Settings) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from starlette.requests import Request
 
 from auth.authenticator import AuthOptions, open_authenticator
+from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
@@ -29,6 +31,8 @@ from graph.loading.timeslice import TimeSlices
 from graph.subscriptions.hub import open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
+from server.metric_file import DEFAULT_FILE, open_metric_file
+from server.reach import watch_reach
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, Settings
 from server.settings.metrics import MetricSettings
@@ -53,6 +57,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
     """
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
+        settings = stack.enter_context(open_metric_file(settings))
         authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings.auth)))
         metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
         source = await stack.enter_async_context(open_source(settings))
@@ -60,6 +65,9 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             member_timeout=settings.timeouts.member_timeout, heartbeat_seconds=settings.timeouts.heartbeat
         )
         federation = await stack.enter_async_context(open_federation(source, options))
+        if writes:  # one of several processes says it
+            reaching = partial(watch_reach, authenticator, federation)
+            await stack.enter_async_context(open_task("reach of users", reaching))
         if writes and isinstance(metric_store, EmbeddedStore) and settings.metrics.collect_interval > 0:
             collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
@@ -152,9 +160,8 @@ def prepare_metric_store(settings: Settings) -> None:
 
 
 def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOptions:
-    metrics.embedded_file.parent.mkdir(parents=True, exist_ok=True)
     return EmbeddedOptions(
-        path=metrics.embedded_file,
+        path=metrics.embedded_file or DEFAULT_FILE.expanduser(),
         max_age=metrics.embedded_max_age,
         max_bytes=metrics.embedded_max_bytes,
         lookback=metrics.usage_lookback,

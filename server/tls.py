@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import logging
+import re
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,7 +16,11 @@ from server.settings.groups import HttpSettings
 POLL_SECONDS = 2.0
 """How often the files are looked at: whoever renews a certificate does so hours before the old one ends."""
 
+WARN_BEFORE = timedelta(days=14)
 _MAX_BYTES = 1024 * 1024
+_TIME = rb"(?:\x17\x0d(\d{12})|\x18\x0f(\d{14}))Z"
+_VALIDITY = re.compile(_TIME * 2)
+"""RFC 5280, section 4.1.2.5, in DER: two times in a row, of which the second is the end."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +34,7 @@ class _Loaded(Struct, frozen=True):
 
     context: ssl.SSLContext
     digest: bytes
+    ends_at: datetime
 
 
 class ReloadingCertificate:
@@ -42,8 +49,30 @@ class ReloadingCertificate:
         self._paths = (certificate, key)
         self._current = _load(*self._paths)
         self._refused = b""
+        self._warned: str | None = None
         self.context = _build_context()
         self.context.sni_callback = self._select_context
+
+    @property
+    def ends_at(self) -> datetime:
+        return self._current.ends_at
+
+    @property
+    def problem(self) -> str | None:
+        """That it does not count any more; None while it does."""
+        ended = self.ends_at <= datetime.now(UTC)
+        return (
+            f"{self._paths[0]} has expired, on {self.ends_at:%Y-%m-%d %H:%M} UTC: clients refuse it" if ended else None
+        )
+
+    def warn(self) -> None:
+        """Logs, once each, that the certificate ends soon, and that it has."""
+        problem = self.problem
+        if problem is None and self.ends_at - datetime.now(UTC) < WARN_BEFORE:
+            problem = f"{self._paths[0]} ends on {self.ends_at:%Y-%m-%d %H:%M} UTC: renew it"
+        if problem is not None and problem != self._warned:
+            _log.log(logging.ERROR if self.problem else logging.WARNING, "the certificate %s", problem)
+        self._warned = problem
 
     def reload(self) -> bool:
         """Looks at the files; True where new content counts from now on. What can't be used is logged once."""
@@ -65,6 +94,7 @@ class ReloadingCertificate:
 
     async def watch(self) -> None:
         while True:
+            self.warn()
             await asyncio.sleep(POLL_SECONDS)
             await asyncio.to_thread(self.reload)
 
@@ -95,13 +125,25 @@ def _load(certificate: Path, key: Path) -> _Loaded:
         # The empty password keeps OpenSSL from asking on the terminal for an encrypted key's.
         context.load_cert_chain(certificate, key, password="")
         after = _digest(certificate, key)
+        ends_at = _read_end(certificate)
     except ssl.SSLError as error:
         raise CertificateInvalid(error.reason or "unreadable") from error
     except (OSError, ValueError) as error:
         raise CertificateInvalid(getattr(error, "strerror", None) or "unreadable") from error
     if before != after:
         raise CertificateInvalid("the files are being written")
-    return _Loaded(context, after)
+    return _Loaded(context, after, ends_at)
+
+
+def _read_end(certificate: Path) -> datetime:
+    """When the first certificate of a chain ends; the last of all times where that can't be told. Raises OSError."""
+    _, begin, rest = certificate.read_text("latin-1").partition(ssl.PEM_HEADER)
+    body, end, _ = rest.partition(ssl.PEM_FOOTER)
+    found = _VALIDITY.search(ssl.PEM_cert_to_DER_cert(begin + body + end)) if end else None
+    if found is None:
+        return datetime.max.replace(tzinfo=UTC)
+    text, form = (found[3], "%y%m%d%H%M%S") if found[3] else (found[4], "%Y%m%d%H%M%S")
+    return datetime.strptime(text.decode(), form).replace(tzinfo=UTC)
 
 
 def _build_context() -> ssl.SSLContext:

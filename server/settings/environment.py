@@ -157,8 +157,13 @@ def _problems(error: ValidationError, origin: Mapping[str, tuple[Variable, str, 
         field = str(part["loc"][0]) if part["loc"] else None
         if field is None:
             yield str(part.get("ctx", {}).get("error", part["msg"]))
-        elif field not in seen and field in origin:
+        elif field not in seen:
             seen.add(field)
+            # The words of a value error are our own.
+            why = f" ({part['ctx']['error']})" if part["type"] == "value_error" else ""
+            if field not in origin:
+                yield f"{PREFIX}{field.upper()} is not set, and its default can't be used{why}"
+                continue
             variable, name, value = origin[field]
             shown = "'***'" if variable.secret else repr(value if len(str(value)) <= 200 else f"{str(value)[:200]}...")
-            yield f"{name} is {shown}, must be {variable.values}"
+            yield f"{name} is {shown}, must be {variable.values}{why}"

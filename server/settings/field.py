@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from server.settings.units import parse_bytes, parse_paths, parse_seconds, parse_word
+from server.settings.units import expand_home, parse_bytes, parse_paths, parse_seconds, parse_word
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
-File = Annotated[Path, AfterValidator(Path.expanduser)]
+File = Annotated[Path, AfterValidator(expand_home)]
 Word = BeforeValidator(parse_word)
 Paths = Annotated[tuple[Path, ...], BeforeValidator(parse_paths)]
 
@@ -23,4 +23,4 @@ def setting(default: Any, text: str, *, values: str, aliases: tuple[str, ...] = 
 class Group(BaseModel):
     """A concern's settings. Frozen, complete, and silent about secrets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)

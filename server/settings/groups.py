@@ -7,7 +7,7 @@ Each field is the variable `OPENMCP_<FIELD>` and has a default, its unit and wha
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from server.settings.field import Bytes, File, Group, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
@@ -61,6 +61,11 @@ class HttpSettings(Group):
             raise ValueError(
                 "OPENMCP_PLAIN_PORT is set without OPENMCP_TLS_CERT_FILE: OPENMCP_PORT is plain HTTP already"
             )
+        ports: dict[int | None, str] = {}
+        for name in ("port", "ops_port", "plain_port"):
+            number, variable = getattr(self, name), f"OPENMCP_{name.upper()}"
+            if number and (taken := ports.setdefault(number, variable)) != variable:
+                raise ValueError(f"{variable} is {number}, as {taken} is: each must be a port of its own")
         return self
 
 
@@ -241,11 +246,11 @@ class LoggingSettings(Group):
 class Settings(Group):
     """Everything the server can be told."""
 
-    http: HttpSettings = HttpSettings()
-    auth: AuthSettings = AuthSettings()
-    clusters: ClusterSettings = ClusterSettings()
-    metrics: MetricSettings = MetricSettings()
-    graph: GraphSettings = GraphSettings()
-    timeouts: TimeoutSettings = TimeoutSettings()
-    limits: LimitSettings = LimitSettings()
-    logging: LoggingSettings = LoggingSettings()
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    clusters: ClusterSettings = Field(default_factory=ClusterSettings)
+    metrics: MetricSettings = Field(default_factory=MetricSettings)
+    graph: GraphSettings = Field(default_factory=GraphSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -1,6 +1,5 @@
 """The settings of metric stores."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import SecretStr, model_validator
@@ -49,8 +48,11 @@ class MetricSettings(Group):
     influx_password: SecretStr | None = setting(
         None, "Password of that user.", values="a password", aliases=("INFLUX_PASSWORD",)
     )
-    embedded_file: File = setting(
-        Path("~/.local/state/openmcp-apiserver/usage.sqlite"), "File of the embedded store.", values="a file"
+    embedded_file: File | None = setting(
+        None,
+        "File of the embedded store. Left out: `~/.local/state/openmcp-apiserver/usage.sqlite`; where that can't be "
+        "written, a temporary one, gone with the server.",
+        values="a file that can be written",
     )
     embedded_max_age: Seconds = setting(
         604800.0, "How long the embedded store keeps points.", values="a duration, at least 1m", ge=60

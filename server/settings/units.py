@@ -24,12 +24,20 @@ def parse_bytes(value: object) -> object:
     return int(match[1]) * _MULTIPLES[match[2]] if match else value
 
 
+def expand_home(path: Path) -> Path:
+    """The path with the home directory in the place of `~`. Raises ValueError where there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path.parts[0]} is no directory known here: set HOME, or write a whole path") from error
+
+
 def parse_paths(value: object) -> object:
     """Paths of a text in which they are separated as in PATH; `~` is the home directory."""
     parts = value.split(os.pathsep) if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str | Path) for part in parts):
         return value
-    return tuple(Path(part).expanduser() for part in parts if str(part))
+    return tuple(expand_home(Path(part)) for part in parts if str(part))
 
 
 def parse_word(value: object) -> object:

@@ -216,7 +216,11 @@ def run_workers(settings: Settings, serve: Serve) -> int:
         raise SettingsInvalid([f"OPENMCP_WORKERS is {settings.http.workers}, must be 1 on this system"])
     with contextlib.ExitStack() as stack:
         settings = _reserve_ports(settings, stack)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="openmcp-")))
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="openmcp-")))
+        except OSError as error:
+            needs = "needs a folder for temporary files: set TMPDIR to one that can be written"
+            raise SettingsInvalid([f"OPENMCP_WORKERS is {settings.http.workers}, {needs}"]) from error
         gc.collect()
         gc.freeze()  # a collection in a worker would write to, and so copy, what it shares
         return _Supervisor(settings, serve, folder).run()

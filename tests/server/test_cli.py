@@ -108,13 +108,58 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
         "OPENMCP_MEMBER_TIMEOUT": "1s",
     }
 
-    result = run("check", **environ)
+    result, strict = run("check", **environ), run("check", "--strict", **environ)
 
-    assert result.exit_code == 1
+    assert (result.exit_code, strict.exit_code, strict.stdout) == (0, 1, result.stdout)
+    assert "1 of the clusters can't be used now; `serve` goes on without them" in result.stderr
     lines = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
     assert "ok" in lines["users"]
     assert "ok" in lines["metric store embedded"]
     assert "ILL" in lines["member dead"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"OPENMCP_KUBECONFIG": "nowhere"}, "clusters by kubeconfig  ILL  none found, nowhere is not there"),
+        ({"OPENMCP_KUBECONFIG": "empty"}, "clusters by kubeconfig  ILL  none found"),
+        ({"OPENMCP_SIGNING_KEY": ""}, "users                   ILL  OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set"),
+        ({"OPENMCP_EMBEDDED_FILE": "/proc/self/status/x"}, "metric store embedded   ILL  OPENMCP_EMBEDDED_FILE is"),
+        ({"OPENMCP_CLUSTER_SOURCE": "kubefed"}, "host openmcp           ILL  cluster openmcp: no connection"),
+    ],
+)
+def test_check_fails_where_the_configuration_has_to_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "kubeconfig").write_text(json.dumps({**build_dead_kubeconfig(), "current-context": "dead"}))
+    environ = {
+        "OPENMCP_KUBECONFIG": "kubeconfig",
+        "OPENMCP_SIGNING_KEY": "0123456789abcdef",
+        "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+        "OPENMCP_MEMBER_TIMEOUT": "1s",
+    }
+
+    result = run("check", **(environ | changes))
+
+    assert (result.exit_code, said in result.stdout) == (1, True), result.output
+
+
+def test_check_says_which_pattern_of_a_user_matches_no_cluster(tmp_path: Path) -> None:
+    config, users = tmp_path / "kubeconfig", str(tmp_path / "users.yaml")
+    config.write_text(json.dumps(build_dead_kubeconfig()))
+    run("user", "add", "kim", "--role", "view", "--cluster", "clster*", "--cluster", "d*", "--file", users)
+    environ = {
+        "OPENMCP_KUBECONFIG": str(config),
+        "OPENMCP_SIGNING_KEY": "0123456789abcdef",
+        "OPENMCP_USERS_FILE": users,
+        "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+    }
+
+    (row,) = (line for line in run("check", **environ).stdout.splitlines() if line.startswith("users"))
+
+    assert row.endswith("can be used, but user 'kim': the pattern 'clster*' matches no cluster; there are dead")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ async def ask(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tu
         ({"OPENMCP_SIGNING_KEY": "short"}, "is '***', 5 bytes"),
         ({"OPENMCP_USERS_FILE": "nowhere.yaml"}, "users file nowhere.yaml: No such file"),
         ({"OPENMCP_TLS_CERT_FILE": "c", "OPENMCP_TLS_KEY_FILE": "k"}, "OPENMCP_TLS_CERT_FILE is 'c', must be a file"),
+        ({"OPENMCP_KUBECONFIG": "nowhere:no-more"}, "(or KUBECONFIG) names nowhere, no-more, must name one"),
+        ({"OPENMCP_KUBECONFIG": "nowhere", "OPENMCP_HOST_CONTEXT": "x"}, "(or KUBECONFIG) names nowhere, must name"),
         ({"OPENMCP_HOST": "203.0.113.7"}, "must be a free port of 203.0.113.7"),
     ],
 )

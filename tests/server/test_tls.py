@@ -6,6 +6,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,35 @@ def test_a_broken_new_file_keeps_the_old_certificate_and_is_logged_once(
     assert [certificate.reload() for _ in range(3)] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("left", "levels", "said"),
+    [
+        (timedelta(days=60), [], ""),
+        (timedelta(days=3), ["WARNING"], "renew it"),
+        (-timedelta(minutes=5), ["ERROR"], "has expired"),
+    ],
+)
+def test_a_certificate_that_has_ended_or_will_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: timedelta, levels: list[str], said: str
+) -> None:
+    ends = (datetime.now(UTC) + left).replace(microsecond=0)
+    certificate = ReloadingCertificate(*Authority().issue("127.0.0.1", ends=ends).write(tmp_path, "tls"))
+
+    for _ in range(3):
+        certificate.warn()
+
+    assert certificate.ends_at == ends
+    assert (certificate.problem is not None) is (left < timedelta())
+    assert [record.levelname for record in caplog.records] == levels
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("year", [2049, 2050, 9999])
+def test_a_certificate_s_end_is_read_in_both_forms(tmp_path: Path, year: int) -> None:
+    ends = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert ReloadingCertificate(*Authority().issue("127.0.0.1", ends=ends).write(tmp_path, "tls")).ends_at == ends
+
+
 def test_what_is_no_certificate_at_the_start_is_an_error(tmp_path: Path) -> None:
     paths = Pair(b"certificate", b"key").write(tmp_path, "tls")
     with pytest.raises(CertificateInvalid):
@@ -142,9 +172,11 @@ async def test_a_connection_a_call_leaves_no_descriptor_behind(served: Served, p
         async def call_many(worker: int) -> None:
             for number in range(3_000 // AT_ONCE):
                 await call(worker + number)
+                if worker == 0:
+                    await first.ask()  # one that says nothing is closed, however long all this takes
 
         await asyncio.gather(*(call_many(worker) for worker in range(AT_ONCE)))
-        await until(lambda: served.descriptors <= before, what="the descriptors of before")
+        await until(lambda: served.descriptors <= before, seconds=30, what="the descriptors of before")
         await first.ask()
 
 

@@ -64,7 +64,12 @@ def _trust(context: ssl.SSLContext, material: TlsMaterial) -> None:
 
 def _load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     # The ssl module reads a client certificate from a file only. mkstemp makes it readable to this user alone.
-    descriptor, name = tempfile.mkstemp(suffix=".pem")
+    try:
+        descriptor, name = tempfile.mkstemp(suffix=".pem")
+    except OSError as error:
+        raise TlsMaterialError(
+            "a client certificate needs a temporary file: set TMPDIR to a folder of yours"
+        ) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(certificate + b"\n" + key)

@@ -1,6 +1,7 @@
 """The file of the embedded store: its schema, its connections, and its errors in the fleet's words."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.usage import Kind, Measure
 
+COUNT_SERIES = "SELECT count(*) FROM series"
 APPLICATION_ID = 0x6F6D6370
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 2.0
@@ -67,6 +69,19 @@ def _verdict(error: Exception) -> str:
     }.get(primary or 0, f"can't be used ({error})")
 
 
+def make_private(path: Path) -> None:
+    """Makes the file where it is new, for its owner alone, as SQLite then makes its log; shuts an old one to others.
+
+    Who let a group in, and nobody else, is left with it. Raises OSError where the file can't be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # of another owner: theirs to say
+            if (mode := part.stat().st_mode) & 0o007:
+                part.chmod(mode & 0o700)
+
+
 def open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
     """Opens the file for writing, made and laid out where it is new.
 
@@ -74,6 +89,10 @@ def open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise MetricsUnavailable(f"SQLite {sqlite3.sqlite_version} is too old for the metric file: 3.38 is needed")
+    try:
+        make_private(path)
+    except OSError as error:
+        raise MetricsUnavailable(f"the metric file {path.name} can't be opened: {error.strerror}") from error
     connection = _connect(path)
     try:
         _lay_out(connection, path)
@@ -92,6 +111,24 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def describe_file(path: Path) -> str:
+    """What a file is, without writing anything. Raises MetricsUnavailable as `open_writer`, and where it is missing."""
+    # A log beside it is of a server that runs, or was killed. SQLite makes one even to read, unless told not to.
+    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    with (
+        translated(path),
+        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection,
+    ):
+        if _is_new(connection):
+            return describe(path, 0)
+        _check_layout(connection, path)
+        return describe(path, connection.execute(COUNT_SERIES).fetchone()[0])
+
+
+def describe(path: Path, series: int) -> str:
+    return f"SQLite {sqlite3.sqlite_version}, file {path.name}, {series} series"
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # Connections are handed from thread to thread, one holder at a time; transactions are begun by hand.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -105,10 +142,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if empty and application == 0:
+    if _is_new(connection):
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         with transaction(connection):
@@ -116,9 +150,21 @@ def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif application != APPLICATION_ID:
+    else:
+        _check_layout(connection, path)
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    empty: bool = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    return empty and not connection.execute("PRAGMA application_id").fetchone()[0]
+
+
+def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises MetricsUnavailable for a file of another program or of another version."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise MetricsUnavailable(f"the file {path.name} belongs to another program: name another file for metrics")
-    elif version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise MetricsUnavailable(
             f"the metric file {path.name} has layout {version}, this server knows {SCHEMA_VERSION}: move it away"
         )

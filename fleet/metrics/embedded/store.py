@@ -19,7 +19,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
-from fleet.metrics.embedded.file import open_reader, open_writer, translated
+from fleet.metrics.embedded.file import COUNT_SERIES, describe, open_reader, open_writer, translated
 from fleet.metrics.embedded.newest import NewestPoints, pick_usages
 from fleet.metrics.embedded.reads import (
     load_history,
@@ -117,9 +117,8 @@ class EmbeddedStore:
         return await self._read(lambda reader: group_by_pod(keys, load_sightings_of(reader, keys, start_ns, end_ns)))
 
     async def check(self) -> str:
-        counted = "SELECT count(*) FROM series"
-        series = await self._read(lambda reader: int(reader.execute(counted).fetchone()[0]))
-        return f"SQLite {sqlite3.sqlite_version}, file {self._options.path.name}, {series} series"
+        series = await self._read(lambda reader: int(reader.execute(COUNT_SERIES).fetchone()[0]))
+        return describe(self._options.path, series)
 
     async def write(
         self, pods: Iterable[tuple[PodKey, Point]] = (), nodes: Iterable[tuple[NodeKey, Point]] = ()

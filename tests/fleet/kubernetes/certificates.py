@@ -44,12 +44,14 @@ class Authority:
         )
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str, days: int = 1, common_name: str = "server") -> Pair:
-        """A certificate for host names or addresses; `days` below 0 makes one that ended then."""
+    def issue(
+        self, *names: str, days: int = 1, ends: datetime.datetime | None = None, common_name: str = "server"
+    ) -> Pair:
+        """A certificate for host names or addresses; `days` below 0 makes one that ended then; `ends` is exact."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         start = now - datetime.timedelta(days=8)
-        builder = _builder(_name(common_name), self._name, key, start, now + datetime.timedelta(days=days))
+        builder = _builder(_name(common_name), self._name, key, start, ends or now + datetime.timedelta(days=days))
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())

@@ -129,6 +129,17 @@ def test_a_wrong_value_names_variable_value_and_what_it_may_be(name: str, value:
         ({"OPENMCP_TLS_CERT_FILE": "/c"}, "OPENMCP_TLS_KEY_FILE is not set"),
         ({"OPENMCP_TLS_KEY_FILE": "/k"}, "OPENMCP_TLS_CERT_FILE is not set"),
         ({"OPENMCP_PLAIN_PORT": "80"}, "OPENMCP_PLAIN_PORT is set without OPENMCP_TLS_CERT_FILE"),
+        ({"OPENMCP_PORT": "8081"}, "OPENMCP_OPS_PORT is 8081, as OPENMCP_PORT is: each must be a port of its own"),
+        (
+            {"OPENMCP_TLS_CERT_FILE": "/c", "OPENMCP_TLS_KEY_FILE": "/k", "OPENMCP_PLAIN_PORT": "8080"},
+            "OPENMCP_PLAIN_PORT is 8080, as OPENMCP_PORT is",
+        ),
+        (
+            {"OPENMCP_TLS_CERT_FILE": "/c", "OPENMCP_TLS_KEY_FILE": "/k", "OPENMCP_PLAIN_PORT": "8081"},
+            "OPENMCP_PLAIN_PORT is 8081, as OPENMCP_OPS_PORT is",
+        ),
+        ({"OPENMCP_USERS_FILE": "~nobody-has-this-name/u"}, "~nobody-has-this-name is no directory known here: set"),
+        ({"KUBECONFIG": "~nobody-has-this-name/c"}, "OPENMCP_KUBECONFIG is not set, and its default can't be used"),
         ({"OPENMCP_METRIC_STORE": "influxql"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
         ({"OPENMCP_METRIC_STORE": "flux"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
         ({"OPENMCP_METRIC_STORE": "flux", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_ORG is not set"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import stat
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -191,6 +192,20 @@ async def test_files_that_can_not_be_used_are_refused(tmp_path: Path, prepare, s
     with pytest.raises(MetricsUnavailable, match=said):
         async with open_small(tmp_path):
             pass
+
+
+def modes_in(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o604, 0o600), (0o640, 0o640), (0o660, 0o660)])
+async def test_a_file_that_everybody_could_read_is_shut(tmp_path: Path, before: int, after: int) -> None:
+    async with open_small(tmp_path):
+        pass
+    (tmp_path / "usage.db").chmod(before)
+    async with open_small(tmp_path) as store:
+        await store.write([(WEB, point(5))])
+        assert modes_in(tmp_path) == {after}
 
 
 async def test_a_layout_of_another_version_is_refused(tmp_path: Path) -> None:
