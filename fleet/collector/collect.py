@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from fleet.aio.complaints import Complaints
 from fleet.aio.tasks import open_task
 from fleet.collector.readings import Reading, decode_metrics, decode_summary
 from fleet.federation import Federation
@@ -58,6 +59,7 @@ class Collector:
         self._federation = federation
         self._store = store
         self._options = options
+        self._complaints = Complaints()
         self._no_kubelets_until: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -72,6 +74,7 @@ class Collector:
         for gone in self.sources.keys() - set(names):
             del self.sources[gone]
             self._no_kubelets_until.pop(gone, None)
+            self._complaints.settle(gone)
         await asyncio.gather(*(self._collect_cluster(name) for name in names))
 
     async def _collect_cluster(self, cluster: str) -> None:
@@ -80,13 +83,20 @@ class Collector:
             async with asyncio.timeout(max(self._options.interval, self._options.timeout)):
                 source, reading = await self._read(cluster)
             await self._store.write(reading.pods, reading.nodes)
-        except TimeoutError:
-            source = "nothing: its answers took longer than a round"
+        except TimeoutError as error:
+            self._note_failure(cluster, error, "its answers took longer than a round")
         except (FleetError, ValueError) as error:
-            source = f"nothing: {error}"
-        if self.sources.get(cluster) != source:
+            self._note_failure(cluster, error, str(error))
+        else:
+            if self._complaints.settle(cluster) or self.sources.get(cluster) != source:
+                logger.info("usage of cluster %s comes from %s", cluster, source)
             self.sources[cluster] = source
-            logger.info("usage of cluster %s comes from %s", cluster, source)
+
+    def _note_failure(self, cluster: str, error: Exception, words: str) -> None:
+        # Its words may count attempts: another class is another kind of trouble.
+        self.sources[cluster] = f"nothing: {words}"
+        if self._complaints.is_due(cluster, type(error).__name__):
+            logger.warning("no usage of cluster %s is collected: %s", cluster, words)
 
     async def _read(self, cluster: str) -> tuple[str, Reading]:
         connection = self._federation.get_connection(EVERYTHING, cluster)

@@ -1,7 +1,9 @@
 """One member's API server over HTTP: one pool, one credential, deadlines, and no exception of a library let through."""
 
 import asyncio
+import logging
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fleet.aio.bounded import read_bounded
 from fleet.aio.recorder import calling
+from fleet.aio.timed import timed
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
 from fleet.kubernetes.errors import FOREIGN, translate
 from fleet.kubernetes.http1.content import decompress
@@ -21,6 +24,8 @@ from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
 from fleet.ports import Answer, Call, Headers, Upgraded
+
+logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
@@ -109,7 +114,8 @@ class HttpConnection:
             async with asyncio.timeout(call.timeout):
                 framing = f"Connection: Upgrade\r\nUpgrade: {call.upgrade}\r\n".encode("latin-1")
                 head = self._build_head(call, await self._target.authorizer.authorization(), framing)
-                upgraded = await request_upgrade(self.cluster, self._route, head)
+                with timed(logger, f"{self.cluster}: {call.method} {call.path[:500]} asked for {call.upgrade}"):
+                    upgraded = await request_upgrade(self.cluster, self._route, head)
         except FOREIGN as error:
             raise self.translate(error, call.timeout) from error
         try:
@@ -121,7 +127,9 @@ class HttpConnection:
 
     def translate(self, error: BaseException, timeout: float | None) -> ClusterError:
         """The fleet's error for one of FOREIGN, which happened within `timeout` (s)."""
-        return translate(error, self.cluster, self._endpoint, timeout)
+        failure = translate(error, self.cluster, self._endpoint, timeout)
+        logger.debug("a call failed: %s", failure)
+        return failure
 
     async def send(self, exchange: Exchange, call: Call) -> None:
         """Asks, and waits for the answer's head. Raises FOREIGN, InvalidQuery, ClusterUnreachable."""
@@ -136,7 +144,11 @@ class HttpConnection:
                 authorization = await authorizer.authorization()
         framing, length = _build_framing(call)
         head = self._build_head(call, authorization, framing)
+        begun = time.perf_counter() if logger.isEnabledFor(logging.DEBUG) else 0.0
         await exchange.send(call.method, head, call.body, length, call.timeout)
+        if begun:
+            took, status = (time.perf_counter() - begun) * 1000, exchange.response.status
+            logger.debug("%s: %s %s: %d after %.1f ms", self.cluster, call.method, call.path[:500], status, took)
         if exchange.response.status == 401:
             authorizer.forget()
 

@@ -150,7 +150,7 @@ def _keys_of(parts: Iterable[Collection[Pod]]) -> frozenset[PodKey]:
 def _note_failure(task: _Asking) -> None:
     """Who waits for it gets the error; where nobody does, the next question finds out."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.info("usage can't be held: %s", error)
+        logger.debug("usage can't be held: %s", error)
 
 
 def _now() -> float:

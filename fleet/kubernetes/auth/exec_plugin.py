@@ -17,9 +17,13 @@ from typing import Any
 
 import msgspec
 
+from fleet.aio.complaints import Complaints
 from fleet.kubernetes.auth.authorizers import CredentialError, is_token
 
 logger = logging.getLogger(__name__)
+
+_COMPLAINTS = Complaints()
+"""Of all plugins: one that fails is run again and again, by whoever needs it."""
 
 # A token is asked for anew this long before it ends, in seconds.
 _SKEW = 10.0
@@ -157,7 +161,8 @@ async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: floa
     if process.returncode != 0:
         # What it says may hold secrets or addresses of the machine: for operators, never for callers.
         text = said.decode(errors="replace").strip()[-_MAX_OUTPUT_SHOWN:]
-        logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, text or "no message")
+        if _COMPLAINTS.is_due((plugin.command, plugin.arguments), process.returncode):
+            logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, text or "no message")
         raise CredentialError(f"exec plugin {plugin.command} ended with {process.returncode}; the log has its words")
     return output
 

@@ -8,7 +8,7 @@ event; and its list would be read by other code than the watch, for 42 MiB more.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -17,7 +17,13 @@ from fleet.aio.backoff import Backoff, jittered
 from fleet.kubernetes.codec.codec import Codec, EventType
 from fleet.kubernetes.codec.watch import build_watch_query, iter_lines
 from fleet.kubernetes.codec.wire import DecodeError, status_message
-from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
+from fleet.model.errors import (
+    ClusterAnswerInvalid,
+    ClusterError,
+    ClusterForbidden,
+    ClusterTimeout,
+    ClusterUnreachable,
+)
 from fleet.ports import Call, Connection
 
 logger = logging.getLogger(__name__)
@@ -124,8 +130,10 @@ class Follower(Generic[N]):
             if stream.status != 200:
                 raise _refusal(connection.cluster, self._codec.path, stream.status, b"")
             async with aclosing(iter_lines(stream.chunks())) as lines:  # type: ignore[type-var]  # a generator
-                async for line in lines:
-                    version = self._apply(line, connection.cluster) or version
+                # A silent or broken watch is nothing unusual: the next attempt shows whether the host is well.
+                with suppress(ClusterTimeout, ClusterUnreachable):
+                    async for line in lines:
+                        version = self._apply(line, connection.cluster) or version
         return version
 
     def _apply(self, line: bytes, cluster: str) -> str:

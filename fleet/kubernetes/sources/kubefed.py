@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fleet.aio.backoff import Backoff
+from fleet.aio.complaints import Complaints
 from fleet.aio.tasks import end_tasks, open_task
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.access import (
@@ -67,6 +68,7 @@ class KubefedSource:
         self._namespace = namespace
         self._name = _HOST_NAME
         self._timeout = timeout
+        self._complaints = Complaints()
         self._changed = asyncio.Event()
         options = FollowOptions(answer=timeout)
         self._clusters = Follower(kubefed_clusters(namespace), self._changed.set, options)
@@ -143,8 +145,10 @@ class KubefedSource:
                 access = await load_host_access(self._host_access)
             except HostProblemError as error:
                 # Perhaps the file is being written; the connection that is open still works.
-                logger.warning("the host's access can't be read again: %s", error)
+                if self._complaints.is_due("access", str(error)):
+                    logger.warning("the host's access can't be read again: %s", error)
                 continue
+            self._complaints.settle("access")
             if access_fingerprint(access) != self._host_text:
                 return
 
@@ -160,7 +164,8 @@ class KubefedSource:
         specs = {self._name: self._host_spec()}
         for name in sorted(self._clusters.objects):
             if name == self._name:
-                logger.warning("KubeFedCluster %s has the host's name and is left out", name)
+                if self._complaints.is_due("name", name):
+                    logger.warning("KubeFedCluster %s has the host's name and is left out", name)
                 continue
             specs[name] = await self._member_spec(self._clusters.objects[name])
         self._members = {name: known for name, known in self._members.items() if name in specs}

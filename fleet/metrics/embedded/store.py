@@ -18,7 +18,9 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
+from fleet.aio.timed import timed
 from fleet.metrics.embedded.file import COUNT_SERIES, describe, open_reader, open_writer, translated
 from fleet.metrics.embedded.newest import NewestPoints, pick_usages
 from fleet.metrics.embedded.reads import (
@@ -155,7 +157,7 @@ class EmbeddedStore:
                 self._readers.put(reader)
 
         try:
-            with querying_metrics():
+            with querying_metrics(), timed(logger, "the metric file was read"):
                 async with asyncio.timeout(self._options.timeout):
                     return await asyncio.get_running_loop().run_in_executor(self._reading, with_recorder(read))
         except TimeoutError as error:
@@ -170,7 +172,8 @@ class EmbeddedStore:
             with translated(self._options.path):
                 return change(writer)
 
-        return await asyncio.get_running_loop().run_in_executor(self._writing, write)
+        with timed(logger, "the metric file was written"):
+            return await asyncio.get_running_loop().run_in_executor(self._writing, write)
 
     def stop(self) -> None:
         self._writing.shutdown(wait=True)
@@ -233,9 +236,12 @@ def _open_connections(options: EmbeddedOptions) -> list[sqlite3.Connection]:
 
 
 async def _keep_bounded(store: EmbeddedStore, interval: float) -> None:
+    complaints = Complaints()
     while True:
         try:
             await store.cut()
+            complaints.settle("cut")
         except MetricsUnavailable as error:
-            logger.warning("old points could not be removed: %s", error)
+            if complaints.is_due("cut", str(error)):
+                logger.warning("old points could not be removed: %s", error)
         await asyncio.sleep(interval)

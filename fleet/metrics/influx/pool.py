@@ -7,6 +7,7 @@ InfluxDB's own words.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +25,20 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
+from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import querying_metrics, with_recorder
+from fleet.aio.timed import timed
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.model.errors import MetricsUnavailable
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _CHUNK = 1 << 16
 _REFUSAL_BYTES = 4096
+_LASTING = frozenset({401, 403, 404, 502, 503, 504})
+"""Statuses that another question would get as well."""
 
 
 class Call(Struct, frozen=True):
@@ -61,6 +68,7 @@ class InfluxPool:
         self._options = options
         self._client = client
         self._threads = threads
+        self._complaints = Complaints()
         self.calls_sent = 0
 
     async def ask(self, call: Call, read: Callable[[InfluxAnswer], T], refuse: Refuse) -> T:
@@ -69,11 +77,20 @@ class InfluxPool:
         self.calls_sent += 1
         work = with_recorder(lambda: read(self._send(call, deadline, refuse)))
         try:
-            with querying_metrics():
+            with querying_metrics(), timed(logger, f"InfluxDB was asked by POST {call.path.partition('?')[0]}"):
                 async with asyncio.timeout(self._options.timeout):
-                    return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+                    answer = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError as error:
-            raise self._slow() from error
+            raise self._note(self._slow()) from error
+        if self._complaints.settle(self._options.place):
+            logger.info("InfluxDB at %s answers again", self._options.place)
+        return answer
+
+    def _note(self, error: MetricsUnavailable) -> MetricsUnavailable:
+        """Tells operators of what is wrong with the server, and not with a question; gives the error back."""
+        if self._complaints.is_due(self._options.place, str(error)):
+            logger.warning("usage and history are missing: %s", error)
+        return error
 
     def _send(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
         try:
@@ -83,7 +100,7 @@ class InfluxPool:
                 # A kept connection that the server closed as it was taken: queries only read, so one more try is safe.
                 return self._send_once(call, deadline, refuse)
         except (HTTPError, ValueError) as error:
-            raise self._failure(error) from error
+            raise self._note(self._failure(error)) from error
 
     def _failure(self, error: Exception) -> MetricsUnavailable:
         place = self._options.place
@@ -127,7 +144,8 @@ class InfluxPool:
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse) -> bytes:
         if response.status != 200:
-            raise refuse(response.status, self._read_refusal(response))
+            refusal = refuse(response.status, self._read_refusal(response))
+            raise self._note(refusal) if response.status in _LASTING else refusal
         chunks: list[bytes] = []
         size = 0
         while chunk := response.read1(_CHUNK):

@@ -1,6 +1,7 @@
 """Rounds over members that answer in full, in part, in another way, and not at all; written to a real file."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -108,6 +109,32 @@ async def test_a_member_without_usage_is_told_of_and_others_are_collected(
         await collector.collect()
         assert collector.sources["c2"].startswith(said)
     assert len(await newest(store, Kind.POD, P0)) == 1
+
+
+async def test_a_member_s_lasting_trouble_is_told_once_and_its_end(
+    open_fleet: OpenFleet, store: EmbeddedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fleet.collector")
+    async with open_fleet("c1") as fleet:
+        serve_metrics(fleet["c1"])
+        collector = build_collector(fleet, store)
+        await collector.collect()
+        fleet["c1"].refusing = True
+        words: set[str] = set()
+        async with asyncio.timeout(20):
+            while len(words) < 4:  # they count attempts
+                await collector.collect()
+                words.add(collector.sources["c1"])
+        fleet["c1"].refusing = False
+        async with asyncio.timeout(20):
+            while collector.sources["c1"].startswith("nothing"):
+                await collector.collect()
+
+    told = [record for record in caplog.records if record.name == "fleet.collector.collect"]
+    before, *trouble, after = [(record.levelname, record.getMessage().partition(":")[0]) for record in told]
+    assert before == ("INFO", "usage of cluster c1 comes from metrics.k8s.io")
+    assert trouble == [("WARNING", "no usage of cluster c1 is collected")]
+    assert after == before
 
 
 async def test_a_member_that_hangs_costs_its_own_delivery(open_fleet: OpenFleet, store: EmbeddedStore) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,27 @@ async def echo(request: web.BaseRequest) -> web.Response:
             "body": (await request.read()).decode(),
         }
     )
+
+
+@pytest.mark.parametrize(("level", "lines"), [("INFO", 0), ("DEBUG", 1)])
+async def test_a_call_is_a_line_at_debug_without_what_is_secret(
+    caplog: pytest.LogCaptureFixture, level: str, lines: int
+) -> None:
+    caplog.set_level(level, "fleet.kubernetes")
+    async with open_http_server(echo) as url, open_connection(Target(url, authorizer=bearer("hush"))) as connection:
+        await connection.request(Call("GET", "/api/v1/pods", 5.0, query="token=hush"))
+    assert len(caplog.messages) == lines
+    assert not lines or re.fullmatch(r"cluster1: GET /api/v1/pods: 200 after \d+\.\d ms", caplog.messages[0])
+
+
+async def test_a_call_that_fails_is_a_line_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "fleet.kubernetes")
+    async with open_connection(Target("http://127.0.0.1:9")) as connection:
+        with pytest.raises(ClusterUnreachable):
+            await connection.request(Call("GET", "/", 5.0))
+    assert caplog.messages == [
+        "a call failed: cluster cluster1: no connection to http://127.0.0.1:9: Connection refused"
+    ]
 
 
 async def test_path_and_query_arrive_as_given() -> None:

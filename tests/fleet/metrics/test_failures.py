@@ -1,5 +1,6 @@
 """A store that can't be asked says what to mend, and never answers that there is nothing."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -121,13 +122,23 @@ async def test_a_silent_server_costs_the_timeout(any_influx: FilledInflux) -> No
         assert time.monotonic() - begin < 2
 
 
-async def test_a_dead_server_is_named_and_one_that_is_back_is_used(any_influx: FilledInflux) -> None:
+async def test_a_dead_server_is_named_and_one_that_is_back_is_used(
+    any_influx: FilledInflux, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fleet.metrics")
     async with open_line(any_influx) as (store, faults):
         faults.refusing = True
         faults.reset()
-        await assert_refused(store, "broke off its answer|does not accept connections")
+        for _ in range(3):
+            await assert_refused(store, "broke off its answer|does not accept connections")
         faults.refusing = False
-        assert len(await store.history(Kind.POD, PODS, MINUTE, MEANS)) == len(PODS)
+        for _ in range(2):
+            assert len(await store.history(Kind.POD, PODS, MINUTE, MEANS)) == len(PODS)
+    told = [record for record in caplog.records if record.name.startswith("fleet.metrics")]
+    *warnings, back = [(record.levelname, record.getMessage()) for record in told]
+    assert {level for level, _ in warnings} == {"WARNING"}
+    assert len(warnings) == len(set(warnings))
+    assert (back[0], back[1].endswith("answers again")) == ("INFO", True)
 
 
 async def test_an_answer_larger_than_the_bound_is_refused(any_influx: FilledInflux) -> None:

@@ -24,6 +24,7 @@ class HostApi:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {path: {} for path in KINDS}
         self.refused: dict[str, int] = {}
         self.lists = 0
+        self.watches = 0
         self.expired = False
         self._version = 100
         self._log: list[tuple[int, str, str, dict[str, Any]]] = []
@@ -68,6 +69,7 @@ class HostApi:
 
     async def _watch(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         seen = int(request.query["resourceVersion"])
+        self.watches += 1
         response = web.StreamResponse()
         await response.prepare(request)
         while True:

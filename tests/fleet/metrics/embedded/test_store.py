@@ -89,6 +89,16 @@ async def test_the_file_is_bounded_and_the_oldest_points_go_first(tmp_path: Path
     assert (tmp_path / "usage.db").stat().st_size <= bound
 
 
+async def test_questions_and_deliveries_are_lines_at_debug(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_small(tmp_path) as store:
+        await store.cut()
+        caplog.set_level("DEBUG", "fleet.metrics")
+        await store.write([(WEB, point(5))])
+        await stored(store)
+    lines = [message.rpartition(" in ")[0] for message in caplog.messages]
+    assert lines == ["the metric file was written", "the metric file was read"]
+
+
 async def test_others_read_what_one_writes(tmp_path: Path) -> None:
     options = EmbeddedOptions(tmp_path / "usage.db", clock=lambda: NOW)
     prepare_file(options)
