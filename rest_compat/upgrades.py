@@ -56,12 +56,13 @@ def takes_upgrades(target: bytes) -> bool:
 def read_upgrade(request: Request) -> str | None:
     """The protocol that the caller wants to switch to and a member may know; None for an ordinary request."""
     upgrade = request.headers.get("upgrade", "")
-    return upgrade if upgrade.lower().encode("latin-1") in PROTOCOLS else None
+    offered = "upgrade" in _split_names(value.lower() for value in request.headers.getlist("connection"))
+    return upgrade if offered and upgrade.lower().encode("latin-1") in PROTOCOLS else None
 
 
 def read_subprotocol_token(request: Request) -> str | None:
     """The Authorization header of a browser's WebSocket, which says its token among the subprotocols; or None."""
-    for name in _split_protocols(request.headers.getlist("sec-websocket-protocol")):
+    for name in _split_names(request.headers.getlist("sec-websocket-protocol")):
         if name.startswith(_TOKEN_PREFIX):
             encoded = name.removeprefix(_TOKEN_PREFIX)
             try:
@@ -165,11 +166,11 @@ def select_upgrade_headers(raw: Headers) -> Headers:
     """The caller's headers for a member; a token among the subprotocols stays here."""
     headers = select_member_headers(raw, with_body=False, with_agent=True)
     named = b"sec-websocket-protocol"
-    protocols = _split_protocols(value.decode("latin-1") for name, value in headers if name == named)
+    protocols = _split_names(value.decode("latin-1") for name, value in headers if name == named)
     kept = [name for name in protocols if not name.startswith(_TOKEN_PREFIX)]
     others = [pair for pair in headers if pair[0] != named]
     return [*others, (named, ", ".join(kept).encode("latin-1"))] if kept else others
 
 
-def _split_protocols(values: Iterable[str]) -> list[str]:
+def _split_names(values: Iterable[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]

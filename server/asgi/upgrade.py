@@ -3,7 +3,11 @@
 ASGI knows WebSocket messages only: whole in memory, and with subprotocol names that WebSocket libraries refuse
 (`SPDY/3.1+portforward.k8s.io`). Here an upgrade below the prefixes of the Kubernetes API arrives as an ordinary request
 with the extension `rest_compat.upgrades.EXTENSION`; an answer with status 101 makes the connection the route's, any
-other answer ends it. Upgrades of other paths stay uvicorn's.
+other answer ends it. WebSockets of the graph stay uvicorn's.
+
+Every other offer is declined as RFC 9110, 7.8 has it: the request is answered as if it had not been made, body included
+(stock Java clients and `curl --http2` offer `h2c` with each one). The parser throws the body of such a request away, so
+its head is given to a new parser without the offer.
 """
 
 import asyncio
@@ -14,11 +18,15 @@ import termios
 from collections import deque
 from typing import Any, cast
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from fleet.ports import Headers
+from graph.http.router import GRAPH_PATH
+from rest_compat.headers import has_body
 from rest_compat.upgrades import EXTENSION, PROTOCOLS, takes_upgrades
 from server.asgi.cork import Corked
 
@@ -26,6 +34,7 @@ FLUSH_SECONDS = 30.0
 """What is already written has this long to arrive when a route is done."""
 
 _HIGH_WATER = 64 * 1024
+_OFFER = frozenset({b"upgrade", b"http2-settings"})
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
@@ -42,25 +51,38 @@ class UpgradeProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.app = _TakingOver(self.app)
         self._taken: TakenConnection | None = None
+        self._declined = False
+        self._received = self._again = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's is the same
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
 
     def on_headers_complete(self) -> None:
         """Marks a request whose connection may be taken over, before its route is called."""
-        if self.parser.should_upgrade() and self._get_upgrade() in PROTOCOLS and takes_upgrades(self.url):
-            self._taken = TakenConnection(self)
-            self.scope["extensions"] = {EXTENSION: self._taken}  # type: ignore[dict-item]  # not one of ASGI's own
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            if self._may_take():
+                self._taken = TakenConnection(self)
+                self.scope["extensions"] = {EXTENSION: self._taken}  # type: ignore[dict-item]  # not one of ASGI's own
+            elif not self._should_upgrade():
+                self._declined = True
+                return
         super().on_headers_complete()
         if self._taken is not None:
             # What a refused caller sends on is not to be read as a request.
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        """The request is whole; one whose offer is declined only begins."""
+        if not self._declined:
+            super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller: of HTTP until a request asked for its connection."""
-        if self._taken is None:
+        while data and self._taken is None:
+            self._received, self._again = data, b""
             super().data_received(data)
-        else:
+            data = self._again
+        if data and self._taken is not None:
             self._taken.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,10 +92,45 @@ class UpgradeProtocol(HttpToolsProtocol):
             self._taken.end()
 
     def _should_upgrade(self) -> bool:
-        return self._taken is None and super()._should_upgrade()
+        return (
+            self._taken is None
+            and not self._declined
+            and self._may_switch()
+            and self.url.partition(b"?")[0] == GRAPH_PATH.encode()
+            and super()._should_upgrade()
+        )
+
+    def _may_take(self) -> bool:
+        return takes_upgrades(self.url) and self._get_upgrade() in PROTOCOLS and self._may_switch()
+
+    def _may_switch(self) -> bool:
+        """Whether nothing of the request would be lost: what opens a stream is a GET or POST without a body."""
+        return self.parser.get_method() in (b"GET", b"POST") and not has_body(self.headers)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Other upgrades (h2c of a curious client) are answered over HTTP/1.1, as HTTP has it: not worth a line."""
+        """Called with the parser's exception, which says behind which byte of a head with an offer it stopped."""
+        stopped = sys.exc_info()[1]
+        if not self._declined or stopped is None:
+            return
+        self._declined = False
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
+        for name, value in _without_offer(self.headers):
+            head += [name, b": ", value, b"\r\n"]
+        rest = self._received[stopped.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._again = b"".join([*head, b"\r\n", rest])
+
+
+def _without_offer(headers: Headers) -> Headers:
+    """A request's headers without those of an upgrade that it offers."""
+    kept = []
+    for name, value in headers:
+        if name == b"connection":
+            value = b",".join(token for token in value.split(b",") if token.strip().lower() not in _OFFER)
+        if name not in _OFFER:
+            kept.append((name, value))
+    return kept
 
 
 class TakenConnection:
