@@ -6,6 +6,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from auth.authenticator import Authenticator
+from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
 
 
@@ -20,8 +21,10 @@ class _Connection(HTTPConnection[AuthState]):
 
 
 async def get_principal(connection: _Connection) -> Principal:
-    """The caller. Raises Unauthenticated, which the application answers with 401 and `WWW-Authenticate: Bearer`."""
-    return await connection.state["authenticator"].authenticate(connection.headers.get("authorization"))
+    """The caller, who asks for nobody else. Raises Unauthenticated, Forbidden."""
+    principal = await connection.state["authenticator"].authenticate(connection.headers.get("authorization"))
+    refuse_impersonation(connection.scope["headers"])
+    return principal
 
 
 CurrentPrincipal = Annotated[Principal, Depends(get_principal)]

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
+from auth.impersonation import refuse_impersonation
 from fleet.federation import Federation
-from fleet.model.errors import FleetError, InvalidQuery, NotFound
+from fleet.model.errors import FleetError, Forbidden, InvalidQuery, NotFound
 from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.open_streams import OpenStreams
@@ -29,6 +30,8 @@ from rest_compat.upgrades import read_subprotocol_token
 
 SERVED = ("/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", "/healthz", "/readyz", "/livez")
 """What is passed on of a member's paths, with whatever is below: resources, and what every client may read."""
+
+_DISCOVERY = "g=apidiscovery.k8s.io"
 
 _TARGET = re.compile(r"/clusters/([^/]+)(/.*)?")
 _SERVED_PATH = re.compile(f"(?:{'|'.join(SERVED)})(?=/|$)")
@@ -49,12 +52,16 @@ class ClusterApi:
             answer = _build_unauthorized(error)
         except FleetError as error:
             answer = build_status_answer(_SHAPE, error)
+            if isinstance(error, Forbidden) and _DISCOVERY in request.headers.get("accept", ""):
+                # client-go shows its user the text of a discovery that is refused, of a Status the word "unknown".
+                answer = PlainTextResponse(str(error), answer.status_code)
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         authenticator: Authenticator = request.state["authenticator"]
         credential = request.headers.get("authorization") or read_subprotocol_token(request)
         principal = await authenticator.authenticate(credential)
+        refuse_impersonation(request.scope["headers"])
         federation: Federation = request.state["federation"]
         cluster, path = split_target(read_path(request), partial(federation.reaches, principal.scope))
         query = _check_query(cluster, read_query(request))

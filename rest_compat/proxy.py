@@ -5,6 +5,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
 from auth.errors import AuthError
+from auth.impersonation import refuse_impersonation
 from fleet.model.errors import FleetError
 from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
@@ -37,8 +38,9 @@ class ClusternameApi:
             return _refuse_method(request)
         authenticator: Authenticator = scope["state"]["authenticator"]
         principal = await authenticator.authenticate(find_header(scope["headers"], b"authorization"))
+        refuse_impersonation(scope["headers"])
         cluster, query = split_clustername(read_query(request))
-        shape = build_error_shape(request)
+        shape = build_error_shape(scope)
         call = ApiCall(cluster=cluster, path=read_path(request), query=query, shape=shape, patient=False)
         if is_word_exec(request, call):
             return await answer_exec(request, principal, call, self._streams)

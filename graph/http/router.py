@@ -13,8 +13,10 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from auth.errors import Unauthenticated
+from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
+from fleet.model.errors import Forbidden
 from graph.errors import Code
 from graph.http.graphiql_page import page_response, serve_static
 from graph.http.protocol import answer, pick_answer_type, read_operation, refusal
@@ -58,6 +60,7 @@ async def serve_graphql(routed: Request) -> Response:
         return page_response()
     kind = JSON_TYPE
     try:
+        refuse_impersonation(request.scope["headers"])
         if wants_events(request):
             return await answer_events(request)
         kind = pick_answer_type(request.headers.get("accept"))
@@ -67,6 +70,8 @@ async def serve_graphql(routed: Request) -> Response:
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
+    except Forbidden as error:
+        return refusal(403, str(error), Code.FORBIDDEN, kind)
     except Refused as error:
         return refusal(error.status_in(kind), str(error), error.code, kind)
     except TimeoutError:

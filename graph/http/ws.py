@@ -7,6 +7,8 @@ Source: graphql-ws, PROTOCOL.md (https://github.com/enisdenjo/graphql-ws/blob/ma
 4403 the credential does not count (any more)          4429 a second `connection_init`
 4406 the client does not offer this protocol           4500 something went wrong here
 1012 the server shuts down: connect again              1013 the server is full, or the subscriber too slow: try later
+
+A handshake that asks to act as somebody else is closed with 4403 as well.
 """
 
 import asyncio
@@ -19,7 +21,9 @@ import orjson
 from starlette.websockets import WebSocketDisconnect
 
 from auth.errors import Unauthenticated
+from auth.impersonation import refuse_impersonation
 from fleet.aio.tasks import end_tasks
+from fleet.model.errors import Forbidden
 from graph.errors import Code
 from graph.http.state import GraphSocket
 from graph.operation import Refused, build_operation
@@ -57,9 +61,12 @@ async def serve_websocket(websocket: GraphSocket) -> None:
     hub.connections += 1
     try:
         _check_acceptable(hub, offered=offered)
+        refuse_impersonation(websocket.scope["headers"])
         await _Connection(websocket, hub).serve()
     except _Close as close:
         await _send_close(websocket, close)
+    except Forbidden as error:
+        await _send_close(websocket, _Close(_FORBIDDEN, str(error)))
     except WebSocketDisconnect:
         pass
     except Exception:  # the seam: the client is told by the protocol's own code, the log says why

@@ -73,8 +73,6 @@ async def test_the_member_never_sees_the_callers_identity(client: Client, upstre
         "GET",
         f"{PODS}?clustername=cluster1",
         Cookie="a=b",
-        Impersonate_User="root",
-        Impersonate_Extra_Scopes="all",
         X_Remote_Group="system:masters",
         X_Forwarded_For="10.0.0.1",
         Forwarded="for=10.0.0.1",
