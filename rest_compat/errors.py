@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from msgspec import Struct
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
 
 from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
 from fleet.model.errors import (
@@ -24,6 +25,7 @@ from fleet.model.errors import (
     MetricsUnavailable,
     NotFound,
 )
+from fleet.model.request_info import RequestInfo
 from rest_compat.headers import find_header
 from rest_compat.open_streams import TooManyStreams
 from rest_compat.request import Request
@@ -66,7 +68,7 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
 )
 
-# What Kubernetes calls the statuses that members answer in plain text.
+# What Kubernetes calls the statuses of members' plain text and of the framework.
 _REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -85,10 +87,15 @@ _REASONS = {
 
 
 class ErrorShape(Struct, frozen=True):
-    """Which Status a caller survives. `with_spec` adds an empty `spec`: only readers of OpenMCPClusters want it."""
+    """Which Status a caller survives. `with_spec` adds an empty `spec`: only readers of OpenMCPClusters want it.
+
+    `of_deletion` is for who takes anything but a Status for a DELETE that failed, though an API server answers the
+    deleted object for many kinds.
+    """
 
     widened: bool
     with_spec: bool
+    of_deletion: bool = False
 
     def build_status(self, code: int, reason: str, message: str) -> bytes:
         body: dict[str, object] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
@@ -106,22 +113,42 @@ class ErrorShape(Struct, frozen=True):
         status = _load_object(body)
         if status is None:
             message = body[:1000].decode(errors="replace").strip() or HTTPStatus(code).phrase
-            return self.build_status(code, _REASONS.get(code, ""), message)
+            return self.build_status(code, find_reason(code), message)
         if not self.widened:
             return None
         return self.build_status(code, str(status.get("reason", "")), str(status.get("message", "")))
 
 
-def build_error_shape(request: Request) -> ErrorShape:
+def build_error_shape(scope: Scope) -> ErrorShape:
+    method, any_will_do = scope["method"], find_header(scope["headers"], b"accept") is None
     return ErrorShape(
-        widened=request.scope["method"] == "GET" and find_header(request.scope["headers"], b"accept") is None,
-        with_spec="openmcpclusters" in request.scope["path"].split("/"),
+        widened=any_will_do and method == "GET",
+        with_spec="openmcpclusters" in scope["path"].split("/"),
+        of_deletion=any_will_do and method == "DELETE",
     )
+
+
+def build_deletion_status(info: RequestInfo, body: bytes) -> bytes | None:
+    """The Status of success, as an API server words it, for an answer that is the deleted object; None for others."""
+    deleted = _load_object(body)
+    if deleted is None or deleted.get("kind") in (None, "Status"):
+        return None
+    metadata = deleted.get("metadata")
+    uid = metadata.get("uid") if isinstance(metadata, dict) else None
+    details = {"name": info.name, "group": info.api_group, "kind": info.resource, "uid": uid}
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    status["details"] = {name: value for name, value in details.items() if value}
+    return json.dumps(status, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
 def find_status(error: Exception) -> tuple[HTTPStatus, str]:
     """The HTTP status of an error and Kubernetes' reason; 500 for what is no error of the domain."""
     return next((status, reason) for kind, status, reason in _STATUSES if isinstance(error, kind))
+
+
+def find_reason(status: int) -> str:
+    """What Kubernetes calls an HTTP status; empty where it has no word for it."""
+    return _REASONS.get(status, "")
 
 
 def build_status_answer(shape: ErrorShape, error: FleetError) -> Response:
@@ -143,7 +170,7 @@ def build_kubernetes_answer(request: Request, error: FleetError | AuthError) -> 
     """The answer of `/api` and `/apis` to any error that is not the member's."""
     if isinstance(error, AuthError):
         return build_auth_answer(error)
-    return build_status_answer(build_error_shape(request), error)
+    return build_status_answer(build_error_shape(request.scope), error)
 
 
 def _load_object(body: bytes) -> dict[str, object] | None:

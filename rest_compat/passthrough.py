@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
+from fleet.model.request_info import parse_request
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
 from rest_compat.disconnect import Caller, DisconnectWatcher, read_body
-from rest_compat.errors import ErrorShape, build_status_answer
+from rest_compat.errors import ErrorShape, build_deletion_status, build_status_answer
 from rest_compat.headers import (
     build_reshaped_headers,
     find_header,
@@ -130,9 +131,14 @@ class PassThrough(Response):
             await self._answer_error(answer, send)
             return
         held, more = b"", True
-        if member.shape.widened and member.call.idle_timeout is not None:
+        if (member.shape.widened or member.shape.of_deletion) and member.call.idle_timeout is not None:
             held, more = await self._hold(answer)
-        await self._start(answer.status, select_caller_headers(answer.headers, answer.status), send)
+        headers = select_caller_headers(answer.headers, answer.status)
+        if member.shape.of_deletion and not more:
+            info = parse_request(member.call.method, member.call.path, member.call.query)
+            if (status := build_deletion_status(info, held)) is not None:
+                held, headers = status, build_reshaped_headers(answer.headers, status)
+        await self._start(answer.status, headers, send)
         if held or not more:
             await send({"type": "http.response.body", "body": held, "more_body": more})
         while more:

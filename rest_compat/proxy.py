@@ -50,5 +50,5 @@ class ClusternameApi:
 def _refuse_method(request: Request) -> Response:
     allowed = ", ".join(METHODS)
     message = f"{request.method[:20]!r} is not passed on to a cluster: {allowed} are"
-    body = build_error_shape(request).build_status(405, "MethodNotAllowed", message)
+    body = build_error_shape(request.scope).build_status(405, "MethodNotAllowed", message)
     return Response(body, 405, {"Allow": allowed}, "application/json")

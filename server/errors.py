@@ -1,42 +1,23 @@
-"""The bodies of errors outside of the graph and the legacy routes: flat JSON objects.
+"""The bodies of errors outside of the graph and the legacy routes: Kubernetes' Status, as on the legacy ones.
 
-`{"error": "<what>", "code": "<as in the graph>"}`, with `cluster` where one is at fault. The status is that of the one
-table of statuses (`rest_compat.errors`), the code that of the one table of codes (`graph.errors`).
+Whoever mistypes a word of `omcpctl` asks for a path that is no route here, and that client reads whatever comes into a
+struct whose `code` is a number: so does what the framework answers by itself. Statuses and reasons are those of the one
+table (`rest_compat.errors`).
 """
+
+from collections.abc import Mapping
+from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
+from starlette.types import Scope
 
-from auth.errors import AuthError, InvalidCredentials, TooManyLogins
-from fleet.model.errors import ClusterError, FleetError
-from graph.errors import code_of
-from rest_compat.errors import find_status
-
-
-class ErrorKind(Struct, frozen=True):
-    """How an error is answered."""
-
-    status: int
-    code: str
-
-
-INTERNAL = ErrorKind(500, "INTERNAL")
-
-_CODES = {400: "BAD_USER_INPUT", 401: "UNAUTHENTICATED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
-_SIGN_IN_CODES: dict[type[Exception], str] = {
-    InvalidCredentials: "UNAUTHENTICATED",
-    TooManyLogins: "TOO_MANY_LOGINS",
-}
-
-
-def kind_of(error: Exception) -> ErrorKind:
-    """The error's status and code; INTERNAL for what none of this server's own routes is expected to raise."""
-    code = _SIGN_IN_CODES.get(type(error)) or code_of(error).value
-    return INTERNAL if code == INTERNAL.code else ErrorKind(find_status(error)[0], code)
+from auth.errors import AuthError
+from fleet.model.errors import FleetError
+from rest_compat.errors import build_error_shape, find_reason, find_status
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -47,31 +28,33 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http_exception)
 
 
-def build_error_body(message: str, code: str, cluster: str | None = None) -> dict[str, str]:
-    body = {"error": message, "code": code}
-    return body if cluster is None else {**body, "cluster": cluster}
+def build_error_answer(
+    scope: Scope, status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A Status in the shape that the caller of this request survives."""
+    body = build_error_shape(scope).build_status(status, reason, message)
+    return Response(body, status, headers, "application/json")
 
 
-async def _answer_domain_error(_request: Request, error: Exception) -> Response:
-    kind = kind_of(error)
-    if kind is INTERNAL:
+async def _answer_domain_error(request: Request, error: Exception) -> Response:
+    status, reason = find_status(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         raise error
-    headers: dict[str, str] = {}
-    if kind.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if kind.status == 429:
-        headers["Retry-After"] = "1"
-    cluster = error.cluster if isinstance(error, ClusterError) else None
-    return JSONResponse(build_error_body(str(error), kind.code, cluster), kind.status, headers)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status)
+    return build_error_answer(request.scope, status, reason, str(error), headers)
 
 
-async def _answer_invalid_request(_request: Request, error: Exception) -> Response:
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this class
     parts = (f"{'.'.join(str(step) for step in part['loc'])}: {part['msg']}" for part in error.errors()[:5])
-    return JSONResponse(build_error_body("; ".join(parts), "BAD_USER_INPUT"), 400)
+    return build_error_answer(request.scope, 400, find_reason(400), "; ".join(parts))
 
 
-async def _answer_http_exception(_request: Request, error: Exception) -> Response:
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this class
-    code = _CODES.get(error.status_code, "ERROR")
-    return JSONResponse(build_error_body(str(error.detail), code), error.status_code, error.headers)
+    message = f"{request.method[:20]} {request.scope['path'][:200]!r}: {error.detail}"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        message += (
+            "; the Kubernetes API of a cluster is below /api and /apis, with ?clustername=, and below /clusters/NAME"
+        )
+    return build_error_answer(request.scope, error.status_code, find_reason(error.status_code), message, error.headers)

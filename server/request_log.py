@@ -8,11 +8,10 @@ import random
 import re
 import time
 
-import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.errors import build_error_body
+from server.errors import build_error_answer
 
 _log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -56,7 +55,8 @@ class RequestLog:
             _log.exception("request %s failed: %s", request_id, type(error).__name__)
             if status:
                 raise  # half an answer is out: only a cut connection tells the caller
-            await _send_internal_error(send_on, request_id)
+            message = f"something went wrong here; the server's log says what, under the id {request_id}"
+            await build_error_answer(scope, 500, "InternalError", message)(scope, receive, send_on)
         finally:
             _write_line(scope, status, (time.perf_counter() - started) * 1000, request_id)
 
@@ -73,14 +73,6 @@ def _with_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[t
     given = [name for name, _ in headers]
     added = [header for header in _ADDED if header[0] not in given]
     return [*headers, *added, (b"x-request-id", request_id.encode())]
-
-
-async def _send_internal_error(send: Send, request_id: str) -> None:
-    message = f"something went wrong here; the server's log says what, under the id {request_id}"
-    body = orjson.dumps({**build_error_body(message, "INTERNAL"), "id": request_id})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _write_line(scope: Scope, status: int, took_ms: float, request_id: str) -> None:

@@ -178,8 +178,37 @@ async def test_the_portal_creates_and_deletes_without_content_type(caller: Clien
     assert (created.status, _object(created)["kind"]) == (201, "Service")
     # A mutation's error is a genuine Status: the portal shows its message.
     assert (twice.status, _object(twice)["kind"], _object(twice)["reason"]) == (409, "Status", "AlreadyExists")
-    assert (gone.status, missing.status) == (200, 404)
+    assert (gone.status, missing.status, _object(gone)["status"]) == (200, 404, "Success")
     assert (_object(missing)["status"], bool(_object(missing)["message"])) == ("Failure", True)
+
+
+@pytest.mark.parametrize("word", ["daemonset", "daemonsets", "no-such-thing"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_omcpctl_is_told_of_a_word_that_it_does_not_know(caller: Client, method: str, word: str) -> None:
+    """It leaves the word out of its URL, and reads the answer into a struct with a number as `code`."""
+    path = "/namespaces/default/" + ("" if method in ("GET", "POST") else word)
+    answer = await caller.ask(method, f"{path}?clustername=cluster1", body=None if method == "GET" else b"kind: A\n")
+    told = _object(answer)
+    assert (answer.status, told["kind"], told["code"], told["reason"]) == (404, "Status", 404, "NotFound")
+    assert "below /api and /apis" in told["message"]
+    assert (told["status"], "items" in told) == (({}, True) if method == "GET" else ("Failure", False))
+
+
+NO_ROUTES = ("/", "/namespaces", "/namespaces/a/pods/b", "/v1/pods", "/token/", "/join/", "/healthz/", "/graphql/")
+ROUTES = ("/token", "/metrics", "/metrics/pods", "/status", "/joinable", "/join", "/healthz", "/readyz", "/clusters/x")
+
+
+@pytest.mark.parametrize(
+    "path", [*NO_ROUTES, *ROUTES, "/graphql", "/graphql/static/none", "/api", "/api/v1/pods/a/b/c"]
+)
+async def test_no_answer_has_a_code_that_is_no_number(caller: Client, path: str) -> None:
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"):
+        for token, headers in (("", {}), ("x", {"Accept": "*/*"})):
+            answer = await caller.ask(method, f"{path}?clustername=cluster1", token=token, **headers)
+            told = json.loads(answer.body) if answer.body.startswith(b"{") else {}
+            code = told.get("code", 0)
+            assert isinstance(code, int), (method, answer.body)
+            assert path not in NO_ROUTES or method == "HEAD" or (told["kind"], code) == ("Status", answer.status)
 
 
 _SERVICE = {"ports": [{"port": 80}], "selector": {"app": "none"}}

@@ -92,6 +92,52 @@ async def test_options_of_a_delete_arrive(caller: Client) -> None:
     assert (await caller.ask("DELETE", named)).status == 200
 
 
+CLAIMED = {"requests": {"storage": "1"}}
+DELETED = [
+    ("configmaps", {}),
+    ("services", {"spec": {"ports": [{"port": 80}]}}),
+    ("serviceaccounts", {}),
+    ("pods", {"spec": {"containers": [{"name": "a", "image": "a:1"}]}}),
+    ("persistentvolumeclaims", {"spec": {"accessModes": ["ReadOnlyMany"], "resources": CLAIMED}}),
+    ("podtemplates", {"template": {"spec": {"containers": [{"name": "a", "image": "a:1"}]}}}),
+    ("resourcequotas", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "content"), DELETED, ids=[resource for resource, _ in DELETED])
+async def test_who_takes_anything_is_told_by_a_status_what_was_deleted(
+    caller: Client, resource: str, content: dict[str, object]
+) -> None:
+    """API servers answer the deleted object for some kinds, a Status for others; with Accept it stays theirs."""
+    many = f"/api/v1/namespaces/default/{resource}"
+    made = []
+    for name in ("silent", "asking"):
+        body = json.dumps({"metadata": {"name": name}, **content}).encode()
+        created = await caller.ask("POST", f"{many}?{MEMBER}", body=body)
+        assert created.status == 201, created.body
+        made.append(json.loads(created.body)["metadata"]["uid"])
+    silent = await caller.ask("DELETE", f"{many}/silent?{MEMBER}")
+    asking = await caller.ask("DELETE", f"{many}/asking?{MEMBER}", Accept="application/json")
+    theirs = json.loads(asking.body)
+    told = json.loads(silent.body)
+    details = {"name": "silent", "kind": resource, "uid": made[0]}
+    assert (silent.status, told) == (
+        asking.status,
+        {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details},
+    )
+    if theirs["kind"] == "Status":
+        assert theirs == told | {"details": details | {"name": "asking", "uid": made[1]}}
+    else:
+        assert theirs["metadata"]["uid"] == made[1]
+
+
+async def test_a_collection_that_is_deleted_is_told_of_by_a_status(caller: Client) -> None:
+    path = f"{CONFIG_MAPS}?{MEMBER}&labelSelector=none%3Dsuch"
+    silent, asking = [await caller.ask("DELETE", path, **headers) for headers in ({}, {"Accept": "*/*"})]
+    assert (silent.status, json.loads(silent.body)["status"]) == (200, "Success")
+    assert json.loads(asking.body)["kind"] in ("Status", "ConfigMapList")
+
+
 async def test_a_watch_shows_a_change_while_it_is_open(real_fleet: Fleet, caller: Client) -> None:
     listed = json.loads((await caller.ask("GET", f"{CONFIG_MAPS}?{MEMBER}&limit=1")).body)
     version = listed["metadata"]["resourceVersion"]
