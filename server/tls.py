@@ -22,6 +22,13 @@ _TIME = rb"(?:\x17\x0d(\d{12})|\x18\x0f(\d{14}))Z"
 _VALIDITY = re.compile(_TIME * 2)
 """RFC 5280, section 4.1.2.5, in DER: two times in a row, of which the second is the end."""
 
+_PLAIN = re.compile(rb"[A-Z]{3,9} ")
+_SAID = b"Client sent an HTTP request to an HTTPS server.\n"
+_PLAIN_ANSWER = (
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%s" % (len(_SAID), _SAID)
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -146,8 +153,47 @@ def _read_end(certificate: Path) -> datetime:
     return datetime.strptime(text.decode(), form).replace(tzinfo=UTC)
 
 
+class _TellingObject(ssl.SSLObject):
+    """The server's end of TLS, which says that it is one to a caller that begins with plain HTTP."""
+
+    arrived: ssl.MemoryBIO
+    sent: ssl.MemoryBIO
+    is_plain: bool | None = None
+    """Whether the first bytes were plain HTTP; None until they are there."""
+
+    def do_handshake(self) -> None:
+        """Asks for more for ever after the answer in plain HTTP: the caller hangs up, or the handshake's time ends."""
+        if self.is_plain is None and self.arrived.pending:
+            first = self.arrived.read()
+            self.arrived.write(first)
+            self.is_plain = _PLAIN.match(first) is not None
+            if self.is_plain:
+                self.sent.write(_PLAIN_ANSWER)
+        if self.is_plain:
+            self.arrived.read()
+            raise ssl.SSLWantReadError
+        super().do_handshake()
+
+
+class _TellingContext(ssl.SSLContext):
+    sslobject_class = _TellingObject
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        assert isinstance(made, _TellingObject)  # noqa: S101 - it is this class's `sslobject_class`
+        made.arrived, made.sent = incoming, outgoing
+        return made
+
+
 def _build_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _TellingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

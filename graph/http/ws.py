@@ -8,7 +8,7 @@ Source: graphql-ws, PROTOCOL.md (https://github.com/enisdenjo/graphql-ws/blob/ma
 4406 the client does not offer this protocol           4500 something went wrong here
 1012 the server shuts down: connect again              1013 the server is full, or the subscriber too slow: try later
 
-A handshake that asks to act as somebody else is closed with 4403 as well.
+A handshake that asks to act as somebody else is closed with 4400: clients come back after 4403.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ async def serve_websocket(websocket: GraphSocket) -> None:
     except _Close as close:
         await _send_close(websocket, close)
     except Forbidden as error:
-        await _send_close(websocket, _Close(_FORBIDDEN, str(error)))
+        await _send_close(websocket, _Close(4400, str(error)))
     except WebSocketDisconnect:
         pass
     except Exception:  # the seam: the client is told by the protocol's own code, the log says why

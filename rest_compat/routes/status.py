@@ -1,6 +1,7 @@
 """`/status` with `?clustername=`: the platform's scores of a cluster in the shape the original answered."""
 
 import json
+from decimal import Decimal
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -45,10 +46,15 @@ async def answer_status(request: Request, principal: CurrentPrincipal) -> Respon
 
 def _build_entry(cluster: str, status: ClusterStatus) -> dict[str, str]:
     entry = {"time": format_time(status.time_ns), "cluster": cluster}
-    entry |= {f"{name}_score": _text(getattr(status, f"{name}_score")) for name in _MEASURES}
-    return entry | {f"{name}_warning": _text(getattr(status, f"{name}_warning")) for name in _MEASURES}
+    entry |= {f"{name}_score": format_score(getattr(status, f"{name}_score")) for name in _MEASURES}
+    return entry | {f"{name}_warning": format_score(getattr(status, f"{name}_warning")) for name in _MEASURES}
 
 
-def _text(value: float | None) -> str:
-    """A number or a truth as JSON writes it; empty where there is none."""
-    return "" if value is None else json.dumps(value)
+def format_score(value: float | None) -> str:
+    """A number or a truth as Go's JSON writes it, which the original had from its store; empty where there is none."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else json.dumps(value)
+    shortest = repr(float(value))
+    if value and not 1e-6 <= abs(value) < 1e21:
+        return shortest.removesuffix(".0").replace("e-0", "e-")
+    return f"{Decimal(shortest):f}".removesuffix(".0")

@@ -62,4 +62,4 @@ async def test_the_graph_refuses_in_all_of_its_protocols(fleet_server: RunningSe
         headers = {"Impersonate-User": "nobody"}
         async with client.session.ws_connect(url, protocols=["graphql-transport-ws"], headers=headers) as socket:
             message = await socket.receive()
-        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4403)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4400)

@@ -194,14 +194,31 @@ async def test_a_connection_that_says_nothing_is_closed(served: Served) -> None:
             assert (await slow.reader.read()).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_http_2_is_not_offered_and_plain_http_gets_no_answer_on_https(served: Served) -> None:
+async def test_http_2_is_not_offered(served: Served) -> None:
     tls = ssl.create_default_context(cadata=served.authority.pem.decode())
     tls.set_alpn_protocols(["h2", "http/1.1"])
     _, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=tls)
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() != "h2"
     writer.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+async def test_plain_http_on_https_is_told_so(served: Served, method: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    writer.write(KEPT)
+    writer.write(f"{method} /token HTTP/1.1\r\nHost: here\r\nContent-Length: 500000\r\n\r\n".encode())
     async with asyncio.timeout(10):
-        assert b"200" not in await reader.read()
+        head = await reader.readuntil(b"\r\n\r\n")
+        said = await reader.readline()
+        writer.write(b"x" * 500_000)  # is read, so that no reset takes the answer away
+        await writer.drain()
+    assert head.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert said == b"Client sent an HTTP request to an HTTPS server.\n"
+    writer.close()
+
+
+async def test_nonsense_on_https_ends_without_an_answer(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"\x00 nonsense of five hundred bytes" * 20)
+    async with asyncio.timeout(10):
+        assert b"HTTP" not in await reader.read()
     writer.close()

@@ -2,6 +2,7 @@
 
 import json
 
+import aiohttp
 import pytest
 
 from fleet.metrics.influx.opening import open_influx_store
@@ -10,6 +11,7 @@ from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.usage import NANOSECONDS
 from realfleet.influx import Influx
+from rest_compat.routes.status import format_score
 from tests.rest_compat.serving import Client, Points
 
 NINE = 1_599_123_600 * NANOSECONDS  # 2020-09-03 09:00:00 UTC
@@ -96,6 +98,25 @@ async def test_nothing_is_read_without_a_token(client: Client, method: str) -> N
 
 async def test_who_is_limited_to_namespaces_reads_no_sums_of_a_cluster(client: Client, viewer: str) -> None:
     assert (await client.ask("GET", STATUS, token=viewer)).status == 403
+
+
+NUMBERS = ["3", "0", "-3", "3.5", "100", "0.1", "1e15", "1e16", "123456789012345680000", "1e20", "1e21", "1.5e22"]
+NUMBERS += ["0.00001", "0.0000015", "1e-6", "9e-7", "1.25e-7", "1e-10", "-2.5e-11", "1e100", "33.333333333333336"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", NUMBERS)
+async def test_a_score_is_the_text_that_its_store_answers(real_influx: Influx, number: str) -> None:
+    """The original had the store's own JSON, which Go writes."""
+    real_influx.write(f"ClusterStatus,cluster=written cpuScore={number} {NINE}")
+    asked = {"q": "SELECT cpuScore FROM ClusterStatus WHERE cluster='written'", "db": real_influx.database}
+    asked |= {"u": real_influx.username, "p": real_influx.password}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{real_influx.url}/query", params=asked) as answer,
+    ):
+        text = (await answer.text()).partition('Z",')[2].partition("]")[0]
+    assert format_score(float(number)) == text
 
 
 @pytest.mark.real
