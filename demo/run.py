@@ -77,6 +77,7 @@ def run_demo(clusters: int, pods: int, port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="openmcp-demo-") as folder:
         settings = build_settings(Path(folder) / "usage.sqlite", port)
         configure_logging(settings.logging)
+        _say(f"starting {clusters} simulated clusters with {pods} pods each, and an hour of their usage ...\n")
         try:
             asyncio.run(run_server(settings, build_open_state(plan), on_listening=_build_welcome(plan)))
         except asyncio.CancelledError:
@@ -141,8 +142,12 @@ def _build_welcome(plan: DemoPlan) -> Callable[[Listening], None]:
         text = _WELCOME.format(
             members=plan.clusters, pods=plan.pods, url=listening.main_url, user=USER, password=PASSWORD, ill=ill
         )
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        _say(text)
 
     return say_welcome
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -70,7 +70,8 @@ def _hand_over(fleet: Fleet) -> None:
         variables = fleet.environment(kubeconfig.resolve())
         write_private(environment, "".join(f"export {name}='{value}'\n" for name, value in variables.items()))
         click.echo(f"kubectl --kubeconfig {kubeconfig} --context cluster1 get pods -A")
-        click.echo(f". {environment}; openmcp-apiserver serve")
+        command = Path(sys.executable).with_name("openmcp-apiserver")
+        click.echo(f". {environment}; {command} serve")
         click.echo("ready")
         threading.Event().wait()
     finally:

@@ -1,6 +1,7 @@
 """Each query of `docs/guides/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_k
 from tests.acceptance.subscribing import over_events
 from tests.processes import RunningServer
 
-ALL_RECIPES = read_recipes(COOKBOOK.read_text())
+PAGE = COOKBOOK.read_text()
+ALL_RECIPES = read_recipes(PAGE)
 RECIPES = [recipe for recipe in ALL_RECIPES if not recipe.ill]
 ILL_RECIPES = [recipe for recipe in ALL_RECIPES if recipe.ill]
 OUTCOMES = "{ pods(first: 0) { clusters { name state } } }"
@@ -57,6 +59,37 @@ async def test_a_real_fleet_answers_as_it_is_printed(served: RunningServer, toke
 @each_recipe
 async def test_the_demo_answers_as_it_is_printed(demo: RunningServer, recipe: Recipe) -> None:
     await check(demo, await demo.sign_in(), recipe, exact=False)
+
+
+def recipe_named(name: str) -> Recipe:
+    (found,) = (recipe for recipe in ALL_RECIPES if recipe.name == name)
+    return found
+
+
+def column_names(body: Any) -> list[str]:
+    return [column["name"] for item in body["data"]["resources"]["items"] for column in item["columns"]]
+
+
+@pytest.mark.real
+async def test_the_columns_of_a_real_fleet_are_those_printed(served: RunningServer, token: str) -> None:
+    recipe = recipe_named("AnyKind")
+    assert column_names(await ask(served, token, recipe)) == column_names(recipe.answer)
+
+
+async def test_the_columns_of_the_demo_are_those_the_page_names(demo: RunningServer) -> None:
+    told = column_names(await ask(demo, await demo.sign_in(), recipe_named("AnyKind")))
+    assert f"as the demo's simulated ones, is shown by what every object has: `{'` and `'.join(told)}`." in PAGE
+
+
+async def test_where_pods_ran_is_asked_for_a_time_that_the_answer_covers(demo: RunningServer) -> None:
+    recipe, token = recipe_named("RanThere"), await demo.sign_in()
+    printed = recipe.answer["data"]["node"]["podsAt"]
+    assert all(run["since"] <= recipe.variables["time"] <= run["until"] for run in printed)
+    then: Any = await demo.ask(token, recipe.query, recipe.variables)
+    assert then == {"data": {"node": {"podsAt": []}}}
+    earlier = (datetime.now(UTC) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lately: Any = await demo.ask(token, recipe.query, {"time": earlier})
+    assert len(lately["data"]["node"]["podsAt"]) > 0
 
 
 @pytest.mark.real

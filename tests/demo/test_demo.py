@@ -164,6 +164,8 @@ async def started(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     )
     assert process.stdout is not None
     try:
+        first = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+        assert first.startswith(b"starting 2 simulated clusters with 5 pods each")
         await asyncio.wait_for(process.stdout.readuntil(b"Ctrl-C ends it.\n"), START_SECONDS)
         yield process
     finally:

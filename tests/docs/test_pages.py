@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
 NAMED = re.compile(r"`((?:auth|demo|fleet|graph|realfleet|rest_compat|server|tests)/[\w/]*(?:\.py)?)(?:::(\w+))?`")
+BARE_COMMAND = re.compile(r"(^|[;&|]\s*)openmcp-apiserver ")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -25,6 +26,12 @@ def names_in(file: Path) -> set[str]:
 def test_links_lead_somewhere(page: Path) -> None:
     broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_are_written_as_a_clone_has_them(page: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert [line for block in blocks for line in block.splitlines() if BARE_COMMAND.search(line)] == []
 
 
 def test_each_page_is_in_an_index() -> None:
