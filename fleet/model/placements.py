@@ -43,23 +43,26 @@ def build_placements(pod: PodKey, sightings: Iterable[Sighting]) -> list[Placeme
     return [Placement(pod, run[0][1], run[0][0], run[-1][0]) for run in runs]
 
 
-def find_placement_at(pod: PodKey, sightings: Iterable[Sighting], at_ns: int) -> Placement | None:
-    """The placement that holds at a time: measured before and after it, or at most `GRACE_NS` before it."""
-    for placement in build_placements(pod, sightings):
-        if placement.since_ns <= at_ns <= placement.until_ns + GRACE_NS:
-            return placement
-    return None
+def find_placement_at(placements: Iterable[Placement], at_ns: int) -> Placement | None:
+    """Which of a pod's placements holds at a time: the last that began by then, until `GRACE_NS` after it at most.
+
+    A pod is at one place at a time, so whatever began later ends what was before.
+    """
+    begun = [placement for placement in placements if placement.since_ns <= at_ns]
+    return begun[-1] if begun and at_ns <= begun[-1].until_ns + GRACE_NS else None
 
 
 def group_at(
     keys: frozenset[NodeKey], found: Mapping[tuple[PodKey, str], Iterable[int]], at_ns: int
 ) -> dict[NodeKey, list[Placement]]:
-    """The pods of each node at a time, by namespace and name. `found` has the times of a pod's points on a node."""
+    """The pods of each node at a time, by namespace and name.
+
+    `found` has the times of a pod's points on a node, for each pod on all nodes where it has any.
+    """
     placed: dict[NodeKey, list[Placement]] = {key: [] for key in keys}
-    for (pod, node), times in sorted(found.items()):
-        key = NodeKey(pod.cluster, node)
-        placement = find_placement_at(pod, [(time, node) for time in times], at_ns)
-        if key in placed and placement is not None:
+    for pod, placements in sorted(group_by_pod(frozenset(pod for pod, _ in found), found).items()):
+        placement = find_placement_at(placements, at_ns)
+        if placement is not None and (key := NodeKey(pod.cluster, placement.node)) in placed:
             placed[key].append(placement)
     return placed
 

@@ -213,14 +213,17 @@ def load_points(
 
 
 def load_sightings_on(connection: sqlite3.Connection, keys: Iterable[NodeKey], start_ns: int, end_ns: int) -> Sightings:
-    """The times of all pods' points on these nodes in [start, end). Raises sqlite3.Error."""
+    """The times in [start, end) of the points, on whatever node, of pods with one on these. Raises sqlite3.Error."""
     rows = connection.execute(
+        "WITH asked AS (SELECT value ->> 0 AS cluster, value ->> 1 AS node FROM json_each(?)) "
         "SELECT series.cluster, series.namespace, series.name, places.name, points.time_ns "
-        "FROM json_each(?) AS asked CROSS JOIN places CROSS JOIN series CROSS JOIN points "
-        "WHERE places.name = asked.value ->> 1 AND series.kind = ? AND series.cluster = asked.value ->> 0 "
-        "AND points.series_id = series.id AND points.time_ns >= ? AND points.time_ns < ? "
-        "AND points.place_id = places.id",
-        (json.dumps(list(keys)), KIND_NUMBERS[Kind.POD], start_ns, end_ns),
+        "FROM (SELECT DISTINCT cluster FROM asked) AS within CROSS JOIN series CROSS JOIN points "
+        "CROSS JOIN places ON places.id = points.place_id "
+        "WHERE series.kind = ? AND series.cluster = within.cluster AND points.series_id = series.id "
+        "AND points.time_ns >= ? AND points.time_ns < ? AND EXISTS (SELECT 1 FROM points AS there "
+        "WHERE there.series_id = series.id AND there.time_ns >= ? AND there.time_ns < ? "
+        "AND there.place_id IN (SELECT places.id FROM asked JOIN places ON places.name = asked.node))",
+        (json.dumps(list(keys)), KIND_NUMBERS[Kind.POD], start_ns, end_ns, start_ns, end_ns),
     )
     return _sightings(rows)
 

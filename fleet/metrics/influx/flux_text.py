@@ -9,6 +9,8 @@ InfluxQL answers, and a third of the bytes.
 
 from collections.abc import Collection, Iterable
 
+from msgspec.structs import replace
+
 from fleet.metrics.influx.layout import ANCHORS, FIELDS, LAYOUTS, Key, Layout, Names, Query, Value
 from fleet.model.usage import ALL_MEASURES, Kind, Measure
 
@@ -66,7 +68,10 @@ def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int 
 
 
 def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
-    params, source = _select(LAYOUTS[Kind.POD].measurement, LAYOUTS[kind], keys, ())
+    layout = LAYOUTS[kind]
+    if kind is Kind.NODE:  # of nodes their clusters: a pod may have been on any node there
+        layout = replace(layout, tags=layout.tags[:1])
+    params, source = _select(LAYOUTS[Kind.POD].measurement, layout, keys, ())
     return Query(f"{source} {_POINT} {_ROWS}", {"start": start_ns, "end": end_ns, **params})
 
 

@@ -72,7 +72,8 @@ def build_points(layout: Layout, key: Key, *, start_ns: int | None, end_ns: int 
 
 def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
     bound = Bound()
-    conditions = [_named(LAYOUTS[kind], keys, bound, MOST_NAMED_RANGE), *bound.span(start_ns, end_ns)]
+    most = MOST_NAMED_RANGE if kind is Kind.POD else 0  # of nodes their clusters: a pod may have been on any node there
+    conditions = [_named(LAYOUTS[kind], keys, bound, most), *bound.span(start_ns, end_ns)]
     return bound.select(_fields(()), LAYOUTS[Kind.POD].measurement, conditions, _grouped(SIGHTING_TAGS))
 
 

@@ -32,7 +32,7 @@ class Queries(Protocol):
         """The newest `limit` points of one object in [start, end), with all fields and its node."""
 
     def build_sightings(self, kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns: int) -> Query:
-        """The points of pods in [start, end), with their node: of these pods, or of all that ran on these nodes."""
+        """The points of pods in [start, end), with their node: of these pods, or of all in these nodes' clusters."""
 
 
 class InfluxStore(ABC):

@@ -61,6 +61,36 @@ async def test_a_pod_is_on_a_node_at_a_time(filled: Filled, seconds: list[float]
     assert found[N2] == []
 
 
+@pytest.mark.parametrize(
+    ("runs", "at", "expected"),
+    [
+        ([("n1", [622, 617, 612]), ("n2", [607, 602, 597])], 600, ("n2", 607, 597)),
+        ([("n1", [622, 617, 612]), ("n2", [607, 602, 597])], 610, ("n1", 622, 612)),
+        ([("n1", [650, 640, 560, 550]), ("n2", [620, 610])], 615, ("n2", 620, 610)),
+        ([("n1", [650, 640, 560, 550]), ("n2", [620, 610])], 645, ("n1", 650, 640)),
+        ([("n1", [650, 640, 560, 550]), ("n2", [620, 610])], 555, ("n1", 560, 550)),
+        ([("n1", [650, 640, 560, 550]), ("n2", [620, 610])], 600, ("n2", 620, 610)),
+        ([("n1", [610]), ("n3", [605])], 600, None),
+    ],
+    ids=["moved", "before it moved", "away", "before", "back", "on its way back", "moved to a node not asked for"],
+)
+async def test_a_pod_is_at_one_place_at_a_time(
+    filled: Filled, runs: list[Run], at: float, expected: tuple[str, float, float] | None
+) -> None:
+    await place(filled, WEB, *runs)
+    found = await filled.store.pods_on_nodes(frozenset({N1, N2}), ago(at))
+    placed = {key.name: [(run.since_ns, run.until_ns) for run in there] for key, there in found.items()}
+    wanted: dict[str, list[tuple[int, int]]] = {"n1": [], "n2": []}
+    if expected is not None:
+        wanted[expected[0]].append((ago(expected[1]), ago(expected[2])))
+    assert placed == wanted
+
+
+async def test_one_node_is_asked_about_and_a_pod_has_left_it(filled: Filled) -> None:
+    await place(filled, WEB, ("n1", [610]), ("n2", [605]))
+    assert await filled.store.pods_on_nodes(frozenset({N1}), ago(600)) == {N1: []}
+
+
 async def test_all_nodes_and_pods_are_one_answer(filled: Filled) -> None:
     pods = [PodKey("cluster1", "default", f"web-{number}") for number in range(20)]
     for number, pod in enumerate(pods):
