@@ -40,7 +40,11 @@ class TimeRangeRequest(NamedTuple):
 
 
 def build_time_range(request: TimeRangeRequest, now: float) -> TimeRange:
-    """The time range that is asked for at `now` (Unix seconds). Raises InvalidQuery that says what would do."""
+    """The time range that is asked for at `now` (Unix seconds). Raises InvalidQuery that says what would do.
+
+    Steps begin at multiples of their length, the first at or before the start; after it where that would be a step
+    more than `MAX_POINTS`.
+    """
     start, end = _span(request, now)
     span = end - start
     if span > _MAX_SPAN:
@@ -51,8 +55,10 @@ def build_time_range(request: TimeRangeRequest, now: float) -> TimeRange:
         else _nice_step(max(span / GOOD_POINTS, SMALLEST_CHOSEN_STEP))
     )
     step_ns = round(step * NANOSECONDS)
-    start_ns = round(start * NANOSECONDS) // step_ns * step_ns
-    return TimeRange(start_ns=start_ns, end_ns=round(end * NANOSECONDS), step_ns=step_ns)
+    end_ns = round(end * NANOSECONDS)
+    earliest = -((MAX_POINTS * step_ns - end_ns) // step_ns)
+    first = max(round(start * NANOSECONDS) // step_ns, earliest)
+    return TimeRange(start_ns=first * step_ns, end_ns=end_ns, step_ns=step_ns)
 
 
 def _span(request: TimeRangeRequest, now: float) -> tuple[float, float]:
@@ -72,10 +78,11 @@ def _span(request: TimeRangeRequest, now: float) -> tuple[float, float]:
 def _checked_step(step: float, span: float) -> float:
     if step < 1:
         raise InvalidQuery("`step` is 1s at least")
-    if math.ceil(span / step) > MAX_POINTS:
+    points = math.ceil(round(span / step, 6))  # Unix seconds are floats: a span is some 100 ns longer at times
+    if points > MAX_POINTS:
         would_do = format_duration(_nice_step(span / MAX_POINTS))
         raise InvalidQuery(
-            f"{math.ceil(span / step):,} points a series are too many ({MAX_POINTS:,} at most): "
+            f"{points:,} points a series are too many ({MAX_POINTS:,} at most): "
             f'a step of "{would_do}" would do, or leave `step` out'
         )
     return step

@@ -102,6 +102,19 @@ def test_a_chosen_step_gives_at_most_500_points(span: float) -> None:
     assert 1 <= build_time_range(TimeRangeRequest(last=span), NOW).steps <= 500
 
 
+@pytest.mark.parametrize("step", [1, 1.5, 7, 60, 3600])
+@pytest.mark.parametrize("after", [0, 0.1, 0.9999999, 1234.567891])
+def test_as_many_steps_as_are_allowed_are_as_many_points(step: float, after: float) -> None:
+    now = NOW + after
+    for request in (
+        TimeRangeRequest(last=2000 * step, step=step),
+        TimeRangeRequest(start=now - 2000 * step, end=now, step=step),
+    ):
+        time_range = build_time_range(request, now)
+        assert 1999 <= len(time_range.times_ns()) <= 2000
+        assert time_range.times_ns()[-1] < time_range.end_ns <= time_range.times_ns()[-1] + time_range.step_ns
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [
