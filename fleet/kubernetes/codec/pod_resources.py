@@ -1,20 +1,23 @@
 """What a pod asks of its node: effective requests and limits.
 
 Source: `PodRequests` and `PodLimits` in k8s.io/component-helpers/resource, and KEP-753 for sidecars. Init container i
-needs its own amount beside the sidecars started before it.
+needs its own amount beside the sidecars started before it. Statuses count as in `kubectl describe node`: those of
+containers, not the pod's own.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from fleet.kubernetes.codec.convert import as_resources
-from fleet.kubernetes.codec.pod_status import is_sidecar
-from fleet.kubernetes.codec.pod_wire import ListedSpec
-from fleet.kubernetes.codec.wire import PodSpec, QuantityMap, Requirements, WireContainer
+from fleet.kubernetes.codec.pod_status import conditions_of, is_resize_infeasible, is_sidecar
+from fleet.kubernetes.codec.pod_wire import ListedContainer, ListedInitStatus, ListedSpec, ListedStatus, WirePod
+from fleet.kubernetes.codec.wire import ContainerStatus, PodSpec, QuantityMap, Requirements, WireContainer
 from fleet.model.objects import NO_RESOURCES, Resources
+from fleet.model.quantities import parse_bytes, parse_cores
 
 _Amount = float | int | None
 _AMOUNTS = ("cpu_cores", "memory_bytes", "ephemeral_storage_bytes")
@@ -27,8 +30,15 @@ class PodAmounts(NamedTuple):
     limits: Resources
 
 
-def listed_amounts(spec: ListedSpec) -> PodAmounts:
-    """Both, of a spec whose amounts are bytes still: read once for equal ones. Raises ValueError, DecodeError."""
+_Known = tuple[PodAmounts, PodAmounts | None]
+"""A pod's amounts, and those while its resize is infeasible, where they are others."""
+
+_ListedStatus = ListedStatus | ListedInitStatus
+
+
+def listed_amounts(pod: WirePod) -> PodAmounts:
+    """Both, of a pod whose amounts are bytes still: read once for equal ones. Raises ValueError, DecodeError."""
+    spec, status = pod.spec, pod.status
     containers = spec.containers or ()
     if len(containers) == 1 and not (spec.init_containers or spec.overhead or spec.resources):
         asked: Hashable = bytes(containers[0].resources)
@@ -39,34 +49,69 @@ def listed_amounts(spec: ListedSpec) -> PodAmounts:
             bytes(spec.overhead),
             bytes(spec.resources),
         )
+    statuses: list[_ListedStatus] = [entry for entry in status.container_statuses or () if entry.resources]
+    if spec.init_containers:
+        statuses += [entry for entry in status.init_container_statuses or () if entry.resources]
+    if statuses and _are_settled(containers, statuses):
+        statuses = []
+    if statuses:
+        asked = (
+            asked,
+            tuple([entry.name for entry in (*containers, *(spec.init_containers or ()))]),
+            tuple([(entry.name, bytes(entry.resources), bytes(entry.allocated_resources)) for entry in statuses]),
+        )
     known = _KNOWN.get(asked)
-    return _read_amounts(spec, asked) if known is None else known
+    amounts, infeasible = _read_amounts(spec, statuses, asked) if known is None else known
+    return amounts if infeasible is None or not is_resize_infeasible(conditions_of(pod)) else infeasible
 
 
-def _read_amounts(spec: ListedSpec, asked: Hashable) -> PodAmounts:
+def _are_settled(containers: Sequence[ListedContainer], statuses: Sequence[_ListedStatus]) -> bool:
+    """Whether the containers have and were promised what they ask for, as their bytes show: so it is in most pods."""
+    for container, entry in zip(containers, statuses, strict=False):
+        allocated = entry.allocated_resources
+        if entry.resources != container.resources or entry.name != container.name:
+            return False
+        if allocated and not bytes(container.resources).endswith(b'"requests":%b}' % allocated):
+            return False
+    return len(containers) == len(statuses)
+
+
+def _read_amounts(spec: ListedSpec, statuses: Sequence[_ListedStatus], asked: Hashable) -> _Known:
     read = _read_spec(spec)
+    actual = {entry.name: _read_status(entry) for entry in statuses}
+    each = [_resized(read, actual, infeasible=infeasible) for infeasible in (False, True)]
+    amounts, where_infeasible = [PodAmounts(pod_requests(resized), pod_limits(resized)) for resized in each]
     parts = (
         spec.overhead,
         spec.resources,
-        *(entry.resources for entry in (*(spec.containers or ()), *(spec.init_containers or ()))),
+        *(entry.resources for entry in (*(spec.containers or ()), *(spec.init_containers or ()), *statuses)),
+        *(entry.allocated_resources for entry in statuses),
     )
-    if sum(len(bytes(part)) for part in parts) > _LONGEST_KNOWN:  # nothing that workloads ask for
-        return PodAmounts(pod_requests(read), pod_limits(read))
-    if len(_KNOWN) >= _MOST_KNOWN:
-        _KNOWN.clear()
-    amounts = _KNOWN[asked] = PodAmounts(pod_requests(read), pod_limits(read))
-    return amounts
+    found = amounts, None if where_infeasible == amounts else where_infeasible
+    if sum(len(bytes(part)) for part in parts) <= _LONGEST_KNOWN:  # more is nothing that workloads ask for
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[asked] = found
+    return found
 
 
 def _read_spec(spec: ListedSpec) -> PodSpec:
     return PodSpec(
-        containers=[WireContainer("", resources=_read_pair(entry.resources)) for entry in spec.containers or ()],
+        containers=[
+            WireContainer(entry.name, resources=_read_pair(entry.resources)) for entry in spec.containers or ()
+        ],
         init_containers=[
-            WireContainer("", restart_policy=entry.restart_policy, resources=_read_pair(entry.resources))
+            WireContainer(entry.name, restart_policy=entry.restart_policy, resources=_read_pair(entry.resources))
             for entry in spec.init_containers or ()
         ],
-        overhead=_OVERHEAD.decode(spec.overhead) if spec.overhead else None,
+        overhead=_read_map(spec.overhead),
         resources=_read_pair(spec.resources),
+    )
+
+
+def _read_status(status: _ListedStatus) -> ContainerStatus:
+    return ContainerStatus(
+        status.name, resources=_read_pair(status.resources), allocated_resources=_read_map(status.allocated_resources)
     )
 
 
@@ -74,11 +119,59 @@ def _read_pair(raw: msgspec.Raw) -> Requirements | None:
     return _REQUIREMENTS.decode(raw) if raw else None
 
 
+def _read_map(raw: msgspec.Raw) -> QuantityMap | None:
+    return _QUANTITIES.decode(raw) if raw else None
+
+
+def _resized(spec: PodSpec, statuses: Mapping[str, ContainerStatus], *, infeasible: bool) -> PodSpec:
+    def resize(containers: Sequence[WireContainer] | None, *, init: bool) -> list[WireContainer]:
+        return [
+            resize_container(entry, statuses.get(entry.name), init=init, infeasible=infeasible)
+            for entry in containers or ()
+        ]
+
+    return replace(
+        spec, containers=resize(spec.containers, init=False), init_containers=resize(spec.init_containers, init=True)
+    )
+
+
+def resize_container(
+    container: WireContainer, status: ContainerStatus | None, *, init: bool, infeasible: bool
+) -> WireContainer:
+    """The container, asking for the larger of what it asks for, was promised (`allocatedResources`) and has.
+
+    What it asks for does not count where the node will never give it. An init container that ends is not resized.
+    """
+    if status is None or status.resources is None or (init and not is_sidecar(container)):
+        return container
+    asked, actual = (None if infeasible else container.resources) or Requirements(), status.resources
+    larger = Requirements(
+        requests=_larger(asked.requests, actual.requests, status.allocated_resources),
+        limits=_larger(asked.limits, actual.limits),
+    )
+    return replace(container, resources=larger)
+
+
+def _larger(*amounts: QuantityMap | None) -> QuantityMap:
+    found: QuantityMap = {}
+    for each in filter(None, amounts):
+        for name, parse in _PARSE.items():
+            given = each.get(name)
+            if given is not None and (name not in found or parse(str(given)) > parse(str(found[name]))):
+                found[name] = given
+    return found
+
+
+_PARSE: Mapping[str, Callable[[str], float]] = {
+    "cpu": parse_cores,
+    "memory": parse_bytes,
+    "ephemeral-storage": parse_bytes,
+}
 _MOST_KNOWN = 16_384
 _LONGEST_KNOWN = 8_192
-_KNOWN: dict[Hashable, PodAmounts] = {}
+_KNOWN: dict[Hashable, _Known] = {}
 _REQUIREMENTS = msgspec.json.Decoder(Requirements | None)
-_OVERHEAD = msgspec.json.Decoder(QuantityMap | None)
+_QUANTITIES = msgspec.json.Decoder(QuantityMap | None)
 
 
 def pod_requests(spec: PodSpec) -> Resources:

@@ -4,7 +4,7 @@ Source: the API server's own table printer, `printPod` in kubernetes/pkg/printer
 of the rules there is the meaning: a later container, then a deletion, overrides what was found before.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -20,6 +20,15 @@ from fleet.kubernetes.codec.pod_wire import (
 _CONDITIONS = msgspec.json.Decoder(list[ListedCondition] | None)
 _GATED = "SchedulingGated"
 _GATED_BYTES = _GATED.encode()
+
+
+class _Condition(Protocol):
+    """A condition, of whichever decoder."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
 
 
 class _Restartable(Protocol):
@@ -74,7 +83,12 @@ def is_sidecar(container: _Restartable) -> bool:
     return container.restart_policy == "Always"
 
 
-def _conditions_of(pod: WirePod) -> Sequence[ListedCondition]:
+def is_resize_infeasible(conditions: Iterable[_Condition]) -> bool:
+    """Whether a resize was asked for that the node will never make: the first condition of its type says it."""
+    return next((entry.reason == "Infeasible" for entry in conditions if entry.type == "PodResizePending"), False)
+
+
+def conditions_of(pod: WirePod) -> Sequence[ListedCondition]:
     """Few pods' columns depend on them, so they are read where they do."""
     return (_CONDITIONS.decode(pod.status.conditions) or ()) if pod.status.conditions else ()
 
@@ -83,7 +97,7 @@ def _pod_reason(pod: WirePod) -> str:
     conditions = bytes(pod.status.conditions)
     # What is not in the bytes is not in the text, unless something there is escaped.
     if (_GATED_BYTES in conditions or b"\\" in conditions) and any(
-        entry.type == "PodScheduled" and entry.reason == _GATED for entry in _conditions_of(pod)
+        entry.type == "PodScheduled" and entry.reason == _GATED for entry in conditions_of(pod)
     ):
         return _GATED
     return pod.status.reason or pod.status.phase
@@ -143,7 +157,7 @@ def _main_state(pod: WirePod, reason: str) -> tuple[str, int, int]:
 
 
 def _completed_reason(runs: bool, error: str | None, pod: WirePod) -> str:
-    if runs and any(entry.type == "Ready" and entry.status == "True" for entry in _conditions_of(pod)):
+    if runs and any(entry.type == "Ready" and entry.status == "True" for entry in conditions_of(pod)):
         return "Running"
     if error is not None:
         return error
@@ -158,4 +172,4 @@ def _exit_reason(terminated: ListedTerminated) -> str:
 
 def _is_true(pod: WirePod, kind: str) -> bool:
     """Whether the first condition of that type is true."""
-    return next((entry.status == "True" for entry in _conditions_of(pod) if entry.type == kind), False)
+    return next((entry.status == "True" for entry in conditions_of(pod) if entry.type == kind), False)

@@ -31,6 +31,7 @@ class PodMetadata(Wire, frozen=True):
 class ListedContainer(Wire, frozen=True):
     """`spec.containers[]`."""
 
+    name: str = ""
     resources: Raw = NOTHING
 
 
@@ -85,11 +86,14 @@ NO_STATE = ListedState()
 
 
 class ListedStatus(Wire, frozen=True):
-    """`status.containerStatuses[]`."""
+    """`status.containerStatuses[]`. `resources` and `allocated_resources` are what a resize has come to."""
 
+    name: str = ""
     ready: bool = False
     restart_count: int = 0
     state: ListedState = NO_STATE
+    resources: Raw = NOTHING
+    allocated_resources: Raw = NOTHING
 
 
 class ListedInitStatus(Wire, frozen=True):
@@ -100,6 +104,8 @@ class ListedInitStatus(Wire, frozen=True):
     started: bool | None = None
     restart_count: int = 0
     state: ListedState = NO_STATE
+    resources: Raw = NOTHING
+    allocated_resources: Raw = NOTHING
 
 
 class ListedCondition(Wire, frozen=True):

@@ -6,8 +6,8 @@ from sys import intern
 import msgspec
 
 from fleet.kubernetes.codec.convert import DecodeCache, as_conditions, as_owner, as_pairs, parse_time
-from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts
-from fleet.kubernetes.codec.pod_status import pod_columns
+from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts, resize_container
+from fleet.kubernetes.codec.pod_status import is_resize_infeasible, pod_columns
 from fleet.kubernetes.codec.pod_wire import WirePod
 from fleet.kubernetes.codec.wire import (
     Annotated,
@@ -61,7 +61,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
     """The flat record. Raises ValueError for a quantity that is none, DecodeError for what is not as promised."""
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     columns = pod_columns(pod)
-    amounts = listed_amounts(spec)
+    amounts = listed_amounts(pod)
     created = metadata.creation_timestamp
     return Pod(
         cluster=intern(cluster),
@@ -117,16 +117,18 @@ def annotations_of(manifest: bytes) -> Pairs:
 
 def _build_containers(pod: _DetailedPod) -> tuple[Container, ...]:
     spec, status = pod.spec, pod.status
+    infeasible = is_resize_infeasible(status.conditions or ())
     return (
-        *_join(spec.init_containers, status.init_container_statuses, init=True),
-        *_join(spec.containers, status.container_statuses),
-        *_join(spec.ephemeral_containers, status.ephemeral_container_statuses, ephemeral=True),
+        *_join(spec.init_containers, status.init_container_statuses, infeasible, init=True),
+        *_join(spec.containers, status.container_statuses, infeasible),
+        *_join(spec.ephemeral_containers, status.ephemeral_container_statuses, infeasible, ephemeral=True),
     )
 
 
 def _join(
     containers: list[WireContainer] | None,
     statuses: list[ContainerStatus] | None,
+    infeasible: bool,
     *,
     init: bool = False,
     ephemeral: bool = False,
@@ -134,7 +136,9 @@ def _join(
     """One of the three lists of a pod, each container with its status."""
     known = {entry.name: entry for entry in statuses or ()}
     for container in containers or ():
-        yield _build_container(container, known.get(container.name), init, ephemeral)
+        status = known.get(container.name)
+        resized = resize_container(container, status, init=init, infeasible=infeasible)
+        yield _build_container(resized, status, init, ephemeral)
 
 
 def _build_container(

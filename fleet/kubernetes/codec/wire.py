@@ -112,6 +112,8 @@ class ContainerStatus(Wire, frozen=True):
     restart_count: int = 0
     state: WireContainerState = EMPTY_STATE
     last_state: WireContainerState = EMPTY_STATE
+    resources: Requirements | None = None
+    allocated_resources: QuantityMap | None = None
 
 
 class PodSpec(Wire, frozen=True):

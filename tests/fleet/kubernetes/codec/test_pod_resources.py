@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from fleet.kubernetes.codec.pod_resources import listed_amounts, pod_limits, pod_requests
-from fleet.kubernetes.codec.pod_wire import ListedSpec
+from fleet.kubernetes.codec.pod_wire import WirePod
+from fleet.kubernetes.codec.pods import decode_pod
 from fleet.kubernetes.codec.wire import PodSpec
 from fleet.model.objects import NO_RESOURCES, Resources
 
@@ -15,8 +16,8 @@ def spec(containers: list[dict[str, Any]], init: list[dict[str, Any]] | None = N
     return msgspec.convert({"containers": containers, "initContainers": init or [], **more}, PodSpec)
 
 
-def listed(given: PodSpec) -> ListedSpec:
-    return msgspec.json.decode(msgspec.json.encode(given), type=ListedSpec)
+def listed(given: PodSpec, **status: Any) -> WirePod:
+    return decode_pod(msgspec.json.encode({"metadata": {"name": "p"}, "spec": given, "status": status}))
 
 
 def asks(cpu: str | None = None, memory: str | None = None, *, sidecar: bool = False) -> dict[str, Any]:
@@ -87,3 +88,48 @@ def test_amounts_that_are_bytes_are_read_as_those_that_are_not() -> None:
     specs += [spec([{"name": "c"}]), spec([{"name": "c", "resources": None}]), spec([]), spec([asks("1")] * 1000)]
     for given in [*specs, *specs]:
         assert listed_amounts(listed(given)) == (pod_requests(given), pod_limits(given))
+
+
+def status(name: str, actual: dict[str, str] | None, allocated: dict[str, str] | None = None) -> dict[str, Any]:
+    resources = {} if actual is None else {"resources": {"requests": actual, "limits": actual}}
+    return {"name": name, **resources, **({} if allocated is None else {"allocatedResources": allocated})}
+
+
+INFEASIBLE = [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "conditions", "cores"),
+    [
+        ([status("c", {"cpu": "1"}, {"cpu": "1"})], [], (1.0, 1.0)),
+        ([status("c", {"cpu": "2"}, {"cpu": "1"})], [], (2.0, 2.0)),
+        ([status("c", {"cpu": "500m"}, {"cpu": "3"})], [], (3.0, 1.0)),
+        ([status("c", None, {"cpu": "3"})], [], (1.0, 1.0)),
+        ([status("other", {"cpu": "3"}, {"cpu": "3"})], [], (1.0, 1.0)),
+        ([status("c", {"cpu": "250m"}, {"cpu": "500m"})], INFEASIBLE, (0.5, 0.25)),
+        ([status("c", {"cpu": "250m"}, {"cpu": "500m"})], [{**INFEASIBLE[0], "reason": "Deferred"}], (1.0, 1.0)),
+        ([status("c", {})], INFEASIBLE, (None, None)),
+    ],
+    ids=["settled", "had", "promised", "not told", "another's", "infeasible", "deferred", "infeasible from nothing"],
+)
+def test_a_resize_counts_by_its_largest_amount(
+    statuses: list[dict[str, Any]], conditions: list[dict[str, str]], cores: tuple[float | None, float | None]
+) -> None:
+    """Twice, since the second time it is remembered, whatever the conditions of an equal pod were."""
+    given = spec([asks("1")])
+    for state in (conditions, INFEASIBLE, [], conditions):
+        amounts = listed_amounts(listed(given, containerStatuses=statuses, conditions=state))
+    assert (amounts.requests.cpu_cores, amounts.limits.cpu_cores) == cores
+
+
+def test_only_init_containers_that_keep_running_are_resized() -> None:
+    for sidecar, cores in ((True, 4.0), (False, 2.0)):
+        given = spec([asks("1")], [asks("2", sidecar=sidecar) | {"name": "init"}])
+        amounts = listed_amounts(listed(given, initContainerStatuses=[status("init", {"cpu": "3"}, {"cpu": "3"})]))
+        assert amounts.requests.cpu_cores == cores
+
+
+def test_statuses_in_another_order_are_those_of_their_containers() -> None:
+    given = spec([asks("1") | {"name": "a"}, asks("2") | {"name": "b"}])
+    statuses = [status("b", {"cpu": "1"}, {"cpu": "1"}), status("a", {"cpu": "2"}, {"cpu": "2"})]
+    assert listed_amounts(listed(given, containerStatuses=statuses)).requests.cpu_cores == 4.0
