@@ -169,6 +169,8 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
         return Row(what, works=False, said=str(error))
     except msgspec.DecodeError:
         return Row(what, works=False, said="its answer to /version is not that of a Kubernetes API server")
+    if spec.other_names:
+        said += f", also named {', '.join(spec.other_names)}"
     return Row(
         what, works=True, said=f"{said}, but the platform says offline: {spec.offline}" if spec.offline else said
     )

@@ -174,6 +174,9 @@ def _warn(settings: Settings) -> None:
     """Says what is allowed but hardly meant."""
     for line in unknown_variables(os.environ):
         _log.warning("%s", line)
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        if os.environ.get(name):
+            _log.warning("%s leads to no cluster: name a cluster's proxy by its proxy-url or proxyURL", name)
     key = settings.auth.signing_key
     if key is not None and key.get_secret_value() == PUBLISHED_SIGNING_KEY:
         _log.warning(

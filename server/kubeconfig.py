@@ -80,11 +80,11 @@ class Client:
 
 
 def parse_server(url: str) -> str:
-    """The URL without a slash at its end. Raises ValueError for anything but http and https."""
+    """The URL, its scheme in lower case, without a slash at its end. Raises ValueError for others than http(s)."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError(f"{url!r} must be an http or https URL such as https://openmcp.example.org:8080")
-    return url.rstrip("/")
+    return f"{parts.scheme}{url[len(parts.scheme) :]}".rstrip("/")
 
 
 def build_kubeconfig(server: str, user: str, token: str, clusters: Iterable[str], trust: Trust) -> str:

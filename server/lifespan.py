@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from starlette.requests import Request
@@ -137,9 +138,17 @@ def build_documents(settings: GraphSettings) -> Documents:
 def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
     clusters, timeout = settings.clusters, settings.timeouts.member_timeout
     if clusters.cluster_source == "kubeconfig":
-        return open_kubeconfig_source(clusters.kubeconfig, host_context=clusters.host_context, member_timeout=timeout)
+        return open_kubeconfig_source(
+            clusters.kubeconfig,
+            contexts=clusters.kubeconfig_contexts,
+            host_context=clusters.host_context,
+            member_timeout=timeout,
+        )
+    host = HostAccess(kubeconfig=clusters.kubeconfig, context=clusters.host_context)
+    if clusters.own_cluster_url is not None:
+        host = replace(host, endpoint=clusters.own_cluster_url)
     return open_kubefed_source(
-        HostAccess(kubeconfig=clusters.kubeconfig, context=clusters.host_context),
+        host,
         namespace=clusters.kubefed_namespace,
         platform_namespace=clusters.platform_namespace,
         member_timeout=timeout,

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from server.settings.field import Bytes, File, Group, Paths, Seconds, Word, setting
+from server.settings.field import Bytes, File, Group, Names, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
+from server.settings.units import bracketed
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
 SHORTEST_SIGNING_KEY = 16
@@ -123,11 +124,32 @@ class ClusterSettings(Group):
         "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config; with kubefed in a cluster none at all.",
         values="files, separated as in PATH",
     )
+    kubeconfig_contexts: Names = setting(
+        (),
+        "Kubeconfig contexts that are members, with kubeconfig. Left out: all. Of those that lead to one server as one "
+        "user the host's is the member, else the first.",
+        values="contexts' names, separated by commas; a list in a configuration file",
+    )
     host_context: str | None = setting(
         None,
         "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account where there is "
         "no kubeconfig, else the current context.",
         values="a context's name",
+    )
+    kubernetes_host: str | None = setting(
+        None,
+        "Address of the API server of the cluster that this runs in; Kubernetes gives it to every pod.",
+        values="an IP address or a host name",
+        aliases=("KUBERNETES_SERVICE_HOST",),
+        pattern=r"^[A-Za-z0-9._:\[\]-]+$",
+    )
+    kubernetes_port: int = setting(
+        443,
+        "Its port, likewise.",
+        values="a port, 1 to 65535",
+        aliases=("KUBERNETES_SERVICE_PORT",),
+        ge=1,
+        le=65535,
     )
     kubefed_namespace: str = setting(
         "kube-federation-system", "Where KubeFedClusters and their Secrets are.", values="a namespace", min_length=1
@@ -138,6 +160,13 @@ class ClusterSettings(Group):
         "Whether `/join` and `/joinCloud` register the clusters that administrators hand in.",
         values="true or false",
     )
+
+    @property
+    def own_cluster_url(self) -> str | None:
+        """Where the API server of the cluster that this runs in is; None outside of one."""
+        if self.kubernetes_host is None:
+            return None
+        return f"https://{bracketed(self.kubernetes_host)}:{self.kubernetes_port}"
 
 
 class GraphSettings(Group):

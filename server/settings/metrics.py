@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import SecretStr, model_validator
 
 from server.settings.field import Bytes, File, Group, Seconds, Word, setting
+from server.settings.units import bracketed
 
 
 class MetricSettings(Group):
@@ -17,7 +18,7 @@ class MetricSettings(Group):
         values="influxql (InfluxDB 1.x), flux (2.x) or embedded",
     )
     influx_url: str | None = setting(
-        None, "InfluxDB.", values="an http or https URL", pattern=r"^https?://[^/?#\s]+/?[^?#\s]*$"
+        None, "InfluxDB.", values="an http or https URL", pattern=r"^(?i:https?)://[^/?#\s]+/?[^?#\s]*$"
     )
     influx_host: str | None = setting(
         None,
@@ -86,15 +87,11 @@ class MetricSettings(Group):
     def influx_address(self) -> str | None:
         """The URL of InfluxDB, None where none is named."""
         if self.influx_url is not None:
-            return self.influx_url.rstrip("/")
+            scheme, rest = self.influx_url.rstrip("/").split(":", 1)
+            return f"{scheme.lower()}:{rest}"
         if self.influx_host is None:
             return None
-        host = (
-            f"[{self.influx_host}]"
-            if self.influx_host.count(":") > 1 and "[" not in self.influx_host
-            else self.influx_host
-        )
-        return f"http://{host}:{self.influx_port}"
+        return f"http://{bracketed(self.influx_host)}:{self.influx_port}"
 
     @model_validator(mode="after")
     def _fits(self) -> "MetricSettings":

@@ -29,7 +29,7 @@ def _row(variable: Variable) -> str:
 
 def _default(variable: Variable) -> str:
     default = variable.info.default
-    if default is None or default is PydanticUndefined:
+    if default in (None, ()) or default is PydanticUndefined:
         return "-"
     if isinstance(default, tuple):
         default = ", ".join(str(part) for part in default)

@@ -1,4 +1,4 @@
-"""How durations, sizes, words and lists of paths are written in a setting."""
+"""How durations, sizes, words, hosts and lists of paths and names are written in a setting."""
 
 import os
 import re
@@ -38,6 +38,16 @@ def parse_paths(value: object) -> object:
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str | Path) for part in parts):
         return value
     return tuple(expand_home(Path(part)) for part in parts if str(part))
+
+
+def parse_names(value: object) -> object:
+    """Names of a text in which they are separated by commas."""
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if host.count(":") > 1 and "[" not in host else host
 
 
 def parse_word(value: object) -> object:

@@ -4,11 +4,11 @@ Source: Kubernetes, "Authenticating", section OpenID Connect Tokens; OpenID Conn
 """
 
 import asyncio
-import base64
 import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -17,6 +17,7 @@ from kubernetes_asyncio.config import ConfigException
 from kubernetes_asyncio.config.kube_config import KubeConfigLoader
 
 from fleet.kubernetes.auth.authorizers import CredentialError, basic
+from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
 
 # The loader looks at the token's own end each time; asking it for each request would be waste.
@@ -102,7 +103,7 @@ async def _refresh(config: Mapping[str, Any]) -> _Refreshed:
     async with aiohttp.ClientSession(connector=connector, raise_for_status=True) as session:
         async with session.get(f"{issuer}/.well-known/openid-configuration", allow_redirects=False) as answer:
             found = msgspec.json.decode(await answer.read(), type=_Discovery)
-        if issuer.startswith("https://") and not found.token_endpoint.startswith("https://"):
+        if urlsplit(issuer).scheme == "https" and urlsplit(found.token_endpoint).scheme != "https":
             raise ConfigException("oidc: the issuer names a token endpoint without TLS")
         form = {"grant_type": "refresh_token", "refresh_token": str(config["refresh-token"])}
         headers = {"Authorization": client}
@@ -112,6 +113,6 @@ async def _refresh(config: Mapping[str, Any]) -> _Refreshed:
 
 def _issuer_authority(config: Mapping[str, Any]) -> bytes | None:
     if config.get("idp-certificate-authority-data"):
-        return base64.b64decode(str(config["idp-certificate-authority-data"]), validate=True)
+        return decode_base64(str(config["idp-certificate-authority-data"]))
     path = config.get("idp-certificate-authority")
     return Path(str(path)).read_bytes() if path else None

@@ -49,14 +49,14 @@ def basic(username: str, password: str) -> FixedAuthorizer:
 class TokenFileAuthorizer:
     """A token in a file that is replaced from time to time, such as a pod's bound service-account token.
 
-    Read again after `max_age` seconds or a refusal; when reading fails then, the last token is used on.
+    Read again after `max_age` seconds or a refusal; when reading fails then, the last token is used on, or the `first`.
     """
 
-    def __init__(self, path: Path, *, max_age: float = 10.0) -> None:
+    def __init__(self, path: Path, *, first: str | None = None, max_age: float = 10.0) -> None:
         self._path = path
         self._max_age = max_age
-        self._value: str | None = None
-        self._read_at = 0.0
+        self._value = None if first is None else f"Bearer {first}"
+        self._read_at = float("-inf")
 
     async def authorization(self) -> str | None:
         now = asyncio.get_running_loop().time()

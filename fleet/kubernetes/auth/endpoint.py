@@ -20,8 +20,11 @@ def parse_endpoint(text: str) -> str:
 
 
 def parse_proxy(text: str) -> str:
-    """An HTTP proxy's URL, which may hold a user and a password. Raises ValueError that says what is wrong."""
-    return _check(text.strip(), "the value", ("http", "https"), "http://HOST:PORT", secret=True)
+    """The URL of an HTTP or SOCKS5 proxy, which may hold a user and a password.
+
+    Raises ValueError that says what is wrong.
+    """
+    return _check(text.strip(), "the value", ("http", "socks5"), "http://HOST:PORT or socks5://HOST:PORT", secret=True)
 
 
 def _check(url: str, text: str, schemes: tuple[str, ...], shape: str, *, secret: bool = False) -> str:
@@ -37,4 +40,4 @@ def _check(url: str, text: str, schemes: tuple[str, ...], shape: str, *, secret:
         raise ValueError(f"the URL of {parts.hostname} must be {shape}, without user, query or fragment")
     if any(character <= " " or character > "~" for character in url):
         raise ValueError(f"{shown} must be {shape}, in ASCII and without spaces")
-    return url.rstrip("/")
+    return f"{parts.scheme}{url[len(parts.scheme) :]}".rstrip("/")  # a scheme is the same in any case

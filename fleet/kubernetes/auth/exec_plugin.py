@@ -19,6 +19,7 @@ import msgspec
 
 from fleet.aio.complaints import Complaints
 from fleet.kubernetes.auth.authorizers import CredentialError, is_token
+from fleet.kubernetes.auth.kubeconfig_entries import ExecEntry
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ _COMPLAINTS = Complaints()
 # A token is asked for anew this long before it ends, in seconds.
 _SKEW = 10.0
 _MAX_OUTPUT_SHOWN = 300
+_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+# kubectl wants it said with v1, and means IfAvailable without.
+_MODES = (None, "", "Never", "IfAvailable")
 
 
 @dataclass(frozen=True)
@@ -70,30 +74,27 @@ class ExecCredential:
         return self.expires_at is not None and self.expires_at - _SKEW <= time.time()
 
 
-def build_exec_plugin(config: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]) -> ExecPlugin:
+def build_exec_plugin(entry: ExecEntry, folder: Path, cluster: Mapping[str, Any]) -> ExecPlugin:
     """Reads a kubeconfig's `exec`; a relative path in it is relative to `folder`. Raises ValueError."""
-    command, version = config.get("command"), config.get("apiVersion")
-    if not isinstance(command, str) or not command:
+    command = entry.command
+    if not command:
         raise ValueError("exec.command is missing")
-    if not isinstance(version, str) or not version.startswith("client.authentication.k8s.io/v1"):
+    if entry.api_version not in _VERSIONS:
         raise ValueError("exec.apiVersion must be client.authentication.k8s.io/v1 or v1beta1")
-    arguments = config.get("args") or []
-    variables = config.get("env") or []
-    if not isinstance(arguments, list) or not isinstance(variables, list):
-        raise ValueError("exec.args and exec.env must be lists")  # noqa: TRY004 - wrong text, not a wrong caller
-    try:
-        environment = tuple((str(entry["name"]), str(entry["value"])) for entry in variables)
-    except (KeyError, TypeError) as error:
-        raise ValueError("each entry of exec.env must have a name and a value") from error
+    if entry.interactive_mode not in _MODES:
+        raise ValueError("exec.interactiveMode must be Never or IfAvailable: there is no terminal here")
+    variables = entry.env or []
+    if not all(variable.name for variable in variables):
+        raise ValueError("each entry of exec.env must have a name")
     if "/" in command and not Path(command).is_absolute():
         command = str(folder / command)
     return ExecPlugin(
         command,
-        tuple(str(argument) for argument in arguments),
-        environment,
-        version,
-        config.get("installHint"),
-        dict(cluster) if config.get("provideClusterInfo") else None,
+        tuple(argument or "" for argument in entry.args or ()),
+        tuple((variable.name or "", variable.value or "") for variable in variables),
+        entry.api_version or "",
+        entry.install_hint,
+        dict(cluster) if entry.provide_cluster_info else None,
     )
 
 

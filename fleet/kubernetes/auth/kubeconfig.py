@@ -7,19 +7,31 @@ remembers no token.
 """
 
 import base64
-import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import yaml
 
+from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.endpoint import parse_endpoint, parse_proxy
 from fleet.kubernetes.auth.exec_plugin import ExecPlugin, build_exec_plugin
+from fleet.kubernetes.auth.kubeconfig_entries import (
+    ClusterEntry,
+    ContextEntry,
+    UserEntry,
+    check_cluster,
+    check_user,
+    read_entry,
+)
+from fleet.kubernetes.auth.kubeconfig_yaml import load_first_document
 from fleet.kubernetes.auth.tls import EVERYTHING, TlsMaterial
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+T = TypeVar("T")
+
+_EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 _MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
@@ -29,26 +41,34 @@ class KubeconfigError(ValueError):
 
 @dataclass(frozen=True)
 class Section:
-    """A named entry (a cluster, user or context) and the folder its relative paths start from."""
+    """A named entry (a cluster, user or context) and the folder its relative paths start from.
+
+    `problem` says why nothing of it can be used.
+    """
 
     body: Mapping[str, Any] = field(repr=False)
     folder: Path
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """Merged files. `problems` says which files can't be read."""
+    """Merged files. `problems` says which files can't be read, `nameless` which entries nobody can name."""
 
     contexts: Mapping[str, Section]
     clusters: Mapping[str, Section]
     users: Mapping[str, Section]
     current_context: str | None
     problems: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Access:
-    """All that one context says, with the contents of the files it names. At most one way to sign in is set."""
+    """All that one context says, with the contents of the files it names.
+
+    At most one way to sign in is set; a token beside a token file is for as long as the file can't be read.
+    """
 
     endpoint: str
     tls: TlsMaterial
@@ -79,6 +99,7 @@ def build_kubeconfig(contents: Mapping[Path, bytes | str]) -> Kubeconfig:
     kinds: dict[str, dict[str, Section]] = {"contexts": {}, "clusters": {}, "users": {}}
     current: str | None = None
     problems: list[str] = []
+    nameless: list[str] = []
     for path, content in contents.items():
         try:
             document = _parse(content)
@@ -88,9 +109,10 @@ def build_kubeconfig(contents: Mapping[Path, bytes | str]) -> Kubeconfig:
             continue
         for kind, sections in sections_of.items():
             kinds[kind] = {**sections, **kinds[kind]}
+            nameless += [f"kubeconfig {path}: {problem}" for problem in _find_nameless(document, kind)]
         stated = document.get("current-context")
         current = current or (stated if isinstance(stated, str) and stated else None)
-    return Kubeconfig(kinds["contexts"], kinds["clusters"], kinds["users"], current, tuple(problems))
+    return Kubeconfig(kinds["contexts"], kinds["clusters"], kinds["users"], current, tuple(problems), tuple(nameless))
 
 
 def load_access(config: Kubeconfig, context: str) -> Access:
@@ -98,83 +120,107 @@ def load_access(config: Kubeconfig, context: str) -> Access:
     if context not in config.contexts:
         known = ", ".join(list(config.contexts)[:20]) or "none"
         raise KubeconfigError(f"the kubeconfig has no context {context!r}; contexts: {known}")
-    body = config.contexts[context].body
-    cluster_name, user_name = body.get("cluster"), body.get("user")
-    if not isinstance(cluster_name, str) or cluster_name not in config.clusters:
-        raise KubeconfigError(f"context {context}: cluster {cluster_name!r} is not under clusters: add or rename it")
-    user = Section({}, Path())
-    if user_name:
-        if user_name not in config.users:
-            raise KubeconfigError(f"context {context}: user {user_name!r} is not under users: add or rename it")
-        user = config.users[user_name]
     try:
-        return _build_access(config.clusters[cluster_name], user)
+        named = _read(config.contexts[context], ContextEntry)
     except ValueError as error:
-        raise KubeconfigError(f"context {context} (cluster {cluster_name}, user {user_name}): {error}") from error
+        raise KubeconfigError(f"context {context}: {error}") from error
+    if not named.cluster or named.cluster not in config.clusters:
+        raise KubeconfigError(f"context {context}: cluster {named.cluster!r} is not under clusters: add or rename it")
+    if named.user and named.user not in config.users:
+        raise KubeconfigError(f"context {context}: user {named.user!r} is not under users: add or rename it")
+    user = config.users[named.user] if named.user else Section({}, Path())
+    try:
+        return _build_access(config.clusters[named.cluster], user)
+    except ValueError as error:
+        raise KubeconfigError(f"context {context} (cluster {named.cluster}, user {named.user}): {error}") from error
+
+
+def _read(section: Section, type: type[T]) -> T:  # noqa: A002 - msgspec's own word
+    if section.problem is not None:
+        raise ValueError(section.problem)
+    return read_entry(section.body, type)
 
 
 def _build_access(cluster: Section, user: Section) -> Access:
-    endpoint = _named("server", lambda: parse_endpoint(str(cluster.body.get("server") or "")))
-    if any(user.body.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra")):
-        raise ValueError("users[].user.as (impersonation) is not supported: give the user its own credential")
-    proxy = cluster.body.get("proxy-url")
-    server_name = cluster.body.get("tls-server-name")
+    place, proof = _read(cluster, ClusterEntry), _read(user, UserEntry)
+    check_cluster(place)
+    check_user(proof)
+    endpoint = _named("server", lambda: parse_endpoint(place.server or ""))
+    proxy = place.proxy_url
+    tls = TlsMaterial()
+    if endpoint.startswith("https://"):
+        tls = _load_tls(place, cluster.folder, proof, user.folder)
     return Access(
         endpoint=endpoint,
-        tls=_load_tls(cluster, user) if endpoint.startswith("https://") else TlsMaterial(),
-        server_name=str(server_name) if server_name else None,
-        proxy=_named("proxy-url", lambda: parse_proxy(str(proxy))) if proxy else None,
-        **_sign_in(user, cluster),
+        tls=tls,
+        server_name=place.tls_server_name or None,
+        proxy=_named("proxy-url", lambda: parse_proxy(proxy)) if proxy else None,
+        **_sign_in(proof, user.folder, _cluster_info(place, tls)),
     )
 
 
-def _sign_in(user: Section, cluster: Section) -> dict[str, Any]:
+def _sign_in(user: UserEntry, folder: Path, cluster: Mapping[str, Any]) -> dict[str, Any]:
     """The one way to sign in that counts, in the order in which kubectl lets them win."""
-    body = user.body
-    if body.get("tokenFile"):
-        return {"token_file": user.folder / str(body["tokenFile"])}
-    if body.get("token"):
-        return {"token": str(body["token"]).strip()}
-    if isinstance(body.get("exec"), dict):
-        return {"plugin": build_exec_plugin(body["exec"], user.folder, _cluster_info(cluster))}
-    if isinstance(body.get("auth-provider"), dict):
-        return {"provider": {"auth-provider": body["auth-provider"]}}
-    if body.get("username"):
-        return {"basic": (str(body["username"]), str(body.get("password") or ""))}
+    token = user.token.strip() if user.token else None
+    if user.token_file:
+        return {"token_file": folder / user.token_file, "token": token}
+    if token:
+        return {"token": token}
+    if user.username:
+        return {"basic": (user.username, user.password or "")}
+    if user.exec is not None and not (user.client_certificate or user.client_certificate_data):
+        return {"plugin": build_exec_plugin(user.exec, folder, cluster)}
+    if user.auth_provider is not None:
+        return {"provider": {"auth-provider": msgspec.to_builtins(user.auth_provider)}}
     return {}
 
 
-def _load_tls(cluster: Section, user: Section) -> TlsMaterial:
-    certificate = _load_material(user, "client-certificate")
-    key = _load_material(user, "client-key")
-    if (certificate is None) != (key is None):
-        raise ValueError("client-certificate and client-key must both be given, or neither")
-    if cluster.body.get("insecure-skip-tls-verify"):
+def _load_tls(cluster: ClusterEntry, folder: Path, user: UserEntry, user_folder: Path) -> TlsMaterial:
+    certificate = _load_material(
+        "client-certificate", user.client_certificate_data, user.client_certificate, user_folder
+    )
+    key = None
+    if certificate is not None:  # a key alone proves nothing, to kubectl neither
+        key = _load_material("client-key", user.client_key_data, user.client_key, user_folder)
+        if key is None:
+            raise ValueError("client-certificate and client-key must both be given, or neither")
+    if cluster.insecure_skip_tls_verify:
         return TlsMaterial(None, certificate, key, frozenset({EVERYTHING}))
-    return TlsMaterial(_load_material(cluster, "certificate-authority"), certificate, key)
+    authority = _load_material(
+        "certificate-authority", cluster.certificate_authority_data, cluster.certificate_authority, folder
+    )
+    return TlsMaterial(authority, certificate, key)
 
 
-def _load_material(section: Section, field: str) -> bytes | None:
+def _load_material(field: str, data: str | None, path: str | None, folder: Path) -> bytes | None:
     """The bytes of `FIELD-data` (base64), else of the file that FIELD names. Raises ValueError."""
-    data, path = section.body.get(f"{field}-data"), section.body.get(field)
     if data:
         try:
-            return base64.b64decode(data if isinstance(data, bytes) else str(data).encode(), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ValueError(f"{field}-data is not base64") from error
+            return decode_base64(data) or None
+        except ValueError as error:
+            raise ValueError(f"{field}-data {error}") from error
     if not path:
         return None
-    file = section.folder / str(path)
+    file = folder / path
     try:
         return _read_file(file)
     except OSError as error:
         raise ValueError(f"{field}: the file {file} can't be read: {error.strerror}") from error
 
 
-def _cluster_info(cluster: Section) -> Mapping[str, Any]:
+def _cluster_info(cluster: ClusterEntry, tls: TlsMaterial) -> Mapping[str, Any]:
     """What an exec plugin may be told of its cluster."""
-    names = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
-    return {name: cluster.body[name] for name in names if cluster.body.get(name)}
+    extensions = (found for found in cluster.extensions or () if found is not None)
+    info = {
+        "server": cluster.server,
+        "tls-server-name": cluster.tls_server_name,
+        "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
+        "certificate-authority-data": base64.b64encode(tls.ca or b"").decode(),
+        "proxy-url": cluster.proxy_url,
+        "disable-compression": cluster.disable_compression,
+        "config": next((found.extension for found in extensions if found.name == _EXEC_EXTENSION), None),
+    }
+    return {name: value for name, value in info.items() if value}
 
 
 def _named(field: str, parse: Callable[[], str]) -> str:
@@ -196,8 +242,8 @@ def _parse(content: bytes | str) -> Mapping[str, Any]:
     if isinstance(content, str):
         raise KubeconfigError(content)
     try:
-        document = yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader, the fast one where there is one
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = load_first_document(content)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         # PyYAML quotes the text around a mistake, which may be a token.
         mark = getattr(error, "problem_mark", None)
         raise KubeconfigError(f"not YAML{f' (line {mark.line + 1})' if mark is not None else ''}") from error
@@ -205,20 +251,38 @@ def _parse(content: bytes | str) -> Mapping[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise KubeconfigError("not a mapping of kind Config")
+    for name, known in (("apiVersion", "v1"), ("kind", "Config")):
+        if document.get(name) not in (None, "", known):
+            raise KubeconfigError(f"{name} must be {known}")
     return document
 
 
 def _sections(document: Mapping[str, Any], kind: str, folder: Path) -> dict[str, Section]:
-    entries = document.get(kind) or []
-    if not isinstance(entries, list):
-        raise KubeconfigError(f"{kind} must be a list")
+    singular = kind.removesuffix("s")
     found: dict[str, Section] = {}
-    for entry in entries:
+    for entry in _list_entries(document, kind):
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or not name:
-            raise KubeconfigError(f"each entry of {kind} must have a name")
-        body = entry.get(kind.removesuffix("s")) or {}
-        if not isinstance(body, dict):
-            raise KubeconfigError(f"{kind} entry {name}: {kind.removesuffix('s')} must be a mapping")
-        found.setdefault(name, Section(body, folder))
+            continue
+        body = entry.get(singular) or {}
+        problem = None if isinstance(body, dict) else f"{kind} entry {name}: {singular} must be a mapping"
+        if name in found:
+            problem = f"{kind} has more than one entry named {name}, and kubectl takes none of them: rename one"
+        found[name] = Section({} if problem else body, folder, problem)
     return found
+
+
+def _find_nameless(document: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """What is no entry, or has no text for a name; kubectl refuses the whole file for some of these."""
+    for number, entry in enumerate(_list_entries(document, kind), start=1):
+        if not isinstance(entry, dict):
+            yield f"{kind} entry {number} must be a mapping and must have a name"
+        elif not isinstance(entry.get("name"), str) or not entry["name"]:
+            yield f"{kind} entry {number} must have a name, as text"
+
+
+def _list_entries(document: Mapping[str, Any], kind: str) -> list[Any]:
+    entries = document.get(kind)
+    if entries is not None and not isinstance(entries, list):
+        raise KubeconfigError(f"{kind} must be a list")
+    return entries or []

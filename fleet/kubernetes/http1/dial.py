@@ -1,11 +1,12 @@
-"""How an API server is reached: a TCP connection, through an HTTP proxy where there is one, and TLS on it."""
+"""How an API server is reached: a TCP connection, through an HTTP or SOCKS proxy where there is one, and TLS on it."""
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from fleet.kubernetes.http1.protocol import HttpProtocol
 from fleet.kubernetes.http1.tls import Tls
@@ -19,7 +20,7 @@ class DialError(OSError):
 
 @dataclass(frozen=True)
 class Route:
-    """`tls` is None for plain HTTP, `proxy` the URL of an HTTP proxy on the way."""
+    """`tls` is None for plain HTTP, `proxy` the URL of an HTTP or SOCKS proxy on the way."""
 
     host: str
     port: int
@@ -53,13 +54,13 @@ async def _connect(route: Route, on_change: Callable[[HttpProtocol], None]) -> H
     if route.proxy is None:
         return (await loop.create_connection(lambda: HttpProtocol(on_change), route.host, route.port))[1]
     parts = urlsplit(route.proxy)
-    at = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-    if parts.scheme != "http":
-        raise DialError(f"the proxy {at} must be an http proxy, not {parts.scheme[:20]}")
+    port = parts.port or (1080 if parts.scheme == "socks5" else 80)
+    at = f"{parts.hostname}:{port}"
+    if parts.scheme == "socks5":
+        through = await _connect_socks(route, parts, port)
+        return (await loop.create_connection(lambda: HttpProtocol(on_change), sock=through))[1]
     try:
-        _, connection = await loop.create_connection(
-            lambda: HttpProtocol(on_change), parts.hostname or "", parts.port or 80
-        )
+        _, connection = await loop.create_connection(lambda: HttpProtocol(on_change), parts.hostname or "", port)
     except OSError as error:
         raise DialError(f"the proxy {at} can't be reached: {error.strerror or error}") from error
     try:
@@ -73,6 +74,25 @@ async def _connect(route: Route, on_change: Callable[[HttpProtocol], None]) -> H
         line = said.split(b"\r\n", 1)[0][:80].decode(errors="replace")
         raise DialError(f"the proxy {at} answered {line!r}")
     return connection
+
+
+async def _connect_socks(route: Route, proxy: SplitResult, port: int) -> socket.socket:
+    """A connection that a SOCKS5 proxy (RFC 1928, RFC 1929) made, and which names it looked up, as with client-go."""
+    # Only for who has such a proxy.
+    from python_socks import ProxyError, ProxyType
+    from python_socks.async_.asyncio import Proxy
+
+    user, password = (unquote(text or "") for text in (proxy.username, proxy.password))
+    host = proxy.hostname or ""
+    try:
+        return await Proxy(ProxyType.SOCKS5, host, port, user or None, password or None, rdns=True).connect(
+            route.host, route.port
+        )
+    except OSError as error:
+        reason = error.strerror or error
+        raise DialError(f"the proxy {host}:{port} can't be reached: {reason}") from error
+    except ProxyError as error:
+        raise DialError(f"the proxy {host}:{port} refuses: {str(error)[:80]}") from error
 
 
 async def _read_proxy_head(connection: HttpProtocol) -> bytearray:

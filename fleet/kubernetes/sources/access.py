@@ -71,6 +71,8 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
     authorizer: Authorizer = ANONYMOUS
     material = access.tls
     renew: ExecCredential | None = None
+    if access.token is not None and not is_token(access.token):
+        raise CredentialError("token holds spaces or characters that no token has")
     if access.plugin is not None:
         credential = await load_exec_credential(access.plugin, timeout)
         authorizer = ExecAuthorizer(access.plugin, timeout, credential)
@@ -78,11 +80,10 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
             material = replace(material, client_certificate=credential.certificate, client_key=credential.key)
             renew = credential
     elif access.token_file is not None:
-        load_token(access.token_file)
-        authorizer = TokenFileAuthorizer(access.token_file)
+        if access.token is None:
+            load_token(access.token_file)
+        authorizer = TokenFileAuthorizer(access.token_file, first=access.token)
     elif access.token is not None:
-        if not is_token(access.token):
-            raise CredentialError("token holds spaces or characters that no token has")
         authorizer = bearer(access.token)
     elif access.provider is not None:
         authorizer = await asyncio.to_thread(_build_provider, access.endpoint, access.provider, timeout)

@@ -16,7 +16,8 @@ class HostAccess:
     """The host cluster's address. Without kubeconfig files it is the cluster this process runs in.
 
     `kubeconfig` files are merged as kubectl merges KUBECONFIG; `context` None means the current one. `endpoint` and
-    `service_account` are for the in-cluster way only, and what Kubernetes gives every pod.
+    `service_account` are for the in-cluster way only. The name in the default needs a cluster's DNS, the address that
+    Kubernetes gives every pod does not.
     """
 
     kubeconfig: tuple[Path, ...] = ()
@@ -59,8 +60,8 @@ def _load(host: HostAccess) -> Access:
 
 
 def _load_service_account(host: HostAccess) -> Access:
-    # Not kubernetes_asyncio's loader: it takes the address from the environment alone, names no file in its errors, and
-    # gives up on a token file that can't be read for a moment, where ours goes on with the last token.
+    # Not kubernetes_asyncio's loader: it reads the environment by itself, names no file in its errors, and gives up on
+    # a token file that can't be read for a moment, where ours goes on with the last token.
     authority = host.service_account / "ca.crt"
     try:
         ca = authority.read_bytes()

@@ -2,11 +2,11 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.errors import ApiRefused
 from fleet.kubernetes.sources.submitted import check_submitted, read_server, read_submitted
 from fleet.model.errors import ClusterAnswerInvalid, InvalidQuery
@@ -124,8 +124,8 @@ def _find_endpoint(spec: Mapping[str, Any]) -> str:
     encoded = _text(spec.get("kubeconfigInfo"))
     try:
         if encoded and len(encoded) <= 2 * MAX_KUBECONFIG_BYTES:
-            return read_server(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, InvalidQuery):
+            return read_server(decode_base64(encoded))
+    except (ValueError, InvalidQuery):
         pass  # whoever joins the cluster is told; here the address is all that is wanted
     return _text(spec.get("serverIP"))
 

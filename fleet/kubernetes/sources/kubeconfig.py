@@ -1,11 +1,16 @@
-"""The source `kubeconfig`: each context of the given files is a member, named by its context."""
+"""The source `kubeconfig`: each context of the given files is a member, named by its context.
+
+Contexts that lead to one server as one user (`oc login` writes one for each namespace) are one member, or its pods
+would be counted once a context. It has the name of the host's context, else of the first, whatever is current.
+"""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fleet.aio.tasks import open_task
 from fleet.kubernetes.auth.kubeconfig import (
@@ -42,17 +47,19 @@ _RETRY_SECONDS = 15.0
 async def open_kubeconfig_source(
     paths: tuple[Path, ...],
     *,
+    contexts: tuple[str, ...] = (),
     host_context: str | None = None,
     member_timeout: float = 5.0,
     poll_seconds: float = _POLL_SECONDS,
 ) -> AsyncIterator[MemberSource]:
     """Follows the files: a context added, removed or changed is in the next snapshot within `poll_seconds`.
 
-    Several files are merged as kubectl merges KUBECONFIG. The context named `host_context` (`openmcp` where that is
+    Several files are merged as kubectl merges KUBECONFIG. Of their contexts all are members, or those in `contexts`, of
+    which one that is in no file is a member with a `problem`. The context named `host_context` (`openmcp` where that is
     None) has the role HOST. A broken context is a member with a `problem`, never a failed start. `member_timeout`
     bounds an exec plugin, in seconds.
     """
-    source = KubeconfigSource(paths, host_context or DEFAULT_HOST_CONTEXT, member_timeout, poll_seconds)
+    source = KubeconfigSource(paths, contexts, host_context or DEFAULT_HOST_CONTEXT, member_timeout, poll_seconds)
     async with open_task("kubeconfig source", source.run):
         yield source
 
@@ -60,8 +67,11 @@ async def open_kubeconfig_source(
 class KubeconfigSource:
     """The `MemberSource` of kubeconfig files. Opened by `open_kubeconfig_source`."""
 
-    def __init__(self, paths: tuple[Path, ...], host: str, timeout: float, poll_seconds: float) -> None:
+    def __init__(
+        self, paths: tuple[Path, ...], contexts: tuple[str, ...], host: str, timeout: float, poll_seconds: float
+    ) -> None:
         self._paths = paths
+        self._contexts = contexts
         self._host = host
         self._timeout = timeout
         self._poll_seconds = poll_seconds
@@ -69,6 +79,7 @@ class KubeconfigSource:
         self._contents: Mapping[Path, bytes | str] | None = None
         self._config = build_kubeconfig({})
         self._members: dict[str, _Member] = {}
+        self._shared: Mapping[str, list[str]] = {}
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()
@@ -94,16 +105,25 @@ class KubeconfigSource:
             # Perhaps a file is being written just now: what is known stands until all can be read.
             if not config.problems or not self._members:
                 self._config = config
-        accesses = await asyncio.to_thread(_load_accesses, self._config)
+        found = await asyncio.to_thread(_load_accesses, self._config, self._contexts or tuple(self._config.contexts))
+        accesses, shared = _join_names(found, self._host)
+        if shared != self._shared:
+            self._shared = shared
+            self._log_shared()
         members = await asyncio.gather(*(self._resolve(name, access) for name, access in accesses.items()))
         self._members = {member.name: member for member in members}
         await self._snapshots.publish({member.name: self._spec(member) for member in members})
 
     def _log_problems(self, config: Kubeconfig) -> None:
-        for problem in config.problems:
+        for problem in (*config.problems, *config.nameless):
             logger.error("%s", problem)
         if not config.contexts:
             logger.error("no contexts in the kubeconfig files %s", ", ".join(map(str, self._paths)))
+
+    def _log_shared(self) -> None:
+        for name, others in self._shared.items():
+            named = ", ".join(others)
+            logger.warning("cluster %s: contexts that lead to it as the same user are no clusters: %s", name, named)
 
     async def _resolve(self, name: str, access: Access | str) -> "_Member":
         if isinstance(access, str):
@@ -123,7 +143,8 @@ class KubeconfigSource:
         role = ClusterRole.HOST if member.name == self._host else ClusterRole.MEMBER
         if member.reachable is None:
             return MemberSpec(member.name, role, None, problem=member.problem)
-        return MemberSpec(member.name, role, Credential(member.reachable.fingerprint, member.reachable.target.endpoint))
+        credential = Credential(member.reachable.fingerprint, member.reachable.target.endpoint)
+        return MemberSpec(member.name, role, credential, other_names=tuple(self._shared.get(member.name, ())))
 
 
 @dataclass(frozen=True)
@@ -141,12 +162,37 @@ class _Member:
         return now < self.retry_at if self.reachable is None else not self.reachable.expired
 
 
-def _load_accesses(config: Kubeconfig) -> dict[str, Access | str]:
+def _load_accesses(config: Kubeconfig, contexts: tuple[str, ...]) -> dict[str, Access | str]:
     """What each context means; a text says what is wrong with it."""
     accesses: dict[str, Access | str] = {}
-    for name in config.contexts:
+    for name in contexts:
         try:
             accesses[name] = load_access(config, name)
         except KubeconfigError as error:
             accesses[name] = str(error)
     return accesses
+
+
+def _join_names(
+    accesses: Mapping[str, Access | str], host: str
+) -> tuple[dict[str, Access | str], dict[str, list[str]]]:
+    """One name for each server and user, and the other names of those that have several."""
+    joined: dict[str, Access | str] = {}
+    shared: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for name in sorted(accesses, key=lambda name: name != host):
+        access = accesses[name]
+        if not isinstance(access, str):
+            same = first.setdefault(_fingerprint_place(access), name)
+            if same != name:
+                shared.setdefault(same, []).append(name)
+                continue
+        joined[name] = access
+    return joined, shared
+
+
+def _fingerprint_place(access: Access) -> str:
+    """The same for all that lead to one server, however its address is written, as one user."""
+    parts = urlsplit(access.endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return access_fingerprint(replace(access, endpoint=f"{parts.scheme}://{parts.hostname}:{port}{parts.path}"))

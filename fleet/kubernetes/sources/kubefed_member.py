@@ -1,10 +1,9 @@
 """What a KubeFedCluster and its Secret say of one member, and what is wrong with them."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 
 from fleet.kubernetes.auth.authorizers import is_token
+from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.endpoint import parse_endpoint, parse_proxy
 from fleet.kubernetes.auth.kubeconfig import Access
 from fleet.kubernetes.auth.tls import EVERYTHING, TLS_VALIDATIONS, TlsMaterial, TlsMaterialError, build_ssl_context
@@ -64,8 +63,8 @@ def _build_tls(cluster: KubeFedCluster, owner: str) -> TlsMaterial:
     if not bundle or EVERYTHING in disabled:
         return TlsMaterial(disabled=disabled)
     try:
-        material = TlsMaterial(ca=base64.b64decode(str(bundle), validate=True), disabled=disabled)
-    except (binascii.Error, ValueError) as error:
+        material = TlsMaterial(ca=decode_base64(str(bundle)), disabled=disabled)
+    except ValueError as error:
         raise MemberProblemError(f"{owner}: spec.caBundle is not base64 of a PEM certificate") from error
     try:
         build_ssl_context(material)
@@ -89,8 +88,8 @@ def _find_token(
     if not encoded or not isinstance(encoded, str):
         raise MemberProblemError(f"Secret {namespace}/{name} of {owner} has no key {TOKEN_KEY!r}")
     try:
-        token = base64.b64decode(encoded, validate=True).decode("ascii").strip()
-    except (binascii.Error, ValueError) as error:
+        token = decode_base64(encoded).decode("ascii").strip()
+    except ValueError as error:
         raise MemberProblemError(f"Secret {namespace}/{name} of {owner}: key {TOKEN_KEY!r} is not a token") from error
     if not is_token(token):
         raise MemberProblemError(f"Secret {namespace}/{name} of {owner}: key {TOKEN_KEY!r} is not a token")

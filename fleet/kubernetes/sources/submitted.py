@@ -5,7 +5,6 @@ other reader can find something else in it. Whatever would make its reader run a
 credential elsewhere is refused.
 """
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,8 +98,11 @@ def _read(content: bytes) -> Kubeconfig:
     if _nests_deeply(content):
         raise InvalidQuery("the kubeconfig is nested deeper than any kubeconfig is")
     config = build_kubeconfig({_FILE: content})
-    if config.problems:
-        raise InvalidQuery(f"the kubeconfig can't be read: {config.problems[0].partition(': ')[2]}")
+    problems = [problem.partition(": ")[2] for problem in (*config.problems, *config.nameless)]
+    for sections in (config.clusters, config.users, config.contexts):
+        problems += [section.problem for section in sections.values() if section.problem]
+    if problems:
+        raise InvalidQuery(f"the kubeconfig can't be read: {problems[0]}")
     return config
 
 
@@ -152,8 +154,6 @@ def _copy_fields(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, 
         value = body.get(field)
         if value in (None, ""):
             continue
-        if isinstance(value, bytes):  # YAML's !!binary
-            value = base64.b64encode(value).decode()
         if not isinstance(value, str):
             raise InvalidQuery(f"{field} in the kubeconfig must be text")
         copied[field] = value

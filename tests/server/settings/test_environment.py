@@ -236,3 +236,31 @@ def test_every_setting_has_a_name_of_its_own_a_meaning_and_what_it_may_be() -> N
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().http.port = 1  # type: ignore[misc]  # that mypy says so too is the point
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("10.96.0.1", "443", "https://10.96.0.1:443"),
+        ("10.96.0.1", "6443", "https://10.96.0.1:6443"),
+        ("fd00::1", "443", "https://[fd00::1]:443"),
+        ("[fd00::1]", "443", "https://[fd00::1]:443"),
+    ],
+)
+def test_the_clusters_own_address_is_that_of_its_pods(host: str, port: str, url: str) -> None:
+    variables = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    assert load_settings(variables).clusters.own_cluster_url == url
+    assert load_settings({}).clusters.own_cluster_url is None
+
+
+def test_contexts_are_separated_by_commas(tmp_path: Path) -> None:
+    names = ("arn:aws:eks:eu-west-1:1:cluster/shop", "with space")
+    assert load_settings({"OPENMCP_KUBECONFIG_CONTEXTS": ", ".join(names)}).clusters.kubeconfig_contexts == names
+    (tmp_path / "file").write_text("OPENMCP_KUBECONFIG_CONTEXTS: ['a,b', c]\n")
+    assert load_settings({}, tmp_path / "file").clusters.kubeconfig_contexts == ("a,b", "c")
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "Http"])
+def test_the_scheme_of_a_metric_store_is_the_same_in_any_case(scheme: str) -> None:
+    metrics = load_settings({"OPENMCP_INFLUX_URL": f"{scheme}://A.example:8086/x/"}).metrics
+    assert metrics.influx_address == "http://A.example:8086/x"

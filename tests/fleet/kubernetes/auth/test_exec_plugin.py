@@ -9,6 +9,7 @@ import pytest
 
 from fleet.kubernetes.auth.authorizers import CredentialError
 from fleet.kubernetes.auth.exec_plugin import ExecAuthorizer, ExecPlugin, build_exec_plugin, load_exec_credential
+from fleet.kubernetes.auth.kubeconfig_entries import UserEntry, read_entry
 from tests.fleet.kubernetes.auth.plugin import VERSION
 
 SCRIPT = Path(__file__).with_name("plugin.py")
@@ -18,8 +19,14 @@ def config(how: str, folder: Path, **more: Any) -> dict[str, Any]:
     return {"command": sys.executable, "args": [str(SCRIPT), how, str(folder / "runs")], "apiVersion": VERSION, **more}
 
 
+def build(section: dict[str, Any], folder: Path) -> ExecPlugin:
+    entry = read_entry({"exec": section}, UserEntry).exec
+    assert entry is not None
+    return build_exec_plugin(entry, folder, {"server": "https://a.example"})
+
+
 def plugin(how: str, folder: Path, **more: Any) -> ExecPlugin:
-    return build_exec_plugin(config(how, folder, **more), folder, {"server": "https://a.example"})
+    return build(config(how, folder, **more), folder)
 
 
 async def test_a_token_is_used_until_it_ends(tmp_path: Path) -> None:
@@ -73,7 +80,7 @@ async def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
 async def test_a_missing_program_gives_the_hint(tmp_path: Path) -> None:
     missing = {"command": "./no-such-plugin", "apiVersion": VERSION, "installHint": "install it from there"}
     with pytest.raises(CredentialError, match=r"can't be started: No such file.*install it from there"):
-        await load_exec_credential(build_exec_plugin(missing, tmp_path, {}), 5)
+        await load_exec_credential(build(missing, tmp_path), 5)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +88,10 @@ async def test_a_missing_program_gives_the_hint(tmp_path: Path) -> None:
     [
         ({"command": ""}, r"exec\.command"),
         ({"apiVersion": "v1"}, r"exec\.apiVersion"),
+        ({"apiVersion": f"{VERSION}alpha1"}, r"exec\.apiVersion"),
         ({"args": "a"}, r"exec\.args"),
-        ({"env": [{"name": "a"}]}, r"exec\.env"),
+        ({"env": [{"value": "a"}]}, r"exec\.env"),
+        ({"interactiveMode": "Always"}, r"exec\.interactiveMode"),
     ],
 )
 def test_a_wrong_exec_section_names_the_field(more: dict[str, Any], words: str, tmp_path: Path) -> None:

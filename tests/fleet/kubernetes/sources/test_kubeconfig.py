@@ -126,7 +126,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "half a certificate": (config(one=(SERVER, {"client-certificate-data": "eA=="})), "client-key must both be given"),
     "no token file": (config(one=(SERVER, {"tokenFile": "nowhere"})), "token file .*nowhere can't be read"),
     "odd token": (config(one=(SERVER, {"token": "a b"})), "token holds spaces"),
-    "socks": (config(one=({**SERVER, "proxy-url": "socks5://u:secret@p:1"}, {})), "proxy-url the value must be http"),
+    "socks": (config(one=({**SERVER, "proxy-url": "socks4://u:secret@p:1"}, {})), "proxy-url the value must be http"),
+    "proxy over TLS": (config(one=({**SERVER, "proxy-url": "https://p:1"}, {})), "must be http://HOST:PORT or socks5"),
     "impersonation": (config(one=(SERVER, {"as": "root"})), "impersonation"),
     "no plugin": (
         config(one=(SERVER, {"exec": {"command": "./no-such-plugin", "apiVersion": VERSION}})),
@@ -160,7 +161,7 @@ async def test_a_broken_context_is_an_ill_member(case: str, tmp_path: Path) -> N
 
 async def test_roles_and_merging(tmp_path: Path) -> None:
     first = write(tmp_path / "a", config(openmcp=(SERVER, {}), one=({"server": "https://first:1"}, {})))
-    second = write(tmp_path / "b", config(one=({"server": "https://second:1"}, {}), two=(SERVER, {})))
+    second = write(tmp_path / "b", config(one=({"server": "https://second:1"}, {}), two=(SERVER, {"token": "two"})))
     async with open_kubeconfig_source((first, tmp_path / "missing", second)) as source:
         picture = await Follower(source).until()
     assert {name: spec.role for name, spec in picture.items()} == {
@@ -173,6 +174,61 @@ async def test_roles_and_merging(tmp_path: Path) -> None:
     assert credential.endpoint == "https://first:1"
     async with open_kubeconfig_source((first,), host_context="one") as source:
         assert (await Follower(source).until())["one"].role is ClusterRole.HOST
+
+
+ONE = {"token": "one"}
+SHARED = config(
+    first=({**SERVER, "tls-server-name": "x"}, ONE),
+    a=(SERVER, ONE),
+    other=(SERVER, {"token": "other"}),
+    b=({"server": "HTTPS://127.0.0.1:1/"}, ONE),
+    c=(SERVER, ONE),
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "contexts", "expected"),
+    [
+        (None, (), {"first": (), "a": ("b", "c"), "other": ()}),
+        ("c", (), {"first": (), "c": ("a", "b"), "other": ()}),
+        (None, ("c", "b", "first"), {"c": ("b",), "first": ()}),
+        (None, ("other",), {"other": ()}),
+    ],
+    ids=["the first", "the host's", "in the order named", "one of them"],
+)
+async def test_contexts_of_one_server_and_user_are_one_member(
+    host: str | None,
+    contexts: tuple[str, ...],
+    expected: dict[str, tuple[str, ...]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = write(tmp_path / "config", SHARED)
+    async with open_kubeconfig_source((path,), contexts=contexts, host_context=host) as source:
+        picture = await Follower(source).until()
+    assert {name: spec.other_names for name, spec in picture.items()} == expected
+    for others in filter(None, expected.values()):
+        assert f"are no clusters: {', '.join(others)}" in caplog.text
+
+
+async def test_a_context_that_is_wanted_and_nowhere_is_an_ill_member(tmp_path: Path) -> None:
+    path = write(tmp_path / "config", SHARED)
+    async with open_kubeconfig_source((path,), contexts=("a", "nowhere")) as source:
+        picture = await Follower(source).until()
+    assert picture["a"].problem is None
+    assert "no context 'nowhere'; contexts: first, a" in (picture["nowhere"].problem or "")
+
+
+async def test_an_entry_of_another_type_costs_its_context_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = config(good=(SERVER, {}), ill=({**SERVER, "insecure-skip-tls-verify": "yes"}, {}))
+    document["users"].append("a text")
+    async with open_kubeconfig_source((write(tmp_path / "config", document),)) as source:
+        picture = await Follower(source).until()
+    assert picture["good"].problem is None
+    assert "insecure-skip-tls-verify must be true or false, not text" in (picture["ill"].problem or "")
+    assert "users entry 3 must be a mapping" in caplog.text
 
 
 async def test_changes_are_picked_up_and_others_stay_equal(tmp_path: Path) -> None:
@@ -210,7 +266,7 @@ async def test_a_file_that_can_not_be_read_for_a_while_changes_nothing(
         await follower.until()
         path.write_text("token: [secret")
         write(tmp_path / "other", {})
-        path.write_text(yaml.safe_dump(config(one=(SERVER, {}), two=(SERVER, {}))))
+        path.write_text(yaml.safe_dump(config(one=(SERVER, {}), two=(SERVER, {"token": "two"}))))
         picture = await follower.until(lambda picture: picture.keys() != {"one"})
     assert picture.keys() == {"one", "two"}
     assert "secret" not in caplog.text

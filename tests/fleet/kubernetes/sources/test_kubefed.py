@@ -194,7 +194,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Secret], str]] = {
     "odd bundle": ({"caBundle": "?"}, SECRET, r"spec\.caBundle is not base64"),
     "no pem": ({"caBundle": "YWJj"}, SECRET, r"spec\.caBundle holds no PEM"),
     "odd validations": ({"disabledTLSValidations": ["All"]}, SECRET, r"spec\.disabledTLSValidations must be"),
-    "odd proxy": ({"proxyURL": "socks5://x"}, SECRET, r"spec\.proxyURL the value must be http"),
+    "odd proxy": ({"proxyURL": "socks4://x"}, SECRET, r"spec\.proxyURL the value must be http"),
 }
 
 
