@@ -19,7 +19,7 @@ from fleet.metrics.influx.last_seen import LastSeen
 from fleet.metrics.influx.layout import LAYOUTS, Query
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import Call, InfluxAnswer, InfluxPool
-from fleet.metrics.influx.rows import InfluxSeries, read_newest
+from fleet.metrics.influx.rows import InfluxSeries, read_mixed_fields, read_newest
 from fleet.metrics.influx.store import InfluxStore, Read
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
@@ -94,7 +94,8 @@ class InfluxqlStore(InfluxStore):
         if options.database not in databases:
             reader = f" that user {options.username!r} may read" if options.username else ""
             raise MetricsUnavailable(f"InfluxDB {version} has no database {options.database!r}{reader}")
-        return f"InfluxDB {version}, database {options.database}"
+        mixed = await self._ask(influxql_text.build_field_types(), (), (), read_mixed_fields)
+        return f"InfluxDB {version}, database {options.database}{''.join(f'; {entry}' for entry in mixed)}"
 
     async def _ask(self, query: Query, tags: Sequence[str], columns: Sequence[str], read: Read[T]) -> T:
         del tags, columns  # the query names them, and the answer too

@@ -21,6 +21,7 @@ class InfluxSeries(Struct, gc=False):
     values: list[list[Any]] = []
     tags: dict[str, str] = {}
     partial: bool = False
+    name: str = ""
 
 
 def read_columns(
@@ -137,6 +138,21 @@ def read_points(answer: list[InfluxSeries], cells: CellReader) -> list[Point]:
             points.append(Point(time_ns=row[0], node=node if isinstance(node, str) and node else None, **measured))
     points.sort(key=lambda point: point.time_ns)
     return points
+
+
+def read_mixed_fields(answer: list[InfluxSeries]) -> list[str]:
+    """What to say of each field that shards hold in several types: a query reads one of them, whatever it asks for."""
+    said = []
+    for series in answer:
+        types: dict[str, list[str]] = {}
+        for name, kind in series.values:
+            types.setdefault(name, []).append(kind)
+        said += [
+            f"points of {series.name}.{name} are missing: it is stored as {' and as '.join(sorted(kinds))}"
+            for name, kinds in sorted(types.items())
+            if len(kinds) > 1 and name in FIELDS.values()
+        ]
+    return said
 
 
 def read_sightings(answer: list[InfluxSeries]) -> dict[tuple[PodKey, str], list[int]]:
