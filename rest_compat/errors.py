@@ -39,6 +39,10 @@ class BodyTooSlow(FleetError):
     """The caller's body did not arrive in time; the message says how long it may take."""
 
 
+class NotReadable(FleetError):
+    """The caller's body is in a form that this server does not read; the message names it."""
+
+
 class AlreadyThere(FleetError):
     """What was to be created exists."""
 
@@ -55,6 +59,7 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND, "NotFound"),
     (Forbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, "Timeout"),
+    (NotReadable, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
     (AlreadyThere, HTTPStatus.CONFLICT, "AlreadyExists"),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
     (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),

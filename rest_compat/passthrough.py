@@ -116,7 +116,10 @@ class PassThrough(Response):
             return replace(call, body=caller.chunks())
         timeout = call.idle_timeout or call.timeout
         body = await read_body(caller.chunks(), "the body of a DELETE", MAX_DELETE_BODY, timeout)
-        if is_delete_options(_content_type(call.headers), body):
+        coded = find_header(call.headers, b"content-encoding") not in (None, "identity")
+        if coded or is_delete_options(
+            _content_type(call.headers), body
+        ):  # what it can't read is the member's to refuse
             return replace(call, body=body)
         return replace(call, headers=select_member_headers(call.headers, with_body=False, with_agent=True))
 

@@ -5,6 +5,7 @@ Source: the GraphQL over HTTP specification (https://graphql.github.io/graphql-o
 well-formed request.
 """
 
+import codecs
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,13 +28,18 @@ def pick_answer_type(accept: str | None) -> str:
     if accept is None or not accept.strip():
         return JSON_TYPE
     weights = pick_weights(accept)
-    wild = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
+    wild = weights.get("application/*", weights.get("*/*", 0.0))
     graphql, plain = weights.get(GRAPHQL_TYPE, 0.0), weights.get(JSON_TYPE, wild)
     if graphql > 0 and graphql >= plain:
         return GRAPHQL_TYPE
     if plain > 0:
         return JSON_TYPE
     raise Refused(406, f"answers are {GRAPHQL_TYPE} or {JSON_TYPE}")
+
+
+def read_accept(request: GraphRequest) -> str | None:
+    """All that the client says of what it takes: a list may be sent in several lines."""
+    return ", ".join(request.headers.getlist("accept")) or None
 
 
 def pick_weights(accept: str | None) -> dict[str, float]:
@@ -51,12 +57,13 @@ async def read_operation(request: GraphRequest) -> Operation:
     if request.method == "GET":
         given = {**request.query_params, **_decoded_parameters(request)}
         return build_operation(documents.complete(given), request.headers)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON_TYPE:
-        raise Refused(415, f"a request's body is {JSON_TYPE}")
+    charset = _check_content(request)
     try:
-        body = orjson.loads(await _read_body(request, request.state["limits"].body))
+        read = await _read_body(request, request.state["limits"].body)
+        body = orjson.loads(read.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
+        if charset is not None:
+            raise Refused(415, f"a request's body is {JSON_TYPE} in UTF-8, this one is in {charset!r}") from error
         raise Refused(400, "the request's body is not JSON") from error
     if isinstance(body, list):
         raise Refused(
@@ -117,6 +124,18 @@ def _weight(parameters: list[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def _check_content(request: GraphRequest) -> str | None:
+    """The charset that a body claims to be in, where it is another than UTF-8. Raises Refused for what is not read."""
+    given, _, parameters = request.headers.get("content-type", "").partition(";")
+    if given.strip().lower() != JSON_TYPE:
+        raise Refused(415, f"a request's body is {JSON_TYPE}, this one is {given.strip()[:100] or 'of no type'}")
+    if (coding := request.headers.get("content-encoding", "identity").strip()).lower() not in ("", "identity"):
+        raise Refused(415, f"a request's body is read as it is, this one is in {coding[:100]}: send it uncompressed")
+    named = dict(piece.strip().lower().partition("=")[::2] for piece in parameters.split(";"))
+    charset = named.get("charset", "utf-8").strip('"')
+    return None if charset in ("utf-8", "utf8") else charset[:100]
 
 
 def _decoded_parameters(request: GraphRequest) -> dict[str, object]:

@@ -19,8 +19,8 @@ from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Forbidden
 from graph.errors import Code
 from graph.http.graphiql_page import page_response, serve_static
-from graph.http.protocol import answer, pick_answer_type, read_operation, refusal
-from graph.http.sse import answer_events, wants_events
+from graph.http.protocol import answer, pick_answer_type, read_accept, read_operation, refusal
+from graph.http.sse import answer_events, takes_events, wants_events
 from graph.http.state import GraphRequest
 from graph.http.ws import serve_websocket
 from graph.loading.context import DEADLINE_RESERVE, Context
@@ -44,6 +44,10 @@ _NAMING = frozenset({"query", "documentId", "extensions"})
 """Parameters of a GET that name a document."""
 
 
+class _NeedsStream(Refused):
+    """The operation is a subscription, which can be answered by a stream of events only."""
+
+
 def build_graph_router() -> APIRouter:
     """The routes, for an application whose lifespan yields a `GraphState`."""
     router = APIRouter()
@@ -63,7 +67,7 @@ async def serve_graphql(routed: Request) -> Response:
         refuse_impersonation(request.scope["headers"])
         if wants_events(request):
             return await answer_events(request)
-        kind = pick_answer_type(request.headers.get("accept"))
+        kind = pick_answer_type(read_accept(request))
         principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
         async with asyncio.timeout(request.state["request_timeout"]):
             operation = await read_operation(request)
@@ -106,6 +110,8 @@ async def _execute(request: GraphRequest, principal: Principal, operation: Opera
         with recording(recorder):
             result = await _run(request, operation, context, deadline)
     except Refused as error:
+        if isinstance(error, _NeedsStream) and takes_events(request):
+            return await answer_events(request, operation)
         return refusal(error.status_in(kind), str(error), error.code, kind, extensions=finish(context, recorder))
     return answer(result, kind, finish(context, recorder))
 
@@ -126,7 +132,7 @@ async def _run(request: GraphRequest, operation: Operation, context: Context, de
         raise Refused(504, f"no answer within {timeout:g} s", Code.CLUSTER_TIMEOUT) from None
     except InvalidOperationTypeError as error:
         if error.operation_type is OperationType.SUBSCRIPTION:
-            raise Refused(400, _NEEDS_A_STREAM, well_formed=True) from error
+            raise _NeedsStream(400, _NEEDS_A_STREAM, well_formed=True) from error
         raise Refused(405 if request.method == "GET" else 400, error.as_http_error_reason(request.method)) from error
     except CannotGetOperationTypeError as error:
         raise Refused(400, error.as_http_error_reason()) from error

@@ -6,7 +6,7 @@ an operation is told by a `next` event; without a credential or an operation the
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 
 import orjson
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.aio.tasks import end_tasks
 from graph.errors import Code
-from graph.http.protocol import pick_weights, read_operation, refusal
+from graph.http.protocol import pick_weights, read_accept, read_operation, refusal
 from graph.http.state import GraphRequest
 from graph.operation import Operation
 from graph.subscriptions.admission import Rejected
@@ -38,13 +38,25 @@ _HEADERS = [
 
 def wants_events(request: GraphRequest) -> bool:
     """Whether a stream of events is what the client asks for, rather than something it would take as well."""
-    weights = pick_weights(request.headers.get("accept"))
+    weights = pick_weights(read_accept(request))
     others = (weight for kind, weight in weights.items() if kind.startswith("application/"))
-    return weights.get(EVENT_STREAM, 0.0) > max(others, default=0.0)
+    return _weigh_events(weights) > max(others, default=0.0)
 
 
-async def answer_events(request: GraphRequest) -> Response:
-    """The stream of one operation. Raises Unauthenticated, Refused (before there is a stream), ClientDisconnect."""
+def takes_events(request: GraphRequest) -> bool:
+    """Whether a stream of events is among what the client names: `*/*` alone would wait for one answer."""
+    return _weigh_events(pick_weights(read_accept(request))) > 0
+
+
+def _weigh_events(weights: Mapping[str, float]) -> float:
+    return weights.get(EVENT_STREAM, weights.get("text/*", 0.0))
+
+
+async def answer_events(request: GraphRequest, operation: Operation | None = None) -> Response:
+    """The stream of one operation, of the request's where none was read yet.
+
+    Raises Unauthenticated, Refused (before there is a stream), ClientDisconnect.
+    """
     hub = request.state["live"]
     if hub.full:
         words = "the server takes no more connections: try again later"
@@ -52,7 +64,7 @@ async def answer_events(request: GraphRequest) -> Response:
     session = await hub.sessions.open(request.headers.get("authorization"))
     try:
         async with asyncio.timeout(request.state["request_timeout"]):
-            return EventStream(hub, session, await read_operation(request))
+            return EventStream(hub, session, operation or await read_operation(request))
     except BaseException:  # whatever it was goes on: only a stream that begins keeps the session
         hub.sessions.close(session)
         raise

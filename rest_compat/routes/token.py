@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import InvalidQuery
-from rest_compat.errors import BodyTooLarge, find_status
+from rest_compat.errors import BodyTooLarge, NotReadable, find_status
 from rest_compat.request import Request
 from rest_compat.routing import build_router
 
@@ -50,13 +50,16 @@ def _read_query(request: Request) -> dict[str, str]:
 
 
 async def _read_body(request: Request) -> dict[str, str]:
+    coding = request.headers.get("content-encoding", "identity").strip()
+    if coding.lower() not in ("", "identity"):
+        raise NotReadable(f"the body is read as it is, this one is in {coding[:100]}: send it uncompressed")
     too_large = f"the body may have {MAX_BODY} bytes at most"
     body = await read_bounded(request.stream(), MAX_BODY, lambda: BodyTooLarge(too_large))
     if not body.strip():
         return {}
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return await _read_multipart(request, body)
-    text = body.decode(errors="replace").lstrip()
+    text = body.decode("utf-8-sig", errors="replace").lstrip()
     return _read_json(text) if text.startswith("{") else _first_values(text)
 
 

@@ -174,6 +174,17 @@ async def test_half_a_body_is_never_taken_for_a_whole_one(client: Client, upstre
     assert completed == []
 
 
+async def test_options_of_a_delete_that_are_compressed_are_the_members_to_read(
+    client: Client, upstream: Upstream
+) -> None:
+    """An API server refuses them; left out, what was a dry run would delete."""
+    options = b'{"dryRun":["All"]}'
+    headers = {"Content_Type": "application/json", "Content_Encoding": "gzip"}
+    await client.ask("DELETE", f"{PODS}/web?clustername=cluster1", body=gzip.compress(options), **headers)
+    (seen,) = upstream.seen
+    assert (seen.body, seen.header("content-encoding")) == (options, "gzip")  # this upstream unpacks
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "forwarded"),
     [

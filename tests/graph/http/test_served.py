@@ -1,9 +1,12 @@
 """GraphQL over HTTP on a real server on loopback."""
 
 import asyncio
+import codecs
 import contextlib
+import gzip
 import io
 import json
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -11,6 +14,7 @@ import aiohttp
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from multidict import CIMultiDict
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
@@ -26,6 +30,7 @@ from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph
 
 MAX_BODY = DEFAULT_LIMITS.body
 ME = "{ viewer { name } }"
+ASKED = json.dumps({"query": ME}).encode()
 
 
 class TwoUsers:
@@ -117,6 +122,48 @@ async def test_what_is_no_request_is_refused_in_graphqls_shape(open_graph: OpenG
         )
         assert refused.status == status
         assert (await refused.json())["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "words"),
+    [
+        (codecs.BOM_UTF8 + ASKED, {}, 200, ""),
+        (ASKED, {"Content-Type": 'application/json; charset="UTF-8"'}, 200, ""),
+        (ASKED, {"Content-Type": "Application/JSON;charset=iso-8859-1"}, 200, ""),
+        (ASKED, {"Content-Encoding": "identity"}, 200, ""),
+        (ASKED.decode().encode("utf-16"), {"Content-Type": "application/json; charset=utf-16"}, 415, "'utf-16'"),
+        (gzip.compress(ASKED), {"Content-Encoding": "gzip"}, 415, "in gzip: send it uncompressed"),
+        (zlib.compress(ASKED), {"Content-Encoding": "deflate"}, 415, "in deflate: send it uncompressed"),
+        (ASKED, {"Content-Type": "text/plain"}, 415, "application/json, this one is text/plain"),
+        (ASKED, {"Content-Type": "application/graphql"}, 415, "this one is application/graphql"),
+        (ASKED, {"Content-Type": ""}, 415, "this one is of no type"),
+    ],
+)
+async def test_a_body_in_another_form_is_read_or_its_form_is_named(
+    open_graph: OpenGraph, body: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        said = {"Content-Type": "application/json", **headers}
+        answer = await send(session, "POST", "/graphql", data=io.BytesIO(body), headers=said)
+        assert (answer.status, words in await answer.text()) == (status, True), await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        (["image/png", "application/json"], "application/json"),
+        (["application/json;q=0.5", "application/graphql-response+json"], "application/graphql-response+json"),
+        (["application/graphql-response+json;q=0, */*"], "application/json"),
+        (["*/*, application/*;q=0"], None),
+    ],
+)
+async def test_accept_is_read_in_all_its_lines_and_by_what_is_most_specific(
+    open_graph: OpenGraph, lines: list[str], kind: str | None
+) -> None:
+    async with open_graph("c1") as graph, open_served(graph) as session:
+        said = CIMultiDict([("Authorization", "Bearer ann"), *(("Accept", line) for line in lines)])
+        answer = await send(session, "POST", "/graphql", json={"query": ME}, headers=said)
+        assert (answer.status, kind and answer.content_type) == (406 if kind is None else 200, kind)
 
 
 async def test_a_body_without_end_is_cut_off(open_graph: OpenGraph) -> None:

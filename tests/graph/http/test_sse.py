@@ -79,6 +79,33 @@ async def test_a_subscription_without_a_stream_is_told_what_it_needs(accept: str
 
 
 @pytest.mark.parametrize(
+    "accept",
+    [
+        "application/graphql-response+json, application/json, text/event-stream",
+        "application/json, text/event-stream;q=0.1",
+        "*/*, text/event-stream",
+        "application/json, text/*;q=0.5",
+    ],
+)
+async def test_a_subscription_is_streamed_to_whoever_takes_a_stream_at_all(accept: str) -> None:
+    headers = {"Authorization": "Bearer ann", "Accept": accept}
+    async with (
+        open_live("c1", pods=1) as live,
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{live.url}/graphql", json={"query": PODS}) as answer,
+    ):
+        first = await answer.content.readuntil(b"event: next\n")
+    assert (answer.status, answer.content_type, first) == (200, "text/event-stream", b":\n\nevent: next\n")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json, text/event-stream;q=0", "application/json, text/plain"])
+async def test_a_subscription_is_not_streamed_to_who_did_not_name_it(accept: str) -> None:
+    async with open_live("c1") as live:
+        status, kind, text = await ask(live, accept, json={"query": PODS})
+    assert (status, kind, "needs a connection that stays open" in text) == (200, "application/json", True)
+
+
+@pytest.mark.parametrize(
     ("accept", "kind"),
     [
         ("text/event-stream", "text/event-stream"),
@@ -88,6 +115,7 @@ async def test_a_subscription_without_a_stream_is_told_what_it_needs(accept: str
         ("application/graphql-response+json, text/event-stream, multipart/mixed", "application/graphql-response+json"),
         ("application/json;q=0.5, text/event-stream", "text/event-stream"),
         ("*/*", "application/json"),
+        ("text/*", "text/event-stream"),
     ],
 )
 async def test_a_stream_is_for_those_who_ask_for_one(accept: str, kind: str) -> None:

@@ -72,6 +72,18 @@ async def test_refusals_are_flat_json(client: Client, status: int, query: str, b
     assert re.search(error, content["error"])
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+async def test_a_body_in_another_coding_is_refused_by_its_name(client: Client, coding: str) -> None:
+    answer = await client.ask("POST", "/token", body=b"\x1f\x8b", Content_Encoding=coding)
+    content = json.loads(answer.body)
+    assert (answer.status, list(content), f"in {coding}" in content["error"]) == (415, ["error"], True)
+
+
+async def test_a_byte_order_mark_is_passed_over(client: Client) -> None:
+    body = b'\xef\xbb\xbf{"username":"openmcp","password":"keti"}'
+    assert (await client.ask("POST", "/token", body=body)).status == 200
+
+
 async def test_a_broken_form_in_parts_is_refused(client: Client) -> None:
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
         answer = await client.ask("POST", "/token", body=b"--y nothing", Content_Type=content_type)
