@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +111,14 @@ async def test_join_registers_a_cluster_that_answers(joining: Joining) -> None:
     assert stored["clusters"][0]["cluster"] == joining.kubeconfig["clusters"][0]["cluster"]
     assert stored["users"] == [{"name": "edge", "user": {"token": "their-token"}}]
     assert "extensions" not in stored
+
+
+async def test_join_takes_base64_in_lines(joining: Joining) -> None:
+    cluster = joining.kubeconfig["clusters"][0]["cluster"]
+    lines = base64.encodebytes(base64.b64decode(cluster["certificate-authority-data"])).decode()
+    cluster["certificate-authority-data"] = lines.replace("\n", "\r\n")
+    answer = await joining.hand_in("/join")
+    assert (answer.status, answer.body, len(joining.created)) == (200, b"OK\n", 1)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +272,9 @@ def _item(name: str, status: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"joinStatus": status, **spec}}
 
 
-async def test_joinable_lists_what_has_not_joined(joining: Joining) -> None:
-    known = base64.b64encode(json.dumps(joining.kubeconfig).encode()).decode()
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes], ids=["one line", "lines"])
+async def test_joinable_lists_what_has_not_joined(joining: Joining, encode: Callable[[bytes], bytes]) -> None:
+    known = encode(json.dumps(joining.kubeconfig).encode()).decode()
     place = {"clusterPlatformType": "On-Premise", "nodeInfo": {"region": "KR", "zone": "Seoul"}, "serverIP": "10.0.0.9"}
     items = [
         _item("a", "UNJOIN", kubeconfigInfo=known, **place),

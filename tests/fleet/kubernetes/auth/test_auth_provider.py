@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,10 @@ def provider(url: str, **more: str) -> ProviderAuthorizer:
     return ProviderAuthorizer("https://a.example", user, 5)
 
 
-async def test_an_ended_token_is_refreshed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes], ids=["one line", "lines"])
+async def test_an_ended_token_is_refreshed(encode: Callable[[bytes], bytes], tmp_path: Path) -> None:
     asked: list[str] = []
-    ca = base64.b64encode(AUTHORITY.pem).decode()
+    ca = encode(AUTHORITY.pem).decode()
     async with open_issuer(tmp_path, asked) as url:
         authorizer = provider(url, **{"refresh-token": "again", "idp-certificate-authority-data": ca})
         assert await authorizer.authorization() == f"Bearer {NEW}"

@@ -198,6 +198,14 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Secret], str]] = {
 }
 
 
+def test_base64_may_be_in_lines() -> None:
+    authority = Authority("any").pem
+    spec = {**SPEC, "caBundle": base64.encodebytes(authority).decode()}
+    secrets = {"s": Secret("s", {"token": "YWJj\r\nZGVm\n"})}
+    access = build_access(KubeFedCluster("m", spec, {}), "ns", secrets, None)
+    assert (access.tls.ca, access.token) == (authority, "abcdef")
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_with_a_member_is_named(case: str) -> None:
     change, secrets, words = WRONG[case]
