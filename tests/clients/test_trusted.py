@@ -73,7 +73,13 @@ async def test_graphiql_says_why_it_can_ask_nothing(trusting: RunningServer) -> 
 async def test_a_manifest_that_is_none_stops_the_start_and_says_why(tmp_path: Path) -> None:
     manifest, port = tmp_path / "manifest.json", free_port()
     manifest.write_text("[]")
-    environment = {"OPENMCP_TRUSTED_DOCUMENTS": str(manifest), "OPENMCP_SIGNING_KEY": SIGNING_KEY}
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("{apiVersion: v1, kind: Config}")
+    environment = {
+        "OPENMCP_TRUSTED_DOCUMENTS": str(manifest),
+        "OPENMCP_SIGNING_KEY": SIGNING_KEY,
+        "OPENMCP_KUBECONFIG": str(kubeconfig),
+    }
     with pytest.raises(AssertionError, match=r"OPENMCP_TRUSTED_DOCUMENTS is '.*manifest.json', which is neither"):
         async with open_server("serve", environment=environment, port=port, log=tmp_path / "log"):
             raise RuntimeError("it has started")
