@@ -2,6 +2,7 @@
 
 It writes one line of JSON when all of it answers (`{"kubeconfig": ..., "clusters": {name: url}}`), then takes one
 command a line on its standard input, `{"cluster": "cluster3", "fault": "hang"}`, and answers `ok` or what is wrong.
+`{"cluster": "cluster3", "fault": "churn", "seconds": 0.5}` has a pod replaced every so many seconds from then on.
 When its input ends it ends, so it never outlives the process that started it, however that one goes.
 """
 
@@ -10,12 +11,13 @@ import asyncio
 import signal
 import sys
 
+import msgspec
 import orjson
 from msgspec import Struct
 
 from demo.simulator.fleet import SimulatedFleet, open_simulated_fleet
 
-COMMANDS = ("hang", "resume", "refuse", "clear", "drop_watches", "expire_versions")
+COMMANDS = ("hang", "resume", "refuse", "clear", "drop_watches", "expire_versions", "churn")
 
 
 class Command(Struct, frozen=True):
@@ -23,15 +25,15 @@ class Command(Struct, frozen=True):
 
     cluster: str
     fault: str
+    seconds: float = 3.0
 
 
 async def run_command(fleet: SimulatedFleet, line: bytes) -> str:
     """Does what a line says; answers `ok`, or what is wrong with it."""
     try:
-        members = orjson.loads(line)
-        command = Command(members["cluster"], members["fault"])
+        command = msgspec.json.decode(line, type=Command)
         faults = fleet[command.cluster].faults
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, KeyError) as error:
         return f"not a command: {error!r}"
     match command.fault:
         case "hang":
@@ -46,6 +48,8 @@ async def run_command(fleet: SimulatedFleet, line: bytes) -> str:
             faults.drop_watches()
         case "expire_versions":
             faults.expire_versions()
+        case "churn":
+            await fleet.churn(command.cluster, command.seconds)
         case other:
             return f"no fault is named {other!r}; there are {', '.join(COMMANDS)}"
     return "ok"

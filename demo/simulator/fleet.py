@@ -35,11 +35,14 @@ _HOST_PODS = 8
 
 
 class SimulatedCluster(Struct, frozen=True):
-    """One cluster of the fleet. `number` is 0 for the host."""
+    """One cluster of the fleet, as it was planned and as it runs."""
 
-    name: str
-    number: int
+    plan: ClusterPlan
     server: ApiServer
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
 
     @property
     def url(self) -> str:
@@ -63,10 +66,13 @@ class SimulatedCluster(Struct, frozen=True):
 class SimulatedFleet:
     """A running fleet. `kubeconfig` has a context `openmcp` (the host, current) and one for each member."""
 
-    def __init__(self, host: SimulatedCluster, kubeconfig: Path, authority: bytes | None) -> None:
+    def __init__(
+        self, host: SimulatedCluster, kubeconfig: Path, authority: bytes | None, background: AsyncExitStack
+    ) -> None:
         self.host = host
         self.kubeconfig = kubeconfig
         self.authority = authority
+        self._background = background
         self.members: dict[str, SimulatedCluster] = {}
 
     def __getitem__(self, name: str) -> SimulatedCluster:
@@ -75,7 +81,7 @@ class SimulatedFleet:
     def register(self, member: SimulatedCluster) -> None:
         """Makes a member known to the host, as a join does."""
         self.members[member.name] = member
-        store, name, number, url = self.host.store, member.name, member.number, member.url
+        store, name, number, url = self.host.store, member.name, member.plan.number, member.url
         store.put(SECRETS, build_token_secret(name, member.token))
         store.put(KUBEFEDCLUSTERS, build_kubefed_cluster(name, number, url, self.authority))
         store.put(OPENMCPCLUSTERS, build_openmcp_cluster(name, number, url, member.token, self.authority))
@@ -85,6 +91,11 @@ class SimulatedFleet:
         self.host.store.remove(KUBEFEDCLUSTERS, (FEDERATION_NAMESPACE, name))
         self.host.store.remove(SECRETS, (FEDERATION_NAMESPACE, secret_name(name)))
         self.host.store.remove(OPENMCPCLUSTERS, (PLATFORM_NAMESPACE, name))
+
+    async def churn(self, name: str, seconds: float) -> None:
+        """Has a pod of a cluster replaced about every so many seconds from now on."""
+        work = partial(churn_cluster, self[name].store, self[name].plan, seconds)
+        await self._background.enter_async_context(open_task(f"churn of {name}", work))
 
     def rotate_token(self, name: str, *, publish: bool = True) -> str:
         """Gives a member another token. Without `publish` the host's Secret keeps the old one, which is now refused."""
@@ -129,18 +140,17 @@ async def open_simulated_fleet(
             fill_store(store, plan)
             server = ApiServer(store, kinds, _build_token(), bookmark_seconds, certificate)
             await stack.enter_async_context(server.serving())
-            if churn_seconds is not None and number:
-                work = partial(churn_cluster, store, plan, churn_seconds)
-                await stack.enter_async_context(open_task(f"churn of {plan.name}", work))
-            return SimulatedCluster(plan.name, number, server)
+            return SimulatedCluster(plan, server)
 
-        fleet = SimulatedFleet(
-            await start(0), folder / "kubeconfig", certificate.authority_pem if certificate else None
-        )
+        authority = certificate.authority_pem if certificate else None
+        fleet = SimulatedFleet(await start(0), folder / "kubeconfig", authority, stack)
         for number in range(1, clusters + 1):
             fleet.register(await start(number))
         fleet.host.store.put(OPENMCPCLUSTERS, build_spare_cluster(clusters + 1, fleet.authority))
         fleet.write_kubeconfig()
+        if churn_seconds is not None:
+            for name in fleet.members:
+                await fleet.churn(name, churn_seconds)
         yield fleet
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from demo.simulator import SimulatedCluster, open_simulated_fleet
+from demo.simulator.__main__ import run_command
 from tests.demo.asking import Asker, build_config_map, open_member_asker
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -87,6 +88,21 @@ async def test_an_expired_version_is_an_error_event(asker: Asker, member: Simula
 
     assert events.status == 200
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+
+
+async def test_a_cluster_told_to_replaces_pods_beside_each_other() -> None:
+    async with (
+        open_simulated_fleet(clusters=1, pods=20) as fleet,
+        open_member_asker(fleet["cluster1"]) as asker,
+        asker.watch("/api/v1/pods", resourceVersion=await newest(asker)) as events,
+    ):
+        answer = await run_command(fleet, b'{"cluster": "cluster1", "fault": "churn", "seconds": 0.1}')
+        kinds = []
+        while "DELETED" not in kinds:
+            kinds.append((await events.next())["type"])
+
+    assert answer == "ok"
+    assert kinds.count("ADDED") > 1
 
 
 async def test_a_busy_cluster_replaces_a_pod_as_a_replica_set_does() -> None:
