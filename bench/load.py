@@ -4,9 +4,11 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from statistics import median
 from typing import cast
 from urllib.parse import urlsplit
@@ -23,7 +25,8 @@ class Ask:
     body: bytes = b""
     tls: ssl.SSLContext | None = None
 
-    def as_bytes(self) -> bytes:
+    @cached_property
+    def wire(self) -> bytes:
         """What goes over the wire: a POST where there is a body, else a GET."""
         parts = urlsplit(self.url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -144,33 +147,40 @@ async def open_exchange(ask: Ask) -> AsyncIterator[_Exchange]:
 async def fetch(ask: Ask) -> bytes:
     """One answer's body. Raises AnswerError."""
     async with open_exchange(ask) as exchange, asyncio.timeout(_ANSWER_SECONDS):
-        return await exchange.ask(ask.as_bytes())
+        return await exchange.ask(ask.wire)
 
 
-async def time_answers(ask: Ask, count: int) -> float:
+async def time_answers(asks: Sequence[Ask]) -> float:
     """The median time of an answer, one after the other on one connection, in seconds. Raises AnswerError."""
-    request = ask.as_bytes()
     times = []
-    async with open_exchange(ask) as exchange, asyncio.timeout(_ANSWER_SECONDS + count):
-        for _ in range(count):
+    async with open_exchange(asks[0]) as exchange, asyncio.timeout(_ANSWER_SECONDS + len(asks)):
+        for ask in asks:
+            request = ask.wire
             started = time.perf_counter()
             await exchange.ask(request)
             times.append(time.perf_counter() - started)
     return median(times)
 
 
-async def run_load(ask: Ask, connections: int, seconds: float) -> Load:
-    """Asks on all connections at once for a span of time. Raises AnswerError."""
-    request = ask.as_bytes()
+async def run_load(asks: Iterable[Ask], connections: int, seconds: float) -> Load:
+    """Asks on all connections at once for a span of time, each time the next of endless requests to one place.
+
+    Raises AnswerError.
+    """
+    coming = iter(asks)
+    first = next(coming)
+    coming = chain([first], coming)
     times: list[float] = []
 
     async def keep_asking(exchange: _Exchange, until: float) -> None:
-        while (started := time.perf_counter()) < until:
+        while time.perf_counter() < until:
+            request = next(coming).wire
+            started = time.perf_counter()
             await exchange.ask(request)
             times.append(time.perf_counter() - started)
 
     async with AsyncExitStack() as stack:
-        exchanges = [await stack.enter_async_context(open_exchange(ask)) for _ in range(connections)]
+        exchanges = [await stack.enter_async_context(open_exchange(first)) for _ in range(connections)]
         started = time.perf_counter()
         async with asyncio.timeout(seconds + _ANSWER_SECONDS), asyncio.TaskGroup() as group:
             for exchange in exchanges:

@@ -210,7 +210,7 @@ async def hold_watches(passing: Passing, count: int) -> None:
             host, _, port = ask.url.split("/")[2].partition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writers.append(writer)
-            writer.write(ask.as_bytes())
+            writer.write(ask.wire)
             line = await asyncio.wait_for(reader.readline(), 10)
             assert b" 200 " in line, line
         await asyncio.sleep(1.0)  # answers that are there at once are not watched over; these are by now

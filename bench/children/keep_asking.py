@@ -14,7 +14,7 @@ from bench.load import Ask, open_exchange
 
 async def keep_asking(ask: Ask) -> None:
     """For ever. Raises AnswerError."""
-    request = ask.as_bytes()
+    request = ask.wire
     async with open_exchange(ask) as exchange:
         while True:
             await exchange.ask(request)

@@ -26,10 +26,10 @@ async def measure(rounds: int) -> list[Row]:
         assert "errors" not in whole, whole
         for _ in range(rounds):
             await _wait_health(server, "READY")
-            wells.append(await time_answers(ask, COUNT) * 1000)
+            wells.append(await time_answers([ask] * COUNT) * 1000)
             firsts.append(await _time_first(fleet, ask))
             await _wait_health(server, "OFFLINE")
-            opens.append(await time_answers(ask, COUNT) * 1000)
+            opens.append(await time_answers([ask] * COUNT) * 1000)
             await fleet.order(ILL, "clear")
     title = f"one of {MEMBERS} members hangs"
     return [

@@ -1,10 +1,8 @@
 """64 clients at once with different queries on one worker: how much longer the slowest wait than half of them."""
 
-import asyncio
-import time
-from collections.abc import Sequence
+from itertools import cycle
 
-from bench.load import Ask, Load, build_load, open_exchange
+from bench.load import Ask, run_load
 from bench.metric_data import fill_file, list_nodes, list_pods
 from bench.row import Row, amount, build_row
 from bench.rows.pod_page import wait_pods
@@ -33,11 +31,11 @@ _QUERIES = (
 
 
 async def measure(rounds: int) -> list[Row]:
-    """All clients ask without a pause, each beginning with another query."""
+    """All clients ask without a pause, each time the next of the queries."""
     async with open_simulated(MEMBERS, PODS) as fleet, open_server(fleet.kubeconfig) as server:
-        asks = await build_asks(server)
-        await run_mixed(asks)
-        loads = [await run_mixed(asks) for _ in range(rounds)]
+        asks = cycle(await build_asks(server))
+        await run_load(asks, CLIENTS, SECONDS)
+        loads = [await run_load(asks, CLIENTS, SECONDS) for _ in range(rounds)]
     title = f"{CLIENTS} clients, mixed queries, one worker"
     return [build_row(f"{title}: p99 to p50", "x", [load.p99 / load.p50 for load in loads], goal=GOAL)]
 
@@ -49,22 +47,3 @@ async def build_asks(server: Running) -> list[Ask]:
     await fill_file(server.usage_file, pods, await list_nodes(server))
     named = [query.replace("NAMESPACE", pods[0].namespace).replace("NAME", pods[0].name) for query in _QUERIES]
     return [server.ask_graph(query) for query in named]
-
-
-async def run_mixed(asks: Sequence[Ask]) -> Load:
-    """A span of load. Raises AnswerError."""
-    requests = [ask.as_bytes() for ask in asks]
-    times: list[float] = []
-
-    async def keep_asking(client: int, until: float) -> None:
-        async with open_exchange(asks[0]) as exchange:
-            number = client
-            while (started := time.perf_counter()) < until:
-                await exchange.ask(requests[number % len(requests)])
-                times.append(time.perf_counter() - started)
-                number += 1
-
-    async with asyncio.timeout(SECONDS + 60):
-        started = time.perf_counter()
-        await asyncio.gather(*(keep_asking(client, started + SECONDS) for client in range(CLIENTS)))
-        return build_load(times, time.perf_counter() - started)

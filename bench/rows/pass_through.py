@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import repeat
 
 import aiohttp
 import orjson
@@ -37,8 +38,8 @@ async def compare(server: Running, cluster: str, direct: Ask, rounds: int, upstr
     rows: list[Row] = []
     for connections in CONNECTIONS:
         sides: Mapping[str, Callable[[], Awaitable[Load]]] = {
-            "ours": partial(run_load, ours, connections, SECONDS),
-            "anchor": partial(run_load, direct, connections, SECONDS),
+            "ours": partial(run_load, repeat(ours), connections, SECONDS),
+            "anchor": partial(run_load, repeat(direct), connections, SECONDS),
         }
         for warm_up in sides.values():
             await warm_up()

@@ -39,7 +39,7 @@ async def measure(rounds: int) -> list[Row]:
             asks = {"ours": asked, "anchor": replace(asked, url=anchor)}
             weight = await _check_same(asks)
             samples = await run_interleaved(
-                {side: partial(time_answers, ask, times) for side, ask in asks.items()}, rounds
+                {side: partial(time_answers, [ask] * times) for side, ask in asks.items()}, rounds
             )
             ours, stock = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
             pods = "one pod by its name" if size == ONE else f"page of {size:,} pods"
@@ -55,7 +55,7 @@ async def _measure_first(server: Running, anchor: str, rounds: int) -> Row:
 
     async def time_fresh(url: str | None) -> float:
         asked = server.ask_graph(build_page_query(max(ASKED)).replace(" uid ", f" u{next(numbers)}: uid "))
-        return await time_answers(asked if url is None else replace(asked, url=url), 1)
+        return await time_answers([asked if url is None else replace(asked, url=url)])
 
     samples = await run_interleaved({"ours": partial(time_fresh, None), "anchor": partial(time_fresh, anchor)}, rounds)
     ours, stock = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))

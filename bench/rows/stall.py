@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 
 import orjson
 
@@ -36,8 +37,8 @@ async def measure(rounds: int) -> list[Row]:
 
 async def _longest(heavy: Ask, light: Ask) -> float:
     async with _open_asking(heavy):
-        await time_answers(light, 3)
-        return (await run_load(light, 1, SECONDS)).longest
+        await time_answers([light] * 3)
+        return (await run_load(repeat(light), 1, SECONDS)).longest
 
 
 @asynccontextmanager

@@ -74,7 +74,7 @@ async def measure_influx(rounds: int) -> list[Row]:
             f"SELECT {_FIELDS} FROM Pods WHERE cluster = '{CLUSTER}' AND ({_any_of(pods[:CHARTED])}) "  # noqa: S608 - names of this file
             f"AND time >= {now - 3600 * NANOSECONDS} GROUP BY cluster,namespace,pod"
         )
-        stores = [partial(time_answers, _ask_influx(influx, text), COUNT) for text in (latest, hour)]
+        stores = [partial(time_answers, [_ask_influx(influx, text)] * COUNT) for text in (latest, hour)]
         return await _compare(server, stores, rounds, "InfluxDB 1.x", "its own query over HTTP")
 
 
@@ -102,7 +102,7 @@ async def _compare_served(server: Running, rounds: int) -> Row:
         assert await _fetch_items(ask) == await _fetch_items(endpoint)
         title = f"usage of {PODS:,} pods, embedded store, both over HTTP"
         return await _measure(
-            title, ask, partial(time_answers, endpoint, COUNT), rounds, "its SQL behind a bare endpoint, same JSON"
+            title, ask, partial(time_answers, [endpoint] * COUNT), rounds, "its SQL behind a bare endpoint, same JSON"
         )
 
 
@@ -117,7 +117,7 @@ async def _compare(server: Running, stores: Sequence[Side], rounds: int, store: 
 
 
 async def _measure(title: str, ask: Ask, anchor: Side, rounds: int, against: str) -> Row:
-    sides: dict[str, Side] = {"ours": partial(time_answers, ask, COUNT), "anchor": anchor}
+    sides: dict[str, Side] = {"ours": partial(time_answers, [ask] * COUNT), "anchor": anchor}
     samples = await run_interleaved(sides, rounds)
     ours, theirs = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
     return build_row(title, "ms", ours, theirs, against=against, goal=GOAL)

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from bench.interleave import run_interleaved
-from bench.load import Load
+from bench.load import Load, run_load
 from bench.row import Row, build_row
-from bench.rows.mixed import CLIENTS, MEMBERS, PODS, build_asks, run_mixed
+from bench.rows.mixed import CLIENTS, MEMBERS, PODS, SECONDS, build_asks
 from bench.servers import open_server, open_simulated
 from bench.skipped import Skipped
 
@@ -29,9 +30,8 @@ async def measure(rounds: int) -> list[Row]:
         }
         sides: dict[str, Callable[[], Awaitable[Load]]] = {}
         for count, server in servers.items():
-            asks = await build_asks(server)
-            sides[str(count)] = partial(run_mixed, asks)
-            await run_mixed(asks)
+            sides[str(count)] = partial(run_load, cycle(await build_asks(server)), CLIENTS, SECONDS)
+            await sides[str(count)]()
         loads = await run_interleaved(sides, rounds)
         memory = {count: await asyncio.to_thread(read_memory, server.pid) for count, server in servers.items()}
     return [row for count in COUNTS[1:] for row in _build_rows(count, loads, memory)]
