@@ -31,7 +31,7 @@ def parse_cores(text: str) -> float:
     digits = text if divisor is None else text[:-1]
     if len(digits) <= 18 and digits.isdigit() and digits.isascii():
         return int(digits) / (divisor or 1)
-    return _parse_nanos(text) / NANO
+    return parse_nanos(text) / NANO
 
 
 def parse_bytes(text: str) -> int:
@@ -43,14 +43,14 @@ def parse_bytes(text: str) -> int:
     digits = text if shift is None else text[:-2]
     if len(digits) <= 18 and digits.isdigit() and digits.isascii():
         return int(digits) if shift is None else min(int(digits) << shift, MAX_BINARY)
-    return _whole(_parse_nanos(text))
+    return round_nanos(parse_nanos(text))
 
 
 def parse_count(text: str) -> int:
     """`110` -> 110, `1k` -> 1000. Fractions round away from zero. Raises ValueError."""
     if len(text) <= 18 and text.isdigit() and text.isascii():
         return int(text)
-    return _whole(_parse_nanos(text))
+    return round_nanos(parse_nanos(text))
 
 
 def format_nanocores(cores: float) -> str:
@@ -64,8 +64,8 @@ def format_kibibytes(amount: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _parse_nanos(text: str) -> int:
-    """The quantity in billionths."""
+def parse_nanos(text: str) -> int:
+    """The quantity in billionths. Raises ValueError."""
     match = _SHAPE.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         raise ValueError(
@@ -98,6 +98,6 @@ def _scaled(digits: int, exponent: int) -> int:
     return digits * factor if power >= 0 else -(-digits // factor)
 
 
-def _whole(nanos: int) -> int:
+def round_nanos(nanos: int) -> int:
     """Billionths to ones, rounded away from zero."""
     return -(-nanos // NANO) if nanos >= 0 else nanos // NANO

@@ -6,7 +6,6 @@ containers, not the pod's own.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,10 +16,12 @@ from fleet.kubernetes.codec.pod_status import conditions_of, is_resize_infeasibl
 from fleet.kubernetes.codec.pod_wire import ListedContainer, ListedInitStatus, ListedSpec, ListedStatus, WirePod
 from fleet.kubernetes.codec.wire import ContainerStatus, PodSpec, QuantityMap, Requirements, WireContainer
 from fleet.model.objects import NO_RESOURCES, Resources
-from fleet.model.quantities import parse_bytes, parse_cores
+from fleet.model.quantities import NANO, parse_nanos, round_nanos
 
-_Amount = float | int | None
-_AMOUNTS = ("cpu_cores", "memory_bytes", "ephemeral_storage_bytes")
+_Amount = int | None
+"""In billionths: sums are exact, and rounded once."""
+
+_Read = Callable[[QuantityMap | None], _Amount]
 
 
 class PodAmounts(NamedTuple):
@@ -155,17 +156,17 @@ def resize_container(
 def _larger(*amounts: QuantityMap | None) -> QuantityMap:
     found: QuantityMap = {}
     for each in filter(None, amounts):
-        for name, parse in _PARSE.items():
+        for name in _ROUNDED:
             given = each.get(name)
-            if given is not None and (name not in found or parse(str(given)) > parse(str(found[name]))):
+            if given is not None and (name not in found or parse_nanos(str(given)) > parse_nanos(str(found[name]))):
                 found[name] = given
     return found
 
 
-_PARSE: Mapping[str, Callable[[str], float]] = {
-    "cpu": parse_cores,
-    "memory": parse_bytes,
-    "ephemeral-storage": parse_bytes,
+_ROUNDED: Mapping[str, Callable[[int], float]] = {
+    "cpu": lambda nanos: nanos / NANO,
+    "memory": round_nanos,
+    "ephemeral-storage": round_nanos,
 }
 _MOST_KNOWN = 16_384
 _LONGEST_KNOWN = 8_192
@@ -176,44 +177,46 @@ _QUANTITIES = msgspec.json.Decoder(QuantityMap | None)
 
 def pod_requests(spec: PodSpec) -> Resources:
     """The amounts the scheduler reserves: None where no container asks for any. Raises ValueError."""
-    overhead = as_resources(spec.overhead)
-    per_pod = _requests_of(spec.resources)
 
-    def finish(amount: _Amount, read: Callable[[Resources], Any]) -> _Amount:
-        return _sum(amount if read(per_pod) is None else read(per_pod), read(overhead))
+    def finish(amount: _Amount, read: _Read) -> _Amount:
+        per_pod = read(_requests_of(spec.resources))
+        return _sum(amount if per_pod is None else per_pod, read(spec.overhead))
 
     return _combine(spec, _requests_of, finish, strict=False)
 
 
 def pod_limits(spec: PodSpec) -> Resources:
     """The amounts the pod can't exceed: None where a container that keeps running has no limit. Raises ValueError."""
-    overhead = as_resources(spec.overhead)
-    per_pod = _limits_of(spec.resources)
 
-    def finish(amount: _Amount, read: Callable[[Resources], Any]) -> _Amount:
-        limit = amount if read(per_pod) is None else read(per_pod)
+    def finish(amount: _Amount, read: _Read) -> _Amount:
+        per_pod = read(_limits_of(spec.resources))
+        limit = amount if per_pod is None else per_pod
         # An unlimited pod stays unlimited whatever the overhead.
-        return _sum(limit, read(overhead)) if limit else limit
+        return _sum(limit, read(spec.overhead)) if limit else limit
 
     return _combine(spec, _limits_of, finish, strict=True)
 
 
 def _combine(
     spec: PodSpec,
-    pick: Callable[[Requirements | None], Resources],
-    finish: Callable[[_Amount, Callable[[Resources], Any]], _Amount],
+    pick: Callable[[Requirements | None], QuantityMap | None],
+    finish: Callable[[_Amount, _Read], _Amount],
     *,
     strict: bool,
 ) -> Resources:
     main = [pick(container.resources) for container in spec.containers or ()]
     init = [(is_sidecar(container), pick(container.resources)) for container in spec.init_containers or ()]
-    amounts: dict[str, Any] = {}
-    for name in _AMOUNTS:
-        read = attrgetter(name)
+    amounts: list[Any] = []
+    for name, rounded in _ROUNDED.items():
+
+        def read(asked: QuantityMap | None, name: str = name) -> _Amount:
+            given = asked.get(name) if asked else None
+            return None if given is None else parse_nanos(str(given))
+
         amount = _effective([read(entry) for entry in main], [(side, read(entry)) for side, entry in init], strict)
         amount = finish(amount, read)
-        amounts[name] = round(amount, 9) if isinstance(amount, float) else amount
-    return Resources(**amounts) if any(amount is not None for amount in amounts.values()) else NO_RESOURCES
+        amounts.append(None if amount is None else rounded(amount))
+    return Resources(*amounts) if any(amount is not None for amount in amounts) else NO_RESOURCES
 
 
 def _effective(main: list[_Amount], init: list[tuple[bool, _Amount]], strict: bool) -> _Amount:
@@ -236,14 +239,14 @@ def _sum(*amounts: _Amount) -> _Amount:
     return sum(known) if known else None
 
 
-def _requests_of(resources: Requirements | None) -> Resources:
-    return NO_RESOURCES if resources is None else as_resources(resources.requests)
+def _requests_of(resources: Requirements | None) -> QuantityMap | None:
+    return None if resources is None else resources.requests
 
 
-def _limits_of(resources: Requirements | None) -> Resources:
-    return NO_RESOURCES if resources is None else as_resources(resources.limits)
+def _limits_of(resources: Requirements | None) -> QuantityMap | None:
+    return None if resources is None else resources.limits
 
 
 def container_resources(container: WireContainer) -> tuple[Resources, Resources]:
     """A single container's requests and limits. Raises ValueError."""
-    return _requests_of(container.resources), _limits_of(container.resources)
+    return as_resources(_requests_of(container.resources)), as_resources(_limits_of(container.resources))

@@ -36,6 +36,8 @@ CASES: dict[str, tuple[PodSpec, Resources]] = {
     "init beside an earlier sidecar": (spec([asks("1")], [asks("500m", sidecar=True), asks("2")]), Resources(2.5)),
     "init before a later sidecar": (spec([asks("1")], [asks("2"), asks("500m", sidecar=True)]), Resources(2.0)),
     "overhead": (spec([asks("1")], overhead={"cpu": "250m", "memory": "1Ki"}), Resources(1.25, 1024)),
+    "parts of bytes": (spec([asks("1n", "500m"), asks("1n", "500m"), asks("1n", "1.5")]), Resources(3e-9, 3)),
+    "more than a byte": (spec([asks(memory="1m"), asks(memory="1")]), Resources(None, 2)),
     "pod level": (spec([asks("1", "1Ki")], resources={"requests": {"cpu": "4"}}), Resources(4.0, 1024)),
 }
 
