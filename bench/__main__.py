@@ -1,4 +1,7 @@
-"""`python -m bench`: measures and prints the table. `--write` also keeps it in `bench/results.md`."""
+"""`python -m bench`: measures and prints the table. `--write` also keeps it in `bench/results.md`.
+
+`python -m bench "pod_page:5,000 pods, with cluster"` measures those rows of it that have these words in their names.
+"""
 
 import argparse
 import os
@@ -30,7 +33,8 @@ async def run(names: list[str], rounds: int) -> str:
     for name in names:
         before = time.monotonic()
         try:
-            rows += await SUBJECTS[name](rounds)
+            subject, _, only = name.partition(":")
+            rows += await SUBJECTS[subject](rounds, *filter(None, [only]))
         except Skipped as skipped:
             remarks.append(f"{name}: not measured, {skipped}")
         print(f"{name}: {time.monotonic() - before:.0f} s", file=sys.stderr)
@@ -48,11 +52,16 @@ def describe_machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Side-by-side measurements, as a table.")
-    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"of {', '.join(SUBJECTS)}; all by default")
+    parser.add_argument(
+        "subjects",
+        nargs="*",
+        metavar="subject",
+        help=f"of {', '.join(SUBJECTS)}; all by default. pod_page:WORDS measures rows with these words in their names",
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"samples of each side, {ROUNDS} by default")
     parser.add_argument("--write", action="store_true", help=f"also write bench/{RESULTS.name}")
     arguments = parser.parse_args()
-    if unknown := set(arguments.subjects) - set(SUBJECTS):
+    if unknown := {name.partition(":")[0] for name in arguments.subjects} - set(SUBJECTS):
         parser.error(f"no subject is named {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
     text = uvloop.run(run(arguments.subjects or list(SUBJECTS), arguments.rounds))
     print(text, end="")

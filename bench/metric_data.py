@@ -43,10 +43,10 @@ def build_lines(pods: Sequence[PodKey]) -> Iterator[str]:
         )
 
 
-async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey] = ()) -> None:
-    """The same in the embedded store's file, beside the server that has it open."""
+async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey] = (), points: int = POINTS) -> None:
+    """The same, or its newest points alone, in the embedded store's file, beside the server that has it open."""
     async with open_embedded_store(EmbeddedOptions(path)) as store:
-        for moment in _moments():
+        for moment in _moments()[-points:]:
             await store.write(
                 [(pod, _build_point(pod.name, moment, "n1")) for pod in pods],
                 [(node, _build_point(node.name, moment, None)) for node in nodes],

@@ -10,7 +10,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
@@ -28,6 +28,7 @@ _COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _TAIL = 2_000  # bytes
+_CHANGES_A_TURN = 4.5  # a replaced pod is five, and every eighth time one crashes instead
 _STILL = "1e9"  # seconds between two changes: what is compared must not change
 
 
@@ -44,14 +45,20 @@ class Simulated:
     tokens: Mapping[str, str] = field(repr=False)
     process: Process = field(repr=False)
 
-    async def order(self, cluster: str, fault: str) -> None:
+    async def order(self, cluster: str, fault: str, **more: float) -> None:
         """Makes a cluster ill or well, by a command of `demo.simulator`. Raises StartError."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(orjson.dumps({"cluster": cluster, "fault": fault}) + b"\n")
+        self.process.stdin.write(orjson.dumps({"cluster": cluster, "fault": fault, **more}) + b"\n")
         said = await asyncio.wait_for(self.process.stdout.readline(), _START_SECONDS)
         if said != b"ok\n":
             raise StartError(f"the simulated fleet does not {fault}: {said.decode()}")
+
+    async def churn(self, changes: float) -> None:
+        """Has so many changes of pods a second from now on, over all members. Raises StartError."""
+        members = [name for name in self.urls if name != HOST_CONTEXT]
+        for name in members:
+            await self.order(name, "churn", seconds=_CHANGES_A_TURN * len(members) / changes)
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,10 @@ class Running:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
         return Ask(self.url + path, headers | ({"Content-Type": "application/json"} if body else {}), body, self.tls)
 
-    def ask_graph(self, query: str) -> Ask:
-        """A GraphQL request."""
-        return self.ask("/graphql", orjson.dumps({"query": query}))
+    def ask_graph(self, query: str, variables: Mapping[str, object] | None = None, anchor: str | None = None) -> Ask:
+        """A GraphQL request, or the same to an anchor at another URL."""
+        ask = self.ask("/graphql", orjson.dumps({"query": query} | ({"variables": variables} if variables else {})))
+        return replace(ask, url=anchor, tls=None) if anchor else ask
 
 
 @asynccontextmanager
@@ -189,6 +197,16 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], what: str) -> Non
         if time.monotonic() > deadline:
             raise StartError(f"not within {_START_SECONDS:g} s: {what}")
         await asyncio.sleep(0.05)
+
+
+async def wait_pods(server: Running, pods: int) -> None:
+    """Until it has that many pods in memory. Raises StartError."""
+
+    async def has_all() -> bool:
+        answer = orjson.loads(await fetch(server.ask_graph("{ pods(first: 1) { totalCount } }")))
+        return bool(answer["data"]["pods"]["totalCount"] >= pods)
+
+    await wait_until(has_all, f"{pods} pods are in memory")
 
 
 def _build_careless_context() -> ssl.SSLContext:

@@ -1,7 +1,8 @@
 """The anchor of pages: Strawberry with its own FastAPI router, serving records from a file.
 
 `python -m bench.children.stock_graph FILE PORT`; FILE holds a JSON list of pods with the fields of `PodRow`. Written
-the way Strawberry's documentation does it: a type, a resolver that makes its instances, the stock router.
+the way Strawberry's documentation does it: types, a resolver that makes pods, a DataLoader for their usage, the stock
+router. What pods share or hold (cluster, node, labels) is made once for all requests.
 """
 
 import sys
@@ -9,16 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 import strawberry
 import uvicorn
 from fastapi import FastAPI
+from strawberry.dataloader import DataLoader
 from strawberry.fastapi import GraphQLRouter
 from strawberry.schema.config import StrawberryConfig
 
 
+@strawberry.enum
 class PodPhase(Enum):
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -28,6 +31,30 @@ class PodPhase(Enum):
 
 
 DateTime = NewType("DateTime", datetime)
+BigInt = NewType("BigInt", int)
+
+
+@strawberry.type
+class Cluster:
+    name: str
+
+
+@strawberry.type
+class Node:
+    name: str
+    zone: str | None
+
+
+@strawberry.type
+class Label:
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    cpuCores: float | None  # noqa: N815 - read from the graph's own answer
+    memoryBytes: int | None  # noqa: N815
 
 
 @dataclass(frozen=True)
@@ -42,11 +69,27 @@ class PodRow:
     status: str
     ready: str
     restarts: int
-    createdAt: datetime  # noqa: N815 - read from the graph's own answer
+    createdAt: datetime  # noqa: N815
     nodeName: str | None  # noqa: N815
     podIP: str | None  # noqa: N815
     hostIP: str | None  # noqa: N815
     qosClass: str | None  # noqa: N815
+    cluster: Cluster
+    node: Node | None
+    labels: list[Label]
+    usage: UsageRow | None
+
+
+@strawberry.type
+class Usage:
+    cpu_cores: float | None
+    memory_bytes: BigInt | None
+
+    @classmethod
+    def from_row(cls, row: UsageRow | None) -> "Usage | None":
+        if row is None:
+            return None
+        return cls(cpu_cores=row.cpuCores, memory_bytes=None if row.memoryBytes is None else BigInt(row.memoryBytes))
 
 
 @strawberry.type
@@ -55,7 +98,7 @@ class Pod:
     namespace: str
     name: str
     uid: str
-    phase: strawberry.enum(PodPhase)  # type: ignore[valid-type]  # Strawberry's own way to name an enum
+    phase: PodPhase
     status: str
     ready: str
     restarts: int
@@ -64,6 +107,14 @@ class Pod:
     pod_ip: str | None = strawberry.field(name="podIP")
     host_ip: str | None = strawberry.field(name="hostIP")
     qos_class: str | None
+    cluster: Cluster
+    node: Node | None
+    labels: list[Label]
+
+    @strawberry.field
+    async def usage(self, info: strawberry.Info[dict[str, Any], None]) -> Usage | None:
+        loader: DataLoader[str, Usage | None] = info.context["usage"]
+        return await loader.load(self.id)
 
     @classmethod
     def from_row(cls, row: PodRow) -> "Pod":
@@ -81,7 +132,15 @@ class Pod:
             pod_ip=row.podIP,
             host_ip=row.hostIP,
             qos_class=row.qosClass,
+            cluster=row.cluster,
+            node=row.node,
+            labels=row.labels,
         )
+
+
+@strawberry.input
+class PodFilter:
+    phases: list[PodPhase]
 
 
 @strawberry.type
@@ -91,26 +150,35 @@ class PodConnection:
 
 def build_app(rows: list[PodRow]) -> FastAPI:
     """The application over these records."""
-    by_name = {(row.namespace, row.name): row for row in rows}
+    by_id = {row.id: row for row in rows}
+    by_name = {(row.cluster.name, row.namespace, row.name): row for row in rows}
 
     @strawberry.type
     class Query:
         @strawberry.field
         def pod(self, cluster: str, namespace: str, name: str) -> Pod:
-            return Pod.from_row(by_name[namespace, name])
+            return Pod.from_row(by_name[cluster, namespace, name])
 
         @strawberry.field
-        def pods(self, first: int = 100) -> PodConnection:
-            return PodConnection(items=[Pod.from_row(row) for row in rows[:first]])
+        def pods(self, first: int = 100, filter: PodFilter | None = None) -> PodConnection:  # noqa: A002 - the graph's
+            found = rows if filter is None else [row for row in rows if row.phase in filter.phases]
+            return PodConnection(items=[Pod.from_row(row) for row in found[:first]])
+
+    async def load_usage(ids: list[str]) -> list[Usage | None]:
+        return [Usage.from_row(by_id[each].usage) for each in ids]
+
+    async def get_context() -> dict[str, Any]:
+        return {"usage": DataLoader(load_fn=load_usage)}
 
     written = strawberry.scalar(
         name="DateTime",
         serialize=lambda moment: moment.isoformat().replace("+00:00", "Z"),
         parse_value=datetime.fromisoformat,
     )
-    schema = strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map={DateTime: written}))
+    large = strawberry.scalar(name="BigInt", serialize=int, parse_value=int)
+    schema = strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map={DateTime: written, BigInt: large}))
     app = FastAPI()
-    app.include_router(GraphQLRouter(schema), prefix="/graphql")
+    app.include_router(GraphQLRouter(schema, context_getter=get_context), prefix="/graphql")
     return app
 
 

@@ -7,6 +7,7 @@ from bench.rows import (
     cache,
     hanging,
     large_fleet,
+    lists,
     live,
     mixed,
     pass_through,
@@ -22,8 +23,11 @@ from bench.rows import (
     workers,
 )
 
-Measure = Callable[[int], Awaitable[list[Row]]]
-"""Takes that many interleaved samples of each side. Raises Skipped where what it needs is not there."""
+Measure = Callable[..., Awaitable[list[Row]]]
+"""Takes that many interleaved samples of each side, `pod_page` also words that names of rows are to have.
+
+Raises Skipped where what it needs is not there.
+"""
 
 SUBJECTS: Mapping[str, Measure] = {
     "cache": cache.measure,
@@ -32,6 +36,7 @@ SUBJECTS: Mapping[str, Measure] = {
     "real_sync": real_sync.measure,
     "readiness": readiness.measure,
     "pod_page": pod_page.measure,
+    "lists": lists.measure,
     "pass_through": pass_through.measure,
     "proxies": proxies.measure,
     "real_pass_through": real_pass_through.measure,

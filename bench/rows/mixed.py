@@ -5,8 +5,7 @@ from itertools import cycle
 from bench.load import Ask, run_load
 from bench.metric_data import fill_file, list_nodes, list_pods
 from bench.row import Row, amount, build_row
-from bench.rows.pod_page import wait_pods
-from bench.servers import Running, open_server, open_simulated
+from bench.servers import Running, open_server, open_simulated, wait_pods
 
 CLIENTS = 64
 MEMBERS = 5

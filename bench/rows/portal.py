@@ -12,7 +12,7 @@ take longer: the original's pages took 1.30, 1.65 and 0.66 s with them.
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,14 +24,16 @@ import orjson
 from bench.interleave import run_interleaved
 from bench.load import Ask, fetch
 from bench.metric_data import fill_file, list_nodes
+from bench.questions import Question, Way
 from bench.row import Row, amount, build_row, times_better
-from bench.rows.pod_page import wait_pods
-from bench.servers import HOST_CONTEXT, PASSWORD, USER, Running, open_server, open_simulated
+from bench.servers import HOST_CONTEXT, PASSWORD, USER, Running, open_server, open_simulated, wait_pods
 from realfleet.pki import build_cluster_files
 
 MEMBERS = 10
 NODES = 10
 PODS = 50
+CHANGES = 100
+"""A second, over all members."""
 CALLS = times_better(40, "fewer")
 FASTER = times_better(20, "less")
 TIME = amount(30, "ms")
@@ -42,19 +44,22 @@ _KUBEFED = "/apis/core.kubefed.io/v1beta1"
 _CLUSTERS = "/apis/openmcp.k8s.io/v1alpha1/namespaces/openmcp/openmcpclusters"
 
 _CLUSTER = "name role health joinStatus platform region zones"
-_DASHBOARD = f"""{{
-  clusters {{ {_CLUSTER} podCounts(by: PHASE) {{ key count }}
-    nodes(first: 100) {{ totalCount items {{ name ready }} }} namespaces {{ name status }} }}
+_GROUPS = ("PHASE", "NAMESPACE", "NODE", "STATUS")
+_DASHBOARD = f"""query ($n: Int = 100, $by: PodGroup! = PHASE) {{
+  clusters {{ {_CLUSTER} podCounts(by: $by) {{ key count }}
+    nodes(first: $n) {{ totalCount items {{ @name ready }} }} namespaces {{ name status }} }}
 }}"""
-_NODES = """{ nodes(first: 1000) { items {
-  name ready status roles region zone kubeletVersion osImage internalIP cluster { name }
+_NODES = """query ($n: Int = 1000) { nodes(first: $n) { items {
+  @name ready status roles region zone kubeletVersion osImage internalIP cluster { name }%s
   capacity { cpuCores memoryBytes pods } allocatable { cpuCores memoryBytes }
   usage { time cpuCores memoryBytes fsUsedBytes fsCapacityBytes networkReceiveBytesPerSecond }
   pods(first: 1) { totalCount }
 } } }"""
-_OVERVIEW = f"""{{ clusters {{ {_CLUSTER} version
-  nodes(first: 1) {{ totalCount }} capacity {{ cpuCores memoryBytes }}
+_OVERVIEW = f"""query ($n: Int = 1) {{ clusters {{ {_CLUSTER} @version
+  nodes(first: $n) {{ totalCount }} capacity {{ cpuCores memoryBytes }}
   usage {{ cpuCores memoryBytes fsUsedBytes networkReceiveBytesPerSecond }} }} }}"""
+
+DASHBOARD = Question(_DASHBOARD, lambda number: {"n": 100 + number, "by": _GROUPS[number % len(_GROUPS)]})
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,12 @@ class Page:
     """A page: the query, and the waves of calls; those of a wave are made at once."""
 
     name: str
-    query: str
+    question: Question
     waves: Sequence[Sequence[str]]
+
+    @property
+    def title(self) -> str:
+        return f"portal's {self.name}, {MEMBERS} clusters of {NODES} nodes"
 
     @property
     def calls(self) -> int:
@@ -83,30 +92,31 @@ async def measure(rounds: int) -> list[Row]:
         await fill_file(server.usage_file, (), nodes)
         of_cluster = {name: [node.name for node in nodes if node.cluster == name] for name in _NAMES}
         assert all(len(names) == NODES for names in of_cluster.values()), of_cluster
-        rows = []
-        for page in _build_pages(of_cluster):
-            rows += await _compare(server, page, rounds)
-        return rows
+        pages = build_pages(of_cluster)
+        rows = {}
+        for way in (Way.REMEMBERED, Way.VARIABLES, Way.NEW_TEXT, Way.CHURN):
+            if way is Way.CHURN:
+                await fleet.churn(CHANGES)
+            rows[way] = [row for page in pages for row in await _compare(server, page, way, rounds)]
+        calls = [build_row(f"{page.title}: calls", "", [1], [page.calls], against=_REST, goal=CALLS) for page in pages]
+        return [*calls, *(row for way in Way for row in rows[way])]
 
 
-async def _compare(server: Running, page: Page, rounds: int) -> list[Row]:
-    ask = server.ask_graph(page.query)
-    answer = orjson.loads(await fetch(ask))
+async def _compare(server: Running, page: Page, way: Way, rounds: int) -> list[Row]:
+    asks = page.question.iter_asks(way, server)
+    answer = orjson.loads(await fetch(next(asks)))
     assert "errors" not in answer, answer["errors"][:1]
     await _load_page(server, page)
-    sides = {"ours": partial(_time, ask), "anchor": partial(_load_page, server, page)}
+    sides = {"ours": partial(_time, asks), "anchor": partial(_load_page, server, page)}
     samples = await run_interleaved(sides, rounds)
     ours, rest = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
-    title = f"portal's {page.name}, {MEMBERS} clusters of {NODES} nodes"
-    return [
-        build_row(f"{title}: calls", "", [1], [page.calls], against=_REST, goal=CALLS),
-        build_row(f"{title}: time", "ms", ours, rest, against=_REST, goal=FASTER),
-        build_row(f"{title}: time", "ms", ours, rest, against=_REST, goal=TIME),
-    ]
+    title = f"{page.title}: {way.value}"
+    return [build_row(title, "ms", ours, rest, against=_REST, goal=goal) for goal in (FASTER, TIME)]
 
 
-async def _time(ask: Ask) -> float:
-    """One answer on a connection of its own, in seconds."""
+async def _time(asks: Iterator[Ask]) -> float:
+    """The next answer, on a connection of its own, in seconds."""
+    ask = next(asks)
     started = time.perf_counter()
     await fetch(ask)
     return time.perf_counter() - started
@@ -119,7 +129,7 @@ async def _load_page(server: Running, page: Page) -> float:
     return time.perf_counter() - started
 
 
-def _build_pages(nodes: dict[str, list[str]]) -> list[Page]:
+def build_pages(nodes: dict[str, list[str]]) -> list[Page]:
     token = [f"/token?username={USER}&password={PASSWORD}"]
     every = [_at("/api/v1/nodes", name) for name in _NAMES]
     listed = [_at(f"{_KUBEFED}/namespaces/kube-federation-system/kubefedclusters/{name}") for name in _NAMES]
@@ -127,15 +137,18 @@ def _build_pages(nodes: dict[str, list[str]]) -> list[Page]:
     pods = [_at("/api/v1/pods", name) for name in _NAMES]
     namespaces = [_at("/api/v1/namespaces", name) for name in _NAMES]
     one_by_one = [[_at(f"{_CLUSTERS}/{name}")] for name in _NAMES]
+    federated = [token, [_at(f"{_KUBEFED}/kubefedclusters")], *one_by_one, [*every, *pods, *namespaces]]
+    of_nodes = [token, [_at(_CLUSTERS)], listed, [*every, *pods], *measured]
     return [
-        Page(
-            "dashboard",
-            _DASHBOARD,
-            [token, [_at(f"{_KUBEFED}/kubefedclusters")], *one_by_one, [*every, *pods, *namespaces]],
-        ),
-        Page("nodes", _NODES, [token, [_at(_CLUSTERS)], listed, [*every, *pods], *measured]),
-        Page("clusters", _OVERVIEW, [token, [_at(_CLUSTERS)], listed, every, *measured]),
+        Page("dashboard", DASHBOARD, federated),
+        Page("nodes", _ask_nodes(""), of_nodes),
+        Page("nodes with labels", _ask_nodes(" labels { key value }"), of_nodes),
+        Page("clusters", Question(_OVERVIEW, lambda number: {"n": 1 + number}), [*of_nodes[:3], every, *measured]),
     ]
+
+
+def _ask_nodes(more: str) -> Question:
+    return Question(_NODES % more, lambda number: {"n": 1_000 + number})
 
 
 def _at(path: str, cluster: str = HOST_CONTEXT) -> str:

@@ -12,8 +12,9 @@ import orjson
 
 from bench.interleave import run_interleaved
 from bench.load import Ask, run_load, time_answers
+from bench.questions import Way
 from bench.row import Row, amount, build_row
-from bench.rows.pod_page import MEMBERS, PODS, build_page_query, open_pages
+from bench.rows.pod_page import LARGE, MEMBERS, PLAIN, PODS, build_page, open_pages
 from bench.servers import open_process
 
 SECONDS = 2.0
@@ -23,15 +24,16 @@ GOAL = amount(10, "ms")
 
 async def measure(rounds: int) -> list[Row]:
     """The longest answer to a request of no work, on a connection of its own, within a span of such queries."""
-    async with open_pages() as (server, anchor):
-        heavy = server.ask_graph(build_page_query(MEMBERS * PODS))
+    async with open_pages(MEMBERS, PODS) as pages:
+        server, anchor = pages.server, pages.anchor
+        heavy = next(build_page(LARGE, PLAIN).iter_asks(Way.REMEMBERED, server))
         sides: dict[str, Callable[[], Awaitable[float]]] = {
             "ours": partial(_longest, heavy, Ask(f"{server.url}/healthz")),
             "anchor": partial(_longest, replace(heavy, url=anchor), Ask(f"{anchor}?query=%7B__typename%7D")),
         }
         samples = await run_interleaved(sides, rounds)
     ours, stock = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
-    title = f"longest stall while {MEMBERS * PODS:,} pods are asked for in a loop"
+    title = f"longest stall while {LARGE:,} pods are asked for in a loop"
     return [build_row(title, "ms", ours, stock, against="stock Strawberry and its router", goal=GOAL)]
 
 

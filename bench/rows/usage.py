@@ -5,7 +5,7 @@ import base64
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from urllib.parse import urlencode
 import orjson
 
 from bench.interleave import run_interleaved
-from bench.load import Ask, fetch, time_answers
+from bench.load import Ask, fetch, time_answers, time_next
 from bench.metric_data import POINTS, build_lines, fill_file, list_pods
+from bench.questions import Question, Way
 from bench.row import Row, build_row, within
 from bench.servers import LOOPBACK, Running, open_process, open_server, open_simulated, wait_answer
 from bench.skipped import Skipped
@@ -36,10 +37,17 @@ COUNT = 8
 """Answers of each side in a round."""
 GOAL = within(1.3, "the store's")
 
-_USAGE = f"""{{ pods(first: {PODS}, filter: {{clusters: ["{CLUSTER}"]}}) {{
-  items {{ namespace name usage {{ time cpuCores memoryBytes }} }} }} }}"""
-_HISTORY = f"""{{ pods(first: {CHARTED}, filter: {{clusters: ["{CLUSTER}"]}}) {{
-  items {{ namespace name history(last: "1h", step: "1m") {{ start cpuCores memoryBytes }} }} }} }}"""
+WAYS = (Way.VARIABLES, Way.NEW_TEXT, Way.REMEMBERED)
+USAGE = Question(
+    f"""query ($n: Int = {PODS}) {{ pods(first: $n, filter: {{clusters: ["{CLUSTER}"]}}) {{
+      items {{ namespace name usage {{ @time cpuCores memoryBytes }} }} }} }}""",
+    lambda number: {"n": PODS + number},
+)
+HISTORY = Question(
+    f"""query ($last: Duration = "1h") {{ pods(first: {CHARTED}, filter: {{clusters: ["{CLUSTER}"]}}) {{
+      items {{ namespace name history(last: $last, step: "1m") {{ @start cpuCores memoryBytes }} }} }} }}""",
+    lambda number: {"last": f"{3600 - number % 60}s"},
+)
 _FIELDS = "CPUUsageNanoCores,MemoryWorkingSetBytes"
 
 Side = Callable[[], Awaitable[float]]
@@ -98,26 +106,27 @@ async def _compare_served(server: Running, rounds: int) -> Row:
     command = ("-m", "bench.sql_endpoint", str(server.usage_file), CLUSTER, str(port))
     async with open_process(sys.executable, *command) as process:
         await wait_answer(process, endpoint)
-        ask = server.ask_graph(_USAGE)
-        assert await _fetch_items(ask) == await _fetch_items(endpoint)
-        title = f"usage of {PODS:,} pods, embedded store, both over HTTP"
+        asks = USAGE.iter_asks(Way.REMEMBERED, server)
+        assert await _fetch_items(next(asks)) == await _fetch_items(endpoint)
+        title = f"usage of {PODS:,} pods, embedded store, both over HTTP: {Way.REMEMBERED.value}"
         return await _measure(
-            title, ask, partial(time_answers, [endpoint] * COUNT), rounds, "its SQL behind a bare endpoint, same JSON"
+            title, asks, partial(time_answers, [endpoint] * COUNT), rounds, "its SQL behind a bare endpoint, same JSON"
         )
 
 
 async def _compare(server: Running, stores: Sequence[Side], rounds: int, store: str, against: str) -> list[Row]:
     rows = []
     titles = (f"usage of {PODS:,} pods, {store}", f"an hour of {CHARTED} pods at {POINTS} points, {store}")
-    for title, query, anchor in zip(titles, (_USAGE, _HISTORY), stores, strict=True):
-        ask = server.ask_graph(query)
-        _check_whole(await fetch(ask), PODS if query is _USAGE else CHARTED)
-        rows.append(await _measure(title, ask, anchor, rounds, against))
+    for title, question, anchor in zip(titles, (USAGE, HISTORY), stores, strict=True):
+        for way in WAYS:
+            asks = question.iter_asks(way, server)
+            _check_whole(await fetch(next(asks)), PODS if question is USAGE else CHARTED)
+            rows.append(await _measure(f"{title}: {way.value}", asks, anchor, rounds, against))
     return rows
 
 
-async def _measure(title: str, ask: Ask, anchor: Side, rounds: int, against: str) -> Row:
-    sides: dict[str, Side] = {"ours": partial(time_answers, [ask] * COUNT), "anchor": anchor}
+async def _measure(title: str, asks: Iterator[Ask], anchor: Side, rounds: int, against: str) -> Row:
+    sides: dict[str, Side] = {"ours": partial(time_next, asks, COUNT), "anchor": anchor}
     samples = await run_interleaved(sides, rounds)
     ours, theirs = ([second * 1000 for second in samples[side]] for side in ("ours", "anchor"))
     return build_row(title, "ms", ours, theirs, against=against, goal=GOAL)
