@@ -66,7 +66,11 @@ class Tls:
             size = 0
             try:
                 while size < SCRATCH_BYTES and (incoming.pending or connection.pending()):
-                    size += cast("int", connection.read(SCRATCH_BYTES - size, scratch[size:]))  # typeshed says bytes
+                    read = cast("int", connection.read(SCRATCH_BYTES - size, scratch[size:]))  # typeshed says bytes
+                    if not read:  # as `ssl` says it to one who has not said it; to one who has, by an exception
+                        self.received_close_notify = True
+                        break
+                    size += read
             except ssl.SSLWantReadError:
                 pass  # the rest of a record has not come yet
             except ssl.SSLZeroReturnError:

@@ -13,7 +13,7 @@ from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
 from fleet.ports import Call
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.kubernetes.certificates import Authority, server_context
 from tests.fleet.kubernetes.servers import RawHandler, open_http_server, open_raw_server
 
@@ -262,6 +262,31 @@ async def test_a_slow_reader_holds_the_member_back_and_loses_nothing(tmp_path: P
             got = b"".join([piece async for piece in answer.chunks()])
         await connection.close()
     assert got == b"".join(bytes([number % 256]) * 65536 for number in range(size // 65536))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_an_end_of_tls_with_a_close_notify_is_the_end_at_once(tmp_path: Path, apart: bool) -> None:
+    """Also where the member then waits for ours, as is its right, before it ends the connection."""
+    authority, has_come = Authority(), asyncio.Event()
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nwhole")
+        if apart:
+            await has_come.wait()
+        writer.close()
+
+    tls = server_context(authority.issue("127.0.0.1"), tmp_path)
+    async with await asyncio.start_server(say, "127.0.0.1", 0, ssl=tls, ssl_shutdown_timeout=2 * PATIENCE) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        connection = HttpConnection("cluster1", Target(url, build_ssl_context(TlsMaterial(authority.pem))))
+        got = b""
+        async with asyncio.timeout(PATIENCE), connection.open_stream(Call("GET", "/", timeout=PATIENCE)) as answer:
+            async for piece in answer.chunks():
+                got += piece
+                has_come.set()
+        await connection.close()
+    assert got == b"whole"
 
 
 async def test_an_end_of_tls_without_a_close_notify_is_a_cut(tmp_path: Path) -> None:
