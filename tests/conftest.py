@@ -1,5 +1,6 @@
 """Fixtures of all tests: the real fleet and its parts. What they do is in `realfleet`."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,12 @@ from realfleet.influx2 import Influx2, start_influx2
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
 from tests.required import go_without
+
+
+def pytest_collection_finish() -> None:
+    """Sets the modules of all tests aside: collections, of which many tests ask for one, look at their own objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,11 +2,22 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
+
+import pytest
 
 from fleet.registry import FleetOptions, open_federation
 from server.gc_tuning import open_gc_tuning
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod
 from tests.fakes.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    """Without what the tests' own session has set aside."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 async def test_what_is_in_memory_is_set_aside_once_it_is_there_and_taken_back_at_the_end() -> None:
