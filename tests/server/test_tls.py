@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 
 from server.tls import CertificateInvalid, ReloadingCertificate
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.kubernetes.certificates import Authority, Pair
 from tests.processes import free_port
 from tests.server.test_serve import ask, environ, open_process
@@ -55,27 +56,31 @@ class Served:
     def replace(self, pair: Pair) -> None:
         pair.write(self.folder, "tls")
 
+    @cached_property
+    def trusted(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cadata=self.authority.pem.decode())
+
     @property
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     @asynccontextmanager
     async def connect(self, *, plain: bool = False) -> AsyncIterator[Connection]:
-        tls = None if plain else ssl.create_default_context(cadata=self.authority.pem.decode())
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.plain if plain else self.port, ssl=tls)
+        port, tls = (self.plain, None) if plain else (self.port, self.trusted)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
         try:
             yield Connection(reader, writer)
         finally:
             writer.close()
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    authority = Authority()
-    certificate, key = authority.issue("127.0.0.1").write(tmp_path, "tls")
+@pytest.fixture(scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    authority, folder = Authority(), tmp_path_factory.mktemp("served")
+    certificate, key = authority.issue("127.0.0.1").write(folder, "tls")
     plain = free_port()
     variables = environ(
-        tmp_path,
+        folder,
         OPENMCP_TLS_CERT_FILE=str(certificate),
         OPENMCP_TLS_KEY_FILE=str(key),
         OPENMCP_PLAIN_PORT=str(plain),
@@ -83,7 +88,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     )
     async with open_process(variables) as process:
         await ask(f"http://127.0.0.1:{plain}/healthz")
-        yield Served(process, int(variables["OPENMCP_PORT"]), plain, authority, tmp_path)
+        yield Served(process, int(variables["OPENMCP_PORT"]), plain, authority, folder)
 
 
 async def test_a_new_certificate_counts_for_new_connections_and_ends_none(served: Served) -> None:
@@ -91,7 +96,7 @@ async def test_a_new_certificate_counts_for_new_connections_and_ends_none(served
         before = old.certificate
         served.replace(served.authority.issue("127.0.0.1"))
         after = before
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while after == before:
                 async with served.connect() as new:
                     await new.ask()
@@ -176,7 +181,7 @@ async def test_a_connection_a_call_leaves_no_descriptor_behind(served: Served, p
                     await first.ask()  # one that says nothing is closed, however long all this takes
 
         await asyncio.gather(*(call_many(worker) for worker in range(AT_ONCE)))
-        await until(lambda: served.descriptors <= before, seconds=30, what="the descriptors of before")
+        await until(lambda: served.descriptors <= before, what="the descriptors of before")
         await first.ask()
 
 
@@ -189,7 +194,7 @@ async def test_a_connection_is_kept_for_many_requests(served: Served) -> None:
 async def test_a_connection_that_says_nothing_is_closed(served: Served) -> None:
     async with served.connect() as silent, served.connect() as slow:
         slow.writer.write(KEPT[:20])
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(PATIENCE):
             assert await silent.reader.read() == b""
             assert (await slow.reader.read()).startswith(b"HTTP/1.1 408 ")
 
@@ -206,7 +211,7 @@ async def test_http_2_is_not_offered(served: Served) -> None:
 async def test_plain_http_on_https_is_told_so(served: Served, method: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(f"{method} /token HTTP/1.1\r\nHost: here\r\nContent-Length: 500000\r\n\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         head = await reader.readuntil(b"\r\n\r\n")
         said = await reader.readline()
         writer.write(b"x" * 500_000)  # is read, so that no reset takes the answer away
@@ -219,6 +224,6 @@ async def test_plain_http_on_https_is_told_so(served: Served, method: str) -> No
 async def test_nonsense_on_https_ends_without_an_answer(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"\x00 nonsense of five hundred bytes" * 20)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert b"HTTP" not in await reader.read()
     writer.close()
