@@ -11,8 +11,10 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.fakes.waiting import PATIENCE
+
 COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
-STOP_SECONDS = 15.0
+STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def open_server(
-    *arguments: str, environment: Mapping[str, str], port: int, log: Path, ready_seconds: float = 60.0
+    *arguments: str, environment: Mapping[str, str], port: int, log: Path, ready_seconds: float = 120.0
 ) -> AsyncIterator[RunningServer]:
     """Starts `openmcp-apiserver ARGUMENTS`, waits for `/readyz`, and stops it by its process id."""
     with log.open("wb") as output:
@@ -86,7 +88,7 @@ async def open_server(
 
 
 async def _wait_ready(url: str, process: asyncio.subprocess.Process, log: Path, seconds: float) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
         try:
             async with asyncio.timeout(seconds):
                 while process.returncode is None:

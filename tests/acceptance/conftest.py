@@ -7,6 +7,8 @@ import pytest
 from realfleet.fleet import Fleet
 from tests.processes import RunningServer, free_port, open_server
 
+MEMBER_TIMEOUT = 3.0
+
 
 @pytest.fixture(scope="session")
 async def served(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
@@ -17,6 +19,7 @@ async def served(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) ->
         "OPENMCP_HOST": "127.0.0.1",
         "OPENMCP_PORT": str(port),
         "OPENMCP_OPS_PORT": str(free_port()),
+        "OPENMCP_MEMBER_TIMEOUT": f"{MEMBER_TIMEOUT:g}s",
     }
     log = tmp_path_factory.mktemp("serve") / "serve.log"
     async with open_server("serve", environment=environment, port=port, log=log) as server:

@@ -10,12 +10,13 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from tests.fakes.waiting import PATIENCE
 from tests.processes import RunningServer
 
 Next = Callable[[], Awaitable[Any]]
 """Gives the next payload. Raises TimeoutError."""
 
-WAIT = 30.0
+WAIT = PATIENCE
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,5 @@
 """Each query of `docs/guides/graph.md` on a real fleet and on the demo answers as it is printed there."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from realfleet.fleet import Fleet
 from tests.acceptance.cookbook import COOKBOOK, Recipe, bring_up_to_date, find_kinds, read_recipes
 from tests.acceptance.subscribing import over_events
+from tests.fakes.waiting import until
 from tests.processes import RunningServer
 
 PAGE = COOKBOOK.read_text()
@@ -29,12 +29,11 @@ async def ask(server: RunningServer, token: str, recipe: Recipe) -> object:
 
 
 async def wait_until(server: RunningServer, token: str, *, ill: bool) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            body: Any = await server.ask(token, OUTCOMES)
-            if ill is any(outcome["state"] != "OK" for outcome in body["data"]["pods"]["clusters"]):
-                return
-            await asyncio.sleep(0.2)
+    async def is_so() -> bool:
+        body: Any = await server.ask(token, OUTCOMES)
+        return ill is any(outcome["state"] != "OK" for outcome in body["data"]["pods"]["clusters"])
+
+    await until(is_so, every=0.2)
 
 
 async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:

@@ -14,8 +14,9 @@ from websockets.exceptions import ConnectionClosed
 
 from realfleet.fleet import Fleet
 from tests.acceptance.subscribing import Held, Next, open_socket, over_events, over_websocket
+from tests.acceptance.test_ill_members import wait_for_state
 from tests.acceptance.truth import list_columns
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.cache.churn import NAMESPACE, open_churn
 from tests.processes import COMMAND, RunningServer, free_port, open_server
 
@@ -43,17 +44,15 @@ async def holding(server: RunningServer, token: str, **variables: Any) -> AsyncI
                     task.cancel()
 
 
-async def until_as_kubectl_says(fleet: Fleet, held: list[Held], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while True:
-            columns = await asyncio.to_thread(list_columns, fleet)
-            told = [
-                {key: (pod["ready"], pod["status"], str(pod["restarts"])) for key, pod in one.pods.items()}
-                for one in held
-            ]
-            if all({key: row for key, row in one.items() if key[0] != "openmcp"} == columns for one in told):
-                return
-            await asyncio.sleep(0.2)
+async def until_as_kubectl_says(fleet: Fleet, held: list[Held]) -> None:
+    async def is_told() -> bool:
+        columns = await asyncio.to_thread(list_columns, fleet)
+        told = [
+            {key: (pod["ready"], pod["status"], str(pod["restarts"])) for key, pod in one.pods.items()} for one in held
+        ]
+        return all({key: row for key, row in one.items() if key[0] != "openmcp"} == columns for one in told)
+
+    await until(is_told, what="what kubectl says", every=0.2)
 
 
 @pytest.mark.parametrize("what", ["nothing", "a member that hangs", "a member that restarts"])
@@ -65,15 +64,15 @@ async def test_subscribers_end_with_what_kubectl_says_after(
         churning = open_churn(member)
         churn = await asyncio.to_thread(churning.__enter__)
         try:
-            await until(lambda: churn.changes >= 40, seconds=30)
+            await until(lambda: churn.changes >= 40)
             if what == "a member that hangs":
                 await asyncio.to_thread(member.pause)
-                await asyncio.sleep(7.0)  # longer than the server waits for a member: it is given up
+                await wait_for_state(served, token, member.name, "UNREACHABLE")  # it is given up
                 await asyncio.to_thread(member.resume)
             elif what == "a member that restarts":
                 await asyncio.to_thread(member.restart)
             wanted = churn.changes + 40
-            await until(lambda: churn.changes >= wanted, seconds=60)
+            await until(lambda: churn.changes >= wanted)
         finally:
             await asyncio.to_thread(churning.__exit__, None, None, None)
         await until_as_kubectl_says(real_fleet, held)
@@ -145,7 +144,7 @@ async def test_a_server_that_is_stopped_ends_its_subscriptions(real_fleet: Fleet
             os.kill(server.pid, 15)
             with pytest.raises(AssertionError, match="the stream ended"):
                 await take_all(take)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 with contextlib.suppress(ConnectionClosed):
                     while True:
                         await socket.recv()
@@ -172,7 +171,7 @@ async def test_a_user_who_is_removed_loses_the_subscription(real_fleet: Fleet, t
         async with open_socket(server, token, PODS) as socket:
             assert json.loads(await socket.recv())["type"] == "next"
             await run_user_command(users, "remove", "kim")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 with contextlib.suppress(ConnectionClosed):
                     while True:
                         assert json.loads(await socket.recv())["type"] == "next"

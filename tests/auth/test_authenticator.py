@@ -1,7 +1,6 @@
 """Signing in, and what a token is worth while the users file changes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated, User
 from auth.passwords import MAX_WAITING, hash_password
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
+from tests.fakes.waiting import until
 
 KEY = b"0123456789abcdef0123456789abcdef"
 HASH = hash_password("secret of alice")
@@ -27,12 +27,6 @@ def write(path: Path, *users: User) -> Path:
 
 def alice(role: Role = Role.VIEW) -> User:
     return User("alice", HASH, Scope(role, ("c1",), ("a",)), ("dev",))
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
-        while not await holds():  # noqa: ASYNC110 - what is waited for happens in a task that tells nobody
-            await asyncio.sleep(0.01)
 
 
 async def reported(authenticator: Authenticator) -> bool:

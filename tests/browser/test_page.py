@@ -14,6 +14,7 @@ import pytest
 from playwright.async_api import Page, Request, async_playwright
 
 from tests.clients.serving import SIGNING_KEY, open_quiet_server
+from tests.fakes.waiting import PATIENCE
 from tests.processes import RunningServer, free_port, open_server
 from tests.required import need
 
@@ -60,7 +61,7 @@ async def sign_in(page: Page, demo: RunningServer) -> None:
 async def wait_for_more_events(page: Page, than: int) -> int:
     """How many the result says were received, once it is more."""
     shown = page.locator(".result-window .view-line", has_text='"received"')
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             text = await shown.first.inner_text()
             received = int("".join(filter(str.isdigit, text)) or "0")
@@ -92,7 +93,7 @@ async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, pag
 
     first = await run_opening_query(page)
     second = first
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while second["items"] == first["items"]:
             second = await run_opening_query(page)
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from demo.simulator import SimulatedCluster
+from tests.fakes.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Events:
         """The next line as it came, empty where the stream ended."""
         return await self._response.content.readline()
 
-    async def next(self, seconds: float = 5.0) -> dict[str, Any]:
+    async def next(self, seconds: float = PATIENCE) -> dict[str, Any]:
         """The next event. Raises TimeoutError, and EOFError where the watch ended."""
         async with asyncio.timeout(seconds):
             line = await self._response.content.readline()
@@ -107,7 +108,9 @@ class Asker:
 
 
 @asynccontextmanager
-async def open_asker(url: str, token: str | None, *, seconds: float = 5.0, ssl: Any = True) -> AsyncIterator[Asker]:
+async def open_asker(
+    url: str, token: str | None, *, seconds: float = PATIENCE, ssl: Any = True
+) -> AsyncIterator[Asker]:
     """A client with this token."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
@@ -117,7 +120,7 @@ async def open_asker(url: str, token: str | None, *, seconds: float = 5.0, ssl: 
 
 
 @asynccontextmanager
-async def open_member_asker(member: SimulatedCluster, seconds: float = 5.0) -> AsyncIterator[Asker]:
+async def open_member_asker(member: SimulatedCluster, seconds: float = PATIENCE) -> AsyncIterator[Asker]:
     """A client of a simulated cluster, with its token."""
     async with open_asker(member.url, member.token, seconds=seconds) as asker:
         yield asker

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from demo.simulator.population import DOCUMENTED_POD
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.processes import COMMAND, RunningServer, free_port, open_server
 from tests.required import need
 
-START_SECONDS = 30.0
+START_SECONDS = 2 * PATIENCE
 DOCUMENTED_RECIPE = """
 USERNAME="openmcp"
 PASSWORD="keti"
@@ -48,13 +48,13 @@ async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
 async def wait_until_ill(demo: RunningServer) -> None:
     """Until the server has noticed the ill member, which proved itself a moment before it fell ill."""
     token = await demo.sign_in()
-    async with asyncio.timeout(15):
-        while True:
-            answer: Any = await demo.ask(token, "{ pods(first: 1) { clusters { name state } } }")
-            states = {outcome["name"]: outcome["state"] for outcome in answer["data"]["pods"]["clusters"]}
-            if states["cluster3"] != "OK":
-                return
-            await asyncio.sleep(0.1)
+
+    async def is_ill() -> bool:
+        answer: Any = await demo.ask(token, "{ pods(first: 1) { clusters { name state } } }")
+        states = {outcome["name"]: outcome["state"] for outcome in answer["data"]["pods"]["clusters"]}
+        return bool(states["cluster3"] != "OK")
+
+    await until(is_ill, what="the end of cluster3's health", every=0.1)
 
 
 async def run_recipe(demo: RunningServer, path: str, more: str = "") -> Any:
@@ -63,7 +63,7 @@ async def run_recipe(demo: RunningServer, path: str, more: str = "") -> Any:
         need(program)
     script = DOCUMENTED_RECIPE.format(port=demo.port, path=path, more=more)
     process = await asyncio.create_subprocess_exec("sh", "-c", script, stdout=asyncio.subprocess.PIPE)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     return json.loads(output)
 
 
@@ -127,7 +127,7 @@ async def test_usage_moves(demo: RunningServer) -> None:
     query = f'{{ pod(cluster: "cluster1", namespace: "default", name: "{DOCUMENTED_POD}") {{ usage {{ cpuCores }} }} }}'
     seen: set[float] = set()
 
-    async with asyncio.timeout(60):  # its first points wait for two hours of history to be written
+    async with asyncio.timeout(PATIENCE):  # its first points wait for two hours of history to be written
         while len(seen) < 2:
             answer: Any = await demo.ask(token, query)
             seen.add(answer["data"]["pod"]["usage"]["cpuCores"])
@@ -145,7 +145,7 @@ async def test_a_taken_port_is_said_at_once(demo: RunningServer) -> None:
     process = await asyncio.create_subprocess_exec(
         COMMAND, "demo", "--port", str(demo.port), stderr=asyncio.subprocess.PIPE
     )
-    _, errors = await asyncio.wait_for(process.communicate(), 10)
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
 
     assert process.returncode == 1
     assert f"port {demo.port}" in errors.decode()
@@ -178,7 +178,7 @@ async def started(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
 async def test_ctrl_c_ends_it_cleanly_and_soon(number: signal.Signals, tmp_path: Path) -> None:
     async with started(tmp_path) as process:
         process.send_signal(number)
-        _, errors = await asyncio.wait_for(process.communicate(), 3)
+        _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
 
     assert (process.returncode, errors.decode()) == (0, "")
     assert names_in(tmp_path) == []

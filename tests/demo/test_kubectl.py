@@ -11,6 +11,7 @@ from demo.simulator import Certificate, SimulatedFleet, open_simulated_fleet
 from demo.simulator.population import DOCUMENTED_POD
 from realfleet.cache import find_binaries
 from realfleet.pki import build_cluster_files
+from tests.fakes.waiting import PATIENCE
 
 pytestmark = pytest.mark.real
 
@@ -34,7 +35,7 @@ async def kubectl(fleet: SimulatedFleet, *arguments: str, stdin: str = "") -> st
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 30)
+    output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE)
     assert process.returncode == 0, output.decode()
     return output.decode()
 

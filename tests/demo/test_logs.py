@@ -11,6 +11,7 @@ from demo.simulator import SimulatedCluster
 from demo.simulator.logs import KEPT_LINES, ContainerLog
 from demo.simulator.population import DOCUMENTED_POD
 from tests.demo.asking import Asker, Reply
+from tests.fakes.waiting import PATIENCE
 
 PODS = "/api/v1/namespaces/default/pods"
 LOG = f"{PODS}/{DOCUMENTED_POD}/log"
@@ -58,7 +59,7 @@ async def test_a_followed_log_goes_on_and_ends_with_its_pod(member: SimulatedClu
     pod = await find_pod(asker, "running", containers=2)
     name = pod["spec"]["containers"][0]["name"]
     asked = {"follow": "true", "tailLines": "1", "container": name}
-    async with asker.watch(path_of(pod), **asked) as events, asyncio.timeout(20):
+    async with asker.watch(path_of(pod), **asked) as events, asyncio.timeout(PATIENCE):
         lines = [await events.line() for _ in range(3)]
         assert len(set(lines)) == 3
         assert (await asker.send(path_of(pod).removesuffix("/log"), "DELETE")).status == 200

@@ -15,6 +15,7 @@ from kubernetes.stream import stream
 
 from realfleet.build_clients import find_client
 from realfleet.cache import MissingServersError
+from tests.fakes.waiting import PATIENCE
 from tests.kubectl.conftest import Both
 from tests.kubectl.running import NAMESPACE, Kubectl, Outcome, stop
 from tests.required import go_without
@@ -195,7 +196,7 @@ async def _helm(program: Path, kubectl: Kubectl, line: str, folder: Path) -> Out
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             output, errors = await process.communicate()
     finally:
         await stop(process)

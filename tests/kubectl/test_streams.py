@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.fakes.waiting import PATIENCE
 from tests.kubectl.conftest import Both
 from tests.kubectl.running import Kubectl, stop
 
 pytestmark = pytest.mark.real
 
-SECONDS = 20.0
+SECONDS = PATIENCE
 SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
 # It waits for a second line, since the last words of a terminal may get lost at kwok over SPDY, directly as well.
 TERMINAL = "exec -it box -c box -- sh -c 'sleep 1; stty size; read line; echo said $line; read line'"

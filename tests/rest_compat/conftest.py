@@ -11,8 +11,10 @@ from auth.users import User, save_users
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
+from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.servers import open_http_server
 from tests.processes import RunningServer, free_port, open_server
+from tests.rest_compat.hostile import Raw, open_raw
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.upstream import Upstream
 
@@ -46,7 +48,15 @@ async def points() -> Points:
 
 
 @pytest.fixture
-async def client(authenticator: Authenticator, upstream: Upstream, points: Points) -> AsyncIterator[Client]:
+def request_timeout() -> float:
+    """The server's; a test of this bound itself is `IMPATIENT`."""
+    return PATIENCE
+
+
+@pytest.fixture
+async def client(
+    authenticator: Authenticator, upstream: Upstream, points: Points, request_timeout: float
+) -> AsyncIterator[Client]:
     token = await authenticator.login("openmcp", "keti")
     async with open_http_server(upstream.serve) as endpoint:
         connections = {name: HttpConnection(name, Target(endpoint)) for name in ("openmcp", "cluster1")}
@@ -54,7 +64,7 @@ async def client(authenticator: Authenticator, upstream: Upstream, points: Point
             "federation": Clusters(connections),
             "metric_store": points,
             "authenticator": authenticator,
-            "request_timeout": 0.5,
+            "request_timeout": request_timeout,
         }
         try:
             async with open_served(state) as url, open_client(url, token) as opened:
@@ -64,11 +74,18 @@ async def client(authenticator: Authenticator, upstream: Upstream, points: Point
                 await connection.close()
 
 
+@pytest.fixture
+async def raw(authenticator: Authenticator, request_timeout: float) -> AsyncIterator[Raw]:
+    async with open_raw(authenticator, request_timeout) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 async def fleet_server(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
     """`openmcp-apiserver serve` in front of the real fleet, on free ports."""
     port = free_port()
     ports = {"OPENMCP_HOST": "127.0.0.1", "OPENMCP_PORT": str(port), "OPENMCP_OPS_PORT": str(free_port())}
+    ports |= {"OPENMCP_REQUEST_TIMEOUT": "6s"}
     log = tmp_path_factory.mktemp("serve") / "serve.log"
     async with open_server("serve", environment=real_fleet.environment() | ports, port=port, log=log) as server:
         yield server

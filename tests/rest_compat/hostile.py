@@ -9,6 +9,7 @@ from auth.authenticator import Authenticator
 from fleet.kubernetes.auth.authorizers import bearer
 from fleet.kubernetes.connection import HttpConnection, Target
 from server.asgi.bounds import BoundedProtocol
+from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.servers import open_raw_server
 from tests.rest_compat.serving import Clusters, Points, open_served
 
@@ -59,7 +60,7 @@ class Raw:
     token: str
     member: RawMember
 
-    async def send(self, sent: bytes, *, seconds: float = 5.0) -> bytes:
+    async def send(self, sent: bytes, *, seconds: float = PATIENCE) -> bytes:
         """All bytes that come back until the server ends the connection or falls silent."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
@@ -82,7 +83,7 @@ class Raw:
 
 
 @asynccontextmanager
-async def open_raw(authenticator: Authenticator) -> AsyncIterator[Raw]:
+async def open_raw(authenticator: Authenticator, request_timeout: float) -> AsyncIterator[Raw]:
     """The routes over the server's own protocol, in front of one raw member that is asked with a bearer token."""
     member = RawMember()
     async with open_raw_server(member.serve) as endpoint:
@@ -91,7 +92,7 @@ async def open_raw(authenticator: Authenticator) -> AsyncIterator[Raw]:
             "federation": Clusters({"cluster1": connection}),
             "metric_store": Points(),
             "authenticator": authenticator,
-            "request_timeout": 1.0,
+            "request_timeout": request_timeout,
         }
         try:
             async with open_served(state, http=BoundedProtocol) as url:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import pytest
 import uvicorn
 from fastapi import FastAPI
 from yarl import URL
@@ -19,8 +20,10 @@ from fleet.model.visibility import Scope
 from fleet.ports import Connection
 from rest_compat.platform import PlatformOptions
 from rest_compat.router import build_rest_router
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 
+IMPATIENT = pytest.mark.parametrize("request_timeout", [0.5])
+"""For a test in which somebody does not answer in time: fixtures serve with a short bound."""
 SILENT = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -127,7 +130,7 @@ class Client:
             data=body,
             headers={"Authorization": f"Bearer {token or self.token}"} | named,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=20),
+            timeout=aiohttp.ClientTimeout(total=PATIENCE),
         )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import time
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +15,7 @@ from realfleet.fleet import Fleet
 from realfleet.membership import OPENMCP_PATH
 from tests.processes import free_port, open_server
 from tests.rest_compat.hostile import status_of
-from tests.rest_compat.serving import Client, Points, open_client
+from tests.rest_compat.serving import IMPATIENT, Client, Points, open_client
 from tests.rest_compat.upstream import LIST_BODY, NOT_FOUND, Upstream, answering, hanging
 
 PODS = "/api/v1/namespaces/shop/pods"
@@ -38,11 +37,10 @@ async def test_connections_close_when_asked_and_are_kept_otherwise(client: Clien
         writer.close()
 
 
+@IMPATIENT
 async def test_a_get_without_accept_is_answered_in_time(client: Client, upstream: Upstream) -> None:
     upstream.answers[PODS] = hanging()
-    started = time.monotonic()
-    answer = await client.ask("GET", f"{PODS}?clustername=cluster1")
-    assert (answer.status, time.monotonic() - started < 3) == (504, True)
+    assert (await client.ask("GET", f"{PODS}?clustername=cluster1")).status == 504
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,15 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from auth.authenticator import Authenticator
 from realfleet.fleet import Fleet
+from tests.fakes.waiting import PATIENCE
 from tests.processes import RunningServer
 from tests.required import go_without
-from tests.rest_compat.hostile import Raw, open_raw, status_of
+from tests.rest_compat.hostile import Raw, status_of
 
 PODS = b"/api/v1/namespaces/shop/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -44,12 +43,6 @@ public class Calls {
   }
 }
 """
-
-
-@pytest.fixture
-async def raw(authenticator: Authenticator) -> AsyncIterator[Raw]:
-    async with open_raw(authenticator) as opened:
-        yield opened
 
 
 def framed(body: bytes, *, chunked: bool) -> tuple[bytes, bytes]:
@@ -85,7 +78,7 @@ async def test_a_connection_goes_on_after_offers_in_pieces_and_in_a_row(raw: Raw
         writer.write(piece)
         await writer.drain()
         await asyncio.sleep(0.02)  # so that they arrive apart
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     assert [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]] == [200, 200, 404]
 
@@ -108,7 +101,7 @@ async def ask_raw(server: RunningServer, method: str, target: str, token: str, b
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"\r\n".join([*head, b"\r\n"]) + body)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 20)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     return answer
 
@@ -178,6 +171,6 @@ async def test_stock_clients_that_offer_h2c_are_answered(
 
 async def run(program: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(program, *arguments, stdout=asyncio.subprocess.PIPE)
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, output
     return output.decode()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.waiting import PATIENCE
 from tests.processes import RunningServer, free_port, open_server
 from tests.required import need
 
@@ -85,7 +86,7 @@ async def _run(server: RunningServer, script: str) -> Any:
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", head + script), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return json.loads(output)

@@ -2,23 +2,16 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
-from auth.authenticator import Authenticator
 from tests.fleet.kubernetes.servers import open_raw_server
-from tests.rest_compat.hostile import MEMBER_TOKEN, OK, Raw, RawMember, open_raw, status_of
+from tests.rest_compat.hostile import MEMBER_TOKEN, OK, Raw, RawMember, status_of
+from tests.rest_compat.serving import IMPATIENT
 
 TARGET = b"/api/v1/pods?clustername=cluster1"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 BOMB = gzip.compress(bytes(50_000_000))
-
-
-@pytest.fixture
-async def raw(authenticator: Authenticator) -> AsyncIterator[Raw]:
-    async with open_raw(authenticator) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(
@@ -105,6 +98,7 @@ async def test_interim_answers_are_not_the_answer(raw: Raw, interim: bytes) -> N
     assert b"link" not in got.lower()
 
 
+@IMPATIENT
 async def test_endless_interim_answers_end_in_time(raw: Raw) -> None:
     raw.member.answer, raw.member.stays = b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000, True
     assert status_of(await raw.ask(TARGET)) in (502, 504)
@@ -152,6 +146,7 @@ async def test_what_follows_an_answer_is_nobodys(raw: Raw) -> None:
     assert status_of(first) == 200
 
 
+@IMPATIENT
 async def test_a_silent_member_is_answered_for_in_time(raw: Raw) -> None:
     raw.member.answer, raw.member.stays = b"HTTP/1.1 200 OK\r\nX-Slow:", True
     got = await raw.ask(TARGET)

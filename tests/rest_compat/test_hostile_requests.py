@@ -1,20 +1,11 @@
 """What a caller may send to be misread: each is refused, or arrives at the member exactly as it was sent."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from auth.authenticator import Authenticator
-from tests.rest_compat.hostile import MEMBER_TOKEN, Raw, open_raw, status_of
+from tests.rest_compat.hostile import MEMBER_TOKEN, Raw, status_of
 
 PODS = b"/api/v1/namespaces/shop/pods"
 NAMED = b"clustername=cluster1"
-
-
-@pytest.fixture
-async def raw(authenticator: Authenticator) -> AsyncIterator[Raw]:
-    async with open_raw(authenticator) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,16 @@
 """Who asks to act as somebody else is refused, and told why: left out, the headers would make it another request."""
 
 import json
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
-from auth.authenticator import Authenticator
 from tests.processes import RunningServer
-from tests.rest_compat.hostile import Raw, open_raw, status_of
+from tests.rest_compat.hostile import Raw, status_of
 from tests.rest_compat.serving import Client, open_client
 
 PODS = "/api/v1/namespaces/shop/pods"
 HEADERS = ["Impersonate-User", "impersonate-group", "Impersonate-Uid", "Impersonate-Extra-scopes", "Impersonate_User"]
-
-
-@pytest.fixture
-async def raw(authenticator: Authenticator) -> AsyncIterator[Raw]:
-    async with open_raw(authenticator) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("header", [*HEADERS, "IMPERSONATE_EXTRA_a", "Impersonate-"])

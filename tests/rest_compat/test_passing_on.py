@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.fakes.waiting import until
-from tests.rest_compat.serving import Client
+from tests.rest_compat.serving import IMPATIENT, Client
 from tests.rest_compat.upstream import LIST_BODY, Upstream, answering, hanging, streaming
 
 PODS = "/api/v1/namespaces/shop/pods"
@@ -109,6 +109,7 @@ async def test_head_has_headers_and_no_body(client: Client, upstream: Upstream) 
     assert upstream.seen[0].method == "HEAD"
 
 
+@IMPATIENT
 async def test_an_answer_is_passed_on_while_it_arrives(client: Client, upstream: Upstream) -> None:
     pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
     upstream.answers |= {"/api/v1/pods": streaming(pieces), "/api/v1/nodes": hanging()}

@@ -16,7 +16,7 @@ from fleet.model.errors import ClusterUnreachable
 from rest_compat.disconnect import check_repeatedly
 from rest_compat.open_streams import OpenStreams, TooManyStreams
 from server.asgi.upgrade import UpgradeProtocol
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.kubernetes.servers import open_http_server
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 from tests.rest_compat.upstream import Upstream, answering
@@ -43,7 +43,7 @@ async def streams(authenticator: Authenticator, upstream: Upstream) -> AsyncIter
             "federation": Clusters({"cluster1": connection}),
             "metric_store": Points(),
             "authenticator": authenticator,
-            "request_timeout": 2.0,
+            "request_timeout": PATIENCE,
         }
         try:
             async with open_served(state, http=UpgradeProtocol) as url, open_client(url, token) as opened:
@@ -243,5 +243,5 @@ async def test_a_watch_ends_when_its_member_is_known_to_be_ill() -> None:
             raise ClusterUnreachable("cluster1", "cluster1: no answer, 3 times in a row")
 
     with pytest.raises(ClusterUnreachable, match="3 times in a row"):
-        await asyncio.wait_for(check_repeatedly(check, every=0.01), 5)
+        await asyncio.wait_for(check_repeatedly(check, every=0.01), PATIENCE)
     assert asked == 3

@@ -7,6 +7,7 @@ import pytest
 
 from realfleet.cache import INFLUX2_VERSION
 from realfleet.influx2 import Influx2
+from tests.fakes.waiting import PATIENCE
 from tests.fleet.metrics.stores import open_filled_influx2, reopen
 from tests.processes import COMMAND
 
@@ -26,7 +27,7 @@ async def run_check(folder: Path, influx: Influx2, **changes: str) -> str:
     process = await asyncio.create_subprocess_exec(
         COMMAND, "check", env=environment | changes, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 1  # there is no cluster
     assert b"secret-word" not in said
     return next(line for line in said.decode().splitlines() if line.startswith("metric store"))

@@ -25,6 +25,7 @@ from fleet.model.errors import (
 from rest_compat.errors import find_status
 from server.errors import install_error_handlers
 from server.request_log import RequestLog
+from tests.fakes.waiting import PATIENCE
 from tests.server.serving import open_serving
 
 SECRET = "the-secret-of-a-traceback"
@@ -158,7 +159,7 @@ async def test_half_an_answer_that_fails_is_cut_off_and_logged(caplog: pytest.Lo
     app.add_middleware(RequestLog)
     async with open_serving(app) as url, aiohttp.request("GET", f"{url}/half") as answer:
         with pytest.raises(aiohttp.ClientPayloadError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await answer.read()
 
     assert any(record.name == "server.request_log" and record.exc_info for record in caplog.records)

@@ -8,7 +8,7 @@ import pytest
 
 from server.settings.environment import load_settings
 from server.settings.groups import Settings
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.processes import COMMAND
 from tests.server.test_serve import ask, ended, environ, open_process
 
@@ -89,7 +89,7 @@ async def test_a_named_file_that_can_not_be_written_is_said(tmp_path: Path, work
 
 async def run_check(variables: dict[str, str], *options: str) -> tuple[int | None, str]:
     async with open_process(variables, str(COMMAND), "check", *options) as process:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             told, _ = await process.communicate()
         return process.returncode, next(line for line in told.decode().splitlines() if line.startswith("metric store"))
 

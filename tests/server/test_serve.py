@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.fakes.waiting import PATIENCE, until
 from tests.processes import COMMAND, free_port
 from tests.server.test_cli import build_dead_kubeconfig
 
@@ -55,20 +56,27 @@ async def open_process(variables: dict[str, str], *command: str) -> AsyncIterato
 
 
 async def ended(process: Process) -> tuple[int | None, str]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         _, said = await process.communicate()
     return process.returncode, said.decode()
 
 
 async def ask(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
     """Asks until somebody listens."""
-    async with asyncio.timeout(30), aiohttp.ClientSession(headers=headers) as session:
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession(headers=headers) as session:
         while True:
             try:
                 async with session.get(url, ssl=tls or True) as answer:
                     return answer.status, await answer.text()
             except aiohttp.ClientConnectorError:
                 await asyncio.sleep(0.05)
+
+
+async def until_ready(url: str) -> None:
+    async def is_ready() -> bool:
+        return (await ask(f"{url}/readyz"))[0] == 200
+
+    await until(is_ready, what="readiness", every=0.05)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,7 @@ async def test_it_serves_users_and_operators_and_ends_well(tmp_path: Path) -> No
     main, ops = (f"http://127.0.0.1:{variables[name]}" for name in ("OPENMCP_PORT", "OPENMCP_OPS_PORT"))
     async with open_process(variables) as process:
         assert await ask(f"{main}/healthz") == (200, "ok\n")
-        assert (await ask(f"{main}/readyz"))[0] == 200
+        await until_ready(main)
         assert (await ask(f"{main}/docs"))[0] == 404
         assert (await ask(f"{main}/api?clustername=dead"))[0] == 401
         assert 'openmcp_cluster_ready{cluster="dead"} 0' in (await ask(f"{ops}/metrics"))[1]
@@ -129,9 +137,9 @@ async def test_a_kubeconfig_and_the_embedded_store_need_no_client_library(tmp_pa
     variables = environ(tmp_path)
     code = "import atexit, sys, server.cli; atexit.register(lambda: print(*sys.modules)); server.cli.main(['serve'])"
     async with open_process(variables, sys.executable, "-c", code) as process:
-        assert (await ask(f"http://127.0.0.1:{variables['OPENMCP_PORT']}/readyz"))[0] == 200
+        await until_ready(f"http://127.0.0.1:{variables['OPENMCP_PORT']}")
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             printed, _ = await process.communicate()
 
     modules = set(printed.decode().split())
@@ -153,7 +161,7 @@ async def test_https_and_a_plain_port_serve_the_same(tmp_path: Path) -> None:
         trusted = ssl.create_default_context(cafile=str(certificate))
         assert await ask(f"https://127.0.0.1:{variables['OPENMCP_PORT']}/healthz", trusted) == (200, "ok\n")
         assert await ask(f"http://127.0.0.1:{plain}/healthz") == (200, "ok\n")
-        assert (await ask(f"http://127.0.0.1:{plain}/readyz"))[0] == 200
+        await until_ready(f"http://127.0.0.1:{plain}")
 
         process.send_signal(signal.SIGINT)
         code, said = await ended(process)

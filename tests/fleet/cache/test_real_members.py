@@ -39,15 +39,13 @@ async def is_equal(federation: Federation, member: Cluster) -> bool:
     return state_of(page, member.name) is OutcomeState.OK and held == listed
 
 
-async def until_equal(federation: Federation, member: Cluster, seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await is_equal(federation, member):  # noqa: ASYNC110 - another program's state fires no event here
-            await asyncio.sleep(0.1)
+async def until_equal(federation: Federation, member: Cluster) -> None:
+    await until(lambda: is_equal(federation, member), what="an equal cache", every=0.1)
 
 
 async def more_changes(churn: Churn, count: int = 40) -> None:
     wanted = churn.changes + count
-    await until(lambda: churn.changes >= wanted, seconds=30, what=f"{count} more changes")
+    await until(lambda: churn.changes >= wanted, what=f"{count} more changes")
 
 
 async def trouble(what: str, lines: Lines, member: Cluster) -> None:
@@ -58,7 +56,7 @@ async def trouble(what: str, lines: Lines, member: Cluster) -> None:
             faults.reset()
         case "dead line":
             faults.black_hole = True
-            await until(lambda: lines.federation.get_cluster(EVERYTHING, member.name).message, seconds=10)
+            await until(lambda: lines.federation.get_cluster(EVERYTHING, member.name).message)
             faults.black_hole = False
         case "expired version":
             # Version 1 is older than anything an API server remembers; the watch that starts from it is answered 410.
@@ -105,15 +103,15 @@ async def test_a_member_that_hangs_costs_a_deadline_then_nothing_and_mends(
             await until(lambda: (federation.get_cluster(EVERYTHING, "cluster2").age_seconds or 0) > 0.75)
             started = time.monotonic()
             page = await list_pods(federation)
-            assert time.monotonic() - started <= OPTIONS.member_timeout + 0.1
+            assert time.monotonic() - started < 2 * OPTIONS.member_timeout  # one deadline
             assert state_of(page, "cluster2") is OutcomeState.TIMEOUT
             assert state_of(page, "cluster1") is OutcomeState.OK
             assert {pod.cluster for pod in page.matched} == {"cluster1"}
-            await until(lambda: "cut off" in (federation.get_cluster(EVERYTHING, "cluster2").message or ""), seconds=15)
+            await until(lambda: "cut off" in (federation.get_cluster(EVERYTHING, "cluster2").message or ""))
             started = time.monotonic()
             page = await list_pods(federation)
-            assert time.monotonic() - started <= 0.1
+            assert time.monotonic() - started < OPTIONS.member_timeout  # none
             assert state_of(page, "cluster2") is OutcomeState.UNREACHABLE
         finally:
             await asyncio.to_thread(member.resume)
-        await until_equal(federation, member, seconds=10)
+        await until_equal(federation, member)

@@ -12,7 +12,7 @@ from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_em
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Point, Usage
 from tests.fakes.kubernetes import FakeCluster
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.collector.summaries import FULL_NODE, FULL_POD, build_metrics, build_summary
 from tests.fleet.conftest import (
     Fleet,
@@ -121,12 +121,12 @@ async def test_a_member_s_lasting_trouble_is_told_once_and_its_end(
         await collector.collect()
         fleet["c1"].refusing = True
         words: set[str] = set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(words) < 4:  # they count attempts
                 await collector.collect()
                 words.add(collector.sources["c1"])
         fleet["c1"].refusing = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while collector.sources["c1"].startswith("nothing"):
                 await collector.collect()
 
@@ -142,7 +142,7 @@ async def test_a_member_that_hangs_costs_its_own_delivery(open_fleet: OpenFleet,
         serve_kubelets(fleet["c1"])
         fleet["c2"].answering.clear()
         collector = build_collector(fleet, store)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await collector.collect()
         assert collector.sources["c2"].startswith("nothing: ")
         fleet["c2"].answering.set()

@@ -22,6 +22,7 @@ from fleet.model.errors import (
     InvalidQuery,
 )
 from fleet.ports import Call
+from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.servers import Handler, open_http_server, open_raw_server
 
 
@@ -225,7 +226,7 @@ async def test_leaving_a_stream_ends_it_upstream() -> None:
     async with open_raw_server(drip) as url, open_connection(Target(url)) as connection:
         async with connection.open_stream(Call("GET", "/", timeout=5)) as answer:
             assert await anext(answer.chunks()) == b"one"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await ended.wait()
 
 

@@ -83,7 +83,7 @@ async def test_each_way_to_sign_in_is_accepted(real_fleet: Fleet, tmp_path: Path
             tmp_path / "config", {"server": member.url, "certificate-authority": str(member.ca_file)}, user
         )
         async with open_kubeconfig_source((path,)) as source:
-            picture = await Follower(source).until(within=20)
+            picture = await Follower(source).until()
             assert await ask(source, picture["one"]) == 200, name
 
 
@@ -176,7 +176,7 @@ async def test_a_host_that_restarts_is_followed_again(real_fleet: Fleet) -> None
         access = Access("cluster8", member.url, member.ca_pem, member.token)
         await asyncio.to_thread(register_member, host.client, access, Place("GKE", "JP", ("Tokyo",)))
         try:
-            found = await follower.until(lambda picture: "cluster8" in picture, within=15)
+            found = await follower.until(lambda picture: "cluster8" in picture)
             assert found["cluster1"] == first["cluster1"]
         finally:
             await asyncio.to_thread(unregister_member, host.client, "cluster8")

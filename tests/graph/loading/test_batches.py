@@ -11,6 +11,7 @@ from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.loading.timeslice import TimeSlices
 from graph.schema import schema
+from tests.fakes.waiting import PATIENCE
 from tests.graph.conftest import ADMIN, NOW, OpenGraph
 
 DEEP = """{ nodes { items { usage { cpuCores } history { cpuCores }
@@ -57,11 +58,11 @@ async def test_a_branch_that_has_not_begun_is_waited_for() -> None:
 
 
 async def test_a_branch_that_is_dropped_or_forgotten_is_not_waited_for() -> None:
-    dispatch = Dispatch(asyncio.get_running_loop().time() + 9)
+    dispatch = Dispatch(asyncio.get_running_loop().time() + 2 * PATIENCE)
     batch: Batch[str, int] = Batch(dispatch, ask)
     dispatch.defer(double, batch, "b")
     assert not dispatch.deferred
     forgotten = dispatch.defer(double, batch, "b")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         assert await batch.load(("a",)) == [1]
     assert await forgotten == 2

@@ -17,6 +17,7 @@ from fleet.registry import FleetOptions, open_federation
 from realfleet.crds import CRDS_PATH
 from realfleet.fleet import Fleet
 from tests.fakes.kubernetes import FakeSource
+from tests.fakes.waiting import PATIENCE
 from tests.graph.conftest import Graph
 
 pytestmark = pytest.mark.real
@@ -202,7 +203,7 @@ async def test_a_kind_of_the_host_alone_is_nothing_of_the_members(graph: Graph) 
 
 
 async def test_a_new_kind_is_found_without_a_restart(graph: Graph, gadgets: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             result = await graph.execute(LIST, {"version": "example.org/v1", "kind": "Gadget"})
             if result.errors is None:

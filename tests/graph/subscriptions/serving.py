@@ -24,11 +24,11 @@ from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.subscriptions.hub import Hub, LiveOptions, open_hub
 from tests.fakes.graph import CountingStore, build_state
 from tests.fakes.kubernetes import FakeCluster, FakeSource
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.graph.conftest import ADMIN, OPTIONS, SHOPPER, build_cluster
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
-WAIT = 10.0
+WAIT = PATIENCE
 
 
 class Users:

@@ -122,7 +122,6 @@ async def test_a_resize_in_progress_counts_as_for_kubectl(real_fleet: Fleet, gra
                 lambda key=key, version=version: (  # type: ignore[misc]  # bound now
                     (found := graph.federation.get_cached(PODS, ADMIN.scope, key)) and found.resource_version == version
                 ),
-                seconds=10,
             )
         described = await asyncio.to_thread(real_fleet.kubectl, "cluster1", "describe", "node", NODE)
         node = (await graph.ask(ON_NODE))["node"]
@@ -156,7 +155,7 @@ async def test_a_pod_that_asks_for_more_than_64_bits_costs_only_its_own_amount(r
     name = "boundless"
     with made(real_fleet, build_pod(name, {"requests": {"cpu": "10m", "memory": "20E"}})):
         key = PodKey("cluster1", "default", name)
-        await until(lambda: graph.federation.get_cached(PODS, ADMIN.scope, key), seconds=10)
+        await until(lambda: graph.federation.get_cached(PODS, ADMIN.scope, key))
         printed = real_fleet.kubectl(
             "cluster1", "get", "pod", name, "-o", "jsonpath={.spec.containers[0].resources.requests.memory}"
         )

@@ -16,6 +16,7 @@ from auth.authenticator import Authenticator
 from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.kubernetes.sources.joining import HostJoining
 from rest_compat.platform import PlatformOptions
+from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.certificates import Authority, server_context
 from tests.fleet.kubernetes.servers import open_http_server
 from tests.rest_compat.serving import Answered, Client, Clusters, Points, open_client, open_served
@@ -50,7 +51,9 @@ class Joining:
 
 
 @asynccontextmanager
-async def open_joining(authenticator: Authenticator, options: PlatformOptions, folder: Path) -> AsyncIterator[Joining]:
+async def open_joining(
+    authenticator: Authenticator, options: PlatformOptions, folder: Path, timeout: float = PATIENCE
+) -> AsyncIterator[Joining]:
     host, cluster, authority = Upstream(), Upstream(), Authority()
     cluster.answers[NAMESPACES] = answering(200, b'{"kind":"NamespaceList","apiVersion":"v1","items":[]}')
     tls = server_context(authority.issue("127.0.0.1"), folder)
@@ -60,9 +63,9 @@ async def open_joining(authenticator: Authenticator, options: PlatformOptions, f
             "federation": Clusters({"openmcp": connection}),
             "metric_store": Points(),
             "authenticator": authenticator,
-            "request_timeout": 2.0,
+            "request_timeout": PATIENCE,
             "platform": options,
-            "joining": HostJoining(options.namespace, 1.0),
+            "joining": HostJoining(options.namespace, timeout),
         }
         try:
             token = await authenticator.login("openmcp", "keti")
@@ -86,8 +89,8 @@ def build_kubeconfig(server: str, authority: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def joining(authenticator: Authenticator, tmp_path: Path) -> AsyncIterator[Joining]:
-    async with open_joining(authenticator, PlatformOptions(join=True), tmp_path) as opened:
+async def joining(authenticator: Authenticator, tmp_path: Path, request_timeout: float) -> AsyncIterator[Joining]:
+    async with open_joining(authenticator, PlatformOptions(join=True), tmp_path, request_timeout) as opened:
         yield opened
 
 
@@ -204,13 +207,13 @@ async def test_a_file_that_is_no_kubeconfig_is_refused(joining: Joining, file: b
 
 
 @pytest.mark.parametrize(
-    ("answered", "status", "reason"),
+    ("answered", "status", "reason", "request_timeout"),
     [
-        (answering(401, b"{}"), 400, "does not know the kubeconfig's credential"),
-        (answering(403, b"{}"), 400, "list no namespaces"),
-        (answering(200, b"<html>", "text/html"), 502, "not as a Kubernetes API server does"),
-        (answering(302, b"", Location="https://evil.example/"), 502, "answered 302"),
-        (hanging(), 504, "no answer"),
+        (answering(401, b"{}"), 400, "does not know the kubeconfig's credential", PATIENCE),
+        (answering(403, b"{}"), 400, "list no namespaces", PATIENCE),
+        (answering(200, b"<html>", "text/html"), 502, "not as a Kubernetes API server does", PATIENCE),
+        (answering(302, b"", Location="https://evil.example/"), 502, "answered 302", PATIENCE),
+        (hanging(), 504, "no answer", 1.0),
     ],
 )
 async def test_a_cluster_that_is_not_what_the_kubeconfig_says_is_refused(
@@ -303,8 +306,14 @@ async def test_joinable_without_any_is_null(joining: Joining) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answered", "status"),
-    [(answering(500, b"oops"), 502), (answering(404, b"{}"), 502), (answering(200, b"[]"), 502), (hanging(), 504)],
+    ("answered", "status", "request_timeout"),
+    [
+        *(
+            (answer, 502, PATIENCE)
+            for answer in (answering(500, b"oops"), answering(404, b"{}"), answering(200, b"[]"))
+        ),
+        (hanging(), 504, 1.0),
+    ],
 )
 async def test_joinable_survives_a_host_that_is_ill(joining: Joining, answered: Any, status: int) -> None:
     joining.host.answers[OBJECTS] = answered

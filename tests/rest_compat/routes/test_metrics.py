@@ -7,7 +7,7 @@ import pytest
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Point
 from rest_compat.times import parse_time
-from tests.rest_compat.serving import Answered, Client, Points
+from tests.rest_compat.serving import IMPATIENT, Answered, Client, Points
 
 NINE = 1_599_123_600 * NANOSECONDS  # 2020-09-03 09:00:00 UTC
 NODE = "/metrics/nodes/kube1-worker1?clustername=cluster1"
@@ -151,6 +151,7 @@ async def test_errors_keep_the_null_list(client: Client, target: str, status: in
     assert error in content["error"]
 
 
+@IMPATIENT
 @pytest.mark.parametrize(("broken", "hung"), [(True, False), (False, True)])
 async def test_a_store_that_does_not_answer_is_a_null_list_in_time(
     client: Client, points: Points, broken: bool, hung: bool

@@ -1,11 +1,9 @@
 """Several processes behind one port: they come up, die, are replaced and end."""
 
-import asyncio
 import os
 import re
 import signal
 import sys
-import time
 from asyncio.subprocess import Process
 from pathlib import Path
 
@@ -31,9 +29,10 @@ async def count_up(ops: str) -> int:
 
 
 async def wait_all(ops: str, count: int) -> None:
-    async with asyncio.timeout(30):
-        while await count_up(ops) != count:  # noqa: ASYNC110 - another process fires no event
-            await asyncio.sleep(0.05)
+    async def are_up() -> bool:
+        return await count_up(ops) == count
+
+    await until(are_up, what=f"{count} workers", every=0.05)
 
 
 def urls(variables: dict[str, str]) -> tuple[str, str]:
@@ -94,7 +93,7 @@ async def test_workers_end_with_the_process_that_started_them(tmp_path: Path) ->
         await wait_all(urls(variables)[1], 2)
         workers = list_workers(process)
         process.kill()
-        await until(lambda: not any(map(is_running, workers)), what="the end of all workers", seconds=15)
+        await until(lambda: not any(map(is_running, workers)), what="the end of all workers")
 
 
 def is_running(pid: int) -> bool:
@@ -117,11 +116,9 @@ async def test_what_keeps_workers_from_starting_is_said_once(
     tmp_path: Path, changed: dict[str, str], said: str
 ) -> None:
     async with open_process(environ(tmp_path, **{"OPENMCP_WORKERS": "2", **changed})) as process:
-        started = time.monotonic()
         code, text = await ended(process)
         assert code == 2
         assert said in text
-        assert time.monotonic() - started < 20
 
 
 async def test_a_port_of_another_server_with_workers_is_not_shared(tmp_path: Path) -> None:

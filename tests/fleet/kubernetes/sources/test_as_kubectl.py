@@ -22,6 +22,7 @@ from fleet.model.errors import ClusterError
 from fleet.ports import Call
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
+from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.socks import open_socks
 from tests.fleet.kubernetes.sources.following import Follower
 
@@ -386,14 +387,14 @@ async def _ask_kubectl(member: Cluster, path: Path) -> bool:
         stderr=asyncio.subprocess.DEVNULL,
         env={"PATH": "/usr/bin:/bin", "HOME": str(path.parent)},
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         return await process.wait() == 0
 
 
 async def _ask_ours(path: Path) -> str | None:
     """What is wrong, None where the namespaces come."""
     async with open_kubeconfig_source((path,)) as source:
-        picture = await Follower(source).until(within=20)
+        picture = await Follower(source).until()
         if "one" not in picture:
             return "no member"
         try:

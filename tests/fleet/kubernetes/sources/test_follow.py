@@ -23,12 +23,12 @@ async def test_a_quiet_host_is_a_healthy_one(caplog: pytest.LogCaptureFixture) -
         options = FollowOptions(silence=0.05, retry=0.05)
         follower = Follower(kubefed_clusters("kube-federation-system"), lambda: None, options)
         async with open_task("follow", lambda: follower.run(connection)):
-            await until(lambda: api.watches >= 4, seconds=20, what="four watches")
+            await until(lambda: api.watches >= 4, what="four watches")
             quiet = (api.lists, follower.problem, list_lines(caplog))
             await api.join("c1")
-            await until(lambda: "c1" in follower.objects, seconds=20, what="the new object")
+            await until(lambda: "c1" in follower.objects, what="the new object")
             api.refused[CLUSTERS] = 403
-            await until(lambda: follower.problem is not None, seconds=20, what="a refusal")
+            await until(lambda: follower.problem is not None, what="a refusal")
         await connection.close()
 
     assert quiet == (1, None, [])

@@ -74,7 +74,7 @@ async def test_ways_to_sign_in(user: dict[str, Any], expected: str, tmp_path: Pa
     async with open_http_server(show_credential) as url:
         path = write(tmp_path / "config", config(one=({"server": url}, user)))
         async with open_kubeconfig_source((path,)) as source:
-            picture = await Follower(source).until(within=20)
+            picture = await Follower(source).until()
             assert await ask(source, picture["one"]) == expected
 
 

@@ -119,7 +119,7 @@ async def test_forbidden_secrets_are_said_of_each_member(tmp_path: Path) -> None
             picture = await follower.until()
             assert "Secrets of namespace kube-federation-system can't be read" in (picture["one"].problem or "")
             api.refused.clear()
-            await follower.until(lambda picture: picture["one"].problem is None, within=10)
+            await follower.until(lambda picture: picture["one"].problem is None)
 
 
 async def test_expired_watches_list_again(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ async def test_a_host_that_does_not_answer_is_alone_until_it_does(tmp_path: Path
         async with open_host_api() as (api, url):
             await api.join("one")
             host_file(tmp_path, url)
-            await follower.until(lambda picture: "one" in picture, within=10)
+            await follower.until(lambda picture: "one" in picture)
 
 
 async def test_a_host_whose_file_is_wrong_is_ill_until_it_is_mended(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_a_host_whose_file_is_wrong_is_ill_until_it_is_mended(tmp_path: Pa
         with pytest.raises(ClusterUnreachable, match="ftp://nowhere"):
             await source.open_connection(ill["openmcp"])
         host_file(tmp_path, url)
-        await follower.until(lambda picture: "one" in picture, within=10)
+        await follower.until(lambda picture: "one" in picture)
 
 
 async def test_outside_a_pod_the_host_says_what_to_do(tmp_path: Path) -> None:

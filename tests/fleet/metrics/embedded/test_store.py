@@ -22,6 +22,7 @@ from fleet.metrics.embedded.store import (
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, TimeRange
+from tests.fakes.waiting import until
 from tests.fleet.metrics.stores import build_series
 from tests.fleet.metrics.test_aggregate import COLUMNS, points_lists, windows
 from tests.fleet.metrics.test_contract import assert_close
@@ -150,9 +151,11 @@ async def test_the_bounds_are_kept_by_themselves(tmp_path: Path) -> None:
     options = EmbeddedOptions(tmp_path / "usage.db", max_age=600, cut_interval=0.01, clock=lambda: NOW)
     async with open_embedded_store(options) as store:
         await store.write([(WEB, point(5000)), (WEB, point(5))])
-        async with asyncio.timeout(10):
-            while await stored(store) != [point(5).time_ns]:  # noqa: ASYNC110 - another connection's doing
-                await asyncio.sleep(0.01)
+
+        async def is_cut() -> bool:
+            return await stored(store) == [point(5).time_ns]
+
+        await until(is_cut, what="the cut")
 
 
 async def test_a_delivery_that_can_not_fit_fails_whole_and_the_store_goes_on(tmp_path: Path) -> None:
