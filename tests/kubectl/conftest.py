@@ -107,7 +107,7 @@ async def stage(both: Both, real_fleet: Fleet) -> AsyncIterator[Both]:
     """A Deployment, a pod and a ConfigMap in a namespace of their own."""
     await both.directly.must(f"create namespace {NAMESPACE}")
     try:
-        await both.directly.must("wait --for=create serviceaccount/default --timeout=30s")
+        await both.directly.must("wait --for=create serviceaccount/default --timeout=60s")
         await both.directly.must("apply -f -", MANIFEST)
         await both.directly.must("rollout status deployment/web --timeout=60s")
         await both.directly.must("wait --for=condition=Ready pod/box --timeout=60s")

@@ -54,8 +54,8 @@ ROWS = (
     Row("label and annotate", ("label configmap made x=y", "annotate configmap made x=y"), "", (MADE,), UNMADE),
     Row("replace", ("replace -f -",), CHANGED, before=(MADE,), after=UNMADE),
     Row("delete", ("delete configmap made",), before=(MADE,)),
-    Row("delete a pod and wait", ("delete pod gone --timeout=30s",), before=(("create -f -", POD),)),
-    Row("wait", ("wait --for=condition=Ready pod/box --timeout=30s",)),
+    Row("delete a pod and wait", ("delete pod gone --timeout=60s",), before=(("create -f -", POD),)),
+    Row("wait", ("wait --for=condition=Ready pod/box --timeout=60s",)),
     Row("wait in vain", ("wait --for=condition=Nosuch pod/box --timeout=1s",), code=1),
     Row("scale", ("scale deployment web --replicas=3",), after=("scale deployment web --replicas=2",)),
     Row(

@@ -47,7 +47,7 @@ def created(fleet: Fleet) -> Iterator[Cluster]:
     try:
         _apply(host, kinds)
         crds = [named(item) for item in kinds if item["kind"] == "CustomResourceDefinition"]
-        host.kubectl("wait", "--for=condition=Established", "--timeout=20s", *crds)
+        host.kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
         _apply(host, OBJECTS)
         for item in OBJECTS:
             if added := item.get("spec", {}).get(_ADDED):

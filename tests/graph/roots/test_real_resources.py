@@ -60,7 +60,7 @@ def gadgets(real_fleet: Fleet) -> Iterator[str]:
             "spec": {"group": "example.org", "scope": "Cluster", "names": names, "versions": [version]},
         },
     )
-    real_fleet.kubectl("cluster1", "wait", "--for=condition=Established", "crd/gadgets.example.org", "--timeout=20s")
+    real_fleet.kubectl("cluster1", "wait", "--for=condition=Established", "crd/gadgets.example.org", "--timeout=60s")
     manifest = {"apiVersion": "example.org/v1", "kind": "Gadget", "metadata": {"name": "g1"}, "spec": {"size": 7}}
     real_fleet.kubectl("cluster1", "apply", "-f", "-", stdin=json.dumps(manifest))
     yield "cluster1"

@@ -39,7 +39,7 @@ def debugged(real_fleet: Fleet) -> Iterator[Fleet]:
         client.merge(f"{PATH}/{KEY.name}/ephemeralcontainers", {"spec": {"ephemeralContainers": ADDED}})
         yield real_fleet
     finally:
-        real_fleet.kubectl("cluster1", "delete", "pod", KEY.name, "--force", "--timeout=30s")
+        real_fleet.kubectl("cluster1", "delete", "pod", KEY.name, "--force", "--timeout=60s")
 
 
 async def read_log(federation: Federation, container: str | None) -> list[str]:

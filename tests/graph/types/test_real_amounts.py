@@ -79,7 +79,7 @@ def made(fleet: Fleet, *pods: dict[str, Any]) -> Iterator[None]:
     names = [f"pod/{pod['metadata']['name']}" for pod in pods]
     fleet.kubectl("cluster1", "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
     try:
-        fleet.kubectl("cluster1", "wait", "--for=jsonpath={.status.phase}=Running", "--timeout=30s", *names)
+        fleet.kubectl("cluster1", "wait", "--for=jsonpath={.status.phase}=Running", "--timeout=60s", *names)
         yield
     finally:
         fleet.kubectl("cluster1", "delete", "--grace-period=0", "--force", *names)
