@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import itertools
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,6 +14,10 @@ from fleet.ports import Answer, Call, Connection, Credential, Headers, MemberSpe
 
 Object = dict[str, Any]
 KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
+SERVED = {"pods": "Pod", "events": "Event", "secrets": "Secret", "replicasets": "ReplicaSet"}
+"""Kinds by their plural in the path of one object, or of the list of a namespace."""
+
+_PATH = re.compile(r"/(?:api|apis/[^/]+)/v1(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?")
 
 
 def build_pod(namespace: str, name: str, *, node: str | None = "n1", **labels: str) -> Object:
@@ -45,7 +49,9 @@ class FakeCluster:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.objects: dict[str, dict[tuple[str, str], Object]] = {kind: {} for kind in KINDS.values()}
+        self.objects: dict[str, dict[tuple[str, str], Object]] = {
+            kind: {} for kind in (*KINDS.values(), *SERVED.values())
+        }
         self.version = 100
         self.oldest = 100
         self.log: list[tuple[int, str, Object]] = []
@@ -62,7 +68,6 @@ class FakeCluster:
         self._cut = 0
         self._lost = 0
         self._tokens: dict[str, tuple[int, list[Object]]] = {}
-        self._numbers = itertools.count()
 
     def put(self, item: Object) -> None:
         key = (item["metadata"].get("namespace", ""), item["metadata"]["name"])
@@ -102,19 +107,31 @@ class FakeCluster:
         if token is None:
             version, items = self.version, [*self.objects[kind].values()]
         elif token in self._tokens:
-            version, items = self._tokens.pop(token)
+            version, items = self._tokens[token]
         else:
             return 410, status_body(410, "The provided continue parameter is too old")
         page, rest = (items, []) if limit is None else (items[:limit], items[limit:])
         metadata: Object = {"resourceVersion": str(version)}
         if rest:
-            metadata["continue"] = f"token-{next(self._numbers)}"
+            metadata["continue"] = f"token-{kind}-{version}-{len(rest)}"  # the same for the same place, as the real one
             self._tokens[metadata["continue"]] = (version, rest)
             if self.expire_after_page:
                 self.expire()
         return 200, json.dumps(
             {"kind": f"{kind}List", "apiVersion": "v1", "metadata": metadata, "items": page}
         ).encode()
+
+    def read(self, path: str) -> tuple[int, bytes]:
+        """One object, or a whole list. Selectors are not looked at."""
+        found = _PATH.fullmatch(path)
+        kind = SERVED.get(found[2]) if found is not None else None
+        if found is None or kind is None:
+            return 404, status_body(404, "the server could not find the requested resource")
+        if found[3] is not None:
+            item = self.objects[kind].get((found[1] or "", found[3]))
+            return (404, status_body(404, f"no {found[3]}")) if item is None else (200, json.dumps(item).encode())
+        items = [item for (namespace, _), item in self.objects[kind].items() if found[1] in (None, namespace)]
+        return 200, json.dumps({"kind": f"{kind}List", "apiVersion": "v1", "metadata": {}, "items": items}).encode()
 
     async def watch(self, kind: str, version: int) -> AsyncIterator[bytes]:
         wake = asyncio.Event()
@@ -186,6 +203,9 @@ class FakeConnection:
             return Answer(200, {}, b"ok")
         if call.path == "/version":
             return Answer(200, {}, b'{"gitVersion": "v1.36.3"}')
+        if call.path not in KINDS:
+            status, text = self._target.read(call.path)
+            return Answer(status, {"content-type": "application/json"}, text)
         wanted = parse_qs(call.query)
         limit = int(wanted["limit"][0]) if "limit" in wanted else None
         status, text = self._target.list_page(KINDS[call.path], limit, wanted.get("continue", [None])[0])

@@ -1,6 +1,6 @@
 """The smallest document that is still answered wrongly: what can be left out of it is, until nothing can."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -38,25 +38,35 @@ async def shrink(schema: GraphQLSchema, text: str, fails: Callable[[str], Awaita
 
 def _list_smaller(document: DocumentNode) -> Iterator[str]:
     """The document without one of its parts, the outermost first."""
-    for smaller in _smaller(document):
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    for smaller in _smaller(document, fragments):
         yield print_ast(_drop_unused(smaller))
 
 
-def _smaller(node: N) -> Iterator[N]:
-    for name in ("selections", "directives", "arguments", "definitions"):
+def _smaller(node: N, fragments: Mapping[str, FragmentDefinitionNode]) -> Iterator[N]:
+    for name in ("selections", "directives", "arguments", "fields", "values", "definitions"):
         parts = tuple(getattr(node, name, None) or ())
         for index, part in enumerate(parts):
             before, after = parts[:index], parts[index + 1 :]
-            if name in ("directives", "arguments") or (name == "selections" and len(parts) > 1):
+            if name != "definitions" and (name != "selections" or len(parts) > 1):
                 yield _with(node, {name: (*before, *after)})
             if isinstance(part, InlineFragmentNode):
                 yield _with(node, {name: (*before, *part.selection_set.selections, *after)})
-            for less in _smaller(part):
+            if isinstance(part, FragmentSpreadNode):
+                spread = fragments[part.name.value]
+                inline = InlineFragmentNode(
+                    type_condition=spread.type_condition,
+                    directives=part.directives,
+                    selection_set=spread.selection_set,
+                )
+                yield _with(node, {name: (*before, inline, *after)})
+            for less in _smaller(part, fragments):
                 yield _with(node, {name: (*before, less, *after)})
-    selection_set = getattr(node, "selection_set", None)
-    if selection_set is not None:
-        for less in _smaller(selection_set):
-            yield _with(node, {"selection_set": less})
+    for name in ("selection_set", "value"):
+        inner = getattr(node, name, None)
+        if isinstance(inner, Node):
+            for less in _smaller(inner, fragments):
+                yield _with(node, {name: less})
 
 
 def _with(node: N, changes: dict[str, Any]) -> N:
