@@ -18,8 +18,12 @@ _MAX_REMEMBERED = 512
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+# Their objects are named by what can be one segment of a path: no "/" or "%", not "." or "..". Source: apimachinery
+# `pkg/api/validation/path`, which `pkg/apis/rbac/validation` and OpenShift's own ask.
+_SEGMENT_NAMES = frozenset({"rbac.authorization.k8s.io", "authorization.openshift.io", "user.openshift.io"})
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DOUBTFUL = "%?#\\"
 
 
 class RequestInfo(Struct, frozen=True):
@@ -46,8 +50,9 @@ def parse_request(method: str, path: str, query: str) -> RequestInfo:
     """Reads a request. `path` is as it was sent, percent-encoded; `query` is without `?`.
 
     Raises InvalidQuery for a path that is not in normal form: one that does not begin with `/`; empty, `.` and `..`
-    segments in any encoding (one `/` at the end is accepted); encoded slashes, backslashes, control characters, broken
-    escapes; and `%`, `?` or `#` in the segments that say what is asked for.
+    segments in any encoding (one `/` at the end is accepted); encoded slashes, control characters, broken escapes,
+    backslashes; and `%`, `?` or `#` in the segments that say what is asked for. The names of roles and of OpenShift's
+    users and groups may hold backslashes, `?` and `#`, as they may in Kubernetes.
     """
     if len(path) + len(query) > _MAX_REMEMBERED:
         return _parse(method, path, query)
@@ -58,15 +63,17 @@ def _parse(method: str, path: str, query: str) -> RequestInfo:
     segments = _split_path(path)
     grouped = segments[:1] == ["apis"]
     if segments[:1] not in (["api"], ["apis"]) or len(segments) < (4 if grouped else 3):
-        _check_names(segments, path)
+        _refuse(_DOUBTFUL, segments, path)
         return RequestInfo(method.lower())
     group = segments[1] if grouped else ""
     version, *parts = segments[2:] if grouped else segments[1:]
     verb, parts, watched = _split_verb(method, parts, path)
     namespace, parts = _split_namespace(parts)
     resource, name, subresource, *_ = [*parts, None, None]
+    _refuse(_DOUBTFUL, [group, version, namespace or "", *parts[:1], *parts[2:3]], path)
+    _refuse("%" if group in _SEGMENT_NAMES else _DOUBTFUL, parts[1:2], path)
     # What follows `proxy` is another server's path: Kubernetes hands it on without reading it.
-    _check_names([group, version, namespace or "", *(parts[:3] if subresource == "proxy" else parts)], path)
+    _refuse("\\" if subresource == "proxy" else _DOUBTFUL, parts[3:], path)
     return RequestInfo(
         verb=verb if name or watched else _bulk_verb(verb, query),
         is_resource=True,
@@ -100,14 +107,14 @@ def _decode(segment: str, path: str) -> str:
         raise InvalidQuery(f"{path[:200]!r}: the segment {segment[:80]!r} is not UTF-8") from error
     if decoded in ("", ".", ".."):
         raise InvalidQuery(f"{path[:200]!r}: empty, '.' and '..' segments are not accepted, send the path they lead to")
-    if "/" in decoded or "\\" in decoded or _CONTROL.search(decoded):
-        raise InvalidQuery(f"{path[:200]!r}: slashes, backslashes and control characters can't be part of a segment")
+    if "/" in decoded or _CONTROL.search(decoded):
+        raise InvalidQuery(f"{path[:200]!r}: slashes and control characters can't be part of a segment")
     return decoded
 
 
-def _check_names(segments: list[str], path: str) -> None:
+def _refuse(characters: str, segments: list[str], path: str) -> None:
     for segment in segments:
-        if any(character in segment for character in "%?#"):
+        if any(character in segment for character in characters):
             raise InvalidQuery(f"{path[:200]!r}: the segment {segment[:80]!r} can't be part of a name")
 
 

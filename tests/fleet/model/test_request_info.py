@@ -10,6 +10,19 @@ def _core(verb: str, resource: str = "pods", **rest: str) -> RequestInfo:
     return RequestInfo(verb=verb, is_resource=True, version="v1", resource=resource, **rest)
 
 
+# As a client writes them, and as both this server and the API server read them.
+ODD_NAMES = {
+    "odd%20name:a%20b%23c%3Fd": "odd name:a b#c?d",
+    "%20ends%20": " ends ",
+    "a%5Cb": "a\\b",
+    "a%3Fwatch=1&x": "a?watch=1&x",
+    "CORP%5cJane;v=1": "CORP\\Jane;v=1",
+    "%EC%9A%B4%EC%98%81": "\uc6b4\uc601",
+    "...": "...",
+    "status": "status",
+}
+
+
 @pytest.mark.parametrize(
     ("request_line", "expected"),
     [
@@ -59,6 +72,24 @@ def _core(verb: str, resource: str = "pods", **rest: str) -> RequestInfo:
             "GET /apis/core.kubefed.io/v1beta1/kubefedclusters/",
             RequestInfo("list", True, "core.kubefed.io", "v1beta1", "kubefedclusters"),
         ),
+        *(
+            (
+                f"{method} /apis/{group}/v1/{before}{name}",
+                RequestInfo(verb, True, group, "v1", kind, None, inside, read),
+            )
+            for group, method, verb, before, kind, inside in (
+                ("rbac.authorization.k8s.io", "DELETE", "delete", "clusterroles/", "clusterroles", None),
+                ("rbac.authorization.k8s.io", "PATCH", "patch", "namespaces/shop/roles/", "roles", "shop"),
+                ("rbac.authorization.k8s.io", "GET", "watch", "watch/clusterroles/", "clusterroles", None),
+                ("authorization.openshift.io", "PUT", "update", "namespaces/a/rolebindings/", "rolebindings", "a"),
+                ("user.openshift.io", "GET", "get", "users/", "users", None),
+            )
+            for name, read in ODD_NAMES.items()
+        ),
+        (
+            "GET /apis/rbac.authorization.k8s.io/v1/roles?watch=1&fieldSelector=metadata.name%3Da%20b:%3F%23",
+            RequestInfo("watch", True, "rbac.authorization.k8s.io", "v1", "roles", name="a b:?#"),
+        ),
     ],
 )
 def test_requests_are_understood(request_line: str, expected: RequestInfo) -> None:
@@ -77,6 +108,17 @@ def test_requests_are_understood(request_line: str, expected: RequestInfo) -> No
         *("/api/v1/pods/%", "/api/v1/pods/%ff", "/api/v1/namespaces/proxy/pods/a%3f", "/api%2fv1/pods"),
         *("/api/v1/watch", "/api/v1/proxy/nodes/n1", "/version%3f", "/api/v1/pods/\u00e9", "/" + "a" * 9000),
         "/api/v1/namespaces/shop/services/web/proxy/%2e%2e/secrets",
+        "/api/v1/namespaces/shop/services/web/proxy/a%5cb",
+        *(
+            f"/apis/rbac.authorization.k8s.io/{rest}"
+            for rest in (
+                *("v1/clusterroles/a%25b", "v1/clusterroles/a%2fb", "v1/clusterroles/..", "v1/clusterroles/%2E"),
+                *("v1/clusterroles/a%00", "v1/clusterroles/a%0ab", "v1/clusterroles/a%ff", "v1/clusterroles/a/%3f"),
+                *("v1/clusterroles%3fx/a", "v1%23/clusterroles/a", "v1/namespaces/a%3f/roles/b", "v1/namespaces/a%23"),
+            )
+        ),
+        "/apis/rbac.authorization.k8s.io%3f/v1/clusterroles/a%3fb",
+        "/apis/apps/v1/namespaces/shop/deployments/a%3fb",
     ],
 )
 def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
