@@ -23,7 +23,7 @@ from graph.http.protocol import answer, pick_answer_type, read_accept, read_oper
 from graph.http.sse import answer_events, takes_events, wants_events
 from graph.http.state import GraphRequest
 from graph.http.ws import serve_websocket
-from graph.loading.context import DEADLINE_RESERVE, Context
+from graph.loading.context import ASKING_SHARE, Context
 from graph.loading.explain import finish
 from graph.loading.loaders import build_loaders
 from graph.operation import JSON_TYPE, Operation, Refused
@@ -86,13 +86,13 @@ async def serve_graphql(routed: Request) -> Response:
 
 async def _execute(request: GraphRequest, principal: Principal, operation: Operation, kind: str) -> Response:
     state = request.state
-    deadline = asyncio.get_running_loop().time() + state["request_timeout"]
+    started, seconds = asyncio.get_running_loop().time(), state["request_timeout"]
     loaders = build_loaders(
         state["federation"],
         principal.scope,
         state["metric_store"],
         now=time.time(),
-        deadline=deadline - DEADLINE_RESERVE,
+        deadline=started + seconds * ASKING_SHARE,
         held=state["held_usage"],
     )
     context = Context(
@@ -108,7 +108,7 @@ async def _execute(request: GraphRequest, principal: Principal, operation: Opera
     recorder = Recorder() if operation.asked.explain else None
     try:
         with recording(recorder):
-            result = await _run(request, operation, context, deadline)
+            result = await _run(request, operation, context, started + seconds)
     except Refused as error:
         if isinstance(error, _NeedsStream) and takes_events(request):
             return await answer_events(request, operation)

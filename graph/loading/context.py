@@ -20,8 +20,8 @@ from graph.loading.single_flight import SingleFlight
 from graph.loading.time_range import TimeRangeRequest
 from graph.loading.timeslice import TimeSlices
 
-DEADLINE_RESERVE = 0.5
-"""Seconds of the request's time that are kept for making the answer when a metric store does not answer."""
+ASKING_SHARE = 7 / 8
+"""The part of the request's time in which members and stores may answer; the rest is kept for making the answer."""
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
 from graph.errors import Code
-from graph.loading.context import DEADLINE_RESERVE
+from graph.loading.context import ASKING_SHARE
 from graph.loading.explain import finish
 from graph.operation import Operation
 from graph.roots.topics import Admitted, LiveContext
@@ -32,7 +32,7 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
     Every limit holds here as it does over plain HTTP, before any work: the document goes through the schema's own
     extensions. Raises Rejected.
     """
-    context: LiveContext = grounds.build_context(principal, LiveContext, reserve=DEADLINE_RESERVE)
+    context: LiveContext = grounds.build_context(principal, LiveContext, share=ASKING_SHARE)
     context.asked = operation.asked
     recorder = Recorder() if operation.asked.explain else None
     with recording(recorder):

@@ -36,9 +36,9 @@ class Grounds(Struct, frozen=True):
     request_timeout: float
     limits: Limits = DEFAULT_LIMITS
 
-    def build_context(self, principal: Principal, kind: type[Context] = Context, *, reserve: float = 0.0) -> Any:
-        """A context for one operation, or for one batch of events. `reserve`: seconds kept for making the answer."""
-        deadline = asyncio.get_running_loop().time() + self.request_timeout - reserve
+    def build_context(self, principal: Principal, kind: type[Context] = Context, *, share: float = 1.0) -> Any:
+        """A context for one operation, or for one batch of events, others asked for `share` of its time."""
+        deadline = asyncio.get_running_loop().time() + self.request_timeout * share
         loaders = build_loaders(self.federation, principal.scope, self.metric_store, now=time.time(), deadline=deadline)
         return kind(principal, self.federation, loaders, limits=self.limits)
 

@@ -203,8 +203,8 @@ class TimeoutSettings(Group):
         le=60,
     )
     request_timeout: Seconds = setting(
-        9.0,
-        "Deadline of a request; yesterday's clients give up after 10 s.",
+        8.0,
+        "Deadline of a request; yesterday's clients give up after 10 s, whatever else takes time.",
         values="a duration, 200ms to 120s",
         ge=0.2,
         le=120,

@@ -66,7 +66,7 @@ class Kubectl:
         assert process.returncode is not None
         return Outcome(process.returncode, output.decode(), errors.decode())
 
-    async def must(self, line: str, stdin: str = "") -> str:
+    async def must(self, line: str | Sequence[str], stdin: str = "") -> str:
         """The output of a run that has to succeed."""
         outcome = await self.run(line, stdin)
         assert outcome.code == 0, outcome

@@ -69,9 +69,10 @@ async def test_the_other_ways_to_a_member_read_the_name_too(both: Both, name: st
         at_version = await _ask(both, f"/clusters/cluster1{_path(name)}?resourceVersion=0")
         asked = json.dumps(name, ensure_ascii=False)
         kind = 'apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole"'
+        wanted = f'filter: {{ name: {{ eq: {asked} }}, clusters: ["cluster1"] }}'
         query = (
             f'{{ resource(cluster: "cluster1", {kind}, name: {asked}) {{ name events {{ reason }} }}'
-            f' resources({kind}, filter: {{ name: {{ eq: {asked} }}, clusters: ["cluster1"] }}) {{ items {{ name }} }} }}'
+            f" resources({kind}, {wanted}) {{ items {{ name }} }} }}"
         )
         graph = await _ask(both, "/graphql", query)
     finally:

@@ -236,15 +236,15 @@ async def test_omcpctl_reads_logs_as_text(real_fleet: Fleet, caller: Client) -> 
     assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/plain")
 
 
-async def test_a_member_that_hangs_is_answered_for_within_nine_seconds(real_fleet: Fleet, caller: Client) -> None:
+async def test_a_member_that_hangs_is_answered_for_in_time(real_fleet: Fleet, caller: Client) -> None:
     """The first requests may still meet it alive; none takes longer, and soon none waits.
 
-    The server here has 6 s instead of its 9 for an answer, so that a slow machine has 3 s of its own.
+    The server here has 6 s instead of its 8 for an answer, so that a slow machine has 3 s of its own.
     """
     statuses: list[int] = []
     with real_fleet.cluster("cluster2").paused():
         while len(statuses) < 5:
-            async with asyncio.timeout(9.5):
+            async with asyncio.timeout(9):
                 answer = await caller.ask("GET", "/api/v1/pods?clustername=cluster2")
             statuses.append(answer.status)
             assert answer.status == 200 or _object(answer)["items"] == []

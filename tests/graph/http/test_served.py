@@ -231,6 +231,14 @@ async def test_an_answer_takes_the_requests_time_at_most(open_graph: OpenGraph) 
         assert (await late.json())["errors"][0]["extensions"]["code"] == "CLUSTER_TIMEOUT"
 
 
+async def test_members_and_stores_have_most_of_a_short_request_too(open_graph: OpenGraph) -> None:
+    async with open_graph("c1") as graph, open_served(graph, request_timeout=0.5) as session:
+        graph.store.answering.clear()
+        asyncio.get_running_loop().call_later(0.1, graph.store.answering.set)
+        answer = await send(session, "POST", "/graphql", json={"query": "{ pods { items { usage { cpuCores } } } }"})
+        assert "errors" not in await answer.json()
+
+
 async def test_a_client_that_leaves_early_leaves_no_traceback(
     open_graph: OpenGraph, caplog: pytest.LogCaptureFixture
 ) -> None:

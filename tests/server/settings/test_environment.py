@@ -20,7 +20,7 @@ def test_nothing_set_is_every_default() -> None:
     settings = load_settings({})
 
     assert (settings.http.port, settings.http.ops_port, settings.http.plain_port) == (8080, 8081, None)
-    assert (settings.timeouts.member_timeout, settings.timeouts.request_timeout) == (5.0, 9.0)
+    assert (settings.timeouts.member_timeout, settings.timeouts.request_timeout) == (5.0, 8.0)
     assert (settings.clusters.cluster_source, settings.metrics.metric_store) == ("kubeconfig", "embedded")
     assert settings.clusters.kubeconfig == (Path("~/.kube/config").expanduser(),)
     assert settings.auth.signing_key is None
@@ -145,8 +145,8 @@ def test_a_wrong_value_names_variable_value_and_what_it_may_be(name: str, value:
         ({"OPENMCP_METRIC_STORE": "flux", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_ORG is not set"),
         ({"OPENMCP_INFLUX_ORG": "o", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_TOKEN is not set"),
         (
-            {"OPENMCP_MEMBER_TIMEOUT": "9s"},
-            "OPENMCP_MEMBER_TIMEOUT (9s) must be shorter than OPENMCP_REQUEST_TIMEOUT (9s)",
+            {"OPENMCP_MEMBER_TIMEOUT": "8s"},
+            "OPENMCP_MEMBER_TIMEOUT (8s) must be shorter than OPENMCP_REQUEST_TIMEOUT (8s)",
         ),
     ],
 )
