@@ -84,12 +84,20 @@ class Federation:
         return CachedCounts(self._roster.all, scope)
 
     def get_cluster(self, scope: Scope, name: str) -> Cluster:
-        """One cluster's snapshot. Raises ClusterNotFound, Forbidden."""
+        """One cluster's snapshot, by any of its names. Raises ClusterNotFound, Forbidden."""
         return self._roster.get(scope, name).describe()
 
     def reaches(self, scope: Scope, name: str) -> bool:
         """Whether there is a cluster of this name in reach."""
-        return scope.sees_cluster(name) and self._roster.find(name) is not None
+        own = self._roster.own_name(scope, name)
+        return scope.sees_cluster(own) and self._roster.find(own) is not None
+
+    def own_name(self, scope: Scope, name: str) -> str:
+        """What a cluster in reach is called here that its source also calls so; the same for all that is none.
+
+        Whoever authorizes by a name that a caller gave authorizes by this one.
+        """
+        return self._roster.own_name(scope, name)
 
     async def select(
         self,
@@ -104,6 +112,8 @@ class Federation:
         cluster is out of reach, and with STRICT the ClusterError of the first member that is missing. STRICT also makes
         one named cluster out of reach Forbidden. What is cluster-wide is out of reach where not all namespaces are in.
         """
+        await self.wait_known()
+        filter = self._roster.own_names(scope, filter)  # noqa: A001
         participants = await self._availability.participants(scope, kind.name, filter.clusters, on_unavailable)
         return self._find(kind, participants, scope, filter)
 
@@ -115,6 +125,7 @@ class Federation:
         on_unavailable: OnUnavailable,
     ) -> Selection[T] | None:
         """As `select`; None where some member has to be waited for first."""
+        filter = self._roster.own_names(scope, filter)  # noqa: A001
         participants = self._availability.participants_now(scope, kind.name, filter.clusters, on_unavailable)
         return None if participants is None else self._find(kind, participants, scope, filter)
 
@@ -142,7 +153,7 @@ class Federation:
         member = self._roster.check_reach(kind, scope, key)
         await require_live(member, kind.name)
         found = member.stores.of(kind).get(key.namespace, key.name)
-        note_cached(key.cluster, 0 if found is None else 1)
+        note_cached(member.name, 0 if found is None else 1)
         return found
 
     def get_cached(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> T | None:
@@ -164,8 +175,8 @@ class Federation:
         """That an object of this name, if there ever was one, is within reach. Raises ClusterNotFound, Forbidden."""
         self._roster.check_reach(kind, scope, key)
 
-    async def check_live(self, kind: ObjectKind[T], scope: Scope, wanted: Filter[T]) -> None:
-        """That what is to be followed can be: asks no member, since what is not there yet may come.
+    async def check_live(self, kind: ObjectKind[T], scope: Scope, wanted: Filter[T]) -> Filter[T]:
+        """The question with clusters' own names, if it can be followed. Asks no member: what is not there yet may come.
 
         Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all that is named is out of
         reach, InvalidQuery for a bound on usage.
@@ -173,7 +184,9 @@ class Federation:
         if wanted.usage:
             raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self.wait_known()
+        wanted = self._roster.own_names(scope, wanted)
         self._roster.check_live(kind, scope, wanted)
+        return wanted
 
     def requested_on(self, key: NodeKey) -> Resources:
         """The sum of the requests of a node's pods that are not finished."""

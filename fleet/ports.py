@@ -123,7 +123,7 @@ class MemberSpec(Struct, frozen=True):
 
     `problem` is set (and `credential` None) when it can't be reached as described: the message says what to mend and
     never holds a secret. `offline` is the platform's own verdict (KubeFed's Offline condition with status True), with
-    its message. `other_names` are those that the source has for the same cluster, and that lead nowhere here.
+    its message. `other_names` are those that the source has for the same cluster: they lead to it, and give no rights.
     """
 
     name: str

@@ -42,12 +42,13 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     Raises InvalidQuery, Forbidden, ClusterNotFound, ClusterUnreachable.
     """
     info = parse_request(request.scope["method"], call.path, call.query)
-    authorize_request(principal, call.cluster, info)
     federation: Federation = request.scope["state"]["federation"]
-    connection = federation.get_connection(principal.scope, call.cluster)
+    cluster = federation.own_name(principal.scope, call.cluster)
+    authorize_request(principal, cluster, info)
+    connection = federation.get_connection(principal.scope, cluster)
 
     def check_member() -> object:
-        return federation.get_connection(principal.scope, call.cluster)
+        return federation.get_connection(principal.scope, cluster)
 
     headers: Headers = request.scope["headers"]
     upgrade = read_upgrade(request) if find_header(headers, b"upgrade") is not None else None

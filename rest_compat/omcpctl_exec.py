@@ -60,11 +60,12 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     TooManyStreams.
     """
     info = parse_request("POST", call.path, call.query)
-    authorize_request(principal, call.cluster, info)
+    federation = request.state["federation"]
+    cluster = federation.own_name(principal.scope, call.cluster)
+    authorize_request(principal, cluster, info)
     if info.subresource != "exec":
         raise InvalidQuery(f"{call.path[:200]!r} is not the path of a pod's exec")
-    federation = request.state["federation"]
-    connection = federation.get_connection(principal.scope, call.cluster)
+    connection = federation.get_connection(principal.scope, cluster)
     bound = request.state["request_timeout"]
     words = await _read_words(request, bound)
     headers = [

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from auth.authenticator import open_authenticator
 from auth.errors import AuthError
 from fleet.kubernetes.codec.wire import WireVersion
+from fleet.kubernetes.sources.kubeconfig import LOST
 from fleet.metrics.embedded.file import describe_file
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
+from fleet.model.request_info import survives_urls
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
@@ -171,6 +173,8 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
         return Row(what, works=False, said="its answer to /version is not that of a Kubernetes API server")
     if spec.other_names:
         said += f", also named {', '.join(spec.other_names)}"
+    if not any(map(survives_urls, (spec.name, *spec.other_names))):
+        said += f", but kubectl can't be led to it by this name, {LOST}"
     return Row(
         what, works=True, said=f"{said}, but the platform says offline: {spec.offline}" if spec.offline else said
     )

@@ -16,6 +16,7 @@ import click
 
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
+from fleet.model.request_info import survives_urls
 from server.cli_errors import CliError, ask_password
 from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
@@ -140,11 +141,17 @@ def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) 
         address = parse_server(server)
         client = Client(address, trust)
         token = client.load_token(name, ask_password())
-        text = build_kubeconfig(address, name, token, client.list_clusters(token), trust)
+        clusters = client.list_clusters(token)
+        text = build_kubeconfig(address, name, token, clusters, trust)
     except (ServerRefused, ValueError, OSError) as error:
         raise CliError(str(error)) from error
     click.echo(text, nl=False)
     click.echo("the token in it ends as tokens do (an hour, unless the server says otherwise)", err=True)
+    for cluster in clusters:
+        if not survives_urls(cluster):
+            click.echo(
+                f"kubectl can't be led to {cluster!r}: it cleans empty, '.' and '..' parts out of URLs", err=True
+            )
     if address.startswith("http:"):
         # client-go drops every credential of a kubeconfig for such a server.
         click.echo("kubectl sends no token over plain http: it will be refused until the URL is an https one", err=True)

@@ -82,6 +82,7 @@ class Member:
             message=message,
             version=self.version,
             info=self.spec.info,
+            other_names=self.spec.other_names,
             age_seconds=self.health.age_seconds,
         )
 

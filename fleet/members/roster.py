@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from msgspec.structs import replace
+
 from fleet.members.member import Member
 from fleet.model.errors import ClusterNotFound, Forbidden
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
@@ -28,8 +30,26 @@ class Roster:
         """Every member, in no order that means anything."""
         return list(self._members.values())
 
+    def own_name(self, scope: Scope, name: str) -> str:
+        """The name of the member in reach that its source also calls so; the same where there is none.
+
+        Rights are of members' own names: a pattern that matches another name of a member reaches nothing by it.
+        """
+        if name in self._members:
+            return name
+        others = (member for member in self._members.values() if name in member.spec.other_names)
+        return next((member.name for member in others if scope.sees_cluster(member.name)), name)
+
+    def own_names(self, scope: Scope, wanted: Filter[T]) -> Filter[T]:
+        """The same question, with the clusters' own names."""
+        named = wanted.clusters
+        if named is None or named <= self._members.keys():
+            return wanted
+        return replace(wanted, clusters=frozenset(self.own_name(scope, name) for name in named))
+
     def get(self, scope: Scope, name: str) -> Member:
-        """A member that is within reach. Raises ClusterNotFound, Forbidden."""
+        """A member that is within reach, by any of its names. Raises ClusterNotFound, Forbidden."""
+        name = self.own_name(scope, name)
         member = self._members.get(name)
         if member is None:
             raise ClusterNotFound(name, self._visible(scope))
@@ -49,10 +69,10 @@ class Roster:
     def check_reach(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> Member:
         """The member of an object that, if there is one of this name, is within reach. Raises as `get`, Forbidden."""
         member = self.get(scope, key.cluster)
-        if not kind.is_within(scope, key.cluster, key.namespace):
+        if not kind.is_within(scope, member.name, key.namespace):
             if kind.cluster_wide:
                 raise Forbidden(_cluster_wide_forbidden(kind.name))
-            raise Forbidden(f"the namespace {key.namespace[:100]!r} of {key.cluster} is out of your reach")
+            raise Forbidden(f"the namespace {key.namespace[:100]!r} of {member.name} is out of your reach")
         return member
 
     def hidden(self, scope: Scope) -> dict[str, str]:

@@ -281,7 +281,10 @@ class PlatformInfo(Struct, frozen=True, gc=False):
 
 
 class Cluster(Struct, frozen=True, gc=False, kw_only=True):
-    """A snapshot of one cluster. `message` says what is wrong and what would mend it; None while all is well."""
+    """A snapshot of one cluster. `message` says what is wrong and what would mend it; None while all is well.
+
+    `other_names` are those by which it can be asked for beside its own.
+    """
 
     name: str
     role: ClusterRole
@@ -290,3 +293,4 @@ class Cluster(Struct, frozen=True, gc=False, kw_only=True):
     version: str | None
     info: PlatformInfo
     age_seconds: float | None
+    other_names: tuple[str, ...] = ()

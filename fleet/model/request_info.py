@@ -59,6 +59,11 @@ def parse_request(method: str, path: str, query: str) -> RequestInfo:
     return _parse_remembered(method, path, query)
 
 
+def survives_urls(name: str) -> bool:
+    """Whether clients that clean paths, as client-go does, send a cluster's name as it is."""
+    return {"", ".", ".."}.isdisjoint(name.split("/"))
+
+
 def _parse(method: str, path: str, query: str) -> RequestInfo:
     segments = _split_path(path)
     grouped = segments[:1] == ["apis"]

@@ -113,9 +113,9 @@ class MemberCalls:
         if not key.name:
             raise InvalidQuery("`name` is empty")
         path = served.path(key.namespace, key.name)
-        self.check(key.cluster, path, "")
+        self.check(connection.cluster, path, "")
         try:
-            page = _decode(await self._ask(connection, path, ""), served, key.cluster)
+            page = _decode(await self._ask(connection, path, ""), served, connection.cluster)
         except NotFound:
             return None
         return page.objects[0] if page.objects else None

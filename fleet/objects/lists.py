@@ -107,14 +107,14 @@ def _reach(calls: MemberCalls, named: frozenset[str] | None) -> tuple[list[str],
     federation, scope = calls.federation, calls.scope
     if named is None:
         return [cluster.name for cluster in federation.list_clusters(scope)], {}
-    asked: list[str] = []
+    asked: set[str] = set()
     refused: dict[str, str] = {}
     for name in sorted(named):
         try:
-            asked.append(federation.get_cluster(scope, name).name)
+            asked.add(federation.get_cluster(scope, name).name)
         except Forbidden as error:
             refused[name] = str(error)
-    return asked, refused
+    return [*asked], refused
 
 
 async def _ask_member(

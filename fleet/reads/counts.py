@@ -20,6 +20,9 @@ class ObjectCounts(Protocol):
     @property
     def clusters(self) -> Collection[str]: ...
 
+    def names(self, cluster: str) -> Collection[str]:
+        """All names of one of `clusters`."""
+
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
         """Pods within reach that are in these namespaces and on these nodes, at most."""
 
@@ -48,6 +51,9 @@ class CachedCounts:
     @property
     def clusters(self) -> Collection[str]:
         return self._members.keys()
+
+    def names(self, cluster: str) -> Collection[str]:
+        return (cluster, *self._members[cluster].spec.other_names)
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
         member = self._members.get(cluster)

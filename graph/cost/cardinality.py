@@ -46,7 +46,17 @@ def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: in
 def clusters_of(sizes: ObjectCounts, wanted: Mapping[str, Any]) -> Collection[str]:
     """The clusters within reach that a filter lets through."""
     named = wanted.get("clusters")
-    return sizes.clusters if named is None else [name for name in sizes.clusters if name in set(named)]
+    if named is None:
+        return sizes.clusters
+    wanted_names = set(named)
+    return [name for name in sizes.clusters if not wanted_names.isdisjoint(sizes.names(name))]
+
+
+def own_name(sizes: ObjectCounts, name: str) -> str:
+    """What the cluster in reach is called that this is a name of; the same where there is none."""
+    if name in sizes.clusters:
+        return name
+    return next((cluster for cluster in sizes.clusters if name in sizes.names(cluster)), name)
 
 
 def count_in(sizes: ObjectCounts, cluster: str, kind: Kind, wanted: Mapping[str, Any]) -> int:

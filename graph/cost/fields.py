@@ -12,7 +12,16 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.queries import NameFilter
 from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
-from graph.cost.cardinality import Cardinality, Kind, clusters_of, count_in, first_of, page_in_each, page_of_fleet
+from graph.cost.cardinality import (
+    Cardinality,
+    Kind,
+    clusters_of,
+    count_in,
+    first_of,
+    own_name,
+    page_in_each,
+    page_of_fleet,
+)
 from graph.cost.reading import Part
 from graph.loading.lookahead import MEASURES
 from graph.loading.placements import DEFAULT_LAST
@@ -64,7 +73,7 @@ def _clusters(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
         contains=name.get("contains"),
         starts_with=name.get("startsWith"),
     )
-    bounds = {cluster: 1.0 for cluster in walk.sizes.clusters if wanted.matches(cluster)}
+    bounds = {cluster: 1.0 for cluster in walk.sizes.clusters if any(map(wanted.matches, walk.sizes.names(cluster)))}
     inside = Cardinality(len(bounds), bounds, distinct=True)
     walk.charge(part, weights.OBJECT * inside.total)
     return inside
@@ -72,7 +81,7 @@ def _clusters(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
 
 def _one(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """A cluster, or an object of a cluster, by name."""
-    cluster = part.arguments.get("cluster") or part.arguments.get("name") or ""
+    cluster = own_name(walk.sizes, part.arguments.get("cluster") or part.arguments.get("name") or "")
     walk.charge(part, weights.OBJECT)
     return Cardinality(1, {cluster: 1}, distinct=True)
 
@@ -81,7 +90,8 @@ def _asked_one(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """An object that its cluster is asked for; an id may name one of any cluster."""
     walk.charge(part, weights.CALL + weights.ROW)
     cluster = part.arguments.get("cluster")
-    return Cardinality(1, dict.fromkeys(walk.sizes.clusters if cluster is None else [cluster], 1), distinct=True)
+    among = walk.sizes.clusters if cluster is None else [own_name(walk.sizes, cluster)]
+    return Cardinality(1, dict.fromkeys(among, 1), distinct=True)
 
 
 def _related(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:

@@ -89,9 +89,12 @@ def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None 
 
 
 def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[str]:
-    for name in sorted((named or frozenset()) - {cluster}):
-        info.context.federation.get_cluster(info.context.scope, name)  # naming what does not exist is an error anywhere
-    return narrow(named, cluster)
+    if named is None:
+        return frozenset((cluster,))
+    federation, scope = info.context.federation, info.context.scope
+    # Naming what does not exist is an error anywhere.
+    others = {federation.get_cluster(scope, name).name for name in sorted(named - {cluster})}
+    return narrow(named | others, cluster)
 
 
 async def _load(

@@ -30,9 +30,10 @@ class PlacementQueries:
         end: placement.End = None,
     ) -> list[Placement] | None:
         """One call. Raises ClusterNotFound, Forbidden, InvalidQuery, MetricsUnavailable."""
-        key = PodKey(cluster, namespace, pod)
-        await info.context.federation.wait_known()
-        info.context.federation.check_reach(PODS, info.context.scope, key)
+        federation, scope = info.context.federation, info.context.scope
+        await federation.wait_known()
+        key = PodKey(federation.own_name(scope, cluster), namespace, pod)
+        federation.check_reach(PODS, scope, key)
         request = SpanRequest(last, start, end)
         await info.context.loaders.placements.for_(request).prime((key,))
         return placement.placements_of(info, key, request)

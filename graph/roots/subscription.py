@@ -68,8 +68,7 @@ class Subscription:
     ) -> AsyncIterator[PodEvent]:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
-        question = pod_question(filter)
-        await context.federation.check_live(PODS, context.scope, question)
+        question = await context.federation.check_live(PODS, context.scope, pod_question(filter))
         return _admit(info, Objects(ObjectView(context.federation.feed, PODS, question, context.scope), PodEvent))
 
     @followed("Nodes; as `podEvents`.")
@@ -80,8 +79,7 @@ class Subscription:
     ) -> AsyncIterator[NodeEvent]:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
-        question = node_question(filter)
-        await context.federation.check_live(NODES, context.scope, question)
+        question = await context.federation.check_live(NODES, context.scope, node_question(filter))
         return _admit(info, Objects(ObjectView(context.federation.feed, NODES, question, context.scope), NodeEvent))
 
     @followed("Clusters: first ADDED for each, then whenever one joins, leaves, or its health or message changes.")
@@ -107,8 +105,9 @@ class Subscription:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
         await context.federation.wait_known()
-        pod_keys = frozenset(models.PodKey(ref.cluster, ref.namespace, ref.name) for ref in pods or ())
-        node_keys = frozenset(models.NodeKey(ref.cluster, ref.name) for ref in nodes or ())
+        own = functools.partial(context.federation.own_name, context.scope)
+        pod_keys = frozenset(models.PodKey(own(ref.cluster), ref.namespace, ref.name) for ref in pods or ())
+        node_keys = frozenset(models.NodeKey(own(ref.cluster), ref.name) for ref in nodes or ())
         _check_sampled(context, pod_keys, node_keys)
         measures = info.plan.measures.get(Kind.POD, frozenset())
         seconds = check_interval(Duration(5.0) if interval is None else interval)
@@ -135,7 +134,7 @@ class Subscription:
         context = _begin(info)
         await context.federation.wait_known()
         request = LogRequest(
-            models.PodKey(cluster, namespace, pod),
+            models.PodKey(context.federation.own_name(context.scope, cluster), namespace, pod),
             container,
             100 if tail_lines is None else tail_lines,
             follow is not False,

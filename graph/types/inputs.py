@@ -142,7 +142,7 @@ class ClusterFilter:
 
     def matches(self, cluster: Cluster) -> bool:
         return (
-            (self.name is None or self.name.as_filter().matches(cluster.name))
+            (self.name is None or any(map(self.name.as_filter().matches, (cluster.name, *cluster.other_names))))
             and (self.roles is None or cluster.role in self.roles)
             and (self.health is None or cluster.health in self.health)
         )

@@ -77,7 +77,9 @@ async def refuse_path(request: Request, principal: CurrentPrincipal) -> Response
 
 def _authorize(request: Request, principal: Principal, resource: str, namespace: str | None, name: str) -> str:
     """The cluster that is asked for, when the caller may read usage there."""
-    cluster, _ = split_clustername(read_query(request))
+    named, _ = split_clustername(read_query(request))
+    federation = request.state["federation"]
+    cluster = federation.own_name(principal.scope, named)
     info = RequestInfo(
         verb="get",
         is_resource=True,
@@ -88,7 +90,6 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
         name=name,
     )
     authorize_request(principal, cluster, info)
-    federation = request.state["federation"]
     federation.get_cluster(principal.scope, cluster)
     return cluster
 

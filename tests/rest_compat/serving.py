@@ -33,6 +33,9 @@ class Clusters:
     def __init__(self, connections: Mapping[str, Connection]) -> None:
         self._connections = connections
 
+    def own_name(self, scope: Scope, name: str) -> str:
+        return name
+
     def get_cluster(self, scope: Scope, name: str) -> object:
         return self.get_connection(scope, name)
 

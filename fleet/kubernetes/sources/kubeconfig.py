@@ -1,12 +1,13 @@
 """The source `kubeconfig`: each context of the given files is a member, named by its context.
 
 Contexts that lead to one server as one user (`oc login` writes one for each namespace) are one member, or its pods
-would be counted once a context. It has the name of the host's context, else of the first, whatever is current.
+would be counted once a context. It has the name of the host's context, else of the first, whatever is current, and the
+others lead to it as well.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,11 +33,17 @@ from fleet.kubernetes.sources.access import (
 from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
+from fleet.model.request_info import survives_urls
 from fleet.ports import Connection, Credential, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_HOST_CONTEXT = "openmcp"
+
+LOST = (
+    "whose empty, '.' and '..' parts are cleaned out of URLs: `kubectl config rename-context`, or a context beside it"
+)
+"""What is wrong with such a name, and what to do."""
 
 _POLL_SECONDS = 2.0
 # A context that is wrong although its text did not change (an exec plugin, a file) is tried again this often.
@@ -80,6 +87,7 @@ class KubeconfigSource:
         self._config = build_kubeconfig({})
         self._members: dict[str, _Member] = {}
         self._shared: Mapping[str, list[str]] = {}
+        self._lost: set[str] = set()
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()
@@ -107,6 +115,7 @@ class KubeconfigSource:
                 self._config = config
         found = await asyncio.to_thread(_load_accesses, self._config, self._contexts or tuple(self._config.contexts))
         accesses, shared = _join_names(found, self._host)
+        self._log_lost(accesses, shared)
         if shared != self._shared:
             self._shared = shared
             self._log_shared()
@@ -120,10 +129,18 @@ class KubeconfigSource:
         if not config.contexts:
             logger.error("no contexts in the kubeconfig files %s", ", ".join(map(str, self._paths)))
 
+    def _log_lost(self, names: Iterable[str], shared: Mapping[str, list[str]]) -> None:
+        lost = {name for name in names if not any(map(survives_urls, (name, *shared.get(name, ()))))}
+        for name in sorted(lost - self._lost):
+            logger.warning("cluster %r: kubectl can't be led to it by this name, %s", name, LOST)
+        self._lost = lost
+
     def _log_shared(self) -> None:
         for name, others in self._shared.items():
             named = ", ".join(others)
-            logger.warning("cluster %s: contexts that lead to it as the same user are no clusters: %s", name, named)
+            logger.warning(
+                "cluster %s: contexts that lead to it as the same user are other names of it: %s", name, named
+            )
 
     async def _resolve(self, name: str, access: Access | str) -> "_Member":
         if isinstance(access, str):
@@ -141,10 +158,11 @@ class KubeconfigSource:
 
     def _spec(self, member: "_Member") -> MemberSpec:
         role = ClusterRole.HOST if member.name == self._host else ClusterRole.MEMBER
+        others = tuple(self._shared.get(member.name, ()))
         if member.reachable is None:
-            return MemberSpec(member.name, role, None, problem=member.problem)
+            return MemberSpec(member.name, role, None, problem=member.problem, other_names=others)
         credential = Credential(member.reachable.fingerprint, member.reachable.target.endpoint)
-        return MemberSpec(member.name, role, credential, other_names=tuple(self._shared.get(member.name, ())))
+        return MemberSpec(member.name, role, credential, other_names=others)
 
 
 @dataclass(frozen=True)

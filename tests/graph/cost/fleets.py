@@ -35,6 +35,9 @@ class Numbers:
         self._pods = pods
         self._nodes = nodes
 
+    def names(self, cluster: str) -> Collection[str]:
+        return (cluster,)
+
     @property
     def clusters(self) -> Collection[str]:
         return self._names

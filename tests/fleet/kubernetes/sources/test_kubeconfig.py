@@ -208,7 +208,18 @@ async def test_contexts_of_one_server_and_user_are_one_member(
         picture = await Follower(source).until()
     assert {name: spec.other_names for name, spec in picture.items()} == expected
     for others in filter(None, expected.values()):
-        assert f"are no clusters: {', '.join(others)}" in caplog.text
+        assert f"are other names of it: {', '.join(others)}" in caplog.text
+
+
+async def test_a_name_that_kubectl_cleans_away_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lost = {"..": "a", "a//b": "b", "a/./b": "c", "ends/": "d"}
+    kept = {"a/b": "e", "...": "f", "x//y": "g", "x": "g"}
+    document = config(**{name: (SERVER, {"token": token}) for name, token in (lost | kept).items()})
+    async with open_kubeconfig_source((write(tmp_path / "config", document),)) as source:
+        await Follower(source).until()
+    told = [record.getMessage() for record in caplog.records if "can't be led" in record.getMessage()]
+    assert [line.split(":")[0] for line in told] == [f"cluster {name!r}" for name in sorted(lost)]
+    assert all("rename-context" in line for line in told)
 
 
 async def test_a_context_that_is_wanted_and_nowhere_is_an_ill_member(tmp_path: Path) -> None:
