@@ -11,11 +11,9 @@ def parse_endpoint(text: str) -> str:
 
     Raises ValueError that says what is wrong.
     """
-    url = text.strip()
-    if not url:
+    if not text:
         raise ValueError("is empty; it must be https://HOST[:PORT]")
-    if "://" not in url:
-        url = f"https://{url}"
+    url = text if "://" in text else f"https://{text}"
     return _check(url, text, ("https", "http"), "https://HOST[:PORT]")
 
 
@@ -24,7 +22,7 @@ def parse_proxy(text: str) -> str:
 
     Raises ValueError that says what is wrong.
     """
-    return _check(text.strip(), "the value", ("http", "socks5"), "http://HOST:PORT or socks5://HOST:PORT", secret=True)
+    return _check(text, "the value", ("http", "socks5"), "http://HOST:PORT or socks5://HOST:PORT", secret=True)
 
 
 def _check(url: str, text: str, schemes: tuple[str, ...], shape: str, *, secret: bool = False) -> str:

@@ -21,6 +21,7 @@ from fleet.kubernetes.auth.exec_plugin import ExecPlugin, build_exec_plugin
 from fleet.kubernetes.auth.kubeconfig_entries import (
     ClusterEntry,
     ContextEntry,
+    FileEntry,
     UserEntry,
     check_cluster,
     check_user,
@@ -110,8 +111,7 @@ def build_kubeconfig(contents: Mapping[Path, bytes | str]) -> Kubeconfig:
         for kind, sections in sections_of.items():
             kinds[kind] = {**sections, **kinds[kind]}
             nameless += [f"kubeconfig {path}: {problem}" for problem in _find_nameless(document, kind)]
-        stated = document.get("current-context")
-        current = current or (stated if isinstance(stated, str) and stated else None)
+        current = current or read_entry(document, FileEntry).current_context or None
     return Kubeconfig(kinds["contexts"], kinds["clusters"], kinds["users"], current, tuple(problems), tuple(nameless))
 
 
@@ -254,6 +254,10 @@ def _parse(content: bytes | str) -> Mapping[str, Any]:
     for name, known in (("apiVersion", "v1"), ("kind", "Config")):
         if document.get(name) not in (None, "", known):
             raise KubeconfigError(f"{name} must be {known}")
+    try:
+        read_entry(document, FileEntry)
+    except ValueError as error:
+        raise KubeconfigError(str(error)) from error
     return document
 
 

@@ -102,6 +102,21 @@ class ContextEntry(Struct, rename="kebab"):
     extensions: list[Extension | None] | None = None
 
 
+class Preferences(Struct):
+    """What nobody reads any more: Preferences."""
+
+    colors: bool | None = None
+    extensions: list[Extension | None] | None = None
+
+
+class FileEntry(Struct, rename="kebab"):
+    """What a file says beside its entries: Config."""
+
+    preferences: Preferences | None = None
+    current_context: str | None = None
+    extensions: list[Extension | None] | None = None
+
+
 def read_entry(body: Mapping[str, Any], type: type[T]) -> T:  # noqa: A002 - msgspec's own word
     """The typed entry. Raises ValueError, which names the field, what it must be and what it is, never its value."""
     try:

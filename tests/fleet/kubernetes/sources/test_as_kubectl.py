@@ -77,6 +77,10 @@ def _kebab(fields: dict[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "-"): value for name, value in fields.items()}
 
 
+def _with(field: str, value: str) -> Callable[[str], str]:
+    return lambda whole: yaml.safe_dump({**yaml.safe_load(whole), field: yaml.safe_load(value)})
+
+
 def _replaced_by(plain: str) -> Callable[[str], str]:
     return lambda whole: _token(whole, lambda _token: plain)
 
@@ -143,6 +147,13 @@ ROWS: list[Row] = [
     cluster("another scheme", False, "must be https://", server="ftp://{address}"),
     cluster("a user in it, which would go to whoever answers", False, "without user", server="https://u:p@{address}"),
     cluster("a query in it: kubectl drops it", True, "without user, query", server="https://{address}?a=b"),
+    *(
+        cluster(f"{name} {where} its {field}", False, "must be", **{field.replace("-", "_"): url})
+        for name, sign in (("a blank", " "), ("a line break", "\n"), ("a tab", "\t"))
+        for field, right in (("server", "https://{address}"), ("proxy-url", "http://127.0.0.1:1"))
+        for where, url in (("before", sign + right), ("after", right + sign))
+    ),
+    cluster("a blank for a server", False, "server", server=" "),
     cluster("another name than the certificate's", False, "certificate", tls_server_name="elsewhere"),
     cluster("a name of the certificate's", True, tls_server_name="localhost"),
     # Authorities.
@@ -252,6 +263,16 @@ ROWS: list[Row] = [
         lambda whole: whole.replace("apiVersion: v1\n", "").replace("kind: Config\n", ""),
         True,
     ),
+    *(
+        text(f"{field} is {value}", _with(field, value), kubectl, "" if kubectl else "no member")
+        for field, values in (
+            ("preferences", {"{}": 1, "null": 1, "{colors: true}": 1, "{x: 5}": 1, "5": 0, "x": 0, "[]": 0, "true": 0}),
+            ("preferences", {"{colors: 5}": 0, "{colors: x}": 0, "{extensions: {}}": 0, "{extensions: [5]}": 0}),
+            ("current-context", {"null": 1, "''": 1, "elsewhere": 1, "5": 0, "true": 0, "[]": 0, "{}": 0, "1.5": 0}),
+            ("extensions", {"[]": 1, "null": 1, "[{name: x, extension: 5}]": 1, "5": 0, "{}": 0, "[5]": 0, "x": 0}),
+        )
+        for value, kubectl in ((value, bool(taken)) for value, taken in values.items())
+    ),
     text("a mapping of clusters", lambda whole: f"{whole}clusters: {{}}\n", False, "no member"),
     text("a list", lambda _whole: "[]", False, "no member"),
     text("anchors", lambda whole: f"{whole}x: &a {{b: c}}\ny: *a\n", True),
@@ -319,6 +340,43 @@ async def test_what_kubectl_takes_is_taken_and_nothing_weaker(row: Row, member: 
         assert member.token not in said
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"certificate-authority-data": None, "certificate-authority": "{ca_file}"},
+        {"certificate-authority-data": None, "insecure-skip-tls-verify": True},
+        {"tls-server-name": "localhost", "disable-compression": True},
+        {"extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"a": [1, None, {"b": "c"}]}}]},
+        {"extensions": [{"name": "elsewhere", "extension": {"a": 1}}]},
+    ],
+)
+async def test_a_plugin_is_told_what_kubectl_tells_it(fields: dict[str, Any], member: Cluster, tmp_path: Path) -> None:
+    line = 'printf %s "$KUBERNETES_EXEC_INFO" > {folder}/told; cat {folder}/credential'
+    plugin = {**EXEC, "args": ["-c", line], "provideClusterInfo": True}
+    row = Row("", {"cluster": fields, "user": {**NO_TOKEN, "exec": plugin}}, kubectl=True)
+    path, told = tmp_path / "config", []
+    path.write_text(str(_write(row, member, tmp_path)))
+    for ask in (_ask_kubectl(member, path), _ask_ours(path)):
+        assert await ask in (True, None)
+        told.append(json.loads((tmp_path / "told").read_text()))
+        (tmp_path / "told").unlink()
+    if told[0]["spec"]["cluster"].get("config") is None:  # Go writes what is empty as null
+        del told[0]["spec"]["cluster"]["config"]
+    assert told[0] == told[1]
+
+
+async def test_authorities_of_the_environment_are_kubectls_too(
+    member: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config"
+    row = Row("", {"cluster": {"certificate-authority-data": None}}, kubectl=True)
+    path.write_text(str(_write(row, member, tmp_path)))
+    assert (await _ask_kubectl(member, path), await _ask_ours(path) is None) == (False, False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(member.ca_file))
+    assert (await _ask_kubectl(member, path, SSL_CERT_FILE=str(member.ca_file)), await _ask_ours(path)) == (True, None)
+
+
 def _write(row: Row, member: Cluster, folder: Path) -> str | bytes:
     (folder / "token").write_text(member.token)
     (folder / "wrong").write_text("wrong")
@@ -374,7 +432,7 @@ def _fill(value: Any, values: Mapping[str, str]) -> Any:
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], value) if isinstance(value, str) else value
 
 
-async def _ask_kubectl(member: Cluster, path: Path) -> bool:
+async def _ask_kubectl(member: Cluster, path: Path, **environment: str) -> bool:
     process = await asyncio.create_subprocess_exec(
         member.kubectl_program,
         f"--kubeconfig={path}",
@@ -385,7 +443,7 @@ async def _ask_kubectl(member: Cluster, path: Path) -> bool:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(path.parent)},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(path.parent), **environment},
     )
     async with asyncio.timeout(PATIENCE):
         return await process.wait() == 0

@@ -1,6 +1,7 @@
 """The source `kubeconfig`, against real files and small servers on loopback."""
 
 import base64
+import json
 import logging
 import sys
 from pathlib import Path
@@ -100,6 +101,58 @@ async def test_authority_and_client_certificate(inline: bool, tmp_path: Path) ->
             assert await ask(source, picture["one"]) == "none"
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["none named", "another named"])
+async def test_authorities_of_the_environment_count_where_a_cluster_names_none(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority("roots")
+    (tmp_path / "roots").write_bytes(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots"))
+    given = {"certificate-authority-data": base64.b64encode(Authority("other").pem).decode()} if named else {}
+    async with open_http_server(
+        show_credential, tls=server_context(authority.issue("127.0.0.1"), tmp_path / "server")
+    ) as url:
+        path = write(tmp_path / "config", config(one=({"server": url, **given}, {})))
+        async with open_kubeconfig_source((path,)) as source:
+            asking = ask(source, (await Follower(source).until())["one"])
+            if named:
+                with pytest.raises(ClusterUnreachable, match="certificate"):
+                    await asking
+            else:
+                assert await asking == "none"
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["data", "a file"])
+async def test_a_plugin_is_told_of_its_cluster(inline: bool, tmp_path: Path) -> None:
+    authority = Authority().pem
+    data = base64.b64encode(authority).decode()
+    (tmp_path / "ca").write_bytes(authority)
+    said = {
+        "server": "https://127.0.0.1:1",
+        "tls-server-name": "api.example",
+        "proxy-url": "http://127.0.0.1:2",
+        "disable-compression": True,
+    }
+    config_of_plugin = {"audience": "a", "deep": [1, None]}
+    cluster = {
+        **said,
+        **({"certificate-authority-data": data} if inline else {"certificate-authority": "ca"}),
+        "extensions": [
+            {"name": "other", "extension": {"x": 1}},
+            {"name": "client.authentication.k8s.io/exec", "extension": config_of_plugin},
+        ],
+    }
+    line = f'printf %s "$KUBERNETES_EXEC_INFO" > {tmp_path}/told; exit 1'
+    plugin = {"command": "sh", "args": ["-c", line], "apiVersion": VERSION, "provideClusterInfo": True}
+    async with open_kubeconfig_source((write(tmp_path / "config", config(one=(cluster, {"exec": plugin}))),)) as source:
+        await Follower(source).until(within=20)
+    told = json.loads((tmp_path / "told").read_text())["spec"]
+    assert told == {
+        "interactive": False,
+        "cluster": {**said, "certificate-authority-data": data, "config": config_of_plugin},
+    }
+
+
 async def test_switched_off_verification_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tls = server_context(Authority().issue("elsewhere"), tmp_path)
     async with open_http_server(show_credential, tls=tls) as url:
@@ -120,6 +173,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no such cluster": ({**config(one=(SERVER, {})), "clusters": []}, "cluster 'one-c' is not under clusters"),
     "no server": (config(one=({}, {})), "server is empty"),
     "odd server": (config(one=({"server": "ftp://x"}, {})), "server 'ftp://x' must be https://"),
+    "a blank before": (config(one=({"server": " https://x"}, {})), "server ' https://x' must be"),
+    "a line break after": (config(one=({"server": "https://x\n"}, {})), "in ASCII and without spaces"),
+    "a blank for a server": (config(one=({"server": " "}, {})), "server ' ' must be"),
+    "a blank around a proxy": (
+        config(one=({**SERVER, "proxy-url": "http://p:1 "}, {})),
+        "proxy-url the value is no URL",
+    ),
     "no ca file": (config(one=({**SERVER, "certificate-authority": "nowhere"}, {})), "certificate-authority: the file"),
     "odd ca": (config(one=({**SERVER, "certificate-authority-data": "eA=="}, {})), "CA bundle holds no PEM"),
     "odd base64": (config(one=({**SERVER, "certificate-authority-data": "?"}, {})), "is not base64"),
@@ -228,6 +288,26 @@ async def test_a_context_that_is_wanted_and_nowhere_is_an_ill_member(tmp_path: P
         picture = await Follower(source).until()
     assert picture["a"].problem is None
     assert "no context 'nowhere'; contexts: first, a" in (picture["nowhere"].problem or "")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"current-context": 5}, "current-context must be text, not a number"),
+        ({"preferences": "x"}, "preferences must be a mapping, not text"),
+        ({"preferences": {"colors": "yes"}}, "preferences.colors must be true or false, not text"),
+        ({"extensions": {}}, "extensions must be a list, not a mapping"),
+    ],
+)
+async def test_a_file_that_kubectl_does_not_read_is_told(
+    more: dict[str, Any], words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ill = write(tmp_path / "ill", {**config(ill=(SERVER, {})), **more})
+    well = write(tmp_path / "well", config(well=(SERVER, {})))
+    async with open_kubeconfig_source((ill, well)) as source:
+        picture = await Follower(source).until()
+    assert [*picture] == ["well"]
+    assert f"kubeconfig {ill} can't be read: {words}" in caplog.text
 
 
 async def test_an_entry_of_another_type_costs_its_context_alone(
