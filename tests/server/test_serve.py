@@ -133,6 +133,18 @@ async def test_it_serves_users_and_operators_and_ends_well(tmp_path: Path) -> No
     assert not any(secret in said for secret in ("keti", token, variables["OPENMCP_SIGNING_KEY"], "Traceback"))
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"])
+async def test_a_proxy_of_the_environment_is_told_to_lead_nowhere(tmp_path: Path, name: str) -> None:
+    async with open_process(environ(tmp_path, **{name: "http://u:secret@proxy.example:3128"})) as process:
+        assert process.stderr is not None
+        lines: list[bytes] = []
+        async with asyncio.timeout(30):
+            while lines[-1:] != [b""] and not any(b"leads to no cluster" in line for line in lines):
+                lines.append(await process.stderr.readline())
+    assert f"{name} leads to no cluster: name a cluster's proxy by its proxy-url" in lines[-1].decode()
+    assert b"secret" not in b"".join(lines)
+
+
 async def test_a_kubeconfig_and_the_embedded_store_need_no_client_library(tmp_path: Path) -> None:
     variables = environ(tmp_path)
     code = "import atexit, sys, server.cli; atexit.register(lambda: print(*sys.modules)); server.cli.main(['serve'])"
