@@ -138,7 +138,7 @@ async def test_a_proxy_of_the_environment_is_told_to_lead_nowhere(tmp_path: Path
     async with open_process(environ(tmp_path, **{name: "http://u:secret@proxy.example:3128"})) as process:
         assert process.stderr is not None
         lines: list[bytes] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while lines[-1:] != [b""] and not any(b"leads to no cluster" in line for line in lines):
                 lines.append(await process.stderr.readline())
     assert f"{name} leads to no cluster: name a cluster's proxy by its proxy-url" in lines[-1].decode()

@@ -145,7 +145,7 @@ async def test_a_plugin_is_told_of_its_cluster(inline: bool, tmp_path: Path) -> 
     line = f'printf %s "$KUBERNETES_EXEC_INFO" > {tmp_path}/told; exit 1'
     plugin = {"command": "sh", "args": ["-c", line], "apiVersion": VERSION, "provideClusterInfo": True}
     async with open_kubeconfig_source((write(tmp_path / "config", config(one=(cluster, {"exec": plugin}))),)) as source:
-        await Follower(source).until(within=20)
+        await Follower(source).until()
     told = json.loads((tmp_path / "told").read_text())["spec"]
     assert told == {
         "interactive": False,
