@@ -1,14 +1,15 @@
 """The anchor of pages: Strawberry with its own FastAPI router, serving records from a file.
 
-`python -m bench.children.stock_graph FILE PORT`; FILE holds a JSON list of pods with the fields of `PodRow`. Written
-the way Strawberry's documentation does it: types, a resolver that makes pods, a DataLoader for their usage, the stock
-router. What pods share or hold (cluster, node, labels) is made once for all requests.
+`python -m bench.children.stock_graph FILE PORT`; FILE holds the JSON of `Records`. Written the way Strawberry's
+documentation does it: types, resolvers that make pods, a DataLoader for their usage, the stock router. What many pods
+share or hold (cluster, node, labels) is made once for all requests.
 """
 
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, NewType
 
@@ -20,9 +21,13 @@ from strawberry.dataloader import DataLoader
 from strawberry.fastapi import GraphQLRouter
 from strawberry.schema.config import StrawberryConfig
 
+Info = strawberry.Info[dict[str, Any], None]
+DateTime = NewType("DateTime", datetime)
+BigInt = NewType("BigInt", int)
+
 
 @strawberry.enum
-class PodPhase(Enum):
+class PodPhase(StrEnum):
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -30,19 +35,19 @@ class PodPhase(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-DateTime = NewType("DateTime", datetime)
-BigInt = NewType("BigInt", int)
+@strawberry.enum
+class PodGroup(Enum):
+    """What pods are counted by; the value is the attribute."""
+
+    PHASE = "phase"
+    NAMESPACE = "namespace"
+    NODE = "node_name"
+    STATUS = "status"
 
 
 @strawberry.type
-class Cluster:
+class Named:
     name: str
-
-
-@strawberry.type
-class Node:
-    name: str
-    zone: str | None
 
 
 @strawberry.type
@@ -51,49 +56,39 @@ class Label:
     value: str
 
 
-@dataclass(frozen=True)
-class UsageRow:
-    cpuCores: float | None  # noqa: N815 - read from the graph's own answer
-    memoryBytes: int | None  # noqa: N815
-
-
-@dataclass(frozen=True)
-class PodRow:
-    """A record as it lies in memory. The names are the graph's."""
-
-    id: str
-    namespace: str
-    name: str
-    uid: str
-    phase: PodPhase
-    status: str
-    ready: str
-    restarts: int
-    createdAt: datetime  # noqa: N815
-    nodeName: str | None  # noqa: N815
-    podIP: str | None  # noqa: N815
-    hostIP: str | None  # noqa: N815
-    qosClass: str | None  # noqa: N815
-    cluster: Cluster
-    node: Node | None
-    labels: list[Label]
-    usage: UsageRow | None
+@strawberry.type
+class Resources:
+    cpu_cores: float | None
+    memory_bytes: BigInt | None
+    pods: int | None
 
 
 @strawberry.type
 class Usage:
+    time: DateTime
     cpu_cores: float | None
     memory_bytes: BigInt | None
-
-    @classmethod
-    def from_row(cls, row: UsageRow | None) -> "Usage | None":
-        if row is None:
-            return None
-        return cls(cpu_cores=row.cpuCores, memory_bytes=None if row.memoryBytes is None else BigInt(row.memoryBytes))
+    fs_used_bytes: BigInt | None
+    fs_capacity_bytes: BigInt | None
+    network_receive_bytes_per_second: float | None
 
 
 @strawberry.type
-class Pod:
+class Count:
+    key: str
+    count: int
+
+
+@strawberry.type
+class Namespace:
+    name: str
+    status: str
+
+
+@strawberry.type
+class PodFields:
+    """What a pod holds itself: the record as it lies in memory."""
+
     id: strawberry.ID
     namespace: str
     name: str
@@ -107,35 +102,92 @@ class Pod:
     pod_ip: str | None = strawberry.field(name="podIP")
     host_ip: str | None = strawberry.field(name="hostIP")
     qos_class: str | None
-    cluster: Cluster
-    node: Node | None
     labels: list[Label]
+    place: strawberry.Private[Named]
+    measured: strawberry.Private[Usage | None]
+
+
+@strawberry.type
+class NodeFields:
+    name: str
+    ready: bool
+    status: str
+    roles: list[str]
+    region: str | None
+    zone: str | None
+    kubelet_version: str
+    os_image: str | None
+    internal_ip: str | None = strawberry.field(name="internalIP")
+    labels: list[Label]
+    capacity: Resources
+    allocatable: Resources
+    usage: Usage | None
+    place: strawberry.Private[Named]
+
+
+@strawberry.type
+class ClusterFields:
+    name: str
+    role: str
+    health: str
+    join_status: str | None
+    platform: str | None
+    region: str | None
+    zones: list[str]
+    version: str | None
+    namespaces: list[Namespace] | None
+    capacity: Resources | None
+    usage: Usage | None
+
+
+@strawberry.type
+class Pod(PodFields):
+    cluster: "Cluster"
+    node: "Node | None"
 
     @strawberry.field
-    async def usage(self, info: strawberry.Info[dict[str, Any], None]) -> Usage | None:
-        loader: DataLoader[str, Usage | None] = info.context["usage"]
+    async def usage(self, info: Info) -> Usage | None:
+        loader: DataLoader[strawberry.ID, Usage | None] = info.context["usage"]
         return await loader.load(self.id)
 
-    @classmethod
-    def from_row(cls, row: PodRow) -> "Pod":
-        return cls(
-            id=strawberry.ID(row.id),
-            namespace=row.namespace,
-            name=row.name,
-            uid=row.uid,
-            phase=row.phase,
-            status=row.status,
-            ready=row.ready,
-            restarts=row.restarts,
-            created_at=DateTime(row.createdAt),
-            node_name=row.nodeName,
-            pod_ip=row.podIP,
-            host_ip=row.hostIP,
-            qos_class=row.qosClass,
-            cluster=row.cluster,
-            node=row.node,
-            labels=row.labels,
-        )
+
+@strawberry.type
+class PodConnection:
+    total_count: int
+    items: list[Pod]
+
+
+@strawberry.type
+class Node(NodeFields):
+    cluster: "Cluster"
+    held: strawberry.Private[list[PodFields]] = field(default_factory=list)
+
+    @strawberry.field
+    def pods(self, info: Info, first: int = 100) -> PodConnection:
+        return info.context["fleet"].list_pods(self.held, first)  # type: ignore[no-any-return]  # contexts are dicts
+
+
+@strawberry.type
+class NodeConnection:
+    total_count: int
+    items: list[Node]
+
+
+@strawberry.type
+class Cluster(ClusterFields):
+    held: strawberry.Private[list[PodFields]] = field(default_factory=list)
+    machines: strawberry.Private[list[Node]] = field(default_factory=list)
+
+    @strawberry.field
+    def pod_counts(self, by: PodGroup) -> list[Count]:
+        counted = Counter(str(getattr(pod, by.value) or "") for pod in self.held)
+        return [
+            Count(key=key, count=count) for key, count in sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+        ]
+
+    @strawberry.field
+    def nodes(self, first: int = 100) -> NodeConnection:
+        return NodeConnection(total_count=len(self.machines), items=self.machines[:first])
 
 
 @strawberry.input
@@ -143,32 +195,70 @@ class PodFilter:
     phases: list[PodPhase]
 
 
-@strawberry.type
-class PodConnection:
-    items: list[Pod]
+@dataclass(frozen=True)
+class Records:
+    """What the file holds."""
+
+    pods: list[PodFields]
+    nodes: list[NodeFields]
+    clusters: list[ClusterFields]
 
 
-def build_app(rows: list[PodRow]) -> FastAPI:
+class Fleet:
+    """Clusters and nodes by their names, and the records of all pods."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.clusters = {each.name: Cluster(**vars(each)) for each in records.clusters}
+        self.nodes: dict[tuple[str, str | None], Node] = {}
+        for each in records.nodes:
+            cluster = self.clusters[each.place.name]
+            self.nodes[cluster.name, each.name] = node = Node(**vars(each), cluster=cluster)
+            cluster.machines.append(node)
+        for pod in records.pods:
+            self.clusters[pod.place.name].held.append(pod)
+            if (pod.place.name, pod.node_name) in self.nodes:
+                self.nodes[pod.place.name, pod.node_name].held.append(pod)
+        self.usage = {pod.id: pod.measured for pod in records.pods}
+        self.by_name = {(pod.place.name, pod.namespace, pod.name): pod for pod in records.pods}
+
+    def build_pod(self, record: PodFields) -> Pod:
+        node = self.nodes.get((record.place.name, record.node_name))
+        return Pod(**vars(record), cluster=self.clusters[record.place.name], node=node)
+
+    def list_pods(self, records: list[PodFields], first: int) -> PodConnection:
+        return PodConnection(total_count=len(records), items=[self.build_pod(record) for record in records[:first]])
+
+
+def build_app(fleet: Fleet) -> FastAPI:
     """The application over these records."""
-    by_id = {row.id: row for row in rows}
-    by_name = {(row.cluster.name, row.namespace, row.name): row for row in rows}
 
     @strawberry.type
     class Query:
         @strawberry.field
         def pod(self, cluster: str, namespace: str, name: str) -> Pod:
-            return Pod.from_row(by_name[cluster, namespace, name])
+            return fleet.build_pod(fleet.by_name[cluster, namespace, name])
 
         @strawberry.field
         def pods(self, first: int = 100, filter: PodFilter | None = None) -> PodConnection:  # noqa: A002 - the graph's
-            found = rows if filter is None else [row for row in rows if row.phase in filter.phases]
-            return PodConnection(items=[Pod.from_row(row) for row in found[:first]])
+            records = fleet.records.pods
+            return fleet.list_pods(
+                records if filter is None else [one for one in records if one.phase in filter.phases], first
+            )
 
-    async def load_usage(ids: list[str]) -> list[Usage | None]:
-        return [Usage.from_row(by_id[each].usage) for each in ids]
+        @strawberry.field
+        def nodes(self, first: int = 100) -> NodeConnection:
+            return NodeConnection(total_count=len(fleet.nodes), items=list(fleet.nodes.values())[:first])
+
+        @strawberry.field
+        def clusters(self) -> list[Cluster]:
+            return list(fleet.clusters.values())
+
+    async def load_usage(ids: list[strawberry.ID]) -> list[Usage | None]:
+        return [fleet.usage[each] for each in ids]
 
     async def get_context() -> dict[str, Any]:
-        return {"usage": DataLoader(load_fn=load_usage)}
+        return {"usage": DataLoader(load_fn=load_usage), "fleet": fleet}
 
     written = strawberry.scalar(
         name="DateTime",
@@ -182,16 +272,16 @@ def build_app(rows: list[PodRow]) -> FastAPI:
     return app
 
 
-def load_rows(path: Path) -> list[PodRow]:
+def load_records(path: Path) -> Records:
     """The records of a file."""
-    rows = msgspec.json.decode(path.read_bytes(), type=list[PodRow])
-    assert all(row.createdAt.tzinfo == UTC for row in rows)
-    return rows
+    records = msgspec.json.decode(path.read_bytes(), type=Records)
+    assert all(pod.created_at.tzinfo == UTC for pod in records.pods)
+    return records
 
 
 if __name__ == "__main__":
     uvicorn.run(
-        build_app(load_rows(Path(sys.argv[1]))),
+        build_app(Fleet(load_records(Path(sys.argv[1])))),
         host="127.0.0.1",
         port=int(sys.argv[2]),
         http="httptools",

@@ -14,10 +14,10 @@ import orjson
 
 from bench.interleave import run_interleaved
 from bench.load import Ask, fetch, time_next
-from bench.metric_data import fill_file, list_pods
+from bench.metric_data import fill_file, list_nodes, list_pods
 from bench.questions import Question, Way, count_near
 from bench.row import Goal, Row, amount, build_row, times_better
-from bench.rows.portal import DASHBOARD
+from bench.rows.portal import DASHBOARD, LABELLED_NODES, NODES_PAGE, OVERVIEW
 from bench.rows.workers import read_memory
 from bench.servers import (
     LOOPBACK,
@@ -54,10 +54,24 @@ SHAPES = {
 }
 _BY_PERCENT = ", orderBy: [{usage: MEMORY_PERCENT, direction: DESC}]"
 
-GOALS = {1: (6, None), 100: (20, 5), 1_000: (30, None), LARGE: (60, 20)}
-"""How many times faster than stock so many pods are to be: by a text that was asked before, and by a new one."""
-TIMES = {1: 40, 20: 5, 100: 12, 1_000: 4, LARGE: 3}
-"""How often so many pods are asked for in a round; stock is asked a quarter of it."""
+_RESOURCES = "{ cpu_cores: cpuCores memory_bytes: memoryBytes pods }"
+_MEASURED = """{ time cpu_cores: cpuCores memory_bytes: memoryBytes fs_used_bytes: fsUsedBytes
+  fs_capacity_bytes: fsCapacityBytes network_receive_bytes_per_second: networkReceiveBytesPerSecond }"""
+_RECORDS = f"""{{
+  pods(first: 10000) {{ items {{ id namespace name uid phase status ready restarts created_at: createdAt
+    node_name: nodeName pod_ip: podIP host_ip: hostIP qos_class: qosClass {LABELS} place: {CLUSTER}
+    measured: usage {_MEASURED} }} }}
+  nodes(first: 1000) {{ items {{ name ready status roles region zone kubelet_version: kubeletVersion
+    os_image: osImage internal_ip: internalIP {LABELS} place: {CLUSTER} capacity {_RESOURCES}
+    allocatable {_RESOURCES} usage {_MEASURED} }} }}
+  clusters {{ name role health join_status: joinStatus platform region zones version namespaces {{ name status }}
+    capacity {_RESOURCES} usage {_MEASURED} }}
+}}"""
+"""All that the anchor is given, by its own names."""
+
+SIZES = {1: (40, 6, None), 100: (12, 20, 5), 1_000: (4, 30, None), LARGE: (3, 60, 20)}
+"""How often so many pods are asked for in a round (stock a quarter of it), and how many times faster than stock they
+are to be by a text that was asked before, and by a new one."""
 
 _TEXTS = 40
 _GROWTH = f"memory of {_TEXTS} texts for {LARGE:,} pods, asked three times each"
@@ -75,22 +89,17 @@ class Pages:
 
 @dataclass(frozen=True)
 class Subject:
-    """A question for so many pods. One whose goal is an amount is asked without stock beside."""
+    """A question, how often it is asked in a round, and its goals by a text that was asked before, and by a new one."""
 
     title: str
-    size: int
     question: Question
-    most: Goal | None = None
+    times: int = 5
+    known: Goal | None = None
+    new: Goal | None = None
+    has_anchor: bool = True
 
     def name_row(self, way: Way) -> str:
         return f"{self.title}: {way.value}"
-
-    def find_goal(self, way: Way) -> Goal | None:
-        """What an answer is to take, asked so."""
-        if self.most is not None:
-            return self.most
-        limit = GOALS[self.size][way is Way.NEW_TEXT]
-        return times_better(limit, "stock") if limit else None
 
 
 async def measure(rounds: int, only: str = "") -> list[Row]:
@@ -124,18 +133,18 @@ async def open_pages(members: int, pods: int) -> AsyncIterator[Pages]:
         server = await stack.enter_async_context(open_server(fleet.kubeconfig))
         await wait_pods(server, members * pods)
         keys = [key for number in range(members) for key in await list_pods(server, f"cluster{number + 1}")]
-        await fill_file(server.usage_file, keys, points=2)
-        asked = build_page(10_000, f"{PLAIN} {CLUSTER} {NODE} {LABELS} {USAGE}").iter_asks(Way.REMEMBERED, server)
-        records = orjson.loads(await fetch(next(asked)))["data"]["pods"]["items"]
-        yield Pages(fleet, server, await stack.enter_async_context(_open_anchor(records)), records)
+        await fill_file(server.usage_file, keys, await list_nodes(server), points=2)
+        found = orjson.loads(await fetch(server.ask_graph(_RECORDS)))["data"]
+        records = found | {kind: found[kind]["items"] for kind in ("pods", "nodes")}
+        yield Pages(fleet, server, await stack.enter_async_context(_open_anchor(records)), records["pods"])
 
 
 @asynccontextmanager
-async def _open_anchor(records: Sequence[Mapping[str, Any]]) -> AsyncIterator[str]:
+async def _open_anchor(records: Mapping[str, Any]) -> AsyncIterator[str]:
     """The anchor's URL, serving these records."""
     (port,) = list_free_ports(1)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        file = Path(folder) / "pods.json"
+        file = Path(folder) / "records.json"
         file.write_bytes(orjson.dumps(records))
         arguments = ("-m", "bench.children.stock_graph", str(file), str(port))
         async with open_process(sys.executable, *arguments) as process:
@@ -145,32 +154,37 @@ async def _open_anchor(records: Sequence[Mapping[str, Any]]) -> AsyncIterator[st
 
 
 def build_subjects(pods: Sequence[Mapping[str, Any]]) -> list[Subject]:
+    """All questions, of these pods."""
+    running = build_page(1_000, f"{CLUSTER} @name {NODE} {USAGE}", ", filter: {phases: [RUNNING]}")
+    top = build_page(
+        20, f"{CLUSTER} @name usage {{ memoryPercent }}", ", orderBy: [{usage: MEMORY_PERCENT, direction: DESC}]"
+    )
+    short, shorter = amount(4, "ms"), amount(2, "ms")
     return [
         *(
-            Subject(f"one pod by its name, {shape}", 1, _build_one(pods, fields))
+            _build_subject(f"one pod by its name, {shape}", 1, _build_one(pods, fields))
             if size == 1
-            else Subject(f"{size:,} pods, {shape}", size, build_page(size, fields))
+            else _build_subject(f"{size:,} pods, {shape}", size, build_page(size, fields))
             for size in (1, 100, LARGE)
             for shape, fields in SHAPES.items()
         ),
-        Subject(
-            "1,000 running pods with cluster, node and usage",
-            1_000,
-            build_page(1_000, f"{CLUSTER} @name {NODE} {USAGE}", ", filter: {phases: [RUNNING]}"),
-        ),
-        Subject(
-            f"top 20 of {MEMBERS * PODS:,} by percent of memory limit",
-            20,
-            build_page(20, f"{CLUSTER} @name usage {{ memoryPercent }}", _BY_PERCENT),
-            amount(4, "ms"),
-        ),
-        Subject(f"dashboard of {MEMBERS} clusters", 100, DASHBOARD, amount(2, "ms")),
+        _build_subject("1,000 running pods with cluster, node and usage", 1_000, running),
+        Subject(f"top 20 of {MEMBERS * PODS:,} by percent of memory limit", top, 5, short, short, has_anchor=False),
+        Subject(f"dashboard of {MEMBERS} clusters", DASHBOARD, 5, shorter, shorter),
+        Subject(f"nodes of {MEMBERS} clusters", NODES_PAGE),
+        Subject(f"nodes of {MEMBERS} clusters, with labels", LABELLED_NODES),
+        Subject(f"overview of {MEMBERS} clusters", OVERVIEW),
     ]
+
+
+def _build_subject(title: str, size: int, question: Question) -> Subject:
+    times, known, new = SIZES[size]
+    return Subject(title, question, times, times_better(known, "stock"), times_better(new, "stock") if new else None)
 
 
 def _build_one(pods: Sequence[Mapping[str, Any]], fields: str) -> Question:
     def name(pod: Mapping[str, Any]) -> dict[str, str]:
-        return {"cluster": pod["cluster"]["name"], "namespace": pod["namespace"], "name": pod["name"]}
+        return {"cluster": pod["place"]["name"], "namespace": pod["namespace"], "name": pod["name"]}
 
     kept = next(pod for pod in pods if pod["name"] == DOCUMENTED_POD)
     declared = ", ".join(f'${part}: String! = "{value}"' for part, value in name(kept).items())
@@ -182,17 +196,17 @@ def _build_one(pods: Sequence[Mapping[str, Any]], fields: str) -> Question:
 
 async def _measure(pages: Pages, subject: Subject, way: Way, rounds: int) -> Row:
     asks = {"ours": subject.question.iter_asks(way, pages.server)}
-    counts = {"ours": TIMES[subject.size]}
-    if subject.most is None:
+    counts = {"ours": subject.times, "anchor": max(1, subject.times // 4)}
+    if subject.has_anchor:
         asks["anchor"] = subject.question.iter_asks(way, pages.server, pages.anchor)
-        counts["anchor"] = max(1, counts["ours"] // 4)
     answers = [await fetch(next(side)) for side in asks.values()]
     check_same(answers, exactly=way is not Way.CHURN)
     sides = {side: partial(time_next, asks[side], counts[side]) for side in asks}
     samples = await run_interleaved(sides, rounds)
     ours, stock = ([second * 1000 for second in samples.get(side, ())] for side in ("ours", "anchor"))
     against = "stock Strawberry and its router" if stock else ""
-    return build_row(subject.name_row(way), "ms", ours, stock, against=against, goal=subject.find_goal(way))
+    goal = subject.new if way is Way.NEW_TEXT else subject.known
+    return build_row(subject.name_row(way), "ms", ours, stock, against=against, goal=goal)
 
 
 def check_same(answers: Sequence[bytes], *, exactly: bool = True) -> None:

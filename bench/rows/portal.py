@@ -60,6 +60,10 @@ _OVERVIEW = f"""query ($n: Int = 1) {{ clusters {{ {_CLUSTER} @version
   usage {{ cpuCores memoryBytes fsUsedBytes networkReceiveBytesPerSecond }} }} }}"""
 
 DASHBOARD = Question(_DASHBOARD, lambda number: {"n": 100 + number, "by": _GROUPS[number % len(_GROUPS)]})
+NODES_PAGE, LABELLED_NODES = (
+    Question(_NODES % more, lambda number: {"n": 1_000 + number}) for more in ("", " labels { key value }")
+)
+OVERVIEW = Question(_OVERVIEW, lambda number: {"n": 1 + number})
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,10 @@ def build_pages(nodes: dict[str, list[str]]) -> list[Page]:
     of_nodes = [token, [_at(_CLUSTERS)], listed, [*every, *pods], *measured]
     return [
         Page("dashboard", DASHBOARD, federated),
-        Page("nodes", _ask_nodes(""), of_nodes),
-        Page("nodes with labels", _ask_nodes(" labels { key value }"), of_nodes),
-        Page("clusters", Question(_OVERVIEW, lambda number: {"n": 1 + number}), [*of_nodes[:3], every, *measured]),
+        Page("nodes", NODES_PAGE, of_nodes),
+        Page("nodes with labels", LABELLED_NODES, of_nodes),
+        Page("clusters", OVERVIEW, [*of_nodes[:3], every, *measured]),
     ]
-
-
-def _ask_nodes(more: str) -> Question:
-    return Question(_NODES % more, lambda number: {"n": 1_000 + number})
 
 
 def _at(path: str, cluster: str = HOST_CONTEXT) -> str:

@@ -17,7 +17,7 @@ from demo.simulator.population import DOCUMENTED_POD
 
 SERVER = Running("http://127.0.0.1:1", "token", 1, Path("none"))
 SCHEMA = build_schema(Path("schema.graphql").read_text())
-POD = {"cluster": {"name": "cluster1"}, "namespace": "default", "name": DOCUMENTED_POD}
+POD = {"place": {"name": "cluster1"}, "namespace": "default", "name": DOCUMENTED_POD}
 
 
 def iter_questions() -> Iterator[Question]:
