@@ -21,10 +21,7 @@ async def measure(rounds: int) -> list[Row]:
     rows = []
     async with open_pages(1, 2 * PODS) as pages:
         for way in (Way.VARIABLES, Way.NEW_TEXT, Way.REMEMBERED):
-            asks = {
-                "ours": PAGE.iter_asks(way, pages.server),
-                "anchor": PAGE.iter_asks(way, pages.server, pages.anchor),
-            }
+            asks = pages.build_sides(PAGE, way)
             check_same([await fetch(next(side)) for side in asks.values()])
             rows += [await _measure(asks, callers, way, rounds) for callers in CALLERS]
     return rows

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -85,6 +85,11 @@ class Pages:
     server: Running
     anchor: str
     pods: Sequence[Mapping[str, Any]]
+
+    def build_sides(self, question: Question, way: Way) -> dict[str, Iterator[Ask]]:
+        """The question asked of both."""
+        urls = {"ours": None, "anchor": self.anchor}
+        return {side: question.iter_asks(way, self.server, url) for side, url in urls.items()}
 
 
 @dataclass(frozen=True)
@@ -195,10 +200,10 @@ def _build_one(pods: Sequence[Mapping[str, Any]], fields: str) -> Question:
 
 
 async def _measure(pages: Pages, subject: Subject, way: Way, rounds: int) -> Row:
-    asks = {"ours": subject.question.iter_asks(way, pages.server)}
+    asks = pages.build_sides(subject.question, way)
     counts = {"ours": subject.times, "anchor": max(1, subject.times // 4)}
-    if subject.has_anchor:
-        asks["anchor"] = subject.question.iter_asks(way, pages.server, pages.anchor)
+    if not subject.has_anchor:
+        del asks["anchor"]
     answers = [await fetch(next(side)) for side in asks.values()]
     check_same(answers, exactly=way is not Way.CHURN)
     sides = {side: partial(time_next, asks[side], counts[side]) for side in asks}
