@@ -93,6 +93,7 @@ async def test_one_who_floods_and_reads_nothing_is_not_read_any_more() -> None:
         while live.hub.connections:
             most = max(most, running())
             await asyncio.sleep(0.01)
+        socket.connection.transport.abort()
         flooding.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
             await flooding
