@@ -19,7 +19,7 @@ class KubeError(Exception):
 class KubeClient:
     """One API server, its authority and a bearer token. A connection a call; usable from any thread."""
 
-    def __init__(self, url: str, ca_file: Path, token: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, ca_file: Path, token: str, timeout: float = 30.0) -> None:
         self._host, self._port = urlsplit(url).hostname, urlsplit(url).port
         self._context = ssl.create_default_context(cafile=str(ca_file))
         self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "realfleet"}

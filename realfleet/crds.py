@@ -9,7 +9,7 @@ from realfleet.client import KubeClient, KubeError
 from realfleet.processes import Servers
 
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_ESTABLISHED_TIMEOUT = 30.0
+_ESTABLISHED_TIMEOUT = 120.0
 
 
 def _build_crd(group: str, version: str, kind: str, plural: str, short: tuple[str, ...] = ()) -> dict[str, Any]:

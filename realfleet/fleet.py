@@ -33,7 +33,7 @@ from realfleet.workloads import NAMESPACES_PATH, build_namespace
 SPARE_NAME = "spare"
 """A cluster that is registered in the host and has not joined. Nobody answers at its address."""
 
-_DELIVERY_TIMEOUT = 60.0
+_DELIVERY_TIMEOUT = 120.0
 _SPARE_URL = "https://192.0.2.10:6443"
 _HOST_PLACE = Place("On-Premise", "KR", ("Seoul",))
 
@@ -181,7 +181,7 @@ def _start_member(
     servers: Servers, binaries: Binaries, api: ApiServer, number: int, size: FleetSize, kwok_port: int
 ) -> Cluster:
     member = start_member(servers, binaries, api, number, place_of(number), size.pods, size.nodes, kwok_port)
-    member.wait_whole(timeout=60.0 + size.pods)
+    member.wait_whole(timeout=120.0 + size.pods)
     return member
 
 

@@ -129,7 +129,7 @@ def start_influx(servers: Servers, binaries: Binaries) -> Influx:
     config.write_text(_CONFIG.format(folder=folder, port=port, rpc_port=rpc_port))
     server = servers.start("influxd", [str(binaries.influxd), "run", "-config", str(config)])
     influx = Influx(port, server)
-    servers.wait_until(influx.answers, "InfluxDB answers", 30.0)
+    servers.wait_until(influx.answers, "InfluxDB answers", 120.0)
     influx.create_database()
     return influx
 

@@ -118,6 +118,6 @@ def start_influx2(servers: Servers, program: Path, *flags: str) -> Influx2:
     settings = [f"--http-bind-address=127.0.0.1:{port}", "--reporting-disabled", "--log-level=warn"]
     server = servers.start("influxd2", [str(program), *settings, *paths, *flags])
     influx = Influx2(port, server)
-    servers.wait_until(influx.answers, "InfluxDB 2 answers", 30.0)
+    servers.wait_until(influx.answers, "InfluxDB 2 answers", 120.0)
     influx.set_up()
     return influx

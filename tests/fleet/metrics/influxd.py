@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.fakes.waiting import PATIENCE
+
 _CONFIG = """\
 reporting-disabled = true
 reporting-enabled = false
@@ -73,7 +75,7 @@ class InfluxServer:
         with (self.folder / "influxd.log").open("ab") as log:
             command = [self.program, "run", "-config", str(self.folder / "influxdb.conf")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             assert time.monotonic() < deadline, (self.folder / "influxd.log").read_text()[-2000:]
             time.sleep(0.02)
