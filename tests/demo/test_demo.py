@@ -175,7 +175,7 @@ async def started(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_ctrl_c_ends_it_cleanly_and_soon(number: signal.Signals, tmp_path: Path) -> None:
+async def test_ctrl_c_ends_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     async with started(tmp_path) as process:
         process.send_signal(number)
         _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
