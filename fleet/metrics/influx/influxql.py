@@ -14,12 +14,20 @@ from typing import TypeVar, cast
 from fleet.metrics.aggregate import build_usages
 from fleet.metrics.influx import influxql_text
 from fleet.metrics.influx.cluster_status import build_statuses, read_statuses
-from fleet.metrics.influx.influxql_answer import build_call, decode_answer, explain_refusal
+from fleet.metrics.influx.field_types import (
+    Mixed,
+    build_field_types,
+    cast_fields,
+    describe,
+    merge_casts,
+    read_mixed_fields,
+)
+from fleet.metrics.influx.influxql_answer import NotExecuted, build_call, decode_answer, explain_refusal
 from fleet.metrics.influx.last_seen import LastSeen
 from fleet.metrics.influx.layout import LAYOUTS, Query
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import Call, InfluxAnswer, InfluxPool
-from fleet.metrics.influx.rows import InfluxSeries, read_mixed_fields, read_newest
+from fleet.metrics.influx.rows import InfluxSeries, read_newest
 from fleet.metrics.influx.store import InfluxStore, Read
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
@@ -41,6 +49,8 @@ class InfluxqlStore(InfluxStore):
     def __init__(self, options: InfluxOptions, pool: InfluxPool) -> None:
         super().__init__(options, pool)
         self._last_seen = LastSeen()
+        self._mixed: Mixed | None = None
+        self._types_due = 0.0
 
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         now = time.time_ns()
@@ -87,20 +97,41 @@ class InfluxqlStore(InfluxStore):
         options = self._options
 
         def read(answer: InfluxAnswer) -> tuple[str, set[str]]:
-            series = decode_answer(answer, options.database)
+            (series,) = decode_answer(answer, options.database)
             return answer.version, {str(row[0]) for entry in series for row in entry.values}
 
         version, databases = await self._send(build_call(Query("SHOW DATABASES", {}), None), read)
         if options.database not in databases:
             reader = f" that user {options.username!r} may read" if options.username else ""
             raise MetricsUnavailable(f"InfluxDB {version} has no database {options.database!r}{reader}")
-        mixed = await self._ask(influxql_text.build_field_types(), (), (), read_mixed_fields)
-        return f"InfluxDB {version}, database {options.database}{''.join(f'; {entry}' for entry in mixed)}"
+        types = build_call(build_field_types(), options.database)
+        self._mixed = await self._send(
+            types, lambda answer: read_mixed_fields(*decode_answer(answer, options.database))
+        )
+        said = "".join(f"; {entry}" for entry in describe(self._mixed))
+        return f"InfluxDB {version}, database {options.database}{said}"
 
     async def _ask(self, query: Query, tags: Sequence[str], columns: Sequence[str], read: Read[T]) -> T:
-        del tags, columns  # the query names them, and the answer too
-        database = self._options.database
-        return await self._send(build_call(query, database), lambda answer: read(decode_answer(answer, database)))
+        """As any store's. Now and then a question brings along in which types fields are stored."""
+        known, database = self._mixed or {}, self._options.database
+        question, fresh = cast_fields(query, known), time.monotonic() < self._types_due
+
+        def read_one(answer: InfluxAnswer) -> T:
+            return read(merge_casts(*decode_answer(answer, database)))
+
+        def read_both(answer: InfluxAnswer) -> tuple[T, Mixed]:
+            series, types = decode_answer(answer, database, 2)
+            return read(merge_casts(series)), read_mixed_fields(types)
+
+        if self._mixed is None or not fresh:
+            self._types_due = time.monotonic() + self._options.types_kept
+            try:
+                found, self._mixed = await self._send(build_call(question, database, build_field_types()), read_both)
+            except NotExecuted:
+                pass
+            else:
+                return found if self._mixed == known else await self._ask(query, tags, columns, read)
+        return await self._send(build_call(question, database), read_one)
 
     async def _send(self, call: Call, read: Callable[[InfluxAnswer], T]) -> T:
         return await self._pool.ask(call, read, lambda status, _: explain_refusal(self._options, status))

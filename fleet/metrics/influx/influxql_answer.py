@@ -27,6 +27,10 @@ _HEADERS = {"Accept": _PACKED, "Content-Type": "application/x-www-form-urlencode
 _LIMIT = re.compile(r"max-[a-z-]+|query-timeout")
 
 
+class NotExecuted(MetricsUnavailable):
+    """Of several statements: a 1.x does not tell what is wrong with the first of them."""
+
+
 class _Message(Struct):
     level: str = ""
     text: str = ""
@@ -47,8 +51,10 @@ class _Answer(Struct):
 _DECODE = {True: msgspec.msgpack.Decoder(_Answer).decode, False: msgspec.json.Decoder(_Answer).decode}
 
 
-def build_call(query: Query, database: str | None) -> Call:
-    form = {"q": query.text, "params": json.dumps(query.params), "epoch": "ns"}
+def build_call(query: Query, database: str | None, *more: Query) -> Call:
+    """One question: a statement, and perhaps others that have no parameters."""
+    text = ";".join(each.text for each in (query, *more))
+    form = {"q": text, "params": json.dumps(query.params), "epoch": "ns"}
     if database is not None:
         form["db"] = database
     return Call("/query", _HEADERS, urlencode(form).encode())
@@ -66,25 +72,27 @@ def explain_refusal(options: InfluxOptions, status: int) -> MetricsUnavailable:
     return MetricsUnavailable(f"InfluxDB at {place} answered {status} to a query")
 
 
-def decode_answer(raw: InfluxAnswer, database: str) -> list[InfluxSeries]:
-    """The series of the one statement asked. Raises MetricsUnavailable for whatever is not a whole answer."""
+def decode_answer(raw: InfluxAnswer, database: str, statements: int = 1) -> list[list[InfluxSeries]]:
+    """The series of each statement. Raises MetricsUnavailable for whatever is not a whole answer."""
     try:
         answer = _DECODE[raw.media_type.startswith(_PACKED)](raw.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MetricsUnavailable("InfluxDB's answer is cut short or is not the answer of an InfluxDB") from error
     error_text = answer.error or next((result.error for result in answer.results if result.error), None)
+    if error_text == "not executed" or (0 < len(answer.results) < statements and error_text is None):
+        raise NotExecuted("InfluxDB did not execute the query")
     if error_text is not None:
         raise MetricsUnavailable(_explained(error_text, database))
-    if len(answer.results) != 1:
+    if len(answer.results) != statements:
         raise MetricsUnavailable("InfluxDB's answer holds no result: it is not the answer of an InfluxDB")
-    result = answer.results[0]
-    if result.partial or any(series.partial for series in result.series):
+    found = [result.series for result in answer.results]
+    if any(result.partial for result in answer.results) or any(each.partial for series in found for each in series):
         raise MetricsUnavailable("InfluxDB cut its answer short (max-row-limit): ask for less, or raise its limit")
-    if result.messages:
-        logger.warning("InfluxDB sent a message with its answer: %.200r", result.messages[0].text)
+    if messages := [message for result in answer.results for message in result.messages]:
+        logger.warning("InfluxDB sent a message with its answer: %.200r", messages[0].text)
         raise MetricsUnavailable("InfluxDB answered with a warning, so its answer is not relied on; the log has it")
-    note_rows(lambda: sum(len(series.values) for series in result.series))
-    return result.series
+    note_rows(lambda: sum(len(series.values) for series in found[0]))
+    return found
 
 
 def _explained(text: str, database: str) -> str:

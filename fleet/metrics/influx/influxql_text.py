@@ -77,11 +77,6 @@ def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns:
     return bound.select(_fields(()), LAYOUTS[Kind.POD].measurement, conditions, _grouped(SIGHTING_TAGS))
 
 
-def build_field_types() -> Query:
-    measurements = ",".join(layout.measurement for layout in LAYOUTS.values())
-    return Query(f"SHOW FIELD KEYS FROM {measurements}", {})
-
-
 def _grouped(tags: Iterable[str]) -> str:
     return f" GROUP BY {','.join(tags)}"
 

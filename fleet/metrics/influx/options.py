@@ -21,6 +21,7 @@ class InfluxOptions:
     `database` is the bucket of a 2.x, `org` its organisation, both by name. A `token`, which only a 2.x takes, goes
     before a user and a password. `timeout` bounds a whole query. `lookback` is how old the newest point of an
     object may be to count as its usage. `max_answer_bytes` bounds an answer; `connections` the queries at once.
+    `types_kept` is how long it is known which fields are stored in several types: collectors report about as often.
     """
 
     url: str
@@ -34,6 +35,7 @@ class InfluxOptions:
     lookback: float = field(default=3600.0, kw_only=True)
     max_answer_bytes: int = field(default=64 * 1024 * 1024, kw_only=True)
     connections: int = field(default=4, kw_only=True)
+    types_kept: float = field(default=15.0, kw_only=True)
 
     @property
     def place(self) -> str:

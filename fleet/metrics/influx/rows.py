@@ -65,7 +65,7 @@ def read_newest(
     for series in answer:
         names = series.columns
         where = _places_of(names, layout.tags)
-        _check_rows(series)
+        check_rows(series)
         tags = [map(itemgetter(where[tag]), series.values) for tag in layout.tags]
         newest.update(zip(zip(*tags, strict=True), series.values, strict=True))
     # A key is equal to the plain tuple of its parts.
@@ -107,7 +107,8 @@ def _places_of(columns: list[str], wanted: Iterable[str]) -> dict[str, int]:
     return where
 
 
-def _check_rows(series: InfluxSeries) -> None:
+def check_rows(series: InfluxSeries) -> None:
+    """Raises MetricsUnavailable where a row is not a time and a cell for each other column."""
     width = len(series.columns)
     if not all(len(row) == width and type(row[0]) is int for row in series.values):
         raise _unexpected_columns()
@@ -127,7 +128,7 @@ def read_points(answer: list[InfluxSeries], cells: CellReader) -> list[Point]:
     points: list[Point] = []
     for series in answer:
         where = _places_of(series.columns, [*FIELDS.values(), "node"])
-        _check_rows(series)
+        check_rows(series)
         columns: dict[str, list[Any]] = {
             measure.value: cells.read(measure, [row[where[field]] for row in series.values])
             for measure, field in FIELDS.items()
@@ -138,21 +139,6 @@ def read_points(answer: list[InfluxSeries], cells: CellReader) -> list[Point]:
             points.append(Point(time_ns=row[0], node=node if isinstance(node, str) and node else None, **measured))
     points.sort(key=lambda point: point.time_ns)
     return points
-
-
-def read_mixed_fields(answer: list[InfluxSeries]) -> list[str]:
-    """What to say of each field that shards hold in several types: a query reads one of them, whatever it asks for."""
-    said = []
-    for series in answer:
-        types: dict[str, list[str]] = {}
-        for name, kind in series.values:
-            types.setdefault(name, []).append(kind)
-        said += [
-            f"points of {series.name}.{name} are missing: it is stored as {' and as '.join(sorted(kinds))}"
-            for name, kinds in sorted(types.items())
-            if len(kinds) > 1 and name in FIELDS.values()
-        ]
-    return said
 
 
 def read_sightings(answer: list[InfluxSeries]) -> dict[tuple[PodKey, str], list[int]]:

@@ -67,7 +67,7 @@ def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
     ],
 )
 def test_rows_that_were_not_asked_for_are_refused(old: str, new: str) -> None:
-    answer = decode_answer(InfluxAnswer(WHOLE.replace(old, new).encode()), "Metrics")
+    (answer,) = decode_answer(InfluxAnswer(WHOLE.replace(old, new).encode()), "Metrics")
     with pytest.raises(MetricsUnavailable, match="other columns than were asked for"):
         read_columns(answer, LAYOUTS[Kind.POD], {WEB}, {Measure.CPU_CORES}, CellReader())
 

@@ -16,7 +16,6 @@ from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
 from tests.fleet.metrics.influxd import InfluxServer
 from tests.fleet.metrics.stores import FilledInflux, open_filled_influx
-from tests.fleet.metrics.test_contract import ago
 
 pytestmark = pytest.mark.real
 
@@ -166,13 +165,3 @@ async def test_a_store_opens_though_its_server_is_down() -> None:
     async with open_influx_store(InfluxOptions("http://127.0.0.1:9")) as store:
         with pytest.raises(MetricsUnavailable, match="does not accept connections"):
             await store.check()
-
-
-async def test_a_field_of_several_types_is_told_by_the_check(influx: FilledInflux) -> None:
-    """A shard is a week: in each, a field has one type."""
-    influx.write_cells(WEB, ago(30 * 86400), CPUUsageNanoCores='"250000000n"', MemoryWorkingSetBytes='"1024"')
-    assert "missing" not in await influx.store.check()
-    influx.write_cells(WEB, ago(10), CPUUsageNanoCores="0.5", MemoryWorkingSetBytes='"1024"')
-    assert (await influx.store.check()).endswith(
-        "; points of Pods.CPUUsageNanoCores are missing: it is stored as float and as string"
-    )
