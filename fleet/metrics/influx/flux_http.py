@@ -6,10 +6,10 @@ Source: the HTTP API of InfluxDB 2.7. A missing bucket is a 404, a missing organ
 import logging
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from fleet.metrics.influx.layout import Names, Query, Value
 from fleet.metrics.influx.options import InfluxOptions
@@ -29,11 +29,36 @@ class _Refusal(Struct):
     message: str = ""
 
 
+class _Rule(Struct):
+    shard_seconds: int = field(name="shardGroupDurationSeconds")
+
+
+class _Bucket(Struct, rename="camel"):
+    retention_rules: list[_Rule]
+
+
+class _Buckets(Struct):
+    buckets: list[_Bucket]
+
+
 def build_call(options: InfluxOptions, query: Query) -> Call:
     """One query; the bucket is bound beside what it names."""
     extern = build_extern(Query(query.text, {"bucket": options.database, **query.params}))
     body = {"query": query.text, "type": "flux", "dialect": _DIALECT, "extern": extern}
     return Call(f"/api/v2/query?org={quote(options.org, safe='')}", _HEADERS, msgspec.json.encode(body))
+
+
+def build_bucket_call(options: InfluxOptions) -> Call:
+    named = urlencode({"org": options.org, "name": options.database})
+    return Call(f"/api/v2/buckets?{named}", {"Accept": "application/json"}, b"", "GET")
+
+
+def decode_shard_seconds(body: bytes) -> int:
+    """How long a shard of the bucket is. Raises MetricsUnavailable."""
+    try:
+        return msgspec.json.decode(body, type=_Buckets).buckets[0].retention_rules[0].shard_seconds
+    except (msgspec.DecodeError, IndexError) as error:
+        raise MetricsUnavailable("InfluxDB does not say how long the shards of the bucket are") from error
 
 
 def build_extern(query: Query) -> dict[str, Any]:

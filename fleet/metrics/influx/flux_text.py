@@ -7,7 +7,9 @@
 InfluxQL answers, and a third of the bytes.
 """
 
+import re
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -21,6 +23,7 @@ _MOST_COMPARED = 4
 FIRST_NS = -(2**63) + 2
 END_NS = 2**63 - 2
 
+_SPAN = re.compile(r"start: time\(v: (\w+)\), stop: time\(v: (\w+)\)")
 _POINT = '|> drop(columns: ["_start", "_stop", "_measurement"])'
 _VALUES = f'|> group(columns: ["_field"]) {_POINT}'
 _ROWS = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
@@ -42,7 +45,7 @@ def build_latest_pairs(
     """
     params, recent = _select(layout.measurement, layout, keys, measures, start="recent")
     _, rest = _select(layout.measurement, layout, keys, measures, end="recent")
-    text = f"union(tables: [{recent} {_VALUES}, {rest} |> last() {_VALUES}])"
+    text = f"{recent} {_VALUES}\n{rest} |> last() {_VALUES}"
     return Query(text, {"start": since_ns, "recent": recent_ns, "end": END_NS, **params})
 
 
@@ -75,14 +78,38 @@ def build_sightings(kind: Kind, keys: Collection[Key], *, start_ns: int, end_ns:
     return Query(f"{source} {_POINT} {_ROWS}", {"start": start_ns, "end": end_ns, **params})
 
 
+def build_first(layout: Layout, key: Key) -> Query:
+    """The oldest value of each field of one object."""
+    params, source = _select(layout.measurement, layout, (key,), ALL_MEASURES)
+    return Query(f"{source} |> first() {_POINT}", {"start": FIRST_NS, "end": END_NS, **params})
+
+
 def build_check() -> Query:
     """Asks for next to nothing; the bucket must be there and readable."""
     return Query(f"{_source('start', 'end', 'true')} |> limit(n: 1) {_POINT}", {"start": 0, "end": 1})
 
 
+def cut_at(query: Query, edges_ns: Collection[int]) -> Query:
+    """The same question with each of its lines put to each part of its span: every part is a result of its own.
+
+    Of a series InfluxDB reads one type, that of its first shard, and drops the points of shards that hold another.
+    """
+    lines = []
+    for line in query.text.split("\n"):
+        first, last = _SPAN.findall(line)[0]
+        inner = [str(edge) for edge in edges_ns if query.params[first] < edge < query.params[last]]  # type: ignore[operator]  # both are times
+        lines += [_SPAN.sub(_span(*part), line) for part in pairwise([first, *inner, last])]
+    if len(lines) > 1:
+        lines = [f'{line} |> yield(name: "{number}")' for number, line in enumerate(lines)]
+    return Query("\n".join(lines), query.params)
+
+
+def _span(start: str, end: str) -> str:
+    return f"start: time(v: {start}), stop: time(v: {end})"
+
+
 def _source(start: str, end: str, condition: str) -> str:
-    span = f"range(start: time(v: {start}), stop: time(v: {end}))"
-    return f"from(bucket: bucket) |> {span} |> filter(fn: (r) => {condition})"
+    return f"from(bucket: bucket) |> range({_span(start, end)}) |> filter(fn: (r) => {condition})"
 
 
 def _select(

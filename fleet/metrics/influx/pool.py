@@ -42,11 +42,12 @@ _LASTING = frozenset({401, 403, 404, 502, 503, 504})
 
 
 class Call(Struct, frozen=True):
-    """One request by POST. `path` is encoded already."""
+    """One request. `path` is encoded already."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class InfluxAnswer(Struct, frozen=True):
@@ -77,7 +78,10 @@ class InfluxPool:
         self.calls_sent += 1
         work = with_recorder(lambda: read(self._send(call, deadline, refuse)))
         try:
-            with querying_metrics(), timed(logger, f"InfluxDB was asked by POST {call.path.partition('?')[0]}"):
+            with (
+                querying_metrics(),
+                timed(logger, f"InfluxDB was asked by {call.method} {call.path.partition('?')[0]}"),
+            ):
                 async with asyncio.timeout(self._options.timeout):
                     answer = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError as error:
@@ -122,7 +126,7 @@ class InfluxPool:
         # end, without a bound in bytes or time, so a server that drips one would keep each thread, the probe's too.
         api = self._client.api_client
         response = api.rest_client.pool_manager.request(
-            "POST",
+            call.method,
             f"{api.configuration.host}{call.path}",
             body=call.body,
             headers={**api.default_headers, **call.headers},
