@@ -13,8 +13,8 @@ RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 @asynccontextmanager
 async def open_http_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Serves every path with one handler; yields the base URL."""
-    server = web.Server(handler)
+    """Serves every path with one handler, which is cancelled when its caller leaves; yields the base URL."""
+    server = web.Server(handler, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     try:
