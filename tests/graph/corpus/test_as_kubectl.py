@@ -1,6 +1,7 @@
 """Every object of the corpus is shown by the graph as kubectl prints it and as the API server's own table has it."""
 
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from realfleet.fleet import Fleet
 from tests.fakes.kubernetes import FakeSource
 from tests.graph.conftest import Graph
 from tests.graph.corpus.corpus import OBJECTS, Object, created, list_names, named, path_of
+from tests.graph.types.test_real_amounts import read_described
 
 pytestmark = pytest.mark.real
 
@@ -22,6 +24,7 @@ NAMESPACE = "corpus"
 HERE = '(first: 500, filter: {clusters: ["openmcp"]%s})'
 PODS = f"""{{ pods{HERE % f', namespaces: ["{NAMESPACE}"]'} {{ items {{
   name status ready restarts createdAt nodeName podIP manifest conditions {{ type status lastTransitionAt }}
+  requests {{ cpuCores memoryBytes }}
   containers {{ name init ephemeral ready restarts state {{ kind startedAt }} }}
 }} }} }}"""
 NODES = f"""{{ nodes{HERE % ""} {{ items {{
@@ -143,11 +146,24 @@ def test_a_node_reserves_what_kubectl_describes(name: str, host: Cluster, nodes:
     said = host.kubectl("describe", "node", name)
     sums = dict(_RESERVED.findall(said.partition("Allocated resources:")[2]))
     sums["pods"] = re.findall(r"\((\d+) in total\)", said)[0]
-    node = nodes[name]
-    assert node["requested"] == read_amounts(sums)
+    node, lines = nodes[name], read_described(said).values()
+    # Not kubectl's own totals, which leave statuses out that its lines and the scheduler count.
+    assert node["requested"] == read_amounts(sums) | {
+        "cpuCores": round(math.fsum(parse_cores(line[0]) for line in lines), 9),
+        "memoryBytes": sum(parse_bytes(line[2]) for line in lines),
+    }
     for field, title in (("capacity", "Capacity"), ("allocatable", "Allocatable")):
         part = re.search(rf"^{title}:\n((?:  .*\n)*)", said, re.MULTILINE)
         assert node[field] == read_amounts(dict(re.findall(r"(\S+): +(\S+)", part[1] if part else "")))
+
+
+@pytest.mark.parametrize("name", list_names("Node"))
+def test_pods_ask_for_what_kubectl_describes(name: str, host: Cluster, pods: dict[str, Object]) -> None:
+    described = read_described(host.kubectl("describe", "node", name))
+    found = {pod: pods[pod]["requests"] or {} for pod in described}
+    assert {pod: (each.get("cpuCores") or 0, each.get("memoryBytes") or 0) for pod, each in found.items()} == {
+        pod: (parse_cores(line[0]), parse_bytes(line[2])) for pod, line in described.items()
+    }
 
 
 def read_amounts(said: dict[str, str]) -> Object:
