@@ -33,6 +33,9 @@ NAMES = {
     "운영 (서울) #1": ("cluster2", "g"),
     "a%2Fb": ("cluster1", "h"),
     "what?x=1": ("cluster2", "i"),
+    # Other names of `team` and of the one before.
+    "shop/team:6443/kube:admin": ("cluster1", "c"),
+    "what else?": ("cluster2", "i"),
 }
 
 
@@ -40,13 +43,14 @@ NAMES = {
 async def secured(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secured]:
     folder = tmp_path_factory.mktemp("names")
     document = yaml.safe_load(real_fleet.kubeconfig.read_text())
-    document["users"] = []
+    document["users"] = [
+        {"name": user, "user": {"tokenFile": str(folder / user)}} for user in {user for _, user in NAMES.values()}
+    ]
     document["contexts"] = []
     for name, (member, user) in NAMES.items():
         # Another file is another user; the name alone would not be.
         token = real_fleet.cluster(member).token
         (folder / user).write_text(token)
-        document["users"].append({"name": user, "user": {"tokenFile": str(folder / user)}})
         document["contexts"].append({"name": name, "context": {"cluster": member, "user": user}})
     (folder / "config").write_text(yaml.safe_dump(document))
     save_users(folder / "users", [User("tess", hash_password("secret of tess"), Scope(Role.ADMIN, ("team",)))])
