@@ -65,9 +65,9 @@ class DocumentMaker:
         text = " ".join([self._selection(root, depth), *self._texts])
         return f"query Any{self._inputs.declarations} {text}"
 
-    def draw_variables(self) -> dict[str, Any]:
-        """Other values at each call."""
-        return self._inputs.draw()
+    def draw_variables(self, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Other values at each call, or one that is not as `before`: a key that lacks it finds what was kept then."""
+        return self._inputs.draw(before)
 
     def _selection(self, kind: Composite, depth: int) -> str:
         if self._rng.random() < 0.05 and not isinstance(kind, GraphQLUnionType) and kind is not self._schema.query_type:

@@ -59,10 +59,13 @@ class InputMaker:
         declared = ", ".join(f"${name}: {variable.declared}" for name, variable in self._variables.items())
         return f"({declared})" if declared else ""
 
-    def draw(self) -> dict[str, Any]:
-        """Values for the variables; a few are missing, null or wrong."""
-        drawn: dict[str, Any] = {}
-        for name, variable in self._variables.items():
+    def draw(self, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Values for the variables; a few are missing, null or wrong. Those of `before`, but for one, where given."""
+        drawn = dict(before or {})
+        names = [*self._variables]
+        for name in names if before is None or not names else [self._rng.choice(names)]:
+            drawn.pop(name, None)
+            variable = self._variables[name]
             roll = self._rng.random()
             may_miss = variable.has_default or not isinstance(variable.kind, GraphQLNonNull)
             if roll < (0.15 if may_miss else 0.01):
