@@ -134,7 +134,7 @@ class InputMaker:
             item = GraphQLArgument(kind.of_type)
             return [
                 self._place(item, owner, f"{name}[]", constant=constant)
-                for _ in range(self._rng.choice((0, 1, 1, 2, 3)))
+                for _ in range(self._rng.choice((0, 1, 1, 2, 3, 4)))
             ]
         if isinstance(kind, GraphQLEnumType):
             return Name(self._rng.choice([*kind.values]))

@@ -46,11 +46,12 @@ PAGES = """{
   nodes(first: 1) { pageInfo { endCursor } }
   resources(apiVersion: "v1", kind: "Pod", first: 1) { pageInfo { endCursor } } }"""
 ENTITIES: tuple[Any, ...] = (
-    *({"__typename": "Pod", "id": id_} for id_ in IDS),
-    *({"__typename": "Node", "id": id_} for id_ in IDS),
-    *({"__typename": "Cluster", "name": name} for name in ("c1", "c2", "c1", "none")),
+    *({"__typename": "Pod", "id": id_} for id_ in (*IDS[:2] * 4, *IDS)),
+    *({"__typename": "Node", "id": id_} for id_ in (*IDS[3:4] * 6, *IDS)),
+    *({"__typename": "Cluster", "name": name} for name in (*("c1", "c2") * 3, "none")),
     {"__typename": "Nonsense"},
 )
+
 _RANGES = (
     *(("last",), ("last", "step"), (), ("start",), ("start", "end")) * 3,
     ("start", "end", "step"),
@@ -131,7 +132,9 @@ TASTES = Tastes(
         "_service": 0.1,
         "viewer": 0.3,
         **dict.fromkeys(("cluster", "owner", "node", "containers", "events", "state", "lastState"), 4),
-        **dict.fromkeys(("items", "edges", "pods", "nodes", "usage", "history", "pod", "resource"), 3),
+        **dict.fromkeys(
+            ("items", "edges", "pods", "nodes", "usage", "history", "pod", "resource", "object", "_entities"), 3
+        ),
     },
     varying=frozenset({"ClusterOutcome.ageSeconds", "ClusterOutcome.tookMs"}),
 )
