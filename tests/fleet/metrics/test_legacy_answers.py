@@ -1,7 +1,7 @@
 """Yesterday's `/metrics/...` answers are the same bytes from every store: those of a plain list of points."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,7 +10,8 @@ import pytest
 from auth.authenticator import AuthOptions, open_authenticator
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Point
-from tests.fleet.metrics.stores import Filled
+from fleet.ports import MetricStore
+from tests.fleet.metrics.stores import Filled, FilledInflux
 from tests.rest_compat.routes.test_metrics import FULL, NINE
 from tests.rest_compat.serving import Client, Clusters, Points, open_client, open_served
 
@@ -53,23 +54,17 @@ class Both:
     plain: Client
 
 
-@pytest.fixture
-async def both(filled: Filled) -> AsyncIterator[Both]:
-    pods = {POD: [FULL, *STEPS], ODD: STEPS[:1]}
-    nodes = {NODE: [FULL]}
-    await filled.write(
-        [(key, point) for key, points in pods.items() for point in points],
-        [(key, point) for key, points in nodes.items() for point in points],
-    )
+@asynccontextmanager
+async def open_both(store: MetricStore, points: dict[PodKey | NodeKey, list[Point]]) -> AsyncIterator[Both]:
     async with AsyncExitStack() as stack:
         options = AuthOptions(signing_key=KEY, administrator=("openmcp", "keti"))
         authenticator = await stack.enter_async_context(open_authenticator(options))
         token = await authenticator.login("openmcp", "keti")
         clients = []
-        for store in (filled.store, Points(pods | nodes)):
+        for each in (store, Points(points)):
             state = {
                 "federation": Clusters({"cluster1": None}),  # type: ignore[dict-item]  # nobody asks the member
-                "metric_store": store,
+                "metric_store": each,
                 "authenticator": authenticator,
                 "request_timeout": 5.0,
             }
@@ -78,8 +73,32 @@ async def both(filled: Filled) -> AsyncIterator[Both]:
         yield Both(*clients)
 
 
-async def test_every_answer_is_the_same_bytes(both: Both) -> None:
+async def assert_same(both: Both) -> None:
     for target in TARGETS:
         stored, plain = await both.stored.ask("GET", target), await both.plain.ask("GET", target)
         assert (stored.status, stored.body) == (plain.status, plain.body), target
         assert stored.status == 200
+
+
+async def test_every_answer_is_the_same_bytes(filled: Filled) -> None:
+    pods = {POD: [FULL, *STEPS], ODD: STEPS[:1]}
+    nodes = {NODE: [FULL]}
+    await filled.write(
+        [(key, point) for key, points in pods.items() for point in points],
+        [(key, point) for key, points in nodes.items() for point in points],
+    )
+    async with open_both(filled.store, pods | nodes) as both:
+        await assert_same(both)
+
+
+@pytest.mark.real
+async def test_points_of_every_type_are_in_the_answer(any_influx: FilledInflux) -> None:
+    """Text, then numbers some weeks later, then text."""
+    cells = ((-28, '"250m"', 0.25), (-14, "0.5", 0.5), (0, '"2"', 2.0))
+    points = []
+    for days, cell, cores in cells:
+        time_ns = NINE + days * 86_400 * NANOSECONDS
+        any_influx.write_cells(POD, time_ns, STEPS[0].node or "", CPUUsageNanoCores=cell)
+        points.append(Point(time_ns=time_ns, cpu_cores=cores, node=STEPS[0].node))
+    async with open_both(any_influx.store, {POD: points}) as both:
+        await assert_same(both)
