@@ -1,8 +1,7 @@
 """The anchor of pages: Strawberry with its own FastAPI router, serving records from a file.
 
 `python -m bench.children.stock_graph FILE PORT`; FILE holds the JSON of `Records`. Written the way Strawberry's
-documentation does it: types, resolvers that make pods, a DataLoader for their usage, the stock router. What many pods
-share or hold (cluster, node, labels) is made once for all requests.
+documentation does it: types, their instances in memory, a DataLoader for the usage of pods, the stock router.
 """
 
 import sys
@@ -87,8 +86,6 @@ class Namespace:
 
 @strawberry.type
 class PodFields:
-    """What a pod holds itself: the record as it lies in memory."""
-
     id: strawberry.ID
     namespace: str
     name: str
@@ -156,15 +153,19 @@ class PodConnection:
     total_count: int
     items: list[Pod]
 
+    @classmethod
+    def of(cls, pods: list[Pod], first: int) -> "PodConnection":
+        return cls(total_count=len(pods), items=pods[:first])
+
 
 @strawberry.type
 class Node(NodeFields):
     cluster: "Cluster"
-    held: strawberry.Private[list[PodFields]] = field(default_factory=list)
+    held: strawberry.Private[list[Pod]] = field(default_factory=list)
 
     @strawberry.field
-    def pods(self, info: Info, first: int = 100) -> PodConnection:
-        return info.context["fleet"].list_pods(self.held, first)  # type: ignore[no-any-return]  # contexts are dicts
+    def pods(self, first: int = 100) -> PodConnection:
+        return PodConnection.of(self.held, first)
 
 
 @strawberry.type
@@ -175,7 +176,7 @@ class NodeConnection:
 
 @strawberry.type
 class Cluster(ClusterFields):
-    held: strawberry.Private[list[PodFields]] = field(default_factory=list)
+    held: strawberry.Private[list[Pod]] = field(default_factory=list)
     machines: strawberry.Private[list[Node]] = field(default_factory=list)
 
     @strawberry.field
@@ -205,46 +206,38 @@ class Records:
 
 
 class Fleet:
-    """Clusters and nodes by their names, and the records of all pods."""
+    """All objects, made once; pods in the order of the file."""
 
     def __init__(self, records: Records) -> None:
-        self.records = records
         self.clusters = {each.name: Cluster(**vars(each)) for each in records.clusters}
         self.nodes: dict[tuple[str, str | None], Node] = {}
+        self.pods: list[Pod] = []
         for each in records.nodes:
             cluster = self.clusters[each.place.name]
             self.nodes[cluster.name, each.name] = node = Node(**vars(each), cluster=cluster)
             cluster.machines.append(node)
-        for pod in records.pods:
-            self.clusters[pod.place.name].held.append(pod)
-            if (pod.place.name, pod.node_name) in self.nodes:
-                self.nodes[pod.place.name, pod.node_name].held.append(pod)
-        self.usage = {pod.id: pod.measured for pod in records.pods}
-        self.by_name = {(pod.place.name, pod.namespace, pod.name): pod for pod in records.pods}
-
-    def build_pod(self, record: PodFields) -> Pod:
-        node = self.nodes.get((record.place.name, record.node_name))
-        return Pod(**vars(record), cluster=self.clusters[record.place.name], node=node)
-
-    def list_pods(self, records: list[PodFields], first: int) -> PodConnection:
-        return PodConnection(total_count=len(records), items=[self.build_pod(record) for record in records[:first]])
+        for record in records.pods:
+            cluster, host = self.clusters[record.place.name], self.nodes.get((record.place.name, record.node_name))
+            pod = Pod(**vars(record), cluster=cluster, node=host)
+            for holder in (self.pods, cluster.held, host.held if host else []):
+                holder.append(pod)
 
 
 def build_app(fleet: Fleet) -> FastAPI:
-    """The application over these records."""
+    """The application over these objects."""
+    usage = {pod.id: pod.measured for pod in fleet.pods}
+    by_name = {(pod.place.name, pod.namespace, pod.name): pod for pod in fleet.pods}
 
     @strawberry.type
     class Query:
         @strawberry.field
         def pod(self, cluster: str, namespace: str, name: str) -> Pod:
-            return fleet.build_pod(fleet.by_name[cluster, namespace, name])
+            return by_name[cluster, namespace, name]
 
         @strawberry.field
         def pods(self, first: int = 100, filter: PodFilter | None = None) -> PodConnection:  # noqa: A002 - the graph's
-            records = fleet.records.pods
-            return fleet.list_pods(
-                records if filter is None else [one for one in records if one.phase in filter.phases], first
-            )
+            found = fleet.pods if filter is None else [pod for pod in fleet.pods if pod.phase in filter.phases]
+            return PodConnection.of(found, first)
 
         @strawberry.field
         def nodes(self, first: int = 100) -> NodeConnection:
@@ -255,10 +248,10 @@ def build_app(fleet: Fleet) -> FastAPI:
             return list(fleet.clusters.values())
 
     async def load_usage(ids: list[strawberry.ID]) -> list[Usage | None]:
-        return [fleet.usage[each] for each in ids]
+        return [usage[each] for each in ids]
 
     async def get_context() -> dict[str, Any]:
-        return {"usage": DataLoader(load_fn=load_usage), "fleet": fleet}
+        return {"usage": DataLoader(load_fn=load_usage)}
 
     written = strawberry.scalar(
         name="DateTime",
