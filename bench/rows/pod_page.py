@@ -4,7 +4,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -113,7 +113,7 @@ async def measure(rounds: int, only: str = "") -> list[Row]:
     With `only` it is rows with these words in their names.
     """
     async with open_pages(MEMBERS, PODS) as pages:
-        memory = [await _measure_memory(pages.server)] if only in _GROWTH else []
+        memory = [await _measure_memory(pages.fleet)] if only in _GROWTH else []
         subjects = build_subjects(pages.pods)
         rows = {}
         for way in (Way.REMEMBERED, Way.VARIABLES, Way.NEW_TEXT, Way.CHURN):
@@ -224,14 +224,15 @@ def check_same(answers: Sequence[bytes], *, exactly: bool = True) -> None:
     assert min(map(len, plain)) > 0.9 * max(map(len, plain)), "the anchor answers less, or more"
 
 
-async def _measure_memory(server: Running) -> Row:
-    """How much the server grows by many texts, each of them asked until it is known."""
-    page = build_page(LARGE, PLAIN)
-    asks = replace(page, text=f"query Grow{page.text.removeprefix('query ')}").iter_asks(Way.NEW_TEXT, server)
-    await fetch(next(asks))
-    before = read_memory(server.pid)
-    for ask in islice(asks, _TEXTS):
-        for _ in range(3):
-            await fetch(ask)
-    grown = read_memory(server.pid) - before
+async def _measure_memory(fleet: Simulated) -> Row:
+    """How much a server of its own grows by many texts, each of them asked until it is known."""
+    async with open_server(fleet.kubeconfig) as server:
+        await wait_pods(server, MEMBERS * PODS)
+        asks = build_page(LARGE, PLAIN).iter_asks(Way.NEW_TEXT, server)
+        await fetch(next(asks))
+        before = read_memory(server.pid)
+        for ask in islice(asks, _TEXTS):
+            for _ in range(3):
+                await fetch(ask)
+        grown = read_memory(server.pid) - before
     return build_row(_GROWTH, "MiB", [grown], goal=amount(64, "MiB"))
