@@ -1,8 +1,7 @@
 """The federation as both faces read it."""
 
 import asyncio
-import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from fleet.aio.recorder import current_recorder, note_cached
@@ -58,6 +57,7 @@ class Federation:
         self.catalogs = Catalogs()
         self._roster = Roster(members)
         self._known = known
+        self._synced = False
         self._availability = Availability(self._roster, known, member_timeout)
         # Each is of its key's own type, which a dict can't say.
         self._results: dict[ObjectKind[Any], ResultCache[Any]] = {kind: ResultCache(kind) for kind in KINDS}
@@ -68,12 +68,31 @@ class Federation:
         """Whether the source has said which clusters exist."""
         return self._known.is_set()
 
+    @property
+    def is_synced(self) -> bool:
+        """Whether all members have been in memory, or known to be ill, at a time: it is so for good, whoever joins."""
+        if not self._synced and self._known.is_set():
+            self._synced = all(member.is_settled for member in self._roster.present())
+        return self._synced
+
     async def wait_synced(self, timeout: float) -> None:
         """Waits until every member is in memory or known to be ill, at most `timeout` seconds. Raises nothing."""
-        with contextlib.suppress(TimeoutError):
+        await self.wait_until(lambda: self.is_synced, timeout)
+
+    async def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Waits until something holds of the members, at most `timeout` seconds. Raises nothing."""
+        changed = asyncio.Event()
+        unlisten = self.feed.listen("clusters", lambda *_: changed.set())
+        try:
             async with asyncio.timeout(timeout):
                 await self._known.wait()
-                await asyncio.gather(*(member.wait_settled() for member in self._roster.all()))
+                while not condition():
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            unlisten()
 
     def list_clusters(self, scope: Scope) -> list[Cluster]:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""

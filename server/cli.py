@@ -18,6 +18,7 @@ from auth.errors import AuthError
 from fleet.model.errors import FleetError
 from fleet.model.request_info import survives_urls
 from server.cli_errors import CliError, ask_password
+from server.event_loop import new_event_loop
 from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
@@ -195,14 +196,9 @@ def _warn(settings: Settings) -> None:
 
 
 def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs on uvloop where there is one. Ended while still starting is ended well."""
-    factory = None
-    if sys.platform != "win32":
-        import uvloop
-
-        factory = uvloop.new_event_loop
+    """Ended while still starting is ended well."""
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(start())
     except asyncio.CancelledError:
         sys.exit(0)

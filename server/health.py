@@ -1,7 +1,8 @@
 """Liveness and readiness, without a token.
 
-`/healthz` says that the process answers. `/readyz` says part by part how things are; only an unknown list of clusters
-makes it 503, since an ill member or metric store costs its own part of an answer and no more.
+`/healthz` says that the process answers. `/readyz` says part by part how things are; it is 503 until the first question
+is answered as the later ones: all clusters are known, and each is in memory or known to be ill. From then on an ill
+member or metric store costs its own part of an answer and no more.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.visibility import EVERYTHING
 from fleet.ports import MetricStore
+from server.gc_tuning import SYNC_SECONDS
 from server.lifespan import StateRequest
 
 METRIC_CHECK_SECONDS = 2.0
@@ -50,11 +52,11 @@ class MetricProbe:
 
 
 async def load_parts(
-    federation: Federation, store: MetricStore, authenticator: Authenticator, probe: MetricProbe
+    federation: Federation, store: MetricStore, authenticator: Authenticator, probe: MetricProbe, *, synced: bool
 ) -> Mapping[str, Part]:
     problem = authenticator.problem
     return {
-        "clusters": build_clusters_part(federation.list_clusters(EVERYTHING), known=federation.is_known),
+        "clusters": build_clusters_part(federation.list_clusters(EVERYTHING), known=federation.is_known, synced=synced),
         "metrics": await probe.load(store),
         "users": Part(ready=True, reason="the users file is wrong, its last good content is in force", detail=problem)
         if problem
@@ -62,10 +64,12 @@ async def load_parts(
     }
 
 
-def build_clusters_part(clusters: list[Cluster], *, known: bool) -> Part:
-    """Ready as soon as the list of clusters is known, however they are."""
+def build_clusters_part(clusters: list[Cluster], *, known: bool, synced: bool) -> Part:
+    """Ready as soon as no question waits for a first list, however the clusters are."""
     if not known:
         return Part(ready=False, reason="it is not known yet which clusters there are")
+    if not synced:
+        return Part(ready=False, reason="not every cluster is in memory yet, or known to be ill")
     ill = [cluster for cluster in clusters if cluster.health is not ClusterHealth.READY]
     if not ill:
         return Part(ready=True, reason=f"{len(clusters)} known, all ready")
@@ -79,6 +83,7 @@ def build_health_router(*, detailed: bool) -> APIRouter:
     """`/healthz` and `/readyz`; `detailed` is for a port that users do not reach."""
     router = APIRouter()
     probe = MetricProbe()
+    synced_by = time.monotonic() + SYNC_SECONDS
 
     @router.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
@@ -87,7 +92,10 @@ def build_health_router(*, detailed: bool) -> APIRouter:
     @router.get("/readyz", include_in_schema=False)
     async def readyz(request: StateRequest) -> Response:
         state = request.state
-        parts = await load_parts(state["federation"], state["metric_store"], state["authenticator"], probe)
+        synced = state["federation"].is_synced or time.monotonic() > synced_by
+        parts = await load_parts(
+            state["federation"], state["metric_store"], state["authenticator"], probe, synced=synced
+        )
         ready = all(part.ready for part in parts.values())
         shown = {name: part.detail if detailed and part.detail else part.reason for name, part in parts.items()}
         return JSONResponse({"ready": ready, **shown}, 200 if ready else 503)

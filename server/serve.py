@@ -21,7 +21,7 @@ from fleet.aio.tasks import open_task
 from server.app import create_app
 from server.asgi.bounds import BoundedProtocol
 from server.binding import bind
-from server.gc_tuning import open_gc_tuning
+from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
 from server.settings.groups import HttpSettings, Settings
@@ -77,6 +77,7 @@ async def run_server(
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = _Stop()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(gc_tuning())
         stack.enter_context(_signals(stop))
         if worker is not None:
             stack.enter_context(_lifeline(worker.lifeline, stop))
@@ -84,7 +85,7 @@ async def run_server(
         certificate = open_certificate(settings.http)
         async with (
             open_state(settings) as state,
-            open_gc_tuning(state["federation"]),
+            open_task("set aside what is in memory", partial(freeze_synced, state["federation"])),
             _open_peers(worker, state) as peers,
             contextlib.AsyncExitStack() as tasks,
         ):

@@ -120,11 +120,11 @@ class Member:
             outcome = Outcome(self.name, OutcomeState.TIMEOUT, reason, self.health.age_seconds)
         return msgspec.structs.replace(outcome, took_ms=(now() - asked) * 1000)
 
-    async def wait_settled(self) -> None:
-        """Waits until each kind is listed, or is known not to be had."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether each kind has been listed, or is known not to be had: no question waits for what it begins with."""
         asked = now()
-        for resource in _CODECS:
-            await self._wait_for_verdict(resource, asked)
+        return all(self.has_listed(kind) or self.health.verdict(kind, asked) is not None for kind in _CODECS)
 
     async def run(self) -> NoReturn:
         """Connects and follows the member until cancelled; its connection is closed by then."""

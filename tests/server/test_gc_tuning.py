@@ -3,11 +3,13 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from fleet.aio.tasks import open_task
 from fleet.registry import FleetOptions, open_federation
-from server.gc_tuning import open_gc_tuning
+from server.gc_tuning import freeze_synced, gc_tuning
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod
 from tests.fakes.waiting import until
 
@@ -25,11 +27,16 @@ async def test_what_is_in_memory_is_set_aside_once_it_is_there_and_taken_back_at
     cluster.put(build_pod("x", "p"))
     thresholds = gc.get_threshold()
     cluster.answering.clear()
-    async with open_federation(FakeSource(cluster), FleetOptions()) as federation, open_gc_tuning(federation):
-        await asyncio.sleep(0)
+    with gc_tuning():
         assert gc.get_threshold() > thresholds
-        assert gc.get_freeze_count() == 0
-        cluster.answering.set()
-        await until(lambda: gc.get_freeze_count() > 0)
+        at_start = gc.get_freeze_count()
+        async with (
+            open_federation(FakeSource(cluster), FleetOptions()) as federation,
+            open_task("freeze", partial(freeze_synced, federation)),
+        ):
+            await asyncio.sleep(0)
+            assert gc.get_freeze_count() <= at_start
+            cluster.answering.set()
+            await until(lambda: gc.get_freeze_count() > at_start)
     assert gc.get_freeze_count() == 0
     assert gc.get_threshold() == thresholds

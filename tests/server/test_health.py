@@ -25,6 +25,7 @@ from server.lifespan import OpenState, State
 from server.ops import build_exposition, create_ops_app
 from server.settings.groups import Settings
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_spec
+from tests.fakes.waiting import until
 from tests.server.serving import open_serving
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -80,6 +81,18 @@ async def ask(url: str, path: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
+async def wait_ready(url: str) -> str:
+    """What `/readyz` says once it is 200."""
+    said: list[tuple[int, str]] = []
+
+    async def is_ready() -> bool:
+        said.append(await ask(url, "/readyz"))
+        return said[-1][0] == 200
+
+    await until(is_ready, what="readiness")
+    return said[-1][1]
+
+
 async def test_the_process_is_alive_before_it_is_ready(tmp_path: Path) -> None:
     app = create_ops_app(Settings(), opening(SilentSource(), tmp_path))
     async with open_serving(app) as url:
@@ -95,11 +108,36 @@ async def test_an_ill_member_is_named_but_leaves_the_server_ready(tmp_path: Path
     source.say(build_spec("openmcp"), MemberSpec("cluster1", build_spec("cluster1").role, None, problem="no token"))
     app = create_ops_app(Settings(), opening(source, tmp_path))
     async with open_serving(app) as url:
-        status, text = await ask(url, "/readyz")
+        text = await wait_ready(url)
 
-    assert status == 200
     assert "cluster1" in text
     assert "no token" in text
+
+
+async def test_it_is_not_ready_before_its_clusters_are_in_memory(tmp_path: Path) -> None:
+    cluster = FakeCluster("c1")
+    cluster.answering.clear()
+    app = create_ops_app(Settings(), opening(FakeSource(cluster), tmp_path))
+    async with open_serving(app) as url:
+        await until(lambda: cluster.count("/readyz"))
+        before = await ask(url, "/readyz")
+        cluster.answering.set()
+        await wait_ready(url)
+        cluster.answering.clear()
+        later = await ask(url, "/readyz")
+
+    assert (before[0], later[0]) == (503, 200)
+    assert "not every cluster is in memory yet" in before[1]
+
+
+async def test_a_member_that_hangs_from_the_start_is_waited_for_until_it_is_cut_off(tmp_path: Path) -> None:
+    ill, well = FakeCluster("cluster1"), FakeCluster("openmcp")
+    ill.answering.clear()
+    app = create_ops_app(Settings(), opening(FakeSource(well, ill), tmp_path))
+    async with open_serving(app) as url:
+        text = await wait_ready(url)
+
+    assert "cluster1 is cut off after 3 failed attempts" in text
 
 
 async def test_figures_are_in_prometheus_text_format(tmp_path: Path) -> None:
