@@ -47,21 +47,19 @@ class Feeder:
         self._store = store
         self._clock = clock
         self._known: set[str] = set()
+        self._began, self._written = 0.0, 0
 
     async def run(self) -> None:
         """Feeds for ever, every five seconds, and less often where there are more pods than one process can feed."""
         while True:
-            started = time.monotonic()
-            written = await self.feed()
-            interval = max(INTERVAL_SECONDS, written / _POINTS_A_SECOND)
-            await asyncio.sleep(max(interval - (time.monotonic() - started), 0.5))
+            interval = max(INTERVAL_SECONDS, self._written / _POINTS_A_SECOND)
+            await asyncio.sleep(max(interval - (time.monotonic() - self._began), 0.5))
+            await self.feed(await self.load_running())
 
-    async def feed(self) -> int:
-        """One round: the past of what is new, and a point for everything now. Answers how many points of now it wrote.
-
-        Raises MetricsUnavailable.
-        """
-        pods, nodes = await self._load_running()
+    async def feed(self, running: tuple[list[Pod], list[Node]]) -> None:
+        """One round: the past of what is new, and a point for everything now. Raises MetricsUnavailable."""
+        self._began = time.monotonic()
+        pods, nodes = running
         now = self._clock()
         new_pods = [pod for pod in pods if pod.uid not in self._known]
         new_nodes = [node for node in nodes if node.uid not in self._known]
@@ -70,9 +68,9 @@ class Feeder:
         self._known = {pod.uid for pod in pods} | {node.uid for node in nodes}
         current = await asyncio.to_thread(build_delivery, pods, nodes, now)
         await self._store.write(current.pods, current.nodes)
-        return current.size
+        self._written = current.size
 
-    async def _load_running(self) -> tuple[list[Pod], list[Node]]:
+    async def load_running(self) -> tuple[list[Pod], list[Node]]:
         """What runs now, of the members that answer."""
         one = PageRequest(first=1)
         pods = await self._federation.list_page(PODS, EVERYTHING, PodFilter(), (), one, OnUnavailable.PARTIAL)

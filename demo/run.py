@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,8 +16,11 @@ from pydantic import SecretStr
 from demo.child import ChildFleet, SimulatorError, open_child_fleet
 from demo.feeder import Feeder
 from fleet.aio.tasks import open_task
+from fleet.federation import Federation
 from fleet.metrics.embedded.store import EmbeddedStore
-from fleet.model.errors import FleetError
+from fleet.model.errors import ClusterUnreachable, FleetError
+from fleet.model.visibility import EVERYTHING
+from server.event_loop import new_event_loop
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging
 from server.serve import Listening, run_server
@@ -35,7 +39,8 @@ LOOPBACK = "127.0.0.1"
 USER = "openmcp"
 PASSWORD = "keti"  # noqa: S105 - that of the documented examples, made public long ago; it opens nothing but the demo
 HOST_CONTEXT = "openmcp"
-_SYNC_SECONDS = 10.0
+_SYNC_SECONDS = 30.0
+_ILL_SECONDS = 30.0
 _WELCOME = """
 {members} clusters with {pods} pods each, simulated, and the server in front of them.
 
@@ -79,7 +84,8 @@ def run_demo(clusters: int, pods: int, port: int) -> None:
         configure_logging(settings.logging)
         _say(f"starting {clusters} simulated clusters with {pods} pods each, and an hour of their usage ...\n")
         try:
-            asyncio.run(run_server(settings, build_open_state(plan), on_listening=_build_welcome(plan)))
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(run_server(settings, build_open_state(plan), on_listening=_build_welcome(plan)))
         except asyncio.CancelledError:
             return  # ended while it was still starting
         except SettingsInvalid as error:
@@ -97,7 +103,7 @@ def build_settings(usage_file: Path, port: int) -> Settings:
         auth=AuthSettings(signing_key=key, user_name=USER, user_password=SecretStr(PASSWORD)),
         clusters=ClusterSettings(cluster_source="kubefed", host_context=HOST_CONTEXT),
         metrics=MetricSettings(metric_store="embedded", embedded_file=usage_file, collect_interval=0.0),
-        timeouts=TimeoutSettings(member_timeout=3.0),
+        timeouts=TimeoutSettings(member_timeout=1.5),
         logging=LoggingSettings(log_level="error"),
     )
 
@@ -111,29 +117,39 @@ def build_open_state(plan: DemoPlan) -> OpenState:
             fleet = await stack.enter_async_context(open_child_fleet(plan.clusters, plan.pods))
             clusters = settings.clusters.model_copy(update={"kubeconfig": (fleet.kubeconfig,)})
             state = await stack.enter_async_context(open_state(settings.model_copy(update={"clusters": clusters})))
-            feeder = await _fill(state)
+            feeder = await _fill(state, fleet, plan.ill)
             await stack.enter_async_context(open_task("feed usage", feeder.run))
-            await _make_ill(fleet, plan)
             yield state
 
     return open_demo_state
 
 
-async def _fill(state: State) -> Feeder:
-    """Waits for the fleet to be in memory and writes its last hour, so that the first answer is a whole one."""
-    store = state["metric_store"]
+async def _fill(state: State, fleet: ChildFleet, ill: str | None) -> Feeder:
+    """Waits for the fleet to be in memory, makes a member ill and writes the last hour of all.
+
+    So the first answer is a whole one, waits for nobody, and the last known state of the ill member can be asked for.
+    """
+    store, federation = state["metric_store"], state["federation"]
     if not isinstance(store, EmbeddedStore):
         raise SimulatorError(f"the demo writes into the embedded metric store, not into {store.name}")
-    await state["federation"].wait_synced(_SYNC_SECONDS)
-    feeder = Feeder(state["federation"], store)
-    await feeder.feed()
+    await federation.wait_synced(_SYNC_SECONDS)
+    feeder = Feeder(federation, store)
+    running = await feeder.load_running()
+    if ill is not None:
+        await fleet.set_fault(ill, "hang")
+    await feeder.feed(running)
+    if ill is not None:
+        await federation.wait_until(partial(_is_cut_off, federation, ill), _ILL_SECONDS)
     return feeder
 
 
-async def _make_ill(fleet: ChildFleet, plan: DemoPlan) -> None:
-    """Only now, when the member is in memory: so its last known state can be asked for too."""
-    if plan.ill is not None:
-        await fleet.set_fault(plan.ill, "hang")
+def _is_cut_off(federation: Federation, cluster: str) -> bool:
+    """Whether no question waits for the cluster any more."""
+    try:
+        federation.get_connection(EVERYTHING, cluster)
+    except ClusterUnreachable:
+        return True
+    return False
 
 
 def _build_welcome(plan: DemoPlan) -> Callable[[Listening], None]:
