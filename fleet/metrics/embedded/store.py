@@ -126,9 +126,7 @@ class EmbeddedStore:
         self, pods: Iterable[tuple[PodKey, Point]] = (), nodes: Iterable[tuple[NodeKey, Point]] = ()
     ) -> None:
         """Writes one delivery, whole or not at all. A point of the same object and time replaces the one before."""
-        rows = build_rows(pods, nodes)
-        if rows:
-            await self._write(lambda writer: writer.write(rows))
+        await self._write(lambda writer: writer.write(build_rows(pods, nodes)))
 
     async def cut(self) -> None:
         """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk."""
