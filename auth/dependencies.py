@@ -1,8 +1,7 @@
-"""How a FastAPI route learns who calls."""
+"""How a route learns who calls."""
 
-from typing import Annotated, TypedDict
+from typing import TypedDict, TypeVar
 
-from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from auth.authenticator import Authenticator
@@ -11,21 +10,18 @@ from auth.principal import Principal
 
 
 class AuthState(TypedDict):
-    """What `CurrentPrincipal` reads of the lifespan's state."""
+    """What `get_principal` reads of the lifespan's state."""
 
     authenticator: Authenticator
 
 
-class _Connection(HTTPConnection[AuthState]):
-    """A class of its own, since FastAPI finds a connection parameter by `issubclass`."""
+S = TypeVar("S", bound=AuthState)
 
 
-async def get_principal(connection: _Connection) -> Principal:
+async def get_principal(connection: HTTPConnection[S]) -> Principal:
     """The caller, who asks for nobody else. Raises Unauthenticated, Forbidden."""
-    principal = await connection.state["authenticator"].authenticate(connection.headers.get("authorization"))
-    refuse_impersonation(connection.scope["headers"])
+    headers = connection.scope["headers"]
+    credential = next((value.decode("latin-1") for name, value in headers if name == b"authorization"), None)
+    principal = await connection.state["authenticator"].authenticate(credential)
+    refuse_impersonation(headers)
     return principal
-
-
-CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
-"""The parameter type of a route that only an authenticated caller may call."""

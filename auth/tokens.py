@@ -14,6 +14,9 @@ MAX_TOKEN_CHARACTERS = 8192
 MAX_VERIFIED = 1_024
 """Tokens that are remembered as verified: a signature that was right stays right, only its time has to be looked at."""
 
+MAX_SIGNED = 64
+"""Tokens that are handed out again within their second: what they say is the same, and so is the signature."""
+
 _SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY = 32
 
 
@@ -33,12 +36,17 @@ class Tokens:
         self._key = key.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0")
         self._lifetime = lifetime
         self._verified: Lru[str, Claims] = Lru(MAX_VERIFIED)
+        self._signed: Lru[tuple[str, int], str] = Lru(MAX_SIGNED)
 
     def sign(self, user: str) -> str:
         """A token for the user, valid from now on for the lifetime."""
         now = int(time.time())
-        claims = {"user": user, "iat": now, "exp": now + self._lifetime}
-        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+        token = self._signed.get((user, now))
+        if token is None:
+            claims = {"user": user, "iat": now, "exp": now + self._lifetime}
+            token = jwt.encode(claims, self._key, algorithm=ALGORITHM)
+            self._signed.put((user, now), token)
+        return token
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that counts. Raises Unauthenticated with the reason.

@@ -3,18 +3,16 @@
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from auth.authenticator import Authenticator
+from auth.dependencies import get_principal
 from auth.errors import AuthError
-from auth.impersonation import refuse_impersonation
 from fleet.model.errors import FleetError
 from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
-from rest_compat.headers import find_header
 from rest_compat.omcpctl_exec import answer_exec, is_word_exec
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_path, read_query, split_clustername
 from rest_compat.request import Request
-from rest_compat.routing import METHODS
+from rest_compat.routing import METHODS, refuse_method
 
 
 class ClusternameApi:
@@ -35,20 +33,11 @@ class ClusternameApi:
         """Authorizes the request for what it is about and answers what the member answers."""
         scope = request.scope
         if scope["method"] not in METHODS:
-            return _refuse_method(request)
-        authenticator: Authenticator = scope["state"]["authenticator"]
-        principal = await authenticator.authenticate(find_header(scope["headers"], b"authorization"))
-        refuse_impersonation(scope["headers"])
+            return refuse_method(request)
+        principal = await get_principal(request)
         cluster, query = split_clustername(read_query(request))
         shape = build_error_shape(scope)
         call = ApiCall(cluster=cluster, path=read_path(request), query=query, shape=shape, patient=False)
         if is_word_exec(request, call):
             return await answer_exec(request, principal, call, self._streams)
         return build_answer(request, principal, call, self._streams)
-
-
-def _refuse_method(request: Request) -> Response:
-    allowed = ", ".join(METHODS)
-    message = f"{request.method[:20]!r} is not passed on to a cluster: {allowed} are"
-    body = build_error_shape(request.scope).build_status(405, "MethodNotAllowed", message)
-    return Response(body, 405, {"Allow": allowed}, "application/json")

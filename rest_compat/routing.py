@@ -1,46 +1,61 @@
-"""Routers of legacy routes: called with whatever method, and answering errors in shapes of their own."""
+"""Legacy routes of our own as plain ASGI: called with whatever method, and answering errors in shapes of their own.
+
+A framework's routing, dependencies and middleware cost such a route several times what its answer does.
+"""
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
-from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auth.dependencies import get_principal
 from auth.errors import AuthError
+from auth.principal import Principal
 from fleet.model.errors import FleetError
-from rest_compat.errors import build_auth_answer, find_status
+from rest_compat.errors import build_auth_answer, build_error_shape, find_status
+from rest_compat.request import Request
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-Endpoint = Callable[..., Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+CallerEndpoint = Callable[[Request, Principal], Awaitable[Response]]
+"""An endpoint for authenticated callers only."""
+
 ErrorAnswer = Callable[[str, FleetError], Response]
 """The answer to an error at a path."""
 
 
-def build_router(endpoints: Mapping[str, Endpoint], answer: ErrorAnswer) -> APIRouter:
-    """Each endpoint at its path. A refused credential is answered as everywhere, other errors by `answer`."""
+def build_open_route(endpoint: Endpoint, answer_error: ErrorAnswer) -> ASGIApp:
+    """The endpoint for anybody. A refused credential is answered as everywhere, other errors by `answer_error`."""
 
-    class ErrorRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer = await endpoint(request) if scope["method"] in METHODS else refuse_method(request)
+        except AuthError as error:
+            answer = build_auth_answer(error)
+        except FleetError as error:
+            answer = answer_error(scope["path"], error)
+        await answer(scope, receive, send)
 
-            async def handle_or_answer(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except AuthError as error:
-                    return build_auth_answer(error)
-                except FleetError as error:
-                    return answer(request.url.path, error)
+    return serve
 
-            return handle_or_answer
 
-    router = APIRouter(route_class=ErrorRoute, include_in_schema=False)
-    for path, endpoint in endpoints.items():
-        router.add_api_route(path, endpoint, methods=METHODS, response_model=None)
-    return router
+def build_route(endpoint: CallerEndpoint, answer_error: ErrorAnswer) -> ASGIApp:
+    """The same for authenticated callers, who ask for nobody else."""
+
+    async def authenticate(request: Request) -> Response:
+        return await endpoint(request, await get_principal(request))
+
+    return build_open_route(authenticate, answer_error)
+
+
+def refuse_method(request: Request) -> Response:
+    allowed = ", ".join(METHODS)
+    message = f"{request.method[:20]!r} is not served here: {allowed} are"
+    body = build_error_shape(request.scope).build_status(405, "MethodNotAllowed", message)
+    return Response(body, 405, {"Allow": allowed}, "application/json")
 
 
 def build_json(content: object, status: int = 200) -> Response:

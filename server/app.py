@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATH, build_graph_router, serve_graphql
-from rest_compat.router import build_cluster_apis, build_rest_router
+from rest_compat.router import build_legacy_apis
 from server.asgi.fast_path import FastPath
 from server.errors import install_error_handlers
 from server.health import build_health_router
@@ -22,11 +22,9 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     app = build_framework(settings, open_state)
     app.include_router(build_health_router(detailed=False))
     app.include_router(build_graph_router())
-    apis = build_cluster_apis()
-    app.include_router(build_rest_router(apis))
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
-    return RequestLog(FastPath(app, {GRAPH_PATH: serve_graphql}, apis))
+    return RequestLog(FastPath(app, {GRAPH_PATH: serve_graphql}, build_legacy_apis()))
 
 
 def build_framework(settings: Settings, open_state: OpenState) -> FastAPI:

@@ -10,12 +10,11 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 
-from auth.dependencies import CurrentPrincipal
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.aio.bounded import read_bounded
@@ -26,7 +25,7 @@ from rest_compat.errors import AlreadyThere, BodyTooLarge, BodyTooSlow, find_sta
 from rest_compat.parameters import read_parameter, read_query
 from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
-from rest_compat.routing import build_router
+from rest_compat.routing import build_route
 
 MAX_BODY = 2 * MAX_KUBECONFIG_BYTES
 
@@ -52,12 +51,12 @@ class InvalidFile(InvalidQuery):
     """The kubeconfig is missing or refused; the answer begins with the word that the clients know."""
 
 
-def build_join_router() -> APIRouter:
+def build_join_routes() -> dict[str, ASGIApp]:
     """Answered whatever the method: only POST carries a file."""
-    return build_router({"/join": join, "/joinCloud": join_cloud}, _build_error)
+    return {"/join": build_route(join, _build_error), "/joinCloud": build_route(join_cloud, _build_error)}
 
 
-async def join(request: Request, principal: CurrentPrincipal) -> Response:
+async def join(request: Request, principal: Principal) -> Response:
     """Registers the kubeconfig's first cluster, under its name there. `data` says where its nodes are."""
     _authorize(request, principal)
     form, content = await _read_form(request)
@@ -73,7 +72,7 @@ async def join(request: Request, principal: CurrentPrincipal) -> Response:
     return await _register(request, principal, submitted, registration)
 
 
-async def join_cloud(request: Request, principal: CurrentPrincipal) -> Response:
+async def join_cloud(request: Request, principal: Principal) -> Response:
     """Registers the kubeconfig's first cluster under the name, type and place of the query."""
     _authorize(request, principal)
     query = read_query(request)

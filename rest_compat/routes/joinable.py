@@ -3,25 +3,24 @@
 import asyncio
 
 import msgspec
-from fastapi import APIRouter
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from auth.dependencies import CurrentPrincipal
 from auth.policy import authorize_request
+from auth.principal import Principal
 from fleet.model.errors import ClusterTimeout
 from fleet.model.request_info import RequestInfo
 from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
-from rest_compat.routing import build_json, build_null, build_router
+from rest_compat.routing import build_json, build_null, build_route
 
 
-def build_joinable_router() -> APIRouter:
-    return build_router(
-        {"/joinable": answer_joinable, "/joinable/": answer_joinable}, lambda _, error: build_null("items", error)
-    )
+def build_joinable_routes() -> dict[str, ASGIApp]:
+    route = build_route(answer_joinable, lambda _, error: build_null("items", error))
+    return {"/joinable": route, "/joinable/": route}
 
 
-async def answer_joinable(request: Request, principal: CurrentPrincipal) -> Response:
+async def answer_joinable(request: Request, principal: Principal) -> Response:
     """Clusters with joinStatus UNJOIN that are within the caller's reach; nothing of a credential is among it."""
     info = RequestInfo(
         verb="list",

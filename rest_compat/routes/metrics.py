@@ -5,10 +5,9 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
-from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp
 
-from auth.dependencies import CurrentPrincipal
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.errors import FleetError, MetricsUnavailable, NotFound
@@ -18,7 +17,7 @@ from fleet.model.request_info import RequestInfo
 from fleet.model.usage import Kind, Point
 from rest_compat.parameters import read_parameter, read_query, split_clustername
 from rest_compat.request import Request
-from rest_compat.routing import Endpoint, build_null, build_router
+from rest_compat.routing import build_null, build_route
 from rest_compat.times import format_time, parse_time
 
 MAX_POINTS = 100_000
@@ -32,26 +31,32 @@ Describe = Callable[[Point], Mapping[str, str]]
 _BLOCK = 200
 
 
-def build_metrics_router() -> APIRouter:
-    """What else is below `/metrics` is a 404."""
-    served: dict[str, Endpoint] = {
-        "/metrics/nodes/{node}": answer_node,
-        "/metrics/namespaces/{namespace}/pods/{pod}": answer_pod,
-        "/metrics/pods/{pod}": answer_pod_of_no_namespace,
-    }
-    with_slash = {f"{path}/": endpoint for path, endpoint in served.items()}
-    refused = dict.fromkeys(("/metrics", "/metrics/{rest:path}"), refuse_path)
-    return build_router({**served, **with_slash, **refused}, _build_error)
+def build_metrics_routes() -> dict[str, ASGIApp]:
+    return {"metrics": build_route(answer_metrics, _build_error)}
 
 
-async def answer_node(request: Request, principal: CurrentPrincipal, node: str) -> Response:
+async def answer_metrics(request: Request, principal: Principal) -> Response:
+    """With or without a slash at the end; what else is below `/metrics` is a 404."""
+    path: str = request.scope["path"]
+    match path.removesuffix("/").split("/")[2:]:
+        case ["nodes", node] if node:
+            return await answer_node(request, principal, node)
+        case ["namespaces", namespace, "pods", pod] if namespace and pod:
+            return await answer_pod(request, principal, namespace, pod)
+        case ["pods", pod] if pod:
+            return await answer_pod_of_no_namespace(request, principal, pod)
+    served = "/metrics/nodes/NODE and /metrics/namespaces/NAMESPACE/pods/POD are"
+    raise NotFound(f"{path[:200]!r} is not served: {served}")
+
+
+async def answer_node(request: Request, principal: Principal, node: str) -> Response:
     cluster = _authorize(request, principal, "nodes", None, node)
     points = await _load_points(request, Kind.NODE, NodeKey(cluster, node))
     named = {"cluster": cluster, "node": node}
     return _build_answer("nodemetrics", points, lambda point: {"time": format_time(point.time_ns), **named})
 
 
-async def answer_pod(request: Request, principal: CurrentPrincipal, namespace: str, pod: str) -> Response:
+async def answer_pod(request: Request, principal: Principal, namespace: str, pod: str) -> Response:
     """The points of a pod; each says on which node it was."""
     cluster = _authorize(request, principal, "pods", namespace, pod)
     points = await _load_points(request, Kind.POD, PodKey(cluster, namespace, pod))
@@ -63,16 +68,10 @@ async def answer_pod(request: Request, principal: CurrentPrincipal, namespace: s
     return _build_answer("podmetrics", points, describe)
 
 
-async def answer_pod_of_no_namespace(request: Request, principal: CurrentPrincipal, pod: str) -> Response:
+async def answer_pod_of_no_namespace(request: Request, principal: Principal, pod: str) -> Response:
     """A pod without a namespace has no points, as ever."""
     _authorize(request, principal, "pods", None, pod)
     return _build_answer("podmetrics", [], lambda _: {})
-
-
-async def refuse_path(request: Request, principal: CurrentPrincipal) -> Response:
-    raise NotFound(
-        f"{request.url.path[:200]!r} is not served: /metrics/nodes/NODE and /metrics/namespaces/NAMESPACE/pods/POD are"
-    )
 
 
 def _authorize(request: Request, principal: Principal, resource: str, namespace: str | None, name: str) -> str:

@@ -3,17 +3,17 @@
 import json
 from decimal import Decimal
 
-from fastapi import APIRouter
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from auth.dependencies import CurrentPrincipal
 from auth.policy import authorize_request
+from auth.principal import Principal
 from fleet.model.cluster_status import ClusterStatus, StatusStore
 from fleet.model.request_info import RequestInfo
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
 from rest_compat.routes.metrics import ask_store, read_range
-from rest_compat.routing import build_json, build_null, build_router
+from rest_compat.routing import build_json, build_null, build_route
 from rest_compat.times import format_time
 
 MAX_STATUSES = 10_000
@@ -22,13 +22,12 @@ MAX_STATUSES = 10_000
 _MEASURES = ("cpu", "memory", "disk", "network", "latency")
 
 
-def build_status_router() -> APIRouter:
-    return build_router(
-        {"/status": answer_status, "/status/": answer_status}, lambda _, error: build_null("cluster_status", error)
-    )
+def build_status_routes() -> dict[str, ASGIApp]:
+    route = build_route(answer_status, lambda _, error: build_null("cluster_status", error))
+    return {"/status": route, "/status/": route}
 
 
-async def answer_status(request: Request, principal: CurrentPrincipal) -> Response:
+async def answer_status(request: Request, principal: Principal) -> Response:
     """The points of a cluster. A store that the platform's analysis does not write to has none."""
     named, _ = split_clustername(read_query(request))
     federation = request.state["federation"]

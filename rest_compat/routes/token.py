@@ -5,26 +5,28 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import InvalidQuery
 from rest_compat.errors import BodyTooLarge, NotReadable, find_status
 from rest_compat.request import Request
-from rest_compat.routing import build_router
+from rest_compat.routing import build_open_route
 
 MAX_BODY = 64 * 1024
 
 _NAMES = ("username", "password")
 
 
-def build_token_router() -> APIRouter:
+def build_token_routes() -> dict[str, ASGIApp]:
     # Flat, always: omcpctl reads any answer of this route into a map of strings.
-    return build_router(
-        {"/token": issue_token}, lambda _, error: _build_json({"error": str(error)}, find_status(error)[0])
-    )
+    return {
+        "/token": build_open_route(
+            issue_token, lambda _, error: _build_json({"error": str(error)}, find_status(error)[0])
+        )
+    }
 
 
 async def issue_token(request: Request) -> Response:

@@ -12,15 +12,15 @@ _METHODS = frozenset({"GET", "POST"})
 
 
 class FastPath:
-    """Answers GET and POST of exact paths by their handlers, and what is `below` a first segment by its application.
+    """Answers GET and POST of exact paths by their handlers, and `apis` by path or by what is below a first segment.
 
-    The framework's application has everything else, other methods of exact paths too.
+    The framework's application has everything else, other methods of the handlers' paths too.
     """
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler], below: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler], apis: Mapping[str, ASGIApp]) -> None:
         self._app = app
         self._handlers = handlers
-        self._below = below
+        self._apis = apis
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -29,7 +29,7 @@ class FastPath:
         path = scope["path"]
         handler = self._handlers.get(path)
         if handler is None or scope["method"] not in _METHODS:
-            api = self._below.get(path[1:].partition("/")[0], self._app)
+            api = self._apis.get(path) or self._apis.get(path[1:].partition("/")[0], self._app)
             await api(scope, receive, send)
             return
         response = await handler(Request(scope, receive, send))

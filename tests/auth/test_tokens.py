@@ -49,6 +49,16 @@ def test_a_signed_token_verifies() -> None:
     assert found.expires_at == pytest.approx(time.time() + 3600, abs=5)
 
 
+def test_a_token_is_handed_out_again_within_its_second_and_to_its_user_only() -> None:
+    tokens = Tokens(KEY)
+    handed_out = {user: [tokens.sign(user) for _ in range(50)] for user in ("alice", "bob")}
+
+    for user, signed_for in handed_out.items():
+        issued = {token: tokens.verify(token).expires_at for token in signed_for}
+        assert {tokens.verify(token).user for token in signed_for} == {user}
+        assert len({id(token) for token in signed_for}) == len(issued) == len(set(issued.values()))
+
+
 def test_a_short_key_signs_as_any_other_implementation_would() -> None:
     token = Tokens(b"seventeen bytes!!").sign("alice")
 

@@ -19,7 +19,8 @@ from fleet.model.usage import Kind, Point
 from fleet.model.visibility import Scope
 from fleet.ports import Connection
 from rest_compat.platform import PlatformOptions
-from rest_compat.router import build_rest_router
+from rest_compat.router import build_legacy_apis
+from server.asgi.fast_path import FastPath
 from tests.fakes.waiting import PATIENCE, until
 
 IMPATIENT = pytest.mark.parametrize("request_timeout", [0.5])
@@ -89,8 +90,7 @@ async def open_served(state: Mapping[str, Any], *, http: Any = "auto") -> AsyncI
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         yield {"platform": PlatformOptions(), **state}
 
-    app = FastAPI(lifespan=lifespan, redirect_slashes=False)
-    app.include_router(build_rest_router())
+    app = FastPath(FastAPI(lifespan=lifespan, redirect_slashes=False), {}, build_legacy_apis())
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=http, timeout_graceful_shutdown=1)
     server = _Server(config)
     task = asyncio.create_task(server.serve())

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from fleet.model.objects import K, NodeKey, PodKey
-from fleet.model.usage import Kind, Measure, Usage
+from fleet.model.usage import Kind, Measure, Point, Usage
 
 MOST_KEPT = 200_000
-"""Objects whose usage is kept, about 250 bytes each; what is read beyond them is not."""
+"""Objects whose usage or point is kept, about 250 bytes each; what is read beyond them is not."""
 
 
 class Newest(NamedTuple):
@@ -36,6 +36,9 @@ class Newest(NamedTuple):
 Cached = dict[PodKey | NodeKey, Newest | None]
 """Usage by object; None for one that has no point of late."""
 
+Points = dict[tuple[Kind, PodKey | NodeKey], list[Point]]
+"""The newest point of each object, however old, in a list of one."""
+
 _MOST_QUESTIONS = 8
 
 
@@ -52,19 +55,30 @@ class NewestPoints:
         self._connection.execute("PRAGMA busy_timeout = 0")
         self._version: int | None = None
         self._cached: dict[tuple[Kind, frozenset[Measure]], Cached] = {}
+        self._points: Points = {}
 
     def cached(self, kind: Kind, measures: frozenset[Measure]) -> Cached:
         """What was read since the last change of the file. What is added to it is kept until the next one."""
-        try:
-            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error:
+        if not self._look():
             return {}
-        if version != self._version or sum(map(len, self._cached.values())) > MOST_KEPT:
-            self._version, self._cached = version, {}
         question = (kind, measures)
         if question not in self._cached and len(self._cached) >= _MOST_QUESTIONS:
             self._cached = {}
         return self._cached.setdefault(question, {})
+
+    def points(self) -> Points:
+        """As `cached`, of whole points."""
+        return self._points if self._look() else {}
+
+    def _look(self) -> bool:
+        """Forgets what the file does not say any more; whether it could be asked."""
+        try:
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return False
+        if version != self._version or len(self._points) + sum(map(len, self._cached.values())) > MOST_KEPT:
+            self._version, self._cached, self._points = version, {}, {}
+        return True
 
 
 def pick_usages(cached: Mapping[PodKey | NodeKey, Newest | None], keys: Iterable[K], since_ns: int) -> dict[K, Usage]:

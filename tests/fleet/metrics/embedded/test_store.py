@@ -20,7 +20,7 @@ from fleet.metrics.embedded.store import (
     prepare_file,
 )
 from fleet.model.errors import MetricsUnavailable
-from fleet.model.objects import PodKey
+from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Point, TimeRange
 from tests.fakes.waiting import until
 from tests.fleet.metrics.stores import build_series
@@ -121,6 +121,22 @@ async def test_usage_that_is_kept_is_what_the_file_holds(tmp_path: Path) -> None
         async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as other:
             await other.write([(WEB, Point(time_ns=NOW - 10 * NANOSECONDS, cpu_cores=10.0))])
         assert (await store.latest(Kind.POD, frozenset({WEB}), CPU))[WEB].cpu_cores == 10.0
+
+
+async def test_a_newest_point_is_read_once_while_the_file_does_not_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, reads = NodeKey("cluster1", "n1"), []
+    caplog.set_level("DEBUG", "fleet.metrics")
+    async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as store:
+        for seconds in (30, 20):
+            await store.write(nodes=[(node, point(seconds))])
+            before = caplog.text.count("the metric file was read")
+            for _ in range(3):
+                (newest,) = await store.points(Kind.NODE, node, start_ns=None, end_ns=None, limit=9)
+                assert newest.time_ns == point(seconds).time_ns
+            reads.append(caplog.text.count("the metric file was read") - before)
+    assert reads == [1, 1]
 
 
 async def test_rates_that_are_kept_grow_old_as_those_that_are_read(tmp_path: Path) -> None:
