@@ -19,7 +19,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from graph.compiled.documents import DocumentKeeper, run_known
+from graph.compiled.documents import run_known
 from graph.compiled.executor import CompiledExecutor
 from graph.cost.limiter import CostLimiter
 from graph.errors import present_error
@@ -116,7 +116,7 @@ schema = GraphSchema(
     types=[Pod, Node, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
-    extensions=[*build_limits(), OneOperation, CostLimiter, DocumentKeeper],
+    extensions=[*build_limits(), OneOperation, CostLimiter],
     federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()

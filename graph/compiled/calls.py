@@ -15,6 +15,7 @@ from msgspec import Struct
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
+from graph.compiled.leaves import Bailout
 from graph.loading.maybe_await import Deferred
 
 LazyPath: TypeAlias = Path | tuple[Path, int] | None
@@ -37,8 +38,39 @@ class DirectField(Struct, frozen=True):
     takes_info: bool
     arguments: dict[str, Any]
     info_class: type[Info]
-    read: Callable[[Any], dict[str, Any]] | None
+    read: Callable[[Any, Any], dict[str, Any]] | None
     origin: type | None
+
+
+class SharedField(Struct, frozen=True, eq=False):
+    """A field with an info that shows the same, within a request, for all objects whose models have the same key.
+
+    Resolvers say so by `shared_by` (`graph.types.fields`). All of its selection is plain, or shared in turn.
+    """
+
+    field: DirectField
+    kind: GraphQLObjectType
+    key_of: Callable[[Any], Any]
+    nullable: bool
+
+    def __call__(self, run: Any, source: Any) -> Any:
+        """The completed value, kept for the request. Raises for what core has to look at."""
+        known = run.shared.get(self)
+        if known is None:
+            known = run.shared[self] = {}
+        key = self.key_of(source.model)
+        if key not in known:
+            known[key] = self._read(run, source)
+        return known[key]
+
+    def _read(self, run: Any, source: Any) -> Any:
+        field = self.field
+        found = _call(run, field, self.kind, source, None)
+        if found is None and self.nullable:
+            return None
+        if field.read is None or type(found) is not field.origin:
+            raise Bailout
+        return field.read(found, run)
 
 
 class LazyInfo:
@@ -94,17 +126,10 @@ def as_path(parent: LazyPath) -> Path | None:
 def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, parent: LazyPath) -> Any:
     """As `Executor.execute_field` of core 3.3."""
     try:
-        if field.info_name is None:
-            result = field.call(source, **field.arguments)
-        else:
-            info = field.info_class(executor, field, kind, parent)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
-            if field.takes_info:
-                result = field.call(source, info, **field.arguments)
-            else:
-                result = field.call(source, **{field.info_name: info}, **field.arguments)
+        result = _call(executor, field, kind, source, parent)
         if field.read is not None and type(result) is field.origin:
             try:
-                return field.read(result)
+                return field.read(result, executor)
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         if executor.is_awaitable(result):
@@ -118,6 +143,15 @@ def _run(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any
         executor.handle_field_error(error, field.definition.type, field.details, _own_path(field, kind, parent))
         return None
     return completed
+
+
+def _call(executor: Any, field: DirectField, kind: GraphQLObjectType, source: Any, parent: LazyPath) -> Any:
+    if field.info_name is None:
+        return field.call(source, **field.arguments)
+    info = field.info_class(executor, field, kind, parent)  # type: ignore[call-arg, arg-type]  # it is a LazyInfo
+    if field.takes_info:
+        return field.call(source, info, **field.arguments)
+    return field.call(source, **{field.info_name: info}, **field.arguments)
 
 
 def _own_path(field: DirectField, kind: GraphQLObjectType, parent: LazyPath) -> Path:
@@ -145,7 +179,7 @@ async def _resolve(
                 await executor.time_slice.begin_next()
         if field.read is not None and type(result) is field.origin:
             try:
-                return field.read(result)
+                return field.read(result, executor)
             except Exception:  # noqa: BLE001, S110 - whatever it is, core answers or reports it in its own way
                 pass
         info = _build_info(executor, field, kind, parent)

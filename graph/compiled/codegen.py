@@ -2,7 +2,7 @@
 
 For `{ name region }` of nodes, where `Node_7` is their class and `coerce_String_5` what core does with any other value:
 
-    def read_Node_6(source):
+    def read_Node_6(source, run):
         if type(source) is not Node_7: raise Bailout
         model = source.model
         result = {}
@@ -24,7 +24,10 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from inspect import Parameter
+from itertools import repeat
+from operator import attrgetter
 from typing import Any, cast
 
 from graphql import (
@@ -42,20 +45,22 @@ from graphql import (
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
-from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
 from fleet.model.ordered import LazySequence
-from graph.compiled.calls import DirectField, lazy_class
-from graph.compiled.encoded import ListEncoder
+from graph.compiled.calls import DirectField, SharedField, lazy_class
+from graph.compiled.encoded import EncodedBudget, ListEncoder
 from graph.compiled.fields import NotCompilable, convert_arguments, find_attribute, find_definition, find_field
-from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, find_check
+from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, build_column_check, find_check
+from graph.compiled.rows import Column, RowReader, attribute_column, constant_column, resolver_column
+from graph.types.fields import SHARED_BY
 from graph.types.views import View, Views
 
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], GroupedFieldSet]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
-Read = Callable[[Any], dict[str, Any]]
-FindEncoder = Callable[[GraphQLObjectType, Sequence[FieldDetails], Callable[[], Read]], ListEncoder]
+Read = Callable[[Any, Any], dict[str, Any]]
+Remember = Callable[[str, GraphQLObjectType, Sequence[FieldDetails], Callable[[], Any]], Any]
+"""What was made for a selection in a role, made by the last argument where it is not kept."""
 
 LISTS = frozenset((list, tuple, Views, LazySequence))
 """Classes of lists that are what they look like."""
@@ -69,19 +74,22 @@ _LARGE = frozenset({"JSON"})
 """Scalars whose values are as large as one likes."""
 
 
-class Reader(Struct, frozen=True):
+class Reader:
     """A generated function and what it leaves to core.
 
-    `read(source)` gives the answer's object, with None in the place of the fields in `direct` and `rest`; it raises
-    anything at all where core has to look at the object itself. `origin` is the class of the sources it reads. Fields
-    are direct where all that are not plain can be: their order, and so that of their errors, stays the selection's.
+    `read(source, run)` gives the answer's object, with None in the place of the fields in `direct` and `rest`; `run` is
+    the executor. It raises anything at all where core has to look at the object itself. Fields are direct where all
+    that are not plain can be: their order, and so that of their errors, stays the selection's.
     """
 
-    read: Read
-    direct: tuple[DirectField, ...]
-    rest: GroupedFieldSet
-    origin: type
-    small: bool
+    def __init__(self, compiled: Callable[[], Read], direct: tuple[DirectField, ...], rest: GroupedFieldSet) -> None:
+        self._compile = compiled
+        self.direct = direct
+        self.rest = rest
+
+    @cached_property
+    def read(self) -> Read:
+        return self._compile()
 
 
 def build_reader(kind: GraphQLObjectType, selection: GroupedFieldSet, writer: "CodeWriter") -> Reader | None:
@@ -91,13 +99,12 @@ def build_reader(kind: GraphQLObjectType, selection: GroupedFieldSet, writer: "C
         return None
     rest: GroupedFieldSet = {}
     name = writer.write_object(kind, selection, definition.origin, rest)
-    read, small = writer.compile(name), not writer.large
     direct = tuple(found for key, details in rest.items() if (found := writer.find_direct(kind, key, details)))
     if len(direct) == len(rest):
-        return Reader(read=read, direct=direct, rest={}, origin=definition.origin, small=small)
+        return Reader(lambda: writer.compile(name), direct, {})
     if len(rest) == len(selection):
         return None
-    return Reader(read=read, direct=(), rest=rest, origin=definition.origin, small=small)
+    return Reader(lambda: writer.compile(name), (), rest)
 
 
 def find_root_fields(
@@ -112,17 +119,24 @@ def find_root_fields(
 class CodeWriter:
     """The text of one reader and of those it calls, and the names they are compiled with.
 
-    With `find_encoder`, lists of views become text where the reader meets them.
+    With a `budget`, lists of views become text where the reader meets them.
     """
 
     def __init__(
-        self, collect: Collect, arguments: Arguments, scalars: Any, config: Any, find_encoder: FindEncoder | None
+        self,
+        collect: Collect,
+        arguments: Arguments,
+        scalars: Any,
+        config: Any,
+        remember: Remember,
+        budget: EncodedBudget | None,
     ) -> None:
         self._collect = collect
         self._arguments = arguments
         self._scalars = scalars
         self._config = config
-        self._find = find_encoder
+        self._remember = remember
+        self._budget = budget
         self._names: dict[str, Any] = {
             "Bailout": Bailout,
             "Views": Views,
@@ -134,13 +148,16 @@ class CodeWriter:
         self.large = False
 
     def compile(self, name: str) -> Read:
+        self._compile(name)
+        found: Read = self._names[name]
+        return found
+
+    def _compile(self, name: str) -> None:
         text, file = "\n\n".join(self._functions), f"<generated {name}, {next(_FILES)}>"
         exec(compile(text, file, "exec"), self._names)  # noqa: S102 - the module's docstring says what the text holds
-        found: Read = self._names[name]
         # Tracebacks and debuggers read lines from there. No time of change: a check of files leaves the entry alone.
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        weakref.finalize(found, linecache.cache.pop, file, None).atexit = False
-        return found
+        weakref.finalize(self._names[name], linecache.cache.pop, file, None).atexit = False
 
     def write_object(
         self, kind: GraphQLObjectType, selection: GroupedFieldSet, origin: type, rest: GroupedFieldSet | None
@@ -167,7 +184,7 @@ class CodeWriter:
         guard = f"    if type(source) is not {self._name(kind.name, origin)}: raise Bailout"
         head = [guard, "    model = source.model"] if issubclass(origin, View) else [guard]
         self._functions.append(
-            "\n".join([f"def {name}(source):", *head, "    result = {}", *lines, "    return result\n"])
+            "\n".join([f"def {name}(source, run):", *head, "    result = {}", *lines, "    return result\n"])
         )
         return name
 
@@ -206,6 +223,14 @@ class CodeWriter:
         kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
         if not isinstance(kind, GraphQLObjectType):
             return None, None
+        found: tuple[Read | None, type | None] = self._remember(
+            "result", kind, details, lambda: self._compile_result(kind, details)
+        )
+        return found
+
+    def _compile_result(
+        self, kind: GraphQLObjectType, details: Sequence[FieldDetails]
+    ) -> tuple[Read | None, type | None]:
         inner = self._another()
         try:
             name, origin = inner.write_nested(kind, details)
@@ -218,6 +243,10 @@ class CodeWriter:
     ) -> None:
         definition, field = find_field(kind, name)
         node = details[0].node
+        shared = self._find_shared(kind, field, details)
+        if shared is not None:
+            lines.append(f"    value = {self._name('shared', shared)}(run, source)")
+            return
         if field.base_resolver is None:
             if node.arguments:
                 raise NotCompilable
@@ -225,6 +254,19 @@ class CodeWriter:
         else:
             lines.append(f"    value = {self._write_call(definition, field, node)}")
         self._write_value(lines, definition.type, details, "    ")
+
+    def _find_shared(
+        self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]
+    ) -> SharedField | None:
+        """The field as one whose resolver says that objects share it. Raises NotCompilable where not all is plain."""
+        shared_by = field.metadata.get(SHARED_BY)
+        if not shared_by:
+            return None
+        direct = self.find_direct(kind, field.python_name, list(details))
+        if direct is None or direct.read is None:
+            raise NotCompilable
+        nullable = not isinstance(direct.definition.type, GraphQLNonNull)
+        return SharedField(direct, kind, attrgetter(*shared_by), nullable)
 
     def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
         resolver = field.base_resolver
@@ -269,17 +311,18 @@ class CodeWriter:
         elif isinstance(kind, GraphQLList) and is_list_type(kind):
             self._write_list(lines, kind, details, indent)
         elif is_object_type(kind):
-            lines.append(f"{indent}value = {self.write_nested(kind, details)[0]}(value)")
+            lines.append(f"{indent}value = {self.write_nested(kind, details)[0]}(value, run)")
         else:
             raise NotCompilable
 
     def _write_list(
         self, lines: list[str], kind: GraphQLList[Any], details: Sequence[FieldDetails], indent: str
     ) -> None:
-        encoder = self._find_encoder(kind, details)
+        item = _inner(kind)
+        encoder = self.find_encoder(item, details) if isinstance(item, GraphQLObjectType) else None
         if encoder is not None:
             lines.append(f"{indent}if type(value) is Views:")
-            lines.append(f"{indent}    value = {self._name('encode', encoder)}(value)")
+            lines.append(f"{indent}    value = {self._name('encode', encoder)}(run, value)")
             lines.append(f"{indent}else:")
             indent += "    "
         items, out = self._name("items", None), self._name("out", None)
@@ -296,17 +339,78 @@ class CodeWriter:
         lines.append(f"{indent}    {out}.append(value)")
         lines.append(f"{indent}value = {out}")
 
-    def _find_encoder(self, kind: GraphQLList[Any], details: Sequence[FieldDetails]) -> ListEncoder | None:
-        """What makes such a list text; None where lists stay lists, or have large values. Raises NotCompilable."""
-        item = _inner(kind)
-        if self._find is None or not isinstance(item, GraphQLObjectType):
+    def find_encoder(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> ListEncoder | None:
+        """What makes lists of such objects text; None where lists stay lists, have large values, or are not plain."""
+        budget = self._budget
+        if budget is None:
             return None
+        found: tuple[ListEncoder | None] = self._remember(
+            "list", kind, details, lambda: (self._build_encoder(kind, details, budget),)
+        )
+        return found[0]
+
+    def _build_encoder(
+        self, kind: GraphQLObjectType, details: Sequence[FieldDetails], budget: EncodedBudget
+    ) -> ListEncoder | None:
         inner = self._another()
-        name, _ = inner.write_nested(item, details)
-        return None if inner.large else self._find(item, details, lambda: inner.compile(name))
+        try:
+            rows = inner.build_rows(kind, details)
+        except NotCompilable:
+            return None
+        return None if inner.large else ListEncoder(rows, budget)
+
+    def build_rows(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> RowReader:
+        """What reads lists of such objects by columns. Raises NotCompilable."""
+        definition = find_definition(kind)
+        if definition is None:
+            raise NotCompilable
+        columns = {
+            key: self._find_column(kind, inner, definition.origin)
+            for key, inner in self._collect(kind, details).items()
+        }
+        if self._functions:
+            self._compile(next(reversed(self._names)))
+        return RowReader(columns, definition.origin)
+
+    def _find_column(
+        self, kind: GraphQLObjectType, details: Sequence[FieldDetails], origin: type
+    ) -> Column | SharedField:
+        node = details[0].node
+        name = node.name.value
+        if name == _TYPENAME:
+            return constant_column(kind.name)
+        definition, field = find_field(kind, name)
+        shared = self._find_shared(kind, field, details)
+        if shared is not None:
+            return shared
+        complete = self._find_completion(definition.type, details)
+        resolver = field.base_resolver
+        if resolver is None:
+            if node.arguments:
+                raise NotCompilable
+            return attribute_column(find_attribute(field.python_name, origin), complete)
+        if resolver.info_parameter is not None or field.is_async:
+            raise NotCompilable
+        return resolver_column(cast("Any", resolver.wrapped_func), self._arguments_of(definition, field, node), complete)
+
+    def _find_completion(
+        self, kind: GraphQLOutputType, details: Sequence[FieldDetails]
+    ) -> Callable[[list[Any], Any], list[Any]]:
+        nullable = not isinstance(kind, GraphQLNonNull)
+        leaf: Any = kind if nullable else cast("Any", kind).of_type
+        if is_leaf_type(leaf):
+            self.large = self.large or leaf.name in _LARGE
+            check = build_column_check(leaf, nullable=nullable)
+            return lambda values, run: check(values)
+        lines: list[str] = []
+        self._write_value(lines, kind, details, "    ")
+        name = self._name("complete", None)
+        self._functions.append("\n".join([f"def {name}(value, run):", *lines, "    return value\n"]))
+        names = self._names
+        return lambda values, run: list(map(names[name], values, repeat(run)))
 
     def _another(self) -> "CodeWriter":
-        return CodeWriter(self._collect, self._arguments, self._scalars, self._config, self._find)
+        return CodeWriter(self._collect, self._arguments, self._scalars, self._config, self._remember, self._budget)
 
     def write_nested(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[str, type]:
         """Writes the function of an object inside another, and says what class it reads. Raises NotCompilable."""

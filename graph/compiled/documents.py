@@ -1,4 +1,6 @@
-"""Documents that were found valid under the limits of their request: the next time they go straight to execution.
+"""Documents that are valid under the limits of their request go straight to execution, and are kept for the next time.
+
+Those that are not go through Strawberry's extensions and core's validation, which say what is wrong.
 
 What is kept is what parsing, the limits of documents and validation decide, and these look at the text and the limits
 alone. What depends on a request is kept with what it depends on: its variables, or the caller's scope, and for a second
@@ -6,14 +8,13 @@ only where it is the fleet of this moment.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from inspect import isawaitable
 from typing import Any
 
 import orjson
-from graphql import DocumentNode, GraphQLSchema
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse
 from graphql import ExecutionResult as GraphQLExecutionResult
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -24,7 +25,9 @@ from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.cost.limiter import check_cost
 from graph.cost.reading import Part, find_operation, read_operation
 from graph.limits.errors import LimitExceeded
-from graph.limits.limits import CACHED_DOCUMENTS, DEFAULT_LIMITS, Limits
+from graph.limits.limits import CACHED_DOCUMENTS, Limits, build_rules, check_text
+from graph.limits.spreads import check_spreads
+from graph.limits.validation import is_valid
 from graph.loading.context import Context
 from graph.loading.lookahead import OperationPlan
 
@@ -120,12 +123,12 @@ async def run_known(
     name: str | None,
     allowed: Iterable[OperationType] | None,
 ) -> ExecutionResult | None:
-    """The result of a document that is known; None where it is not, or where it will be refused by what knows why."""
-    known = known_documents.get((text, context.limits))
+    """The result of an operation; None where it is none, or will be refused by what knows why."""
+    core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
+    known = known_documents.get((text, context.limits)) or _learn(core, text, context.limits)
     operation = None if known is None else find_operation(known.document, name)
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
-    core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
     try:
         read = known.read(core, name, variables)
         if read is None:
@@ -143,15 +146,19 @@ async def run_known(
     return ExecutionResult(data=found.data, errors=found.errors)
 
 
-class DocumentKeeper(SchemaExtension):
-    """Keeps documents that passed validation, for `run_known` to find."""
-
-    def on_validate(self) -> Iterator[None]:
-        yield
-        run = self.execution_context
-        if run.query is not None and run.graphql_document is not None and not run.pre_execution_errors:
-            limits = getattr(run.context, "limits", DEFAULT_LIMITS)
-            known_documents.put((run.query, limits), KnownDocument(run.graphql_document))
+def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | None:
+    """A document that was not asked before; None for one that is not valid, or more than is allowed."""
+    try:
+        check_text(text, limits)
+        document = parse(text)
+        check_spreads(document, limits.spreads)
+    except (GraphQLError, RecursionError):
+        return None
+    if not is_valid(schema, text, document, build_rules(limits)):
+        return None
+    known = KnownDocument(document)
+    known_documents.put((text, limits), known)
+    return known
 
 
 def _write_values(variables: dict[str, Any] | None) -> bytes | None:

@@ -6,7 +6,7 @@ doing it again is safe, and the answer and its errors are core's.
 
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from graphql import (
     DocumentNode,
@@ -30,8 +30,8 @@ from msgspec import Struct
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
-from graph.compiled.calls import run_direct
-from graph.compiled.codegen import LISTS, CodeWriter, Read, Reader, build_reader, find_root_fields
+from graph.compiled.calls import SharedField, run_direct
+from graph.compiled.codegen import LISTS, CodeWriter, Reader, build_reader, find_root_fields
 from graph.compiled.encoded import EncodedBudget, ListEncoder, LongList
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
@@ -39,6 +39,8 @@ from graph.loading.batches import Dispatch
 from graph.loading.maybe_await import Deferred
 from graph.loading.timeslice import TimeSlice, TimeSlices
 from graph.types.views import Views
+
+T = TypeVar("T")
 
 
 class Built(Struct, frozen=True):
@@ -81,6 +83,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if getattr(self.context_value, "compiled", True) and not watched and self.abort_signal is None:
             self._operation_plans = self.plans[self._encoded].of(self.operation, self.fragment_definitions)
         self._by_selection: dict[int, Plan] = {}
+        self.shared: dict[SharedField, dict[Any, Any]] = {}
         self.time_slice = TimeSlice(getattr(self.context_value, "time_slices", None) or TimeSlices())
         loaders = getattr(self.context_value, "loaders", None)
         self.dispatch = Dispatch(inf) if loaders is None else loaders.dispatch
@@ -164,7 +167,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if reader is None:
             return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
         try:
-            results = reader.read(source_value)
+            results = reader.read(source_value, self)
         except Exception:  # noqa: BLE001 - whatever it is, core answers or reports it in its own way
             return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
         if reader.direct:
@@ -191,24 +194,24 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if kind is None or type(result) not in LISTS or position_context is not None:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
         plan = self._by_selection.get(id(self.collect_subfields(kind, field_details_list).grouped_field_set))
-        reader = plan.reader if plan is not None else None
-        if plan is None or reader is None or reader.rest:
+        if plan is None:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
         field = ListField(field_details_list, info, kind, return_type.of_type, path)
-        if plan.encoder is None or type(result) is not Views:
-            return complete_items(self, field, reader, result)
-        try:
-            return plan.encoder(result)
-        except LongList:
-            return Deferred(self._complete_in_slices, plan.encoder, field, reader, result)
-        except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
-            return complete_items(self, field, reader, result)
+        if self._encoded and type(result) is Views and plan.encoder is not None:
+            try:
+                return plan.encoder(self, result)
+            except LongList:
+                return Deferred(self._complete_in_slices, plan, field, result)
+            except Exception:  # noqa: BLE001, S110 - whatever it is, it is found again where the item has its place
+                pass
+        if plan.reader is None or plan.reader.rest:
+            return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+        return complete_items(self, field, plan.reader, result)
 
-    async def _complete_in_slices(
-        self, text: ListEncoder, field: ListField, reader: Reader, items: Views[Any, Any]
-    ) -> Any:
+    async def _complete_in_slices(self, plan: Plan, field: ListField, items: Views[Any, Any]) -> Any:
+        encoder, reader = cast("ListEncoder", plan.encoder), cast("Reader", plan.reader)
         try:
-            return await text.encode_in_slices(items, self.time_slice)
+            return await encoder.encode_in_slices(self, items, self.time_slice)
         except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
             completed = complete_items(self, field, reader, items)
             return await completed if self.is_awaitable(completed) else completed
@@ -228,28 +231,25 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         return plan
 
     def _build_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], collected: CollectedFields) -> Plan:
-        reader = build_reader(kind, collected.grouped_field_set, self._writer())
-        if not self._encoded or reader is None or reader.rest or reader.direct or not reader.small:
-            return Plan(collected, reader, None)
-        read = reader.read
-        return Plan(collected, reader, self._find_encoder(kind, details, lambda: read))
+        return Plan(
+            collected,
+            lambda: build_reader(kind, collected.grouped_field_set, self._writer()),
+            lambda: self._writer().find_encoder(kind, details),
+        )
 
-    def _find_encoder(
-        self, kind: GraphQLObjectType, details: Sequence[FieldDetails], find_read: Callable[[], Read]
-    ) -> ListEncoder:
-        """One for each selection, however it is come by: what it has encoded is found again."""
-
-        def make() -> ListEncoder:
-            return ListEncoder(find_read(), self.budget)
-
+    def _remember(
+        self, role: str, kind: GraphQLObjectType, details: Sequence[FieldDetails], make: Callable[[], T]
+    ) -> T:
+        """One for each selection and role, however it is come by."""
         plans = self._operation_plans
         key = None if plans is None else plans.find_key(kind, details, self.variable_values.coerced)
-        return make() if plans is None or key is None else plans.get_encoder(key, make)
+        return make() if plans is None or key is None else plans.get_part((role, *key), make)
 
     def _writer(self) -> CodeWriter:
         strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
-        converter, texts = strawberry.schema_converter, self._find_encoder if self._encoded else None
-        return CodeWriter(self._collect, self._arguments, converter.scalar_registry, strawberry.config, texts)
+        budget = self.budget if self._encoded else None
+        scalars = strawberry.schema_converter.scalar_registry
+        return CodeWriter(self._collect, self._arguments, scalars, strawberry.config, self._remember, budget)
 
     def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> GroupedFieldSet:
         return super().collect_subfields(kind, list(details)).grouped_field_set

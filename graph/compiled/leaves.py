@@ -6,6 +6,7 @@ own `coerce_output_value`, which is what core does, and what core would complain
 
 import enum
 import math
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -35,6 +36,21 @@ _INLINE = {
     GraphQLFloat.name: "type(value) is not float or not -1.7976931348623157e308 <= value <= 1.7976931348623157e308",
 }
 _BUILT_IN = {kind.name: kind for kind in (GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)}
+_NONE = type(None)
+_NO_VALUES = frozenset({_NONE, type(Undefined)})
+_USUAL: dict[str, set[type]] = {
+    "String": {str},
+    "ID": {str},
+    "Boolean": {bool},
+    "Int": {int},
+    "Float": {float},
+    "BigInt": {int},
+}
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "Int": (-2147483648, 2147483647),
+    "Float": (-sys.float_info.max, sys.float_info.max),
+    "BigInt": (SMALLEST_BIG_INT, LARGEST_BIG_INT),
+}
 _FLOAT_OR_NULL = frozenset({float, type(None)})
 PLAIN = frozenset({str, int, float, bool})
 """Classes of usual values, which are looked at more quickly than an abstract class is."""
@@ -52,6 +68,39 @@ def find_check(kind: GraphQLLeafType) -> str | None:
 def are_floats(values: Sequence[Any]) -> bool:
     """Whether all are floats that JSON has, or null: then they stay as they are, without a look at each in Python."""
     return {*map(type, values)} <= _FLOAT_OR_NULL and math.isfinite(sum(filter(None, values)))
+
+
+def build_column_check(kind: GraphQLLeafType, *, nullable: bool) -> Callable[[list[Any]], list[Any]]:
+    """What core makes of many values. Usual ones are looked at by C code. Raises Bailout as `build_coercion`'s."""
+    coerce, usual, bounds = build_coercion(kind), _USUAL.get(kind.name), _BOUNDS.get(kind.name)
+    built_in = _BUILT_IN.get(kind.name) is kind or kind.coerce_output_value is serialize_big_int
+    own = None if built_in or isinstance(kind, GraphQLEnumType) else kind.coerce_output_value
+
+    def check(values: list[Any]) -> list[Any]:
+        found = {*map(type, values)}
+        if _NONE in found:
+            if not nullable:
+                raise Bailout
+            present = [value for value in values if value is not None]
+            if not present:
+                return values
+            found.discard(_NONE)
+        else:
+            present = values
+        if built_in and found == usual and _are_within(present, bounds):
+            return values
+        if own is not None and found <= PLAIN and len(present) == len(values):
+            written = list(map(own, values))
+            if not {*map(type, written)} & _NO_VALUES:
+                return written
+            raise Bailout
+        return [None if value is None else coerce(value) for value in values]
+
+    return check
+
+
+def _are_within(values: list[Any], bounds: tuple[float, float] | None) -> bool:
+    return bounds is None or (bounds[0] <= min(values) and max(values) <= bounds[1] and not math.isnan(sum(values)))
 
 
 def build_coercion(kind: GraphQLLeafType) -> Callable[[Any], Any]:

@@ -90,7 +90,7 @@ def _complete_item(executor: Any, field: ListField, reader: Reader, item: Any, c
     """Appends the item to the completed ones; whether it has to be waited for."""
     path = (field.path, len(completed))
     try:
-        value = reader.read(item)
+        value = reader.read(item, executor)
     except Exception:  # noqa: BLE001 - whatever it is, core answers or reports it in its own way
         return _complete_by_core(executor, field, item, field.path.add_key(path[1], None), completed)
     if reader.direct:

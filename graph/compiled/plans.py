@@ -6,7 +6,8 @@ that the parser's cache gives again finds its plans made.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 from graphql import (
     ArgumentNode,
@@ -32,17 +33,31 @@ MAX_SHAPES = 16
 """Selections with other values of variables that an operation keeps for each of its fields."""
 
 PlanKey = tuple[Any, ...]
+T = TypeVar("T")
 
 
-class Plan(NamedTuple):
-    """What is known of one selection: the fields core collected, and how they are read.
+class Plan:
+    """What is known of one selection: the fields core collected, and how they are read."""
 
-    `encoder` makes whole lists of it text, where answers want that and it is all plain.
-    """
+    def __init__(
+        self,
+        collected: CollectedFields,
+        build_reader: Callable[[], Reader | None],
+        find_encoder: Callable[[], ListEncoder | None],
+    ) -> None:
+        self.collected = collected
+        self._build_reader = build_reader
+        self._find_encoder = find_encoder
 
-    collected: CollectedFields
-    reader: Reader | None
-    encoder: ListEncoder | None
+    @cached_property
+    def reader(self) -> Reader | None:
+        """None where core does all of it."""
+        return self._build_reader()
+
+    @cached_property
+    def encoder(self) -> ListEncoder | None:
+        """What makes whole lists of it text, where answers want that and it is all plain."""
+        return self._find_encoder()
 
 
 Root = tuple[DirectField, ...] | None
@@ -59,7 +74,7 @@ class OperationPlans:
         self._variables: dict[int, tuple[FieldNode, tuple[str, ...]]] = {}
         self._plans: Lru[PlanKey, Plan] = Lru()
         self._roots: Lru[PlanKey, tuple[Root]] = Lru(MAX_SHAPES)
-        self._encoders: Lru[PlanKey, ListEncoder] = Lru()
+        self._parts: Lru[PlanKey, Any] = Lru()
 
     def find_key(
         self, kind: GraphQLObjectType, details: Sequence[FieldDetails], variables: Mapping[str, Any]
@@ -99,14 +114,14 @@ class OperationPlans:
         self._plans.most = MAX_SHAPES * max(1, len(self._variables))
         self._plans.put(key, plan)
 
-    def get_encoder(self, key: PlanKey, make: Callable[[], ListEncoder]) -> ListEncoder:
-        """What makes lists of a selection text, made where it is not kept."""
-        found = self._encoders.get(key)
+    def get_part(self, key: PlanKey, make: Callable[[], T]) -> T:
+        """What was made for a selection, made where it is not kept."""
+        found = self._parts.get(key)
         if found is None:
             found = make()
-            self._encoders.most = MAX_SHAPES * max(1, len(self._variables))
-            self._encoders.put(key, found)
-        return found
+            self._parts.most = MAX_SHAPES * max(1, len(self._variables))
+            self._parts.put(key, found)
+        return cast("T", found)
 
     def _find_variables(self, node: FieldNode | OperationDefinitionNode) -> tuple[str, ...]:
         found: set[str] = set()

@@ -59,14 +59,14 @@ class DocumentLimits(SchemaExtension):
 
     def on_operation(self) -> Iterator[None]:
         """Adds the rules, the same classes for the same limits: the cache of validated documents is keyed by them."""
-        self.execution_context.validation_rules += _build_rules(self._limits)
+        self.execution_context.validation_rules += build_rules(self._limits)
         yield
 
     def on_parse(self) -> Iterator[None]:
         """Looks at the text, then at the document once it is there. Raises LimitExceeded."""
         limits, text = self._limits, self.execution_context.query
         if text is not None:
-            _check_text(text, limits)
+            check_text(text, limits)
         yield
         document = self.execution_context.graphql_document
         if document is not None:
@@ -87,12 +87,14 @@ def build_limits() -> list[Callable[[], SchemaExtension]]:
 
 
 @lru_cache(maxsize=16)
-def _build_rules(limits: Limits) -> tuple[type[ASTValidationRule], ...]:
+def build_rules(limits: Limits) -> tuple[type[ASTValidationRule], ...]:
+    """The rules of a document's shape, the same classes for the same limits."""
     shape = {"max_depth": limits.depth, "max_aliases": limits.aliases, "max_directives": limits.directives}
     return (type("Shape", (ShapeRule,), shape), type("NestedLists", (NestedListsRule,), {"most": limits.nested}))
 
 
-def _check_text(text: str, limits: Limits) -> None:
+def check_text(text: str, limits: Limits) -> None:
+    """Raises LimitExceeded for a text that is too long."""
     if len(text) > limits.characters:
         raise _too_many(len(text), "characters", limits.characters)
     if len(text) > limits.tokens and (found := _count_tokens(text)) > limits.tokens:

@@ -1,11 +1,14 @@
 """How fields are declared: each with a description that says its unit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import strawberry
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+SHARED_BY = "shared_by"
+"""The key of a field's metadata under which they are found."""
 
 
 def of_model(description: str, name: str | None = None) -> Any:
@@ -15,11 +18,16 @@ def of_model(description: str, name: str | None = None) -> Any:
     return field
 
 
-def resolved(description: str, name: str | None = None) -> Callable[[F], F]:
-    """A field whose value the decorated function gives. To type checkers it stays that function."""
+def resolved(description: str, name: str | None = None, *, shared_by: Sequence[str] = ()) -> Callable[[F], F]:
+    """A field whose value the decorated function gives. To type checkers it stays that function.
+
+    `shared_by`: attributes of the model that decide, within a request, what a resolver with an `info` gives: it is
+    called once for all objects that agree in them.
+    """
 
     def declare(resolver: F) -> F:
-        field: Any = strawberry.field(resolver=resolver, description=description, name=name)
+        metadata = {SHARED_BY: tuple(shared_by)}
+        field: Any = strawberry.field(resolver=resolver, description=description, name=name, metadata=metadata)
         return field  # type: ignore[no-any-return]  # Strawberry's field takes the function's place in the class
 
     return declare

@@ -72,7 +72,7 @@ class Node(PureView[models.Node], Object):
     def id(self) -> strawberry.ID:
         return strawberry.ID(encode_node_id(self.model.key))
 
-    @resolved("The cluster it is in.")
+    @resolved("The cluster it is in.", shared_by=("cluster",))
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         return cluster_of(info, self.model.cluster)
 

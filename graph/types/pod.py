@@ -56,11 +56,13 @@ class Pod(PureView[models.Pod], Object):
     def ready(self) -> str:
         return f"{self.model.ready_containers}/{self.model.total_containers}"
 
-    @resolved("The cluster it is in.")
+    @resolved("The cluster it is in.", shared_by=("cluster",))
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         return cluster_of(info, self.model.cluster)
 
-    @resolved("The node it is bound to; null where you may not see it, or it is gone.")
+    @resolved(
+        "The node it is bound to; null where you may not see it, or it is gone.", shared_by=("cluster", "node_name")
+    )
     def node(self, info: Info) -> Annotated["Node", strawberry.lazy("graph.types.node")] | None:
         from graph.types.node import Node  # here, since the nouns refer to each other
 

@@ -23,7 +23,7 @@ def test_a_traceback_shows_the_generated_line_until_the_function_is_dropped() ->
     assert reader is not None
     file = reader.read.__code__.co_filename
     with pytest.raises(Bailout) as caught:
-        reader.read(object())
+        reader.read(object(), None)
     assert "if type(source) is not Pod_" in traceback.format_tb(caught.tb)[-1]
     linecache.checkcache()
     assert file in linecache.cache

@@ -1,0 +1,100 @@
+"""Lists of objects of one plain selection, read by columns: the values of one field of all objects, field by field.
+
+An attribute's column is a loop in C, and so is its check; a resolver's is a call for each object. What is of an object
+or a list type is completed by generated functions (`graph.compiled.codegen`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from graph.compiled.calls import SharedField
+from graph.types.views import View
+
+_ROW_CLASSES = 512
+_ENCODER = msgspec.json.Encoder()
+
+encode: Callable[[Any], bytes] = _ENCODER.encode
+
+
+class Chunk:
+    """Some models of a list, and their views once a column needs them. `run` is the executor of the answer."""
+
+    def __init__(self, run: Any, models: Sequence[Any], build: Callable[[Any], Any]) -> None:
+        self.run = run
+        self.models = models
+        self._build = build
+
+    @cached_property
+    def views(self) -> list[Any]:
+        return list(map(self._build, self.models))
+
+
+Column = Callable[[Chunk], list[Any]]
+"""The completed values of one field, one for each object of a chunk. Raises for what core has to look at."""
+
+
+class RowReader:
+    """One selection of one type. `shared` are its shared fields by their place among the columns."""
+
+    def __init__(self, columns: Mapping[str, Column | SharedField], origin: type) -> None:
+        self.origin = origin
+        self._row = _build_row_class(tuple(columns))
+        self._columns = list(columns.values())
+        self.shared = [column for column in self._columns if isinstance(column, SharedField)]
+
+    def write_lines(self, chunk: Chunk, shared: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """The JSON of each object. `shared` are the texts of its shared fields, by columns."""
+        lines = _ENCODER.encode_lines(self._build_rows(chunk, shared)).split(b"\n")
+        lines.pop()
+        return lines
+
+    def write(self, chunk: Chunk, shared: Sequence[Sequence[bytes]]) -> bytes:
+        """The JSON of all objects, separated by commas."""
+        return _ENCODER.encode(self._build_rows(chunk, shared))[1:-1]
+
+    def _build_rows(self, chunk: Chunk, shared: Sequence[Sequence[bytes]]) -> list[Struct]:
+        texts = iter(shared)
+        columns = [
+            list(map(msgspec.Raw, next(texts))) if isinstance(column, SharedField) else column(chunk)
+            for column in self._columns
+        ]
+        return list(map(self._row, *columns))
+
+
+@lru_cache(maxsize=_ROW_CLASSES)
+def _build_row_class(keys: tuple[str, ...]) -> type[Struct]:
+    """A class whose instances are written as objects with these keys: quicker to make than dictionaries."""
+    names = [f"f{place}" for place in range(len(keys))]
+    rename = dict(zip(names, keys, strict=True))
+    return msgspec.defstruct("Row", [(name, Any) for name in names], rename=rename, gc=False)
+
+
+def constant_column(value: Any) -> Column:
+    return lambda chunk: [value] * len(chunk.models)
+
+
+def attribute_column(source: str, complete: Callable[[list[Any], Any], list[Any]]) -> Column:
+    """Of `model.NAME` or `source.NAME`, as `find_attribute` gives it."""
+    owner, _, name = source.partition(".")
+    read = attrgetter(name)
+    if owner == "model":
+        return lambda chunk: complete(list(map(read, chunk.models)), chunk.run)
+    return lambda chunk: complete(list(map(read, chunk.views)), chunk.run)
+
+
+def resolver_column(
+    resolve: Callable[..., Any], given: Mapping[str, Any], complete: Callable[[list[Any], Any], list[Any]]
+) -> Column:
+    if given:
+        return lambda chunk: complete([resolve(view, **given) for view in chunk.views], chunk.run)
+    return lambda chunk: complete(list(map(resolve, chunk.views)), chunk.run)
+
+
+def models_of(origin: type, views: Sequence[Any]) -> Sequence[Any]:
+    """What the columns of attributes are read from."""
+    return [view.model for view in views] if issubclass(origin, View) else views
