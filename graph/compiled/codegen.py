@@ -391,7 +391,9 @@ class CodeWriter:
             return attribute_column(find_attribute(field.python_name, origin), complete)
         if resolver.info_parameter is not None or field.is_async:
             raise NotCompilable
-        return resolver_column(cast("Any", resolver.wrapped_func), self._arguments_of(definition, field, node), complete)
+        return resolver_column(
+            cast("Any", resolver.wrapped_func), self._arguments_of(definition, field, node), complete
+        )
 
     def _find_completion(
         self, kind: GraphQLOutputType, details: Sequence[FieldDetails]

@@ -36,22 +36,22 @@ class EncodedBudget:
 
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._limit = limit
-        self._used = 0
+        self.used = 0
         self._holders: set[EncodedItems] = set()
 
     def take(self, holder: "EncodedItems", size: int) -> None:
         """Counts what a holder is about to keep."""
-        if self._used + size > self._limit:
+        if self.used + size > self._limit:
             for other in self._holders:
                 other.clear()
             self._holders.clear()
-            self._used = 0
+            self.used = 0
         self._holders.add(holder)
-        self._used += size
+        self.used += size
 
     def give(self, size: int) -> None:
         """Counts what a holder let go."""
-        self._used = max(0, self._used - size)
+        self.used = max(0, self.used - size)
 
 
 class Shared(Struct, frozen=True):

@@ -87,7 +87,8 @@ def was_refused(answered: Any) -> bool:
 async def compare(graph: Graph, text: str, asked: Asked) -> dict[str, Any]:
     """The answer without generated code, and those that are not equal to it."""
     plain = await answer(graph, text, asked, compiled=False)
-    answers = {"compiled": await answer(graph, text, asked, compiled=True, encoded=asked.encoded)}
+    ways = ("written once", "kept", "kept whole") if asked.encoded else ("compiled",)
+    answers = {way: await answer(graph, text, asked, compiled=True, encoded=asked.encoded) for way in ways}
     if not was_refused(plain):
         answers["core"] = await answer_of_core(graph, text, asked)
     return {"plain": plain} | {name: found for name, found in answers.items() if found != plain}

@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 
+from graph.compiled import encoded
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.loading.timeslice import TimeSlice, TimeSlices
@@ -36,7 +38,10 @@ async def count_turns(graph: Graph, query: str, slices: TimeSlices) -> tuple[int
     return others, orjson.loads(orjson.dumps(result.data))
 
 
-async def test_a_long_list_is_made_in_turns_and_is_the_same(open_graph: OpenGraph) -> None:
+async def test_a_long_list_is_made_in_turns_and_is_the_same(
+    open_graph: OpenGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoded, "AT_ONCE", 200)
     async with open_graph("c1", pods=PODS) as graph:
         for query, least in ((PLAIN, 2), (EDGES, PODS), (MEASURED, PODS)):
             at_once, wanted = await count_turns(graph, query.replace("pods", "again: pods"), TimeSlices(1e9))
