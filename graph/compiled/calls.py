@@ -17,6 +17,7 @@ from strawberry.types.info import Info
 
 from graph.compiled.leaves import Bailout
 from graph.loading.maybe_await import Deferred
+from graph.types.fields import Batched
 
 LazyPath: TypeAlias = Path | tuple[Path, int] | None
 """An object's path; in a list the list's path and the object's index, since a path is needed only where one errs."""
@@ -71,6 +72,19 @@ class SharedField(Struct, frozen=True, eq=False):
         if field.read is None or type(found) is not field.origin:
             raise Bailout
         return field.read(found, run)
+
+
+class BatchedField(Struct, frozen=True, eq=False):
+    """A field with an info whose values pages load for all of their items; null where there is none.
+
+    Resolvers say so by `batched` (`graph.types.fields`). All of its selection is plain.
+    """
+
+    batched: Batched
+    read: Callable[[Any, Any], dict[str, Any]]
+
+    def __call__(self, run: Any, model: Any, found: Any) -> Any:
+        return None if found is None else self.read(self.batched.build(model, found), run)
 
 
 class LazyInfo:

@@ -42,18 +42,19 @@ from graphql import (
     is_enum_type,
     is_leaf_type,
     is_list_type,
+    is_non_null_type,
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 from strawberry.types.field import StrawberryField
 
 from fleet.model.ordered import LazySequence
-from graph.compiled.calls import DirectField, SharedField, lazy_class
+from graph.compiled.calls import BatchedField, DirectField, SharedField, lazy_class
 from graph.compiled.encoded import EncodedBudget, ListEncoder
 from graph.compiled.fields import NotCompilable, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, build_column_check, find_check
-from graph.compiled.rows import Column, RowReader, attribute_column, constant_column, resolver_column
-from graph.types.fields import SHARED_BY
+from graph.compiled.rows import Column, RowReader, Stamped, attribute_column, constant_column, resolver_column
+from graph.types.fields import BATCHED, SHARED_BY, Batched
 from graph.types.views import View, Views
 
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], GroupedFieldSet]
@@ -268,6 +269,15 @@ class CodeWriter:
         nullable = not isinstance(direct.definition.type, GraphQLNonNull)
         return SharedField(direct, kind, attrgetter(*shared_by), nullable)
 
+    def _find_batched(
+        self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]
+    ) -> BatchedField | None:
+        batched: Batched | None = field.metadata.get(BATCHED)
+        direct = None if batched is None else self.find_direct(kind, field.python_name, list(details))
+        if batched is None or direct is None or direct.read is None or is_non_null_type(direct.definition.type):
+            return None
+        return BatchedField(batched, direct.read)
+
     def _write_call(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> str:
         resolver = field.base_resolver
         if resolver is None or resolver.info_parameter is not None or field.is_async:
@@ -370,19 +380,17 @@ class CodeWriter:
         }
         if self._functions:
             self._compile(next(reversed(self._names)))
-        return RowReader(columns, definition.origin)
+        return RowReader(columns)
 
-    def _find_column(
-        self, kind: GraphQLObjectType, details: Sequence[FieldDetails], origin: type
-    ) -> Column | SharedField:
+    def _find_column(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], origin: type) -> Column | Stamped:
         node = details[0].node
         name = node.name.value
         if name == _TYPENAME:
             return constant_column(kind.name)
         definition, field = find_field(kind, name)
-        shared = self._find_shared(kind, field, details)
-        if shared is not None:
-            return shared
+        stamped = self._find_shared(kind, field, details) or self._find_batched(kind, field, details)
+        if stamped is not None:
+            return stamped
         complete = self._find_completion(definition.type, details)
         resolver = field.base_resolver
         if resolver is None:

@@ -1,11 +1,12 @@
 """Lists of views as JSON, and the texts of their objects, kept by the models that they were read from.
 
 Models are frozen: a change makes another model, so what was encoded once holds for as long as the model is the same
-object, and as what its shared fields show is the same. An entry holds its model, so its identity can't be taken by
-another one meanwhile. A list that is asked for the first time is encoded and not kept: most texts are asked once.
+object, and as its stamps are: what its stamped fields show beside it. An entry holds its model, so its identity can't be
+taken by another one meanwhile. A list that is asked for the first time is encoded and not kept: most texts are asked
+once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from sys import getrefcount, getsizeof
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from graph.compiled.calls import BatchedField
 from graph.compiled.leaves import Bailout
-from graph.compiled.rows import Chunk, RowReader, encode
+from graph.compiled.rows import Chunk, RowReader, Stamped, encode
 from graph.loading.timeslice import TimeSlice
 from graph.types.views import Views
 
@@ -54,21 +56,25 @@ class EncodedBudget:
         self.used = max(0, self.used - size)
 
 
-class Shared(Struct, frozen=True):
-    """What the shared fields of one list show: for each of them, the text by its key, and a model that has the key."""
+class Stamps(Struct, frozen=True, eq=False):
+    """One stamped field's column for one list: a stamp for each model.
 
-    models: tuple[dict[Any, Any], ...] = ()
-    texts: tuple[dict[Any, bytes], ...] = ()
+    Those of a shared field are texts, found by key: `models` has one that has the key, `texts` what it shows.
+    """
+
+    column: Sequence[Any]
+    models: dict[Any, Any] | None = None
+    texts: dict[Any, bytes] | None = None
 
 
 class _WholeList(Struct, frozen=True):
     models: Sequence[Any]
-    shared: Shared
+    stamps: list[Stamps]
     text: bytes
 
     @property
     def size(self) -> int:
-        return getsizeof(self.text) + getsizeof(self.models)
+        return getsizeof(self.text) + getsizeof(self.models) * (1 + len(self.stamps))
 
 
 class EncodedItems:
@@ -85,16 +91,16 @@ class EncodedItems:
     def clear(self) -> None:
         self._entries, self.last = {}, None
 
-    def find(self, models: Sequence[Any], shared: Shared, stamps: Sequence[Any] | None) -> bytes | None:
+    def find(self, models: Sequence[Any], stamps: list[Stamps]) -> bytes | None:
         """The models' list as JSON, None where some of them have to be added first."""
         entries = self._entries
         try:
-            if stamps is None:
+            if not stamps:
                 texts = [entries[id(model)][1] for model in models]
             else:
                 texts = [
                     entry[1]
-                    for model, stamp in zip(models, stamps, strict=True)
+                    for model, stamp in zip(models, _join(stamps), strict=True)
                     if (entry := entries[id(model)])[2] == stamp
                 ]
         except KeyError:
@@ -104,17 +110,17 @@ class EncodedItems:
         text = b"[" + b",".join(texts) + b"]"
         if self.last is not None:
             self._budget.give(self.last.size)
-        whole = _WholeList(models, shared, text)
+        whole = _WholeList(models, stamps, text)
         self._budget.take(self, whole.size)
         self.last = whole
         return text
 
-    def find_missing(self, models: Sequence[Any], stamps: Sequence[Any] | None) -> list[int]:
-        """The places of the models that are not encoded yet, or with other shared fields."""
+    def find_missing(self, models: Sequence[Any], stamps: list[Stamps]) -> list[int]:
+        """The places of the models that are not encoded yet, or with other stamps."""
         entries, absent = self._entries, (None, None, None)
         return [
             place
-            for place, (model, stamp) in enumerate(zip(models, stamps or repeat(None), strict=False))
+            for place, (model, stamp) in enumerate(zip(models, _join(stamps), strict=False))
             if (entry := entries.get(id(model), absent))[0] is not model or entry[2] != stamp
         ]
 
@@ -151,24 +157,23 @@ class ListEncoder:
     def __call__(self, run: Any, views: Views[Any, Any]) -> orjson.Fragment:
         """The list's text. Raises LongList, and whatever reading raises for an object that core has to see."""
         models = views.source
+        if not self._asked and len(models) > AT_ONCE:
+            raise LongList
+        stamps = self._find_stamps(run, views)
         if not self._asked:
-            if len(models) > AT_ONCE:
-                raise LongList
-            text = self._write_once(run, views, models)
+            text = self._write_once(run, views, range(len(models)), stamps)
             self._asked = True
             return orjson.Fragment(b"[" + text + b"]")
-        shared = self._share(run, views)
         last = self._items.last
-        if last is not None and last.models == models and last.shared.texts == shared.texts:
+        if last is not None and last.models == models and last.stamps == stamps:
             return orjson.Fragment(last.text)  # quick: the same objects are not looked into
-        stamps = self._find_stamps(models, shared)
-        found = self._items.find(models, shared, stamps)
+        found = self._items.find(models, stamps)
         if found is None:
             missing = self._items.find_missing(models, stamps)
             if len(missing) > AT_ONCE:
                 raise LongList
-            self._add(run, views, shared, stamps, missing)
-            found = self._items.find(models, shared, stamps)
+            self._add(run, views, missing, stamps)
+            found = self._items.find(models, stamps)
         if found is None:  # it is more than the budget can hold together
             raise LongList
         return orjson.Fragment(found)
@@ -176,65 +181,65 @@ class ListEncoder:
     async def encode_in_slices(self, run: Any, views: Views[Any, Any], time_slice: TimeSlice) -> orjson.Fragment:
         """The text of a list of any length. Raises what reading raises for an object that core has to see."""
         models = views.source
+        stamps = self._find_stamps(run, views)
         if self._asked:
-            shared = self._share(run, views)
-            stamps = self._find_stamps(models, shared)
             missing = self._items.find_missing(models, stamps)
             for start in range(0, len(missing), AT_ONCE):
                 if time_slice.is_over():
                     await time_slice.begin_next()
-                self._add(run, views, shared, stamps, missing[start : start + AT_ONCE])
-            if (found := self._items.find(models, shared, stamps)) is not None:
+                self._add(run, views, missing[start : start + AT_ONCE], stamps)
+            if (found := self._items.find(models, stamps)) is not None:
                 return orjson.Fragment(found)
         texts = []  # the first time, and where it is more than the budget can hold together
         for start in range(0, len(models), AT_ONCE):
             if time_slice.is_over():
                 await time_slice.begin_next()
-            texts.append(self._write_once(run, views, models[start : start + AT_ONCE]))
+            texts.append(self._write_once(run, views, range(start, min(start + AT_ONCE, len(models))), stamps))
         self._asked = True
         return orjson.Fragment(b"[" + b",".join(texts) + b"]")
 
-    def _write_once(self, run: Any, views: Views[Any, Any], models: Sequence[Any]) -> bytes:
-        shared = []
-        for field in self._rows.shared:
-            keys = list(map(field.key_of, models))
-            texts = _write_texts(run, field, views.build, dict(zip(keys, models, strict=True)))
-            shared.append([texts[key] for key in keys])
-        return self._rows.write(Chunk(run, models, views.build), shared) if models else b""
+    def _write_once(self, run: Any, views: Views[Any, Any], places: range, stamps: list[Stamps]) -> bytes:
+        if not places:
+            return b""
+        part = slice(places.start, places.stop)
+        chunk = Chunk(run, views.source[part], views.build)
+        return self._rows.write(chunk, [each.column[part] for each in stamps])
 
-    def _add(
-        self, run: Any, views: Views[Any, Any], shared: Shared, stamps: Sequence[Any] | None, places: Sequence[int]
-    ) -> None:
+    def _add(self, run: Any, views: Views[Any, Any], places: Sequence[int], stamps: list[Stamps]) -> None:
+        if not places:
+            return
         models = [views.source[place] for place in places]
-        texts = [
-            [known[field.key_of(model)] for model in models]
-            for field, known in zip(self._rows.shared, shared.texts, strict=True)
-        ]
-        lines = self._rows.write_lines(Chunk(run, models, views.build), texts) if models else []
-        self._items.add(models, repeat(None) if stamps is None else [stamps[place] for place in places], lines)
+        columns = [[each.column[place] for place in places] for each in stamps]
+        lines = self._rows.write_lines(Chunk(run, models, views.build), columns)
+        self._items.add(models, _join([Stamps(column) for column in columns]), lines)
 
-    def _share(self, run: Any, views: Views[Any, Any]) -> Shared:
-        fields, models, last = self._rows.shared, views.source, self._items.last
+    def _find_stamps(self, run: Any, views: Views[Any, Any]) -> list[Stamps]:
+        """A column for each stamped field: that of the list that was asked last, where it is the same."""
+        fields, last = self._rows.stamped, self._items.last
         if not fields:
-            return Shared()
-        if last is not None and last.models == models:
-            firsts = last.shared.models
-        else:
-            firsts = tuple(dict(zip(map(field.key_of, models), models, strict=True)) for field in fields)
-        return Shared(
-            firsts,
-            tuple(_write_texts(run, field, views.build, first) for field, first in zip(fields, firsts, strict=True)),
-        )
-
-    def _find_stamps(self, models: Sequence[Any], shared: Shared) -> Sequence[Any] | None:
-        """What each object's shared fields show, None where it has none."""
-        columns = [
-            list(map(texts.__getitem__, map(field.key_of, models)))
-            for field, texts in zip(self._rows.shared, shared.texts, strict=True)
-        ]
-        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True)) if columns else None
+            return []
+        same = last.stamps if last is not None and last.models == views.source else repeat(None)
+        return [_find_column(run, views, field, before) for field, before in zip(fields, same, strict=False)]
 
 
-def _write_texts(run: Any, field: Any, build: Callable[[Any], Any], models: dict[Any, Any]) -> dict[Any, bytes]:
-    """The text of a shared field by its key, read from an object for each."""
-    return {key: encode(field(run, build(model))) for key, model in models.items()}
+def _find_column(run: Any, views: Views[Any, Any], field: Stamped, before: Stamps | None) -> Stamps:
+    models = views.source
+    if isinstance(field, BatchedField):
+        column = field.batched.load(run.context_value, models)
+        return before if before is not None and before.column == column else Stamps(column)
+    first = before.models if before is not None else None
+    keys = None
+    if first is None:
+        keys = list(map(field.key_of, models))
+        first = dict(zip(keys, models, strict=True))
+    texts = {key: encode(field(run, views.build(model))) for key, model in first.items()}
+    if before is not None and before.texts == texts:
+        return before
+    return Stamps(list(map(texts.__getitem__, keys or map(field.key_of, models))), first, texts)
+
+
+def _join(stamps: Sequence[Stamps]) -> Iterable[Any]:
+    """The stamps of each object: a field's own where one has any, else those of all of them."""
+    if not stamps:
+        return repeat(None)
+    return stamps[0].column if len(stamps) == 1 else zip(*(each.column for each in stamps), strict=True)

@@ -5,15 +5,14 @@ or a list type is completed by generated functions (`graph.compiled.codegen`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from graph.compiled.calls import SharedField
-from graph.types.views import View
+from graph.compiled.calls import BatchedField, SharedField
 
 _ROW_CLASSES = 512
 _ENCODER = msgspec.json.Encoder()
@@ -38,31 +37,37 @@ Column = Callable[[Chunk], list[Any]]
 """The completed values of one field, one for each object of a chunk. Raises for what core has to look at."""
 
 
-class RowReader:
-    """One selection of one type. `shared` are its shared fields by their place among the columns."""
+Stamped = SharedField | BatchedField
+"""Fields that show more than their object: their columns are found for each request (`graph.compiled.encoded`)."""
 
-    def __init__(self, columns: Mapping[str, Column | SharedField], origin: type) -> None:
-        self.origin = origin
+
+class RowReader:
+    """One selection of one type, and those of its fields that are stamped, in order."""
+
+    def __init__(self, columns: Mapping[str, Column | Stamped]) -> None:
         self._row = _build_row_class(tuple(columns))
         self._columns = list(columns.values())
-        self.shared = [column for column in self._columns if isinstance(column, SharedField)]
+        self.stamped = [column for column in self._columns if isinstance(column, Stamped)]
 
-    def write_lines(self, chunk: Chunk, shared: Sequence[Sequence[bytes]]) -> list[bytes]:
-        """The JSON of each object. `shared` are the texts of its shared fields, by columns."""
-        lines = _ENCODER.encode_lines(self._build_rows(chunk, shared)).split(b"\n")
+    def write_lines(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> list[bytes]:
+        """The JSON of each object. `stamps` are those of its stamped fields, by columns."""
+        lines = _ENCODER.encode_lines(self._build_rows(chunk, stamps)).split(b"\n")
         lines.pop()
         return lines
 
-    def write(self, chunk: Chunk, shared: Sequence[Sequence[bytes]]) -> bytes:
+    def write(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> bytes:
         """The JSON of all objects, separated by commas."""
-        return _ENCODER.encode(self._build_rows(chunk, shared))[1:-1]
+        return _ENCODER.encode(self._build_rows(chunk, stamps))[1:-1]
 
-    def _build_rows(self, chunk: Chunk, shared: Sequence[Sequence[bytes]]) -> list[Struct]:
-        texts = iter(shared)
-        columns = [
-            list(map(msgspec.Raw, next(texts))) if isinstance(column, SharedField) else column(chunk)
-            for column in self._columns
-        ]
+    def _build_rows(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> list[Struct]:
+        found, columns = iter(stamps), []
+        for column in self._columns:
+            if isinstance(column, SharedField):
+                columns.append(list(map(msgspec.Raw, next(found))))
+            elif isinstance(column, BatchedField):
+                columns.append(list(map(partial(column, chunk.run), chunk.models, next(found))))
+            else:
+                columns.append(column(chunk))
         return list(map(self._row, *columns))
 
 
@@ -93,8 +98,3 @@ def resolver_column(
     if given:
         return lambda chunk: complete([resolve(view, **given) for view in chunk.views], chunk.run)
     return lambda chunk: complete(list(map(resolve, chunk.views)), chunk.run)
-
-
-def models_of(origin: type, views: Sequence[Any]) -> Sequence[Any]:
-    """What the columns of attributes are read from."""
-    return [view.model for view in views] if issubclass(origin, View) else views

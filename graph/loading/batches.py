@@ -166,6 +166,12 @@ class Batch(Generic[K, V]):
             return self._dispatch.defer(self._load, key)
         return cast("V | None", value) if self._failure is None else self._answer(key)
 
+    def read_all(self, keys: Iterable[K]) -> list[V | None]:
+        """The values of all. Raises KeyError where any is not loaded, or the store failed and nobody was told yet."""
+        if self._failure is not None:
+            raise KeyError
+        return list(map(self._loaded.__getitem__, keys))
+
     async def load(self, keys: Sequence[K]) -> list[V]:
         """The values of those keys that have one. Raises MetricsUnavailable, once."""
         await self.prime(keys)

@@ -4,11 +4,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import strawberry
+from msgspec import Struct
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SHARED_BY = "shared_by"
-"""The key of a field's metadata under which they are found."""
+SHARED_BY, BATCHED = "shared_by", "batched"
+"""The keys of a field's metadata."""
+
+
+class Batched(Struct, frozen=True):
+    """How a field's values are read for a whole list.
+
+    `load(context, models)` gives what is loaded of each, None for nothing, and raises where any is not loaded, or its
+    loading failed; `build(model, found)` makes the field's object of it, and depends on them alone.
+    """
+
+    load: Callable[[Any, Sequence[Any]], list[Any]]
+    build: Callable[[Any, Any], Any]
 
 
 def of_model(description: str, name: str | None = None) -> Any:
@@ -18,15 +30,17 @@ def of_model(description: str, name: str | None = None) -> Any:
     return field
 
 
-def resolved(description: str, name: str | None = None, *, shared_by: Sequence[str] = ()) -> Callable[[F], F]:
+def resolved(
+    description: str, name: str | None = None, *, shared_by: Sequence[str] = (), batched: Batched | None = None
+) -> Callable[[F], F]:
     """A field whose value the decorated function gives. To type checkers it stays that function.
 
     `shared_by`: attributes of the model that decide, within a request, what a resolver with an `info` gives: it is
-    called once for all objects that agree in them.
+    called once for all objects that agree in them. `batched`: how it is read for many objects at once.
     """
 
     def declare(resolver: F) -> F:
-        metadata = {SHARED_BY: tuple(shared_by)}
+        metadata = {SHARED_BY: tuple(shared_by), BATCHED: batched}
         field: Any = strawberry.field(resolver=resolver, description=description, name=name, metadata=metadata)
         return field  # type: ignore[no-any-return]  # Strawberry's field takes the function's place in the class
 

@@ -1,7 +1,8 @@
 """Usage and history of one pod or node, answered at once where the page has loaded them."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
@@ -9,11 +10,12 @@ from fleet.model import usage
 from fleet.model.objects import Node, ObjectKey, Pod
 from fleet.model.ranking import node_bases, pod_bases
 from fleet.model.usage import Kind
-from graph.loading.context import Info
+from graph.loading.context import Context, Info
 from graph.loading.lookahead import OperationPlan
 from graph.loading.maybe_await import map_found
 from graph.loading.time_range import TimeRangeRequest
 from graph.scalars import DateTime, Duration
+from graph.types.fields import Batched
 from graph.types.usage import Usage, UsageHistory
 
 Last = Annotated[
@@ -29,19 +31,34 @@ Step = Annotated[
 
 
 def pod_usage(info: Info, pod: Pod) -> Usage | None:
-    context = info.context  # once, since a page has thousands of pods
-    plan = context.plan or info.plan
-    found = context.loaders.usage[Kind.POD].for_(plan.measures[Kind.POD]).get(pod.key)
-    bases = partial(pod_bases, pod)
-    if type(found) is usage.Usage:
-        return Usage.from_model(found, bases)
-    return map_found(found, lambda model: Usage.from_model(model, bases))
+    found = info.context.loaders.usage[Kind.POD].for_(_plan(info).measures[Kind.POD]).get(pod.key)
+    return map_found(found, partial(_build_pod_usage, pod))
 
 
 def node_usage(info: Info, node: Node) -> Usage | None:
     """The newest usage of a node; its limit is what it can give to pods."""
     found = info.context.loaders.usage[Kind.NODE].for_(_plan(info).measures[Kind.NODE]).get(node.key)
-    return map_found(found, lambda model: Usage.from_model(model, partial(node_bases, node.allocatable, node.capacity)))
+    return map_found(found, partial(_build_node_usage, node))
+
+
+def _build_pod_usage(pod: Pod, found: usage.Usage) -> Usage:
+    return Usage.from_model(found, partial(pod_bases, pod))
+
+
+def _build_node_usage(node: Node, found: usage.Usage) -> Usage:
+    return Usage.from_model(found, partial(node_bases, node.allocatable, node.capacity))
+
+
+def _load_usage(kind: Kind, context: Context, models: Sequence[Any]) -> list[Any]:
+    """What the page has loaded. Raises KeyError where that is not all."""
+    if context.plan is None:
+        raise KeyError
+    batch = context.loaders.usage[kind].for_(context.plan.measures[kind])
+    return batch.read_all([model.key for model in models])
+
+
+POD_USAGE = Batched(partial(_load_usage, Kind.POD), _build_pod_usage)
+NODE_USAGE = Batched(partial(_load_usage, Kind.NODE), _build_node_usage)
 
 
 def history(info: Info, kind: Kind, key: ObjectKey, request: TimeRangeRequest) -> UsageHistory | None:

@@ -121,7 +121,7 @@ class Node(PureView[models.Node], Object):
         found = load_page(info, PODS, question, build_orders(order_by), build_page_request(first, after))
         return map_value(found, PodConnection.from_model)
 
-    @resolved("The newest usage; null where there is none.")
+    @resolved("The newest usage; null where there is none.", batched=metrics.NODE_USAGE)
     def usage(self, info: Info) -> Usage | None:
         """Loaded with the page. Raises MetricsUnavailable."""
         return metrics.node_usage(info, self.model)

@@ -100,7 +100,7 @@ class Pod(PureView[models.Pod], Object):
     def limits(self) -> Resources | None:
         return resources_of(self.model.limits)
 
-    @resolved("The newest usage; null where there is none.")
+    @resolved("The newest usage; null where there is none.", batched=metrics.POD_USAGE)
     def usage(self, info: Info) -> Usage | None:
         """Loaded with the page. Raises MetricsUnavailable."""
         return metrics.pod_usage(info, self.model)
