@@ -54,7 +54,7 @@ from graph.compiled.encoded import EncodedBudget, ListEncoder
 from graph.compiled.fields import NotCompilable, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, build_column_check, find_check
 from graph.compiled.rows import Column, RowReader, Stamped, attribute_column, constant_column, resolver_column
-from graph.types.fields import BATCHED, SHARED_BY, Batched
+from graph.types.fields import BATCHED, SHARED_BY, VIEWS, Batched
 from graph.types.views import View, Views
 
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], GroupedFieldSet]
@@ -254,7 +254,24 @@ class CodeWriter:
             lines.append(f"    value = {find_attribute(field.python_name, origin)}")
         else:
             lines.append(f"    value = {self._write_call(definition, field, node)}")
-        self._write_value(lines, definition.type, details, "    ")
+        encoder = self._find_encoder_of(field, definition.type, details)
+        if encoder is None:
+            self._write_value(lines, definition.type, details, "    ")
+            return
+        if not is_non_null_type(definition.type):
+            lines.append("    if value is not None:")
+        indent = "    " if is_non_null_type(definition.type) else "        "
+        lines.append(f"{indent}if type(value) is not Views: raise Bailout")
+        lines.append(f"{indent}value = {self._name('encode', encoder)}(run, value)")
+
+    def _find_encoder_of(
+        self, field: StrawberryField, returned: GraphQLOutputType, details: Sequence[FieldDetails]
+    ) -> ListEncoder | None:
+        kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
+        if not field.metadata.get(VIEWS) or not isinstance(kind, GraphQLList):
+            return None
+        item = _inner(kind)
+        return self.find_encoder(item, details) if isinstance(item, GraphQLObjectType) else None
 
     def _find_shared(
         self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]
@@ -328,13 +345,6 @@ class CodeWriter:
     def _write_list(
         self, lines: list[str], kind: GraphQLList[Any], details: Sequence[FieldDetails], indent: str
     ) -> None:
-        item = _inner(kind)
-        encoder = self.find_encoder(item, details) if isinstance(item, GraphQLObjectType) else None
-        if encoder is not None:
-            lines.append(f"{indent}if type(value) is Views:")
-            lines.append(f"{indent}    value = {self._name('encode', encoder)}(run, value)")
-            lines.append(f"{indent}else:")
-            indent += "    "
         items, out = self._name("items", None), self._name("out", None)
         lines.append(f"{indent}if type(value) not in LISTS: raise Bailout")
         if is_object_type(_inner(kind)):  # core completes a longer list, and lets others have the loop meanwhile

@@ -1,8 +1,8 @@
 """Lists of views as JSON, and the texts of their objects, kept by the models that they were read from.
 
 Models are frozen: a change makes another model, so what was encoded once holds for as long as the model is the same
-object, and as its stamps are: what its stamped fields show beside it. An entry holds its model, so its identity can't be
-taken by another one meanwhile. A list that is asked for the first time is encoded and not kept: most texts are asked
+object, and as its stamps are: what its stamped fields show beside it. An entry holds its model, so its identity can't
+be taken by another one meanwhile. A list that is asked for the first time is encoded and not kept: most texts are asked
 once.
 """
 

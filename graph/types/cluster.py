@@ -90,7 +90,7 @@ class Cluster(View[models.Cluster]):
         found = load_page(info, PODS, question, build_orders(order_by), build_page_request(first, after))
         return map_value(found, PodConnection.from_model)
 
-    @resolved("Its namespaces within your reach, by name; null while it can't be asked.")
+    @resolved("Its namespaces within your reach, by name; null while it can't be asked.", views=True)
     def namespaces(self, info: Info) -> list[Namespace] | None:
         federation, scope, name = info.context.federation, info.context.scope, self.model.name
         now = federation.list_namespaces_now(scope, name)

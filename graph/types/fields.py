@@ -8,7 +8,7 @@ from msgspec import Struct
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SHARED_BY, BATCHED = "shared_by", "batched"
+SHARED_BY, BATCHED, VIEWS = "shared_by", "batched", "views"
 """The keys of a field's metadata."""
 
 
@@ -31,16 +31,22 @@ def of_model(description: str, name: str | None = None) -> Any:
 
 
 def resolved(
-    description: str, name: str | None = None, *, shared_by: Sequence[str] = (), batched: Batched | None = None
+    description: str,
+    name: str | None = None,
+    *,
+    shared_by: Sequence[str] = (),
+    batched: Batched | None = None,
+    views: bool = False,
 ) -> Callable[[F], F]:
     """A field whose value the decorated function gives. To type checkers it stays that function.
 
     `shared_by`: attributes of the model that decide, within a request, what a resolver with an `info` gives: it is
-    called once for all objects that agree in them. `batched`: how it is read for many objects at once.
+    called once for all objects that agree in them. `batched`: how it is read for many objects at once. `views`: it
+    gives `Views`, which are read by columns.
     """
 
     def declare(resolver: F) -> F:
-        metadata = {SHARED_BY: tuple(shared_by), BATCHED: batched}
+        metadata = {SHARED_BY: tuple(shared_by), BATCHED: batched, VIEWS: views}
         field: Any = strawberry.field(resolver=resolver, description=description, name=name, metadata=metadata)
         return field  # type: ignore[no-any-return]  # Strawberry's field takes the function's place in the class
 

@@ -33,7 +33,7 @@ class NodeConnection:
     def from_model(cls, page: Page[models.Node]) -> Self:
         return cls(page=page, total_count=len(page.matched))
 
-    @resolved("The page's nodes: the plain way to read it.")
+    @resolved("The page's nodes: the plain way to read it.", views=True)
     def items(self) -> list[Node]:
         return cast("list[Node]", Views(Node.from_model, self.page.items))
 

@@ -55,7 +55,7 @@ class PodConnection:
     def from_model(cls, page: Page[models.Pod]) -> Self:
         return cls(page=page, total_count=len(page.matched))
 
-    @resolved("The page's pods: the plain way to read it.")
+    @resolved("The page's pods: the plain way to read it.", views=True)
     def items(self) -> list[Pod]:
         return cast("list[Pod]", Views(Pod.from_model, self.page.items))
 

@@ -17,7 +17,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.info import Info
 
 from graph.scalars import SCALARS, BigInt, DateTime
-from graph.types.fields import of_model, resolved
+from graph.types.fields import Batched, of_model, resolved
 from graph.types.views import View, Views
 
 
@@ -33,6 +33,7 @@ class Thing(Struct):
     """Values as a resolver might give them, right and wrong."""
 
     seed: int
+    family: int
     depth: int
     text: Any
     maybe: Any
@@ -44,6 +45,21 @@ class Thing(Struct):
     tags: Any
     matrix: Any
     parts: Any
+
+
+def find_fruit(thing: Thing) -> Thing | None:
+    if thing.seed % 19 == 0:
+        raise ValueError("no fruit")
+    return _build_thing(thing.seed * 7, 0) if thing.seed % 3 else None
+
+
+def load_fruit(context: Any, things: Sequence[Thing]) -> list[Thing | None]:
+    assert context is not None
+    return list(map(find_fruit, things))
+
+
+def build_fruit(thing: Thing, found: Thing) -> "Plain":
+    return Plain.from_model(found)
 
 
 @strawberry.interface
@@ -86,7 +102,7 @@ class Plain(View[Any], Named):
     def named(self) -> Named | None:
         return self if self.model.seed % 3 else None
 
-    @resolved("The parts, as windows that are made when they are read.")
+    @resolved("The parts, as windows that are made when they are read.", views=True)
     def parts(self) -> list["Plain"]:
         return cast("list[Plain]", Views(Plain.from_model, self.model.parts))
 
@@ -111,6 +127,22 @@ class Plain(View[Any], Named):
     async def later(self) -> "Plain | None":
         await asyncio.sleep(0)
         return self if self.model.seed % 4 else None
+
+    @resolved("The same for all of a family; fails for one of them.", shared_by=("family",))
+    def kin(self, info: Info[Any, None]) -> "Plain | None":
+        assert info.context is not None
+        if self.model.family == 4:
+            raise ValueError("no kin")
+        return Plain.from_model(build_things(self.model.family, 1, 1)[0]) if self.model.family else None
+
+    @resolved("The same for all of a family, where null is not allowed.", shared_by=("family", "depth"))
+    def clan(self, info: Info[Any, None]) -> "Plain":
+        return cast("Plain", self.kin(info))
+
+    @resolved("Loaded with a list, unless one of it is not.", batched=Batched(load_fruit, build_fruit))
+    def fruit(self, info: Info[Any, None]) -> "Plain | None":
+        found = find_fruit(self.model)
+        return None if found is None else build_fruit(self.model, found)
 
 
 @strawberry.type(description="The root.")
@@ -146,6 +178,7 @@ def _build_thing(seed: int, depth: int) -> Thing:
 
     return Thing(
         seed=seed,
+        family=seed % 5,
         depth=depth,
         text=pick(f'text "{seed}" \\ \u00e4\u2028', None, 7, True, ValueError("a value"), [], 1.5),
         maybe=rng.choice((None, "there")),
