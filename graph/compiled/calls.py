@@ -5,10 +5,10 @@ selection of it is plain, else through core's own completion, as does whatever i
 """
 
 from collections.abc import Awaitable, Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, is_non_null_type
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
@@ -18,6 +18,9 @@ from strawberry.types.info import Info
 from graph.compiled.leaves import Bailout
 from graph.loading.maybe_await import Deferred
 from graph.types.fields import Batched
+
+Read = Callable[[Any, Any], Any]
+"""The answer's object of a source, read for an executor."""
 
 LazyPath: TypeAlias = Path | tuple[Path, int] | None
 """An object's path; in a list the list's path and the object's index, since a path is needed only where one errs."""
@@ -39,20 +42,29 @@ class DirectField(Struct, frozen=True):
     takes_info: bool
     arguments: dict[str, Any]
     info_class: type[Info]
-    read: Callable[[Any, Any], dict[str, Any]] | None
+    read: Read | None
     origin: type | None
 
 
-class SharedField(Struct, frozen=True, eq=False):
+class SharedField:
     """A field with an info that shows the same, within a request, for all objects whose models have the same key.
 
-    Resolvers say so by `shared_by` (`graph.types.fields`). All of its selection is plain, or shared in turn.
+    Resolvers say so by `shared_by` (`graph.types.fields`).
     """
 
-    field: DirectField
-    kind: GraphQLObjectType
-    key_of: Callable[[Any], Any]
-    nullable: bool
+    def __init__(
+        self,
+        field: DirectField,
+        kind: GraphQLObjectType,
+        key_of: Callable[[Any], Any],
+        origin: type,
+        find_read: Callable[[], Read],
+    ) -> None:
+        self.key_of = key_of
+        self._field = field
+        self._kind = kind
+        self._origin = origin
+        self._find_read = find_read
 
     def __call__(self, run: Any, source: Any) -> Any:
         """The completed value, kept for the request. Raises for what core has to look at."""
@@ -61,17 +73,20 @@ class SharedField(Struct, frozen=True, eq=False):
             known = run.shared[self] = {}
         key = self.key_of(source.model)
         if key not in known:
-            known[key] = self._read(run, source)
+            found = self.resolve(run, source)
+            known[key] = None if found is None else self._read(found, run)
         return known[key]
 
-    def _read(self, run: Any, source: Any) -> Any:
-        field = self.field
-        found = _call(run, field, self.kind, source, None)
-        if found is None and self.nullable:
-            return None
-        if field.read is None or type(found) is not field.origin:
-            raise Bailout
-        return field.read(found, run)
+    def resolve(self, run: Any, source: Any) -> Any:
+        """What the resolver gives, of the class that is read. Raises for what core has to look at."""
+        found = _call(run, self._field, self._kind, source, None)
+        if type(found) is self._origin or (found is None and not is_non_null_type(self._field.definition.type)):
+            return found
+        raise Bailout
+
+    @cached_property
+    def _read(self) -> Read:
+        return self._find_read()
 
 
 class BatchedField(Struct, frozen=True, eq=False):
@@ -81,7 +96,7 @@ class BatchedField(Struct, frozen=True, eq=False):
     """
 
     batched: Batched
-    read: Callable[[Any, Any], dict[str, Any]]
+    read: Read
 
     def __call__(self, run: Any, model: Any, found: Any) -> Any:
         return None if found is None else self.read(self.batched.build(model, found), run)
@@ -110,6 +125,7 @@ class LazyInfo:
         return _build_info(*self._call)
 
 
+@lru_cache(maxsize=16)
 def lazy_class(info_class: type[Info]) -> type[Any]:
     """The class of lazy infos that resolvers can't tell from the schema's own."""
     return type(f"Lazy{info_class.__name__}", (LazyInfo, info_class), {})

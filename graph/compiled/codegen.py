@@ -24,7 +24,7 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import Parameter
 from itertools import repeat
 from operator import attrgetter
@@ -49,17 +49,24 @@ from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 from strawberry.types.field import StrawberryField
 
 from fleet.model.ordered import LazySequence
-from graph.compiled.calls import BatchedField, DirectField, SharedField, lazy_class
+from graph.compiled.calls import BatchedField, DirectField, Read, SharedField, lazy_class
 from graph.compiled.encoded import EncodedBudget, ListEncoder
 from graph.compiled.fields import NotCompilable, convert_arguments, find_attribute, find_definition, find_field
 from graph.compiled.leaves import PLAIN, Bailout, are_floats, build_coercion, build_column_check, find_check
-from graph.compiled.rows import Column, RowReader, Stamped, attribute_column, constant_column, resolver_column
+from graph.compiled.rows import (
+    Column,
+    RowReader,
+    Stamped,
+    attribute_column,
+    constant_column,
+    resolver_column,
+    write_one,
+)
 from graph.types.fields import BATCHED, SHARED_BY, VIEWS, Batched
 from graph.types.views import View, Views
 
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], GroupedFieldSet]
 Arguments = Callable[[GraphQLField, FieldNode], dict[str, Any]]
-Read = Callable[[Any, Any], dict[str, Any]]
 Remember = Callable[[str, GraphQLObjectType, Sequence[FieldDetails], Callable[[], Any]], Any]
 """What was made for a selection in a role, made by the last argument where it is not kept."""
 
@@ -189,8 +196,13 @@ class CodeWriter:
         )
         return name
 
-    def find_direct(self, kind: GraphQLObjectType, key: str, details: list[FieldDetails]) -> DirectField | None:
-        """The field as one whose resolver is called directly, None where core has to do that."""
+    def find_direct(
+        self, kind: GraphQLObjectType, key: str, details: list[FieldDetails], *, read: bool = True
+    ) -> DirectField | None:
+        """The field as one whose resolver is called directly, None where core has to do that.
+
+        Without `read` its result is read by who calls it.
+        """
         try:
             definition, field = find_field(kind, details[0].node.name.value)
             resolver = field.base_resolver
@@ -203,7 +215,7 @@ class CodeWriter:
         if info_name is not None:
             arguments.pop(info_name)
         parameters = list(resolver.signature.parameters.values())
-        read, origin = self._find_result(definition.type, details)
+        found, origin = self._find_result(definition.type, details) if read else (None, None)
         return DirectField(
             key=key,
             definition=definition,
@@ -215,13 +227,13 @@ class CodeWriter:
             takes_info=info_name is not None and _is_second(parameters, info_name),
             arguments=arguments,
             info_class=lazy_class(self._config.info_class),
-            read=read,
+            read=found,
             origin=origin,
         )
 
     def _find_result(self, returned: GraphQLOutputType, details: list[FieldDetails]) -> tuple[Read | None, type | None]:
         """How a field's own object is read, and of what class it is, where all of its selection is plain."""
-        kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
+        kind = _present(returned)
         if not isinstance(kind, GraphQLObjectType):
             return None, None
         found: tuple[Read | None, type | None] = self._remember(
@@ -244,7 +256,7 @@ class CodeWriter:
     ) -> None:
         definition, field = find_field(kind, name)
         node = details[0].node
-        shared = self._find_shared(kind, field, details)
+        shared = self._find_shared(kind, field, details, by_columns=False)
         if shared is not None:
             lines.append(f"    value = {self._name('shared', shared)}(run, source)")
             return
@@ -267,24 +279,32 @@ class CodeWriter:
     def _find_encoder_of(
         self, field: StrawberryField, returned: GraphQLOutputType, details: Sequence[FieldDetails]
     ) -> ListEncoder | None:
-        kind = returned.of_type if isinstance(returned, GraphQLNonNull) else returned
+        kind = _present(returned)
         if not field.metadata.get(VIEWS) or not isinstance(kind, GraphQLList):
             return None
         item = _inner(kind)
         return self.find_encoder(item, details) if isinstance(item, GraphQLObjectType) else None
 
     def _find_shared(
-        self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]
+        self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails], *, by_columns: bool
     ) -> SharedField | None:
-        """The field as one whose resolver says that objects share it. Raises NotCompilable where not all is plain."""
+        """The field as one whose resolver says that objects share it. Raises NotCompilable where not all is plain.
+
+        With `by_columns` its values are text.
+        """
         shared_by = field.metadata.get(SHARED_BY)
         if not shared_by:
             return None
-        direct = self.find_direct(kind, field.python_name, list(details))
-        if direct is None or direct.read is None:
+        direct = self.find_direct(kind, field.python_name, list(details), read=False)
+        item = None if direct is None else _present(direct.definition.type)
+        if direct is None or not isinstance(item, GraphQLObjectType):
             raise NotCompilable
-        nullable = not isinstance(direct.definition.type, GraphQLNonNull)
-        return SharedField(direct, kind, attrgetter(*shared_by), nullable)
+        inner, key_of = self._another(), attrgetter(*shared_by)
+        if by_columns:
+            rows, origin = inner.build_rows(item, details)
+            return SharedField(direct, kind, key_of, origin, lambda: partial(write_one, rows))
+        name, origin = inner.write_nested(item, details)
+        return SharedField(direct, kind, key_of, origin, lambda: inner.compile(name))
 
     def _find_batched(
         self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]
@@ -374,13 +394,13 @@ class CodeWriter:
     ) -> ListEncoder | None:
         inner = self._another()
         try:
-            rows = inner.build_rows(kind, details)
+            rows, _ = inner.build_rows(kind, details)
         except NotCompilable:
             return None
         return None if inner.large else ListEncoder(rows, budget)
 
-    def build_rows(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> RowReader:
-        """What reads lists of such objects by columns. Raises NotCompilable."""
+    def build_rows(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[RowReader, type]:
+        """What reads lists of such objects by columns, and their class. Raises NotCompilable."""
         definition = find_definition(kind)
         if definition is None:
             raise NotCompilable
@@ -390,7 +410,7 @@ class CodeWriter:
         }
         if self._functions:
             self._compile(next(reversed(self._names)))
-        return RowReader(columns)
+        return RowReader(columns), definition.origin
 
     def _find_column(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], origin: type) -> Column | Stamped:
         node = details[0].node
@@ -398,7 +418,7 @@ class CodeWriter:
         if name == _TYPENAME:
             return constant_column(kind.name)
         definition, field = find_field(kind, name)
-        stamped = self._find_shared(kind, field, details) or self._find_batched(kind, field, details)
+        stamped = self._find_shared(kind, field, details, by_columns=True) or self._find_batched(kind, field, details)
         if stamped is not None:
             return stamped
         complete = self._find_completion(definition.type, details)
@@ -449,6 +469,10 @@ class CodeWriter:
 def _is_second(parameters: Sequence[Parameter], name: str) -> bool:
     """Whether the parameter of that name is given by its place as well, after the object."""
     return len(parameters) > 1 and parameters[1].name == name and parameters[1].kind is Parameter.POSITIONAL_OR_KEYWORD
+
+
+def _present(kind: GraphQLOutputType) -> Any:
+    return kind.of_type if isinstance(kind, GraphQLNonNull) else kind
 
 
 def _inner(kind: GraphQLList[Any]) -> Any:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from graph.compiled.calls import BatchedField, SharedField
+from graph.types.views import View
 
 _ROW_CLASSES = 512
 _ENCODER = msgspec.json.Encoder()
@@ -98,3 +99,13 @@ def resolver_column(
     if given:
         return lambda chunk: complete([resolve(view, **given) for view in chunk.views], chunk.run)
     return lambda chunk: complete(list(map(resolve, chunk.views)), chunk.run)
+
+
+def write_one(rows: RowReader, view: Any, run: Any) -> msgspec.Raw:
+    """The JSON of one object. Raises for what core has to look at."""
+    model = view.model if isinstance(view, View) else view
+    stamps = [
+        [encode(field(run, view))] if isinstance(field, SharedField) else field.batched.load(run.context_value, [model])
+        for field in rows.stamped
+    ]
+    return msgspec.Raw(rows.write(Chunk(run, [model], lambda _: view), stamps))
