@@ -31,10 +31,13 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from graph.compiled.calls import SharedField, run_direct
-from graph.compiled.codegen import LISTS, CodeWriter, Reader, build_reader, find_root_fields
+from graph.compiled.codegen import LISTS
+from graph.compiled.columns import ColumnWriter
 from graph.compiled.encoded import EncodedBudget, ListEncoder, LongList
+from graph.compiled.finder import Operation
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
+from graph.compiled.readers import Reader, build_reader, find_root_fields
 from graph.loading.batches import Dispatch
 from graph.loading.maybe_await import Deferred
 from graph.loading.timeslice import TimeSlice, TimeSlices
@@ -245,11 +248,13 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         key = None if plans is None else plans.find_key(kind, details, self.variable_values.coerced)
         return make() if plans is None or key is None else plans.get_part((role, *key), make)
 
-    def _writer(self) -> CodeWriter:
+    def _writer(self) -> ColumnWriter:
         strawberry: Schema = self.schema._strawberry_schema  # type: ignore[attr-defined]  # noqa: SLF001 - Strawberry's own
         budget = self.budget if self._encoded else None
         scalars = strawberry.schema_converter.scalar_registry
-        return CodeWriter(self._collect, self._arguments, scalars, strawberry.config, self._remember, budget)
+        return ColumnWriter(
+            Operation(self._collect, self._arguments, scalars, strawberry.config, self._remember, budget)
+        )
 
     def _collect(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> GroupedFieldSet:
         return super().collect_subfields(kind, list(details)).grouped_field_set

@@ -12,7 +12,7 @@ from graphql.pyutils import Path, gather_with_cancel
 from msgspec import Struct
 
 from graph.compiled.calls import LazyPath, as_path, run_direct
-from graph.compiled.codegen import Reader
+from graph.compiled.readers import Reader
 from graph.loading.maybe_await import Deferred
 
 

@@ -25,8 +25,8 @@ from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
 from fleet.aio.lru import Lru
 from graph.compiled.calls import DirectField
-from graph.compiled.codegen import Reader
 from graph.compiled.encoded import ListEncoder
+from graph.compiled.readers import Reader
 
 MAX_OPERATIONS = 256
 MAX_SHAPES = 16

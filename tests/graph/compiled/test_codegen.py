@@ -7,9 +7,9 @@ import traceback
 import pytest
 from graphql import GraphQLObjectType, parse
 
-from graph.compiled.codegen import build_reader
 from graph.compiled.executor import CompiledExecutor, build
 from graph.compiled.leaves import Bailout
+from graph.compiled.readers import build_reader
 from graph.schema import schema
 
 
