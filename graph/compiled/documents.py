@@ -7,6 +7,7 @@ alone. What depends on a request is kept with what it depends on: its variables,
 only where it is the fleet of this moment.
 """
 
+import re
 import time
 from collections.abc import Iterable
 from inspect import isawaitable
@@ -23,7 +24,7 @@ from fleet.aio.lru import Lru
 from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.cost.limiter import check_cost
-from graph.cost.reading import Part, find_operation, read_operation
+from graph.cost.reading import KnownParts, Part, find_operation, read_operation
 from graph.limits.errors import LimitExceeded
 from graph.limits.limits import CACHED_DOCUMENTS, Limits, build_rules, check_text
 from graph.limits.spreads import check_spreads
@@ -52,19 +53,33 @@ MAX_SCOPES = 64
 """Scopes for which an operation is remembered as cheap."""
 
 
+PlanKey = tuple[str | None, bytes | None]
+"""An operation's name, and variables as JSON: None for those that are too long to be kept."""
+
+_USE = re.compile(r"(?:\b(first|after)\s*:\s*)?\$(\w+)(\s*:)?")
+
+
+def _find_paging(text: str) -> frozenset[str]:
+    """Variables that are the `first` or the `after` of lists and nothing else: no plan hangs on them."""
+    uses = [found.groups() for found in _USE.finditer(text)]
+    return frozenset(name for _, name, _ in uses) - {
+        name for paging, name, declared in uses if not (paging or declared)
+    }
+
+
 class KnownOperation:
     """One operation of a document with certain variables.
 
-    `parts` are what it costs by; `built` is what core made of it and of the variables; `plan` is what it selects of
-    usage and history, once a resolver wanted to know.
+    `parts` are what it costs by; `built` is what core made of it and of the variables; `plans` have what it selects of
+    usage and history by `plan_key`, once a resolver wanted to know.
     """
 
-    __slots__ = ("_cheap", "built", "parts", "plan")
+    __slots__ = ("_cheap", "built", "parts", "plan_key")
 
-    def __init__(self, parts: tuple[Part, ...], built: Built) -> None:
+    def __init__(self, parts: tuple[Part, ...], built: Built, plan_key: PlanKey) -> None:
         self.parts = parts
         self.built = built
-        self.plan: OperationPlan | None = None
+        self.plan_key = plan_key
         self._cheap: dict[Scope, float] = {}
 
     def check_cost(self, context: Context) -> None:
@@ -82,11 +97,14 @@ class KnownOperation:
 class KnownDocument:
     """A valid document, and its operations by name and variables."""
 
-    __slots__ = ("_asked", "document")
+    __slots__ = ("_asked", "_paging", "_parts", "document", "plans")
 
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, document: DocumentNode, text: str) -> None:
         self.document = document
-        self._asked: Lru[tuple[str | None, bytes], KnownOperation] = Lru()
+        self.plans: Lru[PlanKey, OperationPlan] = Lru(MAX_VARIABLES)
+        self._asked: Lru[PlanKey, KnownOperation] = Lru()
+        self._parts: KnownParts = {}
+        self._paging = _find_paging(text)
 
     @property
     def remembered(self) -> int:
@@ -100,11 +118,12 @@ class KnownDocument:
         values = _write_values(variables)
         found = None if values is None else self._asked.get((name, values))
         if found is None:
-            parts = read_operation(schema, self.document, name, variables)
+            parts = read_operation(schema, self.document, name, variables, self._parts)
             built = None if parts is None else build(schema, self.document, name, variables)
             if parts is None or built is None:
                 return None
-            found = KnownOperation(parts, built)
+            asked = {key: value for key, value in (variables or {}).items() if key not in self._paging}
+            found = KnownOperation(parts, built, (name, _write_values(asked)))
             if values is not None:
                 self._asked.most = min(MAX_VARIABLES, MAX_PARTS // max(1, _count(parts)))
                 self._asked.put((name, values), found)
@@ -136,11 +155,12 @@ async def run_known(
         read.check_cost(context)
     except LimitExceeded:
         return None
-    context.plan = read.plan
+    plan = context.plan = None if read.plan_key[1] is None else known.plans.get(read.plan_key)
     executor = CompiledExecutor.of(core, read.built, context)
     running = executor.execute_operation()
     found = await running if isawaitable(running) else running
-    read.plan = context.plan
+    if plan is None and context.plan is not None:
+        known.plans.put(read.plan_key, context.plan)
     if not isinstance(found, GraphQLExecutionResult):
         raise TypeError("nothing of this schema is delivered in parts")
     return ExecutionResult(data=found.data, errors=found.errors)
@@ -156,7 +176,7 @@ def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | 
         return None
     if not is_valid(schema, text, document, build_rules(limits)):
         return None
-    known = KnownDocument(document)
+    known = KnownDocument(document, text)
     known_documents.put((text, limits), known)
     return known
 

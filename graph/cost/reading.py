@@ -54,12 +54,21 @@ class Part(Struct, frozen=True, gc=False):
         return f"{self.parent}.{self.name}"
 
 
+KnownParts = dict[tuple[int, str], Part]
+"""Parts of a document that are the same for all variables, by the identity of their field and their path."""
+
+
 def read_operation(
-    schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: Mapping[str, Any] | None
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    name: str | None,
+    variables: Mapping[str, Any] | None,
+    known: KnownParts | None = None,
 ) -> tuple[Part, ...] | None:
     """The top-level fields, or None where nothing will run: no such operation, or variables that the core refuses.
 
-    The document is valid. Raises LimitExceeded for one that unfolds to more than `MAX_FIELDS`.
+    The document is valid. `known` is taken from, and added to. Raises LimitExceeded for one that unfolds to more than
+    `MAX_FIELDS`.
     """
     operation = find_operation(document, name)
     root = schema.get_root_type(operation.operation) if operation is not None else None
@@ -68,7 +77,15 @@ def read_operation(
     values = get_variable_values(schema, operation.variable_definitions or (), dict(variables or {}), max_errors=1)
     if isinstance(values, list):
         return None
-    return _Reader(schema, document, values).read((operation.selection_set,), root, "")
+    return _Reader(schema, document, values, known).read((operation.selection_set,), root, "")
+
+
+def _is_constant(node: FieldNode) -> bool:
+    """Whether no variable decides on anything in it: it holds none, and spreads nothing that may."""
+    if node.loc is None:
+        return False
+    text = node.loc.source.body[node.loc.start : node.loc.end]
+    return "$" not in text and "..." not in text
 
 
 def find_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode | None:
@@ -83,8 +100,11 @@ _Group = tuple[GraphQLCompositeType, list[FieldNode]]
 
 
 class _Reader:
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, values: VariableValues) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, values: VariableValues, known: KnownParts | None
+    ) -> None:
         self._schema = schema
+        self._known = known
         self._values = values
         self._fragments = {
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
@@ -96,8 +116,20 @@ class _Reader:
         spread: set[tuple[str, str]] = set()
         for selection_set in selections:
             self._collect(selection_set, parent, groups, spread)
-        parts = (self._build(of, nodes, f"{path}.{key}" if path else key) for (key, _), (of, nodes) in groups.items())
+        parts = (self._find(of, nodes, f"{path}.{key}" if path else key) for (key, _), (of, nodes) in groups.items())
         return tuple(part for part in parts if part is not None)
+
+    def _find(self, of: GraphQLCompositeType, nodes: list[FieldNode], path: str) -> Part | None:
+        if self._known is None or len(nodes) > 1:
+            return self._build(of, nodes, path)
+        place = (id(nodes[0]), path)
+        found = self._known.get(place)
+        if found is not None and found.parent == of.name:
+            return found
+        found = self._build(of, nodes, path)
+        if found is not None and found.inner and _is_constant(nodes[0]):
+            self._known[place] = found
+        return found
 
     def _build(self, of: GraphQLCompositeType, nodes: list[FieldNode], path: str) -> Part | None:
         """The part, or None for a field that asks about the schema, or whose own arguments will be its error."""
