@@ -37,8 +37,8 @@ async def test_a_list_is_one_hit_a_cluster_and_a_relation_one_each(open_graph: O
         related = await explain(session, WITH_NODES)
     assert hits(listed) == {"c1": (1, 4), "c2": (1, 4)}
     assert (listed["cacheHits"], listed["cachedObjects"], listed["upstreamCalls"]) == (2, 8, 0)
-    # Three of four pods are on a node.
-    assert hits(related) == {"c1": (4, 7), "c2": (4, 7)}
+    # Three of four pods are on one of two nodes.
+    assert hits(related) == {"c1": (3, 6), "c2": (3, 6)}
     assert 0 < listed["tookMs"] < 5000
 
 
