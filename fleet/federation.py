@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from fleet.aio.recorder import current_recorder, note_cached
+from fleet.aio.turns import Turns
 from fleet.kubernetes.discovery import Catalogs
 from fleet.live.changes import ChangeFeed
 from fleet.members.member import Member
@@ -41,7 +42,7 @@ class Federation:
     Lists wait for members that have not proved themselves lately, all at once and at most for the member timeout.
 
     `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time, `feed`
-    notifies of what changes in them.
+    notifies of what changes in them, `turns` are shared by all that takes long.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class Federation:
         *,
         member_timeout: float,
         feed: ChangeFeed | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.member_timeout = member_timeout
         self.feed = feed or ChangeFeed()
+        self.turns = turns or Turns()
         self.catalogs = Catalogs()
         self._roster = Roster(members)
         self._known = known

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from fleet.aio.tasks import open_task
+from fleet.aio.turns import Turns
 from fleet.federation import Federation
 from fleet.live.changes import ChangeFeed
 from fleet.members.member import FleetOptions, Member
@@ -22,7 +23,13 @@ async def open_federation(source: MemberSource, options: FleetOptions) -> AsyncI
     """Follows the source and all its members; on leaving the `with` every task has ended and every pool is closed."""
     registry = _Membership(source, options)
     async with contextlib.aclosing(registry), open_task("member source", registry.follow):
-        yield Federation(registry.members, registry.known, member_timeout=options.member_timeout, feed=registry.feed)
+        yield Federation(
+            registry.members,
+            registry.known,
+            member_timeout=options.member_timeout,
+            feed=registry.feed,
+            turns=registry.turns,
+        )
 
 
 class _Membership:
@@ -31,6 +38,7 @@ class _Membership:
     def __init__(self, source: MemberSource, options: FleetOptions) -> None:
         self.known = asyncio.Event()
         self.feed = ChangeFeed()
+        self.turns = Turns()
         self._source = source
         self._options = options
         self._members: dict[str, Member] = {}
@@ -63,7 +71,7 @@ class _Membership:
 
     async def _begin(self, spec: MemberSpec, before: Member | None) -> None:
         stores = before.stores if before is not None and _is_same_place(before.spec, spec) else None
-        member = Member(spec, self._source, self._options, stores)
+        member = Member(spec, self._source, self._options, stores, self.turns)
         life = contextlib.AsyncExitStack()
         await life.enter_async_context(open_task(f"member {spec.name}", member.run))
         self._members[spec.name] = member

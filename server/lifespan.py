@@ -85,7 +85,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             live=live,
             limits=limits,
             compiled=settings.graph.compiled_execution,
-            time_slices=TimeSlices(),
+            time_slices=TimeSlices(turns=federation.turns),
             platform=PlatformOptions(
                 namespace=settings.clusters.platform_namespace,
                 join=settings.clusters.join,

@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
+from fleet.aio.turns import Turns
 from fleet.cache.store import R, Store
-from fleet.kubernetes.codec.codec import Codec, EventType, ListPage, WatchEvent
+from fleet.kubernetes.codec.codec import Codec, EventType, WatchEvent
 from fleet.kubernetes.codec.watch import build_watch_query, iter_arrived
-from fleet.kubernetes.codec.wire import DecodeError, read_refusal, refusal_text
+from fleet.kubernetes.codec.wire import DecodeError, WireList, read_refusal, refusal_text
 from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterError,
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 # Near members spend more time on compressing than the network saves; a watch is handed over undecoded.
 _HEADERS = ((b"accept", b"application/json"), (b"accept-encoding", b"identity"))
 _LINES_A_TURN = 50
+_OBJECTS_A_TURN = 125  # some 2 ms
 _ORDINARY_SECONDS = 5.0  # a watch that was open this long is followed by the next one at once
 _REFUSALS_BEFORE_RELIST = 3
 _GONE = 410
@@ -67,6 +69,7 @@ class Reflector(Generic[R]):
         on_seen: Callable[[], None],
         on_change: Callable[[], None] = lambda: None,
         options: ReflectorOptions | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.live = False
         self.problem: ClusterError | None = None
@@ -77,6 +80,7 @@ class Reflector(Generic[R]):
         self._on_seen = on_seen
         self._on_change = on_change
         self._options = options or ReflectorOptions()
+        self._turns = turns or Turns()
         self._backoff = Backoff()
         self._version: str | None = None
         self._whole_list = False
@@ -112,21 +116,25 @@ class Reflector(Generic[R]):
         version = ""
         while True:
             page = await self._list_page(token)
-            for complaint in page.malformed:
-                logger.warning("%s: left out: %s", self._connection.cluster, complaint)
-            staged.add(page.records)
-            version = version or page.resource_version
-            token = page.continue_token
+            items = page.items or []
+            for start in range(0, len(items), _OBJECTS_A_TURN):
+                await self._turns.wait()
+                cluster = self._connection.cluster
+                records, malformed = self._codec.build_records(items[start : start + _OBJECTS_A_TURN], cluster)
+                for complaint in malformed:
+                    logger.warning("%s: left out: %s", cluster, complaint)
+                staged.add(records)
+            version = version or page.metadata.resource_version
+            token = page.metadata.continue_token or None
             if token is None:
                 break
-            await asyncio.sleep(0)
         if not version:
             raise self._invalid("its list has no resourceVersion")
         staged.commit()
         self._whole_list = False
         return version
 
-    async def _list_page(self, token: str | None) -> ListPage[R]:
+    async def _list_page(self, token: str | None) -> WireList:
         query = {} if self._whole_list else {"limit": str(self._options.page_size)}
         if token is not None:
             query["continue"] = token
@@ -140,7 +148,7 @@ class Reflector(Generic[R]):
         if answer.status != 200:
             raise self._refusal(answer.status, refusal_text(answer.body))
         try:
-            return self._codec.decode_list(answer.body, self._connection.cluster)
+            return self._codec.read_list(answer.body)
         except DecodeError as error:
             raise self._invalid(str(error)) from error
 
@@ -172,7 +180,7 @@ class Reflector(Generic[R]):
                         self._apply(line)
                         count += 1
                         if count % _LINES_A_TURN == 0:
-                            await asyncio.sleep(0)
+                            await self._turns.wait()
         except DecodeError as error:
             raise self._invalid(str(error)) from error
 

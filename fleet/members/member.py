@@ -13,6 +13,7 @@ import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.recorder import awaiting_probe
+from fleet.aio.turns import Turns
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Stores
 from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS, Codec
@@ -52,7 +53,12 @@ class Member:
     """
 
     def __init__(
-        self, spec: MemberSpec, source: MemberSource, options: FleetOptions, stores: Stores | None = None
+        self,
+        spec: MemberSpec,
+        source: MemberSource,
+        options: FleetOptions,
+        stores: Stores | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.name = spec.name
         self.health = MemberHealth(spec, Breaker(options.breaker_failures), options.fresh_seconds)
@@ -65,6 +71,7 @@ class Member:
         self.on_change: Callable[[], None] = _nobody_listens
         self._source = source
         self._options = options
+        self._turns = turns or Turns()
         self._asked_at = 0.0
         self._nudge = asyncio.Event()
         self._changed = asyncio.Event()
@@ -247,6 +254,7 @@ class Member:
                 on_seen=self._note_seen,
                 on_change=self.note_following,
                 options=self._options.reflector,
+                turns=self._turns,
             )
             for resource, codec in _CODECS.items()
         }

@@ -3,21 +3,21 @@
 import asyncio
 import time
 
+from fleet.aio.turns import Turns
+
 SLICE_SECONDS = 0.004
 """How long an answer is worked on at a stretch."""
 
 
 class TimeSlices:
-    """Those of a process: of the answers that take long, one is worked on in each turn of the loop, for `seconds`."""
+    """Those of a process: of the answers that take long, one is worked on in each turn of the loop, for `seconds`.
 
-    def __init__(self, seconds: float = SLICE_SECONDS) -> None:
+    With the `turns` of a federation, none of its own pieces falls into the same one.
+    """
+
+    def __init__(self, seconds: float = SLICE_SECONDS, turns: Turns | None = None) -> None:
         self.seconds = seconds
-        self._waiting = asyncio.Lock()
-
-    async def wait(self) -> None:
-        """Until it is the caller's turn, in the order of the calls; it begins with a turn of the loop."""
-        async with self._waiting:
-            await asyncio.sleep(0)
+        self.wait = (turns or Turns()).wait
 
 
 class TimeSlice:

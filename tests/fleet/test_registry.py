@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from fleet.cache.rows import StoreKey
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.kinds import PODS
 from fleet.model.objects import ClusterHealth, OnUnavailable, OutcomeState
@@ -12,7 +13,7 @@ from fleet.model.visibility import EVERYTHING
 from fleet.ports import MemberSpec
 from fleet.registry import open_federation
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod, build_spec
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.conftest import OPTIONS, Fleet, OpenFleet, build_cluster
 
 
@@ -36,6 +37,29 @@ async def test_leaving_closes_every_pool_and_ends_every_task() -> None:
         await federation.wait_synced(5)
     assert [(cluster.opened, cluster.closed) for cluster in clusters] == [(1, 1), (1, 1)]
     assert not {task for task in asyncio.all_tasks() - before if "fleet" in str(task.get_coro())}
+
+
+async def test_first_lists_are_read_one_in_each_turn_of_the_loop() -> None:
+    clusters = [build_cluster(f"c{number}", 1) for number in range(5)]
+    for cluster in clusters:
+        cluster.answering.clear()
+    turn, read = 0, dict[str, int]()
+
+    def note(name: str, key: StoreKey | None) -> None:
+        if key is not None:
+            read[name] = turn
+
+    async with open_federation(FakeSource(*clusters), OPTIONS) as federation:
+        federation.feed.listen("pods", note)
+        await until(lambda: all(cluster.count("/readyz") for cluster in clusters))
+        for cluster in clusters:
+            cluster.answering.set()
+        async with asyncio.timeout(PATIENCE):
+            while len(read) < len(clusters):
+                turn += 1
+                await asyncio.sleep(0)
+
+    assert len(set(read.values())) == len(clusters)
 
 
 async def test_members_come_and_go_and_others_keep_their_connection(open_fleet: OpenFleet) -> None:

@@ -3,7 +3,7 @@
 Lists are read item by item, so that an object that can't be read is reported and the others are not lost with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
@@ -82,6 +82,12 @@ class Codec(Generic[T]):
 
     def decode_list(self, body: bytes, cluster: str) -> ListPage[T]:
         """Reads a list's answer. Raises DecodeError where it is not a list of this kind."""
+        page = self.read_list(body)
+        records, malformed = self.build_records(page.items or (), cluster)
+        return ListPage(records, page.metadata.resource_version, page.metadata.continue_token or None, malformed)
+
+    def read_list(self, body: bytes) -> WireList:
+        """A list's answer with its objects as they came. Raises DecodeError where it is not a list of this kind."""
         try:
             page = _LIST.decode(body)
         except msgspec.MsgspecError as error:
@@ -90,15 +96,19 @@ class Codec(Generic[T]):
             raise DecodeError(
                 f"the answer to {self.path} is not a {self.kind}List but {page.kind[:100] or 'unnamed'!r}"
             )
+        return page
+
+    def build_records(self, items: Iterable[msgspec.Raw], cluster: str) -> tuple[list[T], tuple[str, ...]]:
+        """Records of a list's objects; which of them can't be read, and why."""
         records: list[T] = []
         malformed: list[str] = []
-        for item in page.items or ():
+        for item in items:
             raw = bytes(item)
             try:
                 records.append(self.build(raw, cluster))
             except (msgspec.MsgspecError, ValueError) as error:
                 malformed.append(self._problem(_name_of(raw), error))
-        return ListPage(records, page.metadata.resource_version, page.metadata.continue_token or None, tuple(malformed))
+        return records, tuple(malformed)
 
     def decode_event(self, line: bytes, cluster: str) -> WatchEvent[T]:
         """Reads a watch line. Raises DecodeError where it is none, or of no known type."""
