@@ -19,7 +19,7 @@ from fleet.aio.tasks import open_task
 from fleet.collector.readings import Reading, decode_metrics, decode_summary
 from fleet.federation import Federation
 from fleet.model.errors import ClusterError, FleetError
-from fleet.model.kinds import NODES, PODS
+from fleet.model.kinds import NODES
 from fleet.model.objects import NodeKey, OnUnavailable, PodKey
 from fleet.model.queries import NodeFilter, PageRequest
 from fleet.model.usage import Point
@@ -60,6 +60,7 @@ class Collector:
         self._store = store
         self._options = options
         self._complaints = Complaints()
+        self._decoding = asyncio.Lock()
         self._no_kubelets_until: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -111,14 +112,16 @@ class Collector:
     async def _read_kubelets(self, connection: Connection, cluster: str) -> Reading:
         wanted = NodeFilter(clusters=frozenset({cluster}))
         page = await self._federation.list_page(NODES, EVERYTHING, wanted, (), PageRequest(1), OnUnavailable.PARTIAL)
-        turns = asyncio.Semaphore(_AT_ONCE)
+        at_once = asyncio.Semaphore(_AT_ONCE)
         time_ns = self._options.clock()
 
         async def read(node: str) -> Reading | None:
             path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/stats/summary"
-            async with turns:
+            async with at_once:
                 try:
-                    return decode_summary(await self._get(connection, path), cluster, node, time_ns)
+                    body = await self._get(connection, path)
+                    await self._federation.turns.wait()
+                    return decode_summary(body, cluster, node, time_ns)
                 except (ClusterError, ValueError):
                     return None  # a node that is down is a gap; where all are, the caller asks elsewhere
 
@@ -132,11 +135,14 @@ class Collector:
         nodes = await self._get(connection, f"{_METRICS}/nodes")
         pods = await self._get(connection, f"{_METRICS}/pods")
 
-        def node_of(key: PodKey) -> str | None:
-            pod = self._federation.get_cached(PODS, EVERYTHING, key)
-            return None if pod is None else pod.node_name
+        cached, time_ns = self._federation.pods_of((cluster,)), self._options.clock()
 
-        return decode_metrics(nodes, pods, cluster, node_of, self._options.clock())
+        def decode() -> Reading:
+            places = {pod.key: pod.node_name for part in cached for pod in part}
+            return decode_metrics(nodes, pods, cluster, places.get, time_ns)
+
+        async with self._decoding:
+            return await asyncio.to_thread(decode)  # one answer has all pods of the member
 
     async def _get(self, connection: Connection, path: str) -> bytes:
         answer = await connection.request(Call("GET", path, timeout=self._options.timeout))

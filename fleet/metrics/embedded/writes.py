@@ -1,7 +1,8 @@
 """Writing to the embedded store's file: points in, old points out. Everything here runs in the one writer thread."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS, transaction
 from fleet.model.objects import NodeKey, PodKey
@@ -14,6 +15,7 @@ _INSERT = (
     f"INSERT OR REPLACE INTO points (series_id, time_ns, {', '.join(MEASURE_COLUMNS)}, place_id) "  # noqa: S608 - constants only
     f"VALUES ({', '.join('?' * (len(MEASURE_COLUMNS) + 3))})"
 )
+_measured: Callable[[Point], tuple[float | None, ...]] = attrgetter(*MEASURE_COLUMNS)
 _SERIES_A_CUT = 2_000
 _SHARE_A_CUT = 10
 _KEEP_SHARE = 0.9
@@ -60,9 +62,8 @@ class PointWriter:
             raise
 
     def _values(self, name: SeriesName, point: Point) -> tuple[object, ...]:
-        measured = (getattr(point, column) for column in MEASURE_COLUMNS)
         place = self._place_id(point.node) if point.node is not None and name[0] == KIND_NUMBERS[Kind.POD] else None
-        return (self._series_id(name), point.time_ns, *measured, place)
+        return (self._series_id(name), point.time_ns, *_measured(point), place)
 
     def _series_id(self, name: SeriesName) -> int:
         known = self._series_ids.get(name)
