@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from bench.row import Row
 from bench.rows import (
     cache,
+    collecting,
     hanging,
     large_fleet,
     lists,
@@ -41,6 +42,7 @@ SUBJECTS: Mapping[str, Measure] = {
     "proxies": proxies.measure,
     "real_pass_through": real_pass_through.measure,
     "stall": stall.measure,
+    "collecting": collecting.measure,
     "mixed": mixed.measure,
     "workers": workers.measure,
     "portal": portal.measure,

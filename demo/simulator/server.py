@@ -20,6 +20,7 @@ from msgspec import Struct
 from demo.simulator.discovery import HEALTH_PATHS, build_discovery, build_root_paths
 from demo.simulator.faults import Faults
 from demo.simulator.kinds import PODS, Kind
+from demo.simulator.kubelets import build_summary, parse_summary_path
 from demo.simulator.logs import plan_log, write_log
 from demo.simulator.paths import Target, parse_target
 from demo.simulator.reading import get_object, list_objects
@@ -135,6 +136,8 @@ class ApiServer:
         self._authenticate(request, path, target)
         if target is not None:
             return await self._answer_resource(request, target)
+        if (node := parse_summary_path(path)) is not None:
+            return _respond(request, build_summary(self.store, node, time.time_ns()))
         if path in HEALTH_PATHS:
             return web.Response(text="ok", headers=_headers())
         members = build_root_paths(self._kinds) if path == "/" else None

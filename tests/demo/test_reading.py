@@ -107,6 +107,17 @@ async def test_selectors_pick_the_pods_of_nginx(asker: Asker, query: dict[str, s
     assert all(name.startswith("nginx-deployment-55fbd9fd6d-") for name in reply.names)
 
 
+async def test_a_kubelet_tells_the_usage_of_its_node_and_of_what_runs_on_it(asker: Asker) -> None:
+    summary = "/api/v1/nodes/{}/proxy/stats/summary"
+    running = {"fieldSelector": "spec.nodeName=kube1-worker1,status.phase=Running"}
+
+    reply, unknown = await asker.ask(summary.format("kube1-worker1")), await asker.ask(summary.format("nowhere"))
+
+    assert [pod["podRef"]["name"] for pod in reply.body["pods"]] == (await asker.ask(PODS, **running)).names
+    assert all(pod["cpu"]["usageNanoCores"] > 0 for pod in (reply.body["node"], *reply.body["pods"]))
+    assert unknown.status == 404
+
+
 async def test_a_get_is_the_listed_item_with_its_kind(asker: Asker) -> None:
     listed = (await asker.ask(DEFAULT_PODS, fieldSelector=f"metadata.name={DOCUMENTED_POD}")).body["items"]
 
