@@ -31,6 +31,9 @@ http {{
 }}
 """
 
+# nginx offers TLS 1.3 by itself from 1.23.4 on; ours does always.
+_SERVING = """ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {files.serving_certificate};
+    ssl_certificate_key {files.serving_key};"""
 _PROXY = """
 location / {{
   proxy_pass {scheme}://member; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -49,24 +52,25 @@ async def open_files_server(folder: Path, files: ClusterFiles, contents: Mapping
         file = folder / f"{number}.json"
         file.write_bytes(content)
         locations.append(f"location = {path} {{ alias {file}; }}")
-    certificate = f"ssl_certificate {files.serving_certificate}; ssl_certificate_key {files.serving_key};"
-    async with _open_nginx(folder, files, certificate=certificate, locations="\n".join(locations)) as url:
+    async with _open_nginx(folder, files, locations="\n".join(locations)) as url:
         yield url
 
 
 @asynccontextmanager
-async def open_proxy(folder: Path, files: ClusterFiles, url: str, authorization: str) -> AsyncIterator[str]:
-    """Passes everything on to an API server, in plain HTTP here and verified TLS there. Raises Skipped."""
+async def open_proxy(
+    folder: Path, files: ClusterFiles, url: str, authorization: str, serving: ClusterFiles | None = None
+) -> AsyncIterator[str]:
+    """Passes everything on to an API server, in verified TLS there. `serving` has TLS here too. Raises Skipped."""
     scheme, _, address = url.partition("://")
     location = _PROXY.format(scheme=scheme, address=address, authorization=authorization, ca=files.ca)
     upstream = f"upstream member {{ server {address}; keepalive 64; keepalive_requests 100000000; }}"
-    async with _open_nginx(folder, None, upstream=upstream, locations=location) as proxy:
+    async with _open_nginx(folder, serving, upstream=upstream, locations=location) as proxy:
         yield proxy
 
 
 @asynccontextmanager
 async def _open_nginx(
-    folder: Path, files: ClusterFiles | None, *, locations: str, certificate: str = "", upstream: str = ""
+    folder: Path, files: ClusterFiles | None, *, locations: str, upstream: str = ""
 ) -> AsyncIterator[str]:
     program = next((path for path in PROGRAMS if path.exists()), None)
     if program is None:
@@ -81,7 +85,7 @@ async def _open_nginx(
             host=LOOPBACK,
             port=port,
             secure=" ssl" if files else "",
-            certificate=certificate,
+            certificate=_SERVING.format(files=files) if files else "",
             upstream=upstream,
             locations=locations,
         )

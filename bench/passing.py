@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ import uvloop
 import yaml
 from aiohttp import web
 
-from bench.load import Ask, fetch
+from bench.load import fetch
 from bench.rows.pass_through import is_passed
 from bench.servers import LOOPBACK, Running, load_tokens, open_process, open_server, wait_until
 from realfleet.pki import build_cluster_files
@@ -159,7 +159,7 @@ async def _open_big(big: Big, kubeconfig: Path, folder: Path) -> AsyncIterator[P
 async def call_many(server: Running, calls: int) -> None:
     """So many calls, each over a connection of its own."""
     ask = server.ask(f"{_NAMESPACE}?clustername=cluster1")
-    ask = Ask(ask.url, {**ask.headers, "Connection": "close"})
+    ask = replace(ask, headers={**ask.headers, "Connection": "close"})
 
     async def call(count: int) -> None:
         for _ in range(count):

@@ -17,6 +17,9 @@ POLL_SECONDS = 2.0
 """How often the files are looked at: whoever renews a certificate does so hours before the old one ends."""
 
 WARN_BEFORE = timedelta(days=14)
+TICKETS = 1
+"""Of a session, for the next connection: OpenSSL's two are for callers that open two at once."""
+
 _MAX_BYTES = 1024 * 1024
 _TIME = rb"(?:\x17\x0d(\d{12})|\x18\x0f(\d{14}))Z"
 _VALIDITY = re.compile(_TIME * 2)
@@ -47,8 +50,8 @@ class _Loaded(Struct, frozen=True):
 class ReloadingCertificate:
     """Serves with the newest content of two files that made a certificate and its key.
 
-    `context` is for the listening socket and never changes: each handshake is handed over to the context that counts
-    then, so that new connections have the new certificate and those that are open go on undisturbed.
+    `context` is for the listening socket and never changes: once the files have, each handshake is handed over to the
+    context that counts then, so that new connections have the new certificate and open ones go on undisturbed.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
@@ -57,8 +60,7 @@ class ReloadingCertificate:
         self._current = _load(*self._paths)
         self._refused = b""
         self._warned: str | None = None
-        self.context = _build_context()
-        self.context.sni_callback = self._select_context
+        self.context = self._current.context
 
     @property
     def ends_at(self) -> datetime:
@@ -103,7 +105,8 @@ class ReloadingCertificate:
         while True:
             self.warn()
             await asyncio.sleep(POLL_SECONDS)
-            await asyncio.to_thread(self.reload)
+            if await asyncio.to_thread(self.reload):
+                self.context.sni_callback = self._select_context  # here, where no handshake goes on meanwhile
 
     def _select_context(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current.context
@@ -195,6 +198,7 @@ class _TellingContext(ssl.SSLContext):
 def _build_context() -> ssl.SSLContext:
     context = _TellingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = TICKETS
     return context
 
 

@@ -12,7 +12,7 @@ import yaml
 from bench.interleave import run_interleaved
 from bench.load import Ask, Load, fetch
 from bench.nginx import open_files_server, open_proxy
-from bench.row import Row, build_row
+from bench.row import Goal, Row, build_row
 from bench.rows.pass_through import is_passed
 from bench.servers import HOST_CONTEXT, Running, open_server, wait_until
 from bench.wrk import run_wrk
@@ -83,9 +83,11 @@ async def compare_single_calls(asks: Mapping[str, Ask], rounds: int, title: str)
     return [rate_row(f"{title}, a conn. a call: rate", samples)]
 
 
-def rate_row(name: str, samples: Mapping[str, list[Load]]) -> Row:
-    rates = {side: [load.rate for load in loads] for side, loads in samples.items()}
-    return build_row(name, "/s", rates["ours"], rates["nginx"], against="nginx as the proxy", higher_is_better=True)
+def rate_row(
+    name: str, samples: Mapping[str, list[Load]], goal: Goal | None = None, against: str = "nginx as the proxy"
+) -> Row:
+    ours, nginx = ([load.rate for load in samples[side]] for side in ("ours", "nginx"))
+    return build_row(name, "/s", ours, nginx, against=against, higher_is_better=True, goal=goal)
 
 
 def _wait_row(name: str, samples: Mapping[str, list[Load]], anchor: str, against: str) -> Row:

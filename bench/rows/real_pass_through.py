@@ -45,10 +45,10 @@ async def measure(rounds: int) -> list[Row]:
         return rows + await proxies.compare_single_calls(sides, rounds, title)
 
 
-def start_api(servers: Servers, binaries: Binaries) -> ApiServer:
+def start_api(servers: Servers, binaries: Binaries, name: str = _NAME) -> ApiServer:
     """One API server on an etcd of its own, when it is ready."""
     (port,) = list_free_ports(1)
-    files = build_cluster_files(servers.folder / _NAME, _NAME)
-    api = start_api_server(servers, binaries, _NAME, port, files, start_etcd(servers, binaries))
+    files = build_cluster_files(servers.folder / name, name)
+    api = start_api_server(servers, binaries, name, port, files, start_etcd(servers, binaries))
     wait_ready(servers, api)
     return api
