@@ -22,6 +22,8 @@ class InfluxOptions:
     before a user and a password. `timeout` bounds a whole query. `lookback` is how old the newest point of an
     object may be to count as its usage. `max_answer_bytes` bounds an answer; `connections` the queries at once.
     `types_kept` is how long it is known which fields are stored in several types: collectors report about as often.
+    `newest_kept` is how long a question for one object's newest point answers all who ask the same: pages ask again and
+    again for what a collector writes each few seconds.
     """
 
     url: str
@@ -36,6 +38,7 @@ class InfluxOptions:
     max_answer_bytes: int = field(default=64 * 1024 * 1024, kw_only=True)
     connections: int = field(default=4, kw_only=True)
     types_kept: float = field(default=15.0, kw_only=True)
+    newest_kept: float = field(default=1.0, kw_only=True)
 
     @property
     def place(self) -> str:

@@ -1,5 +1,6 @@
 """What the stores of an InfluxDB share: what they are asked, and what is made of the rows that come back."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
@@ -45,6 +46,7 @@ class InfluxStore(ABC):
         self._options = options
         self._pool = pool
         self._cells = CellReader()
+        self._newest_points: dict[tuple[Kind, Key], asyncio.Task[list[Point]]] = {}
 
     @abstractmethod
     async def check(self) -> str:
@@ -84,13 +86,28 @@ class InfluxStore(ABC):
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
     ) -> list[Point]:
-        wanted = 1 if start_ns is None and end_ns is None else limit
+        if start_ns is not None or end_ns is not None:
+            return await self._points(kind, key, start_ns, end_ns, limit)
+        asking = self._newest_points.get((kind, key))
+        if asking is None:
+            asking = self._newest_points[kind, key] = asyncio.create_task(self._points(kind, key, None, None, 1))
+            asking.add_done_callback(lambda done: self._forget_failed(kind, key, done))
+            asyncio.get_running_loop().call_later(self._options.newest_kept, self._newest_points.pop, (kind, key), None)
+        return await asyncio.shield(asking)
 
+    async def _points(
+        self, kind: Kind, key: PodKey | NodeKey, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[Point]:
         def read(answer: list[InfluxSeries]) -> list[Point]:
-            return read_points(answer, self._cells)[-wanted:]
+            return read_points(answer, self._cells)[-limit:]
 
-        query = self.queries.build_points(LAYOUTS[kind], key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
+        query = self.queries.build_points(LAYOUTS[kind], key, start_ns=start_ns, end_ns=end_ns, limit=limit)
         return await self._ask(query, (), [*FIELDS.values(), "node"], read)
+
+    def _forget_failed(self, kind: Kind, key: Key, done: asyncio.Task[list[Point]]) -> None:
+        """Nor is it kept that there is none: names that nobody measures are the caller's."""
+        if (done.cancelled() or done.exception() or not done.result()) and self._newest_points.get((kind, key)) is done:
+            del self._newest_points[kind, key]
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
         return group_at(keys, await self._sightings(Kind.NODE, keys, at_ns - GAP_NS, at_ns + GAP_NS), at_ns)

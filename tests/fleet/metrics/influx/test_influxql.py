@@ -1,5 +1,6 @@
 """What InfluxDB alone can do: its cells, its silent failures, its refusals. Against a real server."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from fleet.metrics.influx.pool import open_influx_pool
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
+from tests.fakes.waiting import until
 from tests.fleet.metrics.influxd import InfluxServer
 from tests.fleet.metrics.stores import FilledInflux, open_filled_influx
 
@@ -35,6 +37,25 @@ async def test_one_question_is_one_request(influx: FilledInflux) -> None:
         await store.history(Kind.POD, keys, MINUTE, MEANS)
         await store.latest(Kind.NODE, frozenset(NodeKey("c", str(i)) for i in range(100)), ALL_MEASURES)
         assert pool.calls_sent == 3
+
+
+async def test_a_newest_point_is_asked_for_once_at_a_time_and_held_for_a_moment(influx: FilledInflux) -> None:
+    node, now = NodeKey("cluster1", "n1"), time.time_ns()
+    options = replace(influx.options, newest_kept=0.5)
+    async with open_influx_pool(options) as pool:
+        store = InfluxqlStore(options, pool)
+
+        async def newest() -> list[int]:
+            points = await store.points(Kind.NODE, node, start_ns=None, end_ns=None, limit=9)
+            return [now - point.time_ns for point in points]
+
+        assert await newest() == []
+        for age in (2 * SECOND, SECOND):  # that there is none is not held; a point is, until its moment is over
+            await influx.write(nodes=[(node, Point(time_ns=now - age, cpu_cores=1.0))])
+            await until(lambda: not store._newest_points, what="the end of what is held")
+            sent = pool.calls_sent
+            assert await asyncio.gather(*(newest() for _ in range(8))) == [[age]] * 8
+            assert pool.calls_sent == sent + 1
 
 
 @pytest.mark.parametrize(("oldest", "rows"), [(5, 40), (600, 20)], ids=["all of late", "one long ago"])
