@@ -23,6 +23,7 @@ from strawberry.types.graphql import OperationType
 from fleet.aio.lru import Lru
 from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
+from graph.compiled.plans import OperationPlans
 from graph.cost.limiter import check_cost
 from graph.cost.reading import KnownParts, Part, find_operation, read_operation
 from graph.limits.errors import LimitExceeded
@@ -42,6 +43,15 @@ MAX_PARTS = 1_000
 
 MAX_VALUES = 2_000
 """Bytes of JSON of the variables that are remembered."""
+
+MAX_BYTES = 32 << 20
+"""Bytes that known documents take together, with what is kept of them."""
+
+A_CHARACTER = 420
+"""Bytes that a character of a text comes to: tokens, nodes, plans, columns and readers."""
+
+A_SET = 8_000
+"""Bytes that are kept for a set of variables."""
 
 CHEAP = 4
 """An operation is cheap where so many of it would still be allowed at once."""
@@ -97,10 +107,12 @@ class KnownOperation:
 class KnownDocument:
     """A valid document, and its operations by name and variables."""
 
-    __slots__ = ("_asked", "_paging", "_parts", "document", "plans")
+    __slots__ = ("_asked", "_length", "_operations", "_paging", "_parts", "document", "plans")
 
     def __init__(self, document: DocumentNode, text: str) -> None:
         self.document = document
+        self._length = len(text)
+        self._operations: dict[tuple[str | None, bool], OperationPlans] = {}
         self.plans: Lru[PlanKey, OperationPlan] = Lru(MAX_VARIABLES)
         self._asked: Lru[PlanKey, KnownOperation] = Lru()
         self._parts: KnownParts = {}
@@ -109,6 +121,19 @@ class KnownDocument:
     @property
     def remembered(self) -> int:
         return len(self._asked)
+
+    @property
+    def weight(self) -> int:
+        """About what it takes of memory, with all that is kept of it, in bytes."""
+        return A_CHARACTER * self._length + A_SET * len(self._asked)
+
+    def get_plans(self, built: Built, name: str | None, *, encoded: bool) -> OperationPlans:
+        """How an operation's selections are read."""
+        found = self._operations.get((name, encoded))
+        if found is None:
+            found = OperationPlans(built.operation, built.fragment_definitions)
+            self._operations[name, encoded] = found
+        return found
 
     def read(self, schema: GraphQLSchema, name: str | None, variables: dict[str, Any] | None) -> KnownOperation | None:
         """The operation, as it was read with these variables; None where the core will refuse it.
@@ -130,7 +155,7 @@ class KnownDocument:
         return found
 
 
-known_documents: Lru[tuple[str, Limits], KnownDocument] = Lru(CACHED_DOCUMENTS)
+known_documents: Lru[tuple[str, Limits], KnownDocument] = Lru(CACHED_DOCUMENTS, most_weight=MAX_BYTES)
 """Those that were found valid under certain limits: one for the process, as the schema is that they are valid for."""
 
 
@@ -149,14 +174,18 @@ async def run_known(
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
     try:
+        remembered = known.remembered
         read = known.read(core, name, variables)
         if read is None:
             return None
+        if known.remembered != remembered:
+            known_documents.put((text, context.limits), known, known.weight)
         read.check_cost(context)
     except LimitExceeded:
         return None
     plan = context.plan = None if read.plan_key[1] is None else known.plans.get(read.plan_key)
-    executor = CompiledExecutor.of(core, read.built, context)
+    plans = known.get_plans(read.built, name, encoded=context.encoded)
+    executor = CompiledExecutor.of(core, read.built, context, plans)
     running = executor.execute_operation()
     found = await running if isawaitable(running) else running
     if plan is None and context.plan is not None:
@@ -177,7 +206,7 @@ def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | 
     if not is_valid(schema, text, document, build_rules(limits)):
         return None
     known = KnownDocument(document, text)
-    known_documents.put((text, limits), known)
+    known_documents.put((text, limits), known, known.weight)
     return known
 
 

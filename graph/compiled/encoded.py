@@ -6,6 +6,7 @@ be taken by another one meanwhile. A list that is asked for the first time is en
 once.
 """
 
+import weakref
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from sys import getrefcount, getsizeof
@@ -39,7 +40,7 @@ class EncodedBudget:
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._limit = limit
         self.used = 0
-        self._holders: set[EncodedItems] = set()
+        self._holders: weakref.WeakSet[EncodedItems] = weakref.WeakSet()
 
     def take(self, holder: "EncodedItems", size: int) -> None:
         """Counts what a holder is about to keep."""
@@ -80,16 +81,27 @@ class _WholeList(Struct, frozen=True):
 class EncodedItems:
     """One selection's encoded objects, and the whole list that was asked for last."""
 
-    __slots__ = ("_budget", "_entries", "_sweep_at", "last")
+    __slots__ = ("__weakref__", "_budget", "_entries", "_sweep_at", "_taken", "last")
 
     def __init__(self, budget: EncodedBudget) -> None:
         self._budget = budget
         self._entries: dict[int, tuple[Any, bytes, Any]] = {}
         self._sweep_at = 2 * AT_ONCE
+        self._taken = 0
         self.last: _WholeList | None = None
 
+    def __del__(self) -> None:
+        self._budget.give(self._taken)
+
     def clear(self) -> None:
-        self._entries, self.last = {}, None
+        self._entries, self.last, self._taken = {}, None, 0
+
+    def _take(self, size: int) -> None:
+        if size > 0:
+            self._budget.take(self, size)
+        else:
+            self._budget.give(-size)
+        self._taken += size
 
     def find(self, models: Sequence[Any], stamps: list[Stamps]) -> bytes | None:
         """The models' list as JSON, None where some of them have to be added first."""
@@ -108,10 +120,8 @@ class EncodedItems:
         if len(texts) != len(models):
             return None
         text = b"[" + b",".join(texts) + b"]"
-        if self.last is not None:
-            self._budget.give(self.last.size)
-        whole = _WholeList(models, stamps, text)
-        self._budget.take(self, whole.size)
+        whole, before = _WholeList(models, stamps, text), self.last
+        self._take(whole.size - (before.size if before is not None else 0))
         self.last = whole
         return text
 
@@ -125,10 +135,10 @@ class EncodedItems:
         ]
 
     def add(self, models: Sequence[Any], stamps: Iterable[Any], texts: Sequence[bytes]) -> None:
-        self._budget.take(self, sum(map(len, texts)) + _ENTRY * len(texts))
+        self._take(sum(map(len, texts)) + _ENTRY * len(texts))
         for model, stamp, text in zip(models, stamps, texts, strict=False):
             if (old := self._entries.get(id(model))) is not None:
-                self._budget.give(len(old[1]) + _ENTRY)
+                self._take(-len(old[1]) - _ENTRY)
             self._entries[id(model)] = (model, text, stamp)
         if len(self._entries) > self._sweep_at:
             self._sweep()
@@ -136,7 +146,7 @@ class EncodedItems:
     def _sweep(self) -> None:
         """Lets go of models that nobody else has any more: objects that changed or went away."""
         dead = [key for key, entry in self._entries.items() if getrefcount(entry[0]) <= _DEAD_REFERENCES]
-        self._budget.give(sum(len(self._entries.pop(key)[1]) + _ENTRY for key in dead))
+        self._take(-sum(len(self._entries.pop(key)[1]) + _ENTRY for key in dead))
         self._sweep_at = 2 * max(AT_ONCE, len(self._entries))
 
 

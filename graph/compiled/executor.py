@@ -73,7 +73,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     """
 
     plans: ClassVar[dict[bool, Plans]] = {False: Plans(), True: Plans()}
-    """Those of answers with encoded lists apart. For the process: documents are, and plans belong to documents."""
+    """Those of answers with encoded lists apart, for executors that are given none."""
 
     budget = EncodedBudget()
     """What encoded lists may keep, all together: it is the memory of the process that is bounded."""
@@ -92,9 +92,11 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         self.dispatch = Dispatch(inf) if loaders is None else loaders.dispatch
 
     @classmethod
-    def of(cls, schema: GraphQLSchema, built: Built, context: object) -> "CompiledExecutor":
+    def of(
+        cls, schema: GraphQLSchema, built: Built, context: object, plans: OperationPlans | None = None
+    ) -> "CompiledExecutor":
         """As `graphql.execute` makes one for Strawberry."""
-        return cls(
+        made = cls(
             schema,
             built.fragment_definitions,
             built.fragments,
@@ -107,6 +109,9 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             default_field_resolver,
             is_awaitable=optimized_is_awaitable,
         )
+        if plans is not None and made._operation_plans is not None:
+            made._operation_plans = plans
+        return made
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """As core; then breaks the circle that core makes of an executor and its helpers.

@@ -28,7 +28,9 @@ from graph.compiled.calls import DirectField
 from graph.compiled.encoded import ListEncoder
 from graph.compiled.readers import Reader
 
-MAX_OPERATIONS = 256
+MAX_OPERATIONS = 16
+"""Of those that nobody else keeps (`graph.compiled.documents` does)."""
+
 MAX_SHAPES = 16
 """Selections with other values of variables that an operation keeps for each of its fields."""
 

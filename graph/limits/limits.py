@@ -1,8 +1,7 @@
 """What a query may be, refused before any work: size of its text, shape of its document, cost against this fleet.
 
 The defaults let everything a user interface asks for through. A refusal is a `LimitExceeded`: it says what was found,
-what is allowed, and what to do. Also the caches of parsed and validated documents, which make a query that is asked
-again about eight times cheaper.
+what is allowed, and what to do.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from functools import lru_cache
 
 from graphql import ASTValidationRule, GraphQLSyntaxError, Lexer, Source, TokenKind
 from msgspec import Struct
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.extensions import SchemaExtension
 
 from graph.limits.errors import LimitExceeded
 from graph.limits.nesting import NestedListsRule
@@ -58,7 +57,7 @@ class DocumentLimits(SchemaExtension):
     """Checks the text before it is parsed, the fragments before anything walks them, and adds the rules of shape."""
 
     def on_operation(self) -> Iterator[None]:
-        """Adds the rules, the same classes for the same limits: the cache of validated documents is keyed by them."""
+        """Adds the rules of a document's shape."""
         self.execution_context.validation_rules += build_rules(self._limits)
         yield
 
@@ -79,11 +78,7 @@ class DocumentLimits(SchemaExtension):
 
 def build_limits() -> list[Callable[[], SchemaExtension]]:
     """The extensions that keep the limits of documents, one fresh set an operation."""
-    return [
-        DocumentLimits,
-        lambda: ParserCache(maxsize=CACHED_DOCUMENTS),
-        lambda: ValidationCache(maxsize=CACHED_DOCUMENTS),
-    ]
+    return [DocumentLimits]
 
 
 @lru_cache(maxsize=16)
