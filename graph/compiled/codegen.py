@@ -22,9 +22,11 @@ classes are handed over beside it. A GraphQL name is a Python identifier, so a r
 
 import itertools
 import linecache
+import textwrap
 import weakref
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -66,6 +68,18 @@ LARGE = frozenset({"JSON"})
 """Scalars whose values are as large as one likes."""
 
 
+def _compile(functions: Sequence[str], names: dict[str, Any], name: str) -> Read:
+    """The function of that name. Those that it calls are in its closure: in its globals they would be a circle."""
+    text = "\n".join(("def make():", *(textwrap.indent(each, "    ") for each in functions), f"    return {name}"))
+    file = f"<generated {name}, {next(_FILES)}>"
+    exec(compile(text, file, "exec"), names)  # noqa: S102 - the module's docstring says what the text holds
+    found: Read = names.pop("make")()
+    # Tracebacks and debuggers read lines from there. No time of change: a check of files leaves the entry alone.
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    weakref.finalize(found, linecache.cache.pop, file, None).atexit = False
+    return found
+
+
 class CodeWriter(FieldFinder):
     """The text of one reader and of those it calls, and the names they are compiled with."""
 
@@ -86,16 +100,10 @@ class CodeWriter(FieldFinder):
         """What makes lists of such objects text; None where lists stay lists, have large values, or are not plain."""
 
     def compile(self, name: str) -> Read:
-        self._compile(name)
-        found: Read = self._names[name]
-        return found
+        return self.finish(name)()
 
-    def _compile(self, name: str) -> None:
-        text, file = "\n\n".join(self._functions), f"<generated {name}, {next(_FILES)}>"
-        exec(compile(text, file, "exec"), self._names)  # noqa: S102 - the module's docstring says what the text holds
-        # Tracebacks and debuggers read lines from there. No time of change: a check of files leaves the entry alone.
-        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        weakref.finalize(self._names[name], linecache.cache.pop, file, None).atexit = False
+    def finish(self, name: str) -> Callable[[], Read]:
+        return partial(_compile, tuple(self._functions), self._names, name)
 
     def write_object(
         self, kind: GraphQLObjectType, selection: GroupedFieldSet, origin: type, rest: GroupedFieldSet | None

@@ -44,8 +44,6 @@ class ColumnWriter(CodeWriter):
             key: self._find_column(kind, inner, definition.origin)
             for key, inner in self._operation.collect(kind, details).items()
         }
-        if self._functions:
-            self._compile(next(reversed(self._names)))
         return RowReader(columns), definition.origin
 
     def _find_column(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], origin: type) -> Column | Stamped:
@@ -80,5 +78,5 @@ class ColumnWriter(CodeWriter):
         self._write_value(lines, kind, details, "    ")
         name = self._name("complete", None)
         self._functions.append("\n".join([f"def {name}(value, run):", *lines, "    return value\n"]))
-        names = self._names
-        return lambda values, run: list(map(names[name], values, repeat(run)))
+        complete = self.compile(name)
+        return lambda values, run: list(map(complete, values, repeat(run)))

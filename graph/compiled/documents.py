@@ -205,9 +205,18 @@ def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | 
         return None
     if not is_valid(schema, text, document, build_rules(limits)):
         return None
+    _unlink(document)
     known = KnownDocument(document, text)
     known_documents.put((text, limits), known, known.weight)
     return known
+
+
+def _unlink(document: DocumentNode) -> None:
+    """Lets the document go when nobody holds it: tokens that know each other would wait for the garbage collector."""
+    token = document.loc.start_token if document.loc is not None else None
+    while token is not None:
+        token.prev = None
+        token = token.next
 
 
 def _write_values(variables: dict[str, Any] | None) -> bytes | None:

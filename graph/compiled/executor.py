@@ -37,7 +37,7 @@ from graph.compiled.encoded import EncodedBudget, ListEncoder, LongList
 from graph.compiled.finder import Operation
 from graph.compiled.lists import ListField, complete_items
 from graph.compiled.plans import OperationPlans, Plan, Plans
-from graph.compiled.readers import Reader, build_reader, find_root_fields
+from graph.compiled.readers import Reader, find_root_fields
 from graph.loading.batches import Dispatch
 from graph.loading.maybe_await import Deferred
 from graph.loading.timeslice import TimeSlice, TimeSlices
@@ -62,6 +62,7 @@ def build(
     found = CompiledExecutor.build(schema, document, None, None, variables, name)
     if isinstance(found, list):
         return None
+    cast("CompiledExecutor", found).break_cycle()
     return Built(found.fragment_definitions, found.fragments, found.operation, found.variable_values)
 
 
@@ -121,16 +122,17 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result = super().execute_operation(serially)
         if self.is_awaitable(result):
             return Deferred(self._finish, result)
-        self._break_cycle()
+        self.break_cycle()
         return result
 
     async def _finish(self, result: Awaitable[Any]) -> Any:
         try:
             return await result
         finally:
-            self._break_cycle()
+            self.break_cycle()
 
-    def _break_cycle(self) -> None:
+    def break_cycle(self) -> None:
+        """Lets all of a request go at once, unless something of it goes on in the background."""
         if not self.background_futures:
             del self.async_helpers
 
@@ -171,7 +173,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """As core, with the plain fields read at once."""
         plan = self._by_selection.get(id(grouped_field_set))
-        reader = plan.reader if plan is not None else None
+        reader = plan.get_reader(self._writer) if plan is not None else None
         if reader is None:
             return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
         try:
@@ -205,23 +207,26 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if plan is None:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
         field = ListField(field_details_list, info, kind, return_type.of_type, path)
-        if self._encoded and type(result) is Views and plan.encoder is not None:
+        encoder = plan.get_encoder(self._writer) if self._encoded and type(result) is Views else None
+        if encoder is not None:
             try:
-                return plan.encoder(self, result)
+                return encoder(self, result)
             except LongList:
-                return Deferred(self._complete_in_slices, plan, field, result)
+                return Deferred(self._complete_in_slices, encoder, plan, field, result)
             except Exception:  # noqa: BLE001, S110 - whatever it is, it is found again where the item has its place
                 pass
-        if plan.reader is None or plan.reader.rest:
+        reader = plan.get_reader(self._writer)
+        if reader is None or reader.rest:
             return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
-        return complete_items(self, field, plan.reader, result)
+        return complete_items(self, field, reader, result)
 
-    async def _complete_in_slices(self, plan: Plan, field: ListField, items: Views[Any, Any]) -> Any:
-        encoder, reader = cast("ListEncoder", plan.encoder), cast("Reader", plan.reader)
+    async def _complete_in_slices(
+        self, encoder: ListEncoder, plan: Plan, field: ListField, items: Views[Any, Any]
+    ) -> Any:
         try:
             return await encoder.encode_in_slices(self, items, self.time_slice)
         except Exception:  # noqa: BLE001 - whatever it is, it is found again where the item has its place
-            completed = complete_items(self, field, reader, items)
+            completed = complete_items(self, field, cast("Reader", plan.get_reader(self._writer)), items)
             return await completed if self.is_awaitable(completed) else completed
 
     def _find_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> Plan | None:
@@ -234,16 +239,9 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             collected = super().collect_subfields(kind, list(details))
             if collected.new_defer_usages:
                 return None
-            plan = self._build_plan(kind, details, collected)
+            plan = Plan(kind, details, collected)
             plans.keep(key, plan)
         return plan
-
-    def _build_plan(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], collected: CollectedFields) -> Plan:
-        return Plan(
-            collected,
-            lambda: build_reader(kind, collected.grouped_field_set, self._writer()),
-            lambda: self._writer().find_encoder(kind, details),
-        )
 
     def _remember(
         self, role: str, kind: GraphQLObjectType, details: Sequence[FieldDetails], make: Callable[[], T]

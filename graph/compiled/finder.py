@@ -58,6 +58,10 @@ class FieldFinder(ABC):
         """The function that was written under that name."""
 
     @abstractmethod
+    def finish(self, name: str) -> Callable[[], Read]:
+        """What compiles that function when it is called; it keeps nothing of the operation."""
+
+    @abstractmethod
     def build_rows(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[RowReader, type]:
         """What reads lists of such objects by columns, and their class. Raises NotCompilable."""
 
@@ -135,7 +139,7 @@ class FieldFinder(ABC):
             rows, origin = inner.build_rows(item, details)
             return SharedField(direct, kind, key_of, origin, lambda: partial(write_one, rows))
         name, origin = inner.write_nested(item, details)
-        return SharedField(direct, kind, key_of, origin, lambda: inner.compile(name))
+        return SharedField(direct, kind, key_of, origin, inner.finish(name))
 
     def find_batched(
         self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]

@@ -6,7 +6,6 @@ that the parser's cache gives again finds its plans made.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from graphql import (
@@ -25,8 +24,9 @@ from graphql.execution.collect_fields import CollectedFields, FieldDetails
 
 from fleet.aio.lru import Lru
 from graph.compiled.calls import DirectField
+from graph.compiled.columns import ColumnWriter
 from graph.compiled.encoded import ListEncoder
-from graph.compiled.readers import Reader
+from graph.compiled.readers import Reader, build_reader
 
 MAX_OPERATIONS = 16
 """Of those that nobody else keeps (`graph.compiled.documents` does)."""
@@ -39,27 +39,26 @@ T = TypeVar("T")
 
 
 class Plan:
-    """What is known of one selection: the fields core collected, and how they are read."""
+    """What is known of one selection: the fields core collected, and how they are read, once somebody wants to know."""
 
-    def __init__(
-        self,
-        collected: CollectedFields,
-        build_reader: Callable[[], Reader | None],
-        find_encoder: Callable[[], ListEncoder | None],
-    ) -> None:
+    def __init__(self, kind: GraphQLObjectType, details: Sequence[FieldDetails], collected: CollectedFields) -> None:
         self.collected = collected
-        self._build_reader = build_reader
-        self._find_encoder = find_encoder
+        self._kind = kind
+        self._details = details
+        self._reader: tuple[Reader | None] | None = None
+        self._encoder: tuple[ListEncoder | None] | None = None
 
-    @cached_property
-    def reader(self) -> Reader | None:
+    def get_reader(self, open_writer: Callable[[], ColumnWriter]) -> Reader | None:
         """None where core does all of it."""
-        return self._build_reader()
+        if self._reader is None:
+            self._reader = (build_reader(self._kind, self.collected.grouped_field_set, open_writer()),)
+        return self._reader[0]
 
-    @cached_property
-    def encoder(self) -> ListEncoder | None:
-        """What makes whole lists of it text, where answers want that and it is all plain."""
-        return self._find_encoder()
+    def get_encoder(self, open_writer: Callable[[], ColumnWriter]) -> ListEncoder | None:
+        """What makes whole lists of it text, None where they stay lists."""
+        if self._encoder is None:
+            self._encoder = (open_writer().find_encoder(self._kind, self._details),)
+        return self._encoder[0]
 
 
 Root = tuple[DirectField, ...] | None

@@ -38,10 +38,10 @@ def build_reader(kind: GraphQLObjectType, selection: GroupedFieldSet, writer: Co
     name = writer.write_object(kind, selection, definition.origin, rest)
     direct = tuple(found for key, details in rest.items() if (found := writer.find_direct(kind, key, details)))
     if len(direct) == len(rest):
-        return Reader(lambda: writer.compile(name), direct, {})
+        return Reader(writer.finish(name), direct, {})
     if len(rest) == len(selection):
         return None
-    return Reader(lambda: writer.compile(name), (), rest)
+    return Reader(writer.finish(name), (), rest)
 
 
 def find_root_fields(

@@ -1,16 +1,21 @@
 """What is remembered of a document that was asked before."""
 
 import gc
+import tracemalloc
 
+from graphql import parse
 from msgspec.structs import replace
 
 from fleet.model.visibility import Role, Scope
-from graph.compiled.documents import MAX_PARTS, MAX_VARIABLES, known_documents
+from graph.compiled.documents import MAX_BYTES, MAX_PARTS, MAX_VARIABLES, KnownDocument, known_documents
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
 from tests.graph.conftest import SHOPPER, OpenGraph
 
 PAGE = "query ($first: Int) { pods(first: $first) { items { name namespace cluster { name } usage { cpuCores } } } }"
+
+
+WITHIN = "cluster { name } node { name } containers { name } usage { cpuCores }"
 
 
 async def test_a_request_leaves_nothing_to_the_garbage_collector(open_graph: OpenGraph) -> None:
@@ -25,6 +30,43 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(open_graph: Ope
             assert gc.collect() == 0
         finally:
             gc.enable()
+
+
+async def test_texts_that_are_asked_once_leave_nothing_to_the_garbage_collector(open_graph: OpenGraph) -> None:
+    async with open_graph("c1", pods=4) as graph:
+        texts = [f"{{ pods(first: 3) {{ items {{ n{number}: name {WITHIN} }} }} }}" for number in range(8)]
+        for text in texts[:3]:
+            await graph.ask(text)
+        known_documents.clear()
+        gc.collect()
+        gc.disable()
+        try:
+            for text in texts[3:]:
+                await graph.ask(text)
+            assert gc.collect() == 0
+            known_documents.clear()
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
+
+
+async def test_known_documents_are_bounded_by_what_they_take(open_graph: OpenGraph) -> None:
+    known_documents.clear()
+    async with open_graph("c1", pods=1) as graph:
+        tracemalloc.start()
+        try:
+            for number in range(12):
+                parts = " ".join(f"p{place}x{number}: pods {{ items {{ name uid phase }} }}" for place in range(40))
+                await graph.ask(f"{{ {parts} }}")
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert 0.3 * taken < known_documents.weight < 3 * taken
+        for number in range(1, 400):
+            parts = " ".join(f"q{place}x{number}: pods {{ items {{ name uid }} }}" for place in range(50))
+            known_documents.put((parts, graph.limits), KnownDocument(parse("{ a }"), parts * 20), 20 * 420 * len(parts))
+            assert known_documents.weight <= MAX_BYTES
 
 
 async def test_variables_of_each_request_count(open_graph: OpenGraph) -> None:
