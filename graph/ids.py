@@ -2,16 +2,20 @@
 
 import base64
 import binascii
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 import msgspec
 import orjson
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.kube_objects import ResourceKey
-from fleet.model.objects import NodeKey, PodKey
+from fleet.model.objects import Node, NodeKey, Pod, PodKey
 
 _MAX_ID = 2_000
-_WRITE = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
+_POD_PLACE: Callable[[Pod], tuple[str, str, str]] = attrgetter("cluster", "namespace", "name")
+_NODE_PLACE: Callable[[Node], tuple[str, str]] = attrgetter("cluster", "name")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -22,6 +26,16 @@ def encode_pod_id(key: PodKey) -> str:
 
 def encode_node_id(key: NodeKey) -> str:
     return _encode("Node", key)
+
+
+def encode_pod_ids(pods: Iterable[Pod]) -> list[str]:
+    """`encode_pod_id` of each: lists have thousands."""
+    return _encode_all("Pod", map(_POD_PLACE, pods))
+
+
+def encode_node_ids(nodes: Iterable[Node]) -> list[str]:
+    """`encode_node_id` of each."""
+    return _encode_all("Node", map(_NODE_PLACE, nodes))
 
 
 def encode_resource_id(key: ResourceKey) -> str:
@@ -45,6 +59,12 @@ def decode_id(text: str) -> PodKey | NodeKey | ResourceKey:
     raise InvalidQuery("that is no id of this graph: take one from a field `id`")
 
 
+def _encode_all(kind: str, keys: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = _ENCODER.encode_lines([(kind, *key) for key in keys]).split(b"\n")
+    lines.pop()
+    written = b"\n".join([binascii.b2a_base64(line, newline=False) for line in lines])
+    return written.translate(_URL_SAFE, b"=").decode().split("\n") if lines else []
+
+
 def _encode(kind: str, key: PodKey | NodeKey | ResourceKey) -> str:
-    written = binascii.b2a_base64(_WRITE((kind, *key)), newline=False)  # lists have thousands of them
-    return written.translate(_URL_SAFE).rstrip(b"=").decode()
+    return binascii.b2a_base64(_ENCODER.encode((kind, *key)), newline=False).translate(_URL_SAFE, b"=").decode()

@@ -11,7 +11,16 @@ from graph.compiled.codegen import LARGE, TYPENAME, CodeWriter
 from graph.compiled.encoded import EncodedBudget, ListEncoder
 from graph.compiled.fields import NotCompilable, find_attribute, find_definition, find_field
 from graph.compiled.leaves import build_column_check
-from graph.compiled.rows import Column, RowReader, Stamped, attribute_column, constant_column, resolver_column
+from graph.compiled.rows import (
+    Column,
+    RowReader,
+    Stamped,
+    attribute_column,
+    constant_column,
+    model_column,
+    resolver_column,
+)
+from graph.types.fields import COLUMN
 
 
 class ColumnWriter(CodeWriter):
@@ -63,6 +72,8 @@ class ColumnWriter(CodeWriter):
             return attribute_column(find_attribute(field.python_name, origin), complete)
         if resolver.info_parameter is not None or field.is_async:
             raise NotCompilable
+        if (column := field.metadata.get(COLUMN)) is not None:
+            return model_column(column, complete)
         return resolver_column(cast("Any", resolver.wrapped_func), self.arguments_of(definition, field, node), complete)
 
     def _find_completion(

@@ -72,9 +72,11 @@ def are_floats(values: Sequence[Any]) -> bool:
 
 def build_column_check(kind: GraphQLLeafType, *, nullable: bool) -> Callable[[list[Any]], list[Any]]:
     """What core makes of many values. Usual ones are looked at by C code. Raises Bailout as `build_coercion`'s."""
+    if isinstance(kind, GraphQLEnumType):
+        return _build_enum_check(build_coercion(kind), nullable=nullable)
     coerce, usual, bounds = build_coercion(kind), _USUAL.get(kind.name), _BOUNDS.get(kind.name)
     built_in = _BUILT_IN.get(kind.name) is kind or kind.coerce_output_value is serialize_big_int
-    own = None if built_in or isinstance(kind, GraphQLEnumType) else kind.coerce_output_value
+    own = None if built_in else kind.coerce_output_value
 
     def check(values: list[Any]) -> list[Any]:
         found = {*map(type, values)}
@@ -95,6 +97,23 @@ def build_column_check(kind: GraphQLLeafType, *, nullable: bool) -> Callable[[li
                 return written
             raise Bailout
         return [None if value is None else coerce(value) for value in values]
+
+    return check
+
+
+def _build_enum_check(coerce: Callable[[Any], Any], *, nullable: bool) -> Callable[[list[Any]], list[Any]]:
+    """By the members' identity: their hash is Python code."""
+    members: list[Any] = []
+    known: dict[int, Any] = {id(None): None} if nullable else {}
+
+    def check(values: list[Any]) -> list[Any]:
+        try:
+            return list(map(known.__getitem__, map(id, values)))
+        except KeyError:
+            new = {id(value): value for value in values if id(value) not in known}
+            known.update({identity: coerce(value) for identity, value in new.items()})
+            members.extend(new.values())  # so that no other object gets their identity
+            return [known[id(value)] for value in values]
 
     return check
 

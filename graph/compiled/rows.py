@@ -93,6 +93,10 @@ def attribute_column(source: str, complete: Callable[[list[Any], Any], list[Any]
     return lambda chunk: complete(list(map(read, chunk.views)), chunk.run)
 
 
+def model_column(read: Callable[[Sequence[Any]], list[Any]], complete: Callable[[list[Any], Any], list[Any]]) -> Column:
+    return lambda chunk: complete(read(chunk.models), chunk.run)
+
+
 def resolver_column(
     resolve: Callable[..., Any], given: Mapping[str, Any], complete: Callable[[list[Any], Any], list[Any]]
 ) -> Column:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SHARED_BY, BATCHED, VIEWS = "shared_by", "batched", "views"
+SHARED_BY, BATCHED, VIEWS, COLUMN = "shared_by", "batched", "views", "column"
 """The keys of a field's metadata."""
 
 
@@ -37,16 +37,17 @@ def resolved(
     shared_by: Sequence[str] = (),
     batched: Batched | None = None,
     views: bool = False,
+    column: Callable[[Sequence[Any]], list[Any]] | None = None,
 ) -> Callable[[F], F]:
     """A field whose value the decorated function gives. To type checkers it stays that function.
 
     `shared_by`: attributes of the model that decide, within a request, what a resolver with an `info` gives: it is
     called once for all objects that agree in them. `batched`: how it is read for many objects at once. `views`: it
-    gives `Views`, which are read by columns.
+    gives `Views`, which are read by columns. `column`: what it gives for each of many models.
     """
 
     def declare(resolver: F) -> F:
-        metadata = {SHARED_BY: tuple(shared_by), BATCHED: batched, VIEWS: views}
+        metadata = {SHARED_BY: tuple(shared_by), BATCHED: batched, VIEWS: views, COLUMN: column}
         field: Any = strawberry.field(resolver=resolver, description=description, name=name, metadata=metadata)
         return field  # type: ignore[no-any-return]  # Strawberry's field takes the function's place in the class
 

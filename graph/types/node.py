@@ -10,7 +10,7 @@ from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
 from fleet.model.usage import Kind
 from fleet.objects.details import annotations_of
-from graph.ids import encode_node_id
+from graph.ids import encode_node_id, encode_node_ids
 from graph.loading.context import Info
 from graph.loading.listing import load_page, pods_within
 from graph.loading.maybe_await import map_value
@@ -68,7 +68,7 @@ class Node(PureView[models.Node], Object):
     zone: str | None = of_model("The zone it is in.")
     created_at: DateTime = of_model("When it was created.")
 
-    @resolved("Opaque; the same for as long as the object's name is.")
+    @resolved("Opaque; the same for as long as the object's name is.", column=encode_node_ids)
     def id(self) -> strawberry.ID:
         return strawberry.ID(encode_node_id(self.model.key))
 

@@ -1,5 +1,6 @@
 """A pod: a view of its record, and relations to its node, owner, usage and events."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -11,7 +12,7 @@ from fleet.model.manifests import load_manifest
 from fleet.model.usage import Kind
 from fleet.objects.details import pod_details
 from graph.enums import PodPhase
-from graph.ids import encode_pod_id
+from graph.ids import encode_pod_id, encode_pod_ids
 from graph.loading.context import Info
 from graph.loading.placements import SpanRequest
 from graph.loading.time_range import TimeRangeRequest
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from graph.types.node import Node
 
 
+def _list_ready(pods: Sequence[models.Pod]) -> list[str]:
+    return [f"{pod.ready_containers}/{pod.total_containers}" for pod in pods]
+
+
 @strawberry.federation.type(keys=["id"], description="A pod of one of the clusters.")
 class Pod(PureView[models.Pod], Object):
     """A view of `models.Pod`. What only the whole object has is read from its manifest when it is selected."""
@@ -48,13 +53,13 @@ class Pod(PureView[models.Pod], Object):
     host_ip: str | None = of_model("IP address of its node.", name="hostIP")
     qos_class: str | None = of_model("Guaranteed, Burstable or BestEffort.")
 
-    @resolved("Opaque; the same for as long as the object's name is.")
+    @resolved("Opaque; the same for as long as the object's name is.", column=encode_pod_ids)
     def id(self) -> strawberry.ID:
         return strawberry.ID(encode_pod_id(self.model.key))
 
-    @resolved('Ready containers of all containers, as "1/2".')
+    @resolved('Ready containers of all containers, as "1/2".', column=_list_ready)
     def ready(self) -> str:
-        return f"{self.model.ready_containers}/{self.model.total_containers}"
+        return _list_ready((self.model,))[0]
 
     @resolved("The cluster it is in.", shared_by=("cluster",))
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
