@@ -9,12 +9,12 @@ import asyncio
 import contextvars
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
+from collections.abc import Callable, Collection, Iterable, KeysView, Mapping, Sequence
 
 from msgspec import Struct
 
 from fleet.model.objects import Pod, PodKey
-from fleet.model.ranking import UsageOf
+from fleet.model.ordered import Ordered, position_of
 from fleet.model.usage import Kind, Measure, Usage
 from fleet.ports import MetricStore
 
@@ -32,11 +32,26 @@ _ALWAYS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 
 
 class _Table(Struct, frozen=True):
-    """What one question brought: usage by cluster, namespace and name."""
+    """What one question brought: usage by cluster, namespace and name, and by the identity of the pods asked about.
+
+    The pods are held with it, so that no other object can have one's identity.
+    """
 
     asked_at: float
     measures: frozenset[Measure]
     usages: Mapping[PodKey, Usage]
+    pods: Sequence[Collection[Pod]]
+    by_identity: Mapping[int, Usage | None]
+
+    def usages_of(self, pods: Sequence[Pod]) -> list[Usage | None]:
+        """The usage of each; those that have changed since they were asked about are found by their names."""
+        found = list(map(self.by_identity.get, map(id, pods)))
+        if all(found):
+            return found
+        return [
+            usage if usage is not None or id(pod) in self.by_identity else _by_name(self.usages, pod)
+            for usage, pod in zip(found, pods, strict=True)
+        ]
 
 
 _Asking = asyncio.Task[_Table]
@@ -52,11 +67,13 @@ class UsageCache:
         self._tables: dict[str, _Table] = {}
         self._asking: dict[str, tuple[frozenset[Measure], _Asking]] = {}
 
-    def is_worth(self, clusters: Collection[str], measures: frozenset[Measure], pods: int) -> bool:
-        """Whether that many pods should be ranked by what is held, or will be, and not be asked for by name."""
+    def is_worth(self, pods: Ordered[Pod], measures: frozenset[Measure]) -> bool:
+        """Whether the pods should be ranked by what is held, or will be, and not be asked for by name."""
         if self._max_age <= 0 or not pods:
             return False
-        return pods > MOST_NAMED or all(self._age(cluster, measures) < self._max_age for cluster in clusters)
+        return len(pods) > MOST_NAMED or all(
+            self._age(cluster, measures) < self._max_age for cluster, _ in pods.by_cluster()
+        )
 
     @property
     def clusters(self) -> KeysView[str]:
@@ -66,28 +83,31 @@ class UsageCache:
         """Whether the next one who reads has a cluster's usage renewed."""
         return self._age(cluster, measures) >= self._max_age / 2
 
-    async def read(self, clusters: Collection[str], measures: frozenset[Measure]) -> UsageOf[Pod]:
-        """The usage of each pod of these clusters, at most `max_age` old, or as the store has it now.
+    async def read(self, pods: Ordered[Pod], measures: frozenset[Measure]) -> list[Usage | None]:
+        """The usage of each pod, at most `max_age` old, or as the store has it now.
 
         Raises MetricsUnavailable.
         """
-        held: dict[str, Mapping[PodKey, Usage]] = {}
+        slices = list(pods.by_cluster())
+        held: dict[str, _Table] = {}
         stale: set[str] = set()
         old: set[str] = set()
-        for cluster in clusters:
+        for cluster in {cluster for cluster, _ in slices}:
             age = self._age(cluster, measures)
             if age >= self._max_age:
                 stale.add(cluster)
                 continue
-            held[cluster] = self._tables[cluster].usages
+            held[cluster] = self._tables[cluster]
             if self.is_old(cluster, measures):
                 old.add(cluster)
         self._renew(old - self._asking.keys(), measures)
         for task, names in self._ask(stale, measures):
             table = await asyncio.shield(task)  # others may wait for it
-            held.update(dict.fromkeys(names, table.usages))
-        # A key is equal to the plain tuple of its parts, which is made at a fraction of the cost.
-        return lambda pod: held[pod.cluster].get((pod.cluster, pod.namespace, pod.name))  # type: ignore[call-overload]
+            held.update(dict.fromkeys(names, table))
+        found: list[Usage | None] = []
+        for cluster, part in slices:
+            found += held[cluster].usages_of(part)
+        return found
 
     def _age(self, cluster: str, measures: frozenset[Measure]) -> float:
         table = self._tables.get(cluster)
@@ -127,8 +147,10 @@ class UsageCache:
     async def _load(self, clusters: tuple[str, ...], measures: frozenset[Measure]) -> _Table:
         asked_at = _now()
         try:
-            keys = await asyncio.to_thread(_keys_of, list(self._pods_of(clusters)))
-            table = _Table(asked_at, measures, await self._store.latest(Kind.POD, keys, measures))
+            pods = list(self._pods_of(clusters))
+            keys = await asyncio.to_thread(_keys_of, pods)
+            usages = await self._store.latest(Kind.POD, keys, measures)
+            table = _Table(asked_at, measures, usages, pods, await asyncio.to_thread(_by_identity, pods, usages))
         finally:
             task = asyncio.current_task()
             for cluster in clusters:
@@ -145,6 +167,15 @@ class UsageCache:
 
 def _keys_of(parts: Iterable[Collection[Pod]]) -> frozenset[PodKey]:
     return frozenset(PodKey(pod.cluster, pod.namespace, pod.name) for part in parts for pod in part)
+
+
+def _by_identity(parts: Iterable[Collection[Pod]], usages: Mapping[PodKey, Usage]) -> dict[int, Usage | None]:
+    return {id(pod): _by_name(usages, pod) for part in parts for pod in part}
+
+
+def _by_name(usages: Mapping[PodKey, Usage], pod: Pod) -> Usage | None:
+    # A key is equal to the plain tuple of its parts, which is made at a fraction of the cost.
+    return usages.get(position_of(pod))  # type: ignore[call-overload, no-any-return]
 
 
 def _note_failure(task: _Asking) -> None:

@@ -94,6 +94,18 @@ class Ordered(Collection[T], Generic[T]):
     def __contains__(self, entry: object) -> bool:
         return any(entry in part for part in self._parts)
 
+    def by_cluster(self) -> Iterator[tuple[str, Sequence[T]]]:
+        """All of it in slices, each of one cluster."""
+        for part in self._parts:
+            start = 0
+            while start < len(part):
+                cluster = part[start].cluster
+                end = len(part)
+                if part[-1].cluster != cluster:
+                    end = bisect_right(part, cluster, start, key=attrgetter("cluster"))
+                yield cluster, part[start:end]
+                start = end
+
     def after(self, place: Position) -> "Ordered[T]":
         """What stands behind a place, whether or not there is anything at it."""
         rest: list[Sequence[T]] = []

@@ -10,6 +10,7 @@ from fleet.model.objects import Node, Outcome, Pod, PodPhase, T
 from fleet.model.ordered import Ordered
 from fleet.model.ranking import UsageBound, UsageColumn
 from fleet.model.selectors import FieldSelector, LabelSelector
+from fleet.model.usage import Usage
 
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 100
@@ -169,7 +170,7 @@ class Page(Struct, Generic[T], frozen=True):
     """A page of a filtered and ordered set over all clusters that answered.
 
     `matched` is the whole filtered set, by cluster, namespace and name, for counts that ship no body. `cursors[i]`
-    belongs to `items[i]`, and is made when it is read.
+    belongs to `items[i]`, and is made when it is read; so does `usages[i]`, where the page was cut by usage.
     """
 
     items: tuple[T, ...]
@@ -178,3 +179,4 @@ class Page(Struct, Generic[T], frozen=True):
     has_next: bool
     has_previous: bool
     outcomes: Sequence[Outcome]
+    usages: Sequence[Usage | None] = ()

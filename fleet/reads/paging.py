@@ -6,46 +6,51 @@ given twice, whatever came, went, or was cut off in between (as long as the valu
 
 import base64
 import binascii
-import heapq
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Generic, cast
+from itertools import compress
+from math import isqrt
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.kinds import NUMBERS, ObjectKind, Value
-from fleet.model.objects import Node, Pod, T
+from fleet.model.objects import T
 from fleet.model.ordered import LazySequence, Ordered, Position, position_of
 from fleet.model.queries import MAX_PAGE, Order, Page, PageRequest, Selection
-from fleet.model.ranking import UsageColumn, UsageOf, build_reader
+from fleet.model.ranking import Reader, UsageColumn, build_reader
 from fleet.model.usage import Usage
 
 Values = tuple[Value, ...]
 """What an item is ordered by, then cluster, namespace and name."""
 
+V = TypeVar("V")
+Usages = Sequence[Usage | None]
+Rows = tuple[Sequence[T], Usages, int]
+
 CURSOR_VERSION = 1
 MAX_CURSOR = 4096
 _NAME_PARTS = 3
 _FEW = 8
-"""A heap wins while it holds less than an eighth of the items; beyond that one sort is quicker than many sifts."""
+"""A page of less than an eighth of the items is sought among those that may be on it; a longer one is sorted out."""
 
 
 class Sorting(Generic[T]):
-    """An order made usable: the values an item is sorted by, what sorts first, and cursors."""
+    """An order made usable: what sorts first, and cursors. Usages are in step with the objects they belong to."""
 
-    def __init__(self, kind: ObjectKind[T], orders: tuple[Order, ...], usage_of: UsageOf[T]) -> None:
-        self._getters: list[Callable[[T], Value]] = []
+    def __init__(self, kind: ObjectKind[T], orders: tuple[Order, ...]) -> None:
+        self._readers: list[Reader[T]] = []
         names: list[str] = []
         for order in orders:
             column = order.column
-            read: Callable[[T], Value] | None = kind.columns.get(column)
+            get = kind.columns.get(column)
             if isinstance(column, UsageColumn):
-                read = build_reader(column, usage_of, kind.bases)
-            if read is None:
+                self._readers.append(build_reader(column, kind.bases))
+            elif get is not None:
+                self._readers.append(_reading(get))
+            else:
                 raise InvalidQuery(f"{kind.name} can't be ordered by {column.name}")
-            self._getters.append(read)
             names.append(f"{column.name}{'-' if order.descending else '+'}")
         self._numbers: list[bool] = [
             isinstance(order.column, UsageColumn) or order.column in NUMBERS for order in orders
@@ -53,75 +58,80 @@ class Sorting(Generic[T]):
         self._descending: list[bool] = [order.descending for order in orders]
         self._spec = ":".join((kind.name, *names))
 
-    def values_of(self, item: T) -> Values:
-        return (*(get(item) for get in self._getters), *position_of(item))
-
-    def first_after(self, items: Ordered[T], after: Values | None, count: int) -> tuple[list[T], int]:
-        """The first items that sort after a cursor's values, in order, and how many sort after them in all.
+    def first_after(self, matched: Ordered[T], usages: Usages, after: Values | None, count: int) -> Rows[T]:
+        """The first objects that sort after a cursor's values, in order, and how many sort after them in all.
 
         Nulls come last in both directions, ties are in the order of cluster, namespace and name.
         """
-        if not self._getters:
-            rest = items if after is None else items.after(_position_in(after))
-            return rest.first(count), len(rest)
-        later = list(items) if after is None else self._later(items, after)
-        return self._first(later, count) if count else [], len(later)
+        if not self._readers:
+            rest = matched if after is None else matched.after(_position_in(after))
+            start = len(matched) - len(rest)
+            return rest.first(count), usages[start : start + count], len(rest)
+        items = list(matched)
+        values = self._readers[0](items, usages)
+        if after is not None:
+            behind = self._behind(items, usages, values, after, 0)
+            items, values = list(compress(items, behind)), list(compress(values, behind))
+            usages = list(compress(usages, behind))
+        first = self._first(items, usages, values, count) if count else []
+        return _at(items, first), _at(usages, first), len(items)
 
-    def _later(self, items: Ordered[T], after: Values) -> list[T]:
-        """The items behind the cursor, as they stand: mostly the first column tells, which is read in one go."""
-        values: list[Any] = list(map(self._getters[0], items))
-        bound: Any = after[0]
-        pairs = zip(items, values, strict=True)
+    def _behind(
+        self, items: list[T], usages: Usages, values: list[Any], after: Values, number: int
+    ) -> list[bool | None]:
+        """Which objects are behind the cursor, all being level with it up to the column whose values are given."""
+        bound: Any = after[number]
+        behind: list[bool | None]  # None for those that are level with it in this column, too
         if bound is None:
-            return [item for item, value in pairs if value is None and self._is_tied_behind(item, after)]
-        if self._descending[0]:
-            return [
-                item
-                for item, value in pairs
-                if value is None or value < bound or (value == bound and self._is_tied_behind(item, after))
-            ]
-        return [
-            item
-            for item, value in pairs
-            if value is None or value > bound or (value == bound and self._is_tied_behind(item, after))
-        ]
+            behind = [None if value is None else False for value in values]
+        elif self._descending[number]:
+            behind = [value is None or value < bound or (None if value == bound else False) for value in values]
+        else:
+            behind = [value is None or value > bound or (None if value == bound else False) for value in values]
+        level = [place for place, known in enumerate(behind) if known is None]
+        rest = _at(items, level)
+        if number + 1 < len(self._readers):
+            theirs = _at(usages, level)
+            decided = self._behind(rest, theirs, self._readers[number + 1](rest, theirs), after, number + 1)
+        else:
+            position = _position_in(after)
+            decided = [position_of(item) > position for item in rest]
+        for place, known in zip(level, decided, strict=True):
+            behind[place] = known
+        return behind
 
-    def _is_tied_behind(self, item: T, after: Values) -> bool:
-        """Whether an item is behind the cursor whose first value it has."""
-        for get, descending, bound in zip(self._getters[1:], self._descending[1:], after[1:], strict=False):
-            value = get(item)
-            if value != bound:
-                return _is_behind(value, bound, descending)
-        return position_of(item) > _position_in(after)
-
-    def _first(self, items: list[T], count: int) -> list[T]:
-        """The first of items that are in the order of their places, which sorts that are stable keep for ties."""
-        if count * _FEW < len(items):
-            items = self._narrowed(items, count)
-        for get, descending in zip(reversed(self._getters), reversed(self._descending), strict=True):
-            values = list(map(get, items))
-            missing = [item for item, value in zip(items, values, strict=True) if value is None]
+    def _first(self, items: list[T], usages: Usages, values: list[Any], count: int) -> list[int]:
+        """The places of the first ones; ties stay as they stand. `values` are those of the first column."""
+        order = self._narrowed(values, count) if count * _FEW < len(values) else list(range(len(values)))
+        for number in reversed(range(len(self._readers))):
+            column: Any = values
+            if number:
+                column = dict(zip(order, self._readers[number](_at(items, order), _at(usages, order)), strict=True))
+            missing = [place for place in order if column[place] is None]
             if missing:
-                items = [item for item, value in zip(items, values, strict=True) if value is not None]
-            items.sort(key=cast("Callable[[T], Any]", get), reverse=descending)
-            items += missing
-        return items[:count]
+                order = [place for place in order if column[place] is not None]
+            order.sort(key=column.__getitem__, reverse=self._descending[number])
+            order += missing
+        return order[:count]
 
-    def _narrowed(self, items: list[T], count: int) -> list[T]:
-        """Those that may be among the first by their first column; the others need not be sorted."""
-        values = list(map(self._getters[0], items))
-        known: list[Any] = [value for value in values if value is not None]
-        if len(known) < count:
-            return items
+    def _narrowed(self, values: list[Any], count: int) -> list[int]:
+        """The places of those that may be among the first by their first column; the others need not be sorted.
+
+        What is no worse than the last of the first in a sample: of all, too, there are that many.
+        """
         descending = self._descending[0]
-        edge = _edge_of(known, count, descending)
-        pairs = zip(items, values, strict=True)
+        sample = values[:: isqrt(len(values) // count)]
+        known = sorted((value for value in sample if value is not None), reverse=descending)
+        if len(known) < count:
+            return list(range(len(values)))
+        edge = known[count - 1]
         if descending:
-            return [item for item, value in pairs if value is not None and value >= edge]
-        return [item for item, value in pairs if value is not None and value <= edge]
+            return [place for place, value in enumerate(values) if value is not None and value >= edge]
+        return [place for place, value in enumerate(values) if value is not None and value <= edge]
 
-    def build_cursor(self, item: T) -> str:
-        body = msgspec.json.encode((CURSOR_VERSION, self._spec, self.values_of(item)))
+    def build_cursor(self, item: T, usage: Usage | None) -> str:
+        values = [read((item,), (usage,))[0] for read in self._readers]
+        body = msgspec.json.encode((CURSOR_VERSION, self._spec, (*values, *position_of(item))))
         return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
 
     def parse_cursor(self, cursor: str) -> Values:
@@ -131,7 +141,7 @@ class Sorting(Generic[T]):
             raise InvalidQuery(
                 "the cursor belongs to another order: page on with the order it came from, or start anew"
             )
-        if len(values) != len(self._getters) + _NAME_PARTS or not self._holds_its_types(values):
+        if len(values) != len(self._readers) + _NAME_PARTS or not self._holds_its_types(values):
             raise InvalidQuery("the cursor is not one that this server gave out")
         return values
 
@@ -143,49 +153,27 @@ class Sorting(Generic[T]):
         ) and all(isinstance(value, str) for value in values[-_NAME_PARTS:])
 
 
-def _edge_of(values: list[Any], count: int, descending: bool) -> Any:
-    """The value that is at a place in their order."""
-    if not isinstance(values[0], float):
-        amounts = Counter(values)
-        if len(amounts) * _FEW < len(values):  # phases, nodes, restarts: few values that many have
-            for value in sorted(amounts, reverse=descending):
-                count -= amounts[value]
-                if count <= 0:
-                    return value
-    if descending:
-        # From behind, since texts rise with the places: a heap that seldom changes is quick.
-        return heapq.nlargest(count, reversed(values))[-1]
-    return heapq.nsmallest(count, values)[-1]
+def _reading(get: Callable[[T], Value]) -> Reader[T]:
+    return lambda items, _: list(map(get, items))
 
 
-def _is_behind(value: Any, bound: Any, descending: bool) -> bool:
-    if value is None or bound is None:
-        return value is None and bound is not None
-    return bool(value < bound if descending else value > bound)
+def _at(entries: Sequence[V], places: list[int]) -> list[V]:
+    """The entries at places; none of usages where none were needed."""
+    return list(map(entries.__getitem__, places)) if entries else []
 
 
 def _position_in(values: Values) -> Position:
     return cast("Position", values[-_NAME_PARTS:])  # that they are texts was looked at when the cursor was parsed
 
 
-def unread(entry: Pod | Node) -> Usage | None:
-    """In the place of usage that is not to be read yet, or not at all. Raises RuntimeError."""
-    raise RuntimeError(f"the usage of {entry.name} was not read, and a list is ordered by it")
-
-
-def build_sorting(kind: ObjectKind[T], orders: tuple[Order, ...], usage_of: UsageOf[T] = unread) -> Sorting[T]:
-    """The order of a list. Raises InvalidQuery for a column that its objects do not have.
-
-    `usage_of` is needed to sort by usage; without it the order can only be checked, and cursors be read.
-    """
-    return _sorting_without_usage(kind, orders) if usage_of is unread else Sorting(kind, orders, usage_of)
+def build_sorting(kind: ObjectKind[T], orders: tuple[Order, ...]) -> Sorting[T]:
+    """The order of a list. Raises InvalidQuery for a column that its objects do not have."""
+    return _build_sorting(kind, orders)
 
 
 @lru_cache(maxsize=256)
-def _sorting_without_usage(
-    kind: ObjectKind[Any], orders: tuple[Order, ...]
-) -> Sorting[Any]:  # lru_cache is not generic
-    return Sorting(kind, orders, unread)
+def _build_sorting(kind: ObjectKind[Any], orders: tuple[Order, ...]) -> Sorting[Any]:  # lru_cache is not generic
+    return Sorting(kind, orders)
 
 
 def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
@@ -195,14 +183,21 @@ def check_page(request: PageRequest, sorting: Sorting[T]) -> Values | None:
     return None if request.after is None else sorting.parse_cursor(request.after)
 
 
-def build_page(selection: Selection[T], sorting: Sorting[T], request: PageRequest, after: Values | None) -> Page[T]:
-    """The requested page of what was selected; `after` is what `check_page` found in the request."""
+def build_page(
+    selection: Selection[T], sorting: Sorting[T], request: PageRequest, after: Values | None, usages: Usages = ()
+) -> Page[T]:
+    """The requested page of what was selected; `after` is what `check_page` found in the request.
+
+    `usages` are those of all that was selected, where it is sorted by them.
+    """
     matched, outcomes = selection.matched, selection.outcomes
     if after is None and not request.first:
         return Page((), (), matched, bool(matched), False, outcomes)  # what is only counted needs no keys
-    items, size = sorting.first_after(matched, after, request.first)
-    cursors = LazySequence(sorting.build_cursor, items)
-    return Page(tuple(items), cursors, matched, size > len(items), size < len(matched), outcomes)
+    items, measured, size = sorting.first_after(matched, usages, after, request.first)
+    cursors = LazySequence(
+        lambda place: sorting.build_cursor(items[place], measured[place] if measured else None), range(len(items))
+    )
+    return Page(tuple(items), cursors, matched, size > len(items), size < len(matched), outcomes, measured)
 
 
 def _unpack(cursor: str) -> tuple[int, str, Values]:

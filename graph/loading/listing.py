@@ -1,7 +1,7 @@
 """Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
@@ -13,9 +13,10 @@ from fleet.model.kinds import NODES, PODS, ObjectKind
 from fleet.model.objects import Node, ObjectKey, OnUnavailable, Outcome, OutcomeState, Pod, T
 from fleet.model.ordered import Ordered
 from fleet.model.queries import Filter, NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
-from fleet.model.ranking import UsageOf, keep_within
+from fleet.model.ranking import keep_within
+from fleet.model.usage import Usage
 from fleet.reads.filtering import narrow
-from fleet.reads.paging import build_page, build_sorting, check_page, unread
+from fleet.reads.paging import build_page, build_sorting, check_page
 from graph.loading.batches import Batch
 from graph.loading.context import Info
 from graph.loading.loaders import Measures
@@ -105,21 +106,24 @@ async def _load(
     page: PageRequest,
     on_unavailable: OnUnavailable,
 ) -> Page[T]:
-    after = check_page(page, build_sorting(kind, orders))
+    sorting = build_sorting(kind, orders)
+    after = check_page(page, sorting)
     batches = list(wanted_batches(info, kind.metrics, info.page_wants))
     dispatch = info.context.loaders.dispatch
     with dispatch.holding_pages():
         with dispatch.holding():
             found = await info.context.federation.select(kind, info.context.scope, question, on_unavailable)
-        usage_of: UsageOf[T] = unread
-        if usage_columns(question, orders if page.first or page.after else ()):
-            usage_of = await _read_usage(info, kind, found.matched)
-            within = keep_within(found.matched, question.usage, usage_of, kind.bases)
-            found = Selection(Ordered((list(within),)), found.outcomes)
-        answer = build_page(found, build_sorting(kind, orders, usage_of), page, after)
-        if usage_of is not unread:  # what a page is cut by is what its items show
+        if not usage_columns(question, orders if page.first or page.after else ()):
+            answer = build_page(found, sorting, page, after)
+        else:
+            usages = await _read_usage(info, kind, found.matched)
+            if question.usage:
+                within, usages = keep_within(list(found.matched), usages, question.usage, kind.bases)
+                found = Selection(Ordered((within,)), found.outcomes)
+            answer = build_page(found, sorting, page, after, usages)
+            # What a page is cut by is what its items show.
             batch = info.context.loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
-            batch.hold({item.key: usage_of(item) for item in answer.items})
+            batch.hold({item.key: usage for item, usage in zip(answer.items, answer.usages, strict=True)})
     keys = [item.key for item in answer.items] if batches else []
     if info.plan.is_single and batches:
         await _load_alone(batches, keys)
@@ -134,7 +138,7 @@ async def _load(
     return answer
 
 
-async def _read_usage(info: Info, kind: ObjectKind[T], objects: Collection[T]) -> UsageOf[T]:
+async def _read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Sequence[Usage | None]:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
     Where it is of many pods, or held already, it is what all requests share (`fleet.live.usage_cache`). The plan
@@ -144,25 +148,22 @@ async def _read_usage(info: Info, kind: ObjectKind[T], objects: Collection[T]) -
     batch = loaders.usage[kind.metrics].for_(measures)
     try:
         if loaders.held is not None and kind is PODS:
-            clusters = {entry.cluster for entry in objects}
-            if loaders.held.is_worth(clusters, measures, len(objects)):
-                deadline = loaders.dispatch.deadline
-                shared: UsageOf[T] = cast("Any", await _read_held(loaders.held, clusters, measures, deadline))
-                return shared
+            pods = cast("Ordered[Pod]", objects)
+            if loaders.held.is_worth(pods, measures):
+                return await _read_held(loaders.held, pods, measures, loaders.dispatch.deadline)
         keys = [entry.key for entry in objects]
-        loaded = await batch.require(keys)
+        return list(map((await batch.require(keys)).__getitem__, keys))
     except MetricsUnavailable as error:
         raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
-    # By identity, since making an object's key costs more than all the rest of ranking it.
-    found = {id(entry): loaded[key] for entry, key in zip(objects, keys, strict=True)}
-    return lambda entry: found[id(entry)]
 
 
-async def _read_held(held: UsageCache, clusters: set[str], measures: Measures, deadline: float) -> UsageOf[Pod]:
+async def _read_held(
+    held: UsageCache, pods: Ordered[Pod], measures: Measures, deadline: float
+) -> Sequence[Usage | None]:
     """What all requests share. Raises MetricsUnavailable, also where it takes longer than the request may."""
     try:
         async with asyncio.timeout_at(deadline):
-            return await held.read(clusters, measures)
+            return await held.read(pods, measures)
     except TimeoutError:
         raise MetricsUnavailable("the metric store did not answer within the request's time") from None
 

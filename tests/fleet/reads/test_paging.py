@@ -2,7 +2,7 @@
 
 import base64
 import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cmp_to_key
 from typing import Any
 
@@ -81,19 +81,26 @@ def plainly_sorted(pods: list[Pod], orders: tuple[Order, ...]) -> list[Pod]:
     return sorted(pods, key=cmp_to_key(compare))
 
 
-def cut_page(entries: Collection[T], sorting: Sorting[T], request: PageRequest) -> Page[T]:
-    return build_page(
-        Selection(Ordered([sorted(entries, key=position_of)]), ()), sorting, request, check_page(request, sorting)
-    )
+def cut_page(
+    entries: Collection[T],
+    sorting: Sorting[T],
+    request: PageRequest,
+    usage_of: Callable[[T], Usage | None] = lambda _: None,
+) -> Page[T]:
+    placed = sorted(entries, key=position_of)
+    after = check_page(request, sorting)
+    page = build_page(Selection(Ordered([placed]), ()), sorting, request, after, [*map(usage_of, placed)])
+    assert [*page.usages] == [*map(usage_of, page.items)]  # what is shown is what it was cut by
+    return page
 
 
 @given(PODS, ORDERS, st.integers(1, 7))
 def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order, ...], first: int) -> None:
-    sorting = build_sorting(kinds.PODS, orders, usage_of)
+    sorting = build_sorting(kinds.PODS, orders)
     read: list[Pod] = []
     cursor = None
     while True:
-        page = cut_page(pods, sorting, PageRequest(first, cursor))
+        page = cut_page(pods, sorting, PageRequest(first, cursor), usage_of)
         assert page.has_previous is bool(read)
         read.extend(page.items)
         if not page.has_next:
@@ -106,14 +113,14 @@ def test_pages_in_a_row_are_the_sorted_set(pods: list[Pod], orders: tuple[Order,
 def test_nothing_twice_and_nothing_skipped_that_was_there_throughout(
     others: list[list[Pod]], stable: list[Pod], orders: tuple[Order, ...], first: int, data: st.DataObject
 ) -> None:
-    sorting = build_sorting(kinds.PODS, orders, usage_of)
+    sorting = build_sorting(kinds.PODS, orders)
     kept = {pod.key: pod for pod in stable}
     read: list[Pod] = []
     cursor = None
     for around in itertools.cycle(others):
         gone = data.draw(st.sampled_from(["c1", "c2", "c3", "none"]))
         passing = {pod.key: pod for pod in around if pod.cluster != gone}
-        page = cut_page([*(passing | kept).values()], sorting, PageRequest(first, cursor))
+        page = cut_page([*(passing | kept).values()], sorting, PageRequest(first, cursor), usage_of)
         read.extend(page.items)
         if not page.has_next:
             break
@@ -136,11 +143,15 @@ def test_usage_that_is_null_comes_last_and_ties_are_broken_by_name(descending: b
     amounts = {"b": 2.0, "a": 2.0, "e": 3.0, "c": None, "z": 1.0}
     pods = [build_pod_record("c1", "x", name) for name in (*amounts, *"ghijklmnopqrs")]
     usages = {name: Usage(time_ns=1, cpu_cores=cores) for name, cores in amounts.items()}
-    sorting = build_sorting(kinds.PODS, (Order(CPU, descending),), lambda pod: usages.get(pod.name))
+    sorting = build_sorting(kinds.PODS, (Order(CPU, descending),))
+
+    def usage_of(pod: Pod) -> Usage | None:
+        return usages.get(pod.name)
+
     ranked = "eabz" if descending else "zabe"
-    page = cut_page(pods, sorting, PageRequest(first))
+    page = cut_page(pods, sorting, PageRequest(first), usage_of)
     assert "".join(pod.name for pod in page.items) == f"{ranked}cghijklmnopqrs"[:first]
-    rest = cut_page(pods, sorting, PageRequest(50, page.cursors[1])).items
+    rest = cut_page(pods, sorting, PageRequest(50, page.cursors[1]), usage_of).items
     assert "".join(pod.name for pod in rest) == f"{ranked}cghijklmnopqrs"[2:]
 
 
@@ -150,18 +161,18 @@ def test_a_cursor_of_usage_goes_on_from_its_value_when_values_change() -> None:
         {name: Usage(time_ns=1, cpu_cores=cores) for name, cores in zip("abcde", row, strict=True)}
         for row in ((5, 4, 3, 2, 1), (0.5, 4.5, 3, 2, 9))
     )
-    order = (Order(CPU, descending=True),)
-    cursor = cut_page(pods, build_sorting(kinds.PODS, order, lambda pod: before[pod.name]), PageRequest(2)).cursors[-1]
-    page = cut_page(pods, build_sorting(kinds.PODS, order, lambda pod: after[pod.name]), PageRequest(5, cursor))
+    sorting = build_sorting(kinds.PODS, (Order(CPU, descending=True),))
+    cursor = cut_page(pods, sorting, PageRequest(2), lambda pod: before[pod.name]).cursors[-1]
+    page = cut_page(pods, sorting, PageRequest(5, cursor), lambda pod: after[pod.name])
     assert ("".join(pod.name for pod in page.items), page.has_previous) == ("cda", True)
 
 
 def test_an_order_by_usage_is_checked_without_usage_and_never_cut_without() -> None:
     sorting = build_sorting(kinds.PODS, (Order(CPU),))
-    pods = [build_pod_record("c1", "x", "a")]
-    assert cut_page(pods, sorting, PageRequest(0)).has_next is True
-    with pytest.raises(RuntimeError, match="was not read"):
-        cut_page(pods, sorting, PageRequest(1))
+    selection = Selection(Ordered([[build_pod_record("c1", "x", "a")]]), ())
+    assert build_page(selection, sorting, PageRequest(0), None).has_next is True
+    with pytest.raises(ValueError, match="shorter"):
+        build_page(selection, sorting, PageRequest(1), None)
 
 
 def test_a_page_of_nothing_still_says_what_follows() -> None:
@@ -219,7 +230,7 @@ def test_garbage_is_no_cursor(cursor: str) -> None:
 
 @pytest.mark.parametrize("body", FORGED_USAGE)
 def test_a_cursor_of_usage_holds_a_number_of_its_own_order(body: bytes) -> None:
-    sorting = build_sorting(kinds.PODS, (Order(CPU, descending=True),), usage_of)
+    sorting = build_sorting(kinds.PODS, (Order(CPU, descending=True),))
     whole = base64.urlsafe_b64encode(b'[1,"pods:CPU_CORES-",[1,"c","n","p"]]').decode()
     assert cut_page([], sorting, PageRequest(1, whole)).items == ()
     with pytest.raises(InvalidQuery):

@@ -1,17 +1,19 @@
 """What can be ordered and bounded by: values of usage, and bounds of them."""
 
 import math
+from itertools import compress
 
 import pytest
 from msgspec.structs import replace
 
 from fleet.model.errors import InvalidQuery
-from fleet.model.objects import NO_RESOURCES, Resources
+from fleet.model.objects import NO_RESOURCES, Node, Pod, Resources
 from fleet.model.ranking import (
     NODE_BASES,
     POD_BASES,
     PercentOf,
     UsageBound,
+    UsageColumn,
     UsageField,
     build_bound,
     build_column,
@@ -42,6 +44,12 @@ NODE = replace(
     capacity=Resources(cpu_cores=4.0, memory_bytes=1200),
 )
 CPU = build_column(UsageField.CPU_CORES)
+
+
+def read(column: UsageColumn, entry: Pod | Node, usage: Usage | None) -> float | None:
+    return build_reader(column, POD_BASES if entry is POD else NODE_BASES)([entry], [usage])[0]
+
+
 EACH_FIELD = [
     (UsageField.CPU_CORES, Measure.CPU_CORES, 0.3),
     (UsageField.MEMORY_BYTES, Measure.MEMORY_BYTES, 300),
@@ -56,14 +64,14 @@ EACH_FIELD = [
 def test_each_field_has_its_measure_and_its_value() -> None:
     assert {field for field, _, _ in EACH_FIELD} == set(UsageField)
     for field, measure, value in EACH_FIELD:
-        assert (field.measure, build_reader(build_column(field), lambda _: USAGE, POD_BASES)(POD)) == (measure, value)
+        assert (field.measure, read(build_column(field), POD, USAGE)) == (measure, value)
 
 
 @pytest.mark.parametrize("field", UsageField)
 def test_without_usage_there_is_no_value(field: UsageField) -> None:
-    assert build_reader(build_column(field), lambda _: None, POD_BASES)(POD) is None
-    assert build_reader(build_column(field), lambda _: Usage(time_ns=1), POD_BASES)(POD) is None
-    assert build_reader(build_column(field), lambda _: None, NODE_BASES)(NODE) is None
+    assert read(build_column(field), POD, None) is None
+    assert read(build_column(field), POD, Usage(time_ns=1)) is None
+    assert read(build_column(field), NODE, None) is None
 
 
 @pytest.mark.parametrize("of", [None, *PercentOf])
@@ -73,8 +81,8 @@ def test_without_usage_there_is_no_value(field: UsageField) -> None:
 def test_percentages_are_those_that_are_printed(field: UsageField, amount: str, of: PercentOf | None) -> None:
     column = build_column(field, of)
     shares: list[tuple[float | None, dict[PercentOf, Resources]]] = [
-        (build_reader(column, lambda _: USAGE, POD_BASES)(POD), pod_bases(POD)),
-        (build_reader(column, lambda _: USAGE, NODE_BASES)(NODE), node_bases(NODE.allocatable, NODE.capacity)),
+        (read(column, POD, USAGE), pod_bases(POD)),
+        (read(column, NODE, USAGE), node_bases(NODE.allocatable, NODE.capacity)),
     ]
     for share, bases in shares:
         whole = getattr(bases.get(of or PercentOf.LIMIT, NO_RESOURCES), amount)
@@ -110,15 +118,16 @@ def test_a_percentage_is_of_the_limit_where_nothing_is_said() -> None:
 )
 def test_bounds(bound: UsageBound, within: set[float]) -> None:
     values: list[float | None] = [0, 1, 2, 3, None]
-    assert {value for value in values if bound.matches(value)} == within
+    assert {*compress(values, bound.matches(values))} == within
 
 
 def test_all_bounds_hold() -> None:
     amounts = {f"p{cores}": Usage(time_ns=1, cpu_cores=cores, memory_bytes=10 - cores) for cores in range(10)}
     pods = [build_pod_record("c1", "x", name) for name in (*amounts, "unmeasured")]
     bounds = [build_bound(CPU, gte=3), build_bound(build_column(UsageField.MEMORY_BYTES), gt=4)]
-    kept = keep_within(pods, bounds, lambda pod: amounts.get(pod.name), POD_BASES)
+    kept, usages = keep_within(pods, [amounts.get(pod.name) for pod in pods], bounds, POD_BASES)
     assert [pod.name for pod in kept] == ["p3", "p4", "p5"]
+    assert usages == [amounts[pod.name] for pod in kept]
 
 
 @pytest.mark.parametrize(
