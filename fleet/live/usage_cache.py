@@ -10,11 +10,12 @@ import contextvars
 import logging
 import math
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping, Sequence
+from typing import cast
 
 from msgspec import Struct
 
 from fleet.model.objects import Pod, PodKey
-from fleet.model.ordered import Ordered, position_of
+from fleet.model.ordered import Ordered, Position, position_of
 from fleet.model.usage import Kind, Measure, Usage
 from fleet.ports import MetricStore
 
@@ -25,31 +26,35 @@ MOST_NAMED = 500
 
 DEFAULT_MAX_AGE = 10.0
 
-PodsOf = Callable[[Collection[str]], Iterable[Collection[Pod]]]
-"""All cached pods of some clusters, whoever may see them, in parts that do not change."""
+PodsOf = Callable[[Collection[str]], Iterable[Sequence[Pod]]]
+"""All cached pods of some clusters, whoever may see them, a part that does not change for each."""
 
 _ALWAYS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 
 
 class _Table(Struct, frozen=True):
-    """What one question brought: usage by cluster, namespace and name, and by the identity of the pods asked about.
+    """What one question brought: usage by cluster, namespace and name.
 
-    The pods are held with it, so that no other object can have one's identity.
+    The pods that were asked about are kept with it, by cluster, and their usages in step with them, so that those that
+    did not change are found by their identity, which is no other object's meanwhile.
     """
 
     asked_at: float
     measures: frozenset[Measure]
     usages: Mapping[PodKey, Usage]
-    pods: Sequence[Collection[Pod]]
+    asked: Mapping[str, tuple[Collection[Pod], list[Usage | None]]]
     by_identity: Mapping[int, Usage | None]
 
-    def usages_of(self, pods: Sequence[Pod]) -> list[Usage | None]:
-        """The usage of each; those that have changed since they were asked about are found by their names."""
+    def usages_of(self, cluster: str, pods: Sequence[Pod]) -> list[Usage | None]:
+        """The usage of each of a cluster's pods."""
+        asked, usages = self.asked.get(cluster, ((), []))
+        if pods is asked:
+            return usages
         found = list(map(self.by_identity.get, map(id, pods)))
         if all(found):
             return found
         return [
-            usage if usage is not None or id(pod) in self.by_identity else _by_name(self.usages, pod)
+            usage if usage is not None or id(pod) in self.by_identity else self.usages.get(pod.key)
             for usage, pod in zip(found, pods, strict=True)
         ]
 
@@ -106,7 +111,7 @@ class UsageCache:
             held.update(dict.fromkeys(names, table))
         found: list[Usage | None] = []
         for cluster, part in slices:
-            found += held[cluster].usages_of(part)
+            found += held[cluster].usages_of(cluster, part)
         return found
 
     def _age(self, cluster: str, measures: frozenset[Measure]) -> float:
@@ -150,7 +155,7 @@ class UsageCache:
             pods = list(self._pods_of(clusters))
             keys = await asyncio.to_thread(_keys_of, pods)
             usages = await self._store.latest(Kind.POD, keys, measures)
-            table = _Table(asked_at, measures, usages, pods, await asyncio.to_thread(_by_identity, pods, usages))
+            table = await asyncio.to_thread(_build_table, asked_at, measures, usages, pods)
         finally:
             task = asyncio.current_task()
             for cluster in clusters:
@@ -169,13 +174,16 @@ def _keys_of(parts: Iterable[Collection[Pod]]) -> frozenset[PodKey]:
     return frozenset(PodKey(pod.cluster, pod.namespace, pod.name) for part in parts for pod in part)
 
 
-def _by_identity(parts: Iterable[Collection[Pod]], usages: Mapping[PodKey, Usage]) -> dict[int, Usage | None]:
-    return {id(pod): _by_name(usages, pod) for part in parts for pod in part}
-
-
-def _by_name(usages: Mapping[PodKey, Usage], pod: Pod) -> Usage | None:
+def _build_table(
+    asked_at: float, measures: frozenset[Measure], usages: Mapping[PodKey, Usage], parts: Iterable[Sequence[Pod]]
+) -> _Table:
     # A key is equal to the plain tuple of its parts, which is made at a fraction of the cost.
-    return usages.get(position_of(pod))  # type: ignore[call-overload, no-any-return]
+    get = cast("Callable[[Position], Usage | None]", usages.get)
+    asked = {part[0].cluster: (part, list(map(get, map(position_of, part)))) for part in parts if part}
+    by_identity: dict[int, Usage | None] = {}
+    for pods, found in asked.values():
+        by_identity.update(zip(map(id, pods), found, strict=True))
+    return _Table(asked_at, measures, usages, asked, by_identity)
 
 
 def _note_failure(task: _Asking) -> None:

@@ -103,7 +103,7 @@ class Ordered(Collection[T], Generic[T]):
                 end = len(part)
                 if part[-1].cluster != cluster:
                     end = bisect_right(part, cluster, start, key=attrgetter("cluster"))
-                yield cluster, part[start:end]
+                yield cluster, part[start:end] if end - start < len(part) else part
                 start = end
 
     def after(self, place: Position) -> "Ordered[T]":

@@ -155,6 +155,22 @@ def test_usage_that_is_null_comes_last_and_ties_are_broken_by_name(descending: b
     assert "".join(pod.name for pod in rest) == f"{ranked}cghijklmnopqrs"[2:]
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("best", [0, 1, 5, 6])
+@pytest.mark.parametrize("others", [None, 50.0])
+def test_the_first_are_found_wherever_they_stand(best: int, others: float | None, descending: bool) -> None:
+    """Of 98 pods every seventh is looked at first: those are the best, or none of them."""
+    pods = [build_pod_record("c1", "x", f"p{number:02d}") for number in range(98)]
+    cores = {pod.name: number + 100.0 if number % 7 == best else others for number, pod in enumerate(pods)}
+    order = (Order(CPU, descending),)
+    for first in (2, 3, 12):
+        page = cut_page(
+            pods, build_sorting(kinds.PODS, order), PageRequest(first), lambda pod: Usage(1, cores[pod.name])
+        )
+        known = sorted((value for value in cores.values() if value is not None), reverse=descending)
+        assert [cores[pod.name] for pod in page.items] == known[:first]
+
+
 def test_a_cursor_of_usage_goes_on_from_its_value_when_values_change() -> None:
     pods = [build_pod_record("c1", "x", name) for name in "abcde"]
     before, after = (

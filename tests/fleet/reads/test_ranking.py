@@ -47,7 +47,8 @@ CPU = build_column(UsageField.CPU_CORES)
 
 
 def read(column: UsageColumn, entry: Pod | Node, usage: Usage | None) -> float | None:
-    return build_reader(column, POD_BASES if entry is POD else NODE_BASES)([entry], [usage])[0]
+    value: float | None = build_reader(column, POD_BASES if entry is POD else NODE_BASES)([entry], [usage])[0]
+    return value
 
 
 EACH_FIELD = [

@@ -1,5 +1,9 @@
 """Many pods are ranked by usage that all requests share; what is shown is what they were ranked by."""
 
+from typing import Any
+
+import pytest
+
 from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import PodKey
 from tests.graph.conftest import OpenGraph, build_usage
@@ -18,6 +22,30 @@ async def test_many_pods_are_ranked_by_one_question_that_serves_the_next_request
             found = await graph.ask(QUERY)
             assert (found["pods"]["totalCount"], found["pods"]["items"][0]) == (600, ranked)
         assert [len(call.keys) for call in graph.store.calls] == [600]
+
+
+@pytest.mark.parametrize("order", ["", "orderBy: [{ usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC }]"])
+@pytest.mark.parametrize("bound", ["", "filter: { usage: [{ field: CPU_CORES, gt: 0.2, lt: 0.8 }] }"])
+async def test_pages_of_what_is_held_are_those_of_what_was_asked(open_graph: OpenGraph, order: str, bound: str) -> None:
+    query = f"""query Page($after: String) {{ pods(first: 150, after: $after, {order} {bound}) {{
+        totalCount pageInfo {{ endCursor hasNextPage }}
+        items {{ id usage {{ cpuCores memoryPercent(of: REQUEST) }} }} }} }}"""
+    async with open_graph("c1", "c2", pods=300) as graph:
+        for place, key in enumerate(sorted(graph.store.known)):
+            if place % 5:
+                graph.store.known[key] = build_usage(place * 7 % 10 / 10, place * 7 % 50 << 18)
+            else:
+                del graph.store.known[key]
+        answers: list[list[Any]] = []
+        for held in (None, UsageCache(graph.store, graph.federation.pods_of, max_age=60)):
+            graph.held = held
+            pages: list[Any] = []
+            while not pages or pages[-1]["pageInfo"]["hasNextPage"]:
+                after = pages[-1]["pageInfo"]["endCursor"] if pages else None
+                pages.append((await graph.ask(query, {"after": after}))["pods"])
+            answers.append(pages)
+    assert answers[0] == answers[1]
+    assert len(answers[0]) > 1
 
 
 async def test_few_pods_are_asked_for_by_name_each_time(open_graph: OpenGraph) -> None:
