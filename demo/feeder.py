@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from demo.usage import build_node_point, build_pod_point
+from demo.simulator.usage import build_node_point, build_pod_point
 from fleet.federation import Federation
 from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.kinds import NODES, PODS

@@ -8,7 +8,7 @@ from demo.simulator.kinds import NODES, PODS
 from demo.simulator.reading import get_object, list_objects
 from demo.simulator.selection import parse_selection
 from demo.simulator.store import Store
-from demo.usage import build_node_point, build_pod_point
+from demo.simulator.usage import build_node_point, build_pod_point
 from fleet.kubernetes.codec import codec
 from fleet.model.objects import PodPhase
 from fleet.model.usage import NANOSECONDS, Point

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.feeder import HISTORY_SECONDS, build_past, choose_spacing
-from demo.usage import build_node_point, build_pod_point
+from demo.simulator.usage import build_node_point, build_pod_point
 from fleet.model.objects import NodeKey, PodKey, Resources
 from fleet.model.usage import NANOSECONDS, Point
 from tests.fakes.records import build_node_record, build_pod_record
