@@ -106,7 +106,7 @@ def load_tokens(kubeconfig: Path) -> dict[str, str]:
 async def open_server(
     kubeconfig: Path, more: Mapping[str, str] | None = None, files: ClusterFiles | None = None
 ) -> AsyncIterator[Running]:
-    """`openmcp-apiserver serve` in front of a kubeconfig's contexts, with its defaults otherwise. Raises StartError.
+    """`openmcp-apiserver serve` in front of a kubeconfig's contexts, collecting no usage. Raises StartError.
 
     `more` are variables of the environment that say otherwise. With `files` it speaks TLS.
     """
@@ -125,6 +125,7 @@ async def open_server(
             "OPENMCP_HOST_CONTEXT": HOST_CONTEXT,
             "OPENMCP_METRIC_STORE": "embedded",
             "OPENMCP_EMBEDDED_FILE": f"{folder}/usage.sqlite",
+            "OPENMCP_COLLECT_INTERVAL": "0s",
             "OPENMCP_HOST": LOOPBACK,
             "OPENMCP_PORT": str(port),
             "OPENMCP_OPS_PORT": str(ops_port),

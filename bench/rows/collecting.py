@@ -44,7 +44,7 @@ async def _measure_start(fleet: Simulated, starts: int) -> list[Row]:
     """Each start is a server's; its first seconds are compared with those that follow."""
     spans: list[tuple[list[float], list[float]]] = []
     for _ in range(starts):
-        async with open_server(fleet.kubeconfig) as server:
+        async with open_server(fleet.kubeconfig, {"OPENMCP_COLLECT_INTERVAL": "15s"}) as server:
             asks = _QUESTION.iter_asks(Way.VARIABLES, server)
             spans.append((await _ask_for(asks, _SPAN), await _ask_for(asks, _SPAN)))
     name = f"1,000 pods with usage, each {_EVERY:g} s in the first {_SPAN:g} s after readiness"

@@ -103,7 +103,7 @@ async def _open_legacy() -> AsyncIterator[Legacy]:
         )
         await pad(direct)
         proxy = await stack.enter_async_context(open_proxy(folder / "proxy", api.files, api.url, bearer, files))
-        server = await stack.enter_async_context(open_server(written, files=files))
+        server = await stack.enter_async_context(open_server(written, {"OPENMCP_COLLECT_INTERVAL": "15s"}, files))
         await wait_pods(server, MEMBERS * PODS)
         nodes = await list_nodes(server)
         await fill_file(server.usage_file, (), nodes, 1)
