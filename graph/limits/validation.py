@@ -12,6 +12,7 @@ from graphql import (
     SKIP,
     ASTValidationRule,
     DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     NameNode,
@@ -21,16 +22,19 @@ from graphql import (
     TypeInfo,
     ValidationContext,
     VariablesInAllowedPositionRule,
+    Visitor,
 )
 from graphql.pyutils import RefMap
 from graphql.validation import specified_rules
 from graphql.validation.validate import query_document_keys_to_validate
+from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 Rules = tuple[type[ASTValidationRule], ...]
+Visitors = tuple[type[Visitor], ...]
 Handler = tuple[int, str]
-"""A rule's number and the name of its method."""
+"""A visitor's number and the name of its method."""
 
 _OF_VARIABLES = frozenset({NoUndefinedVariablesRule, NoUnusedVariablesRule, VariablesInAllowedPositionRule})
 """Rules that walk through each operation once more, for its variables."""
@@ -49,14 +53,16 @@ def is_valid(schema: GraphQLSchema, text: str, document: DocumentNode, more: Rul
     May say False of a document that is valid, where a rule asks for something that rules do not ask for today.
     """
     try:
-        _Walk(schema, document, _pick_rules(more, "$" in text)).visit(document, None, None)
+        type_info = TypeInfo(schema)
+        context = _Context(schema, document, type_info, _refuse)
+        _Walk(type_info, _pick_rules(more, "$" in text), lambda rule: rule(context)).visit(document, None, None)
     except (_Invalid, RecursionError):
         return False
     return True
 
 
 class _Context(ValidationContext):
-    """As core's, which looks nodes up by all that is in them."""
+    """As core's, which looks nodes up by all that is in them, and visits them for their variables."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -64,12 +70,23 @@ class _Context(ValidationContext):
         self._variable_usages: Any = RefMap()
         self._recursive_variable_usages: Any = RefMap()
 
+    def get_variable_usages(self, node: Any) -> list[VariableUsage]:
+        usages: list[VariableUsage] | None = self._variable_usages.get(node)
+        if usages is None:
+            fragment = node if isinstance(node, FragmentDefinitionNode) else None
+            visitor = VariableUsageVisitor(self._type_info, fragment)
+            _Walk(self._type_info, (VariableUsageVisitor,), lambda _: visitor).visit(node, None, None)
+            usages = self._variable_usages[node] = visitor.usages
+        return usages
+
 
 class _Walk:
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, rules: Rules) -> None:
-        self._type_info = TypeInfo(schema)
-        self._context = _Context(schema, document, self._type_info, _refuse)
-        self._rules = rules
+    """One through a document, or a part of it. `open_visitor` makes the visitor of a class."""
+
+    def __init__(self, type_info: TypeInfo, visitors: Visitors, open_visitor: Callable[[type[Any]], Any]) -> None:
+        self._type_info = type_info
+        self._visitors = visitors
+        self._open_visitor = open_visitor
         self._made: dict[int, Any] = {}
         self._handlers: dict[str, tuple[list[Any], list[Any], Any, Any]] = {}
         self._skipping: dict[int, Node] = {}
@@ -121,7 +138,7 @@ class _Walk:
             path.pop()
 
     def _find_handlers(self, kind: str) -> Any:
-        entering, leaving = _list_handlers(self._rules, kind)
+        entering, leaving = _list_handlers(self._visitors, kind)
         found = self._handlers[kind] = (
             [(number, self._bind(number, name)) for number, name in entering],
             [(number, self._bind(number, name)) for number, name in leaving],
@@ -131,10 +148,10 @@ class _Walk:
         return found
 
     def _bind(self, number: int, name: str) -> Callable[..., Any]:
-        rule = self._made.get(number)
-        if rule is None:
-            rule = self._made[number] = self._rules[number](self._context)
-        method: Callable[..., Any] = getattr(rule, name)
+        visitor = self._made.get(number)
+        if visitor is None:
+            visitor = self._made[number] = self._open_visitor(self._visitors[number])
+        method: Callable[..., Any] = getattr(visitor, name)
         return method
 
 
@@ -145,15 +162,15 @@ def _pick_rules(more: Rules, has_variables: bool) -> Rules:
 
 
 @lru_cache(maxsize=1024)
-def _list_handlers(rules: Rules, kind: str) -> tuple[Sequence[Handler], Sequence[Handler]]:
-    """The rules' methods for nodes of a kind, on entering and on leaving them."""
-    return _list_methods(rules, "enter", kind), _list_methods(rules, "leave", kind)
+def _list_handlers(visitors: Visitors, kind: str) -> tuple[Sequence[Handler], Sequence[Handler]]:
+    """The visitors' methods for nodes of a kind, on entering and on leaving them."""
+    return _list_methods(visitors, "enter", kind), _list_methods(visitors, "leave", kind)
 
 
-def _list_methods(rules: Rules, when: str, kind: str) -> Sequence[Handler]:
+def _list_methods(visitors: Visitors, when: str, kind: str) -> Sequence[Handler]:
     found = []
-    for number, rule in enumerate(rules):
-        name = next((name for name in (f"{when}_{kind}", when) if hasattr(rule, name)), None)
+    for number, visitor in enumerate(visitors):
+        name = next((name for name in (f"{when}_{kind}", when) if hasattr(visitor, name)), None)
         if name is not None:
             found.append((number, name))
     return found
