@@ -31,7 +31,9 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(open_graph: Ope
 
 async def test_texts_that_are_asked_once_leave_nothing_to_the_garbage_collector(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=4) as graph:
-        texts = [PAGE.replace(" name ", f" n{number}: name node {{ zone }} containers {{ name }} ") for number in range(8)]
+        texts = [
+            PAGE.replace(" name ", f" n{number}: name node {{ zone }} containers {{ name }} ", 1) for number in range(8)
+        ]
         for text in texts[:3]:
             await graph.ask(text, {"first": 3})
         known_documents.clear()
