@@ -1,9 +1,10 @@
 """YAML as kubectl's parser reads it: another would see text where it sees a number, or a date where it sees text.
 
 Source: goyaml v2 in sigs.k8s.io/yaml (`resolve.go`). There `y` and `1e3` are no texts, `2030-01-01` and `1:30` are.
-Only the first document counts, and a local tag (`!mine`) is looked past.
+Only the first document counts, and a local tag (`!mine`) is looked past. Keys become texts, as in JSON: `y` is `true`.
 """
 
+import json
 import re
 from typing import Any
 
@@ -26,6 +27,15 @@ class _Loader(_FAST):  # type: ignore[misc, valid-type]  # a base that depends o
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
     bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}  # noqa: RUF012 - likewise
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        return {_as_text(key, node): value for key, value in super().construct_mapping(node, deep).items()}
+
+
+def _as_text(key: Any, node: yaml.MappingNode) -> str:
+    if key is None:
+        raise yaml.constructor.ConstructorError(None, None, "null is no key", node.start_mark)
+    return key if isinstance(key, str) else json.dumps(key)
+
 
 def _construct_binary(loader: Any, node: Any) -> str:
     return str(yaml.SafeLoader.construct_yaml_binary(loader, node).decode())
@@ -46,6 +56,7 @@ _Loader.add_multi_constructor("!", _construct_untagged)
 def load_first_document(content: bytes) -> Any:
     """The first document, None where it is empty. Raises yaml.YAMLError and UnicodeDecodeError."""
     loader = _Loader(content)
+    loader.deep_construct = True  # what holds itself is refused
     try:
         return loader.get_data() if loader.check_data() else None
     finally:

@@ -81,6 +81,10 @@ def _with(field: str, value: str) -> Callable[[str], str]:
     return lambda whole: yaml.safe_dump({**yaml.safe_load(whole), field: yaml.safe_load(value)})
 
 
+def _ended_by(line: str) -> Callable[[str], str]:
+    return lambda whole: f"{whole}{line}\n"
+
+
 def _replaced_by(plain: str) -> Callable[[str], str]:
     return lambda whole: _token(whole, lambda _token: plain)
 
@@ -276,6 +280,12 @@ ROWS: list[Row] = [
     text("a mapping of clusters", lambda whole: f"{whole}clusters: {{}}\n", False, "no member"),
     text("a list", lambda _whole: "[]", False, "no member"),
     text("anchors", lambda whole: f"{whole}x: &a {{b: c}}\ny: *a\n", True),
+    text("a list that holds itself", _ended_by("x: &a [*a]"), False, "no member"),
+    *(
+        text(f"a key that is {key}", _ended_by(f"{key}: z"), kubectl, "" if kubectl else "no member")
+        for keys, kubectl in ((("y", "no", "5", "1.5", ".inf"), True), (("~", "[a]", "{a: b}"), False))
+        for key in keys
+    ),
     text("a local tag", lambda whole: f"{whole}x: !mine y\n", True),
     text(
         "binary data", lambda whole: _token(whole, lambda token: f"!!binary {base64.b64encode(token).decode()}"), True
