@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
-from playwright.async_api import Page, Request, async_playwright
+from playwright.async_api import Page, Request, Route, async_playwright
 
 from tests.clients.serving import SIGNING_KEY, open_quiet_server
 from tests.fakes.waiting import PATIENCE
@@ -45,7 +45,9 @@ async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
-            yield await browser.new_page(viewport={"width": 1400, "height": 900})
+            page = await browser.new_page(viewport={"width": 1400, "height": 900})
+            page.set_default_timeout(PATIENCE * 1000)
+            yield page
         finally:
             await browser.close()
 
@@ -126,18 +128,36 @@ async def test_the_live_tab_moves_by_itself_until_it_is_ended(demo: RunningServe
     assert not [text for text in complaints if "ERR_ABORTED" not in text]
 
 
-async def test_a_token_that_ends_while_the_live_tab_moves_asks_for_a_sign_in(page: Page, tmp_path: Path) -> None:
+def make_session(seconds: int) -> dict[str, str]:
     now = int(time.time())
-    token = jwt.encode({"user": "openmcp", "iat": now, "exp": now + 10}, SIGNING_KEY, algorithm="HS256")
-    session = json.dumps({"user": "openmcp", "token": token})
-    await page.add_init_script(f"sessionStorage.setItem('openmcp-apiserver:session', {json.dumps(session)})")
-    async with open_quiet_server(tmp_path) as server:
-        await page.goto(f"{server.url}/graphql")
-        await page.click(".graphiql-tab >> text=Live")
-        await page.click("button.graphiql-execute-button")
-        await page.wait_for_selector(".result-window .view-line >> text=podEvents")
+    token = jwt.encode({"user": "openmcp", "iat": now, "exp": now + seconds}, SIGNING_KEY, algorithm="HS256")
+    return {"user": "openmcp", "token": token}
 
-        await page.wait_for_selector("[role=alert] >> text=Your sign-in has expired. Sign in again.")
+
+async def test_a_token_that_ends_while_the_live_tab_moves_asks_for_a_sign_in(page: Page, tmp_path: Path) -> None:
+    seconds, token = 2, ""
+
+    async def end_soon(route: Route) -> None:
+        nonlocal token
+        headers = dict(route.request.headers)
+        if "text/event-stream" in headers["accept"]:
+            token = token or make_session(seconds)["token"]
+            headers["authorization"] = f"Bearer {token}"
+        await route.continue_(headers=headers)
+
+    session = json.dumps(json.dumps(make_session(3600)))
+    await page.add_init_script(f"sessionStorage.setItem('openmcp-apiserver:session', {session})")
+    moving = page.locator(".result-window .view-line", has_text="podEvents").first
+    ended = page.locator("[role=alert]", has_text="Your sign-in has expired. Sign in again.")
+    async with open_quiet_server(tmp_path) as server:
+        await page.route(f"{server.url}/graphql", end_soon)
+        while not await moving.is_visible():  # the browser may need longer than the token lives
+            seconds, token = seconds * 2, ""
+            await page.goto(f"{server.url}/graphql")
+            await page.click(".graphiql-tab >> text=Live")
+            await page.click("button.graphiql-execute-button")
+            await moving.or_(ended).wait_for()
+        await ended.wait_for()
 
 
 async def test_a_wrong_password_is_said_in_words(demo: RunningServer, page: Page) -> None:
