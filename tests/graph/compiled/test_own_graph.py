@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Core
 
 from auth.principal import Principal
+from fleet.kubernetes import discovery
 from graph.errors import present_error
 from graph.limits.limits import DEFAULT_LIMITS
 from graph.loading.context import Context
@@ -138,6 +139,12 @@ async def tell(graph: Graph, text: str, asks: Sequence[Asked]) -> NoReturn:
     asked = "\n".join(f"asked by {asked.who.name} with {asked.variables}" for asked in asks)
     state = f"{asked}\nthe store {graph.store.failure or 'answers'}"
     pytest.fail(f"{smallest}\n\n{state}\n\n{await find(smallest)}\n\nasked first: {text}")
+
+
+@pytest.fixture(autouse=True)
+def _never_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a cluster serves: an answer that waited for it would have its errors in another order."""
+    monkeypatch.setattr(discovery, "REFRESH_SECONDS", discovery.MAX_AGE_SECONDS)
 
 
 # Core leaves the siblings of a field that failed unawaited with and without generated code.
