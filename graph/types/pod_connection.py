@@ -1,8 +1,7 @@
 """A page of pods, both ways: `items`, and Relay's edges."""
 
 from collections import Counter
-from collections.abc import Mapping
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self, cast
 
 import strawberry
@@ -18,22 +17,21 @@ from graph.types.page_info import PageInfo
 from graph.types.pod import Pod
 from graph.types.views import Views
 
-_ATTRIBUTES: Mapping[PodGroup, str] = {
-    PodGroup.PHASE: "phase._name_",  # a plain attribute, where `name` is a property of Python's own making
-    PodGroup.CLUSTER: "cluster",
-    PodGroup.NAMESPACE: "namespace",
-    PodGroup.NODE: "node_name",
-    PodGroup.STATUS: "status",
+# Attributes that are written out take a third of what `attrgetter` does.
+_COLUMNS: Mapping[PodGroup, Callable[[Iterable[models.Pod]], list[str]]] = {
+    # A plain attribute, where `name` is a property of Python's own making.
+    PodGroup.PHASE: lambda pods: [pod.phase._name_ for pod in pods],
+    PodGroup.CLUSTER: lambda pods: [pod.cluster for pod in pods],
+    PodGroup.NAMESPACE: lambda pods: [pod.namespace for pod in pods],
+    PodGroup.NODE: lambda pods: [pod.node_name or "" for pod in pods],
+    PodGroup.STATUS: lambda pods: [pod.status for pod in pods],
 }
 
 
 def counts_of(page: Page[models.Pod], by: PodGroup) -> list[Count]:
     """The whole filtered set by one of its properties, largest group first."""
-    groups: Counter[str | None] = Counter(map(attrgetter(_ATTRIBUTES[by]), page.matched))
-    named = Counter({key: count for key, count in groups.items() if key is not None})
-    if nowhere := groups[None]:  # pods without a node
-        named[""] += nowhere
-    return [Count(key=key, count=count) for key, count in sorted(named.items(), key=lambda item: (-item[1], item[0]))]
+    groups = Counter(_COLUMNS[by](page.matched))
+    return [Count(key=key, count=groups[key]) for key in sorted(groups, key=lambda key: (-groups[key], key))]
 
 
 @strawberry.type(description="A pod and its place in the order.")
