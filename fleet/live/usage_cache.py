@@ -177,12 +177,11 @@ def _keys_of(parts: Iterable[Collection[Pod]]) -> frozenset[PodKey]:
 def _build_table(
     asked_at: float, measures: frozenset[Measure], usages: Mapping[PodKey, Usage], parts: Iterable[Sequence[Pod]]
 ) -> _Table:
+    """In a thread, in loops of Python's own: one that runs in C would keep the interpreter from the event loop."""
     # A key is equal to the plain tuple of its parts, which is made at a fraction of the cost.
     get = cast("Callable[[Position], Usage | None]", usages.get)
-    asked = {part[0].cluster: (part, list(map(get, map(position_of, part)))) for part in parts if part}
-    by_identity: dict[int, Usage | None] = {}
-    for pods, found in asked.values():
-        by_identity.update(zip(map(id, pods), found, strict=True))
+    asked = {part[0].cluster: (part, [get(position_of(pod)) for pod in part]) for part in parts if part}
+    by_identity = {id(pod): usage for pods, found in asked.values() for pod, usage in zip(pods, found, strict=True)}
     return _Table(asked_at, measures, usages, asked, by_identity)
 
 
