@@ -21,6 +21,7 @@ from fleet.aio.tasks import open_task
 from server.app import create_app
 from server.asgi.bounds import BoundedProtocol
 from server.binding import bind
+from server.free_memory import bound_free_memory
 from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
@@ -75,6 +76,7 @@ async def run_server(
     what `open_state` raises.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    bound_free_memory()
     stop = _Stop()
     with contextlib.ExitStack() as stack:
         stack.enter_context(gc_tuning())

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import InvalidQuery
 from rest_compat.errors import BodyTooLarge, NotReadable, find_status
+from rest_compat.headers import has_body
 from rest_compat.request import Request
 from rest_compat.routing import build_open_route
 
@@ -31,11 +32,13 @@ def build_token_routes() -> dict[str, ASGIApp]:
 
 async def issue_token(request: Request) -> Response:
     """Signs the user in. What the body says goes before what the query says."""
-    try:
-        async with asyncio.timeout(request.state["request_timeout"]):
-            given = _read_query(request) | await _read_body(request)
-    except TimeoutError as error:
-        raise InvalidQuery("the body did not arrive in time") from error
+    given = _read_query(request)
+    if has_body(request.scope["headers"]):
+        try:
+            async with asyncio.timeout(request.state["request_timeout"]):
+                given |= await _read_body(request)
+        except TimeoutError as error:
+            raise InvalidQuery("the body did not arrive in time") from error
     if not all(given.get(name) for name in _NAMES):
         raise InvalidQuery("username and password are needed: in the query, as JSON or as a form")
     authenticator = request.state["authenticator"]
