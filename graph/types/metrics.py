@@ -1,7 +1,8 @@
 """Usage and history of one pod or node, answered at once where the page has loaded them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any
 
 import strawberry
@@ -49,12 +50,19 @@ def _build_node_usage(node: Node, found: usage.Usage) -> Usage:
     return Usage.from_model(found, partial(node_bases, node.allocatable, node.capacity))
 
 
+_PLACES: Mapping[Kind, Callable[[Any], Any]] = {
+    Kind.POD: attrgetter("cluster", "namespace", "name"),
+    Kind.NODE: attrgetter("cluster", "name"),
+}
+"""A key is equal to the plain tuple of its parts, which is made at a fraction of the cost."""
+
+
 def _load_usage(kind: Kind, context: Context, models: Sequence[Any]) -> list[Any]:
     """What the page has loaded. Raises KeyError where that is not all."""
     if context.plan is None:
         raise KeyError
     batch = context.loaders.usage[kind].for_(context.plan.measures[kind])
-    return batch.read_all([model.key for model in models])
+    return batch.read_all(map(_PLACES[kind], models))
 
 
 POD_USAGE = Batched(partial(_load_usage, Kind.POD), _build_pod_usage)
