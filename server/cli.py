@@ -119,7 +119,7 @@ def check(config_file: Path | None, *, strict: bool) -> None:
 
     settings = _load(config_file, {})
     configure_logging(settings.logging.model_copy(update={"log_level": "error"}))
-    for line in unknown_variables(os.environ):
+    for line in _doubt_environment():
         click.echo(f"warning: {line}", err=True)
     rows = _run(lambda: run_checks(settings))
     click.echo(format_rows(rows))
@@ -178,13 +178,20 @@ def _check_kubeconfig(clusters: ClusterSettings) -> None:
         _log.warning("kubeconfig %s is not there: the clusters of the other files are served", path)
 
 
+def _doubt_environment() -> list[str]:
+    """What is set but does nothing."""
+    proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+    return unknown_variables(os.environ) + [
+        f"{name} leads to no cluster: name a cluster's proxy by its proxy-url or proxyURL"
+        for name in proxies
+        if os.environ.get(name)
+    ]
+
+
 def _warn(settings: Settings) -> None:
     """Says what is allowed but hardly meant."""
-    for line in unknown_variables(os.environ):
+    for line in _doubt_environment():
         _log.warning("%s", line)
-    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
-        if os.environ.get(name):
-            _log.warning("%s leads to no cluster: name a cluster's proxy by its proxy-url or proxyURL", name)
     key = settings.auth.signing_key
     if key is not None and key.get_secret_value() == PUBLISHED_SIGNING_KEY:
         _log.warning(

@@ -108,10 +108,14 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
         "OPENMCP_MEMBER_TIMEOUT": "1s",
     }
 
-    result, strict = run("check", **environ), run("check", "--strict", **environ)
+    proxied = {"https_proxy": "http://u:secret@proxy.example:3128"}
+    result, strict = run("check", **environ, **proxied), run("check", "--strict", **environ)
 
     assert (result.exit_code, strict.exit_code, strict.stdout) == (0, 1, result.stdout)
     assert "1 of the clusters can't be used now; `serve` goes on without them" in result.stderr
+    assert "warning: https_proxy leads to no cluster: name a cluster's proxy by its proxy-url" in result.stderr
+    assert "secret" not in result.output
+    assert "leads to no cluster" not in strict.stderr
     lines = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
     assert "ok" in lines["users"]
     assert "ok" in lines["metric store embedded"]
