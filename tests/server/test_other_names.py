@@ -130,6 +130,35 @@ async def test_a_subscription_follows_the_cluster_by_each_name(server: RunningSe
                 return
 
 
+async def test_a_kubeconfig_comes_with_the_names_that_kubectl_cleans_away(tmp_path: Path) -> None:
+    async with open_simulated_fleet(clusters=2, pods=1) as fleet:
+        fleet.kubeconfig.write_text(fleet.kubeconfig.read_text().replace('"cluster1"', '"a//b"'))
+        port = free_port()
+        environment = {
+            "OPENMCP_CLUSTER_SOURCE": "kubeconfig",
+            "OPENMCP_KUBECONFIG": str(fleet.kubeconfig),
+            "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+            "API_USER_NAME": "ann",
+            "API_USER_PW": "a long password",
+            "OPENMCP_SIGNING_KEY": "a key for the tests of other names",
+            "OPENMCP_HOST": "127.0.0.1",
+            "OPENMCP_PORT": str(port),
+            "OPENMCP_OPS_PORT": str(free_port()),
+        }
+        async with open_server("serve", environment=environment, port=port, log=tmp_path / "log") as server:
+            process = await asyncio.create_subprocess_exec(
+                *(COMMAND, "kubeconfig", "--server", server.url, "--user", "ann"),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={"PATH": os.environ["PATH"], "OPENMCP_PASSWORD": "a long password"},
+            )
+            output, said = await process.communicate()
+    assert b"/clusters/a%2F%2Fb" in output
+    assert [line.partition(":")[0] for line in said.decode().splitlines() if "can't be led" in line] == [
+        "kubectl can't be led to 'a//b'"
+    ]
+
+
 async def test_check_tells_a_name_that_kubectl_cleans_away(tmp_path: Path) -> None:
     async with open_simulated_fleet(clusters=1, pods=1) as fleet:
         (tmp_path / "config").write_text(fleet.kubeconfig.read_text().replace('"cluster1"', '"a//b"'))
