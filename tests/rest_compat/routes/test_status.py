@@ -100,6 +100,10 @@ async def test_who_is_limited_to_namespaces_reads_no_sums_of_a_cluster(client: C
     assert (await client.ask("GET", STATUS, token=viewer)).status == 403
 
 
+def read_options(influx: Influx) -> InfluxOptions:
+    return InfluxOptions(influx.url, influx.database, username=influx.username, password=influx.password)
+
+
 NUMBERS = ["3", "0", "-3", "3.5", "100", "0.1", "1e15", "1e16", "123456789012345680000", "1e20", "1e21", "1.5e22"]
 NUMBERS += ["0.00001", "0.0000015", "1e-6", "9e-7", "1.25e-7", "1e-10", "-2.5e-11", "1e100", "33.333333333333336"]
 
@@ -128,16 +132,22 @@ async def test_scores_come_from_the_platforms_measurement(real_influx: Influx) -
         for number in range(3)
     )
     real_influx.write("\n".join(lines))
-    options = InfluxOptions(
-        url=real_influx.url,
-        database=real_influx.database,
-        username=real_influx.username,
-        password=real_influx.password,
-    )
-    async with open_influx_store(options) as store:
+    async with open_influx_store(read_options(real_influx)) as store:
         read = store.cluster_statuses  # type: ignore[attr-defined]  # this store has it
         newest = await read("scored", start_ns=None, end_ns=None, limit=100)
         ranged = await read("scored", start_ns=NINE, end_ns=NINE + 2 * NANOSECONDS, limit=100)
         assert await read("scored' OR cluster = 'x", start_ns=None, end_ns=None, limit=1) == []
     assert newest == [ClusterStatus(NINE + 2 * NANOSECONDS, 2, 2, 0.5, 0, 1.25, False, True, False, False, False)]
     assert [status.cpu_score for status in ranged] == [0, 1]
+
+
+@pytest.mark.real
+async def test_a_score_that_changed_its_type_has_all_its_points(real_influx: Influx) -> None:
+    """A shard of each type: a text is no score, and its point is there."""
+    times = [NINE + weeks * 604_800 * NANOSECONDS for weeks in (10, 12, 14)]
+    for time_ns, score in zip(times, ('"3"', "2i", "1.5"), strict=True):
+        real_influx.write(f"ClusterStatus,cluster=mixed cpuScore={score} {time_ns}")
+    async with open_influx_store(read_options(real_influx)) as store:
+        read = store.cluster_statuses  # type: ignore[attr-defined]  # this store has it
+        statuses = await read("mixed", start_ns=NINE, end_ns=None, limit=100)
+    assert [(status.time_ns, status.cpu_score) for status in statuses] == list(zip(times, (None, 2, 1.5), strict=True))

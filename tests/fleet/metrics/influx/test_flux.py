@@ -6,6 +6,7 @@ from collections.abc import Collection
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
+from fleet.metrics.influx import flux as flux_store
 from fleet.metrics.influx.flux import FluxStore
 from fleet.metrics.influx.flux_http import build_extern
 from fleet.metrics.influx.flux_rows import decode_rows
@@ -13,7 +14,7 @@ from fleet.metrics.influx.flux_text import MOST_NAMED, build_latest
 from fleet.metrics.influx.layout import LAYOUTS, Names, Query, Value
 from fleet.metrics.influx.opening import open_influx_store
 from fleet.metrics.influx.options import Dialect, InfluxOptions
-from fleet.metrics.influx.pool import open_influx_pool
+from fleet.metrics.influx.pool import Call, open_influx_pool
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
@@ -192,3 +193,23 @@ async def test_a_short_lookback_bounds_rates_as_well(real_influx2: Influx2) -> N
         await flux.write((WEB, point) for point in points)
         usage = await store.latest(Kind.POD, frozenset({WEB}), RECEIVED)
     assert usage[WEB].network_receive_bytes_per_second == 19987.0
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "refused", [("build_types_call",), ("build_bucket_call",), ("build_types_call", "build_bucket_call")]
+)
+async def test_what_the_server_does_not_tell_costs_no_point(
+    real_influx2: Influx2, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...]
+) -> None:
+    for name in refused:
+        monkeypatch.setattr(flux_store, name, lambda *_: Call("/nowhere", {}, b"", "GET"))
+    now = time.time_ns() // NANOSECONDS * NANOSECONDS
+    day = 86_400 * NANOSECONDS
+    asked = TimeRange(now - 29 * day, now, 29 * day)
+    async with open_filled_flux(real_influx2) as flux, reopen(flux, lookback=60.0 * 86_400) as store:
+        for days, cell in ((28, '"1"'), (14, "2i"), (1, "3.0")):
+            flux.write_cells(WEB, now - days * day, CPUUsageNanoCores=cell)
+        history = (await store.history(Kind.POD, frozenset({WEB}), asked, MEANS))[WEB]
+        usage = (await store.latest(Kind.POD, frozenset({WEB}), frozenset({Measure.CPU_CORES})))[WEB]
+    assert (history.columns[Measure.CPU_CORES, Aggregate.MEAN], usage.cpu_cores) == ([2.0], 3.0)
