@@ -64,7 +64,11 @@ class Collector:
         self._no_kubelets_until: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Rounds for ever. One that takes longer than the interval makes the next one late, never two at once."""
+        """Rounds for ever, from when there is something to ask.
+
+        One that takes longer than the interval makes the next one late, never two at once.
+        """
+        await self._federation.wait_synced(self._options.interval)
         while True:
             begun = asyncio.get_running_loop().time()
             await self.collect()

@@ -11,12 +11,15 @@ from fleet.collector.collect import Collector, CollectorOptions, open_collector
 from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Point, Usage
-from tests.fakes.kubernetes import FakeCluster
+from fleet.registry import open_federation
+from tests.fakes.kubernetes import FakeCluster, FakeSource
 from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.collector.summaries import FULL_NODE, FULL_POD, build_metrics, build_summary
 from tests.fleet.conftest import (
+    OPTIONS,
     Fleet,
     OpenFleet,
+    build_cluster,
     open_fleet_fixture,  # noqa: F401 - the fixture `open_fleet`
 )
 
@@ -154,3 +157,17 @@ async def test_rounds_go_on(open_fleet: OpenFleet, store: EmbeddedStore) -> None
         serve_kubelets(fleet["c1"])
         async with open_collector(fleet.federation, store, CollectorOptions(interval=0.02)):
             await until(lambda: fleet["c1"].count(SUMMARY.format("n1")) >= 3, what="three rounds")
+
+
+async def test_the_first_round_is_made_when_the_members_are_in_memory(store: EmbeddedStore) -> None:
+    cluster = build_cluster("c1", 1)
+    serve_kubelets(cluster)
+    cluster.answering.clear()
+    async with (
+        open_federation(FakeSource(cluster), OPTIONS) as federation,
+        open_collector(federation, store, CollectorOptions(interval=2 * PATIENCE)) as collector,
+    ):
+        await until(lambda: cluster.count("/readyz") == 2, what="a second look at the member")
+        cluster.answering.set()
+        await until(lambda: collector.sources, what="the first round")
+        assert collector.sources == {"c1": "its kubelets"}
