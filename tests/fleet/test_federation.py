@@ -155,7 +155,9 @@ async def test_a_hung_member_is_left_out_and_named(open_fleet: OpenFleet) -> Non
 async def test_stale_answers_the_last_known_state_marked_and_aged(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1", "c2") as fleet:
         fleet["c2"].refusing = True
-        await fleet.until_state("c2", lambda cluster: cluster.message)
+        await fleet.until_state(
+            "c2", lambda cluster: cluster.message and (cluster.age_seconds or 0) > OPTIONS.fresh_seconds
+        )
         page = await list_pods(fleet.federation, mode=STALE)
         outcome = next(outcome for outcome in page.outcomes if outcome.cluster == "c2")
         assert outcome.state is OutcomeState.STALE
