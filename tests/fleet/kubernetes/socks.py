@@ -12,9 +12,13 @@ _DONE = bytes((5, 0, 0, 1, 0, 0, 0, 0, 0, 0))
 async def open_socks(user_and_password: str = "") -> AsyncIterator[tuple[int, list[str]]]:
     """Its port, and the names that it looked up; whoever signs in otherwise is sent away."""
     asked: list[str] = []
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+        if (task := asyncio.current_task()) is not None:
+            serving.add(task)
+        ends = (OSError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*ends), contextlib.closing(writer):
             _, count = await reader.readexactly(2)
             method = 2 if user_and_password else 0
             offered = await reader.readexactly(count)
@@ -33,6 +37,9 @@ async def open_socks(user_and_password: str = "") -> AsyncIterator[tuple[int, li
     server = await asyncio.start_server(serve, "127.0.0.1")
     async with server:
         yield server.sockets[0].getsockname()[1], asked
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving)
 
 
 async def _sign_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, expected: str) -> bool:
