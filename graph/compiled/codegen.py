@@ -21,12 +21,11 @@ classes are handed over beside it. A GraphQL name is a Python identifier, so a r
 """
 
 import itertools
-import linecache
 import textwrap
-import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import CodeType
 from typing import Any
 
 from graphql import (
@@ -45,8 +44,10 @@ from graphql import (
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
+from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
+from fleet.aio.lru import Lru
 from fleet.model.ordered import LazySequence
 from graph.compiled.calls import Read
 from graph.compiled.encoded import ListEncoder
@@ -63,20 +64,42 @@ MOST_ITEMS = 250
 """Objects of a list that are read at a stretch; longer lists are completed a turn of the loop at a time."""
 
 _FILES = itertools.count()
+_MAX_CODES = 8 << 20
+_A_CHARACTER = 4
+"""Bytes that a character comes to, in text and code."""
+
 TYPENAME = "__typename"
 LARGE = frozenset({"JSON"})
 """Scalars whose values are as large as one likes."""
 
 
+class _Source(Struct, frozen=True, gc=False):
+    """A module's loader, as far as tracebacks and debuggers ask one for its lines (PEP 302)."""
+
+    text: str
+
+    def get_source(self, name: str) -> str:
+        return self.text
+
+
+_codes: Lru[str, CodeType] = Lru(most_weight=_MAX_CODES)
+"""For the process: of documents that differ in some aliases or constants, much text is the same."""
+
+
+def _compile_text(text: str) -> CodeType:
+    code = _codes.get(text)
+    if code is None:
+        code = compile(text, f"generated {next(_FILES)}", "exec")
+        _codes.put(text, code, _A_CHARACTER * len(text))
+    return code
+
+
 def _compile(functions: Sequence[str], names: dict[str, Any], name: str) -> Read:
     """The function of that name. Those that it calls are in its closure: in its globals they would be a circle."""
     text = "\n".join(("def make():", *(textwrap.indent(each, "    ") for each in functions), f"    return {name}"))
-    file = f"<generated {name}, {next(_FILES)}>"
-    exec(compile(text, file, "exec"), names)  # noqa: S102 - the module's docstring says what the text holds
+    names.update(__name__=name, __loader__=_Source(text))
+    exec(_compile_text(text), names)  # noqa: S102 - the module's docstring says what the text holds
     found: Read = names.pop("make")()
-    # Tracebacks and debuggers read lines from there. No time of change: a check of files leaves the entry alone.
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    weakref.finalize(found, linecache.cache.pop, file, None).atexit = False
     return found
 
 
