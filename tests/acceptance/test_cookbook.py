@@ -39,14 +39,16 @@ async def wait_until(server: RunningServer, token: str, *, ill: bool) -> None:
 async def check(server: RunningServer, token: str, recipe: Recipe, *, exact: bool) -> None:
     """The answer has the printed one's fields, and at each the same kinds of value.
 
-    A step of history may be null (no point has arrived in it yet), and on another fleet than the printed one any value.
+    A step of history may be null (no point has arrived in it yet), and on another fleet than the printed one any value;
+    that of the demo has an ill cluster, which says why.
     """
     body = await ask(server, token, recipe)
     found, printed = find_kinds(body, exact=exact), find_kinds(recipe.answer, exact=exact)
     assert found.keys() == printed.keys(), body
     for path, kinds in found.items():
         missing = {"null"} if path.endswith("[]") or not exact else set()
-        assert kinds <= printed[path] | missing, (path, body)
+        why = {"text"} if path.endswith(".message") and not exact else set()
+        assert kinds <= printed[path] | missing | why, (path, body)
 
 
 @pytest.mark.real
