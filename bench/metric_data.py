@@ -43,6 +43,16 @@ def build_lines(pods: Sequence[PodKey]) -> Iterator[str]:
         )
 
 
+def build_node_lines(nodes: Sequence[NodeKey]) -> Iterator[str]:
+    """The same of nodes."""
+    for moment in _moments():
+        yield "\n".join(
+            f"Nodes,cluster={node.cluster},node={node.name} "
+            f"{_amounts(node.name, moment).as_fields('0.1')} {moment * NANOSECONDS}"
+            for node in nodes
+        )
+
+
 async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey] = (), points: int = POINTS) -> None:
     """The same, or its newest points alone, in the embedded store's file, beside the server that has it open."""
     async with open_embedded_store(EmbeddedOptions(path)) as store:

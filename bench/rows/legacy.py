@@ -1,8 +1,9 @@
 """What yesterday's portals do all day, beside nginx with TLS, in front of a fleet that is at work.
 
-Ten simulated members with their heartbeats, watches and the collector, and a real API server that has the object of
-1 KB. nginx passes that object on, with TLS on both ways as ours, checks neither token nor rights, and writes no log
-line. The original can't be run here: `GOALS` has what it gave, as parts of nginx, in one run with both.
+Ten simulated members with their heartbeats and watches, the nodes' points in an InfluxDB 1.x as the original had them,
+and a real API server that has the object of 1 KB. nginx passes that object on, with TLS on both ways as ours, checks
+neither token nor rights, and writes no log line. The original can't be run here: `GOALS` has what it gave, as parts of
+nginx, in one run with both.
 
 Where each call has a connection of its own, wrk resumes its TLS session, with nginx as with ours. The portals do not,
 which costs both servers the same few microseconds more, and them a lot.
@@ -21,7 +22,7 @@ import yaml
 
 from bench.interleave import run_interleaved
 from bench.load import Ask, Load, fetch
-from bench.metric_data import fill_file, list_nodes
+from bench.metric_data import build_node_lines, list_nodes
 from bench.nginx import open_proxy
 from bench.passing import CALLS, MAX_MORE_DESCRIPTORS, Process, call_many
 from bench.row import Goal, Row, Scale, amount, build_row, within
@@ -29,10 +30,12 @@ from bench.rows.pass_through import PATH, is_passed, pad
 from bench.rows.portal import LABELLED_NODES, build_pages, load_waves
 from bench.rows.proxies import rate_row
 from bench.rows.real_pass_through import start_api
+from bench.rows.usage import in_front_of
 from bench.servers import PASSWORD, USER, Running, Simulated, open_server, open_simulated, wait_pods, wait_until
 from bench.skipped import Skipped
 from bench.wrk import run_wrk
 from realfleet.cache import MissingServersError, find_binaries
+from realfleet.influx import start_influx
 from realfleet.pki import build_cluster_files
 from realfleet.processes import open_servers
 
@@ -93,9 +96,11 @@ async def _open_legacy() -> AsyncIterator[Legacy]:
         fleet = await stack.enter_async_context(open_simulated(MEMBERS, PODS, NODES))
         servers = stack.enter_context(open_servers())
         try:
-            api = await asyncio.to_thread(start_api, servers, find_binaries(), REAL)
+            binaries = find_binaries()
         except MissingServersError as error:
             raise Skipped(f"needs the real servers, which `make real` builds ({error})") from error
+        api = await asyncio.to_thread(start_api, servers, binaries, REAL)
+        influx = await asyncio.to_thread(start_influx, servers, binaries)
         written = _add_member(fleet.kubeconfig, api.write_kubeconfig(servers.folder / "kubeconfig"), folder)
         bearer = f"Bearer {api.tokens.admin}"
         direct = Ask(
@@ -103,10 +108,11 @@ async def _open_legacy() -> AsyncIterator[Legacy]:
         )
         await pad(direct)
         proxy = await stack.enter_async_context(open_proxy(folder / "proxy", api.files, api.url, bearer, files))
-        server = await stack.enter_async_context(open_server(written, {"OPENMCP_COLLECT_INTERVAL": "15s"}, files))
+        server = await stack.enter_async_context(open_server(written, in_front_of(influx), files))
         await wait_pods(server, MEMBERS * PODS)
         nodes = await list_nodes(server)
-        await fill_file(server.usage_file, (), nodes, 1)
+        for lines in build_node_lines(nodes):
+            await asyncio.to_thread(influx.write, lines)
         asks = {
             OBJECT: server.ask(f"{PATH}?clustername={REAL}"),
             "newest metric of a node": server.ask(f"/metrics/nodes/{nodes[0].name}?clustername={nodes[0].cluster}"),

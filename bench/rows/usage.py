@@ -53,6 +53,16 @@ _FIELDS = "CPUUsageNanoCores,MemoryWorkingSetBytes"
 Side = Callable[[], Awaitable[float]]
 
 
+def in_front_of(influx: Influx) -> dict[str, str]:
+    """The settings of a server that reads this InfluxDB."""
+    return {
+        "OPENMCP_METRIC_STORE": "influxql",
+        "OPENMCP_INFLUX_URL": influx.url,
+        "OPENMCP_INFLUX_USERNAME": influx.username,
+        "OPENMCP_INFLUX_PASSWORD": influx.password,
+    }
+
+
 async def measure_influx(rounds: int) -> list[Row]:
     """In front of an InfluxDB 1.x. Raises Skipped without one."""
     try:
@@ -63,13 +73,7 @@ async def measure_influx(rounds: int) -> list[Row]:
         servers: Servers = stack.enter_context(open_servers())
         influx = await asyncio.to_thread(start_influx, servers, binaries)
         fleet = await stack.enter_async_context(open_simulated(1, PODS))
-        more = {
-            "OPENMCP_METRIC_STORE": "influxql",
-            "OPENMCP_INFLUX_URL": influx.url,
-            "OPENMCP_INFLUX_USERNAME": influx.username,
-            "OPENMCP_INFLUX_PASSWORD": influx.password,
-        }
-        server = await stack.enter_async_context(open_server(fleet.kubeconfig, more))
+        server = await stack.enter_async_context(open_server(fleet.kubeconfig, in_front_of(influx)))
         pods = await list_pods(server, CLUSTER)
         # All at once: each waits until its part is on the disk, which is once a second.
         await asyncio.gather(*(asyncio.to_thread(influx.write, lines) for lines in build_lines(pods)))
