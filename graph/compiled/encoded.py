@@ -30,6 +30,9 @@ AT_ONCE = 1_000
 _ENTRY = 240
 """What an entry takes beside its text: a tuple, an int, its part of a dictionary that has grown."""
 
+_STAMP = 200
+"""What a stamp takes: its place in a tuple, and a usage that may be no newest one any more."""
+
 _DEAD_REFERENCES = 2
 """Of a model that an entry alone holds: the entry's own, and that of the question."""
 
@@ -81,10 +84,11 @@ class _WholeList(Struct, frozen=True):
 class EncodedItems:
     """One selection's encoded objects, and the whole list that was asked for last."""
 
-    __slots__ = ("__weakref__", "_budget", "_entries", "_sweep_at", "_taken", "last")
+    __slots__ = ("__weakref__", "_budget", "_entries", "_entry", "_sweep_at", "_taken", "last")
 
-    def __init__(self, budget: EncodedBudget) -> None:
+    def __init__(self, budget: EncodedBudget, stamped: int) -> None:
         self._budget = budget
+        self._entry = _ENTRY + _STAMP * stamped
         self._entries: dict[int, tuple[Any, bytes, Any]] = {}
         self._sweep_at = 2 * AT_ONCE
         self._taken = 0
@@ -135,10 +139,10 @@ class EncodedItems:
         ]
 
     def add(self, models: Sequence[Any], stamps: Iterable[Any], texts: Sequence[bytes]) -> None:
-        self._take(sum(map(len, texts)) + _ENTRY * len(texts))
+        self._take(sum(map(len, texts)) + self._entry * len(texts))
         for model, stamp, text in zip(models, stamps, texts, strict=False):
             if (old := self._entries.get(id(model))) is not None:
-                self._take(-len(old[1]) - _ENTRY)
+                self._take(-len(old[1]) - self._entry)
             self._entries[id(model)] = (model, text, stamp)
         if len(self._entries) > self._sweep_at:
             self._sweep()
@@ -146,7 +150,7 @@ class EncodedItems:
     def _sweep(self) -> None:
         """Lets go of models that nobody else has any more: objects that changed or went away."""
         dead = [key for key, entry in self._entries.items() if getrefcount(entry[0]) <= _DEAD_REFERENCES]
-        self._take(-sum(len(self._entries.pop(key)[1]) + _ENTRY for key in dead))
+        self._take(-sum(len(self._entries.pop(key)[1]) + self._entry for key in dead))
         self._sweep_at = 2 * max(AT_ONCE, len(self._entries))
 
 
@@ -161,7 +165,7 @@ class ListEncoder:
 
     def __init__(self, rows: RowReader, budget: EncodedBudget) -> None:
         self._rows = rows
-        self._items = EncodedItems(budget)
+        self._items = EncodedItems(budget, len(rows.stamped))
         self._asked = False
 
     def __call__(self, run: Any, views: Views[Any, Any]) -> orjson.Fragment:
