@@ -24,8 +24,8 @@ from graph.types.views import Views
 MAX_BYTES = 64 << 20
 """Bytes of memory that the texts of all selections take together."""
 
-AT_ONCE = 1_000
-"""Objects that are encoded at a stretch: two milliseconds' worth."""
+AT_ONCE = 500
+"""Objects that are encoded at a stretch: one to two milliseconds' worth."""
 
 _ENTRY = 240
 """What an entry takes beside its text: a tuple, an int, its part of a dictionary that has grown."""
@@ -196,12 +196,16 @@ class ListEncoder:
         """The text of a list of any length. Raises what reading raises for an object that core has to see."""
         models = views.source
         stamps = self._find_stamps(run, views)
+        if time_slice.is_over():
+            await time_slice.begin_next()
         if self._asked:
             missing = self._items.find_missing(models, stamps)
             for start in range(0, len(missing), AT_ONCE):
                 if time_slice.is_over():
                     await time_slice.begin_next()
                 self._add(run, views, missing[start : start + AT_ONCE], stamps)
+            if time_slice.is_over():
+                await time_slice.begin_next()
             if (found := self._items.find(models, stamps)) is not None:
                 return orjson.Fragment(found)
         texts = []  # the first time, and where it is more than the budget can hold together
