@@ -122,9 +122,6 @@ class CodeWriter(FieldFinder):
     def find_encoder(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> ListEncoder | None:
         """What makes lists of such objects text; None where lists stay lists, have large values, or are not plain."""
 
-    def compile(self, name: str) -> Read:
-        return self.finish(name)()
-
     def finish(self, name: str) -> Callable[[], Read]:
         return partial(_compile, tuple(self._functions), self._names, name)
 

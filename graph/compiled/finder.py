@@ -54,12 +54,11 @@ class FieldFinder(ABC):
         """Writes the function of an object inside another, and says what class it reads. Raises NotCompilable."""
 
     @abstractmethod
-    def compile(self, name: str) -> Read:
-        """The function that was written under that name."""
-
-    @abstractmethod
     def finish(self, name: str) -> Callable[[], Read]:
-        """What compiles that function when it is called; it keeps nothing of the operation."""
+        """What compiles the function of that name when it is called; it keeps nothing of the operation."""
+
+    def compile(self, name: str) -> Read:
+        return self.finish(name)()
 
     @abstractmethod
     def build_rows(self, kind: GraphQLObjectType, details: Sequence[FieldDetails]) -> tuple[RowReader, type]:

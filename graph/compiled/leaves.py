@@ -28,13 +28,6 @@ class Bailout(Exception):
     """A value that generated code does not treat itself."""
 
 
-_INLINE = {
-    GraphQLString.name: "type(value) is not str",
-    GraphQLID.name: "type(value) is not str",
-    GraphQLBoolean.name: "value is not True and value is not False",
-    GraphQLInt.name: "type(value) is not int or not -2147483648 <= value <= 2147483647",
-    GraphQLFloat.name: "type(value) is not float or not -1.7976931348623157e308 <= value <= 1.7976931348623157e308",
-}
 _BUILT_IN = {kind.name: kind for kind in (GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)}
 _NONE = type(None)
 _NO_VALUES = frozenset({_NONE, type(Undefined)})
@@ -51,6 +44,15 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "Float": (-sys.float_info.max, sys.float_info.max),
     "BigInt": (SMALLEST_BIG_INT, LARGEST_BIG_INT),
 }
+_INLINE = {
+    "String": "type(value) is not str",
+    "ID": "type(value) is not str",
+    "Boolean": "value is not True and value is not False",
+    **{
+        name: f"type(value) is not {kind} or not {least!r} <= value <= {most!r}"
+        for (name, (least, most)), kind in zip(_BOUNDS.items(), ("int", "float", "int"), strict=True)
+    },
+}
 _FLOAT_OR_NULL = frozenset({float, type(None)})
 PLAIN = frozenset({str, int, float, bool})
 """Classes of usual values, which are looked at more quickly than an abstract class is."""
@@ -60,9 +62,11 @@ _NEVER_PLAIN = (Exception, Awaitable)
 
 def find_check(kind: GraphQLLeafType) -> str | None:
     """The condition on `value` under which a value has to be coerced, None where that is always so."""
-    if kind.coerce_output_value is serialize_big_int:
-        return f"type(value) is not int or not {SMALLEST_BIG_INT} <= value <= {LARGEST_BIG_INT}"
-    return _INLINE[kind.name] if _BUILT_IN.get(kind.name) is kind else None
+    return _INLINE[kind.name] if _is_checked_inline(kind) else None
+
+
+def _is_checked_inline(kind: GraphQLLeafType) -> bool:
+    return _BUILT_IN.get(kind.name) is kind or kind.coerce_output_value is serialize_big_int
 
 
 def are_floats(values: Sequence[Any]) -> bool:
@@ -75,7 +79,7 @@ def build_column_check(kind: GraphQLLeafType, *, nullable: bool) -> Callable[[li
     if isinstance(kind, GraphQLEnumType):
         return _build_enum_check(build_coercion(kind), nullable=nullable)
     coerce, usual, bounds = build_coercion(kind), _USUAL.get(kind.name), _BOUNDS.get(kind.name)
-    built_in = _BUILT_IN.get(kind.name) is kind or kind.coerce_output_value is serialize_big_int
+    built_in = _is_checked_inline(kind)
     own = None if built_in else kind.coerce_output_value
 
     def check(values: list[Any]) -> list[Any]:
