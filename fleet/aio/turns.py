@@ -10,6 +10,10 @@ class Turns:
         self._waiting = asyncio.Lock()
 
     async def wait(self) -> None:
-        """Until it is the caller's turn, in the order of the calls; it begins with a turn of the loop."""
+        """Until it is the caller's turn, in the order of the calls; what arrived before is begun before.
+
+        One turn of the loop reads what has arrived, the next one begins it.
+        """
         async with self._waiting:
+            await asyncio.sleep(0)
             await asyncio.sleep(0)

@@ -70,8 +70,14 @@ class Stamps(Struct, frozen=True, eq=False):
     models: dict[Any, Any] | None = None
     texts: dict[Any, bytes] | None = None
 
+    def cut(self, part: slice) -> "Stamps":
+        """Those of a part of the list."""
+        return Stamps(self.column[part], self.models, self.texts)
 
-class _WholeList(Struct, frozen=True):
+
+class WholeList(Struct, frozen=True):
+    """A list that was asked for, and its JSON."""
+
     models: Sequence[Any]
     stamps: list[Stamps]
     text: bytes
@@ -92,7 +98,7 @@ class EncodedItems:
         self._entries: dict[int, tuple[Any, bytes, Any]] = {}
         self._sweep_at = 2 * AT_ONCE
         self._taken = 0
-        self.last: _WholeList | None = None
+        self.last: WholeList | None = None
 
     def __del__(self) -> None:
         self._budget.give(self._taken)
@@ -107,29 +113,28 @@ class EncodedItems:
             self._budget.give(-size)
         self._taken += size
 
-    def find(self, models: Sequence[Any], stamps: list[Stamps]) -> bytes | None:
-        """The models' list as JSON, None where some of them have to be added first."""
+    def find(self, models: Sequence[Any], stamps: Sequence[Stamps]) -> list[bytes] | None:
+        """The models' texts, None where some of them have to be added first."""
         entries = self._entries
         try:
             if not stamps:
-                texts = [entries[id(model)][1] for model in models]
-            else:
-                texts = [
-                    entry[1]
-                    for model, stamp in zip(models, _join(stamps), strict=True)
-                    if (entry := entries[id(model)])[2] == stamp
-                ]
+                return [entries[id(model)][1] for model in models]
+            texts = [
+                entry[1]
+                for model, stamp in zip(models, _join(stamps), strict=True)
+                if (entry := entries[id(model)])[2] == stamp
+            ]
         except KeyError:
             return None
-        if len(texts) != len(models):
-            return None
-        text = b"[" + b",".join(texts) + b"]"
-        whole, before = _WholeList(models, stamps, text), self.last
-        self._take(whole.size - (before.size if before is not None else 0))
-        self.last = whole
-        return text
+        return texts if len(texts) == len(models) else None
 
-    def find_missing(self, models: Sequence[Any], stamps: list[Stamps]) -> list[int]:
+    def keep(self, whole: "WholeList") -> bytes:
+        """The list's text, kept until another list is asked for."""
+        self._take(whole.size - (self.last.size if self.last is not None else 0))
+        self.last = whole
+        return whole.text
+
+    def find_missing(self, models: Sequence[Any], stamps: Sequence[Stamps]) -> list[int]:
         """The places of the models that are not encoded yet, or with other stamps."""
         entries, absent = self._entries, (None, None, None)
         return [
@@ -170,62 +175,52 @@ class ListEncoder:
 
     def __call__(self, run: Any, views: Views[Any, Any]) -> orjson.Fragment:
         """The list's text. Raises LongList, and whatever reading raises for an object that core has to see."""
-        models = views.source
-        if not self._asked and len(models) > AT_ONCE:
+        models, last = views.source, self._items.last
+        if len(models) > AT_ONCE and (last is None or last.models != models):
             raise LongList
         stamps = self._find_stamps(run, views)
-        if not self._asked:
-            text = self._write_once(run, views, range(len(models)), stamps)
-            self._asked = True
-            return orjson.Fragment(b"[" + text + b"]")
-        last = self._items.last
         if last is not None and last.models == models and last.stamps == stamps:
             return orjson.Fragment(last.text)  # quick: the same objects are not looked into
-        found = self._items.find(models, stamps)
-        if found is None:
-            missing = self._items.find_missing(models, stamps)
-            if len(missing) > AT_ONCE:
-                raise LongList
-            self._add(run, views, missing, stamps)
-            found = self._items.find(models, stamps)
-        if found is None:  # it is more than the budget can hold together
+        if len(models) > AT_ONCE:
             raise LongList
-        return orjson.Fragment(found)
+        return self._finish(views, stamps, self._encode(run, views, stamps))
 
     async def encode_in_slices(self, run: Any, views: Views[Any, Any], time_slice: TimeSlice) -> orjson.Fragment:
         """The text of a list of any length. Raises what reading raises for an object that core has to see."""
-        models = views.source
-        stamps = self._find_stamps(run, views)
         if time_slice.is_over():
             await time_slice.begin_next()
+        stamps = self._find_stamps(run, views)
+        texts: list[bytes] = []
+        for start in range(0, len(views.source), AT_ONCE):
+            if time_slice.is_over():
+                await time_slice.begin_next()
+            part = slice(start, start + AT_ONCE)
+            texts += self._encode(run, Views(views.build, views.source[part]), [each.cut(part) for each in stamps])
+        if time_slice.is_over():
+            await time_slice.begin_next()
+        return self._finish(views, stamps, texts)
+
+    def _finish(self, views: Views[Any, Any], stamps: list[Stamps], texts: Sequence[bytes]) -> orjson.Fragment:
+        text = b"[" + b",".join(texts) + b"]"
         if self._asked:
-            missing = self._items.find_missing(models, stamps)
-            for start in range(0, len(missing), AT_ONCE):
-                if time_slice.is_over():
-                    await time_slice.begin_next()
-                self._add(run, views, missing[start : start + AT_ONCE], stamps)
-            if time_slice.is_over():
-                await time_slice.begin_next()
-            if (found := self._items.find(models, stamps)) is not None:
-                return orjson.Fragment(found)
-        texts = []  # the first time, and where it is more than the budget can hold together
-        for start in range(0, len(models), AT_ONCE):
-            if time_slice.is_over():
-                await time_slice.begin_next()
-            texts.append(self._write_once(run, views, range(start, min(start + AT_ONCE, len(models))), stamps))
+            self._items.keep(WholeList(views.source, stamps, text))
         self._asked = True
-        return orjson.Fragment(b"[" + b",".join(texts) + b"]")
+        return orjson.Fragment(text)
 
-    def _write_once(self, run: Any, views: Views[Any, Any], places: range, stamps: list[Stamps]) -> bytes:
-        if not places:
-            return b""
-        part = slice(places.start, places.stop)
-        chunk = Chunk(run, views.source[part], views.build)
-        return self._rows.write(chunk, [each.column[part] for each in stamps])
+    def _encode(self, run: Any, views: Views[Any, Any], stamps: Sequence[Stamps]) -> Sequence[bytes]:
+        """The texts of the objects, or that of all of them where the list is asked for the first time."""
+        models, items = views.source, self._items
+        if not models:
+            return ()
+        found: Sequence[bytes] | None = None
+        if self._asked and (found := items.find(models, stamps)) is None:
+            self._add(run, views, items.find_missing(models, stamps), stamps)
+            found = items.find(models, stamps)  # none again where it is more than the budget can hold together
+        if found is None:
+            found = (self._rows.write(Chunk(run, models, views.build), [each.column for each in stamps]),)
+        return found
 
-    def _add(self, run: Any, views: Views[Any, Any], places: Sequence[int], stamps: list[Stamps]) -> None:
-        if not places:
-            return
+    def _add(self, run: Any, views: Views[Any, Any], places: Sequence[int], stamps: Sequence[Stamps]) -> None:
         models = [views.source[place] for place in places]
         columns = [[each.column[place] for place in places] for each in stamps]
         lines = self._rows.write_lines(Chunk(run, models, views.build), columns)

@@ -5,7 +5,7 @@ import time
 
 from fleet.aio.turns import Turns
 
-SLICE_SECONDS = 0.004
+SLICE_SECONDS = 0.003
 """How long an answer is worked on at a stretch."""
 
 

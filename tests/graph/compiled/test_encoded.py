@@ -98,12 +98,16 @@ def are_labelled(graph: Graph, value: str) -> bool:
     return all(pod is not None and dict(pod.labels).get("n") == value for pod in pods)
 
 
-async def test_texts_of_objects_that_changed_are_let_go(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded, "AT_ONCE", 5)
+@pytest.mark.parametrize("at_once", [5, 2])
+async def test_texts_of_objects_that_changed_are_let_go(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(encoded, "AT_ONCE", at_once)
     text, budget = new_text(), CompiledExecutor.budget
     for _ in range(2):
         await ask(graph, text)
     a_pod = budget.used / 5
+    assert a_pod
     for number in range(20):
         for place in range(5):
             graph["c1"].put(build_pod("shop", f"p{place}", n=str(number)))
