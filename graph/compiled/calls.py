@@ -17,7 +17,6 @@ from strawberry.types.info import Info
 
 from graph.compiled.leaves import Bailout
 from graph.loading.maybe_await import Deferred
-from graph.types.fields import Batched
 
 Read = Callable[[Any, Any], Any]
 """The answer's object of a source, read for an executor."""
@@ -87,19 +86,6 @@ class SharedField:
     @cached_property
     def _read(self) -> Read:
         return self._find_read()
-
-
-class BatchedField(Struct, frozen=True, eq=False):
-    """A field with an info whose values pages load for all of their items; null where there is none.
-
-    Resolvers say so by `batched` (`graph.types.fields`). All of its selection is plain.
-    """
-
-    batched: Batched
-    read: Read
-
-    def __call__(self, run: Any, model: Any, found: Any) -> Any:
-        return None if found is None else self.read(self.batched.build(model, found), run)
 
 
 class LazyInfo:

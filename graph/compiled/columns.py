@@ -61,7 +61,9 @@ class ColumnWriter(CodeWriter):
         if name == TYPENAME:
             return constant_column(kind.name)
         definition, field = find_field(kind, name)
-        stamped = self.find_shared(kind, field, details, by_columns=True) or self.find_batched(kind, field, details)
+        stamped = self.find_shared(kind, field, details, by_columns=True) or self.find_batched(
+            definition.type, field, details
+        )
         if stamped is not None:
             return stamped
         complete = self._find_completion(definition.type, details)

@@ -15,9 +15,8 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
-from graph.compiled.calls import BatchedField
 from graph.compiled.leaves import Bailout
-from graph.compiled.rows import Chunk, RowReader, Stamped, encode
+from graph.compiled.rows import BatchedField, Chunk, RowReader, Stamped, encode
 from graph.loading.timeslice import TimeSlice
 from graph.types.views import Views
 

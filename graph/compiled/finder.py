@@ -14,16 +14,15 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
-    is_non_null_type,
 )
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
-from graph.compiled.calls import BatchedField, DirectField, Read, SharedField, lazy_class
+from graph.compiled.calls import DirectField, Read, SharedField, lazy_class
 from graph.compiled.encoded import EncodedBudget
 from graph.compiled.fields import NotCompilable, convert_arguments, find_field
-from graph.compiled.rows import RowReader, write_one
+from graph.compiled.rows import BatchedField, RowReader, write_one
 from graph.types.fields import BATCHED, SHARED_BY, Batched
 
 Collect = Callable[[GraphQLObjectType, Sequence[FieldDetails]], GroupedFieldSet]
@@ -141,13 +140,13 @@ class FieldFinder(ABC):
         return SharedField(direct, kind, key_of, origin, inner.finish(name))
 
     def find_batched(
-        self, kind: GraphQLObjectType, field: StrawberryField, details: Sequence[FieldDetails]
+        self, returned: GraphQLOutputType, field: StrawberryField, details: Sequence[FieldDetails]
     ) -> BatchedField | None:
         batched: Batched | None = field.metadata.get(BATCHED)
-        direct = None if batched is None else self.find_direct(kind, field.python_name, list(details))
-        if batched is None or direct is None or direct.read is None or is_non_null_type(direct.definition.type):
+        if batched is None or not isinstance(returned, GraphQLObjectType):
             return None
-        return BatchedField(batched, direct.read)
+        rows, _ = self._another().build_rows(returned, details)
+        return None if rows.stamped else BatchedField(batched, rows)
 
     def arguments_of(self, definition: GraphQLField, field: StrawberryField, node: FieldNode) -> dict[str, Any]:
         return convert_arguments(

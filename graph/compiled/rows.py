@@ -5,14 +5,15 @@ or a list type is completed by generated functions (`graph.compiled.codegen`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from graph.compiled.calls import BatchedField, SharedField
+from graph.compiled.calls import SharedField
+from graph.types.fields import Batched
 from graph.types.views import View
 
 _ROW_CLASSES = 512
@@ -38,6 +39,25 @@ Column = Callable[[Chunk], list[Any]]
 """The completed values of one field, one for each object of a chunk. Raises for what core has to look at."""
 
 
+class BatchedField(Struct, frozen=True, eq=False):
+    """A field with an info whose values pages load for all of their items; null where there is none.
+
+    Resolvers say so by `batched` (`graph.types.fields`). `rows` reads what is selected of the values.
+    """
+
+    batched: Batched
+    rows: "RowReader"
+
+    def read(self, chunk: Chunk, found: Sequence[Any]) -> list[Any]:
+        """The column, of what was found for each of the models."""
+        models = (model for model, each in zip(chunk.models, found, strict=True) if each is not None)
+        values = Chunk(
+            chunk.run, [each for each in found if each is not None], lambda each: self.batched.build(next(models), each)
+        )
+        rows = iter(self.rows.build(values, ()))
+        return [None if each is None else next(rows) for each in found]
+
+
 Stamped = SharedField | BatchedField
 """Fields that show more than their object: their columns are found for each request (`graph.compiled.encoded`)."""
 
@@ -52,21 +72,21 @@ class RowReader:
 
     def write_lines(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> list[bytes]:
         """The JSON of each object. `stamps` are those of its stamped fields, by columns."""
-        lines = _ENCODER.encode_lines(self._build_rows(chunk, stamps)).split(b"\n")
+        lines = _ENCODER.encode_lines(self.build(chunk, stamps)).split(b"\n")
         lines.pop()
         return lines
 
     def write(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> bytes:
         """The JSON of all objects, separated by commas."""
-        return _ENCODER.encode(self._build_rows(chunk, stamps))[1:-1]
+        return _ENCODER.encode(self.build(chunk, stamps))[1:-1]
 
-    def _build_rows(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> list[Struct]:
+    def build(self, chunk: Chunk, stamps: Sequence[Sequence[Any]]) -> list[Struct]:
         found, columns = iter(stamps), []
         for column in self._columns:
             if isinstance(column, SharedField):
                 columns.append(list(map(msgspec.Raw, next(found))))
             elif isinstance(column, BatchedField):
-                columns.append(list(map(partial(column, chunk.run), chunk.models, next(found))))
+                columns.append(column.read(chunk, next(found)))
             else:
                 columns.append(column(chunk))
         return list(map(self._row, *columns))

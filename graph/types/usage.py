@@ -1,6 +1,6 @@
 """Usage now, and its history as columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import strawberry
@@ -18,13 +18,24 @@ Bases = Callable[[], Mapping[PercentOf, models.Resources]]
 """What percentages of one object can be of, found when one is asked for."""
 
 
+def _read_time(self: "Usage") -> DateTime:
+    return from_nanoseconds(self.model.time_ns)
+
+
+def _read_times(found: Sequence[usage.Usage]) -> list[DateTime]:
+    return [from_nanoseconds(each.time_ns) for each in found]
+
+
+_TIME: Any = resolved("When it was measured.", column=_read_times)(_read_time)
+
+
 @strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
 class Usage(View[usage.Usage]):
     """A view of `fleet.model.usage.Usage`."""
 
     model: strawberry.Private[usage.Usage]
     bases: strawberry.Private[Bases]
-    time: DateTime = strawberry.field(description="When it was measured.")
+    time: DateTime = _TIME
     cpu_cores: float | None = of_model("CPU in cores.")
     memory_bytes: BigInt | None = of_model(
         "Memory in bytes: the working set, which cannot be reclaimed under pressure."
@@ -40,7 +51,7 @@ class Usage(View[usage.Usage]):
     @classmethod
     def from_model(cls, model: usage.Usage, bases: Bases) -> Self:
         """The view of it; `bases` gives the amounts of the object it belongs to."""
-        return cls(model=model, bases=bases, time=from_nanoseconds(model.time_ns))
+        return cls(model=model, bases=bases)
 
     @resolved("CPU in percent (0 to 100 and more); null where there is nothing to be of.")
     def cpu_percent(self, of: PercentOf | None = PercentOf.LIMIT) -> float | None:
