@@ -10,8 +10,20 @@ _NEVER_SENT = frozenset(
 _NEVER_SENT_PREFIXES = (b"impersonate", b"x-remote", b"x_remote", b"x-forwarded", b"x_forwarded")
 _OF_A_BODY = frozenset({b"content-encoding", b"content-length", b"content-type"})
 
-# This server says these itself, or they would speak for its address: cookies, transport security, sign-in.
-_NEVER_RETURNED = frozenset({b"alt-svc", b"date", b"server", b"set-cookie", b"strict-transport-security"})
+# This server says these itself, or they would speak for its address: cookies, transport security, who may read it.
+_OF_ORIGINS = frozenset(
+    b"access-control-" + name
+    for name in (
+        b"allow-credentials",
+        b"allow-headers",
+        b"allow-methods",
+        b"allow-origin",
+        b"allow-private-network",
+        b"expose-headers",
+        b"max-age",
+    )
+)
+_NEVER_RETURNED = _OF_ORIGINS | {b"alt-svc", b"date", b"server", b"set-cookie", b"strict-transport-security"}
 _WITHOUT_LENGTH = _NEVER_RETURNED | {b"content-length"}
 
 

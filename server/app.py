@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATH, build_graph_router, serve_graphql
 from rest_compat.router import build_legacy_apis
+from server.asgi.cors import CrossOrigin
 from server.asgi.fast_path import FastPath
 from server.errors import install_error_handlers
 from server.health import build_health_router
@@ -24,7 +25,8 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     app.include_router(build_graph_router())
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
-    return RequestLog(FastPath(app, {GRAPH_PATH: serve_graphql}, build_legacy_apis()))
+    served = RequestLog(FastPath(app, {GRAPH_PATH: serve_graphql}, build_legacy_apis()))
+    return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
 
 
 def build_framework(settings: Settings, open_state: OpenState) -> FastAPI:

@@ -5,13 +5,22 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from server.settings.units import expand_home, parse_bytes, parse_names, parse_paths, parse_seconds, parse_word
+from server.settings.units import (
+    check_origins,
+    expand_home,
+    parse_bytes,
+    parse_names,
+    parse_paths,
+    parse_seconds,
+    parse_word,
+)
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 File = Annotated[Path, AfterValidator(expand_home)]
 Word = BeforeValidator(parse_word)
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
+Origins = Annotated[Names, AfterValidator(check_origins)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(parse_paths)]
 
 

@@ -3,11 +3,13 @@
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _BYTES = re.compile(r"(\d+)(Ki|Mi|Gi|Ti)?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _MULTIPLES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 
 
@@ -43,6 +45,27 @@ def parse_paths(value: object) -> object:
 def parse_names(value: object) -> object:
     """Names of a text in which they are separated by commas."""
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins, each as browsers write it (RFC 6454, section 6.2), or `*` alone. Raises ValueError."""
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("* is all origins: no other stands beside it")
+    for origin in origins:
+        if origin != "*" and origin != (right := _write_origin(origin)):
+            raise ValueError(f"{origin[:100]!r} is no origin" + (f", did you mean {right}?" if right else ""))
+    return origins
+
+
+def _write_origin(text: str) -> str | None:
+    """What a browser would send for a page at this URL; None where it is no URL with a host."""
+    try:
+        url = urlsplit(text)
+        host = (url.hostname or "").encode("idna").decode("ascii")
+        port = "" if url.port in (None, _DEFAULT_PORTS.get(url.scheme)) else f":{url.port}"
+    except ValueError:
+        return None
+    return f"{url.scheme}://{bracketed(host)}{port}" if url.scheme and re.fullmatch(r"[\w.:-]+", host) else None
 
 
 def bracketed(host: str) -> str:

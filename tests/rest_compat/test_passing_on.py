@@ -20,6 +20,7 @@ async def test_an_answer_is_the_members_byte_for_byte(client: Client, upstream: 
     assert (answer.headers["content-type"], answer.headers["audit-id"]) == ("application/json", "a1")
     assert "keep-alive" not in answer.headers
     assert "set-cookie" not in answer.headers
+    assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
     assert len(upstream.seen) == 1
 
 

@@ -52,6 +52,7 @@ class Upstream:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         await self.record(request)
         headers = {"Content-Type": "application/json", "Audit-Id": "a1", "Keep-Alive": "timeout=5", "Set-Cookie": "a=b"}
+        headers |= {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true"}
         return web.Response(body=LIST_BODY, status=201 if request.method == "POST" else 200, headers=headers)
 
 

@@ -1,5 +1,6 @@
 """What the environment and the file may say, and what is said about what they may not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,32 @@ def test_contexts_are_separated_by_commas(tmp_path: Path) -> None:
     assert load_settings({"OPENMCP_KUBECONFIG_CONTEXTS": ", ".join(names)}).clusters.kubeconfig_contexts == names
     (tmp_path / "file").write_text("OPENMCP_KUBECONFIG_CONTEXTS: ['a,b', c]\n")
     assert load_settings({}, tmp_path / "file").clusters.kubeconfig_contexts == ("a,b", "c")
+
+
+@pytest.mark.parametrize("origin", ["https://a.example", "http://[::1]:5173", "http://localhost:5173", "app://x", "*"])
+def test_origins_are_taken_as_browsers_write_them(origin: str) -> None:
+    assert load_settings({"OPENMCP_CORS_ORIGINS": origin}).http.cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    ("origins", "why"),
+    [
+        ("https://A.example/", "did you mean https://a.example?"),
+        ("https://a.example:443", "did you mean https://a.example?"),
+        ("https://user@a.example", "did you mean https://a.example?"),
+        ("https://p\xf6rtal.example", "did you mean https://xn--prtal-jua.example?"),
+        ("https://a.example/app?x#y", "did you mean https://a.example?"),
+        ("null", "'null' is no origin"),
+        ("a.example", "'a.example' is no origin"),
+        ("file:///home", "'file:///home' is no origin"),
+        ("https://*.example", "is no origin"),
+        ("https://a.example:x", "is no origin"),
+        ("*,https://a.example", "no other stands beside it"),
+    ],
+)
+def test_what_is_no_origin_is_said_with_the_right_one(origins: str, why: str) -> None:
+    with pytest.raises(SettingsInvalid, match=re.escape(why)):
+        load_settings({"OPENMCP_CORS_ORIGINS": origins})
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "Http"])
