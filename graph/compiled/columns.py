@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, cast
 
 from graphql import GraphQLNonNull, GraphQLObjectType, GraphQLOutputType, is_leaf_type
@@ -17,10 +18,11 @@ from graph.compiled.rows import (
     Stamped,
     attribute_column,
     constant_column,
+    distinct_column,
     model_column,
     resolver_column,
 )
-from graph.types.fields import COLUMN
+from graph.types.fields import COLUMN, SHARED_BY
 
 
 class ColumnWriter(CodeWriter):
@@ -76,7 +78,10 @@ class ColumnWriter(CodeWriter):
             raise NotCompilable
         if (column := field.metadata.get(COLUMN)) is not None:
             return model_column(column, complete)
-        return resolver_column(cast("Any", resolver.wrapped_func), self.arguments_of(definition, field, node), complete)
+        arguments = self.arguments_of(definition, field, node)
+        column = resolver_column(cast("Any", resolver.wrapped_func), arguments, complete)
+        shared_by = field.metadata.get(SHARED_BY)
+        return distinct_column(attrgetter(*shared_by), column) if shared_by else column
 
     def _find_completion(
         self, kind: GraphQLOutputType, details: Sequence[FieldDetails]

@@ -126,7 +126,7 @@ class FieldFinder(ABC):
         With `by_columns` its values are text.
         """
         shared_by = field.metadata.get(SHARED_BY)
-        if not shared_by:
+        if not shared_by or field.base_resolver is None or field.base_resolver.info_parameter is None:
             return None
         direct = self.find_direct(kind, field.python_name, list(details), read=False)
         item = None if direct is None else present(direct.definition.type)

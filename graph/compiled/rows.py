@@ -28,11 +28,11 @@ class Chunk:
     def __init__(self, run: Any, models: Sequence[Any], build: Callable[[Any], Any]) -> None:
         self.run = run
         self.models = models
-        self._build = build
+        self.build = build
 
     @cached_property
     def views(self) -> list[Any]:
-        return list(map(self._build, self.models))
+        return list(map(self.build, self.models))
 
 
 Column = Callable[[Chunk], list[Any]]
@@ -115,6 +115,18 @@ def attribute_column(source: str, complete: Callable[[list[Any], Any], list[Any]
 
 def model_column(read: Callable[[Sequence[Any]], list[Any]], complete: Callable[[list[Any], Any], list[Any]]) -> Column:
     return lambda chunk: complete(read(chunk.models), chunk.run)
+
+
+def distinct_column(key_of: Callable[[Any], Any], column: Column) -> Column:
+    """A column whose values are the same for models that have the same key: those are read once."""
+
+    def read(chunk: Chunk) -> list[Any]:
+        keys = list(map(key_of, chunk.models))
+        models = dict(zip(keys, chunk.models, strict=True))
+        values = column(Chunk(chunk.run, list(models.values()), chunk.build))
+        return list(map(dict(zip(models, values, strict=True)).__getitem__, keys))
+
+    return read
 
 
 def resolver_column(

@@ -41,9 +41,10 @@ def resolved(
 ) -> Callable[[F], F]:
     """A field whose value the decorated function gives. To type checkers it stays that function.
 
-    `shared_by`: attributes of the model that decide, within a request, what a resolver with an `info` gives: it is
-    called once for all objects that agree in them. `batched`: how it is read for many objects at once. `views`: it
-    gives `Views`, which are read by columns. `column`: what it gives for each of many models.
+    `shared_by`: attributes of the model that decide, within a request, what a resolver gives: it is called once for
+    all objects of a list that agree in them, and with an `info` once a request. `batched`: how it is read for many
+    objects at once. `views`: it gives `Views`, which are read by columns. `column`: what it gives for each of
+    many models.
     """
 
     def declare(resolver: F) -> F:

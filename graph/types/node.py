@@ -84,7 +84,7 @@ class Node(PureView[models.Node], Object):
     def addresses(self) -> list[NodeAddress]:
         return [NodeAddress.from_model(address) for address in self.model.addresses]
 
-    @resolved("Its labels.")
+    @resolved("Its labels.", shared_by=("labels",))
     def labels(self) -> list[Label]:
         return labels_of(self.model.labels)
 

@@ -77,7 +77,7 @@ class Pod(PureView[models.Pod], Object):
         found = info.context.federation.get_cached(NODES, info.context.scope, key)
         return Node.from_model(found) if found is not None else None
 
-    @resolved("Its labels.")
+    @resolved("Its labels.", shared_by=("labels",))
     def labels(self) -> list[Label]:
         return labels_of(self.model.labels)
 
@@ -85,7 +85,7 @@ class Pod(PureView[models.Pod], Object):
     def annotations(self) -> list[Label]:
         return labels_of(self._details.annotations)
 
-    @resolved("The object that controls it.")
+    @resolved("The object that controls it.", shared_by=("owner", "cluster", "namespace"))
     def owner(self) -> Owner | None:
         return owner_of(self.model.owner, self.model.cluster, self.model.namespace)
 
@@ -97,11 +97,13 @@ class Pod(PureView[models.Pod], Object):
     def conditions(self) -> list[Condition]:
         return [Condition.from_model(condition) for condition in self._details.conditions]
 
-    @resolved("What the scheduler reserves for it; null where it asks for nothing.")
+    @resolved("What the scheduler reserves for it; null where it asks for nothing.", shared_by=("requests",))
     def requests(self) -> Resources | None:
         return resources_of(self.model.requests)
 
-    @resolved("What it may use at most; null where no resource is limited in all of its containers.")
+    @resolved(
+        "What it may use at most; null where no resource is limited in all of its containers.", shared_by=("limits",)
+    )
     def limits(self) -> Resources | None:
         return resources_of(self.model.limits)
 
