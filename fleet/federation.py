@@ -263,15 +263,15 @@ class Federation:
         await self._availability.wait_known()
 
     def _find(self, kind: ObjectKind[T], participants: Participants, scope: Scope, question: Filter[T]) -> Selection[T]:
-        if question.namespaces:
-            self._roster.check_namespaces(scope, question, question.namespaces)
+        self._roster.check_named(scope, question)
         results: ResultCache[T] = self._results[kind]
 
         def build() -> Select[T]:
             wanted = MemberFilter(kind, question, scope)
             return lambda member: wanted.find(member.stores.of(kind), member.name)
 
-        cached_as = question if kind.cluster_wide else (scope, question)  # who sees what is cluster-wide sees all of it
+        # Who sees what is cluster-wide sees all of it.
+        cached_as = None if question.ages else question if kind.cluster_wide else (scope, question)
         return Selection(results.find(cached_as, participants, build), participants.outcomes)
 
 

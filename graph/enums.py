@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from fleet.model.objects import ClusterHealth, ClusterRole, OnUnavailable, OutcomeState, PodPhase
+from fleet.model.objects import ClusterHealth, ClusterRole, MissingAmount, OnUnavailable, OutcomeState, PodPhase
 from fleet.model.queries import NodeColumn, PodColumn
 from fleet.model.ranking import PercentOf, UsageField
 from fleet.model.usage import Aggregate
@@ -97,6 +97,16 @@ _register(
         "SUCCEEDED": "All containers ended well and will not be restarted.",
         "FAILED": "All containers ended, at least one of them badly.",
         "UNKNOWN": "Its node can't be asked.",
+    },
+)
+_register(
+    MissingAmount,
+    "What a container that keeps running can leave unsaid, where the pod does not say it for all.",
+    {
+        "CPU_REQUEST": "A request of CPU.",
+        "MEMORY_REQUEST": "A request of memory.",
+        "CPU_LIMIT": "A limit of CPU.",
+        "MEMORY_LIMIT": "A limit of memory.",
     },
 )
 _register(
@@ -197,6 +207,7 @@ __all__ = [
     "ClusterRole",
     "Direction",
     "EventType",
+    "MissingAmount",
     "NodeColumn",
     "OnUnavailable",
     "OutcomeState",

@@ -29,11 +29,15 @@ FeedListener = Callable[[str, StoreKey | None], None]
 
 Unlisten = Callable[[], None]
 
+AGE_SECONDS = 10.0
+"""How late it may be told that an object came to pass a filter, or ceased to, by growing older."""
+
 
 class ChangeFeed:
     """All members' changes. The registry of members calls `join`, `leave` and `touch`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, age_seconds: float = AGE_SECONDS) -> None:
+        self.age_seconds = age_seconds
         self._members: dict[str, Member] = {}
         self._stores: dict[str, Stores] = {}
         self._ends: dict[str, list[Unlisten]] = {}
@@ -108,7 +112,10 @@ class ChangeFeed:
 
 
 class ObjectView(Generic[T]):
-    """The objects of a kind that a filter selects and a scope reaches, now and as they change."""
+    """The objects of a kind that a filter selects and a scope reaches, now and as they change.
+
+    `recheck_seconds`: how often all of them have to be looked at anew, None for never.
+    """
 
     def __init__(self, feed: ChangeFeed, kind: ObjectKind[T], question: Filter[T], scope: Scope) -> None:
         self.topic: Topic = kind.name
@@ -116,6 +123,7 @@ class ObjectView(Generic[T]):
         self._kind: ObjectKind[T] = kind
         self._question: Filter[T] = question
         self._scope = scope
+        self.recheck_seconds = feed.age_seconds if question.ages else None
         self._filter: MemberFilter[T] = MemberFilter(kind, question, scope)
 
     def select(self, cluster: str) -> dict[StoreKey, T]:
@@ -137,6 +145,7 @@ class ClusterView:
     """The clusters that a scope reaches, without their age, which is another one at every look."""
 
     topic: Topic = "clusters"
+    recheck_seconds: float | None = None
 
     def __init__(self, feed: ChangeFeed, scope: Scope) -> None:
         self._feed = feed

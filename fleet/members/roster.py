@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from msgspec.structs import replace
-
 from fleet.members.member import Member
 from fleet.model.errors import ClusterNotFound, Forbidden
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
@@ -42,10 +40,9 @@ class Roster:
 
     def own_names(self, scope: Scope, wanted: Filter[T]) -> Filter[T]:
         """The same question, with the clusters' own names."""
-        named = wanted.clusters
-        if named is None or named <= self._members.keys():
+        if not wanted.branches and (wanted.clusters is None or wanted.clusters <= self._members.keys()):
             return wanted
-        return replace(wanted, clusters=frozenset(self.own_name(scope, name) for name in named))
+        return wanted.with_own_names(lambda name: self.own_name(scope, name))
 
     def get(self, scope: Scope, name: str) -> Member:
         """A member that is within reach, by any of its names. Raises ClusterNotFound, Forbidden."""
@@ -80,10 +77,20 @@ class Roster:
         names = [member.name for member in self.all() if not scope.sees_cluster(member.name)]
         return {name: _cluster_forbidden(name) for name in names}
 
-    def check_namespaces(self, scope: Scope, wanted: Filter[T], namespaces: Collection[str]) -> None:
-        """Raises Forbidden where none of the namespaces that are named is within reach of any cluster asked."""
-        clusters = self._members if wanted.clusters is None else wanted.clusters
-        if clusters and not any(scope.sees_namespace(cluster, name) for cluster in clusters for name in namespaces):
+    def check_named(self, scope: Scope, wanted: Filter[T]) -> None:
+        """What a filter names beside the clusters to be asked, which `named` looks for.
+
+        Raises ClusterNotFound for a cluster that the filters inside it name, and Forbidden where none of the namespaces
+        that are named is within reach of any cluster asked.
+        """
+        if wanted.branches:
+            self.named(scope, frozenset(wanted.clusters_inside()))
+        clusters, namespaces = self._members if wanted.clusters is None else wanted.clusters, wanted.namespaces or ()
+        if (
+            clusters
+            and namespaces
+            and not any(scope.sees_namespace(cluster, name) for cluster in clusters for name in namespaces)
+        ):
             names = ", ".join(sorted(namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
@@ -93,8 +100,7 @@ class Roster:
         refusals = [reason for member in members if (reason := refusal(scope, kind.name, member.name))]
         if wanted.clusters and len(refusals) == len(members):
             raise Forbidden(refusals[0])
-        if wanted.namespaces:
-            self.check_namespaces(scope, wanted, wanted.namespaces)
+        self.check_named(scope, wanted)
 
     def _visible(self, scope: Scope) -> tuple[str, ...]:
         return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))

@@ -90,6 +90,15 @@ ObjectKey = PodKey | NodeKey
 K = TypeVar("K", PodKey, NodeKey)
 
 
+class MissingAmount(enum.Enum):
+    """What a container that keeps running can leave unsaid."""
+
+    CPU_REQUEST = "CPU_REQUEST"
+    MEMORY_REQUEST = "MEMORY_REQUEST"
+    CPU_LIMIT = "CPU_LIMIT"
+    MEMORY_LIMIT = "MEMORY_LIMIT"
+
+
 class Resources(Struct, frozen=True, gc=False):
     """Amounts of the resources the graph knows; None where the object does not say."""
 
@@ -172,7 +181,8 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
     `status` is what kubectl's STATUS column says. `requests` and `limits` are the effective sums the scheduler uses:
     the larger of the containers' sum (sidecars included) and the largest init container, plus overhead; a limit is None
     where any container has none. `manifest` is the whole object as the API server sent it, compressed
-    (`fleet.model.manifests`).
+    (`fleet.model.manifests`). `images` are those of all its containers, as it writes them; `missing` is what one that
+    keeps running does not say, and the pod does not say for all.
     """
 
     cluster: str
@@ -198,6 +208,8 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
     requests: Resources
     limits: Resources
     manifest: bytes
+    images: tuple[str, ...] = ()
+    missing: frozenset[MissingAmount] = frozenset()
 
     @property
     def key(self) -> PodKey:

@@ -1,12 +1,17 @@
 """Questions about pods and nodes, as frozen values, and their paged answers."""
 
 import enum
-from collections.abc import Callable, Sequence
-from typing import Generic
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Generic, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from fleet.model.objects import Node, Outcome, Pod, PodPhase, T
+from fleet.model.bounds import Bounds
+from fleet.model.images import ImageFilter
+from fleet.model.objects import MissingAmount, Node, Outcome, Pod, PodPhase, T
 from fleet.model.ordered import Ordered
 from fleet.model.ranking import UsageBound, UsageColumn
 from fleet.model.selectors import FieldSelector, LabelSelector
@@ -40,25 +45,74 @@ class OwnerFilter(Struct, frozen=True):
     name: str | None = None
 
 
+class TaintFilter(Struct, frozen=True):
+    """All parts given must hold of one taint."""
+
+    key: str | None = None
+    value: str | None = None
+    effect: str | None = None
+
+    def matches(self, node: Node) -> bool:
+        """Whether one of the node's taints is so."""
+        return any(
+            (self.key is None or taint.key == self.key)
+            and (self.value is None or (taint.value or "") == self.value)
+            and (self.effect is None or taint.effect == self.effect)
+            for taint in node.taints
+        )
+
+
 Test = Callable[[T], bool]
 
 
 class Filter(Struct, Generic[T], frozen=True):
-    """What filters of all kinds bound. None: no bound; an empty set matches nothing.
+    """What filters of all kinds bound. None: no bound; an empty set or `any_of` matches nothing.
 
-    `usage` is not in memory (`fleet.model.ranking`).
+    `created` is in Unix seconds, `age` in seconds at the time of the test. What is `excluded` is left out, one of
+    `any_of` must hold: neither has a `usage`, which is not in memory (`fleet.model.ranking`).
     """
 
     clusters: frozenset[str] | None = None
     name: NameFilter | None = None
     labels: LabelSelector | None = None
     fields: FieldSelector | None = None
+    created: Bounds | None = None
+    age: Bounds | None = None
+    excluded: Self | None = None
+    any_of: tuple[Self, ...] | None = None
     usage: tuple[UsageBound, ...] = ()
 
     @property
     def namespaces(self) -> frozenset[str] | None:
         """A field of filters whose objects have namespaces."""
         return None
+
+    @property
+    def branches(self) -> tuple[Self, ...]:
+        """The filters inside this one."""
+        return (*(self.any_of or ()), *(() if self.excluded is None else (self.excluded,)))
+
+    @property
+    def ages(self) -> bool:
+        """Whether objects come to pass it, or cease to, without a change."""
+        return self.age is not None or any(branch.ages for branch in self.branches)
+
+    def with_own_names(self, own_name: Callable[[str], str]) -> Self:
+        """The same, of clusters as they are called here; the same object where it names none."""
+        if self.clusters is None and not self.branches:
+            return self
+        return replace(
+            self,
+            clusters=None if self.clusters is None else frozenset(map(own_name, self.clusters)),
+            excluded=self.excluded and self.excluded.with_own_names(own_name),
+            any_of=self.any_of and tuple(branch.with_own_names(own_name) for branch in self.any_of),
+        )
+
+    def clusters_inside(self) -> Iterator[str]:
+        """The clusters that the filters inside it name."""
+        for branch in self.branches:
+            yield from branch.clusters or ()
+            yield from branch.clusters_inside()
 
     def bounds(self) -> dict[str, frozenset[str] | None]:
         """The sets that objects are found by, by the name of the index; with equal sizes the first is taken."""
@@ -71,16 +125,49 @@ class Filter(Struct, Generic[T], frozen=True):
             tests.append(lambda entry: name.matches(entry.name))
         if (fields := self.fields) is not None:
             tests.append(fields.matches)
+        if (created := self.created) is not None:
+            tests.append(lambda entry: created.holds(entry.created_at))
+        if (age := self.age) is not None:
+            tests.append(lambda entry: age.holds(time.time() - entry.created_at))
+        if self.excluded is not None:
+            excluded = _all_of(self.excluded.build_all_tests())
+            tests.append(lambda entry: not excluded(entry))
+        if self.any_of is not None:
+            choices = [_all_of(branch.build_all_tests()) for branch in self.any_of]
+            tests.append(lambda entry: any(choice(entry) for choice in choices))
+        return tests
+
+    def build_all_tests(self) -> list[Test[T]]:
+        """What an object has to pass beside `usage`."""
+        tests = self.build_tests()
+        if (clusters := self.clusters) is not None:
+            tests.append(lambda entry: entry.cluster in clusters)
+        if (labels := self.labels) is not None:
+            tests.append(lambda entry: labels.matches(entry.labels))
         return tests
 
 
+def _all_of(tests: Sequence[Test[T]]) -> Test[T]:
+    return tests[0] if len(tests) == 1 else lambda entry: all(test(entry) for test in tests)
+
+
 class PodFilter(Filter[Pod], frozen=True):
-    """Which pods; those of `namespaces` and of `nodes` are found by an index."""
+    """Which pods; those of `namespaces` and of `nodes` are found by an index.
+
+    `statuses` and `ready` are of kubectl's columns; a pod matches with one of the `missing` amounts.
+    """
 
     namespaces: frozenset[str] | None = None
     nodes: frozenset[str] | None = None
     phases: frozenset[PodPhase] | None = None
+    statuses: frozenset[str] | None = None
+    ready: bool | None = None
+    restarts: Bounds | None = None
+    images: ImageFilter | None = None
     owner: OwnerFilter | None = None
+    has_owner: bool | None = None
+    missing: frozenset[MissingAmount] | None = None
+    qos_classes: frozenset[str] | None = None
 
     def bounds(self) -> dict[str, frozenset[str] | None]:
         return {"node": self.nodes, "namespace": self.namespaces}
@@ -89,6 +176,15 @@ class PodFilter(Filter[Pod], frozen=True):
         tests = super().build_tests()
         if (phases := self.phases) is not None:
             tests.append(lambda pod: pod.phase in phases)
+        if (statuses := self.statuses) is not None:
+            tests.append(lambda pod: pod.status in statuses)
+        if (ready := self.ready) is not None:
+            tests.append(lambda pod: (pod.ready_containers == pod.total_containers) is ready)
+        if (restarts := self.restarts) is not None:
+            tests.append(lambda pod: restarts.holds(pod.restarts))
+        if self.images is not None:
+            has_image = cache(self.images.matches)  # the pods of a workload have the same
+            tests.append(lambda pod: has_image(pod.images))
         if (owner := self.owner) is not None:
             tests.append(
                 lambda pod: (
@@ -97,18 +193,55 @@ class PodFilter(Filter[Pod], frozen=True):
                     and (owner.name is None or pod.owner.name == owner.name)
                 )
             )
+        if (has_owner := self.has_owner) is not None:
+            tests.append(lambda pod: (pod.owner is not None) is has_owner)
+        if (missing := self.missing) is not None:
+            tests.append(lambda pod: not missing.isdisjoint(pod.missing))
+        if (qos_classes := self.qos_classes) is not None:
+            tests.append(lambda pod: pod.qos_class in qos_classes)
+        return tests
+
+    def build_all_tests(self) -> list[Test[Pod]]:
+        tests = super().build_all_tests()
+        if (namespaces := self.namespaces) is not None:
+            tests.append(lambda pod: pod.namespace in namespaces)
+        if (nodes := self.nodes) is not None:
+            tests.append(lambda pod: pod.node_name in nodes)
         return tests
 
 
 class NodeFilter(Filter[Node], frozen=True):
-    """Which nodes; they have no index but that of labels."""
+    """Which nodes; they have no index but that of labels.
+
+    A node has a status that is kubectl's STATUS or one of its words, a version that is its own or leads to it as
+    `v1.36` does to `v1.36.3`, and a condition that is True.
+    """
 
     ready: bool | None = None
+    statuses: frozenset[str] | None = None
+    roles: frozenset[str] | None = None
+    taints: TaintFilter | None = None
+    kubelet_versions: frozenset[str] | None = None
+    zones: frozenset[str] | None = None
+    conditions: frozenset[str] | None = None
 
     def build_tests(self) -> list[Test[Node]]:
         tests = super().build_tests()
         if (ready := self.ready) is not None:
             tests.append(lambda node: node.ready is ready)
+        if (statuses := self.statuses) is not None:
+            tests.append(lambda node: node.status in statuses or not statuses.isdisjoint(node.status.split(",")))
+        if (roles := self.roles) is not None:
+            tests.append(lambda node: not roles.isdisjoint(node.roles))
+        if (taints := self.taints) is not None:
+            tests.append(taints.matches)
+        if (versions := self.kubelet_versions) is not None:
+            begins = tuple(f"{version}{mark}" for version in versions for mark in ".-+")
+            tests.append(lambda node: node.kubelet_version in versions or node.kubelet_version.startswith(begins))
+        if (zones := self.zones) is not None:
+            tests.append(lambda node: node.zone in zones)
+        if (conditions := self.conditions) is not None:
+            tests.append(lambda node: any(one.status == "True" and one.type in conditions for one in node.conditions))
         return tests
 
 

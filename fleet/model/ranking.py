@@ -6,8 +6,6 @@ The graph prints percentages by the same arithmetic of the same amounts, so an o
 """
 
 import enum
-import math
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress
@@ -15,6 +13,7 @@ from typing import Any, cast
 
 from msgspec import Struct
 
+from fleet.model.bounds import Bounds, build_bounds
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Pod, Resources, T
 from fleet.model.usage import Measure, Usage
@@ -108,22 +107,10 @@ class UsageColumn(Struct, frozen=True):
 
 
 class UsageBound(Struct, frozen=True):
-    """Bounds of one value; all that are given hold. An object without the value is never within them."""
+    """Bounds of one value. An object without the value is never within them."""
 
     column: UsageColumn
-    gt: float | None = None
-    gte: float | None = None
-    lt: float | None = None
-    lte: float | None = None
-
-    def matches(self, values: Sequence[Any]) -> list[bool]:
-        """Which of the values are within, each of them a float or None."""
-        ends = ((operator.gt, self.gt), (operator.ge, self.gte), (operator.lt, self.lt), (operator.le, self.lte))
-        within = [value is not None for value in values]
-        for holds, end in ends:
-            if end is not None:
-                within = [known and holds(value, end) for known, value in zip(within, values, strict=True)]
-        return within
+    bounds: Bounds
 
 
 def build_column(field: UsageField, percent_of: PercentOf | None = None) -> UsageColumn:
@@ -145,18 +132,7 @@ def build_bound(
     lte: float | None = None,
 ) -> UsageBound:
     """A bound that something can be within. Raises InvalidQuery."""
-    given = [value for value in (gt, gte, lt, lte) if value is not None]
-    if not given:
-        raise InvalidQuery(f"a bound of {column.name} needs one of `gt`, `gte`, `lt` and `lte`")
-    if not all(math.isfinite(value) for value in given):
-        raise InvalidQuery(f"a bound of {column.name} has to be a finite number")
-    lowest = max((value for value in (gt, gte) if value is not None), default=-math.inf)
-    highest = min((value for value in (lt, lte) if value is not None), default=math.inf)
-    if lowest > highest or (lowest == highest and (lowest == gt or highest == lt)):
-        raise InvalidQuery(
-            f"nothing is within the bound of {column.name}: its lower end {lowest} is not below its upper end {highest}"
-        )
-    return UsageBound(column, gt, gte, lt, lte)
+    return UsageBound(column, build_bounds(column.name, gt=gt, gte=gte, lt=lt, lte=lte))
 
 
 def keep_within(
@@ -167,7 +143,7 @@ def keep_within(
 ) -> tuple[Sequence[T], Sequence[Usage | None]]:
     """The objects that are within all bounds, and their usages; `bases` as in `build_reader`."""
     for bound in bounds:
-        within = bound.matches(build_reader(bound.column, bases)(objects, usages))
+        within = bound.bounds.matches(build_reader(bound.column, bases)(objects, usages))
         objects, usages = list(compress(objects, within)), list(compress(usages, within))
     return objects, usages
 

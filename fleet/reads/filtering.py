@@ -52,13 +52,8 @@ class MemberFilter(Generic[T]):
 
     @cached_property
     def _all_tests(self) -> list[Test[T]]:
-        tests = [*self._tests, *(self._build_test(name, values) for name, values in self._bounds.items())]
-        if (labels := self._wanted.labels) is not None:
-            tests.append(lambda entry: labels.matches(entry.labels))
-        if (clusters := self._wanted.clusters) is not None:
-            tests.append(lambda entry: entry.cluster in clusters)
         kind, scope = self._kind, self._scope
-        return [*tests, lambda entry: kind.is_within(scope, entry.cluster, entry.namespace)]
+        return [*self._wanted.build_all_tests(), lambda entry: kind.is_within(scope, entry.cluster, entry.namespace)]
 
     def _build_test(self, index: str, values: frozenset[str]) -> Test[T]:
         read: Callable[[T], str | None] = attrgetter(self._kind.indexes[index].attribute)

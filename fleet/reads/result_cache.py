@@ -35,8 +35,10 @@ class ResultCache(Generic[T]):
         self._generation: Callable[[Member], int] = attrgetter(f"{kind.name}.generation")
         self._results: Lru[Hashable, _Result[T]] = Lru(most_questions, most_weight=most_objects)
 
-    def find(self, question: Hashable, participants: Participants, build_select: Callable[[], Select[T]]) -> Ordered[T]:
-        """What is found in the members that answer; `build_select` reads the question."""
+    def find(
+        self, question: Hashable | None, participants: Participants, build_select: Callable[[], Select[T]]
+    ) -> Ordered[T]:
+        """What is found in the members that answer; `build_select` reads the question. None: it is not kept."""
         result = self._results.get(question)
         if result is None or result.last != GENERATIONS.last or result.mark is not participants.mark:
             result = self._update(question, result, participants, build_select)
@@ -47,13 +49,13 @@ class ResultCache(Generic[T]):
 
     def _update(
         self,
-        question: Hashable,
+        question: Hashable | None,
         known: _Result[T] | None,
         participants: Participants,
         build_select: Callable[[], Select[T]],
     ) -> _Result[T]:
         last, mark, members = GENERATIONS.last, participants.mark, participants.members
-        if len(members) < 2:  # questions about each member in turn would drive out those about all
+        if question is None or len(members) < 2:  # questions about each member in turn would drive out those about all
             parts = list(map(build_select(), members))
             return _Result(last, mark, [], parts, Ordered(parts))
         generations = list(map(self._generation, members))

@@ -43,6 +43,14 @@ def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: in
     return first if 0 <= first <= most else 0
 
 
+def count_filters(arguments: Mapping[str, Any]) -> int:
+    """How many filters an object may be held against: the one given, and all that are inside it."""
+    found, level = 1, [arguments.get("filter") or {}]
+    while level := [inner for one in level for inner in (*(one.get("anyOf") or ()), one.get("not")) if inner]:
+        found += len(level)
+    return found
+
+
 def clusters_of(sizes: ObjectCounts, wanted: Mapping[str, Any]) -> Collection[str]:
     """The clusters within reach that a filter lets through."""
     named = wanted.get("clusters")

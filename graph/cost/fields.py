@@ -16,6 +16,7 @@ from graph.cost.cardinality import (
     Cardinality,
     Kind,
     clusters_of,
+    count_filters,
     count_in,
     first_of,
     own_name,
@@ -106,7 +107,8 @@ def _connection(kind: Kind) -> Rule:
             inside = page_of_fleet(walk.sizes, kind, part.arguments)
         else:
             inside = page_in_each(walk.sizes, kind, part.arguments, outer, of_node=part.parent == "Node")
-        walk.charge(part, inside.total * weights.OBJECT + inside.matched * weights.SCANNED)
+        scanned = weights.SCANNED * count_filters(part.arguments)
+        walk.charge(part, inside.total * weights.OBJECT + inside.matched * scanned)
         if _asks_usage_of_all(part.arguments):
             walk.charge(part, inside.matched * weights.SERIES)
         return inside
@@ -217,7 +219,7 @@ def _followed(kind: Kind) -> Rule:
         wanted = part.arguments.get("filter") or {}
         counts = {name: count_in(walk.sizes, name, kind, wanted) for name in clusters_of(walk.sizes, wanted)}
         found = sum(counts.values())
-        walk.charge(part, found * (weights.OBJECT + weights.SCANNED))
+        walk.charge(part, found * (weights.OBJECT + weights.SCANNED * count_filters(part.arguments)))
         return Cardinality(found, counts, distinct=True)
 
     return rule

@@ -98,7 +98,7 @@ class ObjectChannel:
     async def _run(self) -> None:
         try:
             while True:
-                await self._wake.wait()
+                await self._wait()
                 self._wake.clear()
                 await self._send_snapshot()
                 await self._settle()
@@ -110,6 +110,14 @@ class ObjectChannel:
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of %s failed", self._topic.view.topic)
             self._end(FAILED)
+
+    async def _wait(self) -> None:
+        """Until there is something to look at: where time alone decides what is selected, all of it at times."""
+        try:
+            async with asyncio.timeout(self._topic.view.recheck_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            self._resets.update(dict.fromkeys(self._feed.clusters()))
 
     def _end(self, ending: Ending) -> None:
         for mailbox in (*self._mailboxes, *self._joining):

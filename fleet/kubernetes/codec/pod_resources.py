@@ -15,20 +15,22 @@ from fleet.kubernetes.codec.convert import as_resources
 from fleet.kubernetes.codec.pod_status import conditions_of, is_resize_infeasible, is_sidecar
 from fleet.kubernetes.codec.pod_wire import ListedContainer, ListedInitStatus, ListedSpec, ListedStatus, WirePod
 from fleet.kubernetes.codec.wire import ContainerStatus, PodSpec, QuantityMap, Requirements, WireContainer
-from fleet.model.objects import NO_RESOURCES, Resources
+from fleet.model.objects import NO_RESOURCES, MissingAmount, Resources
 from fleet.model.quantities import NANO, parse_nanos, round_nanos
 
 _Amount = int | None
 """In billionths: sums are exact, and rounded once."""
 
 _Read = Callable[[QuantityMap | None], _Amount]
+_Pick = Callable[[Requirements | None], QuantityMap | None]
 
 
 class PodAmounts(NamedTuple):
-    """A pod's effective requests and limits."""
+    """A pod's effective requests and limits, and what they do not say of all that keeps running."""
 
     requests: Resources
     limits: Resources
+    missing: frozenset[MissingAmount]
 
 
 _Known = tuple[PodAmounts, PodAmounts | None]
@@ -81,7 +83,7 @@ def _read_amounts(spec: ListedSpec, statuses: Sequence[_ListedStatus], asked: Ha
     read = _read_spec(spec)
     actual = {entry.name: _read_status(entry) for entry in statuses}
     each = [_resized(read, actual, infeasible=infeasible) for infeasible in (False, True)]
-    amounts, where_infeasible = [PodAmounts(pod_requests(resized), pod_limits(resized)) for resized in each]
+    amounts, where_infeasible = map(_build_amounts, each)
     parts = (
         spec.overhead,
         spec.resources,
@@ -94,6 +96,17 @@ def _read_amounts(spec: ListedSpec, statuses: Sequence[_ListedStatus], asked: Ha
             _KNOWN.clear()
         _KNOWN[asked] = found
     return found
+
+
+def _build_amounts(spec: PodSpec) -> PodAmounts:
+    limits, sure = pod_limits(spec), _sure_amounts(spec, _requests_of)
+    said = {
+        MissingAmount.CPU_REQUEST: sure.cpu_cores,
+        MissingAmount.MEMORY_REQUEST: sure.memory_bytes,
+        MissingAmount.CPU_LIMIT: limits.cpu_cores,
+        MissingAmount.MEMORY_LIMIT: limits.memory_bytes,
+    }
+    return PodAmounts(pod_requests(spec), limits, frozenset(which for which, amount in said.items() if amount is None))
 
 
 def _read_spec(spec: ListedSpec) -> PodSpec:
@@ -187,19 +200,24 @@ def pod_requests(spec: PodSpec) -> Resources:
 
 def pod_limits(spec: PodSpec) -> Resources:
     """The amounts the pod can't exceed: None where a container that keeps running has no limit. Raises ValueError."""
+    return _sure_amounts(spec, _limits_of)
+
+
+def _sure_amounts(spec: PodSpec, pick: _Pick) -> Resources:
+    """Amounts that are None where a container that keeps running has none of its own, and the pod has none."""
 
     def finish(amount: _Amount, read: _Read) -> _Amount:
-        per_pod = read(_limits_of(spec.resources))
+        per_pod = read(pick(spec.resources))
         limit = amount if per_pod is None else per_pod
         # An unlimited pod stays unlimited whatever the overhead.
         return _sum(limit, read(spec.overhead)) if limit else limit
 
-    return _combine(spec, _limits_of, finish, strict=True)
+    return _combine(spec, pick, finish, strict=True)
 
 
 def _combine(
     spec: PodSpec,
-    pick: Callable[[Requirements | None], QuantityMap | None],
+    pick: _Pick,
     finish: Callable[[_Amount, _Read], _Amount],
     *,
     strict: bool,

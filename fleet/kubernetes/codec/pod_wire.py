@@ -32,6 +32,7 @@ class ListedContainer(Wire, frozen=True):
     """`spec.containers[]`."""
 
     name: str = ""
+    image: str = ""
     resources: Raw = NOTHING
 
 
@@ -39,8 +40,15 @@ class ListedInitContainer(Wire, frozen=True):
     """`spec.initContainers[]`."""
 
     name: str
+    image: str = ""
     restart_policy: str | None = None
     resources: Raw = NOTHING
+
+
+class ListedImage(Wire, frozen=True):
+    """`spec.ephemeralContainers[]`."""
+
+    image: str = ""
 
 
 class ListedSpec(Wire, frozen=True):
@@ -48,6 +56,7 @@ class ListedSpec(Wire, frozen=True):
 
     containers: list[ListedContainer] | None = None
     init_containers: list[ListedInitContainer] | None = None
+    ephemeral_containers: list[ListedImage] | None = None
     node_name: str | None = None
     service_account_name: str = ""
     restart_policy: str = ""

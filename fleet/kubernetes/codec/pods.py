@@ -5,10 +5,10 @@ from sys import intern
 
 import msgspec
 
-from fleet.kubernetes.codec.convert import DecodeCache, as_conditions, as_owner, as_pairs, parse_time
+from fleet.kubernetes.codec.convert import DecodeCache, InternTable, as_conditions, as_owner, as_pairs, parse_time
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts, resize_container
 from fleet.kubernetes.codec.pod_status import is_resize_infeasible, pod_columns
-from fleet.kubernetes.codec.pod_wire import WirePod
+from fleet.kubernetes.codec.pod_wire import ListedSpec, WirePod
 from fleet.kubernetes.codec.wire import (
     Annotated,
     ContainerStatus,
@@ -31,6 +31,7 @@ _LABELS_DECODER = msgspec.json.Decoder(dict[str, str] | None)
 _OWNERS_DECODER = msgspec.json.Decoder(list[OwnerReference] | None)
 _LABELS: DecodeCache[Pairs] = DecodeCache(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
 _OWNERS: DecodeCache[Owner | None] = DecodeCache(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
+_IMAGES: InternTable[tuple[str, ...]] = InternTable()
 
 _MOST_RESTARTS = 2**31 - 1
 """What the API's own counter holds, which is of one container: the sum of several is shown as no more."""
@@ -87,7 +88,17 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         requests=amounts.requests,
         limits=amounts.limits,
         manifest=manifest,
+        images=_IMAGES.intern(_images_of(spec)),
+        missing=amounts.missing,
     )
+
+
+def _images_of(spec: ListedSpec) -> tuple[str, ...]:
+    images = tuple([container.image for container in spec.containers or ()])
+    if not spec.init_containers and not spec.ephemeral_containers:
+        return images
+    others = (*(spec.init_containers or ()), *(spec.ephemeral_containers or ()))
+    return (*images, *(container.image for container in others))
 
 
 def pod_details(pod: Pod) -> PodDetails:

@@ -4,6 +4,7 @@ import pytest
 
 from fleet.cache.store import build_store
 from fleet.model import kinds
+from fleet.model.bounds import build_bounds
 from fleet.model.objects import PodPhase
 from fleet.model.queries import NameFilter, PodFilter
 from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
@@ -36,6 +37,16 @@ FILTERS = {
     "fields": PodFilter(fields=parse_pod_field_selector("spec.nodeName=n2,metadata.namespace!=ops")),
     "another cluster": PodFilter(clusters=frozenset({"c2"})),
     "nothing": PodFilter(namespaces=frozenset()),
+    "not nodes": PodFilter(excluded=PodFilter(nodes=frozenset({"n1"}))),
+    "not a label in a namespace": PodFilter(
+        namespaces=frozenset({"shop"}), excluded=PodFilter(labels=parse_label_selector("tier"))
+    ),
+    "any of": PodFilter(
+        labels=parse_label_selector("app=a0"),
+        any_of=(PodFilter(namespaces=frozenset({"ops"})), PodFilter(nodes=frozenset({"n2"}))),
+    ),
+    "any of none": PodFilter(any_of=()),
+    "an age": PodFilter(age=build_bounds("age", gt=1)),
 }
 
 

@@ -119,7 +119,7 @@ def test_a_percentage_is_of_the_limit_where_nothing_is_said() -> None:
 )
 def test_bounds(bound: UsageBound, within: set[float]) -> None:
     values: list[float | None] = [0, 1, 2, 3, None]
-    assert {*compress(values, bound.matches(values))} == within
+    assert {*compress(values, bound.bounds.matches(values))} == within
 
 
 def test_all_bounds_hold() -> None:

@@ -141,6 +141,31 @@ def test_a_node_is_shown_as_kubectl_prints_it(
     assert (node["architecture"] or "") == line["KERNEL-VERSION"].partition("(")[2].rstrip(")")
 
 
+async def test_filters_list_what_kubectl_prints(
+    graph: Graph, printed_pods: dict[str, dict[str, str]], printed_nodes: dict[str, dict[str, str]]
+) -> None:
+    """Of several lines of a status kubectl prints the first, which is no status to ask for."""
+    lines, here = printed_pods.values(), {"clusters": ["openmcp"], "namespaces": [NAMESPACE]}
+
+    async def names(kind: str, wanted: Object) -> set[str]:
+        query = f"query Q($f: {kind.title()}Filter) {{ {kind}s(first: 1000, filter: $f) {{ items {{ name }} }} }}"
+        return {item["name"] for item in (await graph.ask(query, {"f": wanted}))[f"{kind}s"]["items"]}
+
+    for status in {line["STATUS"] for line in lines if not line["STATUS"].endswith("...")} - {""}:
+        printed = {line["NAME"] for line in lines if line["STATUS"] == status}
+        assert await names("pod", here | {"statuses": [status]}) == printed, status
+        assert await names("pod", here | {"not": {"statuses": [status]}}) == printed_pods.keys() - printed, status
+    ready = {line["NAME"] for line in lines if len({*line["READY"].split("/")}) == 1}
+    assert await names("pod", here | {"ready": True}) == ready
+    restarted = {line["NAME"] for line in lines if line["RESTARTS"].split()[0] != "0"}
+    assert await names("pod", here | {"restarts": {"gt": 0}}) == restarted
+    words = {word for line in printed_nodes.values() for word in (line["STATUS"], *line["STATUS"].split(","))}
+    assert {"SchedulingDisabled", "NotReady", "Unknown"} < words
+    for word in words:
+        printed = {name for name, line in printed_nodes.items() if f",{word}," in f",{line['STATUS']},"}
+        assert await names("node", {"clusters": ["openmcp"], "statuses": [word]}) == printed, word
+
+
 @pytest.mark.parametrize("name", list_names("Node"))
 def test_a_node_reserves_what_kubectl_describes(name: str, host: Cluster, nodes: dict[str, Object]) -> None:
     said = host.kubectl("describe", "node", name)

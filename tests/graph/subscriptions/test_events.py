@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -109,6 +110,22 @@ async def test_what_starts_or_stops_to_match_is_added_or_deleted() -> None:
         assert await names(socket, 1) == [("DELETED", "p")]
         live["c1"].put(build_pod("shop", "p", app="web"))
         assert await names(socket, 1) == [("ADDED", "p")]
+
+
+async def test_what_starts_to_match_by_its_status_or_its_age_is_added() -> None:
+    wanted = {"statuses": ["Failed"], "not": {"age": {"lt": "0s"}}}
+    async with open_live("c1", pods=1) as live:
+        live.federation.feed.age_seconds = 0.05
+        async with live.ready(PODS, f=wanted) as socket:
+            failed = build_pod("shop", "p0")
+            failed["status"]["phase"] = "Failed"
+            live["c1"].put(failed)
+            assert await names(socket, 1) == [("ADDED", "p0")]
+            unborn = build_pod("shop", "unborn")
+            unborn["status"]["phase"] = "Failed"
+            unborn["metadata"]["creationTimestamp"] = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
+            live["c1"].put(unborn)
+            assert await names(socket, 1) == [("ADDED", "unborn")]
 
 
 async def test_a_member_that_was_lost_is_told_of_by_the_difference() -> None:

@@ -9,7 +9,7 @@ from fleet.kubernetes.codec.pod_resources import listed_amounts, pod_limits, pod
 from fleet.kubernetes.codec.pod_wire import WirePod
 from fleet.kubernetes.codec.pods import decode_pod
 from fleet.kubernetes.codec.wire import PodSpec
-from fleet.model.objects import NO_RESOURCES, Resources
+from fleet.model.objects import NO_RESOURCES, MissingAmount, Resources
 
 
 def spec(containers: list[dict[str, Any]], init: list[dict[str, Any]] | None = None, **more: Any) -> PodSpec:
@@ -79,7 +79,7 @@ def test_what_is_remembered_is_what_would_be_computed() -> None:
     specs += [spec([asks("1"), asks("2")]), spec([asks("1")], [asks("2")]), spec([asks("1")], overhead={"cpu": "2"})]
     specs += [spec([asks("1")], resources={part: {"cpu": "2"}}) for part in ("requests", "limits")]
     for given in [*specs, *reversed(specs)]:
-        assert listed_amounts(listed(given)) == (pod_requests(given), pod_limits(given))
+        assert listed_amounts(listed(given))[:2] == (pod_requests(given), pod_limits(given))
     assert listed_amounts(listed(specs[0])) is listed_amounts(listed(specs[0]))
 
 
@@ -89,7 +89,7 @@ def test_amounts_that_are_bytes_are_read_as_those_that_are_not() -> None:
     specs += [spec([asks("1")], [asks("2", sidecar=sidecar)]) for sidecar in (False, True)]
     specs += [spec([{"name": "c"}]), spec([{"name": "c", "resources": None}]), spec([]), spec([asks("1")] * 1000)]
     for given in [*specs, *specs]:
-        assert listed_amounts(listed(given)) == (pod_requests(given), pod_limits(given))
+        assert listed_amounts(listed(given))[:2] == (pod_requests(given), pod_limits(given))
 
 
 def status(name: str, actual: dict[str, str] | None, allocated: dict[str, str] | None = None) -> dict[str, Any]:
@@ -135,3 +135,27 @@ def test_statuses_in_another_order_are_those_of_their_containers() -> None:
     given = spec([asks("1") | {"name": "a"}, asks("2") | {"name": "b"}])
     statuses = [status("b", {"cpu": "1"}, {"cpu": "1"}), status("a", {"cpu": "2"}, {"cpu": "2"})]
     assert listed_amounts(listed(given, containerStatuses=statuses)).requests.cpu_cores == 4.0
+
+
+NO_MEMORY = {MissingAmount.MEMORY_REQUEST, MissingAmount.MEMORY_LIMIT}
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (spec([{"name": "c"}]), {*MissingAmount}),
+        (spec([asks("1"), {"name": "c"}]), {*MissingAmount}),
+        (spec([asks("1")]), NO_MEMORY),
+        (spec([asks("1")], [asks("1", sidecar=True), {"name": "i"}]), NO_MEMORY),
+        (spec([asks("0")]), NO_MEMORY),
+        (spec([{"name": "c"}], overhead={"cpu": "1"}), {*MissingAmount}),
+        (spec([{"name": "c", "resources": {"requests": {"cpu": "1"}}}]), NO_MEMORY | {MissingAmount.CPU_LIMIT}),
+        (spec([{"name": "c"}], resources={"limits": {"cpu": "1"}}), {*MissingAmount} - {MissingAmount.CPU_LIMIT}),
+        (
+            spec([{"name": "c", "resources": {part: {"cpu": "1", "memory": "1"} for part in ("requests", "limits")}}]),
+            set(),
+        ),
+    ],
+)
+def test_an_amount_is_missing_that_one_container_does_not_say(given: PodSpec, missing: set[MissingAmount]) -> None:
+    assert listed_amounts(listed(given)).missing == missing
