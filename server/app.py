@@ -7,12 +7,13 @@ from typing import Any, cast
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from graph.http.router import GRAPH_PATH, build_graph_router, serve_graphql
+from graph.http.router import GRAPH_PATHS, build_graph_router, serve_graphql
 from rest_compat.router import build_legacy_apis
 from server.asgi.cors import CrossOrigin
 from server.asgi.fast_path import FastPath
 from server.errors import install_error_handlers
 from server.health import build_health_router
+from server.index import build_index_router
 from server.lifespan import OpenState
 from server.request_log import RequestLog
 from server.settings.groups import Settings
@@ -23,9 +24,10 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     app = build_framework(settings, open_state)
     app.include_router(build_health_router(detailed=False))
     app.include_router(build_graph_router())
+    app.include_router(build_index_router())
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
-    served = RequestLog(FastPath(app, {GRAPH_PATH: serve_graphql}, build_legacy_apis()))
+    served = RequestLog(FastPath(app, dict.fromkeys(GRAPH_PATHS, serve_graphql), build_legacy_apis()))
     return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
 
 

@@ -25,6 +25,8 @@ from server.lifespan import StateRequest
 METRIC_CHECK_SECONDS = 2.0
 METRIC_CHECK_KEPT_SECONDS = 5.0
 
+_METHODS = ["GET", "HEAD"]
+
 
 class Part(Struct, frozen=True):
     """How one part of the server is. `detail` names clusters and addresses, and is for operators only."""
@@ -85,11 +87,11 @@ def build_health_router(*, detailed: bool) -> APIRouter:
     probe = MetricProbe()
     synced_by = time.monotonic() + SYNC_SECONDS
 
-    @router.get("/healthz", include_in_schema=False)
+    @router.api_route("/healthz", methods=_METHODS, include_in_schema=False)
     async def healthz() -> Response:
         return PlainTextResponse("ok\n")
 
-    @router.get("/readyz", include_in_schema=False)
+    @router.api_route("/readyz", methods=_METHODS, include_in_schema=False)
     async def readyz(request: StateRequest) -> Response:
         state = request.state
         synced = state["federation"].is_synced or time.monotonic() > synced_by

@@ -76,7 +76,7 @@ def _gauge(name: str, words: str, samples: Iterable[tuple[str, object]]) -> str:
 def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/metrics", include_in_schema=False)
+    @router.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False)
     async def metrics(request: StateRequest) -> Response:
         own = build_own_exposition(request.state["federation"], request.state["live"], started_at)
         text = own if peers is None else await peers.merge(own)

@@ -1,6 +1,7 @@
-// Bundles the page into files with fixed names under static/ (or the folder named by the first argument).
+// Bundles the page into files with fixed names under static/ (or the folder named by the first argument), compressed only.
 import { build } from 'esbuild';
-import { rmSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 const outdir = process.argv[2] ?? 'static';
 rmSync(outdir, { recursive: true, force: true });
@@ -24,3 +25,11 @@ await build({
   assetNames: '[name]',
   logLevel: 'warning',
 });
+
+for (const name of readdirSync(outdir)) {
+  const file = `${outdir}/${name}`;
+  const content = readFileSync(file);
+  writeFileSync(`${file}.br`, brotliCompressSync(content)); // at its best by default
+  writeFileSync(`${file}.gz`, gzipSync(content, { level: 9 }));
+  rmSync(file);
+}

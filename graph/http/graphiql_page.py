@@ -1,5 +1,7 @@
 """GraphiQL's page and its files, all from our own package: nothing is loaded from another host."""
 
+import gzip
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -8,6 +10,13 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+
+from graph.http.coding import IDENTITY, pick_coding
+from graph.http.protocol import GRAPHQL_TYPE, pick_weights
+from graph.operation import JSON_TYPE
+
+STATIC_PATH = "graphql/static"
+"""Relative to the server's root, which may be below a proxy's path."""
 
 _SOURCES: Final[Mapping[str, str]] = {
     "default-src": "'none'",
@@ -30,38 +39,71 @@ PAGE_HEADERS: Final[Mapping[str, str]] = {
     "vary": "accept",
 }
 
-_FILE_HEADERS: Final[Mapping[str, str]] = {
-    "cache-control": "public, max-age=86400",  # names are fixed, so a new release is seen within a day
-    "x-content-type-options": "nosniff",
-}
+_KEPT = "public, max-age=31536000, immutable"  # RFC 8246: the URL names the content
 _TYPES: Final[Mapping[str, str]] = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "ttf": "font/ttf",
-    "map": "application/json",
 }
+_SUFFIXES: Final[Mapping[str, str]] = {"br": ".br", "gzip": ".gz"}
+
+
+@cache
+def _files() -> Mapping[str, bytes]:
+    """The files by their names; each is there in every coding of `_SUFFIXES`, and in no other."""
+    return {entry.name: entry.read_bytes() for entry in (files("graph") / "graphiql" / "static").iterdir()}
+
+
+@cache
+def _release() -> str:
+    """Names the content of all files together, in URLs and entity tags."""
+    digest = hashlib.sha256()
+    for name, content in sorted(_files().items()):
+        digest.update(name.encode() + content)
+    return digest.hexdigest()[:16]
 
 
 @cache
 def _page() -> str:
-    return (files("graph") / "graphiql" / "page.html").read_text(encoding="utf-8")
+    page = (files("graph") / "graphiql" / "page.html").read_text(encoding="utf-8")
+    return page.replace("{static}", f"{STATIC_PATH}/{_release()}")
 
 
-@cache
-def _static_names() -> frozenset[str]:
-    return frozenset(entry.name for entry in (files("graph") / "graphiql" / "static").iterdir() if entry.is_file())
+def wants_page(request: Request) -> bool:
+    """Whether a person opened the URL: a GET that likes a page no less than an answer."""
+    if request.method not in ("GET", "HEAD") or "text/html" not in (accept := request.headers.get("accept", "")):
+        return False
+    weights = pick_weights(accept)
+    return weights.get("text/html", 0.0) > max(weights.get(kind, 0.0) for kind in (JSON_TYPE, GRAPHQL_TYPE))
 
 
 def page_response() -> Response:
-    """The page; it holds nothing that needs a credential."""
+    """The page, which takes `query` and `variables` from its URL; it holds nothing that needs a credential."""
     return Response(_page(), media_type="text/html", headers=dict(PAGE_HEADERS))
 
 
 def serve_static(request: Request) -> Response:
-    """One of the page's files. Only names that are in the package's folder exist."""
-    name = request.path_params["file"]
-    if name not in _static_names():
+    """One of the page's files. Only names that are in the package's folder exist, whatever release is asked for."""
+    name, accept = request.path_params["file"], ", ".join(request.headers.getlist("accept-encoding"))
+    coding = pick_coding(accept, tuple(_SUFFIXES))
+    stored = _files().get(name + _SUFFIXES.get(coding, ".gz"))
+    if stored is None:
         raise HTTPException(status_code=404)
-    body = (files("graph") / "graphiql" / "static" / name).read_bytes()
-    kind = _TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-    return Response(body, media_type=kind, headers=dict(_FILE_HEADERS))
+    headers = {
+        "cache-control": _KEPT if request.path_params["release"] == _release() else "no-cache",
+        "etag": f'"{_release()}-{coding}"',
+        "vary": "accept-encoding",
+        "x-content-type-options": "nosniff",
+    }
+    if coding != IDENTITY:
+        headers["content-encoding"] = coding
+    if is_known(request, headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    body = gzip.decompress(stored) if coding == IDENTITY else stored
+    return Response(body, media_type=_TYPES.get(name.rpartition(".")[2]), headers=headers)
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has what this entity tag names (RFC 9110, section 13.1.2)."""
+    known = ", ".join(request.headers.getlist("if-none-match"))
+    return any(tag.strip().removeprefix("W/") in ("*", etag) for tag in known.split(","))

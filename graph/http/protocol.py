@@ -54,7 +54,7 @@ def pick_weights(accept: str | None) -> dict[str, float]:
 async def read_operation(request: GraphRequest) -> Operation:
     """The operation of a GET or a POST. Raises Refused; starlette's ClientDisconnect when the client leaves."""
     documents = request.state["documents"]
-    if request.method == "GET":
+    if request.method != "POST":
         given = {**request.query_params, **_decoded_parameters(request)}
         return build_operation(documents.complete(given), request.headers)
     charset = _check_content(request)

@@ -1,7 +1,9 @@
 """`/graphql`: queries by POST and GET, and GraphiQL for a browser."""
 
 import asyncio
+import hashlib
 import time
+from functools import cache
 from typing import cast
 
 from fastapi import APIRouter
@@ -18,7 +20,7 @@ from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Forbidden
 from graph.errors import Code
-from graph.http.graphiql_page import page_response, serve_static
+from graph.http.graphiql_page import STATIC_PATH, is_known, page_response, serve_static, wants_page
 from graph.http.protocol import answer, pick_answer_type, read_accept, read_operation, refusal
 from graph.http.sse import answer_events, takes_events, wants_events
 from graph.http.state import GraphRequest
@@ -27,21 +29,23 @@ from graph.loading.context import ASKING_SHARE, Context
 from graph.loading.explain import finish
 from graph.loading.loaders import build_loaders
 from graph.operation import JSON_TYPE, Operation, Refused
-from graph.schema import schema
+from graph.schema import print_sdl, schema
 
 GRAPH_PATH = "/graphql"
 
+GRAPH_PATHS = (GRAPH_PATH, f"{GRAPH_PATH}/")
+"""Where it is answered: a slash too many is not refused."""
+
+_READING = OperationType.from_http("GET") - {OperationType.SUBSCRIPTION}
 _ALLOWED = {
-    "GET": OperationType.from_http("GET") - {OperationType.SUBSCRIPTION},
+    "GET": _READING,
+    "HEAD": _READING,
     "POST": OperationType.from_http("POST") - {OperationType.SUBSCRIPTION},
 }
 _NEEDS_A_STREAM = (
     "a subscription needs a connection that stays open: send `Accept: text/event-stream`, or use WebSocket "
     "(graphql-transport-ws)"
 )
-
-_NAMING = frozenset({"query", "documentId", "extensions"})
-"""Parameters of a GET that name a document."""
 
 
 class _NeedsStream(Refused):
@@ -51,17 +55,19 @@ class _NeedsStream(Refused):
 def build_graph_router() -> APIRouter:
     """The routes, for an application whose lifespan yields a `GraphState`."""
     router = APIRouter()
-    router.add_route(GRAPH_PATH, serve_graphql, methods=["GET", "POST"], include_in_schema=False)
-    router.add_route("/graphql/static/{file}", serve_static, methods=["GET"], include_in_schema=False)
-    router.routes.append(WebSocketRoute(GRAPH_PATH, serve_websocket))
+    for path in GRAPH_PATHS:
+        router.add_route(path, serve_graphql, methods=["GET", "POST"], include_in_schema=False)
+        router.routes.append(WebSocketRoute(path, serve_websocket))
+    router.add_route(f"/{STATIC_PATH}/{{release}}/{{file}}", serve_static, methods=["GET"], include_in_schema=False)
+    router.add_route("/schema.graphql", serve_sdl, methods=["GET"], include_in_schema=False)
     return router
 
 
 async def serve_graphql(routed: Request) -> Response:
     """One request: the page for a browser, an answer for everybody else."""
     request = cast("GraphRequest", routed)  # a route is declared for any state, the router for this one
-    if _is_browser(request):
-        return page_response()
+    if wants_page(routed):
+        return page_response() if request.scope["path"] == GRAPH_PATH else _lead_to_page(request)
     kind = JSON_TYPE
     try:
         refuse_impersonation(request.scope["headers"])
@@ -82,6 +88,27 @@ async def serve_graphql(routed: Request) -> Response:
         return refusal(408, "the request's body did not arrive in time", Code.BAD_USER_INPUT, kind)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
+
+
+def serve_sdl(request: Request) -> Response:
+    """The schema, for tools that make types of it; it is the same for everybody, so nobody is asked who they are."""
+    sdl, etag = _print_sdl()
+    headers = {"cache-control": "no-cache", "etag": etag}
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(sdl, media_type="text/plain", headers=headers)  # charset and type that browsers show
+
+
+@cache
+def _print_sdl() -> tuple[str, str]:
+    sdl = print_sdl()
+    return sdl, f'"{hashlib.sha256(sdl.encode()).hexdigest()[:16]}"'
+
+
+def _lead_to_page(request: GraphRequest) -> Response:
+    """To the URL without the slash, from which the page's own URLs count."""
+    asked = request.scope["query_string"].decode("latin-1")
+    return Response(status_code=307, headers={"location": f"../graphql{asked and '?'}{asked}"})
 
 
 async def _execute(request: GraphRequest, principal: Principal, operation: Operation, kind: str) -> Response:
@@ -125,7 +152,7 @@ async def _run(request: GraphRequest, operation: Operation, context: Context, de
                 variable_values=operation.variables,
                 context_value=context,
                 operation_name=operation.name,
-                allowed_operation_types=_ALLOWED["GET" if request.method == "GET" else "POST"],
+                allowed_operation_types=_ALLOWED[request.method],
             )
     except TimeoutError:
         timeout = request.state["request_timeout"]
@@ -133,12 +160,6 @@ async def _run(request: GraphRequest, operation: Operation, context: Context, de
     except InvalidOperationTypeError as error:
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise _NeedsStream(400, _NEEDS_A_STREAM, well_formed=True) from error
-        raise Refused(405 if request.method == "GET" else 400, error.as_http_error_reason(request.method)) from error
+        raise Refused(400 if request.method == "POST" else 405, error.as_http_error_reason(request.method)) from error
     except CannotGetOperationTypeError as error:
         raise Refused(400, error.as_http_error_reason()) from error
-
-
-def _is_browser(request: GraphRequest) -> bool:
-    """Whether a person opened the URL: a GET that prefers a page and names no document."""
-    accept = request.headers.get("accept", "")
-    return request.method == "GET" and "text/html" in accept and _NAMING.isdisjoint(request.query_params)

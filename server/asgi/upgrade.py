@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fleet.ports import Headers
-from graph.http.router import GRAPH_PATH
+from graph.http.router import GRAPH_PATHS
 from rest_compat.headers import has_body
 from rest_compat.upgrades import EXTENSION, PROTOCOLS, takes_upgrades
 from server.asgi.cork import Corked
@@ -33,6 +33,7 @@ from server.asgi.cork import Corked
 FLUSH_SECONDS = 30.0
 """What is already written has this long to arrive when a route is done."""
 
+_GRAPH_PATHS = frozenset(path.encode() for path in GRAPH_PATHS)
 _HIGH_WATER = 64 * 1024
 _OFFER = frozenset({b"upgrade", b"http2-settings"})
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -96,7 +97,7 @@ class UpgradeProtocol(HttpToolsProtocol):
             self._taken is None
             and not self._declined
             and self._may_switch()
-            and self.url.partition(b"?")[0] == GRAPH_PATH.encode()
+            and self.url.partition(b"?")[0] in _GRAPH_PATHS
             and super()._should_upgrade()
         )
 

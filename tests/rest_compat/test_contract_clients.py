@@ -194,8 +194,21 @@ async def test_omcpctl_is_told_of_a_word_that_it_does_not_know(caller: Client, m
     assert (told["status"], "items" in told) == (({}, True) if method == "GET" else ("Failure", False))
 
 
-NO_ROUTES = ("/", "/namespaces", "/namespaces/a/pods/b", "/v1/pods", "/token/", "/join/", "/healthz/", "/graphql/")
-ROUTES = ("/token", "/metrics", "/metrics/pods", "/status", "/joinable", "/join", "/healthz", "/readyz", "/clusters/x")
+NO_ROUTES = ("/namespaces", "/namespaces/a/pods/b", "/v1/pods", "/token/", "/join/", "/healthz/")
+ROUTES = (
+    "/",
+    "/graphql/",
+    "/version",
+    "/token",
+    "/metrics",
+    "/metrics/pods",
+    "/status",
+    "/joinable",
+    "/join",
+    "/healthz",
+    "/readyz",
+    "/clusters/x",
+)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import './page.css';
 import { openLive, readRequest } from './live.js';
 import { OPENING_TABS } from './opening.js';
 
+const HERE = new URL('.', document.currentScript.src);
 const WORKERS = { json: 'json.worker.js', graphql: 'graphql.worker.js' };
 const REPEAT_MS = 5000;
 const SESSION_KEY = 'openmcp-apiserver:session';
 
 globalThis.MonacoEnvironment = {
-  getWorker: (_id, label) => new Worker(`graphql/static/${WORKERS[label] ?? 'editor.worker.js'}`),
+  getWorker: (_id, label) => new Worker(new URL(WORKERS[label] ?? 'editor.worker.js', HERE)),
 };
 
 function readSession() {
