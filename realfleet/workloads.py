@@ -72,6 +72,7 @@ def build_node(member: int, number: int, size: NodeSize, place: Place) -> dict[s
         "memory": f"{size.memory}Gi",
         "ephemeral-storage": f"{size.storage}Gi",
         "pods": str(size.pods),
+        **({"nvidia.com/gpu": "4"} if number == 1 else {}),
     }
     # A part of a machine belongs to its system.
     allocatable = capacity | {"cpu": f"{size.cpu * 1000 - 200}m", "memory": f"{size.memory * 1024 - 512}Mi"}

@@ -100,12 +100,16 @@ class MissingAmount(enum.Enum):
 
 
 class Resources(Struct, frozen=True, gc=False):
-    """Amounts of the resources the graph knows; None where the object does not say."""
+    """Amounts of the resources the graph knows; None where the object does not say.
+
+    `extended` has all others (GPUs, hugepages in bytes) by name, sorted.
+    """
 
     cpu_cores: float | None = None
     memory_bytes: int | None = None
     ephemeral_storage_bytes: int | None = None
     pods: int | None = None
+    extended: tuple[tuple[str, int], ...] = ()
 
 
 NO_RESOURCES = Resources()

@@ -16,7 +16,7 @@ from fleet.model.usage import History, Usage
 _CPU_DIGITS = 9
 """Amounts of CPU are whole nanocores: more digits would only be the noise of adding floats."""
 
-_AMOUNTS = tuple(field.name for field in fields(Resources))
+_AMOUNTS = tuple(field.name for field in fields(Resources) if field.name != "extended")
 _MEASURED = tuple(field.name for field in fields(Usage) if field.name != "time_ns")
 
 
@@ -25,7 +25,7 @@ def sum_resources(parts: Iterable[Resources]) -> Resources:
     every = list(parts)
     if not every:
         return Resources(cpu_cores=0.0, memory_bytes=0, ephemeral_storage_bytes=0, pods=0)
-    return Resources(**_sum_each(every, _AMOUNTS))
+    return Resources(**_sum_each(every, _AMOUNTS), extended=_sum_extended(every))
 
 
 def sum_requests(pods: Iterable[Pod]) -> Resources:
@@ -36,6 +36,7 @@ def sum_requests(pods: Iterable[Pod]) -> Resources:
         memory_bytes=sum(entry.memory_bytes or 0 for entry in running),
         ephemeral_storage_bytes=sum(entry.ephemeral_storage_bytes or 0 for entry in running),
         pods=len(running),
+        extended=_sum_extended(running),
     )
 
 
@@ -62,6 +63,14 @@ def sum_histories(parts: Iterable[History]) -> History | None:
     return History(
         first.time_range, {column: _sum_steps([part.columns[column] for part in every]) for column in first.columns}
     )
+
+
+def _sum_extended(parts: Iterable[Resources]) -> tuple[tuple[str, int], ...]:
+    totals: dict[str, int] = {}
+    for extended in [part.extended for part in parts if part.extended]:
+        for name, amount in extended:
+            totals[name] = totals.get(name, 0) + amount
+    return tuple(sorted(totals.items()))
 
 
 def _sum_each(parts: Sequence[Any], names: Iterable[str]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ EXPECTED: Mapping[str, float] = {
     "Node.taints": 1,
     "Node.addresses": 2,
     "Node.podsAt": 30,
+    "Resources.extended": 2,
     "Resource.labels": 6,
     "Resource.annotations": 4,
     "Resource.columns": 8,

@@ -38,6 +38,14 @@ class Count:
     count: int = strawberry.field(description="Objects in the group.")
 
 
+@strawberry.type(description="An amount of a resource that a device plugin or the node's set-up gives, such as a GPU.")
+class ExtendedResource:
+    """A name and an amount."""
+
+    name: str = strawberry.field(description="Its name: nvidia.com/gpu, hugepages-2Mi.")
+    amount: BigInt | None = strawberry.field(description="How many; of hugepages the bytes.")
+
+
 @strawberry.type(description="Amounts of resources; null where the object does not say.")
 class Resources(PureView[models.Resources]):
     """A view of `models.Resources`."""
@@ -54,6 +62,10 @@ class Resources(PureView[models.Resources]):
         if pods is not None and pods > LARGEST_INT:
             raise OutOfRange(pods, LARGEST_INT)
         return pods
+
+    @resolved("All other resources, by name.")
+    def extended(self) -> list[ExtendedResource]:
+        return [ExtendedResource(name=name, amount=BigInt(amount)) for name, amount in self.model.extended]
 
 
 def resources_of(model: models.Resources) -> Resources | None:

@@ -94,6 +94,10 @@ def as_pairs(labels: Mapping[str, str] | None) -> Pairs:
     return _PAIRS.intern(tuple(sorted([(intern(key), intern(value)) for key, value in labels.items()])))
 
 
+KNOWN_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
+"""Those that `Resources` has fields for."""
+
+
 def as_resources(amounts: QuantityMap | None) -> Resources:
     """A resource list. Raises ValueError for what is no quantity."""
     if not amounts:
@@ -107,6 +111,9 @@ def as_resources(amounts: QuantityMap | None) -> Resources:
         memory_bytes=None if memory is None else parse_bytes(str(memory)),
         ephemeral_storage_bytes=None if storage is None else parse_bytes(str(storage)),
         pods=None if pods is None else parse_count(str(pods)),
+        extended=tuple(
+            [(intern(name), parse_count(str(amounts[name]))) for name in sorted(amounts.keys() - KNOWN_RESOURCES)]
+        ),
     )
 
 

@@ -6,12 +6,13 @@ containers, not the pod's own.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from sys import intern
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from fleet.kubernetes.codec.convert import as_resources
+from fleet.kubernetes.codec.convert import KNOWN_RESOURCES, as_resources
 from fleet.kubernetes.codec.pod_status import conditions_of, is_resize_infeasible, is_sidecar
 from fleet.kubernetes.codec.pod_wire import ListedContainer, ListedInitStatus, ListedSpec, ListedStatus, WirePod
 from fleet.kubernetes.codec.wire import ContainerStatus, PodSpec, QuantityMap, Requirements, WireContainer
@@ -169,18 +170,12 @@ def resize_container(
 def _larger(*amounts: QuantityMap | None) -> QuantityMap:
     found: QuantityMap = {}
     for each in filter(None, amounts):
-        for name in _ROUNDED:
-            given = each.get(name)
-            if given is not None and (name not in found or parse_nanos(str(given)) > parse_nanos(str(found[name]))):
+        for name, given in each.items():
+            if name not in found or parse_nanos(str(given)) > parse_nanos(str(found[name])):
                 found[name] = given
     return found
 
 
-_ROUNDED: Mapping[str, Callable[[int], float]] = {
-    "cpu": lambda nanos: nanos / NANO,
-    "memory": round_nanos,
-    "ephemeral-storage": round_nanos,
-}
 _MOST_KNOWN = 16_384
 _LONGEST_KNOWN = 8_192
 _KNOWN: dict[Hashable, _Known] = {}
@@ -224,17 +219,27 @@ def _combine(
 ) -> Resources:
     main = [pick(container.resources) for container in spec.containers or ()]
     init = [(is_sidecar(container), pick(container.resources)) for container in spec.init_containers or ()]
-    amounts: list[Any] = []
-    for name, rounded in _ROUNDED.items():
 
-        def read(asked: QuantityMap | None, name: str = name) -> _Amount:
+    def effective(name: str, *, strict: bool) -> _Amount:
+        def read(asked: QuantityMap | None) -> _Amount:
             given = asked.get(name) if asked else None
             return None if given is None else parse_nanos(str(given))
 
         amount = _effective([read(entry) for entry in main], [(side, read(entry)) for side, entry in init], strict)
-        amount = finish(amount, read)
-        amounts.append(None if amount is None else rounded(amount))
-    return Resources(*amounts) if any(amount is not None for amount in amounts) else NO_RESOURCES
+        return finish(amount, read)
+
+    cpu, memory, storage = [effective(name, strict=strict) for name in ("cpu", "memory", "ephemeral-storage")]
+    maps = filter(None, (*main, *(entry for _, entry in init), pick(spec.resources), spec.overhead))
+    # A container has none of what it does not ask for.
+    others = sorted({name for each in maps for name in each} - KNOWN_RESOURCES)
+    extended = [(intern(name), round_nanos(effective(name, strict=False) or 0)) for name in others]
+    resources = Resources(
+        cpu_cores=None if cpu is None else cpu / NANO,
+        memory_bytes=None if memory is None else round_nanos(memory),
+        ephemeral_storage_bytes=None if storage is None else round_nanos(storage),
+        extended=tuple(extended),
+    )
+    return NO_RESOURCES if resources == NO_RESOURCES else resources
 
 
 def _effective(main: list[_Amount], init: list[tuple[bool, _Amount]], strict: bool) -> _Amount:

@@ -11,8 +11,14 @@ from fleet.model.usage import NANOSECONDS, Aggregate, History, Measure, TimeRang
 
 AMOUNTS = st.none() | st.integers(0, 2**50)
 CORES = st.none() | st.integers(0, 10**12).map(lambda nanocores: nanocores / 10**9)
+EXTENDED = st.dictionaries(st.sampled_from(("hugepages-2Mi", "nvidia.com/gpu", "x/y")), st.integers(0, 2**70))
 RESOURCES = st.builds(
-    Resources, cpu_cores=CORES, memory_bytes=AMOUNTS, ephemeral_storage_bytes=AMOUNTS, pods=st.integers(0, 500)
+    Resources,
+    cpu_cores=CORES,
+    memory_bytes=AMOUNTS,
+    ephemeral_storage_bytes=AMOUNTS,
+    pods=st.integers(0, 500),
+    extended=EXTENDED.map(lambda amounts: tuple(sorted(amounts.items()))),
 )
 USAGES = st.builds(
     Usage,
@@ -42,8 +48,11 @@ def is_sum(total: float | None, values: list[float | None]) -> bool:
 def test_resources_are_summed_over_those_that_say(parts: list[Resources]) -> None:
     total = sum_resources(parts)
     for name in Resources.__struct_fields__:
-        assert is_sum(getattr(total, name), [getattr(part, name) for part in parts]), name
+        if name != "extended":
+            assert is_sum(getattr(total, name), [getattr(part, name) for part in parts]), name
     assert isinstance(total.pods, int)
+    names = sorted({name for part in parts for name, _ in part.extended})
+    assert total.extended == tuple((name, sum(dict(part.extended).get(name, 0) for part in parts)) for name in names)
 
 
 def test_a_cluster_without_nodes_has_nothing_of_anything() -> None:

@@ -168,7 +168,7 @@ def build_full_pod(namespace: str, name: str, node: str | None, app: str) -> Obj
     pod = build_pod(namespace, name, node=node, app=app)
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": f"uid-{app}", "controller": True}
     pod["metadata"] |= {"annotations": {"note": name}, "ownerReferences": [owner]}
-    limits = {"cpu": "1", "memory": "2Mi", "ephemeral-storage": "1Gi"}
+    limits = {"cpu": "1", "memory": "2Mi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "1"}
     pod["spec"]["containers"][0]["resources"]["limits"] = limits
     pod["spec"]["initContainers"] = [{"name": "before", "image": "j"}]
     ended = {

@@ -31,14 +31,16 @@ NODES = f"""{{ nodes{HERE % ""} {{ items {{
   name status ready roles kubeletVersion internalIP osImage architecture conditions {{ lastTransitionAt }}
   addresses {{ type address }} capacity {{ ...Amounts }} allocatable {{ ...Amounts }}
   requested {{ ...Amounts }}
-}} }} }} fragment Amounts on Resources {{ cpuCores memoryBytes ephemeralStorageBytes pods }}"""
+}} }} }} fragment Amounts on Resources {{
+  cpuCores memoryBytes ephemeralStorageBytes pods extended {{ name amount }}
+}}"""
 RESOURCE = """query ($version: String!, $kind: String!, $namespace: String, $name: String!) {
   resource(cluster: "openmcp", apiVersion: $version, kind: $kind, namespace: $namespace, name: $name) {
     columns { name type priority value } } }"""
 MOST = 2**64 - 1
 """What the graph shows of bytes and pods; beyond it an amount is null."""
 _COLUMN = re.compile(r"\S+(?: \S+)*")
-_RESERVED = re.compile(r"^  (cpu|memory|ephemeral-storage) +(\S+) \(", re.MULTILINE)
+_RESERVED = re.compile(r"^  (\S+) +(\d\S*) ", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +200,11 @@ def read_amounts(said: dict[str, str]) -> Object:
         field: reader(said[name]) if name in said else None
         for field, (name, reader) in zip(fields, readers.items(), strict=True)
     }
-    return {
+    shown = {
         field: None if (amount or 0) > MOST and field != "cpuCores" else amount for field, amount in amounts.items()
     }
+    others = sorted(said.keys() - readers.keys())
+    return shown | {"extended": [{"name": name, "amount": parse_count(said[name])} for name in others]}
 
 
 @pytest.mark.parametrize("name", list_names("Pod"))

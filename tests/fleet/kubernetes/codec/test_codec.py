@@ -256,7 +256,7 @@ def test_node_fields() -> None:
     }
     taints = [{"key": "k", "effect": "NoSchedule"}, {"key": "l", "value": "v", "effect": "NoExecute"}]
     (record,) = NODES.decode_list(list_of("Node", node(status, taints=taints)), "c").records
-    assert record.capacity == Resources(8.0, 16 * 1024**3, 1000, 110)
+    assert record.capacity == Resources(8.0, 16 * 1024**3, 1000, 110, (("other.io/gpu", 1),))
     assert record.allocatable == Resources(7.9)
     assert record.addresses[1] == NodeAddress("InternalIP", "10.0.0.2")
     assert record.internal_ip == "10.0.0.2"

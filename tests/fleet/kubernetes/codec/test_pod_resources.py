@@ -137,6 +137,37 @@ def test_statuses_in_another_order_are_those_of_their_containers() -> None:
     assert listed_amounts(listed(given, containerStatuses=statuses)).requests.cpu_cores == 4.0
 
 
+def gpus(count: str, *, sidecar: bool = False) -> dict[str, Any]:
+    amounts = {"nvidia.com/gpu": count, "hugepages-2Mi": "4Mi"}
+    more = {"restartPolicy": "Always"} if sidecar else {}
+    return {"name": "c", "resources": {"requests": amounts, "limits": amounts}, **more}
+
+
+@pytest.mark.parametrize(
+    ("given", "hugepages", "count"),
+    [
+        (spec([gpus("2")]), 4, 2),
+        (spec([gpus("2"), asks("1")]), 4, 2),
+        (spec([gpus("2"), gpus("1")]), 8, 3),
+        (spec([gpus("2")], [gpus("3")]), 4, 3),
+        (spec([gpus("2")], [gpus("1", sidecar=True), gpus("1k")]), 8, 1001),
+    ],
+)
+def test_other_resources_are_limits_as_well_since_who_asks_for_none_has_none(
+    given: PodSpec, hugepages: int, count: int
+) -> None:
+    extended = (("hugepages-2Mi", hugepages << 20), ("nvidia.com/gpu", count))
+    assert pod_requests(given).extended == pod_limits(given).extended == extended
+    assert listed_amounts(listed(given))[:2] == (pod_requests(given), pod_limits(given))
+
+
+def test_other_resources_outlast_a_resize() -> None:
+    given = {"name": "c", "resources": {part: {"cpu": "2", "nvidia.com/gpu": "1"} for part in ("requests", "limits")}}
+    actual = {part: {"cpu": "1", "nvidia.com/gpu": "1"} for part in ("requests", "limits")}
+    pod = listed(spec([given]), containerStatuses=[{"name": "c", "resources": actual}])
+    assert listed_amounts(pod).requests == Resources(2.0, extended=(("nvidia.com/gpu", 1),))
+
+
 NO_MEMORY = {MissingAmount.MEMORY_REQUEST, MissingAmount.MEMORY_LIMIT}
 
 
