@@ -117,7 +117,7 @@ class MemoryConnection:
 
     async def request(self, call: Call) -> Answer:
         """Lists pods; whatever else there is, there is none of."""
-        kinds = {"/api/v1/nodes": b"NodeList", "/api/v1/namespaces": b"NamespaceList"}
+        kinds = {f"/api/v1/{kind.lower()}s": f"{kind}List".encode() for kind in ("Node", "Namespace", "Event")}
         if call.path == "/api/v1/pods":
             asked = parse_qs(call.query)
             start, size = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from fleet.aio.recorder import current_recorder, note_cached
 from fleet.aio.turns import Turns
 from fleet.kubernetes.discovery import Catalogs
@@ -11,6 +13,7 @@ from fleet.live.changes import ChangeFeed
 from fleet.members.member import Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterUnreachable, InvalidQuery
+from fleet.model.event_queries import EventFilter, EventPage, check_event_page
 from fleet.model.kinds import KINDS, ObjectKind
 from fleet.model.objects import (
     Cluster,
@@ -28,6 +31,7 @@ from fleet.ports import Connection
 from fleet.reads.availability import Availability
 from fleet.reads.availability_cache import Participants
 from fleet.reads.counts import CachedCounts
+from fleet.reads.events import page_of_events
 from fleet.reads.filtering import MemberFilter
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
@@ -207,7 +211,33 @@ class Federation:
             raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self.wait_known()
         wanted = self._roster.own_names(scope, wanted)
-        self._roster.check_live(kind, scope, wanted)
+        self._roster.check_clusters(kind.name, scope, wanted.clusters)
+        self._roster.check_named(scope, wanted)
+        return wanted
+
+    async def list_events(
+        self, scope: Scope, wanted: EventFilter, page: PageRequest, on_unavailable: OnUnavailable
+    ) -> EventPage:
+        """A page of all clusters' newest events, from memory. Raises as `select`, and InvalidQuery."""
+        after = check_event_page(page)
+        wanted = await self.check_events(scope, wanted)
+        participants = await self._availability.participants(scope, "events", wanted.clusters, on_unavailable)
+        return page_of_events(participants, scope, wanted, page, after)
+
+    async def check_events(self, scope: Scope, wanted: EventFilter) -> EventFilter:
+        """The question with clusters' own names, if it can be asked or followed.
+
+        Raises ClusterNotFound, Forbidden where all that is named is out of reach, InvalidQuery where none are kept.
+        """
+        await self.wait_known()
+        members = self._roster.present()
+        if members and not any(member.stores.events.most for member in members):
+            raise InvalidQuery("events of all clusters are not kept here: OPENMCP_EVENTS_KEPT is 0")
+        if wanted.clusters is not None:
+            named = frozenset(self._roster.own_name(scope, name) for name in wanted.clusters)
+            wanted = replace(wanted, clusters=named)
+        self._roster.check_clusters("events", scope, wanted.clusters)
+        self._roster.check_namespaces(scope, wanted.clusters, wanted.namespaces)
         return wanted
 
     def requested_on(self, key: NodeKey) -> Resources:

@@ -29,6 +29,7 @@ from graph.loading.context import Context, GraphInfo
 from graph.roots.apollo_entities import FEDERATION_VERSION, strip_federation
 from graph.roots.clusters import ClusterQueries
 from graph.roots.entities import EntityQueries
+from graph.roots.events import EventQueries
 from graph.roots.nodes import NodeQueries
 from graph.roots.objects import ObjectQueries
 from graph.roots.placements import PlacementQueries
@@ -49,6 +50,7 @@ class Query(
     PodQueries,
     PlacementQueries,
     ResourceQueries,
+    EventQueries,
     ObjectQueries,
     ViewerQueries,
     EntityQueries,

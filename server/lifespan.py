@@ -63,7 +63,9 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
         source = await stack.enter_async_context(open_source(settings))
         options = FleetOptions(
-            member_timeout=settings.timeouts.member_timeout, heartbeat_seconds=settings.timeouts.heartbeat
+            member_timeout=settings.timeouts.member_timeout,
+            heartbeat_seconds=settings.timeouts.heartbeat,
+            events_kept=settings.clusters.events_kept,
         )
         federation = await stack.enter_async_context(open_federation(source, options))
         if writes:  # one of several processes says it

@@ -6,6 +6,7 @@ from bench.row import Row
 from bench.rows import (
     cache,
     collecting,
+    events,
     hanging,
     large_fleet,
     legacy,
@@ -34,6 +35,7 @@ Raises Skipped where what it needs is not there.
 SUBJECTS: Mapping[str, Measure] = {
     "cache": cache.measure,
     "large_fleet": large_fleet.measure,
+    "events": events.measure,
     "watch_events": watch_events.measure,
     "real_sync": real_sync.measure,
     "readiness": readiness.measure,

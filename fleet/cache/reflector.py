@@ -6,15 +6,15 @@ Source: Kubernetes API concepts, "Efficient detection of changes" and "Retrievin
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Generic, NoReturn
+from collections.abc import Callable, Collection
+from typing import Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.turns import Turns
-from fleet.cache.store import R, Store
+from fleet.cache.rows import StoreKey
 from fleet.kubernetes.codec.codec import Codec, EventType, WatchEvent
 from fleet.kubernetes.codec.watch import build_watch_query, iter_arrived
 from fleet.kubernetes.codec.wire import DecodeError, WireList, read_refusal, refusal_text
@@ -29,6 +29,9 @@ from fleet.model.errors import (
 from fleet.ports import Call, Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
 
 # Near members spend more time on compressing than the network saves; a watch is handed over undecoded.
 _HEADERS = ((b"accept", b"application/json"), (b"accept-encoding", b"identity"))
@@ -52,6 +55,26 @@ class ReflectorOptions(msgspec.Struct, frozen=True):
     silence_seconds: float = 75.0
 
 
+class Listed(Protocol[R_contra]):
+    """A list that is taken in page by page."""
+
+    def add(self, records: Collection[R_contra]) -> None: ...
+
+    def commit(self) -> None: ...
+
+
+class Target(Protocol[R_contra]):
+    """What a reflector keeps up to date: a store, or a ring of events."""
+
+    def stage(self) -> Listed[R_contra]: ...
+
+    def put(self, record: R_contra) -> None: ...
+
+    def discard(self, record: R_contra) -> None: ...
+
+    def drop(self, key: StoreKey) -> None: ...
+
+
 class Reflector(Generic[R]):
     """List and watch of one kind. It may be run, cancelled and run again: it goes on from the last version it saw.
 
@@ -64,7 +87,7 @@ class Reflector(Generic[R]):
         self,
         connection: Connection,
         codec: Codec[R],
-        store: Store[R],
+        store: Target[R],
         *,
         on_seen: Callable[[], None],
         on_change: Callable[[], None] = lambda: None,

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from fleet.aio.generations import GenerationCounter
+from fleet.cache.event_ring import EventRing
 from fleet.cache.labels import LabelIndex
 from fleet.cache.rows import Rows, StoreKey
 from fleet.model.kinds import NODES, PODS, ObjectKind, ResourceName
@@ -224,11 +225,12 @@ def build_store(kind: ObjectKind[T]) -> Store[T]:
 
 
 class Stores:
-    """All that is kept of one member, each under the name of the resource."""
+    """All that is kept of one member, each under the name of the resource; of events the newest."""
 
-    def __init__(self) -> None:
+    def __init__(self, events_kept: int = 0) -> None:
         self.pods = build_store(PODS)
         self.nodes = build_store(NODES)
+        self.events = EventRing(events_kept)
         self.namespaces: Store[Namespace] = Store(lambda entry: ("", entry.name), {}, attrgetter("labels"))
 
     def named(self, resource: ResourceName) -> Store[Any]:

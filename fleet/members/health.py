@@ -147,7 +147,9 @@ class MemberHealth:
             return ClusterHealth.NOT_READY, self._unready
         if self.last_seen == NEVER:
             return ClusterHealth.UNKNOWN, f"{self.name} has not answered yet"
-        problems = [str(reflector.problem) for reflector in self._reflectors.values() if reflector.problem is not None]
+        # A member whose events can't be had is as well as any: whoever asks for them is told.
+        followed = [reflector for resource, reflector in self._reflectors.items() if resource != "events"]
+        problems = [str(reflector.problem) for reflector in followed if reflector.problem is not None]
         return ClusterHealth.READY, problems[0] if problems else None
 
     def _outcome(self, state: OutcomeState, message: str | None) -> Outcome:

@@ -6,7 +6,7 @@ nothing else, and every watch is made anew (from the version it had) as soon as 
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -16,7 +16,7 @@ from fleet.aio.recorder import awaiting_probe
 from fleet.aio.turns import Turns
 from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Stores
-from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS, Codec
+from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, Codec
 from fleet.kubernetes.codec.wire import WireVersion
 from fleet.members.breaker import Breaker
 from fleet.members.health import MemberHealth, because, now
@@ -35,13 +35,15 @@ class FleetOptions(msgspec.Struct, frozen=True):
     """Times in seconds, for all members.
 
     `member_timeout` bounds what a question waits for a member. One that proved itself (event, bookmark, answer) less
-    than `fresh_seconds` ago is answered for from memory at once. `breaker_failures` in a row cut it off.
+    than `fresh_seconds` ago is answered for from memory at once. `breaker_failures` in a row cut it off. Of each
+    member's events the newest `events_kept` are kept; with 0 they are not followed.
     """
 
     member_timeout: float = 5.0
     heartbeat_seconds: float = 1.0
     fresh_seconds: float = 1.25
     breaker_failures: int = 3
+    events_kept: int = 2_000
     reflector: ReflectorOptions = ReflectorOptions()
 
 
@@ -62,7 +64,7 @@ class Member:
     ) -> None:
         self.name = spec.name
         self.health = MemberHealth(spec, Breaker(options.breaker_failures), options.fresh_seconds)
-        self.stores = stores or Stores()
+        self.stores = stores or Stores(options.events_kept)
         self.pods = self.stores.pods
         self.nodes = self.stores.nodes
         self.namespaces = self.stores.namespaces
@@ -144,7 +146,7 @@ class Member:
             self.health.follow(reflectors)
             while True:
                 await self._wait_until_up(connection)
-                await self._follow_while_up(connection, reflectors.values())
+                await self._follow_while_up(connection, reflectors)
         finally:
             self.connection = None
             # Not a failure of the member's: whoever still waits for it is notified, and the log is left alone.
@@ -165,15 +167,22 @@ class Member:
         while not await self._beat(connection):
             await self._wait_for_turn()
 
-    async def _follow_while_up(self, connection: Connection, reflectors: Collection[Reflector[Any]]) -> None:
+    async def _follow_while_up(self, connection: Connection, reflectors: Mapping[ResourceName, Reflector[Any]]) -> None:
         async with asyncio.TaskGroup() as group:
-            work = [*(reflector.run() for reflector in reflectors), self._read_version(connection)]
+            work = [self._follow(resource, reflector) for resource, reflector in reflectors.items()]
+            work.append(self._read_version(connection))
             tasks = [group.create_task(each) for each in work]
             await self._wait_for_turn()
             while await self._beat(connection):
                 await self._wait_for_turn()
             for task in tasks:
                 task.cancel()
+
+    async def _follow(self, resource: ResourceName, reflector: Reflector[Any]) -> None:
+        """Events come last: there may be many, and what people ask first is to be in memory before."""
+        while resource == "events" and not self.is_settled:
+            await self._changed.wait()
+        await reflector.run()
 
     async def _wait_for_turn(self) -> None:
         """Waits until a heartbeat is due: sooner if a question wants one, later while the watches prove enough."""
@@ -246,6 +255,7 @@ class Member:
             await asyncio.sleep(backoff.next_delay())
 
     def _build_reflectors(self, connection: Connection) -> dict[ResourceName, Reflector[Any]]:
+        codecs = {**_CODECS, "events": EVENTS} if self.stores.events.most else _CODECS
         return {
             resource: Reflector(
                 connection,
@@ -256,7 +266,7 @@ class Member:
                 options=self._options.reflector,
                 turns=self._turns,
             )
-            for resource, codec in _CODECS.items()
+            for resource, codec in codecs.items()
         }
 
     def note_following(self) -> None:

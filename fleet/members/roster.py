@@ -85,22 +85,25 @@ class Roster:
         """
         if wanted.branches:
             self.named(scope, frozenset(wanted.clusters_inside()))
-        clusters, namespaces = self._members if wanted.clusters is None else wanted.clusters, wanted.namespaces or ()
+        self.check_namespaces(scope, wanted.clusters, wanted.namespaces)
+
+    def check_namespaces(self, scope: Scope, named: frozenset[str] | None, namespaces: frozenset[str] | None) -> None:
+        """Raises Forbidden where none of the namespaces that are named is within reach of any cluster asked."""
+        clusters = self._members if named is None else named
         if (
             clusters
             and namespaces
-            and not any(scope.sees_namespace(cluster, name) for cluster in clusters for name in namespaces)
+            and not any(scope.sees_namespace(at, name) for at in clusters for name in namespaces)
         ):
             names = ", ".join(sorted(namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
-    def check_live(self, kind: ObjectKind[T], scope: Scope, wanted: Filter[T]) -> None:
+    def check_clusters(self, resource: ResourceName, scope: Scope, named: frozenset[str] | None) -> None:
         """Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all named is out of reach."""
-        members = self.named(scope, wanted.clusters)
-        refusals = [reason for member in members if (reason := refusal(scope, kind.name, member.name))]
-        if wanted.clusters and len(refusals) == len(members):
+        members = self.named(scope, named)
+        refusals = [reason for member in members if (reason := refusal(scope, resource, member.name))]
+        if named and len(refusals) == len(members):
             raise Forbidden(refusals[0])
-        self.check_named(scope, wanted)
 
     def _visible(self, scope: Scope) -> tuple[str, ...]:
         return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))

@@ -16,7 +16,7 @@ from fleet.model.ranking import NODE_BASES, POD_BASES, PercentOf
 from fleet.model.usage import Kind
 from fleet.model.visibility import Scope
 
-ResourceName = Literal["pods", "nodes", "namespaces"]
+ResourceName = Literal["pods", "nodes", "namespaces", "events"]
 """What is followed of a member, by Kubernetes' own names; stores are attributes of these names."""
 
 Value = str | int | float | None

@@ -63,8 +63,10 @@ class Subject(NamedTuple):
 
 
 class Event(Struct, frozen=True, gc=False, kw_only=True):
-    """An event of core/v1. Times are in Unix seconds, None where the event has none."""
+    """An event of core/v1, which keeps its name when it repeats. Times are in Unix seconds, None where it has none."""
 
+    namespace: str
+    name: str
     type: str
     reason: str
     message: str
@@ -73,6 +75,14 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
     last_seen: float | None
     source: str | None
     regarding: Subject
+
+    @property
+    def cluster(self) -> str:
+        return self.regarding.cluster
+
+    @property
+    def key(self) -> ResourceKey:
+        return ResourceKey(self.cluster, "v1", "Event", self.namespace, self.name)
 
 
 def load_object(raw: bytes) -> dict[str, Any]:

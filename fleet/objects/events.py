@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fleet.kubernetes.codec.convert import parse_time
-from fleet.kubernetes.codec.wire import Wire
+from fleet.kubernetes.codec.events import build_event
 from fleet.model.errors import FleetError
 from fleet.model.kube_objects import Event, KubeObject, Subject
 from fleet.objects.calls import MemberCalls
@@ -53,71 +52,18 @@ async def _load_group(
     named = {subject.name: subject for subject in subjects}
     sorted_in: dict[Subject, list[Event]] = defaultdict(list)
     for item in found:
-        wire = _decode(item)
-        subject = named.get(wire.involved_object.name) if wire is not None else None
+        event = _decode(item)
+        subject = named.get(event.regarding.name) if event is not None else None
         # Kubelets give a node's name in the place of its UID.
-        if wire is not None and subject is not None and wire.involved_object.uid in ("", subject.uid, subject.name):
-            sorted_in[subject].append(_build(wire, subject))
+        if event is not None and subject is not None and event.regarding.uid in ("", subject.uid, subject.name):
+            sorted_in[subject].append(msgspec.structs.replace(event, regarding=subject))
     for events in sorted_in.values():
         events.sort(key=lambda event: event.last_seen or 0.0, reverse=True)
     return sorted_in
 
 
-def _decode(item: KubeObject) -> "_WireEvent | None":
+def _decode(item: KubeObject) -> Event | None:
     try:
-        return _DECODER.decode(item.raw)
+        return build_event(item.raw, item.cluster)
     except msgspec.MsgspecError:  # one broken event must not take the others away
         return None
-
-
-def _build(wire: "_WireEvent", subject: Subject) -> Event:
-    series = wire.series or _Series()
-    created = wire.metadata.creation_timestamp
-    first = parse_time(wire.first_timestamp or wire.event_time or created)
-    last = parse_time(series.last_observed_time or wire.last_timestamp or wire.event_time or created)
-    return Event(
-        type=wire.type,
-        reason=wire.reason,
-        message=wire.message,
-        count=series.count or wire.count or 1,
-        first_seen=first,
-        last_seen=last,
-        source=wire.source.component or wire.reporting_component or None,
-        regarding=subject,
-    )
-
-
-class _Reference(Wire, frozen=True):
-    name: str = ""
-    uid: str = ""
-
-
-class _Source(Wire, frozen=True):
-    component: str = ""
-
-
-class _Series(Wire, frozen=True):
-    count: int | None = None
-    last_observed_time: str | None = None
-
-
-class _EventMetadata(Wire, frozen=True):
-    creation_timestamp: str | None = None
-
-
-class _WireEvent(Wire, frozen=True):
-    involved_object: _Reference
-    metadata: _EventMetadata = _EventMetadata()
-    type: str = ""
-    reason: str = ""
-    message: str = ""
-    count: int | None = None
-    first_timestamp: str | None = None
-    last_timestamp: str | None = None
-    event_time: str | None = None
-    source: _Source = _Source()
-    reporting_component: str = ""
-    series: _Series | None = None
-
-
-_DECODER = msgspec.json.Decoder(_WireEvent)

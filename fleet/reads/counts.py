@@ -31,6 +31,9 @@ class ObjectCounts(Protocol):
     def namespaces(self, cluster: str) -> int:
         """Namespaces within reach that hold pods, at least one."""
 
+    def events(self, cluster: str) -> int:
+        """Events that are kept, within reach or not: all are looked through."""
+
     def fullest_node(self, cluster: str) -> int:
         """Pods of the node that has most."""
 
@@ -84,6 +87,10 @@ class CachedCounts:
             return 1
         reached = self._reached(member)
         return max(1, len(member.pods.values("namespace") if reached is None else reached))
+
+    def events(self, cluster: str) -> int:
+        member = self._members.get(cluster)
+        return 0 if member is None else len(member.stores.events)
 
     def fullest_node(self, cluster: str) -> int:
         member = self._members.get(cluster)

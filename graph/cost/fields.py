@@ -212,6 +212,20 @@ def _resources(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return Cardinality(1, dict.fromkeys(clusters, 1), page=page)
 
 
+def _kept_events(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    """A page of what is kept of each cluster; a subscription's events are one each time."""
+    counts = {name: walk.sizes.events(name) for name in clusters_of(walk.sizes, part.arguments.get("filter") or {})}
+    kept = sum(counts.values())
+    page = Cardinality(min(first_of(part.arguments), kept), counts)
+    walk.charge(part, page.total * weights.OBJECT + kept * weights.SCANNED)
+    return Cardinality(1, dict.fromkeys(counts, 1), page=page, matched=kept)
+
+
+def _counted(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    walk.charge(part, outer.matched * weights.SCANNED)
+    return outer
+
+
 def _followed(kind: Kind) -> Rule:
     """The objects that a subscription begins with; each of its events is one of them."""
 
@@ -277,6 +291,7 @@ def _placements(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return inside
 
 
+_PAGED = ("Pod", "Node", "Resource", "Event")
 RULES: Mapping[str, Rule] = {
     "Query.clusters": _clusters,
     "Query.cluster": _one,
@@ -285,6 +300,9 @@ RULES: Mapping[str, Rule] = {
     "Query.resource": _asked_one,
     "Query.object": _asked_one,
     "Query.resources": _resources,
+    "Query.events": _kept_events,
+    "EventConnection.totalCount": _counted,
+    "EventConnection.retention": _outcomes,
     "Query.placements": _placements,
     "Query._entities": _entities,
     "Subscription.podEvents": _followed("pods"),
@@ -293,14 +311,14 @@ RULES: Mapping[str, Rule] = {
     "Subscription.logs": _logs,
     **{f"{parent}.pods": _connection("pods") for parent in ("Query", "Cluster", "Node")},
     **{f"{parent}.nodes": _connection("nodes") for parent in ("Query", "Cluster")},
-    **{f"{kind}Connection.{name}": _page for kind in ("Pod", "Node", "Resource") for name in ("items", "edges")},
-    **{f"{kind}Connection.clusters": _outcomes for kind in ("Pod", "Node", "Resource")},
+    **{f"{kind}Connection.{name}": _page for kind in _PAGED for name in ("items", "edges")},
+    **{f"{kind}Connection.clusters": _outcomes for kind in _PAGED},
     "PodConnection.counts": _counts,
     "Cluster.podCounts": _pod_counts,
     "Cluster.namespaces": _namespaces,
     **{f"Cluster.{name}": _summed for name in ("capacity", "allocatable", "requested")},
     "Node.requested": _summed,
-    **{f"{parent}.cluster": _related for parent in ("Pod", "Node", "Resource", "Placement")},
+    **{f"{parent}.cluster": _related for parent in ("Pod", "Node", "Resource", "Placement", "Event")},
     **{f"{parent}.node": _related for parent in ("Pod", "Placement")},
     "Placement.pod": _related,
     "Owner.resource": _owner_resource,

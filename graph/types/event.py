@@ -1,16 +1,21 @@
 """What happened to an object."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
 from fleet.model import kube_objects
 from fleet.model.errors import InvalidQuery
+from graph.ids import encode_resource_id
 from graph.loading.context import Info
 from graph.loading.resources import DEFAULT_EVENTS, MAX_EVENTS
 from graph.scalars import DateTime
-from graph.types.fields import of_model
-from graph.types.views import View
+from graph.types.cluster_views import cluster_of
+from graph.types.fields import of_model, resolved
+from graph.types.views import PureView, View
+
+if TYPE_CHECKING:
+    from graph.types.cluster import Cluster
 
 
 @strawberry.type(description="The object an event is about.")
@@ -29,10 +34,11 @@ class EventSubject(View[kube_objects.Subject]):
 
 
 @strawberry.type(description="An event that Kubernetes tells of an object; a cluster forgets it after about an hour.")
-class Event(View[kube_objects.Event]):
+class Event(PureView[kube_objects.Event]):
     """A view of `kube_objects.Event`."""
 
     model: strawberry.Private[kube_objects.Event]
+    namespace: str = of_model("The namespace it is in: the object's, or `default` for one of the whole cluster.")
     type: str = of_model("Normal or Warning.")
     reason: str = of_model("What happened, in one word.")
     message: str = of_model("What happened, for people.")
@@ -40,11 +46,18 @@ class Event(View[kube_objects.Event]):
     first_seen: DateTime | None = of_model("When it happened first.")
     last_seen: DateTime | None = of_model("When it happened last.")
     source: str | None = of_model("The component that tells of it.")
-    regarding: EventSubject = strawberry.field(description="The object it is about.")
 
-    @classmethod
-    def from_model(cls, model: kube_objects.Event) -> Self:
-        return cls(model=model, regarding=EventSubject.from_model(model.regarding))
+    @resolved("Opaque; the same when it happens again.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(encode_resource_id(self.model.key))
+
+    @resolved("The cluster it is of.")
+    def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
+        return cluster_of(info, self.model.cluster)
+
+    @resolved("The object it is about.")
+    def regarding(self) -> EventSubject:
+        return EventSubject.from_model(self.model.regarding)
 
 
 async def events_of(info: Info, subject: kube_objects.Subject, first: int | None) -> list[Event]:

@@ -160,6 +160,13 @@ class ClusterSettings(Group):
         "kube-federation-system", "Where KubeFedClusters and their Secrets are.", values="a namespace", min_length=1
     )
     platform_namespace: str = setting("openmcp", "Where OpenMCPClusters are.", values="a namespace", min_length=1)
+    events_kept: int = setting(
+        2_000,
+        "Newest events that are kept of each cluster, some 1 KiB each; with 0 events are not followed.",
+        values="a number, 0 to 100000",
+        ge=0,
+        le=100_000,
+    )
     join: bool = setting(
         False,
         "Whether `/join` and `/joinCloud` register the clusters that administrators hand in.",

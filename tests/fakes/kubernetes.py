@@ -13,7 +13,12 @@ from fleet.model.objects import ClusterRole
 from fleet.ports import Answer, Call, Connection, Credential, Headers, MemberSpec, Upgraded
 
 Object = dict[str, Any]
-KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node", "/api/v1/namespaces": "Namespace"}
+KINDS = {
+    "/api/v1/pods": "Pod",
+    "/api/v1/nodes": "Node",
+    "/api/v1/namespaces": "Namespace",
+    "/api/v1/events": "Event",
+}
 SERVED = {"pods": "Pod", "events": "Event", "secrets": "Secret", "replicasets": "ReplicaSet"}
 """Kinds by their plural in the path of one object, or of the list of a namespace."""
 

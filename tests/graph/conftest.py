@@ -105,6 +105,8 @@ async def _open_graph(*names: str, pods: int = 4, options: FleetOptions = OPTION
     source = FakeSource(*(build_cluster(name, pods) for name in names))
     async with open_federation(source, options) as federation:
         await federation.wait_synced(5)
+        kept = options.events_kept > 0
+        await until(lambda: all(each.count("/api/v1/events", watch=True) == kept for each in source.clusters.values()))
         graph = Graph(source, federation)
         for name, cluster in source.clusters.items():
             for namespace, pod in cluster.objects["Pod"]:

@@ -11,9 +11,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fleet.kubernetes.codec.events import build_event
 from fleet.kubernetes.codec.nodes import build_namespace, build_node, decode_namespace, decode_node
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.kubernetes.codec.wire import DecodeError, Named, WireEvent, WireList, WireNamed, WireStatus
+from fleet.model.kube_objects import Event
 from fleet.model.manifests import compress
 from fleet.model.objects import Namespace, Node, Pod
 
@@ -24,6 +26,9 @@ _EVENT = msgspec.json.Decoder(WireEvent)
 _STATUS = msgspec.json.Decoder(WireStatus)
 _NAMED = msgspec.json.Decoder(WireNamed)
 _NAMELESS = Named()
+
+MAX_MESSAGE = 1_024
+"""Characters of a message that are kept of an event: those of events.k8s.io have no more."""
 
 
 class EventType(Enum):
@@ -177,8 +182,16 @@ def _build_namespace(raw: bytes, cluster: str) -> Namespace:
     return build_namespace(decode_namespace(raw), cluster)
 
 
+def _build_kept_event(raw: bytes, cluster: str) -> Event:
+    event = build_event(raw, cluster)
+    if len(event.message) <= MAX_MESSAGE:
+        return event
+    return msgspec.structs.replace(event, message=f"{event.message[:MAX_MESSAGE]}... [cut]")
+
+
 PODS: Codec[Pod] = Codec("Pod", "/api/v1/pods", _build_pod, attrgetter("resource_version"))
 NODES: Codec[Node] = Codec("Node", "/api/v1/nodes", _build_node, attrgetter("resource_version"))
 NAMESPACES: Codec[Namespace] = Codec(
     "Namespace", "/api/v1/namespaces", _build_namespace, attrgetter("resource_version")
 )
+EVENTS: Codec[Event] = Codec("Event", "/api/v1/events", _build_kept_event)

@@ -160,7 +160,7 @@ async def test_bookmarks_move_the_version_and_prove_life() -> None:
         before = followed.proofs
         followed.cluster.bookmark()
         await until(lambda: followed.proofs > before)
-        version = followed.cluster.version - 2  # the pods' bookmark is the first of three
+        version = followed.cluster.version - 3  # the pods' bookmark is the first of four
         followed.cluster.cut_watches()
         await until(lambda: followed.cluster.count(PATH, watch=True) == 2)
         assert f"resourceVersion={version}" in followed.cluster.calls[-1][1]

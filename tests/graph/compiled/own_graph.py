@@ -44,6 +44,7 @@ IDS = (
 PAGES = """{
   pods(first: 1) { pageInfo { endCursor } }
   nodes(first: 1) { pageInfo { endCursor } }
+  events(first: 3) { pageInfo { endCursor } }
   resources(apiVersion: "v1", kind: "Pod", first: 1) { pageInfo { endCursor } } }"""
 ENTITIES: tuple[Any, ...] = (
     *({"__typename": "Pod", "id": id_} for id_ in (*IDS[:2] * 4, *IDS)),
@@ -120,6 +121,9 @@ TASTES = Tastes(
         "effect": ("NoSchedule", "none"),
         "DateTime": TIMES,
         "Duration": ("0s", "1h", "9999d"),
+        "since": (CREATED, *TIMES),
+        "types": ("Normal", "Warning"),
+        "reasons": ("Started", "BackOff"),
         "ID": IDS,
         "_Any": ENTITIES,
         "Float": (0, 0.05, 0.06, 1, 1.5, 1e300),
@@ -129,6 +133,8 @@ TASTES = Tastes(
         "placements": (("last",), (), ("start",), ("start", "end"), ("last", "start")),
         "Query.pods": _LISTS,
         "Query.nodes": _LISTS,
+        "Query.events": (*_PAGES[:5], ("first", "after"), ("after",), ("onUnavailable",)),
+        "EventFilter": ((), ("clusters",), ("namespaces",), ("types",), ("reasons",), ("regarding",), ("since",)),
         "Query.resource": (("namespace",), ("namespace",), ("namespace",), ()),
         "Query.resources": ((), ("first",), ("filter",), ("first", "after"), ("onUnavailable", "first")),
         "pods": _PAGES,
@@ -202,12 +208,12 @@ async def furnish(graph: Graph) -> Tastes:
         cluster.statuses["/api/v1/namespaces/ops/events"] = (503, status_body(503, "events are away"))
         for node in ("n1", "n2"):
             cluster.put(build_full_node(node))
-            cluster.objects["Event"]["default", f"of-{node}"] = _event("Node", "default", node)
+            cluster.put(_event("Node", "default", node, f"of-{node}"))
             graph.store.known[NodeKey(name, node)] = build_full_usage(1.5)
         for namespace, pod in tuple(cluster.objects["Pod"]):
             number = int(pod[1:])
             cluster.put(build_full_pod(namespace, pod, ("n1", "n2", None)[number % 3], f"a{number % 2}"))
-            cluster.objects["Event"][namespace, f"e{number}"] = _event("Pod", namespace, pod)
+            cluster.put(_event("Pod", namespace, pod, f"e{number}"))
             graph.store.known[PodKey(name, namespace, pod)] = build_full_usage(0.05 + number / 100)
             graph.store.sightings[PodKey(name, namespace, pod), "n1"] = [
                 (int(NOW) - past) * NANOSECONDS for past in (7200, 3000, 120, 20)
@@ -235,6 +241,8 @@ async def wait_known(graph: Graph, cluster: str) -> None:
     for kind, store in (("Pod", member.pods), ("Node", member.nodes)):
         wanted = {_place(item["metadata"]) for item in graph[cluster].objects[kind].values()}
         await until(partial(_holds, store, wanted), what=f"{kind} of {cluster}")
+    events = graph[cluster].objects["Event"]
+    await until(lambda: all(map(member.stores.events.get, events)), what=f"events of {cluster}")
 
 
 def _holds(store: Iterable[Any], wanted: set[tuple[str, str, str]]) -> bool:
@@ -249,10 +257,10 @@ def _condition(kind: str) -> Object:
     return {"type": kind, "status": "True", "reason": "Fine", "message": "all is well", "lastTransitionTime": CREATED}
 
 
-def _event(kind: str, namespace: str, name: str) -> Object:
+def _event(kind: str, namespace: str, name: str, called: str) -> Object:
     about = {"kind": kind, "namespace": namespace, "name": name}
     times = {"firstTimestamp": CREATED, "lastTimestamp": CREATED, "count": 3, "source": {"component": "kubelet"}}
-    event = build_plain("Event", f"of-{name}")
+    event = build_plain("Event", called)
     event["metadata"]["namespace"] = namespace
     return event | {"involvedObject": about, "reason": "Started", "type": "Normal", "message": "m"} | times
 

@@ -55,6 +55,9 @@ class Numbers:
     def namespaces(self, cluster: str) -> int:
         return 10
 
+    def events(self, cluster: str) -> int:
+        return 2_000
+
     def fullest_node(self, cluster: str) -> int:
         return -(-self._pods // self._nodes) if cluster in self._names else 0
 
