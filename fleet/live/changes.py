@@ -7,7 +7,8 @@ A member that can't be reached keeps its last known objects here: they are compa
 A member that left the federation has none.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any, Generic, Literal
 
 from msgspec.structs import replace
@@ -15,7 +16,9 @@ from msgspec.structs import replace
 from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store, Stores
 from fleet.members.member import Member
+from fleet.model.event_queries import EventFilter
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
+from fleet.model.kube_objects import Event
 from fleet.model.objects import Cluster, Node, Pod, T
 from fleet.model.queries import Filter
 from fleet.model.visibility import Scope
@@ -41,7 +44,8 @@ class ChangeFeed:
         self._members: dict[str, Member] = {}
         self._stores: dict[str, Stores] = {}
         self._ends: dict[str, list[Unlisten]] = {}
-        self._listeners: dict[Topic, dict[object, FeedListener]] = {"clusters": {}, **{kind.name: {} for kind in KINDS}}
+        topics: list[Topic] = ["clusters", "events", *(kind.name for kind in KINDS)]
+        self._listeners: dict[Topic, dict[object, FeedListener]] = {topic: {} for topic in topics}
 
     def listen(self, topic: Topic, listener: FeedListener) -> Unlisten:
         """Calls the listener after each change of the topic, until the returned function is called."""
@@ -72,6 +76,7 @@ class ChangeFeed:
             self._forget(name)
             self._stores[name] = stores
             self._ends[name] = [self._follow(kind.name, name, stores.named(kind.name)) for kind in KINDS]
+            self._ends[name].append(stores.events.listen(partial(self._notify, "events", name)))
             self._notify_all(name)
         self.touch(name)
 
@@ -161,6 +166,35 @@ class ClusterView:
         if member is None or not self._scope.sees_cluster(cluster):
             return None
         return replace(member.describe(), age_seconds=None)
+
+
+class EventView:
+    """The events of the rings that a filter selects and a scope reaches."""
+
+    def __init__(self, feed: ChangeFeed, wanted: EventFilter, scope: Scope) -> None:
+        self._feed = feed
+        self._wanted = wanted
+        self._scope = scope
+        self._tests: dict[str, Callable[[Event], bool]] = {}
+
+    def select(self, cluster: str) -> Iterator[Event]:
+        """Those of a cluster that happened since the time of the filter, newest first; none where it has no time."""
+        stores, since = self._feed.stores(cluster), self._wanted.since
+        if stores is None or since is None:
+            return iter(())
+        return filter(self._test_of(cluster), stores.events.newest(since=since))
+
+    def get(self, cluster: str, key: StoreKey) -> Event | None:
+        """The event of that name, if it is one of these."""
+        stores = self._feed.stores(cluster)
+        event = None if stores is None else stores.events.get(key)
+        late = event is not None and (self._wanted.since is None or (event.last_seen or 0.0) >= self._wanted.since)
+        return event if event is not None and late and self._test_of(cluster)(event) else None
+
+    def _test_of(self, cluster: str) -> Callable[[Event], bool]:
+        if cluster not in self._tests:
+            self._tests[cluster] = self._wanted.build_test(self._scope, cluster)
+        return self._tests[cluster]
 
 
 View = ObjectView[Pod] | ObjectView[Node] | ClusterView

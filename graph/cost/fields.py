@@ -213,12 +213,21 @@ def _resources(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
 
 
 def _kept_events(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
-    """A page of what is kept of each cluster; a subscription's events are one each time."""
+    """A page of what is kept of each cluster."""
     counts = {name: walk.sizes.events(name) for name in clusters_of(walk.sizes, part.arguments.get("filter") or {})}
     kept = sum(counts.values())
     page = Cardinality(min(first_of(part.arguments), kept), counts)
     walk.charge(part, page.total * weights.OBJECT + kept * weights.SCANNED)
     return Cardinality(1, dict.fromkeys(counts, 1), page=page, matched=kept)
+
+
+def _happening(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    """Each message is one event; with `since` the first are as many as may wait."""
+    wanted = part.arguments.get("filter") or {}
+    names = clusters_of(walk.sizes, wanted)
+    begun = 1 if wanted.get("since") is None else min(weights.WAITING, sum(map(walk.sizes.events, names)))
+    walk.charge(part, begun * weights.OBJECT)
+    return Cardinality(begun, dict.fromkeys(names, begun))
 
 
 def _counted(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
@@ -307,6 +316,7 @@ RULES: Mapping[str, Rule] = {
     "Query._entities": _entities,
     "Subscription.podEvents": _followed("pods"),
     "Subscription.nodeEvents": _followed("nodes"),
+    "Subscription.events": _happening,
     "Subscription.usage": _sampled,
     "Subscription.logs": _logs,
     **{f"{parent}.pods": _connection("pods") for parent in ("Query", "Cluster", "Node")},

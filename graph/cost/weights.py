@@ -41,6 +41,9 @@ RELATED = 50.0
 EVENTFUL = 100.0
 """An object whose events are looked for: its cluster reads through all of the namespace's."""
 
+WAITING = 500
+"""Events that wait for a subscriber at most (`graph.subscriptions.event_channel`)."""
+
 ROWS_A_CALL = 500
 """Objects a cluster sends in one call."""
 

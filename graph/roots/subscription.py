@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import strawberry
 
 from auth.policy import authorize_request
-from fleet.live.changes import ClusterView, ObjectView
+from fleet.live.changes import ClusterView, EventView, ObjectView
 from fleet.live.usage_sampler import Wanted, check_interval
 from fleet.model import objects as models
 from fleet.model.errors import InvalidQuery
@@ -15,8 +15,10 @@ from fleet.model.kinds import NODES, PODS
 from fleet.model.usage import Kind
 from fleet.objects.logs import LogRequest, check_log
 from graph.loading.context import Info
-from graph.roots.topics import Admitted, Elsewhere, LiveContext, Log, Objects, Samples, Topic
+from graph.roots.topics import Admitted, Elsewhere, Events, LiveContext, Log, Objects, Samples, Topic
 from graph.scalars import Duration
+from graph.types.event import Event
+from graph.types.event_filter import EventFilter, event_question
 from graph.types.inputs import NodeFilter, PodFilter, node_question, pod_question
 from graph.types.live import ClusterEvent, LogLine, NodeEvent, PodEvent, UsageSample
 
@@ -88,6 +90,21 @@ class Subscription:
         context = _begin(info)
         await context.federation.wait_known()
         return _admit(info, Objects(ClusterView(context.federation.feed, context.scope), ClusterEvent))
+
+    @followed(
+        "Events of all clusters, from now on or since the time of the filter: each as it happens, and again when it "
+        "repeats. Of those that happened before and of those that are not taken 500 wait at most, the newest; how many "
+        "older ones were thrown away is told as `extensions.dropped`."
+    )
+    async def events(
+        self,
+        info: Info,
+        filter: EventFilter | None = None,  # noqa: A002 - the argument's name in the graph
+    ) -> AsyncIterator[Event]:
+        """Raises InvalidQuery, ClusterNotFound, Forbidden."""
+        context = _begin(info)
+        question = await context.federation.check_events(context.scope, event_question(filter))
+        return _admit(info, Events(EventView(context.federation.feed, question, context.scope)))
 
     @followed(
         "Usage of the pods and nodes named, 500 at most: all of them that have any, at first and then after each "

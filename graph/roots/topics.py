@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from graphql import GraphQLResolveInfo
 from msgspec import Struct
 
-from fleet.live.changes import View
+from fleet.live.changes import EventView, View
 from fleet.live.usage_sampler import Wanted
 from fleet.objects.logs import LogRequest
 from graph.enums import EventType
@@ -39,7 +39,13 @@ class Log(Struct, frozen=True):
     request: LogRequest
 
 
-Topic = Objects | Samples | Log
+class Events(Struct, frozen=True):
+    """Events of the rings that a view selects, as they happen."""
+
+    view: EventView
+
+
+Topic = Objects | Samples | Log | Events
 
 
 class Admitted(Struct, frozen=True):

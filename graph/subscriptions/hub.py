@@ -17,9 +17,10 @@ from fleet.ports import MetricStore
 from graph.errors import Code, code_of
 from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.operation import Operation
-from graph.roots.topics import Log, Objects, Samples
+from graph.roots.topics import Events, Log, Objects, Samples
 from graph.subscriptions.admission import Rejected, admit
 from graph.subscriptions.channel import ObjectChannel
+from graph.subscriptions.event_channel import EventChannel
 from graph.subscriptions.mailbox import Ended, Ending, Mailbox
 from graph.subscriptions.quotas import Budget, QuotaOptions, QuotaSpent, UserQuota, measure
 from graph.subscriptions.rendering import Grounds, Renderer, build_failure, dump
@@ -28,7 +29,7 @@ from graph.subscriptions.sessions import RECHECK_SECONDS, SHUT_DOWN, Authenticat
 from graph.subscriptions.watched import EventSelection, build_selection
 from graph.types.live import LogLine
 
-Channel = ObjectChannel | SampleChannel
+Channel = ObjectChannel | SampleChannel | EventChannel
 
 
 class Seat(NamedTuple):
@@ -192,13 +193,15 @@ class Hub:
                 self._forget_unused(opener)
             await seat.channel.aclose()
 
-    def _open_channel(self, session: Session, topic: Objects | Samples, renderer: Renderer) -> Channel:
+    def _open_channel(self, session: Session, topic: Objects | Samples | Events, renderer: Renderer) -> Channel:
         """Raises Rejected."""
         federation, quota = self.grounds.federation, self._quota_of(session)
         _open_question(quota)
         channel: Channel
         if isinstance(topic, Objects):
             channel = ObjectChannel(federation.feed, topic, renderer, quota.held)
+        elif isinstance(topic, Events):
+            channel = EventChannel(federation.feed, topic.view, renderer)
         else:
             channel = SampleChannel(self._usage, federation, session.principal, topic, renderer)
         self._openers[channel] = quota

@@ -1,10 +1,12 @@
 """What waits for one subscriber: at most one message an object, whatever happened to it meanwhile."""
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import Protocol
 
+import orjson
 from msgspec import Struct
 
 from graph.enums import EventType
@@ -42,12 +44,17 @@ class Ended(Exception):
 class Mailbox:
     """Bounded by the objects that the subscriber follows; a newer state of one takes the place of an older one.
 
+    Where those have no end, `most` wait; a message before which older ones were thrown away says how many, as
+    `extensions.dropped`.
+
     What the subscriber knows stays true: an object that came and went between two messages is never told of, one that
     went and came back is MODIFIED. A message before which states were skipped says how many, as
     `extensions.coalesced`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = math.inf) -> None:
+        self._most = most
+        self.dropped = 0
         self._waiting: OrderedDict[Hashable, tuple[EventType, Message]] = OrderedDict()
         self._skipped = 0
         self._taken = 0
@@ -74,6 +81,9 @@ class Mailbox:
                 return
             type = merged  # noqa: A001 - as above
         self._waiting[key] = (type, message)
+        if len(self._waiting) > self._most:
+            self._waiting.popitem(last=False)
+            self.dropped += 1
         self._wake.set()
 
     def end(self, ending: Ending) -> None:
@@ -95,9 +105,9 @@ class Mailbox:
             return await self.take()
         _, (type, message) = self._waiting.popitem(last=False)  # noqa: A001 - as above
         text = message.text(type)
-        if self._skipped:
-            text = f'{text[:-1]},"extensions":{{"coalesced":{self._skipped}}}}}'
-            self._skipped = 0
+        if told := {name: count for name, count in (("coalesced", self._skipped), ("dropped", self.dropped)) if count}:
+            text = f'{text[:-1]},"extensions":{orjson.dumps(told).decode()}}}'
+            self._skipped = self.dropped = 0
         return text
 
 

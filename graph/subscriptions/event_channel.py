@@ -1,0 +1,113 @@
+"""Events of the fleet as they happen, told once for all subscribers who ask in the same words with the same reach."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+
+from fleet.aio.tasks import end_tasks
+from fleet.cache.rows import StoreKey
+from fleet.live.changes import ChangeFeed, EventView
+from fleet.model import kube_objects
+from fleet.model.event_queries import position_of
+from graph.cost.weights import WAITING
+from graph.enums import EventType
+from graph.subscriptions.mailbox import FAILED, Mailbox
+from graph.subscriptions.rendering import Event, Renderer, dump
+from graph.types.event import Event as View
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+"""Events that are rendered together."""
+
+_MOST_NEWS = 10_000
+
+
+class EventChannel:
+    """Sends each event that comes or repeats; who joins is sent first what happened since the filter's time."""
+
+    def __init__(self, feed: ChangeFeed, view: EventView, renderer: Renderer) -> None:
+        self._feed = feed
+        self._view = view
+        self._renderer = renderer
+        self._news: dict[tuple[str, StoreKey], None] = {}
+        self._joining: list[Mailbox] = []
+        self._mailboxes: set[Mailbox] = set()
+        self._wake = asyncio.Event()
+        self._unlisten = feed.listen("events", self._note)
+        self._task = asyncio.create_task(self._run(), name="channel of events")
+
+    @property
+    def alive(self) -> bool:
+        return not self._task.done()
+
+    def join(self) -> Mailbox:
+        mailbox = Mailbox(WAITING)
+        self._joining.append(mailbox)
+        self._wake.set()
+        return mailbox
+
+    def leave(self, mailbox: Mailbox) -> bool:
+        self._mailboxes.discard(mailbox)
+        if mailbox in self._joining:
+            self._joining.remove(mailbox)
+        return bool(self._mailboxes or self._joining)
+
+    async def aclose(self) -> None:
+        self._unlisten()
+        await end_tasks(self._task)
+
+    def _note(self, cluster: str, key: StoreKey | None) -> None:
+        if key is not None:
+            self._news[cluster, key] = None
+            if len(self._news) > _MOST_NEWS:
+                del self._news[next(iter(self._news))]
+                for mailbox in self._mailboxes:
+                    mailbox.dropped += 1
+        else:  # its first list is in: what of it is old was not told yet
+            self._news.update(((cluster, (event.namespace, event.name)), None) for event in self._view.select(cluster))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._tell()
+        except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
+            logger.exception("a channel of events failed")
+            self._unlisten()
+            for mailbox in (*self._mailboxes, *self._joining):
+                mailbox.end(FAILED)
+            self._mailboxes.clear()
+            self._joining.clear()
+
+    async def _tell(self) -> None:
+        while self._news:
+            batch = list(islice(self._news, BATCH))
+            for name in batch:
+                del self._news[name]
+            happened = [event for name in batch if (event := self._view.get(*name)) is not None]
+            await self._send(happened, self._mailboxes)
+            await asyncio.sleep(0)
+        if not self._joining:
+            return
+        # Without a turn of the loop in between: whatever is news from here on is not among these, and told to all.
+        joining, self._joining = self._joining, []
+        self._mailboxes.update(joining)
+        found = chain.from_iterable(map(self._view.select, self._feed.clusters()))
+        begun = sorted(found, key=position_of)
+        for mailbox in joining:
+            mailbox.dropped += max(0, len(begun) - WAITING)
+        begun = begun[-WAITING:]
+        for start in range(0, len(begun), BATCH):
+            await self._send(begun[start : start + BATCH], joining)
+            await asyncio.sleep(0)
+
+    async def _send(self, events: Sequence[kube_objects.Event], mailboxes: Iterable[Mailbox]) -> None:
+        bodies = await self._renderer.render([View.from_model(event) for event in events])
+        for event, body in zip(events, bodies, strict=True):
+            message = Event(dump(body), self._renderer.selection)
+            for mailbox in mailboxes:
+                mailbox.put(event.key, EventType.MODIFIED, message)
