@@ -20,8 +20,9 @@ from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Forbidden
 from graph.errors import Code
+from graph.http.export import answer_rows, pick_row_type
 from graph.http.graphiql_page import STATIC_PATH, is_known, page_response, serve_static, wants_page
-from graph.http.protocol import answer, pick_answer_type, read_accept, read_operation, refusal
+from graph.http.protocol import GRAPHQL_TYPE, answer, pick_answer_type, read_accept, read_operation, refusal
 from graph.http.sse import answer_events, takes_events, wants_events
 from graph.http.state import GraphRequest
 from graph.http.ws import serve_websocket
@@ -71,12 +72,16 @@ async def serve_graphql(routed: Request) -> Response:
     kind = JSON_TYPE
     try:
         refuse_impersonation(request.scope["headers"])
-        if wants_events(request):
+        accept = read_accept(request)
+        if wants_events(accept):
             return await answer_events(request)
-        kind = pick_answer_type(read_accept(request))
+        rows = pick_row_type(accept)
+        kind = GRAPHQL_TYPE if rows else pick_answer_type(accept)
         principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
         async with asyncio.timeout(request.state["request_timeout"]):
             operation = await read_operation(request)
+        if rows:
+            return await _list(request, operation, rows)
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
@@ -112,41 +117,55 @@ def _lead_to_page(request: GraphRequest) -> Response:
 
 
 async def _execute(request: GraphRequest, principal: Principal, operation: Operation, kind: str) -> Response:
+    context = _build_context(request, principal, operation, encoded=True)
+    recorder = Recorder() if operation.asked.explain else None
+    try:
+        with recording(recorder):
+            result = await _run(request, operation, context)
+    except Refused as error:
+        if isinstance(error, _NeedsStream) and takes_events(read_accept(request)):
+            return await answer_events(request, operation)
+        return refusal(error.status_in(kind), str(error), error.code, kind, extensions=finish(context, recorder))
+    return answer(result, kind, finish(context, recorder))
+
+
+async def _list(request: GraphRequest, operation: Operation, kind: str) -> Response:
+    """The rows of the operation's list, in as many operations as it has pages."""
+
+    async def ask(page: Operation) -> ExecutionResult:
+        principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
+        return await _run(request, page, _build_context(request, principal, page, encoded=False))
+
+    stall_seconds = request.state["live"].options.stall_seconds
+    return await answer_rows(operation, kind, ask, request.state["limits"], stall_seconds=stall_seconds)
+
+
+def _build_context(request: GraphRequest, principal: Principal, operation: Operation, *, encoded: bool) -> Context:
     state = request.state
-    started, seconds = asyncio.get_running_loop().time(), state["request_timeout"]
     loaders = build_loaders(
         state["federation"],
         principal.scope,
         state["metric_store"],
         now=time.time(),
-        deadline=started + seconds * ASKING_SHARE,
+        deadline=asyncio.get_running_loop().time() + state["request_timeout"] * ASKING_SHARE,
         held=state["held_usage"],
     )
-    context = Context(
+    return Context(
         principal,
         state["federation"],
         loaders,
         limits=state["limits"],
         asked=operation.asked,
         compiled=state["compiled"],
-        encoded=True,
+        encoded=encoded,
         time_slices=state["time_slices"],
     )
-    recorder = Recorder() if operation.asked.explain else None
-    try:
-        with recording(recorder):
-            result = await _run(request, operation, context, started + seconds)
-    except Refused as error:
-        if isinstance(error, _NeedsStream) and takes_events(request):
-            return await answer_events(request, operation)
-        return refusal(error.status_in(kind), str(error), error.code, kind, extensions=finish(context, recorder))
-    return answer(result, kind, finish(context, recorder))
 
 
-async def _run(request: GraphRequest, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
+async def _run(request: GraphRequest, operation: Operation, context: Context) -> ExecutionResult:
     """Executes the operation. Raises Refused where there is nothing to execute, and when the time is up."""
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout(request.state["request_timeout"]):
             return await schema.execute(
                 operation.query,
                 variable_values=operation.variables,

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from fleet.aio.tasks import end_tasks
 from graph.errors import Code
-from graph.http.protocol import pick_weights, read_accept, read_operation, refusal
+from graph.http.protocol import pick_weights, read_operation, refusal
 from graph.http.state import GraphRequest
 from graph.operation import Operation
 from graph.subscriptions.admission import Rejected
@@ -36,16 +36,16 @@ _HEADERS = [
 ]
 
 
-def wants_events(request: GraphRequest) -> bool:
+def wants_events(accept: str | None) -> bool:
     """Whether a stream of events is what the client asks for, rather than something it would take as well."""
-    weights = pick_weights(read_accept(request))
+    weights = pick_weights(accept)
     others = (weight for kind, weight in weights.items() if kind.startswith("application/"))
     return _weigh_events(weights) > max(others, default=0.0)
 
 
-def takes_events(request: GraphRequest) -> bool:
+def takes_events(accept: str | None) -> bool:
     """Whether a stream of events is among what the client names: `*/*` alone would wait for one answer."""
-    return _weigh_events(pick_weights(read_accept(request))) > 0
+    return _weigh_events(pick_weights(accept)) > 0
 
 
 def _weigh_events(weights: Mapping[str, float]) -> float:
@@ -83,7 +83,7 @@ class EventStream(Response):
         del scope
         self._hub.connections += 1
         sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_wait_for_disconnect(receive))
+        leaving = asyncio.create_task(wait_for_disconnect(receive))
         ending = asyncio.create_task(self._session.wait_ended())
         try:
             await asyncio.wait((sending, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +158,6 @@ def _event(body: bytes) -> bytes:
     return b"event: next\ndata: " + body + b"\n\n"
 
 
-async def _wait_for_disconnect(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
