@@ -206,7 +206,8 @@ async def test_an_error_half_way_is_a_last_line_and_a_cut(
         slow_down(graph)
         graph.store = BreakingStore(graph.store.known)
         async with open_served(graph) as session:
-            query, pieces = "{ pods { items { name usage { cpuCores } } } }", []
+            query = "{ pods { items { name usage { cpuCores } } } }"
+            pieces: list[bytes] = []
             async with session.post("/graphql", json={"query": query}, headers=accept) as answer:
                 with pytest.raises(aiohttp.ClientPayloadError):
                     await collect(answer, pieces)
