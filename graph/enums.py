@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
+from fleet.model.groups import NodeGroupColumn, NodeGroupField, PodGroupColumn, PodGroupField, ResourceField
 from fleet.model.objects import ClusterHealth, ClusterRole, MissingAmount, OnUnavailable, OutcomeState, PodPhase
 from fleet.model.queries import NodeColumn, PodColumn
 from fleet.model.ranking import PercentOf, UsageField
@@ -121,8 +122,55 @@ _register(
     },
 )
 _register(
+    PodGroupField,
+    "What pods can be grouped by, beside their labels.",
+    {
+        "PHASE": "The phase; the value is a PodPhase.",
+        "CLUSTER": "The cluster.",
+        "NAMESPACE": "The namespace; the same name in two clusters is one, where CLUSTER is not beside it.",
+        "NODE": "The name of the node, likewise; null for pods that are bound to none.",
+        "STATUS": "What kubectl's STATUS column says.",
+        "WORKLOAD": "What runs it, as Deployment/web, likewise; a pod that nothing runs is its own: Pod/web.",
+        "IMAGE": "The image as the pod writes it; a pod of several images counts in the group of each.",
+        "QOS_CLASS": "Guaranteed, Burstable or BestEffort.",
+        "ZONE": "The zone of the node; null where you may not see it.",
+    },
+)
+_register(
+    NodeGroupField,
+    "What nodes can be grouped by, beside their labels.",
+    {
+        "CLUSTER": "The cluster.",
+        "ZONE": "The zone.",
+        "REGION": "The region.",
+        "ROLE": "The role; a node of several roles counts in the group of each.",
+        "STATUS": "What kubectl's STATUS column says.",
+        "KUBELET_VERSION": "The version of the kubelet.",
+        "OS_IMAGE": "The operating system.",
+        "ARCHITECTURE": "The architecture, such as amd64.",
+    },
+)
+_COUNTS = {"COUNT": "How many there are in the group.", "READY_COUNT": "How many of them are ready."}
+_register(
+    PodGroupColumn,
+    "Numbers that groups of pods can be ordered by.",
+    {**_COUNTS, "RESTARTS": "Restarts of all of their containers."},
+    name="PodGroupOrderField",
+)
+_register(NodeGroupColumn, "Numbers that groups of nodes can be ordered by.", _COUNTS, name="NodeGroupOrderField")
+_register(
+    ResourceField,
+    "An amount of resources.",
+    {
+        "CPU_CORES": "CPU in cores.",
+        "MEMORY_BYTES": "Memory in bytes.",
+        "EPHEMERAL_STORAGE_BYTES": "Ephemeral storage in bytes.",
+        "PODS": "Number of pods.",
+    },
+)
+_register(
     PercentOf,
-    "What a percentage is of.",
+    "What a percentage is of; for a group the sum of theirs.",
     {
         "LIMIT": "A pod's limit; for a node or a cluster its allocatable.",
         "REQUEST": "A pod's request; null for a node or a cluster.",
@@ -209,12 +257,17 @@ __all__ = [
     "EventType",
     "MissingAmount",
     "NodeColumn",
+    "NodeGroupColumn",
+    "NodeGroupField",
     "OnUnavailable",
     "OutcomeState",
     "PercentOf",
     "PodColumn",
     "PodGroup",
+    "PodGroupColumn",
+    "PodGroupField",
     "PodPhase",
+    "ResourceField",
     "Role",
     "UsageField",
 ]

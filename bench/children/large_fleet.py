@@ -44,6 +44,12 @@ _FILTERED = (
 )
 _PLAIN = "{ pods(first: 100) { totalCount pageInfo { endCursor } items { name namespace phase } } }"
 _TEXT = "{ pods(first: 100, orderBy: [{ field: NAME, direction: DESC }]) { items { name namespace phase } } }"
+_GROUPS = """{ pods(first: 0) { groups(by: NAMESPACE) { totalCount items { keys { value } count } } } }"""
+_GROUPS_REQUESTS = """{ pods(first: 0) { groups(by: NAMESPACE, orderBy: [{ requests: MEMORY_BYTES, direction: DESC }]) {
+    items { keys { value } count requests { cpuCores memoryBytes } limits { cpuCores memoryBytes } } } } }"""
+_GROUPS_USAGE = """{ pods(first: 0) {
+    groups(by: NAMESPACE, orderBy: [{ usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC }]) {
+    items { keys { value } count requests { memoryBytes } usage { memoryBytes memoryPercent(of: REQUEST) } } } } }"""
 _TENTH = """query Read($after: String) { pods(first: 10000, after: $after) {
     pageInfo { hasNextPage endCursor } items { name namespace phase status restarts } } }"""
 
@@ -106,6 +112,9 @@ async def measure_pages(members: int, pods: int, rounds: int) -> Times:
             "ranked": lambda: _ask(federation, held, _RANKED.replace("LABEL", "team=search")),
             "ranked tenth": lambda: _ask(federation, held, _RANKED.replace("LABEL", "tier=t3")),
             "by name": lambda: _ask(federation, held, _TEXT),
+            "groups": lambda: _ask(federation, held, _GROUPS),
+            "groups requests": lambda: _ask(federation, held, _GROUPS_REQUESTS),
+            "groups usage": lambda: _ask(federation, held, _GROUPS_USAGE),
             "all": lambda: _read_all(federation, held),
         }
         samples: dict[str, list[float]] = {name: [] for name in asks}

@@ -22,6 +22,11 @@ MEMBERS = 10
 _CHILD_SECONDS = 300.0
 _SMALLER = "the same at 10,000 pods"
 PAGE_TIME, PAGE_GROWTH = amount(25, "ms"), within(2, "a tenth's")
+GROUPS = (
+    ("groups", "counted", 30),
+    ("groups requests", "requests and limits", 30),
+    ("groups usage", "ordered by usage of requested", 75),
+)
 SAME = within(1.2, "the smaller's")
 """What does not grow with the number of members."""
 
@@ -64,6 +69,12 @@ async def _measure_questions(rounds: int) -> list[Row]:
         rows += [
             build_row(f"{PODS:,} pods, {title}", "ms", ours, anchor, against=_SMALLER, goal=goal) for goal in goals
         ]
+    rows += [
+        build_row(
+            f"{PODS:,} pods in groups by namespace, {title}", "ms", _medians(large, name), goal=amount(goal, "ms")
+        )
+        for name, title, goal in GROUPS
+    ]
     rows.append(build_row(f"{PODS:,} pods in ten pages", "ms", _medians(large, "all"), goal=amount(300, "ms")))
     return rows
 

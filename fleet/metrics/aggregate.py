@@ -62,7 +62,7 @@ def build_usage(series: Series) -> Usage | None:
     newest: dict[str, Any] = {}
     for measure, values in series.values.items():
         if measure.is_counter:
-            newest[f"{measure.value}_per_second"] = _newest_rate(series.times_ns, values)
+            newest[measure.usage_field] = _newest_rate(series.times_ns, values)
         else:
             newest[measure.value] = values[-1]
     return Usage(time_ns=series.times_ns[-1], **newest)

@@ -168,15 +168,20 @@ class _LabelParser:
         return InvalidQuery(f"label selector, character {token.position + 1}: found {found}, expected {expected}")
 
 
-def _check_key(token: _Token) -> None:
-    prefix, slash, name = token.text.rpartition("/")
+def find_key_mistake(key: str) -> str | None:
+    """What is wrong with a label's key, None where nothing is."""
+    prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix)):
-        reason = "before the '/' must stand a lower-case DNS name of at most 253 characters"
-    elif len(name) > 63 or not _NAME.fullmatch(name):
-        reason = "the name must be 1 to 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
-    else:
-        return
-    raise InvalidQuery(f"label selector, character {token.position + 1}: {token.text[:80]!r} is no label key: {reason}")
+        return "before the '/' must stand a lower-case DNS name of at most 253 characters"
+    if len(name) > 63 or not _NAME.fullmatch(name):
+        return "the name must be 1 to 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
+    return None
+
+
+def _check_key(token: _Token) -> None:
+    if reason := find_key_mistake(token.text):
+        at = token.position + 1
+        raise InvalidQuery(f"label selector, character {at}: {token.text[:80]!r} is no label key: {reason}")
 
 
 def _check_value(token: _Token) -> None:

@@ -32,6 +32,11 @@ class Measure(enum.Enum):
         """Whether stored values only ever grow (until a reset) and answers are their rate."""
         return self in (Measure.NETWORK_RECEIVE_BYTES, Measure.NETWORK_TRANSMIT_BYTES)
 
+    @property
+    def usage_field(self) -> str:
+        """The name of its value in `Usage`."""
+        return f"{self.value}_per_second" if self.is_counter else self.value
+
 
 ALL_MEASURES = frozenset(Measure)
 

@@ -131,16 +131,11 @@ class Sorting(Generic[T]):
 
     def build_cursor(self, item: T, usage: Usage | None) -> str:
         values = [read((item,), (usage,))[0] for read in self._readers]
-        body = msgspec.json.encode((CURSOR_VERSION, self._spec, (*values, *position_of(item))))
-        return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+        return pack_cursor(self._spec, (*values, *position_of(item)))
 
     def parse_cursor(self, cursor: str) -> Values:
         """The values a cursor holds. Raises InvalidQuery for one of another order or version, and for garbage."""
-        version, spec, values = _unpack(cursor)
-        if version != CURSOR_VERSION or spec != self._spec:
-            raise InvalidQuery(
-                "the cursor belongs to another order: page on with the order it came from, or start anew"
-            )
+        values = unpack_cursor(self._spec, cursor)
         if len(values) != len(self._readers) + _NAME_PARTS or not self._holds_its_types(values):
             raise InvalidQuery("the cursor is not one that this server gave out")
         return values
@@ -200,11 +195,21 @@ def build_page(
     return Page(tuple(items), cursors, matched, size > len(items), size < len(matched), outcomes, measured)
 
 
-def _unpack(cursor: str) -> tuple[int, str, Values]:
+def pack_cursor(spec: str, values: Values) -> str:
+    """A cursor that holds values and, in `spec`, what it belongs to."""
+    body = msgspec.json.encode((CURSOR_VERSION, spec, values))
+    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+
+
+def unpack_cursor(spec: str, cursor: str) -> Values:
+    """The values that `pack_cursor` was given. Raises InvalidQuery for a cursor of another `spec`, and for garbage."""
     if len(cursor) > MAX_CURSOR:
         raise InvalidQuery("the cursor is not one that this server gave out")
     try:
         body = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(body, type=tuple[int, str, tuple[Value, ...]])
+        version, own, values = msgspec.json.decode(body, type=tuple[int, str, tuple[Value, ...]])
     except (binascii.Error, ValueError) as error:  # msgspec's errors and non-ASCII text are ValueErrors
         raise InvalidQuery("the cursor is not one that this server gave out") from error
+    if version != CURSOR_VERSION or own != spec:
+        raise InvalidQuery("the cursor belongs to another order: page on with the order it came from, or start anew")
+    return values

@@ -6,9 +6,10 @@ without one is answered from what is there already: `answer_plainly`.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from fleet.model.errors import InvalidQuery
+from fleet.model.groups import MAX_GROUPS
 from fleet.model.queries import NameFilter
 from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
@@ -131,6 +132,27 @@ def _page(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return inside
 
 
+def _grouped(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    """Groups of all that matched, each object of which is looked at once for the keys and once for each sum."""
+    total = outer.total * min(first_of(part.arguments), MAX_GROUPS, max(outer.matched, 1))
+    page = Cardinality(total, outer.bounds, matched=outer.matched)
+    shown = [*_fields_of(part, f"Grouped{part.parent.removesuffix('Connection')}s")]
+    looks = len(part.arguments.get("by") or ()) + len(part.arguments.get("labels") or ()) + len(shown)
+    walk.charge(part, outer.total * weights.OBJECT + outer.matched * (1 + looks) * weights.COUNTED)
+    if _asks_usage_of_all(part.arguments) or any(field.name == "usage" for field in shown):
+        walk.charge(part, outer.matched * weights.SERIES)
+    return Cardinality(outer.total, outer.bounds, page=page, matched=outer.matched)
+
+
+def _fields_of(part: Part, kind: str) -> Iterator[Part]:
+    """What is selected of a type inside a field."""
+    for inner in part.inner:
+        if inner.parent == kind:
+            yield inner
+        else:
+            yield from _fields_of(inner, kind)
+
+
 def _counts(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     inside = outer.times(weights.EXPECTED_ITEMS)
     walk.charge(part, outer.matched * weights.COUNTED + inside.total)
@@ -168,7 +190,9 @@ def _summed(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
 
 
 def _series(walk: Walk, part: Part, outer: Cardinality) -> float:
-    """Objects that the metric store is asked about: a cluster's are its nodes."""
+    """Objects that the metric store is asked about: a cluster's are its nodes, those of groups all that matched."""
+    if part.parent.startswith("Grouped"):
+        return outer.matched
     if part.parent == "Cluster":
         return walk.known(Cardinality(math.inf, outer.bounds), "nodes")
     return walk.known(outer, "pods" if part.parent == "Pod" else "nodes")
@@ -324,6 +348,8 @@ RULES: Mapping[str, Rule] = {
     **{f"{kind}Connection.{name}": _page for kind in _PAGED for name in ("items", "edges")},
     **{f"{kind}Connection.clusters": _outcomes for kind in _PAGED},
     "PodConnection.counts": _counts,
+    **{f"{kind}Connection.groups": _grouped for kind in ("Pod", "Node")},
+    **{f"Grouped{kind}Connection.{name}": _page for kind in ("Pods", "Nodes") for name in ("items", "edges")},
     "Cluster.podCounts": _pod_counts,
     "Cluster.namespaces": _namespaces,
     **{f"Cluster.{name}": _summed for name in ("capacity", "allocatable", "requested")},
@@ -333,7 +359,7 @@ RULES: Mapping[str, Rule] = {
     "Placement.pod": _related,
     "Owner.resource": _owner_resource,
     **{f"{parent}.usage": _usage for parent in ("Pod", "Node", "Cluster")},
-    **{f"{parent}.history": _history for parent in ("Pod", "Node", "Cluster")},
+    **{f"{parent}.history": _history for parent in ("Pod", "Node", "Cluster", "GroupedPods", "GroupedNodes")},
     **{f"UsageHistory.{name}": _column for name in (*MEASURES, "times") if not name.endswith("Percent")},
     **{f"{parent}.manifest": _manifest for parent in ("Pod", "Node", "Resource")},
     **{f"{parent}.events": _events for parent in ("Pod", "Node", "Resource")},

@@ -116,7 +116,11 @@ async def _load(
         if not usage_columns(question, orders if page.first or page.after else ()):
             answer = build_page(found, sorting, page, after)
         else:
-            usages = await _read_usage(info, kind, found.matched)
+            try:
+                usages = await read_usage(info, kind, found.matched)
+            except MetricsUnavailable as error:
+                message = f"this list is ordered or bounded by usage, which is not known: {error}"
+                raise MetricsUnavailable(message) from error
             if question.usage:
                 within, usages = keep_within(list(found.matched), usages, question.usage, kind.bases)
                 found = Selection(Ordered((within,)), found.outcomes)
@@ -138,23 +142,20 @@ async def _load(
     return answer
 
 
-async def _read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Sequence[Usage | None]:
+async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Sequence[Usage | None]:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
     Where it is of many pods, or held already, it is what all requests share (`fleet.live.usage_cache`). The plan
-    of the operation has the measures of its bounds and orders beside those that it selects.
+    of the operation has the measures of its bounds and orders beside those that it selects. Raises MetricsUnavailable.
     """
     loaders, measures = info.context.loaders, info.plan.measures[kind.metrics]
     batch = loaders.usage[kind.metrics].for_(measures)
-    try:
-        if loaders.held is not None and kind is PODS:
-            pods = cast("Ordered[Pod]", objects)
-            if loaders.held.is_worth(pods, measures):
-                return await _read_held(loaders.held, pods, measures, loaders.dispatch.deadline)
-        keys = [entry.key for entry in objects]
-        return list(map((await batch.require(keys)).__getitem__, keys))
-    except MetricsUnavailable as error:
-        raise MetricsUnavailable(f"this list is ordered or bounded by usage, which is not known: {error}") from error
+    if loaders.held is not None and kind is PODS:
+        pods = cast("Ordered[Pod]", objects)
+        if loaders.held.is_worth(pods, measures):
+            return await _read_held(loaders.held, pods, measures, loaders.dispatch.deadline)
+    keys = [entry.key for entry in objects]
+    return list(map((await batch.require(keys)).__getitem__, keys))
 
 
 async def _read_held(

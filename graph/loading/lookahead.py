@@ -33,6 +33,7 @@ from graphql.execution.values import VariableValues
 from graphql.utilities import coerce_input_literal
 from msgspec import Struct
 
+from fleet.model.ranking import PercentOf
 from fleet.model.usage import ALL_MEASURES, Aggregate, Column, Kind, Measure
 from graph.loading.time_range import TimeRangeRequest
 
@@ -51,13 +52,18 @@ MEASURES: Mapping[str, Measure] = {
 }
 """Which measure a field of Usage or UsageHistory is read from."""
 
-_KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Cluster": Kind.NODE}
+_GROUPS = {"GroupedPods": Kind.POD, "GroupedNodes": Kind.NODE}
+_KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Cluster": Kind.NODE, **_GROUPS}
 """Which metrics the usage and history of a type are made of; a cluster's are sums over its nodes."""
 
 _SAMPLE = "UsageSample"
 _METRICS = ("usage", "history")
 _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
-_CONNECTIONS = {"PodConnection": Kind.POD, "NodeConnection": Kind.NODE}
+_CONNECTIONS = {
+    "PodConnection": Kind.POD,
+    "NodeConnection": Kind.NODE,
+    **{f"{name}Connection": kind for name, kind in _GROUPS.items()},
+}
 _ENTITIES = "_Entity"
 """The union of what gateways ask for by keys: primed as a page is, and ordered by nothing."""
 
@@ -92,6 +98,9 @@ class PageWants(Wants, frozen=True):
     lists_inside: bool = False
     """Whether items have lists of their own that want metrics, in the same batches."""
 
+    sums: frozenset[str | PercentOf] = frozenset()
+    """Of groups: the fields that are selected of them, and what percentages are of."""
+
     @property
     def anything(self) -> bool:
         """Whether a metric store has to be asked for the items, or for what they are in."""
@@ -103,7 +112,8 @@ class OperationPlan(Struct, frozen=True):
 
     `measures` and `columns` are unions over the operation, never empty: who asks for the time alone still asks of
     something. `wants` is keyed by the identity of the connection's field in the document, which lives as long as the
-    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside that want metrics.
+    plan, and by how the wanting object hangs on it. `holding` are the connections with lists inside that want metrics,
+    `sums` what is selected of groups, by their connection.
     `is_single` says that all of it is asked of the items of one connection, which is a field of the query itself: then
     nobody else will want metrics in the same request.
     """
@@ -112,6 +122,7 @@ class OperationPlan(Struct, frozen=True):
     columns: Mapping[tuple[Kind, TimeRangeRequest], frozenset[Column]]
     wants: Mapping[tuple[int, Via], Wants]
     holding: frozenset[int]
+    sums: Mapping[int, frozenset[str | PercentOf]]
     is_single: bool = False
     pages: dict[int, PageWants] = msgspec.field(default_factory=dict)
     """What connections want, by their field's identity, once it was found."""
@@ -130,6 +141,7 @@ def build_plan(info: GraphQLResolveInfo[Any]) -> OperationPlan:
             for key in ahead.wanting_usage | ahead.wanted_time_ranges.keys()
         },
         holding=ahead.find_holding(),
+        sums={connection: frozenset(names) for connection, names in ahead.sums.items()},
         is_single=ahead.is_single(root),
     )
 
@@ -147,7 +159,8 @@ def find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
 def _find_wants(plan: OperationPlan, nodes: Sequence[FieldNode]) -> PageWants:
     own, of_nodes, of_clusters = (_union(plan, nodes, via) for via in (Via.ITEM, Via.NODE, Via.CLUSTER))
     inside = any(id(node) in plan.holding for node in nodes)
-    return PageWants(own.usage, own.time_ranges, of_nodes, of_clusters, inside)
+    sums = frozenset[str | PercentOf]().union(*(plan.sums.get(id(node), ()) for node in nodes))
+    return PageWants(own.usage, own.time_ranges, of_nodes, of_clusters, inside, sums)
 
 
 def _union(plan: OperationPlan, nodes: Sequence[FieldNode], via: Via) -> Wants:
@@ -172,6 +185,7 @@ class _LookAhead:
         self.ranked_by_usage: set[int] = set()
         self.inside: list[tuple[int, int]] = []
         self.connections: dict[int, GraphQLCompositeType] = {}
+        self.sums: dict[int, set[str | PercentOf]] = {}
         self.asks_elsewhere = False
 
     def is_single(self, root: GraphQLObjectType | None) -> bool:
@@ -194,11 +208,14 @@ class _LookAhead:
                     self.measures.setdefault(each, set()).update(measured)
                 continue
             kind = _KINDS.get(of.name)
+            for connection, _ in trail if of.name in _GROUPS else ():
+                self.sums.setdefault(connection, set()).add(field.name.value)
             if kind is not None and field.name.value in _METRICS:
                 self.asks_elsewhere = self.asks_elsewhere or not trail
             result = get_named_type(definition.type)
             if kind is not None and field.name.value == "usage":
-                self.measures.setdefault(kind, set()).update(self.measured(field, result))
+                groups = trail if of.name in _GROUPS else ()
+                self.measures.setdefault(kind, set()).update(self.measured(field, result, groups))
                 self.wanting_usage.update(trail)
             elif kind is not None and field.name.value == "history":
                 time_range = TimeRangeRequest(**self.arguments(field, definition))
@@ -263,9 +280,19 @@ class _LookAhead:
             self.measures.setdefault(kind, set()).update(found)
             self.ranked_by_usage.add(id(field))
 
-    def measured(self, field: FieldNode, usage: Any) -> set[Measure]:
-        names = {inner.name.value for inner, _ in self.fields(field.selection_set, usage, (id(field),))}
-        return {MEASURES[name] for name in names & MEASURES.keys()}
+    def measured(self, field: FieldNode, usage: Any, groups: Trail = ()) -> set[Measure]:
+        """The measures, and for groups what they show percentages of."""
+        found: set[Measure] = set()
+        for inner, of in self.fields(field.selection_set, usage, (id(field),)):
+            name = inner.name.value
+            if name in MEASURES:
+                found.add(MEASURES[name])
+            definition = _definition(of, inner)
+            if groups and name.endswith("Percent") and definition is not None:
+                percent_of = self.arguments(inner, definition).get("of") or PercentOf.LIMIT
+                for connection, _ in groups:
+                    self.sums.setdefault(connection, set()).add(percent_of)
+        return found
 
     def aggregated(self, field: FieldNode, history: Any) -> set[Column]:
         found: set[Column] = set()

@@ -33,7 +33,7 @@ MAX_FILTER_DEPTH = 3
 MAX_FILTERS_INSIDE = 50
 QOS_CLASSES = ("Guaranteed", "Burstable", "BestEffort")
 
-_PERCENT_OF = "What CPU_PERCENT and MEMORY_PERCENT are of, LIMIT where nothing is said; for nothing else."
+PERCENT_OF = "What CPU_PERCENT and MEMORY_PERCENT are of, LIMIT where nothing is said; for nothing else."
 _BOUNDS = "Bounds of its newest usage, all of which must hold; no bound where the list is empty."
 _CREATED = "When it was created."
 _AGE = "How long ago it was created, at the moment of the answer."
@@ -123,7 +123,7 @@ class UsageBound:
     """Bounds of one value of an object's newest usage."""
 
     field: UsageField = strawberry.field(description="What is bounded; the bounds are in its unit.")
-    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
     gt: float | None = strawberry.field(default=None, description="More than this.")
     gte: float | None = strawberry.field(default=None, description="This or more.")
     lt: float | None = strawberry.field(default=None, description="Less than this.")
@@ -268,7 +268,7 @@ class PodOrder:
 
     field: PodColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
     usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
-    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
     direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
 
 
@@ -278,7 +278,7 @@ class NodeOrder:
 
     field: NodeColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
     usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
-    percent_of: PercentOf | None = strawberry.field(default=None, description=_PERCENT_OF)
+    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
     direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
 
 

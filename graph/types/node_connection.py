@@ -5,9 +5,16 @@ from typing import Self, cast
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.kinds import NODES
 from fleet.model.ordered import LazySequence
 from fleet.model.queries import Page
+from graph.enums import NodeGroupField
+from graph.loading.context import Info
+from graph.loading.grouping import load_groups
+from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
+from graph.types.groups import GROUPS, GroupedNodesConnection, Labels, NodeGroupOrder, build_by, build_group_orders
+from graph.types.inputs import build_page_request
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
@@ -49,6 +56,21 @@ class NodeConnection:
     @resolved("Where the page is in the whole.")
     def page_info(self) -> PageInfo:
         return PageInfo.from_model(self.page)
+
+    @resolved(GROUPS)
+    def groups(
+        self,
+        info: Info,
+        by: list[NodeGroupField] | None = None,
+        labels: Labels = None,
+        order_by: list[NodeGroupOrder] | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> GroupedNodesConnection:
+        """Made in time slices. Raises InvalidQuery, MetricsUnavailable."""
+        request = build_page_request(first, after)
+        found = load_groups(info, NODES, self.page.matched, build_by(by, labels), build_group_orders(order_by), request)
+        return map_value(found, GroupedNodesConnection.from_model)
 
     @resolved("How each cluster that was asked took part in this answer.")
     def clusters(self) -> list[ClusterOutcome]:

@@ -5,6 +5,7 @@ from typing import Any, Self
 import strawberry
 
 from fleet.model.queries import Page
+from fleet.reads.grouping import GroupPage
 
 
 @strawberry.federation.type(shareable=True, description="Where a page is in the whole.")
@@ -17,7 +18,7 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="Cursor of the last item: the next page's `after`.")
 
     @classmethod
-    def from_model(cls, page: Page[Any]) -> Self:
+    def from_model(cls, page: Page[Any] | GroupPage) -> Self:
         return cls(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,

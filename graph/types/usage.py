@@ -29,7 +29,9 @@ def _read_times(found: Sequence[usage.Usage]) -> list[DateTime]:
 _TIME: Any = resolved("When it was measured.", column=_read_times)(_read_time)
 
 
-@strawberry.type(description="The newest usage of a pod, a node or a cluster. A measure that is not stored is null.")
+@strawberry.type(
+    description="The newest usage of a pod, a node, a cluster or a group. A measure that is not stored is null."
+)
 class Usage(View[usage.Usage]):
     """A view of `fleet.model.usage.Usage`."""
 

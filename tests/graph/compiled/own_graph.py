@@ -75,6 +75,11 @@ _PAGES = (
     ("first", "after"),
 )
 _LISTS = (*_PAGES, ("first", "after"), ("after",), ("first", "filter", "orderBy", "after"), ("onUnavailable",))
+_GROUPS = (
+    *((), ("first",), ("orderBy",), ("first", "orderBy"), ("first", "after")),
+    *(("orderBy", "after"), ("labels",), ("labels", "first")),
+)
+_GROUP_ORDERS = (("field",), ("usage",), ("usage", "direction"), ("usage", "percentOf"))
 _FILTERS = ((), ("name",), ("clusters",), ("labelSelector",), ("fieldSelector",), ("usage",), ("name", "usage"))
 
 TASTES = Tastes(
@@ -104,6 +109,7 @@ TASTES = Tastes(
         "events.first": (0, 1, 20),
         "last": ("5m", "1h", "90m", "24h"),
         "step": ("10m", "1m", "30s", "1s"),
+        "labels": ("app", "app", "zone", "none", "no label"),
         "start": TIMES[:2],
         "end": TIMES[1:],
         "time": TIMES,
@@ -141,6 +147,9 @@ TASTES = Tastes(
         "nodes": _PAGES,
         "PodOrder": _ORDERS,
         "NodeOrder": _ORDERS,
+        "groups": (*(("by", *others) for others in _GROUPS), ("labels",), ()),
+        "PodGroupOrder": (*_GROUP_ORDERS, ("requests",), ("limits", "direction"), ("requests", "limits")),
+        "NodeGroupOrder": (*_GROUP_ORDERS, ("capacity",), ("allocatable", "direction"), ("requested",)),
         "PodFilter": (
             *(*_FILTERS, ("namespaces",), ("phases",), ("nodes", "phases"), ("owner",)) * 2,
             *(("statuses", "ready"), ("restarts",), ("images",), ("createdAt", "age"), ("hasOwner", "missing")),
@@ -159,10 +168,11 @@ TASTES = Tastes(
     },
     weights={
         "_service": 0.1,
-        "viewer": 0.3,
+        "viewer": 0.5,
         **dict.fromkeys(("cluster", "owner", "node", "containers", "events", "state", "lastState"), 4),
         **dict.fromkeys(
-            ("items", "edges", "pods", "nodes", "usage", "history", "pod", "resource", "object", "_entities"), 3
+            ("items", "edges", "groups", "pods", "nodes", "usage", "history", "pod", "resource", "object", "_entities"),
+            3,
         ),
     },
     varying=frozenset({"ClusterOutcome.ageSeconds", "ClusterOutcome.tookMs"}),

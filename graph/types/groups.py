@@ -1,0 +1,310 @@
+"""Groups of pods and of nodes: what they have in common, sums over each, and how they are asked for."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Self, TypeVar
+
+import strawberry
+
+from fleet.model import groups as models
+from fleet.model.errors import InvalidQuery, MetricsUnavailable
+from fleet.model.groups import MAX_KEYS, GroupBy, GroupField
+from fleet.model.kinds import NODES, PODS, ObjectKind
+from fleet.model.label_selector import find_key_mistake
+from fleet.model.ranking import build_column
+from fleet.reads.grouping import GroupOrder
+from graph.enums import (
+    Direction,
+    NodeGroupColumn,
+    PercentOf,
+    PodGroupColumn,
+    ResourceField,
+    UsageField,
+)
+from graph.loading.context import Info
+from graph.loading.grouping import LoadedGroups, load_group_history
+from graph.loading.maybe_await import map_found
+from graph.loading.time_range import TimeRangeRequest
+from graph.scalars import BigInt
+from graph.types import metrics
+from graph.types.common import Resources, resources_of
+from graph.types.fields import of_model, resolved
+from graph.types.inputs import MAX_ORDERS, PERCENT_OF
+from graph.types.page_info import PageInfo
+from graph.types.usage import Usage, UsageHistory
+from graph.types.views import View
+
+_KEYS = "What they have in common: what is named in `by`, then `labels`."
+_USAGE = (
+    "The newest usage of those that have a point, summed up, `time` being the oldest of theirs. Percentages are of the "
+    "group's own sums, which hold those without a point as well. Null where none has a point."
+)
+_HISTORY = (
+    "Usage over a span of time, summed up step by step over those that have a point in it, as a cluster's is over its "
+    "nodes. Null where none has a point in the span."
+)
+GROUPS = (
+    "All that pass the filter, in groups of those that have everything in common that is named by `by` and `labels` "
+    f"({MAX_KEYS} at most together), with sums over each. Ordered by what they have in common where nothing is said, "
+    "and where sums are equal; 100 a page where `first` is left out. More than 10,000 groups are an error."
+)
+
+
+V = TypeVar("V")
+E = TypeVar("E")
+
+
+@strawberry.type(description="One thing that a group has in common.")
+class GroupKey:
+    """What was grouped by, and the value of it."""
+
+    field: str | None = strawberry.field(description="What it is, such as NAMESPACE; null for a label.")
+    label: str | None = strawberry.field(description="The key of the label; null for a field.")
+    value: str | None = strawberry.field(description="Its value; null for those that have none.")
+
+
+class _Grouped(View["models.Group[Any]"]):
+    """What groups of both kinds show alike."""
+
+    failures: list[MetricsUnavailable]
+
+    def show_usage(self, kind: ObjectKind[Any]) -> Usage | None:
+        """Raises MetricsUnavailable, once a page: null says the same of the other groups."""
+        if self.failures:
+            raise self.failures.pop()
+        model, group = self.model.usage, self.model
+        bases = {of: getattr(group, name) for of, name in kind.bases.items()}
+        return None if model is None else Usage.from_model(model, lambda: bases)
+
+    def load_history(self, info: Info, kind: ObjectKind[Any], *arguments: Any) -> UsageHistory | None:
+        request = TimeRangeRequest(*arguments)
+        found = info.context.loaders.dispatch.defer(load_group_history, info, kind, self.model, request)
+        return map_found(found, UsageHistory.from_model)
+
+
+@strawberry.type(description="Pods that have something in common, and sums over them.")
+class GroupedPods(_Grouped):
+    """A view of `models.Group[Pod]`."""
+
+    model: strawberry.Private["models.Group[Any]"]
+    failures: strawberry.Private[list[MetricsUnavailable]]
+    keys: list[GroupKey] = strawberry.field(description=_KEYS)
+    count: int = of_model("How many there are.")
+    ready_count: int = of_model("How many of them have all of their containers ready.")
+    restarts: BigInt = of_model("How often their containers were restarted.")
+
+    @resolved("What those of them that are not finished ask for; an amount is null where none of them asks for it.")
+    def requests(self) -> Resources | None:
+        return resources_of(self.model.requests)
+
+    @resolved(
+        "What those of them that are not finished may use at most; an amount is null where none is limited in it."
+    )
+    def limits(self) -> Resources | None:
+        return resources_of(self.model.limits)
+
+    @resolved(_USAGE)
+    def usage(self, info: Info) -> Usage | None:
+        """Loaded with the page. Raises MetricsUnavailable."""
+        return self.show_usage(PODS)
+
+    @resolved(_HISTORY)
+    def history(
+        self,
+        info: Info,
+        last: metrics.Last = None,
+        start: metrics.Start = None,
+        end: metrics.End = None,
+        step: metrics.Step = None,
+    ) -> UsageHistory | None:
+        """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
+        return self.load_history(info, PODS, last, start, end, step)
+
+
+@strawberry.type(description="Nodes that have something in common, and sums over them.")
+class GroupedNodes(_Grouped):
+    """A view of `models.Group[Node]`."""
+
+    model: strawberry.Private["models.Group[Any]"]
+    failures: strawberry.Private[list[MetricsUnavailable]]
+    keys: list[GroupKey] = strawberry.field(description=_KEYS)
+    count: int = of_model("How many there are.")
+    ready_count: int = of_model("How many of them are ready.")
+
+    @resolved("What they have.")
+    def capacity(self) -> Resources | None:
+        return resources_of(self.model.capacity)
+
+    @resolved("What they can give to pods.")
+    def allocatable(self) -> Resources | None:
+        return resources_of(self.model.allocatable)
+
+    @resolved("What their pods that are not finished ask for.")
+    def requested(self) -> Resources | None:
+        return resources_of(self.model.requested)
+
+    @resolved(_USAGE)
+    def usage(self, info: Info) -> Usage | None:
+        """Loaded with the page. Raises MetricsUnavailable."""
+        return self.show_usage(NODES)
+
+    @resolved(_HISTORY)
+    def history(
+        self,
+        info: Info,
+        last: metrics.Last = None,
+        start: metrics.Start = None,
+        end: metrics.End = None,
+        step: metrics.Step = None,
+    ) -> UsageHistory | None:
+        """Loaded with the page. Raises InvalidQuery, MetricsUnavailable."""
+        return self.load_history(info, NODES, last, start, end, step)
+
+
+@strawberry.type(description="A group of pods and its place in the order.")
+class GroupedPodsEdge:
+    """As Relay's connection specification has it."""
+
+    cursor: str = strawberry.field(description="Opaque; the next page's `after`.")
+    node: GroupedPods = strawberry.field(description="The group.")
+
+
+@strawberry.type(description="A group of nodes and its place in the order.")
+class GroupedNodesEdge:
+    """As Relay's connection specification has it."""
+
+    cursor: str = strawberry.field(description="Opaque; the next page's `after`.")
+    node: GroupedNodes = strawberry.field(description="The group.")
+
+
+@strawberry.type(description="A page of groups of pods.")
+class GroupedPodsConnection:
+    """A view of `LoadedGroups`."""
+
+    loaded: strawberry.Private[LoadedGroups]
+    total_count: int = strawberry.field(description="Groups in all.")
+
+    @classmethod
+    def from_model(cls, loaded: LoadedGroups) -> Self:
+        return cls(loaded=loaded, total_count=loaded.page.total)
+
+    @resolved("The page's groups: the plain way to read it.")
+    def items(self) -> list[GroupedPods]:
+        return _list_items(GroupedPods, self.loaded)
+
+    @resolved("The page's groups with their cursors: the Relay way to read it.")
+    def edges(self) -> list[GroupedPodsEdge]:
+        return _list_edges(GroupedPodsEdge, GroupedPods, self.loaded)
+
+    @resolved("Where the page is in the whole.")
+    def page_info(self) -> PageInfo:
+        return PageInfo.from_model(self.loaded.page)
+
+
+@strawberry.type(description="A page of groups of nodes.")
+class GroupedNodesConnection:
+    """A view of `LoadedGroups`."""
+
+    loaded: strawberry.Private[LoadedGroups]
+    total_count: int = strawberry.field(description="Groups in all.")
+
+    @classmethod
+    def from_model(cls, loaded: LoadedGroups) -> Self:
+        return cls(loaded=loaded, total_count=loaded.page.total)
+
+    @resolved("The page's groups: the plain way to read it.")
+    def items(self) -> list[GroupedNodes]:
+        return _list_items(GroupedNodes, self.loaded)
+
+    @resolved("The page's groups with their cursors: the Relay way to read it.")
+    def edges(self) -> list[GroupedNodesEdge]:
+        return _list_edges(GroupedNodesEdge, GroupedNodes, self.loaded)
+
+    @resolved("Where the page is in the whole.")
+    def page_info(self) -> PageInfo:
+        return PageInfo.from_model(self.loaded.page)
+
+
+def _list_items(build: Callable[..., V], loaded: LoadedGroups) -> list[V]:
+    return [build(model=group, failures=loaded.failures, keys=_list_keys(group)) for group in loaded.page.items]
+
+
+def _list_keys(group: models.Group[Any]) -> list[GroupKey]:
+    pairs = zip(group.by, group.values, strict=True)
+    return [
+        GroupKey(field=None, label=by, value=value)
+        if isinstance(by, str)
+        else GroupKey(field=by.value, label=None, value=value)
+        for by, value in pairs
+    ]
+
+
+def _list_edges(build_edge: Callable[..., E], build: Callable[..., V], loaded: LoadedGroups) -> list[E]:
+    pairs = zip(loaded.page.cursors, _list_items(build, loaded), strict=True)
+    return [build_edge(cursor=cursor, node=node) for cursor, node in pairs]
+
+
+@strawberry.input(description="One sort key of groups of pods: a number, an amount or a usage; one of them.")
+class PodGroupOrder:
+    """What is ordered by, and a direction."""
+
+    field: PodGroupColumn | None = strawberry.field(default=None, description="A number.")
+    requests: ResourceField | None = strawberry.field(default=None, description="An amount of their requests.")
+    limits: ResourceField | None = strawberry.field(default=None, description="An amount of their limits.")
+    usage: UsageField | None = strawberry.field(default=None, description="Their usage.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
+
+
+@strawberry.input(description="One sort key of groups of nodes: a number, an amount or a usage; one of them.")
+class NodeGroupOrder:
+    """What is ordered by, and a direction."""
+
+    field: NodeGroupColumn | None = strawberry.field(default=None, description="A number.")
+    capacity: ResourceField | None = strawberry.field(default=None, description="An amount of their capacity.")
+    allocatable: ResourceField | None = strawberry.field(default=None, description="An amount of their allocatable.")
+    requested: ResourceField | None = strawberry.field(default=None, description="An amount of what is requested.")
+    usage: UsageField | None = strawberry.field(default=None, description="Their usage.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
+
+
+Labels = Annotated[
+    list[str] | None, strawberry.argument(description="Keys of labels to group by, after what `by` names.")
+]
+
+
+def build_by(fields: Sequence[GroupField] | None, labels: Sequence[str] | None) -> list[GroupBy]:
+    """What is grouped by. Raises InvalidQuery."""
+    found = [*(fields or ()), *(labels or ())]
+    if not 0 < len(found) <= MAX_KEYS:
+        raise InvalidQuery(
+            f"groups take 1 to {MAX_KEYS} keys, not {len(found)}: `by` names fields, such as CLUSTER, and `labels` "
+            "keys of labels"
+        )
+    for label in labels or ():
+        if reason := find_key_mistake(label):
+            raise InvalidQuery(f"`labels`: {label[:80]!r} is no label key: {reason}")
+    return found
+
+
+def build_group_orders(orders: Sequence[PodGroupOrder | NodeGroupOrder] | None) -> list[GroupOrder]:
+    """The sort keys, first ones first. Raises InvalidQuery."""
+    if orders and len(orders) > MAX_ORDERS:
+        raise InvalidQuery(f"groups take {MAX_ORDERS} orders at most, not {len(orders)}")
+    return [_build_order(order) for order in orders or ()]
+
+
+def _build_order(order: PodGroupOrder | NodeGroupOrder) -> GroupOrder:
+    names = [entry.name for entry in dataclasses.fields(order) if entry.name not in ("percent_of", "direction")]
+    given = [name for name in names if getattr(order, name) is not None]
+    if len(given) != 1:
+        raise InvalidQuery(f"an order of groups takes one of {', '.join(names)}, not {' and '.join(given) or 'none'}")
+    (name,) = given
+    column = getattr(order, name)
+    descending = order.direction is Direction.DESC
+    if name == "usage":
+        return GroupOrder(build_column(column, order.percent_of), descending)
+    if order.percent_of is not None:
+        raise InvalidQuery(f"`percentOf` belongs to a `usage` in percent, not to {name}")
+    return GroupOrder(column.value if name == "field" else f"{name}.{column.value}", descending)
