@@ -11,6 +11,9 @@ from rest_compat.routes.metrics import build_metrics_routes
 from rest_compat.routes.status import build_status_routes
 from rest_compat.routes.token import build_token_routes
 
+PASSED_ON = frozenset({"api", "apis", "clusters"})
+"""The first segments below which a member answers, coded as it and the caller agree."""
+
 
 def build_legacy_apis() -> dict[str, ASGIApp]:
     """`/token`, `/api...`, `/apis...`, `/clusters/...`, `/metrics...`, `/status`, `/joinable`, `/join`, `/joinCloud`.

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATHS, build_graph_router, serve_graphql
-from rest_compat.router import build_legacy_apis
+from rest_compat.router import PASSED_ON, build_legacy_apis
+from server.asgi.compression import Compression
 from server.asgi.cors import CrossOrigin
 from server.asgi.fast_path import FastPath
 from server.errors import install_error_handlers
@@ -27,7 +28,8 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     app.include_router(build_index_router())
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
-    served = RequestLog(FastPath(app, dict.fromkeys(GRAPH_PATHS, serve_graphql), build_legacy_apis()))
+    legacy = {at: api if at in PASSED_ON else Compression(api) for at, api in build_legacy_apis().items()}
+    served = RequestLog(FastPath(Compression(app), dict.fromkeys(GRAPH_PATHS, serve_graphql), legacy))
     return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
 
 

@@ -6,6 +6,7 @@ from bench.row import Row
 from bench.rows import (
     cache,
     collecting,
+    compression,
     events,
     hanging,
     large_fleet,
@@ -41,6 +42,7 @@ SUBJECTS: Mapping[str, Measure] = {
     "readiness": readiness.measure,
     "pod_page": pod_page.measure,
     "lists": lists.measure,
+    "compression": compression.measure,
     "pass_through": pass_through.measure,
     "proxies": proxies.measure,
     "real_pass_through": real_pass_through.measure,

@@ -106,4 +106,4 @@ def serve_static(request: Request) -> Response:
 def is_known(request: Request, etag: str) -> bool:
     """Whether the client has what this entity tag names (RFC 9110, section 13.1.2)."""
     known = ", ".join(request.headers.getlist("if-none-match"))
-    return any(tag.strip().removeprefix("W/") in ("*", etag) for tag in known.split(","))
+    return any(tag.strip().removeprefix("W/") in ("*", etag.removeprefix("W/")) for tag in known.split(","))

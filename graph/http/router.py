@@ -101,13 +101,13 @@ def serve_sdl(request: Request) -> Response:
     headers = {"cache-control": "no-cache", "etag": etag}
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
-    return Response(sdl, media_type="text/plain", headers=headers)  # charset and type that browsers show
+    return Response(sdl, media_type="text/plain", headers=headers)  # what browsers show
 
 
 @cache
 def _print_sdl() -> tuple[str, str]:
     sdl = print_sdl()
-    return sdl, f'"{hashlib.sha256(sdl.encode()).hexdigest()[:16]}"'
+    return sdl, f'W/"{hashlib.sha256(sdl.encode()).hexdigest()[:16]}"'
 
 
 def _lead_to_page(request: GraphRequest) -> Response:

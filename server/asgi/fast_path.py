@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.asgi.compression import compressing
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 _METHODS = frozenset({"GET", "POST"})
@@ -33,4 +35,4 @@ class FastPath:
             await api(scope, receive, send)
             return
         response = await handler(Request(scope, receive, send))
-        await response(scope, receive, send)
+        await response(scope, receive, compressing(scope, send))
