@@ -1,7 +1,9 @@
 """The federation as both faces read it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from operator import attrgetter
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,7 +16,7 @@ from fleet.members.member import Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterUnreachable, InvalidQuery
 from fleet.model.event_queries import EventFilter, EventPage, check_event_page
-from fleet.model.kinds import KINDS, ObjectKind
+from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.objects import (
     Cluster,
     Namespace,
@@ -26,6 +28,7 @@ from fleet.model.objects import (
     T,
 )
 from fleet.model.queries import Filter, Order, Page, PageRequest, Selection, usage_columns
+from fleet.model.search import MAX_HITS, SearchKind, SearchResult, SearchText
 from fleet.model.visibility import Scope
 from fleet.ports import Connection
 from fleet.reads.availability import Availability
@@ -37,6 +40,7 @@ from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
 from fleet.reads.resource_requests import RequestSums
 from fleet.reads.result_cache import ResultCache, Select
+from fleet.reads.search import search
 
 
 class Federation:
@@ -172,6 +176,24 @@ class Federation:
                 "usage is not in memory: what is ordered or bounded by it has to be asked of a metric store"
             )
         return build_page(await self.select(kind, scope, filter, on_unavailable), sorting, page, after)
+
+    async def search(
+        self, scope: Scope, text: str, kinds: frozenset[SearchKind], first: int, on_unavailable: OnUnavailable
+    ) -> SearchResult:
+        """The first objects in reach that have a text, from memory. Raises InvalidQuery; as `select` with STRICT."""
+        if not 0 <= first <= MAX_HITS:
+            raise InvalidQuery(f"`first` is 0 at least and {MAX_HITS} at most, not {first}")
+        wanted = SearchText(text)
+        asked = Participants([], (), None)
+        if kinds - {SearchKind.CLUSTER}:
+            resource: ResourceName = "nodes" if kinds <= {SearchKind.CLUSTER, SearchKind.NODE} else "pods"
+            asked = await self._availability.participants(scope, resource, None, on_unavailable)
+        clusters = sorted(self.list_clusters(scope), key=attrgetter("name"))
+        stores = {member.name: member.stores for member in asked.members}
+        hits, has_more = await search(wanted, kinds, first, scope, clusters, stores, self.turns)
+        for cluster, count in Counter(hit.cluster for hit in hits).items():
+            note_cached(cluster, count)
+        return SearchResult(hits, has_more, asked.outcomes)
 
     async def get(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> T | None:
         """One object, None where its cluster has none of that name. Raises ClusterNotFound, Forbidden, ClusterError."""

@@ -13,6 +13,7 @@ from fleet.model.groups import NodeGroupColumn, NodeGroupField, PodGroupColumn, 
 from fleet.model.objects import ClusterHealth, ClusterRole, MissingAmount, OnUnavailable, OutcomeState, PodPhase
 from fleet.model.queries import NodeColumn, PodColumn
 from fleet.model.ranking import PercentOf, UsageField
+from fleet.model.search import SearchField, SearchKind
 from fleet.model.usage import Aggregate
 from fleet.model.visibility import Role
 
@@ -240,6 +241,28 @@ _register(
     name="NodeOrderField",
 )
 _register(
+    SearchKind,
+    "Kinds that are searched; of equal matches those of earlier ones come first.",
+    {
+        "CLUSTER": "By their names.",
+        "NAMESPACE": "By their names and labels.",
+        "NODE": "By their names, labels and addresses; for who reaches all namespaces of their cluster.",
+        "POD": "By their names, namespaces, nodes, labels, addresses and images.",
+    },
+)
+_register(
+    SearchField,
+    "What of an object matches a search.",
+    {
+        "NAME": "Its name; of a cluster one of its names.",
+        "NAMESPACE": "The namespace it is in.",
+        "NODE": "The node it runs on.",
+        "LABEL": "The value of a label, or its key where the value is empty; both where the text has an `=`.",
+        "ADDRESS": "An IP address or a host name.",
+        "IMAGE": "The image of one of its containers.",
+    },
+)
+_register(
     Role,
     "What somebody may do; each role includes those before it.",
     {
@@ -269,5 +292,7 @@ __all__ = [
     "PodPhase",
     "ResourceField",
     "Role",
+    "SearchField",
+    "SearchKind",
     "UsageField",
 ]

@@ -35,6 +35,7 @@ from graph.roots.objects import ObjectQueries
 from graph.roots.placements import PlacementQueries
 from graph.roots.pods import PodQueries
 from graph.roots.resources import ResourceQueries
+from graph.roots.search import SearchQueries
 from graph.roots.subscription import Subscription
 from graph.roots.viewer import ViewerQueries
 from graph.scalars import SCALARS
@@ -52,6 +53,7 @@ class Query(
     ResourceQueries,
     EventQueries,
     ObjectQueries,
+    SearchQueries,
     ViewerQueries,
     EntityQueries,
 ):

@@ -50,6 +50,8 @@ _GROUPS_REQUESTS = """{ pods(first: 0) { groups(by: NAMESPACE, orderBy: [{ reque
 _GROUPS_USAGE = """{ pods(first: 0) {
     groups(by: NAMESPACE, orderBy: [{ usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC }]) {
     items { keys { value } count requests { memoryBytes } usage { memoryBytes memoryPercent(of: REQUEST) } } } } }"""
+_SEARCHED = """{ search(text: "TEXT", first: 20) {
+    hits { kind cluster namespace name field value object { ... on Pod { status } } } } }"""
 _TENTH = """query Read($after: String) { pods(first: 10000, after: $after) {
     pageInfo { hasNextPage endCursor } items { name namespace phase status restarts } } }"""
 
@@ -115,6 +117,8 @@ async def measure_pages(members: int, pods: int, rounds: int) -> Times:
             "groups": lambda: _ask(federation, held, _GROUPS),
             "groups requests": lambda: _ask(federation, held, _GROUPS_REQUESTS),
             "groups usage": lambda: _ask(federation, held, _GROUPS_USAGE),
+            "searched": lambda: _ask(federation, held, _SEARCHED.replace("TEXT", "svc-0012")),
+            "searched for nothing": lambda: _ask(federation, held, _SEARCHED.replace("TEXT", "nothing of that sort")),
             "all": lambda: _read_all(federation, held),
         }
         samples: dict[str, list[float]] = {name: [] for name in asks}

@@ -27,6 +27,7 @@ GROUPS = (
     ("groups requests", "requests and limits", 30),
     ("groups usage", "ordered by usage of requested", 75),
 )
+SEARCH_TIME = amount(20, "ms")
 SAME = within(1.2, "the smaller's")
 """What does not grow with the number of members."""
 
@@ -64,6 +65,8 @@ async def _measure_questions(rounds: int) -> list[Row]:
         ("ranked", "100 of 1,000 by a label, by usage", (PAGE_TIME, PAGE_GROWTH)),
         ("ranked tenth", "100 of a tenth by a label, by usage", (PAGE_TIME, PAGE_GROWTH)),
         ("by name", "the last 100 by name", (None,)),
+        ("searched", "20 found by a part of their name", (SEARCH_TIME,)),
+        ("searched for nothing", "a text that none has, sought everywhere", (SEARCH_TIME,)),
     ):
         ours, anchor = _medians(large, name), _medians(small, name)
         rows += [

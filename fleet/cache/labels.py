@@ -4,7 +4,8 @@ The pods of a workload have equal labels, so a hundred thousand of them have som
 each of its pairs, so equality and `in` look at few sets, and everything else at each set once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
 from fleet.cache.rows import StoreKey
@@ -39,6 +40,14 @@ class LabelIndex(Generic[R]):
 
     def discard(self, key: StoreKey, record: R) -> None:
         self._leave(key, self._labels_of(record))
+
+    def pairs(self) -> Collection[tuple[str, str]]:
+        """Every label of any record: a live view."""
+        return self._sets.keys()
+
+    def labelled(self, pair: tuple[str, str]) -> Iterator[StoreKey]:
+        """The keys of the records that have a label, in no order."""
+        return chain.from_iterable(self._records[labels] for labels in self._sets.get(pair, ()))
 
     def matching(self, selector: LabelSelector) -> list[dict[StoreKey, R]]:
         """The records that a selector selects, in buckets without an order; each is in one of them."""

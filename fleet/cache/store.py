@@ -115,6 +115,18 @@ class Table(Generic[R]):
             return None
         return list(chain.from_iterable([bucket.values() for bucket in buckets]))
 
+    def keys(self, index: str, value: str) -> Collection[StoreKey]:
+        """The keys of the records an index holds under a value, in no order: a live view."""
+        return self._indexes[index].get(value, {}).keys()
+
+    def label_pairs(self) -> Collection[tuple[str, str]]:
+        """Every label that any record has: a live view."""
+        return self._labels.pairs()
+
+    def keys_labelled(self, pair: tuple[str, str]) -> Iterator[StoreKey]:
+        """The keys of the records that have a label, in no order."""
+        return self._labels.labelled(pair)
+
     def values(self, index: str) -> Collection[str]:
         """The values an index knows, such as all namespaces that hold a pod: a live view."""
         return self._indexes[index].keys()

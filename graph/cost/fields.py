@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fleet.model.errors import InvalidQuery
 from fleet.model.groups import MAX_GROUPS
 from fleet.model.queries import NameFilter
+from fleet.model.search import DEFAULT_HITS, MAX_HITS
 from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
 from graph.cost.cardinality import (
@@ -226,6 +227,13 @@ def _manifest(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return outer
 
 
+def _search(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    clusters, first = walk.sizes.clusters, first_of(part.arguments, DEFAULT_HITS, MAX_HITS)
+    there = sum(walk.sizes.pods(name, None, None) + walk.sizes.nodes(name) for name in clusters)
+    walk.charge(part, there * weights.COUNTED)
+    return Cardinality(1, dict.fromkeys(clusters, 1), page=Cardinality(first, dict.fromkeys(clusters, first)))
+
+
 def _resources(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     wanted = part.arguments.get("filter") or {}
     clusters, first = clusters_of(walk.sizes, wanted), first_of(part.arguments)
@@ -333,6 +341,9 @@ RULES: Mapping[str, Rule] = {
     "Query.resource": _asked_one,
     "Query.object": _asked_one,
     "Query.resources": _resources,
+    "Query.search": _search,
+    "SearchResult.hits": _page,
+    "SearchResult.clusters": _outcomes,
     "Query.events": _kept_events,
     "EventConnection.totalCount": _counted,
     "EventConnection.retention": _outcomes,
