@@ -12,6 +12,7 @@ from fleet.aio.recorder import current_recorder, note_cached
 from fleet.aio.turns import Turns
 from fleet.kubernetes.discovery import Catalogs
 from fleet.live.changes import ChangeFeed
+from fleet.live.watched_kinds import WatchedKinds
 from fleet.members.member import Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterUnreachable, InvalidQuery
@@ -66,6 +67,7 @@ class Federation:
         self.feed = feed or ChangeFeed()
         self.turns = turns or Turns()
         self.catalogs = Catalogs()
+        self.kinds = WatchedKinds(self.feed, self.catalogs, member_timeout, self.turns)
         self._roster = Roster(members)
         self._known = known
         self._synced = False

@@ -63,6 +63,7 @@ def build_live_exposition(hub: Hub) -> str:
         ("channels", "Questions that are followed; operations that ask the same share one.", hub.channels),
         ("held_bytes", "What channels hold of rendered objects.", hub.held_bytes),
         ("max_held_bytes", "What they may hold at most.", hub.options.max_held_bytes),
+        ("watched_bytes", "What is kept of kinds that are followed.", hub.grounds.federation.kinds.held_bytes),
     )
     return "".join(_gauge(f"openmcp_live_{name}", words, [("", value)]) for name, words, value in gauges)
 

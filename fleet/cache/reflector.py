@@ -6,7 +6,7 @@ Source: Kubernetes API concepts, "Efficient detection of changes" and "Retrievin
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -15,7 +15,7 @@ import msgspec
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.turns import Turns
 from fleet.cache.rows import StoreKey
-from fleet.kubernetes.codec.codec import Codec, EventType, WatchEvent
+from fleet.kubernetes.codec.codec import EventType, WatchEvent
 from fleet.kubernetes.codec.watch import build_watch_query, iter_arrived
 from fleet.kubernetes.codec.wire import DecodeError, WireList, read_refusal, refusal_text
 from fleet.model.errors import (
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
 
-# Near members spend more time on compressing than the network saves; a watch is handed over undecoded.
-_HEADERS = ((b"accept", b"application/json"), (b"accept-encoding", b"identity"))
 _LINES_A_TURN = 50
 _OBJECTS_A_TURN = 125  # some 2 ms
 _ORDINARY_SECONDS = 5.0  # a watch that was open this long is followed by the next one at once
@@ -53,6 +51,25 @@ class ReflectorOptions(msgspec.Struct, frozen=True):
     answer_timeout: float = 30.0
     watch_seconds: float = 300.0
     silence_seconds: float = 75.0
+
+
+class ReadsKind(Protocol[R]):
+    """How a kind is asked for and read: a `Codec`, or tables of any kind. Raises DecodeError only."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def accept(self) -> bytes: ...
+
+    @property
+    def query(self) -> Mapping[str, str]: ...
+
+    def read_list(self, body: bytes) -> WireList: ...
+
+    def build_records(self, items: Iterable[msgspec.Raw], cluster: str) -> tuple[list[R], tuple[str, ...]]: ...
+
+    def decode_event(self, line: bytes, cluster: str) -> WatchEvent[R]: ...
 
 
 class Listed(Protocol[R_contra]):
@@ -86,7 +103,7 @@ class Reflector(Generic[R]):
     def __init__(
         self,
         connection: Connection,
-        codec: Codec[R],
+        codec: ReadsKind[R],
         store: Target[R],
         *,
         on_seen: Callable[[], None],
@@ -99,6 +116,8 @@ class Reflector(Generic[R]):
         self.failures = 0
         self._connection = connection
         self._codec = codec
+        # Near members spend more time on compressing than the network saves; a watch is handed over undecoded.
+        self._headers = ((b"accept", codec.accept), (b"accept-encoding", b"identity"))
         self._store = store
         self._on_seen = on_seen
         self._on_change = on_change
@@ -158,10 +177,10 @@ class Reflector(Generic[R]):
         return version
 
     async def _list_page(self, token: str | None) -> WireList:
-        query = {} if self._whole_list else {"limit": str(self._options.page_size)}
+        query = {**self._codec.query, **({} if self._whole_list else {"limit": str(self._options.page_size)})}
         if token is not None:
             query["continue"] = token
-        call = Call("GET", self._codec.path, self._options.answer_timeout, urlencode(query), _HEADERS)
+        call = Call("GET", self._codec.path, self._options.answer_timeout, urlencode(query), self._headers)
         answer = await self._connection.request(call)
         self._on_seen()
         if answer.status == _GONE and token is not None:
@@ -177,9 +196,9 @@ class Reflector(Generic[R]):
 
     async def _watch(self, version: str) -> None:
         options = self._options
-        query = build_watch_query(version, jittered(options.watch_seconds))
+        query = build_watch_query(version, jittered(options.watch_seconds), **self._codec.query)
         call = Call(
-            "GET", self._codec.path, options.answer_timeout, query, _HEADERS, idle_timeout=options.silence_seconds
+            "GET", self._codec.path, options.answer_timeout, query, self._headers, idle_timeout=options.silence_seconds
         )
         async with self._connection.open_stream(call) as stream:
             self._on_seen()

@@ -160,7 +160,7 @@ class Store(Table[R]):
     def __init__(self, key_of: Callable[[R], StoreKey], terms: Mapping[str, Term[R]], labels_of: LabelsOf[R]) -> None:
         super().__init__(key_of, terms, labels_of)
         self.generation = 0
-        self._build_table = partial(Table, key_of, terms, labels_of)
+        self._build_table: Callable[[], Table[R]] = partial(Table, key_of, terms, labels_of)
         self._listeners: tuple[Listener[R], ...] = ()
 
     def put(self, record: R) -> None:

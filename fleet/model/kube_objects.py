@@ -41,6 +41,7 @@ class KubeObject(Struct, frozen=True, gc=False, kw_only=True):
     namespace: str
     name: str
     uid: str
+    resource_version: str
     created_at: float | None
     labels: Pairs
     owner: Owner | None

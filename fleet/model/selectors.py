@@ -6,6 +6,8 @@ accepts in `labelSelector` and `fieldSelector` is accepted here, what it refuses
 
 import re
 from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any
 
 from msgspec import Struct
 
@@ -39,7 +41,7 @@ class FieldTerm(Struct, frozen=True):
     field: str
     equal: bool
     value: str
-    read: Callable[[Pod | Node], str]
+    read: Callable[[Any], str]
 
 
 class FieldSelector(Struct, frozen=True):
@@ -48,7 +50,7 @@ class FieldSelector(Struct, frozen=True):
     text: str
     terms: tuple[FieldTerm, ...]
 
-    def matches(self, record: Pod | Node) -> bool:
+    def matches(self, record: Any) -> bool:
         return all((term.read(record) == term.value) == term.equal for term in self.terms)
 
     def required_equal(self) -> Pairs:
@@ -79,6 +81,11 @@ def parse_node_field_selector(text: str) -> FieldSelector:
     return _parse_fields(text, _NODE_FIELDS, "nodes")
 
 
+def parse_object_field_selector(text: str) -> FieldSelector:
+    """As above, of the fields that objects of all kinds have."""
+    return _parse_fields(text, _OBJECT_FIELDS, "objects that are followed")
+
+
 def _check_length(text: str, what: str) -> None:
     if len(text) > MAX_SELECTOR:
         raise InvalidQuery(f"{what}: {len(text)} characters, {MAX_SELECTOR} at most are accepted")
@@ -105,7 +112,13 @@ _NODE_FIELDS = {
 }
 
 
-def _parse_fields(text: str, fields: Mapping[str, Callable[[Pod | Node], str]], kind: str) -> FieldSelector:
+_OBJECT_FIELDS: Mapping[str, Callable[[Any], str]] = {
+    "metadata.name": attrgetter("name"),
+    "metadata.namespace": attrgetter("namespace"),
+}
+
+
+def _parse_fields(text: str, fields: Mapping[str, Callable[[Any], str]], kind: str) -> FieldSelector:
     _check_length(text, "field selector")
     terms: list[FieldTerm] = []
     for start, term in _split_terms(text):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.groups import MAX_GROUPS
-from fleet.model.queries import NameFilter
+from fleet.model.queries import DEFAULT_PAGE, NameFilter
 from fleet.model.search import DEFAULT_HITS, MAX_HITS
 from fleet.reads.counts import ObjectCounts
 from graph.cost import weights
@@ -253,6 +253,13 @@ def _kept_events(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return Cardinality(1, dict.fromkeys(counts, 1), page=page, matched=kept)
 
 
+def _followed_any(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    """A call a cluster, and a page's worth of objects of each: how many there are, nobody knows yet."""
+    clusters = clusters_of(walk.sizes, part.arguments.get("filter") or {})
+    walk.charge(part, len(clusters) * (2 * weights.CALL + DEFAULT_PAGE * weights.ROW))
+    return Cardinality(len(clusters) * DEFAULT_PAGE, dict.fromkeys(clusters, DEFAULT_PAGE), distinct=True)
+
+
 def _happening(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """Each message is one event; with `since` the first are as many as may wait."""
     wanted = part.arguments.get("filter") or {}
@@ -352,6 +359,7 @@ RULES: Mapping[str, Rule] = {
     "Subscription.podEvents": _followed("pods"),
     "Subscription.nodeEvents": _followed("nodes"),
     "Subscription.events": _happening,
+    "Subscription.resourceEvents": _followed_any,
     "Subscription.usage": _sampled,
     "Subscription.logs": _logs,
     **{f"{parent}.pods": _connection("pods") for parent in ("Query", "Cluster", "Node")},

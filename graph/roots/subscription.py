@@ -13,14 +13,18 @@ from fleet.model import objects as models
 from fleet.model.errors import InvalidQuery
 from fleet.model.kinds import NODES, PODS
 from fleet.model.usage import Kind
+from fleet.objects.follow import check_followed
 from fleet.objects.logs import LogRequest, check_log
+from fleet.objects.pages import ResourceFilter as ResourceWanted
+from fleet.objects.pages import ResourceQuestion
 from graph.loading.context import Info
+from graph.roots.resources import ResourceFilter
 from graph.roots.topics import Admitted, Elsewhere, Events, LiveContext, Log, Objects, Samples, Topic
 from graph.scalars import Duration
 from graph.types.event import Event
 from graph.types.event_filter import EventFilter, event_question
 from graph.types.inputs import NodeFilter, PodFilter, node_question, pod_question
-from graph.types.live import ClusterEvent, LogLine, NodeEvent, PodEvent, UsageSample
+from graph.types.live import ClusterEvent, LogLine, NodeEvent, PodEvent, ResourceEvent, UsageSample
 
 MAX_SAMPLED = 500
 """Pods and nodes of one `usage`."""
@@ -90,6 +94,23 @@ class Subscription:
         context = _begin(info)
         await context.federation.wait_known()
         return _admit(info, Objects(ClusterView(context.federation.feed, context.scope), ClusterEvent))
+
+    @followed(
+        "Objects of any kind, custom ones included: first ADDED for each that is there, then whenever one comes, goes, "
+        "or a selected field of its own changes. A field selector may name `metadata.name` and `metadata.namespace`. "
+        "Of a kind 64 MiB can be followed; of more, this ends with an error. `podEvents` and `nodeEvents` cost less."
+    )
+    async def resource_events(
+        self,
+        info: Info,
+        api_version: str,
+        kind: str,
+        filter: ResourceFilter | None = None,  # noqa: A002 - the argument's name in the graph
+    ) -> AsyncIterator[ResourceEvent]:
+        """Raises InvalidQuery, ClusterNotFound, Forbidden, ClusterForbidden."""
+        context = _begin(info)
+        question = ResourceQuestion(api_version, kind, filter.as_filter() if filter is not None else ResourceWanted())
+        return _admit(info, Objects(await check_followed(context.resources.calls, question), ResourceEvent))
 
     @followed(
         "Events of all clusters, from now on or since the time of the filter: each as it happens, and again when it "

@@ -9,19 +9,20 @@ from msgspec import Struct
 
 from fleet.live.changes import EventView, View
 from fleet.live.usage_sampler import Wanted
+from fleet.objects.follow import ResourceView
 from fleet.objects.logs import LogRequest
 from graph.enums import EventType
 from graph.loading.context import Context
-from graph.types.live import ClusterEvent, NodeEvent, PodEvent
+from graph.types.live import ClusterEvent, NodeEvent, PodEvent, ResourceEvent
 
 
 class Objects(Struct, frozen=True):
     """Objects that a view selects; `event` is the type of the graph that tells of one."""
 
-    view: View
-    event: type[PodEvent] | type[NodeEvent] | type[ClusterEvent]
+    view: View | ResourceView
+    event: type[PodEvent] | type[NodeEvent] | type[ClusterEvent] | type[ResourceEvent]
 
-    def build_root(self, type: EventType, record: Any) -> PodEvent | NodeEvent | ClusterEvent:  # noqa: A002 - as there
+    def build_root(self, type: EventType, record: Any) -> PodEvent | NodeEvent | ClusterEvent | ResourceEvent:  # noqa: A002 - as there
         """The event of a record, as the operation's selection is read from it."""
         return self.event.from_model(type, record)
 

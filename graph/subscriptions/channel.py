@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from fleet.aio.tasks import end_tasks
 from fleet.cache.rows import StoreKey
-from fleet.live.changes import ChangeFeed
+from fleet.live.changes import FeedListener, Unlisten
+from fleet.model.errors import FleetError
 from graph.enums import EventType
-from graph.errors import Code
+from graph.errors import Code, code_of
 from graph.roots.topics import Objects
 from graph.subscriptions.mailbox import FAILED, Ending, Mailbox, Message
 from graph.subscriptions.quotas import Budget, BudgetSpent
@@ -46,10 +47,19 @@ class _LastSent:
         return len(self.watched) + 2 * self.event.size
 
 
+class Feed(Protocol):
+    """Tells what changed: all of the federation, or one kind in it."""
+
+    def clusters(self) -> Collection[str]: ...
+
+    def listen(self, topic: Any, listener: FeedListener) -> Unlisten:
+        """Calls the listener after each change, until the returned function is called."""
+
+
 class ObjectChannel:
     """Keeps what its subscribers know, compares it with what is, and tells all of them the difference."""
 
-    def __init__(self, feed: ChangeFeed, topic: Objects, renderer: Renderer, budget: Budget) -> None:
+    def __init__(self, feed: Feed, topic: Objects, renderer: Renderer, budget: Budget) -> None:
         self._feed = feed
         self._budget = budget
         self._size = 0
@@ -107,6 +117,8 @@ class ObjectChannel:
                 "a subscription to %s was ended: channels hold %d bytes", self._topic.view.topic, self._budget.held
             )
             self._end(_SPENT)
+        except FleetError as error:  # what is followed can't be followed any more
+            self._end(Ending(code_of(error), str(error), 1013))
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of %s failed", self._topic.view.topic)
             self._end(FAILED)

@@ -12,6 +12,7 @@ from fleet.aio.tasks import open_task
 from fleet.federation import Federation
 from fleet.live.usage_sampler import UsageSampler
 from fleet.model.errors import FleetError
+from fleet.objects.follow import ResourceView
 from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
 from graph.errors import Code, code_of
@@ -199,7 +200,9 @@ class Hub:
         _open_question(quota)
         channel: Channel
         if isinstance(topic, Objects):
-            channel = ObjectChannel(federation.feed, topic, renderer, quota.held)
+            view = topic.view
+            feed = view.watched if isinstance(view, ResourceView) else federation.feed
+            channel = ObjectChannel(feed, topic, renderer, quota.held)
         elif isinstance(topic, Events):
             channel = EventChannel(federation.feed, topic.view, renderer)
         else:

@@ -24,10 +24,11 @@ UNWATCHED: Mapping[str, frozenset[str]] = {
     "Node": frozenset({"usage", "history", "events", "podsAt", "pods", "requested"}),
     "Cluster": frozenset({"usage", "history", "nodes", "pods", "podCounts", "capacity", "allocatable", "requested"}),
     "Owner": frozenset({"resource"}),
+    "Resource": frozenset({"events"}),
 }
 """Fields by type that are no reason for an event."""
 
-_EVENTS = frozenset({"PodEvent", "NodeEvent", "ClusterEvent"})
+_EVENTS = frozenset({"PodEvent", "NodeEvent", "ClusterEvent", "ResourceEvent"})
 
 
 class EventSelection(Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import Self
 import strawberry
 
 from fleet.model import objects as models
+from fleet.model.kube_objects import KubeObject
 from fleet.model.ranking import node_bases, pod_bases
 from fleet.model.usage import Usage as UsageModel
 from fleet.objects import logs
@@ -14,6 +15,7 @@ from graph.scalars import DateTime
 from graph.types.cluster import Cluster
 from graph.types.node import Node
 from graph.types.pod import Pod
+from graph.types.resource import Resource
 from graph.types.usage import Usage
 
 
@@ -51,6 +53,18 @@ class ClusterEvent:
     @classmethod
     def from_model(cls, type: EventType, model: models.Cluster) -> Self:  # noqa: A002 - the field's name in the graph
         return cls(type=type, cluster=Cluster.from_model(model))
+
+
+@strawberry.type(description="An object of any kind came, changed or went.")
+class ResourceEvent:
+    """An event of `resourceEvents`."""
+
+    type: EventType = strawberry.field(description="What happened.")
+    resource: Resource = strawberry.field(description="The object as it is now, or as it was last.")
+
+    @classmethod
+    def from_model(cls, type: EventType, model: KubeObject) -> Self:  # noqa: A002 - the field's name in the graph
+        return cls(type=type, resource=Resource.from_model(model))
 
 
 @strawberry.type(description="The newest usage of a pod or a node.")

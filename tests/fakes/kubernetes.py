@@ -18,6 +18,7 @@ KINDS = {
     "/api/v1/nodes": "Node",
     "/api/v1/namespaces": "Namespace",
     "/api/v1/events": "Event",
+    "/apis/apps/v1/replicasets": "ReplicaSet",
 }
 SERVED = {"pods": "Pod", "events": "Event", "secrets": "Secret", "replicasets": "ReplicaSet"}
 """Kinds by their plural in the path of one object, or of the list of a namespace."""
@@ -308,7 +309,12 @@ def _discovery(group: str, versions: Mapping[str, Mapping[str, str]]) -> bytes:
         {
             "version": version,
             "resources": [
-                {"resource": plural, "scope": "Namespaced", "responseKind": {"kind": kind}, "verbs": ["get", "list"]}
+                {
+                    "resource": plural,
+                    "scope": "Namespaced",
+                    "responseKind": {"kind": kind},
+                    "verbs": ["get", "list", "watch"],
+                }
                 for plural, kind in kinds.items()
             ],
         }
@@ -320,6 +326,7 @@ def _discovery(group: str, versions: Mapping[str, Mapping[str, str]]) -> bytes:
 
 def _plain_discovery(kinds: Mapping[str, str]) -> bytes:
     resources = [
-        {"name": plural, "kind": kind, "namespaced": True, "verbs": ["get", "list"]} for plural, kind in kinds.items()
+        {"name": plural, "kind": kind, "namespaced": True, "verbs": ["get", "list", "watch"]}
+        for plural, kind in kinds.items()
     ]
     return json.dumps({"kind": "APIResourceList", "resources": resources}).encode()

@@ -3,8 +3,8 @@
 Lists are read item by item, so that an object that can't be read is reported and the others are not lost with it.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -84,6 +84,8 @@ class Codec(Generic[T]):
     path: str
     build: Callable[[bytes, str], T]
     version_of: Callable[[T], str] | None = None
+    accept: bytes = b"application/json"
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def decode_list(self, body: bytes, cluster: str) -> ListPage[T]:
         """Reads a list's answer. Raises DecodeError where it is not a list of this kind."""

@@ -8,10 +8,11 @@ from fleet.kubernetes.codec.wire import DecodeError
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
-def build_watch_query(version: str, seconds: float) -> str:
+def build_watch_query(version: str, seconds: float, **more: str) -> str:
     """The query of a watch from a version on, with bookmarks, which the server ends after about `seconds`."""
     return urlencode(
         {
+            **more,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,

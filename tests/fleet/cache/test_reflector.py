@@ -12,7 +12,7 @@ from fleet.kubernetes.codec.codec import PODS
 from fleet.model import kinds
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, ClusterUnreachable
 from fleet.model.objects import Pod
-from tests.fakes.kubernetes import FakeCluster, FakeConnection, build_pod, status_body
+from tests.fakes.kubernetes import KINDS, FakeCluster, FakeConnection, build_pod, status_body
 from tests.fakes.waiting import until
 
 PATH = PODS.path
@@ -160,7 +160,7 @@ async def test_bookmarks_move_the_version_and_prove_life() -> None:
         before = followed.proofs
         followed.cluster.bookmark()
         await until(lambda: followed.proofs > before)
-        version = followed.cluster.version - 3  # the pods' bookmark is the first of four
+        version = followed.cluster.version - len(KINDS) + 1  # the pods' bookmark is the first
         followed.cluster.cut_watches()
         await until(lambda: followed.cluster.count(PATH, watch=True) == 2)
         assert f"resourceVersion={version}" in followed.cluster.calls[-1][1]

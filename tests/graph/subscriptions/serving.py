@@ -191,12 +191,12 @@ async def open_live(
         await federation.wait_synced(5)
         async with open_hub(federation, store, users, request_timeout=3.0, limits=limits, options=options) as hub:
             live = Live(source, federation, store, users, hub)
-            async with _serve(live):
+            async with serve(live):
                 yield live
 
 
 @contextlib.asynccontextmanager
-async def _serve(live: Live) -> AsyncIterator[None]:
+async def serve(live: Live) -> AsyncIterator[None]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[GraphState]:
         yield build_state(live.federation, live.store, live.users, live.hub, request_timeout=3.0)

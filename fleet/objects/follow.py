@@ -1,0 +1,95 @@
+"""Objects of any kind as they change: what one subscriber may have of a kind's shared watches."""
+
+from collections.abc import Callable
+
+from fleet.cache.rows import StoreKey
+from fleet.kubernetes.discovery import Served
+from fleet.live.watched_kinds import WatchedKind
+from fleet.model.errors import ClusterForbidden, Forbidden
+from fleet.model.kube_objects import KubeObject
+from fleet.model.objects import OnUnavailable, OutcomeState
+from fleet.model.queries import PageRequest
+from fleet.model.selectors import parse_label_selector, parse_object_field_selector
+from fleet.model.visibility import Scope
+from fleet.objects.calls import MemberCalls
+from fleet.objects.lists import list_resources
+from fleet.objects.pages import ResourceFilter, ResourceQuestion
+
+
+async def check_followed(calls: MemberCalls, question: ResourceQuestion) -> "ResourceView":
+    """The objects of a question, if it can be followed: asks each member for one object of them.
+
+    Raises as `list_resources`, ClusterForbidden where no member lets this server read the kind, and InvalidQuery for a
+    field selector that only members could hold objects against.
+    """
+    page = await list_resources(calls, question, PageRequest(first=0), OnUnavailable.PARTIAL)
+    refused = [outcome for outcome in page.outcomes if outcome.state is OutcomeState.FORBIDDEN]
+    if refused and len(refused) == len(page.outcomes):
+        raise ClusterForbidden(refused[0].cluster, refused[0].message or "")
+    return ResourceView(calls.federation.kinds.get(question.api_version, question.kind), calls, question.filter)
+
+
+class ResourceView:
+    """The objects of a kind that a filter selects and a caller may see, now and as they change.
+
+    Raises InvalidQuery where more there is than may be kept.
+    """
+
+    topic = "resources"
+    recheck_seconds: float | None = None
+
+    def __init__(self, watched: WatchedKind, calls: MemberCalls, wanted: ResourceFilter) -> None:
+        federation, scope = calls.federation, calls.scope
+        named = wanted.clusters
+        self.watched = watched
+        self._clusters = None if named is None else {federation.own_name(scope, name) for name in named}
+        self._wanted = wanted
+        self._labels = parse_label_selector(wanted.label_selector) if wanted.label_selector else None
+        self._fields = parse_object_field_selector(wanted.field_selector) if wanted.field_selector else None
+        self._scope: Scope = scope
+        self._check: Callable[[str, str, str], None] = calls.check
+        self._seen: dict[tuple[str, str], bool] = {}
+
+    def select(self, cluster: str) -> dict[StoreKey, KubeObject]:
+        store = self.watched.store(cluster)
+        if store is None or (self._clusters is not None and cluster not in self._clusters):
+            return {}
+        return {(item.namespace, item.name): item for item in store if self._matches(item)}
+
+    def get(self, cluster: str, key: StoreKey) -> KubeObject | None:
+        """The object of that name, if it is one of these."""
+        store = self.watched.store(cluster)
+        item = None if store is None else store.get(*key)
+        return item if item is not None and self._matches(item) else None
+
+    def _matches(self, item: KubeObject) -> bool:
+        return (
+            (self._clusters is None or item.cluster in self._clusters)
+            and (self._wanted.name is None or self._wanted.name.matches(item.name))
+            and (self._labels is None or self._labels.matches(item.labels))
+            and (self._fields is None or self._fields.matches(item))
+            and self._sees(item.cluster, item.namespace)
+        )
+
+    def _sees(self, cluster: str, namespace: str) -> bool:
+        known = self._seen.get((cluster, namespace))
+        if known is None:
+            served = self.watched.served.get(cluster)
+            if served is None:  # it is about to be gone
+                return False
+            known = self._seen[cluster, namespace] = self._may_see(cluster, served, namespace)
+        return known
+
+    def _may_see(self, cluster: str, served: Served, namespace: str) -> bool:
+        """As `resources` would list it: all of a cluster at once, or by namespace."""
+        named = self._wanted.namespaces
+        if named is not None and namespace not in named:
+            return False
+        at_once = not served.namespaced or (named is None and self._scope.sees_all_namespaces(cluster))
+        if not self._scope.sees_cluster(cluster) or not (at_once or self._scope.sees_namespace(cluster, namespace)):
+            return False
+        try:
+            self._check(cluster, served.path("" if at_once else namespace), "watch=true")
+        except Forbidden:
+            return False
+        return True
