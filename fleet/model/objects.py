@@ -176,6 +176,14 @@ class Container(Struct, frozen=True, gc=False):
     limits: Resources
 
 
+class ResourceClaim(Struct, frozen=True, gc=False):
+    """A device that a pod claims: the ResourceClaim, None until it is made from its template."""
+
+    name: str
+    claim_name: str | None
+    template_name: str | None
+
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -231,6 +239,7 @@ class PodDetails(Struct, frozen=True, gc=False):
     annotations: Pairs
     containers: tuple[Container, ...]
     conditions: tuple[Condition, ...]
+    resource_claims: tuple[ResourceClaim, ...]
 
 
 class Node(Struct, frozen=True, gc=False, kw_only=True):

@@ -52,6 +52,7 @@ EXPECTED: Mapping[str, float] = {
     "Pod.annotations": 8,
     "Pod.containers": 3,
     "Pod.conditions": 5,
+    "Pod.resourceClaims": 1,
     "Pod.placements": 2,
     "Query.placements": 2,
     "Node.labels": 10,
@@ -71,6 +72,13 @@ EXPECTED_ITEMS = 5.0
 """Items of any other such list."""
 
 DECODING = frozenset(
-    {"Pod.annotations", "Pod.containers", "Pod.conditions", "Node.annotations", "Resource.annotations"}
+    {
+        "Pod.annotations",
+        "Pod.containers",
+        "Pod.conditions",
+        "Pod.resourceClaims",
+        "Node.annotations",
+        "Resource.annotations",
+    }
 )
 """Fields that are read from the whole object."""

@@ -49,3 +49,13 @@ class Container(PureView[models.Container]):
     @resolved("What it may use at most; null where there is no limit.")
     def limits(self) -> Resources | None:
         return resources_of(self.model.limits)
+
+
+@strawberry.type(description="A device that a pod claims: dynamic resource allocation.")
+class ResourceClaim(PureView[models.ResourceClaim]):
+    """A view of `models.ResourceClaim`."""
+
+    model: strawberry.Private[models.ResourceClaim]
+    name: str = of_model("Name within the pod, by which containers ask for it.")
+    claim_name: str | None = of_model("Name of the ResourceClaim; null until one is made from the template.")
+    template_name: str | None = of_model("Name of the ResourceClaimTemplate; null where the claim itself is named.")

@@ -20,7 +20,7 @@ from graph.scalars import JSON, DateTime
 from graph.types import metrics, placement
 from graph.types.cluster_views import cluster_of
 from graph.types.common import Condition, Label, Object, Resources, labels_of, resources_of
-from graph.types.container import Container
+from graph.types.container import Container, ResourceClaim
 from graph.types.event import Event, events_of
 from graph.types.fields import of_model, resolved
 from graph.types.owner import Owner, owner_of
@@ -106,6 +106,10 @@ class Pod(PureView[models.Pod], Object):
     )
     def limits(self) -> Resources | None:
         return resources_of(self.model.limits)
+
+    @resolved("The devices it claims.")
+    def resource_claims(self) -> list[ResourceClaim]:
+        return [ResourceClaim.from_model(claim) for claim in self._details.resource_claims]
 
     @resolved("The newest usage; null where there is none.", batched=metrics.POD_USAGE)
     def usage(self, info: Info) -> Usage | None:

@@ -16,13 +16,14 @@ from fleet.kubernetes.codec.wire import (
     OwnerReference,
     PodSpec,
     WireAnnotated,
+    WireClaim,
     WireCondition,
     WireContainer,
     WireContainerState,
 )
 from fleet.model.errors import ClusterAnswerInvalid
 from fleet.model.manifests import load_raw_manifest
-from fleet.model.objects import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase
+from fleet.model.objects import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase, ResourceClaim
 
 _PHASES = {phase.value: phase for phase in PodPhase}
 _DECODER = msgspec.json.Decoder(WirePod)
@@ -42,6 +43,7 @@ class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
     ephemeral_container_statuses: list[ContainerStatus] | None = None
+    resource_claim_statuses: list[WireClaim] | None = None
 
 
 class _DetailedPod(msgspec.Struct, rename="camel", gc=False):
@@ -102,7 +104,7 @@ def _images_of(spec: ListedSpec) -> tuple[str, ...]:
 
 
 def pod_details(pod: Pod) -> PodDetails:
-    """Annotations, containers (init ones first, ephemeral ones last) and conditions, read from the pod's manifest.
+    """Annotations, containers (init ones first, ephemeral ones last), conditions and claims, from the pod's manifest.
 
     Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
     """
@@ -112,6 +114,7 @@ def pod_details(pod: Pod) -> PodDetails:
             annotations=as_pairs(detailed.metadata.annotations),
             containers=_build_containers(detailed),
             conditions=as_conditions(detailed.status.conditions),
+            resource_claims=_build_claims(detailed),
         )
     except (msgspec.MsgspecError, ValueError) as error:
         message = f"pod {pod.namespace}/{pod.name} of {pod.cluster} can't be read: {error}"
@@ -124,6 +127,15 @@ def annotations_of(manifest: bytes) -> Pairs:
         return as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations)
     except (msgspec.MsgspecError, ValueError) as error:
         raise DecodeError(f"not an object's manifest: {error}") from error
+
+
+def _build_claims(pod: _DetailedPod) -> tuple[ResourceClaim, ...]:
+    """A claim that is named, or the one that was made from its template."""
+    made = {entry.name: entry.resource_claim_name for entry in pod.status.resource_claim_statuses or ()}
+    return tuple(
+        ResourceClaim(entry.name, entry.resource_claim_name or made.get(entry.name), entry.resource_claim_template_name)
+        for entry in pod.spec.resource_claims or ()
+    )
 
 
 def _build_containers(pod: _DetailedPod) -> tuple[Container, ...]:

@@ -116,6 +116,14 @@ class ContainerStatus(Wire, frozen=True):
     allocated_resources: QuantityMap | None = None
 
 
+class WireClaim(Wire, frozen=True):
+    """`spec.resourceClaims[]` of a pod, and what its status says of the same name."""
+
+    name: str
+    resource_claim_name: str | None = None
+    resource_claim_template_name: str | None = None
+
+
 class PodSpec(Wire, frozen=True):
     """`spec` of a pod."""
 
@@ -124,6 +132,7 @@ class PodSpec(Wire, frozen=True):
     ephemeral_containers: list[WireContainer] | None = None
     overhead: QuantityMap | None = None
     resources: Requirements | None = None
+    resource_claims: list[WireClaim] | None = None
 
 
 class WireTaint(Wire, frozen=True):

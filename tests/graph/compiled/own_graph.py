@@ -211,6 +211,8 @@ def build_full_pod(namespace: str, name: str, node: str | None, app: str) -> Obj
     status = {"name": "c", "ready": True, "restartCount": len(name), "state": running, "lastState": ended, "image": "i"}
     pod["status"] |= {"podIP": "10.0.0.1", "hostIP": "10.1.0.1", "qosClass": "Burstable", "containerStatuses": [status]}
     pod["status"]["conditions"] = [_condition("Ready")]
+    pod["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "large"}]
+    pod["status"]["resourceClaimStatuses"] = [{"name": "gpu", "resourceClaimName": f"{name}-gpu"}]
     return pod
 
 

@@ -143,6 +143,16 @@ def test_a_node_is_shown_as_kubectl_prints_it(
     assert (node["architecture"] or "") == line["KERNEL-VERSION"].partition("(")[2].rstrip(")")
 
 
+async def test_a_pod_has_the_claims_that_the_api_server_keeps(graph: Graph) -> None:
+    query = f"""{{ pod(cluster: "openmcp", namespace: "{NAMESPACE}", name: "claims") {{
+      resourceClaims {{ name claimName templateName }} }} }}"""
+    assert (await graph.ask(query))["pod"]["resourceClaims"] == [
+        {"name": "own", "claimName": "claims-own-x7k2f", "templateName": "large-gpu"},
+        {"name": "late", "claimName": None, "templateName": "large-gpu"},
+        {"name": "shared", "claimName": "lab", "templateName": None},
+    ]
+
+
 async def test_filters_list_what_kubectl_prints(
     graph: Graph, printed_pods: dict[str, dict[str, str]], printed_nodes: dict[str, dict[str, str]]
 ) -> None:
