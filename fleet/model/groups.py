@@ -17,7 +17,7 @@ from fleet.model.usage import Measure, Usage
 MAX_GROUPS = 10_000
 MAX_KEYS = 8
 
-PIECE = 2_000
+PIECE = 1_000
 """Objects that are worked on at a stretch: it takes less than a millisecond."""
 
 
@@ -198,7 +198,7 @@ class Group(Generic[T]):
             for start in range(0, len(entries) or 1, PIECE):
                 parts.append(read(entries[start : start + PIECE]))
                 yield
-            self.__dict__[name] = add(parts)
+            self.__dict__[name] = parts[0] if len(parts) == 1 else add(parts)
 
 
 class Grouping(Generic[T]):
@@ -238,12 +238,10 @@ class Grouping(Generic[T]):
                 f"there are more than {MAX_GROUPS:,} groups: group by what fewer objects differ in, or filter them"
             )
 
-    def finish(self) -> list[Group[T]]:
+    def finish(self) -> Iterator[Group[T]]:
         alone = len(self._columns) == 1
-        return [
-            Group(self._by, (key,) if alone else key, members, self._usages[key], self._sums)
-            for key, members in self._members.items()
-        ]
+        for key, members in self._members.items():
+            yield Group(self._by, (key,) if alone else key, members, self._usages[key], self._sums)
 
 
 def _label_column(key: str) -> Column:

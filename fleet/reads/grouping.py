@@ -3,7 +3,7 @@
 A cursor holds the values of its group, as those of lists do (`fleet.reads.paging`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nsmallest
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -14,7 +14,7 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.groups import Group, GroupBy
 from fleet.model.kinds import ObjectKind
 from fleet.model.ordered import LazySequence
-from fleet.model.ranking import UsageColumn, build_reader
+from fleet.model.ranking import PercentOf, UsageColumn, build_reader
 from fleet.reads.paging import pack_cursor, unpack_cursor
 
 Place = tuple[Any, ...]
@@ -47,8 +47,8 @@ class GroupSorting:
     """An order of groups made usable. `sums` are those that it reads of each group."""
 
     def __init__(self, kind: ObjectKind[Any], by: Sequence[GroupBy], orders: Sequence[GroupOrder]) -> None:
-        self._bases = kind.bases
-        self._orders = orders
+        self._readers = [_build_reader(order.column, kind.bases) for order in orders]
+        self._descending = [order.descending for order in orders]
         names = (key if isinstance(key, str) else key.value for key in by)
         self._spec = ":".join((kind.name, "groups", *names, *(order.name for order in orders)))
         self._size = len(orders) + len(by)
@@ -62,11 +62,11 @@ class GroupSorting:
                 self.sums += ("usage",) if base is None else ("usage", base)
 
     def place(self, group: Group[Any]) -> Place:
-        return self._place((*(self._read(group, order.column) for order in self._orders), *group.values))
+        return self._place(self._read(group))
 
     def parse(self, cursor: str) -> Place:
         """The place of a cursor's group. Raises InvalidQuery."""
-        values, count = unpack_cursor(self._spec, cursor), len(self._orders)
+        values, count = unpack_cursor(self._spec, cursor), len(self._readers)
         numbers, keys = values[:count], values[count:]
         if len(values) != self._size or not (
             all(value is None or isinstance(value, int | float) for value in numbers)
@@ -83,17 +83,22 @@ class GroupSorting:
         return GroupPage(items, cursors, len(groups), len(behind) > len(items), len(behind) < len(groups))
 
     def _build_cursor(self, group: Group[Any]) -> str:
-        return pack_cursor(self._spec, (*(self._read(group, order.column) for order in self._orders), *group.values))
+        return pack_cursor(self._spec, self._read(group))
 
-    def _read(self, group: Group[Any], column: str | UsageColumn) -> Any:
-        if isinstance(column, str):
-            return attrgetter(column)(group)
-        return build_reader(column, self._bases)((group,), (group.usage,))[0]
+    def _read(self, group: Group[Any]) -> tuple[Any, ...]:
+        return (*(read(group) for read in self._readers), *group.values)
 
     def _place(self, values: Sequence[Any]) -> Place:
         parts: list[Any] = []
-        for order, value in zip(self._orders, values, strict=False):
-            parts += (True, 0) if value is None else (False, -value if order.descending else value)
-        for value in values[len(self._orders) :]:
+        for descending, value in zip(self._descending, values, strict=False):
+            parts += (True, 0) if value is None else (False, -value if descending else value)
+        for value in values[len(self._descending) :]:
             parts += (value is None, value or "")
         return tuple(parts)
+
+
+def _build_reader(column: str | UsageColumn, bases: Mapping[PercentOf, str]) -> Callable[[Group[Any]], Any]:
+    if isinstance(column, str):
+        return attrgetter(column)
+    read = build_reader(column, bases)
+    return lambda group: read((group,), (group.usage,))[0]

@@ -107,24 +107,27 @@ async def _load(
             grouping.add(objects, usages[start : start + PIECE])
             start += PIECE
             await _give_way(time_slice)
-        groups = grouping.finish()
-        await _add_up(groups, sorting.sums, time_slice)
-        page = sorting.build_page([(sorting.place(group), group) for group in groups], first, after)
+        placed: list[tuple[Place, Group[T]]] = []
+        for group in grouping.finish():
+            await _add_up(group, sorting.sums, time_slice)
+            placed.append((sorting.place(group), group))
+        page = sorting.build_page(placed, first, after)
         wanted = {
             kind.bases.get(sum_) if isinstance(sum_, PercentOf) else _NAMES.get(sum_, sum_) for sum_ in wants.sums
         }
-        await _add_up(page.items, sums.keys() & wanted, time_slice)
+        for group in page.items:
+            await _add_up(group, sums.keys() & wanted, time_slice)
     if histories:
         keys = [entry.key for group in page.items for entry in group.members]
         await asyncio.gather(*(batch.prime(keys) for batch in histories))
     return LoadedGroups(page, failures)
 
 
-async def _add_up(groups: Iterable[Group[T]], names: Iterable[str], time_slice: TimeSlice) -> None:
-    for group in groups:
-        for name in names:
-            for _ in group.add_up(name):
-                await _give_way(time_slice)
+async def _add_up(group: Group[T], names: Iterable[str], time_slice: TimeSlice) -> None:
+    for name in names:
+        for _ in group.add_up(name):
+            await _give_way(time_slice)
+    await _give_way(time_slice)
 
 
 async def _give_way(time_slice: TimeSlice) -> None:

@@ -45,7 +45,7 @@ def group(
     grouping = Grouping[Pod](by, {**POD_SUMS, "usage": usage_sum(ALL_MEASURES)}, {})
     for start in range(0, len(pods), piece):
         grouping.add(pods[start : start + piece], (usages or [])[start : start + piece])
-    return grouping.finish()
+    return [*grouping.finish()]
 
 
 def added(values: list[float | None]) -> float | None:
