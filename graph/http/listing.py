@@ -162,10 +162,10 @@ class _Finder:
         if is_list_type(get_nullable_type(kind.type)):
             columns = tuple(dict.fromkeys(self._list_columns(inside, of, ())))
             return _Found(SelectionSetNode(selections=(node, *beside)), here, columns, page_info)
-        arguments = self._take_paging(node) if {"first", "after"} <= kind.args.keys() else node.arguments
         found = self._descend(inside, of, here)
         if found is None:
             return None
+        arguments = self._take_paging(node) if found.page_info == (*here, "pageInfo") else node.arguments
         node = replace(node, arguments=arguments, selection_set=found.selections)
         return replace(found, selections=SelectionSetNode(selections=(node, *beside)))
 

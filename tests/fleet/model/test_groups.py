@@ -83,6 +83,14 @@ def test_a_large_group_is_summed_in_pieces() -> None:
     assert list(found.add_up("requests")) == []
 
 
+def test_extended_resources_are_in_the_sums() -> None:
+    pods = [replace(POD, requests=Resources(extended=(("gpu", 2),)))] * 3 + [
+        replace(POD, requests=Resources(extended=(("disk", 1), ("gpu", 1))))
+    ]
+    (found,) = group([PodGroupField.CLUSTER], pods)
+    assert found.requests == Resources(extended=(("disk", 1), ("gpu", 7)))
+
+
 def test_a_group_of_finished_pods_asks_for_nothing() -> None:
     (found,) = group([PodGroupField.CLUSTER], [replace(POD, phase=PodPhase.FAILED, requests=Resources(cpu_cores=1.0))])
     assert (found.count, found.requests, found.limits, found.usage) == (1, NO_RESOURCES, NO_RESOURCES, None)

@@ -104,6 +104,20 @@ async def test_first_is_how_many_rows_there_are(open_graph: OpenGraph, first: in
             assert len(await read(session, written)) == rows
 
 
+async def test_a_list_inside_a_list_is_paged_alone(open_graph: OpenGraph) -> None:
+    query = (
+        '{ pods(first: 0) { groups(by: [NAMESPACE, NODE], labels: ["number"]) { items { keys { value } count } } } }'
+    )
+    async with open_graph("c1", pods=0) as graph:
+        for number in range(1_100):
+            graph["c1"].put(build_pod("shop", f"p{number}", number=str(number)))
+        await until(lambda: len(graph.federation._roster.get(ADMIN.scope, "c1").pods) == 1_100)
+        async with open_served(graph) as session:
+            rows = await read(session, query)
+    assert len(rows) == len({row["keys"] for row in rows}) == 1_100
+    assert {row["count"] for row in rows} == {"1"}
+
+
 async def test_after_is_where_the_rows_begin(open_graph: OpenGraph) -> None:
     async with open_graph("c1", pods=9) as graph, open_served(graph) as session:
         edges = await read(session, "{ pods { edges { cursor node { name } } } }")

@@ -4,10 +4,16 @@ from typing import Any
 
 import pytest
 
+from fleet.aio.turns import Turns
+from fleet.model.groups import PIECE
 from fleet.model.objects import PodKey
 from fleet.model.usage import Measure
+from graph.loading.context import Context
+from graph.loading.loaders import build_loaders
+from graph.loading.timeslice import TimeSlices
+from graph.schema import schema
 from tests.fakes.waiting import until
-from tests.graph.conftest import ADMIN, SHOPPER, Graph, OpenGraph, build_usage
+from tests.graph.conftest import ADMIN, NOW, SHOPPER, Graph, OpenGraph, build_usage
 
 KEYS = "keys { field label value }"
 BY_MEMORY = "orderBy: [{usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC}]"
@@ -62,6 +68,42 @@ async def test_a_pod_without_a_point_is_in_what_percentages_are_of(open_graph: O
         {"count": 2, "usage": None},
         {"count": 2, "usage": {"cpuCores": 0.02, "cpuPercent": 10.0}},
     ]
+
+
+async def test_groups_are_of_what_is_within_bounds_of_usage(open_graph: OpenGraph) -> None:
+    query = """{ pods(first: 1, filter: {usage: [{field: CPU_CORES, gte: 0.02}]}) { totalCount items { name }
+      groups(by: NAMESPACE) { items { keys { value } count usage { cpuCores } } } } }"""
+    async with open_graph("c1", pods=6) as graph:
+        load(graph)
+        pods = (await graph.ask(query))["pods"]
+        (call,) = graph.store.calls
+    assert (call.name, len(call.keys), pods["totalCount"]) == ("latest_pods", 6, 4)
+    assert values(pods["groups"]) == ["ops", "shop"]
+    assert [(group["count"], group["usage"]["cpuCores"]) for group in pods["groups"]["items"]] == [(2, 0.08), (2, 0.06)]
+
+
+class CountedTurns(Turns):
+    """Says how often somebody gave way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    async def wait(self) -> None:
+        self.taken += 1
+        await super().wait()
+
+
+async def test_others_have_their_turns_while_groups_are_made(open_graph: OpenGraph) -> None:
+    query = "{ pods(first: 0) { groups(by: NAMESPACE) { items { count requests { cpuCores } } } } }"
+    async with open_graph("c1", pods=PIECE * 2) as graph:
+        turns = CountedTurns()
+        loaders = build_loaders(graph.federation, ADMIN.scope, graph.store, now=NOW, deadline=1e12)
+        context = Context(ADMIN, graph.federation, loaders, time_slices=TimeSlices(0, turns))
+        result = await schema.execute(query, context_value=context)
+    assert result.data is not None
+    assert [group["count"] for group in result.data["pods"]["groups"]["items"]] == [PIECE, PIECE]
+    assert turns.taken >= 2 + 2  # two pieces are put into groups, and two summed up
 
 
 async def test_history_is_summed_step_by_step_in_one_question(open_graph: OpenGraph) -> None:
