@@ -171,7 +171,6 @@ TASTES = Tastes(
     },
     weights={
         "_service": 0.1,
-        "viewer": 0.5,
         **dict.fromkeys(("cluster", "owner", "node", "containers", "events", "state", "lastState"), 4),
         **dict.fromkeys(
             (

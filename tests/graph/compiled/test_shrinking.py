@@ -57,7 +57,7 @@ def test_every_field_of_a_query_is_asked_soon() -> None:
         maker = DocumentMaker(schema._schema, random.Random(seed), TASTES)
         maker.make(5)
         asked |= maker.asked
-    followed = {"Subscription", "PodEvent", "NodeEvent", "ClusterEvent", "UsageSample", "LogLine"}
+    followed = {"Subscription", "PodEvent", "NodeEvent", "ClusterEvent", "ResourceEvent", "UsageSample", "LogLine"}
     kinds = [kind for kind in schema._schema.type_map.values() if isinstance(kind, GraphQLObjectType)]
     fields = {f"{kind.name}.{name}" for kind in kinds if not kind.name.startswith("__") for name in kind.fields}
     assert {field for field in fields if field.split(".")[0] not in followed} <= asked
