@@ -31,6 +31,7 @@ from fleet.model.objects import (
 from fleet.model.queries import Filter, Order, Page, PageRequest, Selection, usage_columns
 from fleet.model.search import MAX_HITS, SearchKind, SearchResult, SearchText
 from fleet.model.visibility import Scope
+from fleet.model.workloads import Workload
 from fleet.ports import Connection
 from fleet.reads.availability import Availability
 from fleet.reads.availability_cache import Participants
@@ -202,7 +203,7 @@ class Federation:
         await self.wait_known()
         member = self._roster.check_reach(kind, scope, key)
         await require_live(member, kind.name)
-        found = member.stores.of(kind).get(key.namespace, key.name)
+        found = member.stores.of(kind).get(key.namespace, key.entry)
         note_cached(member.name, 0 if found is None else 1)
         return found
 
@@ -211,10 +212,25 @@ class Federation:
         member = self._roster.find(key.cluster)
         if member is None or not kind.is_within(scope, key.cluster, key.namespace):
             return None
-        found = member.stores.of(kind).get(key.namespace, key.name)
+        found = member.stores.of(kind).get(key.namespace, key.entry)
         if current_recorder() is not None:  # asked for each item of a page
             note_cached(key.cluster, 0 if found is None else 1)
         return found
+
+    def workload_of(self, pod: Pod) -> Workload | None:
+        """What runs a pod that is in reach, the topmost that is known; None where nothing does, or it is gone."""
+        member = self._roster.find(pod.cluster)
+        return None if member is None else member.stores.workloads.find_of(pod)
+
+    def owners_in(self, workload: Workload) -> frozenset[str]:
+        """The UIDs of the controllers that a workload's pods are of: ReplicaSets, Jobs, itself."""
+        member = self._roster.find(workload.cluster)
+        return frozenset() if member is None else member.stores.workloads.owners_in(workload)
+
+    def pods_in(self, workload: Workload) -> list[Pod]:
+        """The pods of a workload that is in reach, in order."""
+        member = self._roster.find(workload.cluster)
+        return [] if member is None else member.stores.workloads.pods_in(workload)
 
     def pods_of(self, clusters: Collection[str]) -> list[tuple[Pod, ...]]:
         """All cached pods of some clusters, whoever may see them: for what is held for all, never for an answer."""

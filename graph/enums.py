@@ -11,11 +11,12 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from fleet.model.groups import NodeGroupColumn, NodeGroupField, PodGroupColumn, PodGroupField, ResourceField
 from fleet.model.objects import ClusterHealth, ClusterRole, MissingAmount, OnUnavailable, OutcomeState, PodPhase
-from fleet.model.queries import NodeColumn, PodColumn
+from fleet.model.queries import NodeColumn, PodColumn, WorkloadColumn
 from fleet.model.ranking import PercentOf, UsageField
 from fleet.model.search import SearchField, SearchKind
 from fleet.model.usage import Aggregate
 from fleet.model.visibility import Role
+from fleet.model.workloads import RolloutState
 
 
 class PodGroup(enum.Enum):
@@ -263,6 +264,33 @@ _register(
     },
 )
 _register(
+    WorkloadColumn,
+    "Columns workloads can be ordered by.",
+    {
+        "NAME": "Name.",
+        "NAMESPACE": "Namespace.",
+        "CLUSTER": "Cluster name.",
+        "KIND": "Kind.",
+        "CREATED_AT": "Time of creation; those of which only their pods are known come last.",
+        "DESIRED": "Pods it is to have.",
+        "UNAVAILABLE": "How many of these are not available.",
+        "RESTARTS": "Restarts of all containers of its pods.",
+    },
+    name="WorkloadOrderField",
+)
+_register(
+    RolloutState,
+    "Where a workload is between what is asked of it and what there is.",
+    {
+        "COMPLETE": "All is as asked for: kubectl calls it successfully rolled out. A Job has succeeded, no Job of a "
+        "CronJob runs.",
+        "PROGRESSING": "Pods are being made, replaced or waited for. A Job runs.",
+        "STALLED": "A Deployment got no further within its progress deadline.",
+        "PAUSED": "A paused Deployment; a suspended Job or CronJob.",
+        "FAILED": "A Job has failed.",
+    },
+)
+_register(
     Role,
     "What somebody may do; each role includes those before it.",
     {
@@ -292,7 +320,9 @@ __all__ = [
     "PodPhase",
     "ResourceField",
     "Role",
+    "RolloutState",
     "SearchField",
     "SearchKind",
     "UsageField",
+    "WorkloadColumn",
 ]

@@ -11,6 +11,7 @@ import orjson
 from fleet.model.errors import InvalidQuery
 from fleet.model.kube_objects import ResourceKey
 from fleet.model.objects import Node, NodeKey, Pod, PodKey
+from fleet.model.workloads import WorkloadKey
 
 _MAX_ID = 2_000
 _ENCODER = msgspec.json.Encoder()
@@ -28,6 +29,10 @@ def encode_node_id(key: NodeKey) -> str:
     return _encode("Node", key)
 
 
+def encode_workload_id(key: WorkloadKey) -> str:
+    return _encode("Workload", key)
+
+
 def encode_pod_ids(pods: Iterable[Pod]) -> list[str]:
     """`encode_pod_id` of each: lists have thousands."""
     return _encode_all("Pod", map(_POD_PLACE, pods))
@@ -42,7 +47,7 @@ def encode_resource_id(key: ResourceKey) -> str:
     return _encode("Resource", key)
 
 
-def decode_id(text: str) -> PodKey | NodeKey | ResourceKey:
+def decode_id(text: str) -> PodKey | NodeKey | WorkloadKey | ResourceKey:
     """What an id names. Raises InvalidQuery."""
     try:
         padded = text + "=" * (-len(text) % 4)
@@ -54,6 +59,8 @@ def decode_id(text: str) -> PodKey | NodeKey | ResourceKey:
             return PodKey(cluster, namespace, name)
         case ["Node", str(cluster), str(name)]:
             return NodeKey(cluster, name)
+        case ["Workload", str(cluster), str(namespace), str(name), str(kind)]:
+            return WorkloadKey(cluster, namespace, name, kind)
         case ["Resource", str(cluster), str(api_version), str(kind), str(namespace), str(name)]:
             return ResourceKey(cluster, api_version, kind, namespace, name)
     raise InvalidQuery("that is no id of this graph: take one from a field `id`")
@@ -66,5 +73,5 @@ def _encode_all(kind: str, keys: Iterable[tuple[str, ...]]) -> list[str]:
     return written.translate(_URL_SAFE, b"=").decode().split("\n") if lines else []
 
 
-def _encode(kind: str, key: PodKey | NodeKey | ResourceKey) -> str:
+def _encode(kind: str, key: PodKey | NodeKey | WorkloadKey | ResourceKey) -> str:
     return binascii.b2a_base64(_ENCODER.encode((kind, *key)), newline=False).translate(_URL_SAFE, b"=").decode()

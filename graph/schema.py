@@ -38,10 +38,12 @@ from graph.roots.resources import ResourceQueries
 from graph.roots.search import SearchQueries
 from graph.roots.subscription import Subscription
 from graph.roots.viewer import ViewerQueries
+from graph.roots.workloads import WorkloadQueries
 from graph.scalars import SCALARS
 from graph.types.node import Node
 from graph.types.pod import Pod
 from graph.types.resource import Resource
+from graph.types.workload import Workload
 
 
 @strawberry.type(description="Everything that can be asked.")
@@ -49,6 +51,7 @@ class Query(
     ClusterQueries,
     NodeQueries,
     PodQueries,
+    WorkloadQueries,
     PlacementQueries,
     ResourceQueries,
     EventQueries,
@@ -117,7 +120,7 @@ def _undefault(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
 schema = GraphSchema(
     query=Query,
     subscription=Subscription,
-    types=[Pod, Node, Resource],
+    types=[Pod, Node, Workload, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
     extensions=[*build_limits(), OneOperation, CostLimiter],

@@ -66,6 +66,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             member_timeout=settings.timeouts.member_timeout,
             heartbeat_seconds=settings.timeouts.heartbeat,
             events_kept=settings.clusters.events_kept,
+            workloads=settings.clusters.workloads,
         )
         federation = await stack.enter_async_context(open_federation(source, options))
         if writes:  # one of several processes says it

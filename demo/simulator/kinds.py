@@ -90,6 +90,10 @@ SECRETS = Kind("", "v1", "secrets", "Secret", namespaced=True, fields=(*_EVERY_N
 CONFIGMAPS = Kind("", "v1", "configmaps", "ConfigMap", namespaced=True, short_names=("cm",))
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment", namespaced=True, short_names=("deploy",))
 REPLICASETS = Kind("apps", "v1", "replicasets", "ReplicaSet", namespaced=True, short_names=("rs",))
+STATEFULSETS = Kind("apps", "v1", "statefulsets", "StatefulSet", namespaced=True, short_names=("sts",))
+DAEMONSETS = Kind("apps", "v1", "daemonsets", "DaemonSet", namespaced=True, short_names=("ds",))
+JOBS = Kind("batch", "v1", "jobs", "Job", namespaced=True, fields=(*_EVERY_NAMESPACED, "status.successful"))
+CRONJOBS = Kind("batch", "v1", "cronjobs", "CronJob", namespaced=True, short_names=("cj",))
 KUBEFEDCLUSTERS = Kind("core.kubefed.io", "v1beta1", "kubefedclusters", "KubeFedCluster", namespaced=True, custom=True)
 OPENMCPCLUSTERS = Kind(
     "openmcp.k8s.io",
@@ -101,7 +105,21 @@ OPENMCPCLUSTERS = Kind(
     custom=True,
 )
 
-MEMBER_KINDS = (PODS, NODES, NAMESPACES, EVENTS, SERVICES, SECRETS, CONFIGMAPS, DEPLOYMENTS, REPLICASETS)
+MEMBER_KINDS = (
+    PODS,
+    NODES,
+    NAMESPACES,
+    EVENTS,
+    SERVICES,
+    SECRETS,
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    REPLICASETS,
+    STATEFULSETS,
+    DAEMONSETS,
+    JOBS,
+    CRONJOBS,
+)
 HOST_KINDS = (*MEMBER_KINDS, KUBEFEDCLUSTERS, OPENMCPCLUSTERS)
 
 

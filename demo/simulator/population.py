@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from demo.simulator.kinds import (
     CONFIGMAPS,
+    CRONJOBS,
     DEPLOYMENTS,
     EVENTS,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
@@ -79,8 +81,14 @@ def fill_store(store: Store, plan: ClusterPlan) -> None:
     store.load(SECRETS, (_registry_secret(plan, name) for name in namespaces if name not in _BASIC_NAMESPACES))
     deployments = [workload for workload in used if not workload.job]
     store.load(SERVICES, _services(plan, deployments))
-    store.load(DEPLOYMENTS, (_scaled(plan, DEPLOYMENTS, workload, replicas[workload.key]) for workload in deployments))
-    store.load(REPLICASETS, (_scaled(plan, REPLICASETS, workload, replicas[workload.key]) for workload in deployments))
+    counts = Counter((seed.workload.key, seed.state) for seed in seeds)
+    for kind in (DEPLOYMENTS, REPLICASETS):
+        scaled = ((each, replicas[each.key], counts[each.key, PodState.RUNNING]) for each in deployments)
+        store.load(kind, (_scaled(plan, kind, *each) for each in scaled))
+    jobs = [workload for workload in used if workload.job]
+    store.load(CRONJOBS, (_cron_job(plan, job) for job in jobs))
+    ended = ((job, counts[job.key, PodState.SUCCEEDED], counts[job.key, PodState.FAILED]) for job in jobs)
+    store.load(JOBS, (_job(plan, *each) for each in ended))
     store.load(EVENTS, (entry for seed in seeds[:60] for entry in build_events(plan.name, seed)))
 
 
@@ -241,27 +249,109 @@ def _services(plan: ClusterPlan, deployments: Iterable[Workload]) -> Iterable[En
         yield build_entry(SERVICES, members)
 
 
-def _scaled(plan: ClusterPlan, kind: Kind, workload: Workload, replicas: int) -> Entry:
-    """A Deployment or its ReplicaSet."""
+def _scaled(plan: ClusterPlan, kind: Kind, workload: Workload, replicas: int, ready: int) -> Entry:
+    """A Deployment or its ReplicaSet, as its first pods make it; nothing of it changes afterwards."""
     replica_set = kind is REPLICASETS
     labels = {"app": workload.app, "tier": workload.tier}
     selected = {"app": workload.app, **({"pod-template-hash": workload.hash} if replica_set else {})}
     deployment_uid = build_uid(DEPLOYMENTS.plural, plan.name, workload.namespace, workload.name)
-    owner = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "name": workload.name,
-        "uid": deployment_uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    owner = _owner(DEPLOYMENTS, workload.name, deployment_uid)
     name = workload.owner_name if replica_set else workload.name
     metadata = _metadata(plan, kind, workload.namespace, name, generation=1, labels=labels | selected)
     metadata["annotations"] = {"deployment.kubernetes.io/revision": "1"}
     if replica_set:
         # The pods name this uid as their owner's.
         metadata |= {"uid": build_uid("owner", plan.name, workload.owner_name), "ownerReferences": [owner]}
-    images = [
+    members = {
+        "metadata": metadata,
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": selected},
+            "template": _template(workload, labels | selected, "Always"),
+        },
+        "status": {
+            "observedGeneration": 1,
+            "replicas": replicas,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+        },
+    }
+    if not replica_set:
+        members["status"] |= {
+            "updatedReplicas": replicas,
+            "unavailableReplicas": replicas - ready,
+            "conditions": [
+                _condition("Progressing", "NewReplicaSetAvailable", lastUpdateTime=metadata["creationTimestamp"]),
+                _condition("Available", "MinimumReplicasAvailable", lastUpdateTime=metadata["creationTimestamp"]),
+            ],
+        }
+    return build_entry(kind, members)
+
+
+def _job(plan: ClusterPlan, job: Workload, succeeded: int, failed: int) -> Entry:
+    labels, began = {"app": job.app, "tier": job.tier}, time.time() - _DAY / 2
+    metadata = _metadata(plan, JOBS, job.namespace, job.name, generation=1, labels=labels)
+    cron_job_uid = build_uid(CRONJOBS.plural, plan.name, job.namespace, job.app)
+    metadata |= {
+        "uid": build_uid("owner", plan.name, job.owner_name),
+        "creationTimestamp": format_time(began),
+        "ownerReferences": [_owner(CRONJOBS, job.app, cron_job_uid)],
+    }
+    members = {
+        "metadata": metadata,
+        "spec": {
+            "parallelism": 1,
+            "completions": succeeded,
+            "backoffLimit": 6,
+            "selector": {"matchLabels": {"job-name": job.name}},
+            "template": _template(job, labels | {"job-name": job.name}, "Never"),
+            "suspend": False,
+        },
+        "status": {
+            "startTime": format_time(began),
+            "completionTime": format_time(began + 600),
+            "succeeded": succeeded,
+            "failed": failed,
+            "ready": 0,
+            "conditions": [_condition("Complete", "CompletionsReached", format_time(began + 600))],
+        },
+    }
+    return build_entry(JOBS, members)
+
+
+def _cron_job(plan: ClusterPlan, job: Workload) -> Entry:
+    labels = {"app": job.app, "tier": job.tier}
+    members = {
+        "metadata": _metadata(plan, CRONJOBS, job.namespace, job.app, generation=1, labels=labels),
+        "spec": {
+            "schedule": "0 3 * * *",
+            "concurrencyPolicy": "Forbid",
+            "suspend": False,
+            "jobTemplate": {"metadata": {"labels": labels}, "spec": {"template": _template(job, labels, "Never")}},
+        },
+        "status": {"lastScheduleTime": format_time(time.time() - _DAY / 2)},
+    }
+    return build_entry(CRONJOBS, members)
+
+
+def _owner(kind: Kind, name: str, uid: str) -> dict[str, Any]:
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _condition(kind: str, reason: str, since: str = "", **more: str) -> dict[str, str]:
+    since = since or more.get("lastUpdateTime", "")
+    return {"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": since, **more}
+
+
+def _template(workload: Workload, labels: dict[str, str], restart_policy: str) -> dict[str, Any]:
+    containers = [
         {
             "name": image.name,
             "image": image.image,
@@ -269,15 +359,4 @@ def _scaled(plan: ClusterPlan, kind: Kind, workload: Workload, replicas: int) ->
         }
         for image in workload.images
     ]
-    template = {"metadata": {"labels": labels | selected}, "spec": {"containers": images, "restartPolicy": "Always"}}
-    members = {
-        "metadata": metadata,
-        "spec": {"replicas": replicas, "selector": {"matchLabels": selected}, "template": template},
-        "status": {
-            "observedGeneration": 1,
-            "replicas": replicas,
-            "readyReplicas": replicas,
-            "availableReplicas": replicas,
-        },
-    }
-    return build_entry(kind, members)
+    return {"metadata": {"labels": labels}, "spec": {"containers": containers, "restartPolicy": restart_policy}}

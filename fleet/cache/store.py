@@ -8,14 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from fleet.aio.generations import GenerationCounter
-from fleet.cache.event_ring import EventRing
 from fleet.cache.labels import LabelIndex
 from fleet.cache.rows import Rows, StoreKey
-from fleet.model.kinds import NODES, PODS, ObjectKind, ResourceName
-from fleet.model.objects import Namespace, Pairs, T
+from fleet.model.kinds import ObjectKind
+from fleet.model.objects import Pairs, T
 from fleet.model.selectors import LabelSelector
 
 
@@ -35,6 +34,7 @@ Term = Callable[[R], str | None]
 
 LabelsOf = Callable[[R], Pairs]
 """Gives a record's labels, sorted by key."""
+
 
 Listener = Callable[[R | None, R | None], None]
 """Called after a change with the record before and after it; one of them is None for what came or went."""
@@ -233,23 +233,4 @@ class Staged(Generic[R]):
 
 def build_store(kind: ObjectKind[T]) -> Store[T]:
     terms = {name: attrgetter(index.attribute) for name, index in kind.indexes.items()}
-    return Store(attrgetter("namespace", "name"), terms, attrgetter("labels"))
-
-
-class Stores:
-    """All that is kept of one member, each under the name of the resource; of events the newest."""
-
-    def __init__(self, events_kept: int = 0) -> None:
-        self.pods = build_store(PODS)
-        self.nodes = build_store(NODES)
-        self.events = EventRing(events_kept)
-        self.namespaces: Store[Namespace] = Store(lambda entry: ("", entry.name), {}, attrgetter("labels"))
-
-    def named(self, resource: ResourceName) -> Store[Any]:
-        """The store of a resource, for whoever treats all alike; `of` knows what is in it."""
-        store: Store[Any] = getattr(self, resource)
-        return store
-
-    def of(self, kind: ObjectKind[T]) -> Store[T]:
-        store: Store[T] = getattr(self, kind.name)
-        return store
+    return Store(attrgetter("namespace", "entry" if kind.shares_names else "name"), terms, attrgetter("labels"))

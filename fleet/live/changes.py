@@ -14,7 +14,8 @@ from typing import Any, Generic, Literal
 from msgspec.structs import replace
 
 from fleet.cache.rows import StoreKey
-from fleet.cache.store import Store, Stores
+from fleet.cache.store import Store
+from fleet.cache.stores import Stores
 from fleet.members.member import Member
 from fleet.model.event_queries import EventFilter
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName

@@ -1,8 +1,8 @@
 """The health of one member: what its answers, failures and watches say of it, and what follows for a question."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from fleet.aio.generations import GenerationCounter
 from fleet.cache.reflector import Reflector
@@ -38,6 +38,46 @@ _ERRORS: dict[OutcomeState, type[ClusterError]] = {
 }
 
 
+class Followed(Protocol):
+    """Whether something of a member is followed, as `Reflector` says it."""
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def problem(self) -> ClusterError | None: ...
+
+    @property
+    def failures(self) -> int: ...
+
+
+class FollowedWorkloads:
+    """Workloads: those of all kinds that can be had, beside the pods that they run."""
+
+    def __init__(self, pods: Reflector[Any], kinds: Sequence[Reflector[Any]], limit: int) -> None:
+        self._pods = pods
+        self._kinds = kinds
+        self._limit = limit
+
+    @property
+    def live(self) -> bool:
+        return self._pods.live and all(kind.live or lasting(kind, self._limit) for kind in self._kinds)
+
+    @property
+    def problem(self) -> ClusterError | None:
+        return self._pods.problem
+
+    @property
+    def failures(self) -> int:
+        return self._pods.failures
+
+    @property
+    def missing(self) -> str | None:
+        """Which kinds are not in the answer, and why; None where all are."""
+        problems = [str(kind.problem) for kind in self._kinds if kind.problem is not None]
+        return f"workloads are known by their pods alone where {'; '.join(problems)}" if problems else None
+
+
 class MemberHealth:
     """What is known of a member. Times are those of the event loop's clock, in seconds.
 
@@ -55,14 +95,14 @@ class MemberHealth:
         self.spec = spec
         self._failed_at = 0.0
         self._unready: str | None = None
-        self._reflectors: Mapping[ResourceName, Reflector[Any]] = {}
+        self._reflectors: Mapping[ResourceName, Followed] = {}
 
     @property
     def age_seconds(self) -> float | None:
         """Seconds since it last proved itself; None where it never did."""
         return age_between(self.last_seen, now())
 
-    def follow(self, reflectors: Mapping[ResourceName, Reflector[Any]]) -> None:
+    def follow(self, reflectors: Mapping[ResourceName, Followed]) -> None:
         """From now on these say whether a resource is followed."""
         self._reflectors = reflectors
         self.note_change()
@@ -130,11 +170,11 @@ class MemberHealth:
             return None
         if not (reflector := self._reflectors[resource]).live:
             problem = reflector.problem
-            lasting = isinstance(problem, ClusterForbidden | ClusterUnauthorized)
-            if problem is None or not (lasting or reflector.failures >= self.breaker.limit):
+            if problem is None or not lasting(reflector, self.breaker.limit):
                 return None
             return self._outcome(state_of(problem), str(problem))
-        return Outcome(self.name, OutcomeState.OK, self._unready, age, 0.0)
+        missing = reflector.missing if isinstance(reflector, FollowedWorkloads) else None
+        return Outcome(self.name, OutcomeState.OK, self._unready or missing, age, 0.0)
 
     def summary(self) -> tuple[ClusterHealth, str | None]:
         """What is said of it where nobody asks a question, and why."""
@@ -150,6 +190,9 @@ class MemberHealth:
         # A member whose events can't be had is as well as any: whoever asks for them is told.
         followed = [reflector for resource, reflector in self._reflectors.items() if resource != "events"]
         problems = [str(reflector.problem) for reflector in followed if reflector.problem is not None]
+        workloads = self._reflectors.get("workloads")
+        if isinstance(workloads, FollowedWorkloads) and (missing := workloads.missing) is not None:
+            problems.append(missing)
         return ClusterHealth.READY, problems[0] if problems else None
 
     def _outcome(self, state: OutcomeState, message: str | None) -> Outcome:
@@ -159,6 +202,13 @@ class MemberHealth:
 def age_between(last_seen: float, at: float) -> float | None:
     """Seconds from a sign of life to a time; None where there was none."""
     return None if last_seen == NEVER else max(0.0, at - last_seen)
+
+
+def lasting(followed: Followed, limit: int) -> bool:
+    """Whether it fails in a way that waiting does not mend."""
+    return isinstance(followed.problem, ClusterForbidden | ClusterUnauthorized) or (
+        followed.problem is not None and followed.failures >= limit
+    )
 
 
 def because(failure: ClusterError | None) -> str:

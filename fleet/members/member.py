@@ -6,7 +6,7 @@ nothing else, and every watch is made anew (from the version it had) as soon as 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -14,12 +14,13 @@ import msgspec
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.recorder import awaiting_probe
 from fleet.aio.turns import Turns
-from fleet.cache.reflector import Reflector, ReflectorOptions
-from fleet.cache.store import Stores
-from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, Codec
+from fleet.cache.reflector import R, Reflector, ReflectorOptions, Target
+from fleet.cache.stores import Stores
+from fleet.cache.workloads import WorkloadStore
+from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
 from fleet.kubernetes.codec.wire import WireVersion
 from fleet.members.breaker import Breaker
-from fleet.members.health import MemberHealth, because, now
+from fleet.members.health import FollowedWorkloads, MemberHealth, because, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import Cluster, Outcome, OutcomeState
@@ -36,7 +37,8 @@ class FleetOptions(msgspec.Struct, frozen=True):
 
     `member_timeout` bounds what a question waits for a member. One that proved itself (event, bookmark, answer) less
     than `fresh_seconds` ago is answered for from memory at once. `breaker_failures` in a row cut it off. Of each
-    member's events the newest `events_kept` are kept; with 0 they are not followed.
+    member's events the newest `events_kept` are kept; with 0 they are not followed. Without
+    `workloads` these are made of the pods alone.
     """
 
     member_timeout: float = 5.0
@@ -44,6 +46,7 @@ class FleetOptions(msgspec.Struct, frozen=True):
     fresh_seconds: float = 1.25
     breaker_failures: int = 3
     events_kept: int = 2_000
+    workloads: bool = True
     reflector: ReflectorOptions = ReflectorOptions()
 
 
@@ -79,6 +82,10 @@ class Member:
         self._changed = asyncio.Event()
 
     @property
+    def workloads(self) -> WorkloadStore:
+        return self.stores.workloads
+
+    @property
     def spec(self) -> MemberSpec:
         return self.health.spec
 
@@ -97,7 +104,8 @@ class Member:
 
     def has_listed(self, resource: ResourceName) -> bool:
         """Whether there is a last known state of the kind, fresh or not."""
-        return self.stores.named(resource).generation > 0
+        # Workloads may be none at all, and are known as far as pods are.
+        return self.stores.named("pods" if resource == "workloads" else resource).generation > 0
 
     def check_reachable(self) -> Connection:
         """The connection, for a call that is not answered from memory.
@@ -142,11 +150,12 @@ class Member:
         connection = await self._connect()
         try:
             self.connection = connection
-            reflectors = self._build_reflectors(connection)
-            self.health.follow(reflectors)
+            reflectors, workloads = self._build_reflectors(connection), self._build_workload_reflectors(connection)
+            followed = FollowedWorkloads(reflectors["pods"], workloads, self._options.breaker_failures)
+            self.health.follow({**reflectors, "workloads": followed})
             while True:
                 await self._wait_until_up(connection)
-                await self._follow_while_up(connection, reflectors)
+                await self._follow_while_up(connection, reflectors, workloads)
         finally:
             self.connection = None
             # Not a failure of the member's: whoever still waits for it is notified, and the log is left alone.
@@ -167,9 +176,15 @@ class Member:
         while not await self._beat(connection):
             await self._wait_for_turn()
 
-    async def _follow_while_up(self, connection: Connection, reflectors: Mapping[ResourceName, Reflector[Any]]) -> None:
+    async def _follow_while_up(
+        self,
+        connection: Connection,
+        reflectors: Mapping[ResourceName, Reflector[Any]],
+        workloads: Collection[Reflector[Any]],
+    ) -> None:
         async with asyncio.TaskGroup() as group:
-            work = [self._follow(resource, reflector) for resource, reflector in reflectors.items()]
+            work = [self._follow(reflector, late=resource == "events") for resource, reflector in reflectors.items()]
+            work += [self._follow(reflector, late=True) for reflector in workloads]
             work.append(self._read_version(connection))
             tasks = [group.create_task(each) for each in work]
             await self._wait_for_turn()
@@ -178,9 +193,9 @@ class Member:
             for task in tasks:
                 task.cancel()
 
-    async def _follow(self, resource: ResourceName, reflector: Reflector[Any]) -> None:
-        """Events come last: there may be many, and what people ask first is to be in memory before."""
-        while resource == "events" and not self.is_settled:
+    async def _follow(self, reflector: Reflector[Any], *, late: bool) -> None:
+        """What is `late` waits until what people ask first is in memory."""
+        while late and not self.is_settled:
             await self._changed.wait()
         await reflector.run()
 
@@ -257,17 +272,27 @@ class Member:
     def _build_reflectors(self, connection: Connection) -> dict[ResourceName, Reflector[Any]]:
         codecs = {**_CODECS, "events": EVENTS} if self.stores.events.most else _CODECS
         return {
-            resource: Reflector(
-                connection,
-                codec,
-                self.stores.named(resource),
-                on_seen=self._note_seen,
-                on_change=self.note_following,
-                options=self._options.reflector,
-                turns=self._turns,
-            )
+            resource: self._build_reflector(connection, codec, self.stores.named(resource))
             for resource, codec in codecs.items()
         }
+
+    def _build_workload_reflectors(self, connection: Connection) -> list[Reflector[Any]]:
+        return [
+            self._build_reflector(connection, codec, self.stores.workloads.part(*kind))
+            for kind, codec in WORKLOADS.items()
+            if self._options.workloads
+        ]
+
+    def _build_reflector(self, connection: Connection, codec: Codec[R], target: Target[R]) -> Reflector[R]:
+        return Reflector(
+            connection,
+            codec,
+            target,
+            on_seen=self._note_seen,
+            on_change=self.note_following,
+            options=self._options.reflector,
+            turns=self._turns,
+        )
 
     def note_following(self) -> None:
         """A kind is followed, or is not any more."""

@@ -11,31 +11,44 @@ from operator import attrgetter
 from typing import Generic, Literal, NamedTuple
 
 from fleet.model.objects import Node, Pod, T
-from fleet.model.queries import Column, NodeColumn, PodColumn
+from fleet.model.queries import Column, NodeColumn, PodColumn, WorkloadColumn
 from fleet.model.ranking import NODE_BASES, POD_BASES, PercentOf
 from fleet.model.usage import Kind
 from fleet.model.visibility import Scope
+from fleet.model.workloads import Workload
 
-ResourceName = Literal["pods", "nodes", "namespaces", "events"]
-"""What is followed of a member, by Kubernetes' own names; stores are attributes of these names."""
+ResourceName = Literal["pods", "nodes", "namespaces", "events", "workloads"]
+"""What is followed of a member; stores are attributes of these names."""
 
 Value = str | int | float | None
 """What objects are sorted by."""
 
-NUMBERS = frozenset({PodColumn.RESTARTS, PodColumn.CREATED_AT, NodeColumn.CREATED_AT})
+NUMBERS = frozenset(
+    {
+        PodColumn.RESTARTS,
+        PodColumn.CREATED_AT,
+        NodeColumn.CREATED_AT,
+        WorkloadColumn.CREATED_AT,
+        WorkloadColumn.DESIRED,
+        WorkloadColumn.UNAVAILABLE,
+        WorkloadColumn.RESTARTS,
+    }
+)
 """The columns whose values are numbers; the others hold text."""
 
 
 class Index(NamedTuple):
-    """What a store finds objects by: an attribute of the record, and the field selector's word for it."""
+    """What a store finds objects by: an attribute of the record, and the field selector's word for it, if any."""
 
     attribute: str
-    field: str
+    field: str | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # an entry is itself and nothing else, and keys caches
 class ObjectKind(Generic[T]):
     """One kind. `cluster_wide` objects have no namespace: only who reaches all namespaces of a cluster sees them.
+
+    With `shares_names` several objects of a namespace can have one name.
 
     `indexes` are named as in `Filter.bounds`, `bases` name the amounts that percentages of usage can be of.
     """
@@ -46,6 +59,7 @@ class ObjectKind(Generic[T]):
     bases: Mapping[PercentOf, str]
     indexes: Mapping[str, Index] = dataclasses.field(default_factory=dict)
     cluster_wide: bool = False
+    shares_names: bool = False
 
     def is_within(self, scope: Scope, cluster: str, namespace: str) -> bool:
         """Whether the scope reaches objects of the kind there."""
@@ -66,7 +80,11 @@ PODS: ObjectKind[Pod] = ObjectKind(
         PodColumn.CREATED_AT: attrgetter("created_at"),
     },
     bases=POD_BASES,
-    indexes={"namespace": Index("namespace", "metadata.namespace"), "node": Index("node_name", "spec.nodeName")},
+    indexes={
+        "namespace": Index("namespace", "metadata.namespace"),
+        "node": Index("node_name", "spec.nodeName"),
+        "owner": Index("owner_uid", None),
+    },
 )
 NODES: ObjectKind[Node] = ObjectKind(
     name="nodes",
@@ -80,4 +98,21 @@ NODES: ObjectKind[Node] = ObjectKind(
     bases=NODE_BASES,
     cluster_wide=True,
 )
-KINDS = (PODS, NODES)
+WORKLOADS: ObjectKind[Workload] = ObjectKind(
+    name="workloads",
+    metrics=Kind.POD,
+    columns={
+        WorkloadColumn.NAME: attrgetter("name"),
+        WorkloadColumn.NAMESPACE: attrgetter("namespace"),
+        WorkloadColumn.CLUSTER: attrgetter("cluster"),
+        WorkloadColumn.KIND: attrgetter("kind"),
+        WorkloadColumn.CREATED_AT: attrgetter("created_at"),
+        WorkloadColumn.DESIRED: attrgetter("desired"),
+        WorkloadColumn.UNAVAILABLE: attrgetter("unavailable"),
+        WorkloadColumn.RESTARTS: attrgetter("restarts"),
+    },
+    bases=POD_BASES,
+    indexes={"namespace": Index("namespace", "metadata.namespace")},
+    shares_names=True,
+)
+KINDS = (PODS, NODES, WORKLOADS)

@@ -6,9 +6,12 @@ fleet holds a hundred thousand of them.
 """
 
 import enum
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from fleet.model.workloads import Workload, WorkloadKey
 
 
 class ClusterRole(enum.Enum):
@@ -73,6 +76,11 @@ class PodKey(NamedTuple):
     namespace: str
     name: str
 
+    @property
+    def entry(self) -> str:
+        """What it is called in its store, within its namespace."""
+        return self.name
+
 
 class NodeKey(NamedTuple):
     """Names one node of the federation."""
@@ -85,8 +93,12 @@ class NodeKey(NamedTuple):
         """None, as the store of what has none writes it."""
         return ""
 
+    @property
+    def entry(self) -> str:
+        return self.name
 
-ObjectKey = PodKey | NodeKey
+
+ObjectKey: TypeAlias = "PodKey | NodeKey | WorkloadKey"
 K = TypeVar("K", PodKey, NodeKey)
 
 
@@ -228,6 +240,10 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
         return _new(PodKey, (self.cluster, self.namespace, self.name))  # what calling it comes to
 
     @property
+    def owner_uid(self) -> str | None:
+        return None if self.owner is None else self.owner.uid
+
+    @property
     def finished(self) -> bool:
         """Whether the pod holds no resources of its node any more."""
         return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
@@ -280,7 +296,7 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
         return next((entry.address for entry in self.addresses if entry.type == "InternalIP"), None)
 
 
-T = TypeVar("T", bound=Pod | Node)
+T = TypeVar("T", bound="Pod | Node | Workload")
 """A record of one of the kinds of `fleet.model.kinds`."""
 
 

@@ -8,18 +8,26 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import attrgetter
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
-from fleet.model.objects import Node, Pod, T
+from fleet.model.objects import T
+from fleet.model.workloads import Workload
 
 S = TypeVar("S")
 V = TypeVar("V")
 Position = tuple[str, str, str]
-"""Cluster, namespace (empty for nodes) and name."""
+"""Cluster, namespace (empty for nodes) and name; of a workload its entry, as two kinds may have one name."""
 
 
-position_of: Callable[[Pod | Node], Position] = attrgetter("cluster", "namespace", "name")
-"""Where an object stands in the order."""
+position_of: Callable[[Any], Position] = attrgetter("cluster", "namespace", "name")
+"""Where a pod or a node stands in the order."""
+
+_ENTRY_POSITION: Callable[[Any], Position] = attrgetter("cluster", "namespace", "entry")
+
+
+def read_positions(entry: T) -> Callable[[T], Position]:
+    """What reads where an object stands, and all others of its kind."""
+    return _ENTRY_POSITION if type(entry) is Workload else position_of
 
 
 class LazySequence(Sequence[V], Generic[S, V]):
@@ -110,10 +118,11 @@ class Ordered(Collection[T], Generic[T]):
         """What stands behind a place, whether or not there is anything at it."""
         rest: list[Sequence[T]] = []
         for part in self._parts:
-            if rest or position_of(part[0]) > place:
+            read = read_positions(part[0])
+            if rest or read(part[0]) > place:
                 rest.append(part)
-            elif position_of(part[-1]) > place:
-                rest.append(part[bisect_right(part, place, key=position_of) :])
+            elif read(part[-1]) > place:
+                rest.append(part[bisect_right(part, place, key=read) :])
         return Ordered(rest)
 
     def first(self, count: int) -> list[T]:

@@ -16,6 +16,7 @@ from fleet.model.ordered import Ordered
 from fleet.model.ranking import UsageBound, UsageColumn
 from fleet.model.selectors import FieldSelector, LabelSelector
 from fleet.model.usage import Usage
+from fleet.model.workloads import RolloutState, Workload
 
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 100
@@ -126,9 +127,9 @@ class Filter(Struct, Generic[T], frozen=True):
         if (fields := self.fields) is not None:
             tests.append(fields.matches)
         if (created := self.created) is not None:
-            tests.append(lambda entry: created.holds(entry.created_at))
+            tests.append(lambda entry: entry.created_at is not None and created.holds(entry.created_at))
         if (age := self.age) is not None:
-            tests.append(lambda entry: age.holds(time.time() - entry.created_at))
+            tests.append(lambda entry: entry.created_at is not None and age.holds(time.time() - entry.created_at))
         if self.excluded is not None:
             excluded = _all_of(self.excluded.build_all_tests())
             tests.append(lambda entry: not excluded(entry))
@@ -159,6 +160,7 @@ class PodFilter(Filter[Pod], frozen=True):
 
     namespaces: frozenset[str] | None = None
     nodes: frozenset[str] | None = None
+    owner_uids: frozenset[str] | None = None
     phases: frozenset[PodPhase] | None = None
     statuses: frozenset[str] | None = None
     ready: bool | None = None
@@ -170,7 +172,7 @@ class PodFilter(Filter[Pod], frozen=True):
     qos_classes: frozenset[str] | None = None
 
     def bounds(self) -> dict[str, frozenset[str] | None]:
-        return {"node": self.nodes, "namespace": self.namespaces}
+        return {"owner": self.owner_uids, "node": self.nodes, "namespace": self.namespaces}
 
     def build_tests(self) -> list[Test[Pod]]:
         tests = super().build_tests()
@@ -245,6 +247,40 @@ class NodeFilter(Filter[Node], frozen=True):
         return tests
 
 
+class WorkloadFilter(Filter[Workload], frozen=True):
+    """Which workloads; those of `namespaces` are found by an index. `available`: whether none is unavailable."""
+
+    namespaces: frozenset[str] | None = None
+    kinds: frozenset[str] | None = None
+    rollouts: frozenset[RolloutState] | None = None
+    available: bool | None = None
+    images: ImageFilter | None = None
+    restarts: Bounds | None = None
+
+    def bounds(self) -> dict[str, frozenset[str] | None]:
+        return {"namespace": self.namespaces}
+
+    def build_tests(self) -> list[Test[Workload]]:
+        tests = super().build_tests()
+        if (kinds := self.kinds) is not None:
+            tests.append(lambda workload: workload.kind in kinds)
+        if (rollouts := self.rollouts) is not None:
+            tests.append(lambda workload: workload.rollout in rollouts)
+        if (available := self.available) is not None:
+            tests.append(lambda workload: (workload.unavailable == 0) if available else bool(workload.unavailable))
+        if (images := self.images) is not None:
+            tests.append(lambda workload: images.matches(workload.images))
+        if (restarts := self.restarts) is not None:
+            tests.append(lambda workload: restarts.holds(workload.restarts))
+        return tests
+
+    def build_all_tests(self) -> list[Test[Workload]]:
+        tests = super().build_all_tests()
+        if (namespaces := self.namespaces) is not None:
+            tests.append(lambda workload: workload.namespace in namespaces)
+        return tests
+
+
 class PodColumn(enum.Enum):
     """Columns pods can be ordered by."""
 
@@ -267,7 +303,20 @@ class NodeColumn(enum.Enum):
     CREATED_AT = "CREATED_AT"
 
 
-Column = PodColumn | NodeColumn | UsageColumn
+class WorkloadColumn(enum.Enum):
+    """Columns workloads can be ordered by."""
+
+    NAME = "NAME"
+    NAMESPACE = "NAMESPACE"
+    CLUSTER = "CLUSTER"
+    KIND = "KIND"
+    CREATED_AT = "CREATED_AT"
+    DESIRED = "DESIRED"
+    UNAVAILABLE = "UNAVAILABLE"
+    RESTARTS = "RESTARTS"
+
+
+Column = PodColumn | NodeColumn | WorkloadColumn | UsageColumn
 
 
 class Order(Struct, frozen=True):

@@ -17,6 +17,7 @@ from fleet.model.bounds import Bounds, build_bounds
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Pod, Resources, T
 from fleet.model.usage import Measure, Usage
+from fleet.model.workloads import Workload
 
 Reader = Callable[[Sequence[T], Sequence[Usage | None]], list[Any]]
 """Reads a value of each object; usages are in step with the objects, None for one that has none."""
@@ -78,8 +79,8 @@ NODE_BASES = {
 }
 
 
-def pod_bases(pod: Pod) -> dict[PercentOf, Resources]:
-    """What percentages of a pod's usage can be of."""
+def pod_bases(pod: Pod | Workload) -> dict[PercentOf, Resources]:
+    """What percentages of the usage of a pod, or of a workload's pods together, can be of."""
     return {of: getattr(pod, name) for of, name in POD_BASES.items()}
 
 

@@ -91,7 +91,7 @@ def _check_length(text: str, what: str) -> None:
         raise InvalidQuery(f"{what}: {len(text)} characters, {MAX_SELECTOR} at most are accepted")
 
 
-def _of(kind: type[T], read: Callable[[T], str]) -> Callable[[Pod | Node], str]:
+def _of(kind: type[T], read: Callable[[T], str]) -> Callable[[object], str]:
     return lambda record: read(record) if isinstance(record, kind) else ""
 
 

@@ -13,6 +13,9 @@ UNKNOWN_PODS = 1_000
 UNKNOWN_NODES = 20
 """Nodes, likewise."""
 
+UNKNOWN_WORKLOADS = 200
+"""Workloads, likewise."""
+
 
 class ObjectCounts(Protocol):
     """What an estimate needs to know of a fleet. Names of clusters out of reach count nothing."""
@@ -27,6 +30,9 @@ class ObjectCounts(Protocol):
         """Pods within reach that are in these namespaces and on these nodes, at most."""
 
     def nodes(self, cluster: str) -> int: ...
+
+    def workloads(self, cluster: str, namespaces: Collection[str] | None) -> int:
+        """Workloads within reach that are in these namespaces, at most."""
 
     def namespaces(self, cluster: str) -> int:
         """Namespaces within reach that hold pods, at least one."""
@@ -80,6 +86,18 @@ class CachedCounts:
         if member is None or not self._scope.sees_all_namespaces(cluster):
             return 0
         return len(member.nodes) if member.has_listed("nodes") else UNKNOWN_NODES
+
+    def workloads(self, cluster: str, namespaces: Collection[str] | None) -> int:
+        member = self._members.get(cluster)
+        if member is None:
+            return 0
+        if not member.has_listed("workloads"):
+            return UNKNOWN_WORKLOADS
+        reached = self._reached(member)
+        if namespaces is not None:
+            reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
+        store = member.workloads
+        return len(store) if reached is None else sum(store.count("namespace", name) for name in reached)
 
     def namespaces(self, cluster: str) -> int:
         member = self._members.get(cluster)

@@ -12,8 +12,6 @@ from fleet.model.ordered import DeferredSequence
 from fleet.model.queries import Filter, Test
 from fleet.model.visibility import Scope
 
-_IN_MEMBER = attrgetter("namespace", "name")
-
 
 class MemberFilter(Generic[T]):
     """A filter and a scope, read once and held against any number of members, or of single objects."""
@@ -41,7 +39,7 @@ class MemberFilter(Generic[T]):
         tests = [*self._tests, *(self._build_test(name, bounds[name]) for name in bounds if name != covered)]
         if covered == "labels":
             found = _passing(candidates, tests)
-            return DeferredSequence(len(found), lambda: sorted(found, key=_IN_MEMBER))
+            return DeferredSequence(len(found), lambda: sorted(found, key=store.key_of))
         if labels is not None:
             tests.append(lambda entry: labels.matches(entry.labels))
         return _passing(candidates, tests)
@@ -65,8 +63,9 @@ class MemberFilter(Generic[T]):
         They are in order, but for those that were found by their labels.
         """
         labels, name = self._wanted.labels, self._wanted.name
-        if name is not None and name.eq is not None and (self._kind.cluster_wide or "namespace" in bounds):
-            named = (store.get(namespace, name.eq) for namespace in sorted(bounds.get("namespace", ("",))))
+        named_one = None if name is None or self._kind.shares_names else name.eq
+        if named_one is not None and (self._kind.cluster_wide or "namespace" in bounds):
+            named = (store.get(namespace, named_one) for namespace in sorted(bounds.get("namespace", ("",))))
             return [entry for entry in named if entry is not None], "namespace"
         choices = [
             (sum(store.count(index, value) for value in values), index, values) for index, values in bounds.items()
@@ -81,7 +80,7 @@ class MemberFilter(Generic[T]):
             return buckets[0], index
         merged = [entry for bucket in buckets for entry in bucket]
         if index != "namespace":  # those of namespaces do not reach into each other
-            merged.sort(key=_IN_MEMBER)
+            merged.sort(key=store.key_of)
         return merged, index
 
 

@@ -17,7 +17,7 @@ import msgspec
 from fleet.model.errors import InvalidQuery
 from fleet.model.kinds import NUMBERS, ObjectKind, Value
 from fleet.model.objects import T
-from fleet.model.ordered import LazySequence, Ordered, Position, position_of
+from fleet.model.ordered import LazySequence, Ordered, Position, read_positions
 from fleet.model.queries import MAX_PAGE, Order, Page, PageRequest, Selection
 from fleet.model.ranking import Reader, UsageColumn, build_reader
 from fleet.model.usage import Usage
@@ -95,7 +95,7 @@ class Sorting(Generic[T]):
             decided = self._behind(rest, theirs, self._readers[number + 1](rest, theirs), after, number + 1)
         else:
             position = _position_in(after)
-            decided = [position_of(item) > position for item in rest]
+            decided = [place > position for place in map(read_positions(rest[0]), rest)] if rest else []
         for place, known in zip(level, decided, strict=True):
             behind[place] = known
         return behind
@@ -131,7 +131,7 @@ class Sorting(Generic[T]):
 
     def build_cursor(self, item: T, usage: Usage | None) -> str:
         values = [read((item,), (usage,))[0] for read in self._readers]
-        return pack_cursor(self._spec, (*values, *position_of(item)))
+        return pack_cursor(self._spec, (*values, *read_positions(item)(item)))
 
     def parse_cursor(self, cursor: str) -> Values:
         """The values a cursor holds. Raises InvalidQuery for one of another order or version, and for garbage."""

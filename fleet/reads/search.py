@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeVar
 
 from fleet.aio.turns import Turns
 from fleet.cache.rows import StoreKey
-from fleet.cache.store import Store, Stores
+from fleet.cache.store import Store
+from fleet.cache.stores import Stores
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import Cluster, Namespace, Node, Pod
 from fleet.model.search import RANKS, Found, Hit, SearchField, SearchKind, SearchText

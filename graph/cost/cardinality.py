@@ -8,7 +8,7 @@ from msgspec import Struct
 from fleet.model.queries import DEFAULT_PAGE, MAX_PAGE
 from fleet.reads.counts import ObjectCounts
 
-Kind = Literal["pods", "nodes"]
+Kind = Literal["pods", "nodes", "workloads"]
 
 
 class Cardinality(Struct, frozen=True):
@@ -75,6 +75,8 @@ def count_in(sizes: ObjectCounts, cluster: str, kind: Kind, wanted: Mapping[str,
         count = sizes.nodes(cluster)
         return count if names is None else min(count, names)
     namespaces = wanted.get("namespaces")
+    if kind == "workloads":
+        return sizes.workloads(cluster, namespaces)
     count = sizes.pods(cluster, namespaces, wanted.get("nodes"))
     if names is None:
         return count

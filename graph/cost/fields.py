@@ -196,6 +196,8 @@ def _series(walk: Walk, part: Part, outer: Cardinality) -> float:
         return outer.matched
     if part.parent == "Cluster":
         return walk.known(Cardinality(math.inf, outer.bounds), "nodes")
+    if part.parent == "Workload":  # all of its pods
+        return walk.known(Cardinality(math.inf, outer.bounds), "pods")
     return walk.known(outer, "pods" if part.parent == "Pod" else "nodes")
 
 
@@ -339,7 +341,9 @@ def _placements(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return inside
 
 
-_PAGED = ("Pod", "Node", "Resource", "Event")
+_MEASURED = ("Pod", "Node", "Workload", "Cluster", "GroupedPods", "GroupedNodes")
+_PAGED = ("Pod", "Node", "Workload", "Resource", "Event")
+
 RULES: Mapping[str, Rule] = {
     "Query.clusters": _clusters,
     "Query.cluster": _one,
@@ -362,10 +366,11 @@ RULES: Mapping[str, Rule] = {
     "Subscription.resourceEvents": _followed_any,
     "Subscription.usage": _sampled,
     "Subscription.logs": _logs,
-    **{f"{parent}.pods": _connection("pods") for parent in ("Query", "Cluster", "Node")},
+    **{f"{parent}.pods": _connection("pods") for parent in ("Query", "Cluster", "Node", "Workload")},
     **{f"{parent}.nodes": _connection("nodes") for parent in ("Query", "Cluster")},
     **{f"{kind}Connection.{name}": _page for kind in _PAGED for name in ("items", "edges")},
     **{f"{kind}Connection.clusters": _outcomes for kind in _PAGED},
+    "Query.workloads": _connection("workloads"),
     "PodConnection.counts": _counts,
     **{f"{kind}Connection.groups": _grouped for kind in ("Pod", "Node")},
     **{f"Grouped{kind}Connection.{name}": _page for kind in ("Pods", "Nodes") for name in ("items", "edges")},
@@ -373,15 +378,17 @@ RULES: Mapping[str, Rule] = {
     "Cluster.namespaces": _namespaces,
     **{f"Cluster.{name}": _summed for name in ("capacity", "allocatable", "requested")},
     "Node.requested": _summed,
-    **{f"{parent}.cluster": _related for parent in ("Pod", "Node", "Resource", "Placement", "Event")},
+    **{f"{parent}.cluster": _related for parent in ("Pod", "Node", "Workload", "Resource", "Placement", "Event")},
     **{f"{parent}.node": _related for parent in ("Pod", "Placement")},
     "Placement.pod": _related,
+    "Pod.workload": _related,
     "Owner.resource": _owner_resource,
-    **{f"{parent}.usage": _usage for parent in ("Pod", "Node", "Cluster")},
-    **{f"{parent}.history": _history for parent in ("Pod", "Node", "Cluster", "GroupedPods", "GroupedNodes")},
+    "Workload.resource": _owner_resource,
+    **{f"{parent}.usage": _usage for parent in ("Pod", "Node", "Workload", "Cluster")},
+    **{f"{parent}.history": _history for parent in _MEASURED},
     **{f"UsageHistory.{name}": _column for name in (*MEASURES, "times") if not name.endswith("Percent")},
     **{f"{parent}.manifest": _manifest for parent in ("Pod", "Node", "Resource")},
-    **{f"{parent}.events": _events for parent in ("Pod", "Node", "Resource")},
+    **{f"{parent}.events": _events for parent in ("Pod", "Node", "Workload", "Resource")},
     "Pod.placements": _placements,
     "Node.podsAt": _placements,
 }

@@ -27,7 +27,7 @@ FEWEST_POINTS = 20
 SMALLEST_SHARE = 0.005
 """A page cut to less than this share of what was asked for is worse than leaving something out."""
 
-_PAGES = frozenset({"pods", "nodes", "resources"})
+_PAGES = frozenset({"pods", "nodes", "workloads", "resources"})
 
 
 class Change(Struct, frozen=True):

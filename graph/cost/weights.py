@@ -62,6 +62,8 @@ EXPECTED: Mapping[str, float] = {
     "Node.addresses": 2,
     "Node.podsAt": 30,
     "Resources.extended": 2,
+    "Workload.labels": 6,
+    "Workload.images": 2,
     "Resource.labels": 6,
     "Resource.annotations": 4,
     "Resource.columns": 8,

@@ -1,7 +1,7 @@
-"""Pages of pods and nodes, with the metrics that their selection wants loaded: the one load of a connection."""
+"""Pages of cached kinds, with the metrics that their selection wants loaded: the one load of a connection."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from fleet.live.usage_cache import UsageCache
 from fleet.model.errors import Forbidden, MetricsUnavailable
-from fleet.model.kinds import NODES, PODS, ObjectKind
+from fleet.model.kinds import NODES, PODS, WORKLOADS, ObjectKind
 from fleet.model.objects import Node, ObjectKey, OnUnavailable, Outcome, OutcomeState, Pod, T
 from fleet.model.ordered import Ordered
 from fleet.model.queries import Filter, NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.model.ranking import keep_within
+from fleet.model.sums import sum_usages
 from fleet.model.usage import Usage
+from fleet.model.workloads import Workload
 from fleet.reads.filtering import narrow
 from fleet.reads.paging import build_page, build_sorting, check_page
 from graph.loading.batches import Batch
@@ -89,6 +91,16 @@ def pods_within(info: Info, question: PodFilter, cluster: str, node: str | None 
     return replace(question, clusters=_only(info, question.clusters, cluster), nodes=nodes)
 
 
+def pods_of_workload(info: Info, question: PodFilter, workload: Workload) -> PodFilter:
+    """The same question, of one workload's pods only. Raises ClusterNotFound, Forbidden for other clusters' names."""
+    narrowed = replace(
+        question,
+        namespaces=narrow(question.namespaces, workload.namespace),
+        owner_uids=info.context.federation.owners_in(workload),
+    )
+    return pods_within(info, narrowed, workload.cluster)
+
+
 def _only(info: Info, named: frozenset[str] | None, cluster: str) -> frozenset[str]:
     if named is None:
         return frozenset((cluster,))
@@ -125,10 +137,10 @@ async def _load(
                 within, usages = keep_within(list(found.matched), usages, question.usage, kind.bases)
                 found = Selection(Ordered((within,)), found.outcomes)
             answer = build_page(found, sorting, page, after, usages)
-            # What a page is cut by is what its items show.
-            batch = info.context.loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
-            batch.hold({item.key: usage for item, usage in zip(answer.items, answer.usages, strict=True)})
-    keys = [item.key for item in answer.items] if batches else []
+            if kind is not WORKLOADS:  # what a page is cut by is what its items show
+                batch = info.context.loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
+                batch.hold({item.key: usage for item, usage in zip(answer.items, answer.usages, strict=True)})
+    keys = [key for keys in _measured_keys(info, kind, answer.items) for key in keys] if batches else []
     if info.plan.is_single and batches:
         await _load_alone(batches, keys)
     elif info.page_wants.lists_inside:
@@ -140,6 +152,14 @@ async def _load(
     else:
         await prime_related(info, answer.items)
     return answer
+
+
+def _measured_keys(info: Info, kind: ObjectKind[T], items: Iterable[T]) -> list[list[Any]]:
+    """The keys under which each item is measured: its own, a workload's pods'."""
+    if kind is WORKLOADS:
+        federation = info.context.federation
+        return [[pod.key for pod in federation.pods_in(workload)] for workload in cast("Iterable[Workload]", items)]
+    return [[item.key] for item in items]
 
 
 async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Sequence[Usage | None]:
@@ -154,6 +174,10 @@ async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Se
         pods = cast("Ordered[Pod]", objects)
         if loaders.held.is_worth(pods, measures):
             return await _read_held(loaders.held, pods, measures, loaders.dispatch.deadline)
+    if kind is WORKLOADS:
+        parts = _measured_keys(info, kind, objects)
+        known = await batch.require([key for keys in parts for key in keys])
+        return [sum_usages(usage for key in keys if (usage := known[key]) is not None) for keys in parts]
     keys = [entry.key for entry in objects]
     return list(map((await batch.require(keys)).__getitem__, keys))
 

@@ -53,8 +53,8 @@ MEASURES: Mapping[str, Measure] = {
 """Which measure a field of Usage or UsageHistory is read from."""
 
 _GROUPS = {"GroupedPods": Kind.POD, "GroupedNodes": Kind.NODE}
-_KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Cluster": Kind.NODE, **_GROUPS}
-"""Which metrics the usage and history of a type are made of; a cluster's are sums over its nodes."""
+_KINDS = {"Pod": Kind.POD, "Node": Kind.NODE, "Workload": Kind.POD, "Cluster": Kind.NODE, **_GROUPS}
+"""Which metrics a type's usage and history are made of; a cluster's are sums over its nodes, a workload's over pods."""
 
 _SAMPLE = "UsageSample"
 _METRICS = ("usage", "history")
@@ -62,6 +62,7 @@ _ANY_COLUMN = frozenset({(Measure.CPU_CORES, Aggregate.MEAN)})
 _CONNECTIONS = {
     "PodConnection": Kind.POD,
     "NodeConnection": Kind.NODE,
+    "WorkloadConnection": Kind.POD,
     **{f"{name}Connection": kind for name, kind in _GROUPS.items()},
 }
 _ENTITIES = "_Entity"

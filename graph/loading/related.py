@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fleet.model.objects import Node, NodeKey, Pod
+from fleet.model.objects import Node, NodeKey, Pod, T
 from fleet.model.usage import Kind
 from graph.loading.batches import Batch
 from graph.loading.cluster_sums import load_all_nodes
@@ -21,7 +21,7 @@ def wanted_batches(info: Info, kind: Kind, wants: Wants) -> Iterator[Batch[Any, 
         yield loaders.history[kind].for_((time_range, plan.columns[kind, time_range]))
 
 
-async def prime_related(info: Info, items: Iterable[Pod | Node]) -> None:
+async def prime_related(info: Info, items: Iterable[T]) -> None:
     """Loads what the selection asks of the items' nodes and clusters. Raises InvalidQuery for a wrong time range."""
     wants = info.page_wants
     of_nodes, of_clusters = (list(wanted_batches(info, Kind.NODE, of)) for of in (wants.nodes, wants.clusters))
@@ -43,10 +43,10 @@ async def prime_related(info: Info, items: Iterable[Pod | Node]) -> None:
         await asyncio.gather(*(batch.prime(needed) for batch, needed in wanted))
 
 
-def _node_of(info: Info, item: Pod | Node) -> NodeKey | None:
+def _node_of(info: Info, item: object) -> NodeKey | None:
     """The node an item is on, None where there is none, or it would not be shown."""
     if isinstance(item, Node):
         return item.key
-    if item.node_name is None or not info.context.scope.sees_all_namespaces(item.cluster):
+    if not isinstance(item, Pod) or item.node_name is None or not info.context.scope.sees_all_namespaces(item.cluster):
         return None
     return NodeKey(item.cluster, item.node_name)

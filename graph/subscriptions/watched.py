@@ -20,7 +20,7 @@ from graphql import (
 from msgspec import Struct
 
 UNWATCHED: Mapping[str, frozenset[str]] = {
-    "Pod": frozenset({"usage", "history", "events", "placements"}),
+    "Pod": frozenset({"usage", "history", "events", "placements", "workload"}),
     "Node": frozenset({"usage", "history", "events", "podsAt", "pods", "requested"}),
     "Cluster": frozenset({"usage", "history", "nodes", "pods", "podCounts", "capacity", "allocatable", "requested"}),
     "Owner": frozenset({"resource"}),

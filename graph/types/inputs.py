@@ -20,7 +20,9 @@ from graph.enums import (
     PercentOf,
     PodColumn,
     PodPhase,
+    RolloutState,
     UsageField,
+    WorkloadColumn,
 )
 from graph.scalars import DateTime, Duration
 
@@ -246,6 +248,47 @@ class NodeFilter:
         )
 
 
+@strawberry.input(description="Which workloads. All parts that are given must hold; an empty list matches nothing.")
+class WorkloadFilter:
+    """What `workloads` can be bounded by."""
+
+    clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    namespaces: list[str] | None = strawberry.field(default=None, description="Names of namespaces.")
+    name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
+    label_selector: str | None = strawberry.field(
+        default=None, description="Kubernetes' own label selector: `app=web,tier in (a,b),!legacy`."
+    )
+    kinds: list[str] | None = strawberry.field(default=None, description="Kinds, such as Deployment.")
+    rollouts: list[RolloutState] | None = strawberry.field(default=None, description="Where its rollout is.")
+    available: bool | None = strawberry.field(
+        default=None, description="Whether all pods it is to have are available; without kinds that do not count them."
+    )
+    images: ImageFilter | None = strawberry.field(default=None, description="How one of its images must be.")
+    restarts: Bounds[int] | None = strawberry.field(
+        default=None, description="How often containers of its pods were restarted."
+    )
+    created_at: Bounds[DateTime] | None = strawberry.field(default=None, description=_CREATED)
+    age: Bounds[Duration] | None = strawberry.field(default=None, description=_AGE)
+    usage: list[UsageBound] | None = strawberry.field(default=None, description=_BOUNDS)
+    not_: "WorkloadFilter | None" = strawberry.field(default=None, name="not", description=_NOT)
+    any_of: "list[WorkloadFilter] | None" = strawberry.field(default=None, description=_ANY_OF)
+
+    def as_filter(self) -> queries.WorkloadFilter:
+        """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
+        return queries.WorkloadFilter(
+            clusters=_set(self.clusters),
+            namespaces=_set(self.namespaces),
+            name=self.name.as_filter() if self.name else None,
+            labels=parse_label_selector(self.label_selector) if self.label_selector else None,
+            kinds=_set(self.kinds),
+            rollouts=_set(self.rollouts),
+            available=self.available,
+            images=self.images.as_filter() if self.images else None,
+            restarts=self.restarts.as_bounds("`restarts`") if self.restarts else None,
+            **_shared_parts(self),
+        )
+
+
 @strawberry.input(description="Which clusters. All parts that are given must hold; an empty list matches nothing.")
 class ClusterFilter:
     """What `clusters` can be bounded by."""
@@ -282,6 +325,21 @@ class NodeOrder:
     direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
 
 
+@strawberry.input(description="One sort key of workloads: a column or a usage.")
+class WorkloadOrder:
+    """A column or a usage, and a direction."""
+
+    field: WorkloadColumn | None = strawberry.field(default=None, description="The column; not with `usage`.")
+    usage: UsageField | None = strawberry.field(default=None, description="The usage; not with `field`.")
+    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
+
+
+def workload_question(filter: WorkloadFilter | None) -> queries.WorkloadFilter:  # noqa: A002 - the argument's name in the graph
+    """The filter's question, or the one for all workloads. Raises InvalidQuery."""
+    return queries.WorkloadFilter() if filter is None else _checked(filter).as_filter()
+
+
 def pod_question(filter: PodFilter | None) -> queries.PodFilter:  # noqa: A002 - the argument's name in the graph
     """The filter's question, or the one for all pods. Raises InvalidQuery."""
     return queries.PodFilter() if filter is None else _checked(filter).as_filter()
@@ -292,7 +350,7 @@ def node_question(filter: NodeFilter | None) -> queries.NodeFilter:  # noqa: A00
     return queries.NodeFilter() if filter is None else _checked(filter).as_filter()
 
 
-def build_orders(orders: Sequence[PodOrder | NodeOrder] | None) -> tuple[Order, ...]:
+def build_orders(orders: Sequence[PodOrder | NodeOrder | WorkloadOrder] | None) -> tuple[Order, ...]:
     """The sort keys, first ones first. Raises InvalidQuery."""
     if orders and len(orders) > MAX_ORDERS:
         raise InvalidQuery(f"a list takes {MAX_ORDERS} orders at most, not {len(orders)}")
@@ -308,7 +366,7 @@ def build_page_request(first: int | None, after: str | None) -> PageRequest:
     return PageRequest(first=first, after=after)
 
 
-def _order(order: PodOrder | NodeOrder) -> Order:
+def _order(order: PodOrder | NodeOrder | WorkloadOrder) -> Order:
     descending = order.direction is Direction.DESC
     if order.field is not None and order.usage is not None:
         raise InvalidQuery("an order takes `field` or `usage`, not both: for two sort keys give two orders")
@@ -321,7 +379,8 @@ def _order(order: PodOrder | NodeOrder) -> Order:
     return Order(order.field, descending)
 
 
-F = TypeVar("F", PodFilter, NodeFilter)
+AnyFilter = PodFilter | NodeFilter | WorkloadFilter
+F = TypeVar("F", PodFilter, NodeFilter, WorkloadFilter)
 
 
 def _checked(filter: F) -> F:  # noqa: A002 - as above
@@ -340,11 +399,11 @@ def _checked(filter: F) -> F:  # noqa: A002 - as above
     return filter
 
 
-def _filters_inside(filters: Iterable[PodFilter | NodeFilter]) -> list[PodFilter | NodeFilter]:
+def _filters_inside(filters: Iterable[AnyFilter]) -> list[AnyFilter]:
     return [inner for outer in filters for inner in (*(outer.any_of or ()), outer.not_) if inner is not None]
 
 
-def _shared_parts(given: PodFilter | NodeFilter) -> dict[str, Any]:
+def _shared_parts(given: AnyFilter) -> dict[str, Any]:
     return {
         "created": given.created_at.as_bounds("`createdAt`") if given.created_at else None,
         "age": given.age.as_bounds("`age`") if given.age else None,

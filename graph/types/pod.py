@@ -30,6 +30,7 @@ from graph.types.views import PureView
 if TYPE_CHECKING:
     from graph.types.cluster import Cluster
     from graph.types.node import Node
+    from graph.types.workload import Workload
 
 
 def _list_ready(pods: Sequence[models.Pod]) -> list[str]:
@@ -84,6 +85,16 @@ class Pod(PureView[models.Pod], Object):
     @resolved("Its annotations.")
     def annotations(self) -> list[Label]:
         return labels_of(self._details.annotations)
+
+    @resolved(
+        "What runs it: the Deployment rather than its ReplicaSet, the CronJob rather than its Job.",
+        shared_by=("cluster", "namespace", "owner"),
+    )
+    def workload(self, info: Info) -> Annotated["Workload", strawberry.lazy("graph.types.workload")] | None:
+        from graph.types.workload import Workload  # here, since the nouns refer to each other
+
+        found = info.context.federation.workload_of(self.model)
+        return None if found is None else Workload.from_model(found)
 
     @resolved("The object that controls it.", shared_by=("owner", "cluster", "namespace"))
     def owner(self) -> Owner | None:

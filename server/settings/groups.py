@@ -173,6 +173,13 @@ class ClusterSettings(Group):
         values="true or false",
     )
 
+    workloads: bool = setting(
+        True,
+        "Whether Deployments, StatefulSets, DaemonSets, Jobs and CronJobs are followed beside pods and nodes, by five "
+        "watches a cluster. Without, `workloads` are what the pods say of their owners.",
+        values="true or false",
+    )
+
     @property
     def own_cluster_url(self) -> str | None:
         """Where the API server of the cluster that this runs in is; None outside of one."""

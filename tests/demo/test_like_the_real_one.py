@@ -63,6 +63,11 @@ CASES = (
     Case("list of a namespace that is not there", "/api/v1/namespaces/nowhere/pods"),
     Case("list of nodes", "/api/v1/nodes"),
     Case("list of deployments", "/apis/apps/v1/deployments"),
+    *(
+        Case(f"list of {name}", f"/apis/{group}/v1/namespaces/default/{name}")
+        for group, name in (("apps", "statefulsets"), ("apps", "daemonsets"), ("batch", "jobs"), ("batch", "cronjobs"))
+    ),
+    Case("resources of batch", "/apis/batch/v1"),
     Case("page", PODS, {"limit": "2"}),
     Case("page of a selection", PODS, {"limit": "2", "fieldSelector": RUNNING}),
     Case("page from the watch cache", PODS, {"limit": "2", "resourceVersion": "0"}),

@@ -13,12 +13,20 @@ from fleet.model.objects import ClusterRole
 from fleet.ports import Answer, Call, Connection, Credential, Headers, MemberSpec, Upgraded
 
 Object = dict[str, Any]
+WORKLOADS = {
+    "/apis/apps/v1/deployments": "Deployment",
+    "/apis/apps/v1/statefulsets": "StatefulSet",
+    "/apis/apps/v1/daemonsets": "DaemonSet",
+    "/apis/batch/v1/jobs": "Job",
+    "/apis/batch/v1/cronjobs": "CronJob",
+}
 KINDS = {
     "/api/v1/pods": "Pod",
     "/api/v1/nodes": "Node",
     "/api/v1/namespaces": "Namespace",
     "/api/v1/events": "Event",
     "/apis/apps/v1/replicasets": "ReplicaSet",
+    **WORKLOADS,
 }
 SERVED = {"pods": "Pod", "events": "Event", "secrets": "Secret", "replicasets": "ReplicaSet"}
 """Kinds by their plural in the path of one object, or of the list of a namespace."""
@@ -43,6 +51,33 @@ def build_pod(namespace: str, name: str, *, node: str | None = "n1", **labels: s
         | ({} if node is None else {"nodeName": node}),
         "status": {"phase": "Running" if node else "Pending"},
     }
+
+
+def own(item: Object, kind: str, name: str, *, api_version: str = "apps/v1", uid: str | None = None) -> Object:
+    """The object, controlled by another one; a ReplicaSet's pods have the hash of its template as a label."""
+    owner = {
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": name,
+        "uid": uid or f"uid-{kind}-{name}",
+        "controller": True,
+    }
+    metadata = item["metadata"] | {"ownerReferences": [owner]}
+    if kind == "ReplicaSet":
+        metadata["labels"] = metadata["labels"] | {"pod-template-hash": name.rpartition("-")[2]}
+    return item | {"metadata": metadata}
+
+
+def build_workload(
+    kind: str, namespace: str, name: str, spec: Object | None = None, status: Object | None = None
+) -> Object:
+    """A controller's object; its pods have its name as their label `app`."""
+    metadata: Object = {"namespace": namespace, "name": name, "uid": f"uid-{kind}-{name}", "labels": {"app": name}}
+    metadata |= {"creationTimestamp": "2024-05-01T10:00:00Z", "generation": 1}
+    template = {"spec": {"containers": [{"name": "c", "image": f"{name}:1"}]}}
+    wanted = {"selector": {"matchLabels": {"app": name}}, "template": template} | (spec or {})
+    api_version = "batch/v1" if kind in ("Job", "CronJob") else "apps/v1"
+    return {"kind": kind, "apiVersion": api_version, "metadata": metadata, "spec": wanted, "status": status or {}}
 
 
 def build_plain(kind: str, name: str) -> Object:

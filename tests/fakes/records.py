@@ -1,6 +1,8 @@
 """Records as the decoder makes them, for tests that need no bytes."""
 
-from fleet.model.objects import NO_RESOURCES, Node, Pod, PodPhase, Resources
+from fleet.model.objects import NO_RESOURCES, Node, Owner, Pod, PodPhase, Resources
+from fleet.model.selectors import parse_label_selector
+from fleet.model.workloads import Workload, build_entry, qualify
 
 
 def build_pod_record(
@@ -15,6 +17,7 @@ def build_pod_record(
     created_at: float = 0.0,
     requests: Resources = NO_RESOURCES,
     labels: tuple[tuple[str, str], ...] = (),
+    owner: Owner | None = None,
 ) -> Pod:
     return Pod(
         cluster=cluster,
@@ -36,7 +39,7 @@ def build_pod_record(
         restart_policy="Always",
         scheduler_name="default-scheduler",
         labels=labels,
-        owner=None,
+        owner=owner,
         requests=requests,
         limits=NO_RESOURCES,
         manifest=b"",
@@ -66,4 +69,29 @@ def build_node_record(cluster: str, name: str, *, ready: bool = True, created_at
         capacity=NO_RESOURCES,
         allocatable=NO_RESOURCES,
         manifest=b"",
+    )
+
+
+def build_workload_record(
+    cluster: str,
+    namespace: str,
+    name: str,
+    kind: str = "Deployment",
+    *,
+    api_version: str = "apps/v1",
+    version: str = "1",
+    owner: Owner | None = None,
+    selector: str = "",
+) -> Workload:
+    return Workload(
+        cluster=cluster,
+        namespace=namespace,
+        name=name,
+        kind=kind,
+        api_version=api_version,
+        entry=build_entry(name, qualify(kind, api_version)),
+        uid=f"uid-{kind}-{name}",
+        resource_version=version,
+        owner=owner,
+        selector=parse_label_selector(selector or f"app={name}"),
     )

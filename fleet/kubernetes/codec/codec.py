@@ -15,9 +15,11 @@ from fleet.kubernetes.codec.events import build_event
 from fleet.kubernetes.codec.nodes import build_namespace, build_node, decode_namespace, decode_node
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.kubernetes.codec.wire import DecodeError, Named, WireEvent, WireList, WireNamed, WireStatus
+from fleet.kubernetes.codec.workloads import build_workload
 from fleet.model.kube_objects import Event
 from fleet.model.manifests import compress
 from fleet.model.objects import Namespace, Node, Pod
+from fleet.model.workloads import Workload
 
 T = TypeVar("T")
 
@@ -197,3 +199,23 @@ NAMESPACES: Codec[Namespace] = Codec(
     "Namespace", "/api/v1/namespaces", _build_namespace, attrgetter("resource_version")
 )
 EVENTS: Codec[Event] = Codec("Event", "/api/v1/events", _build_kept_event)
+
+
+def _workloads(kind: str, api_version: str) -> Codec[Workload]:
+    def build(raw: bytes, cluster: str) -> Workload:
+        return build_workload(raw, cluster, kind, api_version)
+
+    return Codec(kind, f"/apis/{api_version}/{kind.lower()}s", build, attrgetter("resource_version"))
+
+
+WORKLOADS = {
+    (kind, api_version): _workloads(kind, api_version)
+    for kind, api_version in (
+        ("Deployment", "apps/v1"),
+        ("StatefulSet", "apps/v1"),
+        ("DaemonSet", "apps/v1"),
+        ("Job", "batch/v1"),
+        ("CronJob", "batch/v1"),
+    )
+}
+"""The kinds of workloads that are followed, by kind and API version."""

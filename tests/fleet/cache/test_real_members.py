@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,8 @@ async def trouble(what: str, lines: Lines, member: Cluster) -> None:
             faults.black_hole = False
         case "expired version":
             # Version 1 is older than anything an API server remembers; the watch that starts from it is answered 410.
-            lines.federation._roster.get(EVERYTHING, member.name).health._reflectors["pods"]._version = "1"
+            reflector: Any = lines.federation._roster.get(EVERYTHING, member.name).health._reflectors["pods"]
+            reflector._version = "1"
             faults.reset()
         case "restarted server":
             await asyncio.to_thread(member.restart)

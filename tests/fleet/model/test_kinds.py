@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 
-from fleet.cache.store import Stores
-from fleet.model.kinds import KINDS, NODES, PODS, ObjectKind
-from fleet.model.queries import Filter, NodeFilter, PodFilter
+from fleet.cache.stores import Stores
+from fleet.model.kinds import KINDS, NODES, PODS, WORKLOADS, ObjectKind
+from fleet.model.queries import Filter, NodeFilter, PodFilter, WorkloadFilter
 from fleet.model.visibility import Role, Scope
-from tests.fakes.records import build_node_record, build_pod_record
+from tests.fakes.records import build_node_record, build_pod_record, build_workload_record
 
 CASES: list[tuple[ObjectKind[Any], Filter[Any], Any]] = [
     (PODS, PodFilter(), build_pod_record("c1", "shop", "p1")),
     (NODES, NodeFilter(), build_node_record("c1", "n1")),
+    (WORKLOADS, WorkloadFilter(), build_workload_record("c1", "shop", "web")),
 ]
 
 
@@ -26,7 +27,7 @@ def test_a_kind_fits_its_store_its_filter_and_its_records(
 ) -> None:
     store = Stores().of(kind)
     store.put(record)
-    assert store.get(record.key.namespace, record.key.name) is record
+    assert store.get(record.key.namespace, record.key.entry) is record
     assert wanted.bounds().keys() == kind.indexes.keys()
     assert all(hasattr(record, name) for name in kind.bases.values())
     assert all(isinstance(read(record), str | int | float | None) for read in kind.columns.values())

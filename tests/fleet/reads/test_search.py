@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleet.aio.turns import Turns
-from fleet.cache.store import Stores
+from fleet.cache.stores import Stores
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, Namespace, NodeAddress, PlatformInfo
 from fleet.model.search import RANKS, Hit, SearchKind, SearchText

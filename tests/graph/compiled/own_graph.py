@@ -11,8 +11,9 @@ from fleet.model.kube_objects import ResourceKey
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Usage
 from fleet.model.visibility import Role, Scope
-from graph.ids import encode_node_id, encode_pod_id, encode_resource_id
-from tests.fakes.kubernetes import Object, build_plain, build_pod, serve_kinds, status_body
+from fleet.model.workloads import WorkloadKey
+from graph.ids import encode_node_id, encode_pod_id, encode_resource_id, encode_workload_id
+from tests.fakes.kubernetes import Object, build_plain, build_pod, build_workload, serve_kinds, status_body
 from tests.fakes.waiting import until
 from tests.graph.compiled.documents import Tastes
 from tests.graph.conftest import ADMIN, NOW, OPTIONS, SHOPPER, Graph, build_node
@@ -37,6 +38,7 @@ IDS = (
     encode_pod_id(PodKey("c1", "shop", "none")),
     encode_node_id(NodeKey("c1", "n1")),
     encode_node_id(NodeKey("none", "n1")),
+    encode_workload_id(WorkloadKey("c1", "shop", "d0", "Deployment.apps")),
     encode_resource_id(ResourceKey("c1", "apps/v1", "ReplicaSet", "shop", "a0")),
     encode_resource_id(ResourceKey("c2", "v1", "Pod", "ops", "p1")),
     "nonsense",
@@ -45,6 +47,7 @@ PAGES = """{
   pods(first: 1) { pageInfo { endCursor } }
   nodes(first: 1) { pageInfo { endCursor } }
   events(first: 3) { pageInfo { endCursor } }
+  workloads(first: 1) { pageInfo { endCursor } }
   resources(apiVersion: "v1", kind: "Pod", first: 1) { pageInfo { endCursor } } }"""
 ENTITIES: tuple[Any, ...] = (
     *({"__typename": "Pod", "id": id_} for id_ in (*IDS[:2] * 4, *IDS)),
@@ -104,6 +107,7 @@ TASTES = Tastes(
         "Query.resources.apiVersion": ("v1", "v1", "apps/v1"),
         "Query.resource.apiVersion": ("v1", "v1", "apps/v1"),
         "kind": ("Pod", "Pod", "ReplicaSet", "Secret", "Event", "Nonsense"),
+        "kinds": ("ReplicaSet", "Deployment", "StatefulSet", "Nonsense"),
         "fieldSelector": ("metadata.name=p0", "spec.nodeName=n1", "status.phase!=Running", "nonsense=1"),
         "first": (*range(8), 100, 10_000, 10_001, -1),
         "events.first": (0, 1, 20),
@@ -144,6 +148,7 @@ TASTES = Tastes(
         "Query.events": (*_PAGES[:5], ("first", "after"), ("after",), ("onUnavailable",)),
         "EventFilter": ((), ("clusters",), ("namespaces",), ("types",), ("reasons",), ("regarding",), ("since",)),
         "Query.search": ((), ("first",), ("kinds",), ("kinds", "first"), ("onUnavailable",)),
+        "Query.workloads": _LISTS,
         "Query.resource": (("namespace",), ("namespace",), ("namespace",), ()),
         "Query.resources": ((), ("first",), ("filter",), ("first", "after"), ("onUnavailable", "first")),
         "pods": _PAGES,
@@ -153,6 +158,7 @@ TASTES = Tastes(
         "groups": (*(("by", *others) for others in _GROUPS), ("labels",), ()),
         "PodGroupOrder": (*_GROUP_ORDERS, ("requests",), ("limits", "direction"), ("requests", "limits")),
         "NodeGroupOrder": (*_GROUP_ORDERS, ("capacity",), ("allocatable", "direction"), ("requested",)),
+        "WorkloadOrder": _ORDERS,
         "PodFilter": (
             *(*_FILTERS, ("namespaces",), ("phases",), ("nodes", "phases"), ("owner",)) * 2,
             *(("statuses", "ready"), ("restarts",), ("images",), ("createdAt", "age"), ("hasOwner", "missing")),
@@ -162,6 +168,10 @@ TASTES = Tastes(
             *(*_FILTERS, ("ready",)) * 2,
             *(("statuses", "roles"), ("taints", "zones"), ("kubeletVersions", "conditions"), ("createdAt", "age")),
             *(("not",), ("anyOf",)),
+        ),
+        "WorkloadFilter": (
+            *(*_FILTERS[:4], ("usage",), ("namespaces",), ("kinds",), ("rollouts",)) * 2,
+            *(("available",), ("images",), ("restarts",), ("createdAt", "age"), ("not",), ("anyOf",)),
         ),
         **dict.fromkeys(("IntBounds", "DateTimeBounds", "DurationBounds"), (("gte",), ("gt", "lte"), ("lt",), ())),
         "ResourceFilter": _FILTERS[:4],
@@ -187,6 +197,8 @@ TASTES = Tastes(
                 "_entities",
                 "search",
                 "hits",
+                "workloads",
+                "workload",
             ),
             3,
         ),
@@ -252,6 +264,9 @@ async def furnish(graph: Graph) -> Tastes:
             made["metadata"] |= {"namespace": "shop", "labels": {"app": app}, "annotations": {"note": app}}
             made["status"] = {"conditions": [_condition("Available")]}
             cluster.objects["ReplicaSet"]["shop", app] = made
+        for namespace, kind in (("shop", "Deployment"), ("shop", "StatefulSet"), ("ops", "Deployment")):
+            spec, status = {"replicas": 3}, {"observedGeneration": 1, "replicas": 3, "readyReplicas": 2}
+            cluster.put(build_workload(kind, namespace, "d0", spec, status | {"conditions": [_condition("Available")]}))
         cluster.objects["Secret"]["shop", "s"] = build_plain("Secret", "s") | {"data": {"key": "aGlkZGVu"}}
         for namespace in ("shop", "ops"):
             space = build_plain("Namespace", namespace)
@@ -266,15 +281,22 @@ async def furnish(graph: Graph) -> Tastes:
 async def wait_known(graph: Graph, cluster: str) -> None:
     """Until the federation has the cluster's newest objects."""
     member = graph.federation._roster.get(ADMIN.scope, cluster)
-    for kind, store in (("Pod", member.pods), ("Node", member.nodes)):
+    kinds = (
+        ("Pod", member.pods),
+        ("Node", member.nodes),
+        ("Deployment", member.workloads),
+        ("StatefulSet", member.workloads),
+    )
+    for kind, store in kinds:
         wanted = {_place(item["metadata"]) for item in graph[cluster].objects[kind].values()}
-        await until(partial(_holds, store, wanted), what=f"{kind} of {cluster}")
+        await until(partial(_holds, store, kind, wanted), what=f"{kind} of {cluster}")
     events = graph[cluster].objects["Event"]
     await until(lambda: all(map(member.stores.events.get, events)), what=f"events of {cluster}")
 
 
-def _holds(store: Iterable[Any], wanted: set[tuple[str, str, str]]) -> bool:
-    return {(getattr(one, "namespace", ""), one.name, one.resource_version) for one in store} == wanted
+def _holds(store: Iterable[Any], kind: str, wanted: set[tuple[str, str, str]]) -> bool:
+    of_kind = (one for one in store if getattr(one, "kind", kind) == kind)
+    return {(getattr(one, "namespace", ""), one.name, one.resource_version) for one in of_kind} == wanted
 
 
 def _place(metadata: dict[str, str]) -> tuple[str, str, str]:

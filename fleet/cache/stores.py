@@ -1,0 +1,36 @@
+"""All that is kept of one member."""
+
+from operator import attrgetter
+from typing import Any
+
+from fleet.cache.event_ring import EventRing
+from fleet.cache.store import Store, build_store
+from fleet.cache.workloads import WorkloadStore
+from fleet.model.kinds import NODES, PODS, ObjectKind, ResourceName
+from fleet.model.objects import Namespace, T
+
+
+class Stores:
+    """Each store under the name of the resource; of events the newest."""
+
+    def __init__(self, events_kept: int = 0) -> None:
+        self.pods = build_store(PODS)
+        self.nodes = build_store(NODES)
+        self.events = EventRing(events_kept)
+        self.namespaces: Store[Namespace] = Store(lambda entry: ("", entry.name), {}, attrgetter("labels"))
+        self._workloads = WorkloadStore(self.pods)
+
+    @property
+    def workloads(self) -> WorkloadStore:
+        """What runs the pods, in step with them."""
+        self._workloads.refresh()
+        return self._workloads
+
+    def named(self, resource: ResourceName) -> Store[Any]:
+        """The store of a resource, for whoever treats all alike; `of` knows what is in it."""
+        store: Store[Any] = getattr(self, resource)
+        return store
+
+    def of(self, kind: ObjectKind[T]) -> Store[T]:
+        store: Store[T] = getattr(self, kind.name)
+        return store
