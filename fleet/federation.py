@@ -36,7 +36,7 @@ from fleet.ports import Connection
 from fleet.reads.availability import Availability
 from fleet.reads.availability_cache import Participants
 from fleet.reads.counts import CachedCounts
-from fleet.reads.events import page_of_events
+from fleet.reads.events import load_event_page
 from fleet.reads.filtering import MemberFilter
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
@@ -262,7 +262,7 @@ class Federation:
         after = check_event_page(page)
         wanted = await self.check_events(scope, wanted)
         participants = await self._availability.participants(scope, "events", wanted.clusters, on_unavailable)
-        return page_of_events(participants, scope, wanted, page, after)
+        return await load_event_page(participants, scope, wanted, page, after, self.turns)
 
     async def check_events(self, scope: Scope, wanted: EventFilter) -> EventFilter:
         """The question with clusters' own names, if it can be asked or followed.

@@ -37,14 +37,11 @@ class EventRing:
         return self._events.get(key)
 
     def newest(self, before: Position | None = None, since: float | None = None) -> Iterator[Event]:
-        """Those that stand behind a place, last seen at a time or after it, newest first. Not to be awaited in."""
+        """Those that stand behind a place, last seen at a time or after it, newest first."""
         order = self._order
         end = len(order) if before is None else bisect_left(order, before, key=position_of)
-        for place in range(end - 1, -1, -1):
-            event = order[place]
-            if since is not None and (event.last_seen or 0.0) < since:
-                return
-            yield event
+        start = 0 if since is None else bisect_left(order, (since, "", "", ""), key=position_of)
+        return reversed(order[start:end])
 
     def put(self, event: Event) -> None:
         if self._keep(event):

@@ -17,7 +17,7 @@ from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.cache.stores import Stores
 from fleet.members.member import Member
-from fleet.model.event_queries import EventFilter
+from fleet.model.event_queries import EventFilter, Test
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.kube_objects import Event
 from fleet.model.objects import Cluster, Node, Pod, T
@@ -176,23 +176,25 @@ class EventView:
         self._feed = feed
         self._wanted = wanted
         self._scope = scope
-        self._tests: dict[str, Callable[[Event], bool]] = {}
+        self._tests: dict[str, Test | None] = {}
 
     def select(self, cluster: str) -> Iterator[Event]:
         """Those of a cluster that happened since the time of the filter, newest first; none where it has no time."""
         stores, since = self._feed.stores(cluster), self._wanted.since
         if stores is None or since is None:
             return iter(())
-        return filter(self._test_of(cluster), stores.events.newest(since=since))
+        test, newest = self._test_of(cluster), stores.events.newest(since=since)
+        return newest if test is None else filter(test, newest)
 
     def get(self, cluster: str, key: StoreKey) -> Event | None:
         """The event of that name, if it is one of these."""
         stores = self._feed.stores(cluster)
-        event = None if stores is None else stores.events.get(key)
-        late = event is not None and (self._wanted.since is None or (event.last_seen or 0.0) >= self._wanted.since)
-        return event if event is not None and late and self._test_of(cluster)(event) else None
+        event, test = None if stores is None else stores.events.get(key), self._test_of(cluster)
+        if event is None or (event.last_seen or 0.0) < (self._wanted.since or 0.0):
+            return None
+        return event if test is None or test(event) else None
 
-    def _test_of(self, cluster: str) -> Callable[[Event], bool]:
+    def _test_of(self, cluster: str) -> Test | None:
         if cluster not in self._tests:
             self._tests[cluster] = self._wanted.build_test(self._scope, cluster)
         return self._tests[cluster]

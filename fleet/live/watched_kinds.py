@@ -5,6 +5,7 @@ What is followed is kept, whole objects and all, so that who comes later is told
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Collection
 from functools import partial
 from operator import attrgetter
@@ -23,6 +24,8 @@ from fleet.members.member import Member
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, InvalidQuery
 from fleet.model.kube_objects import KubeObject
 from fleet.ports import Connection
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES = 64 << 20
 """Bytes of objects' JSON that are kept of one kind, all members together."""
@@ -92,7 +95,7 @@ class WatchedKind:
         member_timeout: float,
         turns: Turns,
     ) -> None:
-        self.failure: InvalidQuery | None = None
+        self.failure: Exception | None = None
         self.served: dict[str, Served] = {}
         self._feed = feed
         self._catalogs = catalogs
@@ -175,7 +178,9 @@ class WatchedKind:
                         self.served[member.name] = served
                         await self._reflect(member, connection, served, store, backoff)
                 await asyncio.sleep(backoff.next_delay())
-        except InvalidQuery as error:
+        except Exception as error:  # the seam: whoever listens finds why nothing comes any more
+            if not isinstance(error, InvalidQuery):
+                logger.exception("%s of %s can't be followed", self._kind, member.name)
             self.failure = error
             self._stop()
             for name in self._feed.clusters():

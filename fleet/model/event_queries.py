@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import reduce
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +25,9 @@ def position_of(event: Event) -> Position:
     return (event.last_seen or 0.0, event.regarding.cluster, event.namespace, event.name)
 
 
+Test = Callable[[Event], bool]
+
+
 class EventFilter(Struct, frozen=True):
     """Which events. None means no bound; an empty set matches nothing. `since` is in Unix seconds."""
 
@@ -35,25 +39,35 @@ class EventFilter(Struct, frozen=True):
     name: NameFilter | None = None
     since: float | None = None
 
-    def build_test(self, scope: Scope, cluster: str) -> Callable[[Event], bool]:
-        """Whether an event of that cluster is wanted and within reach, `since` aside."""
+    def build_test(self, scope: Scope, cluster: str) -> Test | None:
+        """What an event of that cluster has to pass to be wanted and within reach, `since` aside; None for nothing."""
         types, reasons, kind, name, named = self.types, self.reasons, self.kind, self.name, self.namespaces
+        tests: list[Test] = []
         if not scope.sees_cluster(cluster) or (self.clusters is not None and cluster not in self.clusters):
-            return lambda event: False
-        seen: dict[str, bool] = {}
+            tests.append(lambda event: False)
+        if types is not None:
+            tests.append(lambda event: event.type in types)
+        if reasons is not None:
+            tests.append(lambda event: event.reason in reasons)
+        if kind is not None:
+            tests.append(lambda event: event.regarding.kind == kind)
+        if name is not None:
+            tests.append(lambda event: name.matches(event.regarding.name))
+        if named is not None or not scope.sees_all_namespaces(cluster):
+            seen: dict[str, bool] = {}
 
-        def sees(namespace: str) -> bool:
-            if namespace not in seen:
-                seen[namespace] = (named is None or namespace in named) and scope.sees_namespace(cluster, namespace)
-            return seen[namespace]
+            def is_in_reach(event: Event) -> bool:
+                namespace = event.namespace
+                if namespace not in seen:
+                    seen[namespace] = (named is None or namespace in named) and scope.sees_namespace(cluster, namespace)
+                return seen[namespace]
 
-        return lambda event: (
-            (types is None or event.type in types)
-            and (reasons is None or event.reason in reasons)
-            and (kind is None or event.regarding.kind == kind)
-            and (name is None or name.matches(event.regarding.name))
-            and sees(event.namespace)
-        )
+            tests.append(is_in_reach)
+        return reduce(_both, tests) if tests else None
+
+
+def _both(first: Test, second: Test) -> Test:
+    return lambda event: first(event) and second(event)
 
 
 class Retention(Struct, frozen=True):
@@ -76,8 +90,8 @@ class EventPage(Struct, frozen=True):
     has_next: bool
     has_previous: bool
     outcomes: Sequence[Outcome]
-    count: Callable[[], int]
-    retention: Callable[[], list[Retention]]
+    count: Callable[[], Awaitable[int]]
+    retention: Callable[[], Awaitable[list[Retention]]]
 
 
 def build_event_cursor(event: Event) -> str:

@@ -1,11 +1,12 @@
-"""Events of many members, from their rings: merged as they are read, so that a page costs what is on it."""
+"""Events of many members, from their rings: of each as many as a page takes, with turns for others in between."""
 
 import heapq
-from collections.abc import Iterator
-from functools import partial
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 
 from fleet.aio.recorder import note_cached
+from fleet.aio.turns import Turns
 from fleet.members.member import Member
 from fleet.model.event_queries import EventFilter, EventPage, Position, Retention, position_of
 from fleet.model.kube_objects import Event
@@ -13,33 +14,61 @@ from fleet.model.queries import PageRequest
 from fleet.model.visibility import Scope
 from fleet.reads.availability_cache import Participants
 
+_SLICE_SECONDS = 0.003
 
-def page_of_events(
-    participants: Participants, scope: Scope, wanted: EventFilter, page: PageRequest, after: Position | None
+
+async def load_event_page(
+    participants: Participants,
+    scope: Scope,
+    wanted: EventFilter,
+    page: PageRequest,
+    after: Position | None,
+    turns: Turns,
 ) -> EventPage:
     members = participants.members
-    for member in members:
+
+    async def count() -> int:
+        return sum([_count(member, scope, wanted) async for member in _in_turns(members, turns)])
+
+    async def tell_retention() -> list[Retention]:
+        return [_retention(member, scope) async for member in _in_turns(members, turns)]
+
+    parts: list[list[Event]] = []
+    async for member in _in_turns(members, turns):
         note_cached(member.name, len(member.stores.events))
-    found = list(islice(_select(members, scope, wanted, after), page.first + 1))
+        parts.append(list(islice(_select(member, scope, wanted, after), page.first + 1)))
+    found = list(islice(heapq.merge(*parts, key=position_of, reverse=True), page.first + 1))
     return EventPage(
         events=found[: page.first],
         has_next=len(found) > page.first,
         has_previous=after is not None,
         outcomes=participants.outcomes,
-        count=lambda: sum(1 for _ in _select(members, scope, wanted, None)),
-        retention=lambda: list(map(partial(_retention, scope), members)),
+        count=count,
+        retention=tell_retention,
     )
 
 
-def _select(members: list[Member], scope: Scope, wanted: EventFilter, after: Position | None) -> Iterator[Event]:
-    parts = (
-        filter(wanted.build_test(scope, member.name), member.stores.events.newest(after, wanted.since))
-        for member in members
-    )
-    return heapq.merge(*parts, key=position_of, reverse=True)
+async def _in_turns(members: Iterable[Member], turns: Turns) -> AsyncIterator[Member]:
+    ends = time.perf_counter() + _SLICE_SECONDS
+    for member in members:
+        if time.perf_counter() > ends:
+            await turns.wait()
+            ends = time.perf_counter() + _SLICE_SECONDS
+        yield member
 
 
-def _retention(scope: Scope, member: Member) -> Retention:
+def _select(member: Member, scope: Scope, wanted: EventFilter, after: Position | None) -> Iterator[Event]:
+    test, newest = wanted.build_test(scope, member.name), member.stores.events.newest(after, wanted.since)
+    return newest if test is None else filter(test, newest)
+
+
+def _count(member: Member, scope: Scope, wanted: EventFilter) -> int:
+    if wanted.since is None and wanted.build_test(scope, member.name) is None:
+        return len(member.stores.events)
+    return sum(1 for _ in _select(member, scope, wanted, None))
+
+
+def _retention(member: Member, scope: Scope) -> Retention:
     ring, everywhere = member.stores.events, scope.sees_all_namespaces(member.name)
-    kept = len(ring) if everywhere else sum(map(EventFilter().build_test(scope, member.name), ring.newest()))
+    kept = _count(member, scope, EventFilter())
     return Retention(member.name, kept, ring.dropped if everywhere else None, ring.complete_since)

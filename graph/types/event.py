@@ -51,7 +51,7 @@ class Event(PureView[kube_objects.Event]):
     def id(self) -> strawberry.ID:
         return strawberry.ID(encode_resource_id(self.model.key))
 
-    @resolved("The cluster it is of.")
+    @resolved("The cluster it is of.", shared_by=("cluster",))
     def cluster(self, info: Info) -> Annotated["Cluster", strawberry.lazy("graph.types.cluster")]:
         return cluster_of(info, self.model.cluster)
 

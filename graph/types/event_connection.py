@@ -1,6 +1,6 @@
 """A page of events, both ways: `items`, and Relay's edges; and what is kept of each cluster."""
 
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -10,7 +10,7 @@ from graph.types.event import Event
 from graph.types.fields import of_model, resolved
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo
-from graph.types.views import PureView
+from graph.types.views import PureView, Views
 
 
 @strawberry.type(description="An event and its place in the order.")
@@ -47,12 +47,12 @@ class EventConnection:
         return cls(page=page)
 
     @resolved("Events that are kept and pass the filter.")
-    def total_count(self) -> int:
-        return self.page.count()
+    async def total_count(self) -> int:
+        return await self.page.count()
 
-    @resolved("The page's events: the plain way to read it.")
+    @resolved("The page's events: the plain way to read it.", views=True)
     def items(self) -> list[Event]:
-        return list(map(Event.from_model, self.page.events))
+        return cast("list[Event]", Views(Event.from_model, self.page.events))
 
     @resolved("The page's events with their cursors: the Relay way to read it.")
     def edges(self) -> list[EventEdge]:
@@ -70,8 +70,8 @@ class EventConnection:
         )
 
     @resolved("How far back each cluster's events are kept.")
-    def retention(self) -> list[EventRetention]:
-        return list(map(EventRetention.from_model, self.page.retention()))
+    async def retention(self) -> list[EventRetention]:
+        return list(map(EventRetention.from_model, await self.page.retention()))
 
     @resolved("How each cluster that was asked took part in this answer.")
     def clusters(self) -> list[ClusterOutcome]:

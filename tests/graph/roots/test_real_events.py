@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -68,6 +68,42 @@ async def test_an_event_is_told_when_it_happens_and_when_it_repeats(real_fleet: 
     assert found["object"] == {"kind": "Event", "name": "made-up-a"}
     await asyncio.to_thread(client.delete, f"{SHOP}/made-up-b")
     assert len(await list_made_up(graph)) == 2
+
+
+async def test_a_series_of_the_newer_kind_is_one_event(real_fleet: Fleet, graph: Graph) -> None:
+    client, path = real_fleet.cluster("cluster1").client, "/apis/events.k8s.io/v1/namespaces/shop/events"
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "serial"}
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "serial", "namespace": "shop"},
+        "eventTime": start.isoformat(timespec="microseconds"),
+        "reportingController": "example.org/tester",
+        "reportingInstance": "tester-1",
+        "action": "Testing",
+        "reason": "Serial",
+        "regarding": regarding,
+        "note": "again and again",
+        "type": "Normal",
+    }
+    await asyncio.to_thread(client.create, path, event)
+    later = (start + timedelta(minutes=3)).isoformat(timespec="microseconds")
+    await asyncio.to_thread(client.merge, f"{path}/serial", {"series": {"count": 5, "lastObservedTime": later}})
+    stores = graph.federation.feed.stores("cluster1")
+    assert stores is not None
+    await until(lambda: (known := stores.events.get(("shop", "serial"))) is not None and known.count == 5)
+    query = '{ events(filter: {reasons: ["Serial"]}) { items { count firstSeen lastSeen message source } } }'
+    assert (await graph.ask(query))["events"]["items"] == [
+        {
+            "count": 5,
+            "firstSeen": "2030-01-01T00:00:00Z",
+            "lastSeen": "2030-01-01T00:03:00Z",
+            "message": "again and again",
+            "source": "example.org/tester",
+        }
+    ]
+    await asyncio.to_thread(client.delete, f"{path}/serial")
 
 
 async def test_all_that_the_servers_list_is_there(real_fleet: Fleet, graph: Graph) -> None:
