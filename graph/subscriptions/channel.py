@@ -11,9 +11,9 @@ from fleet.cache.rows import StoreKey
 from fleet.live.changes import FeedListener, Unlisten
 from fleet.model.errors import FleetError
 from graph.enums import EventType
-from graph.errors import Code, code_of
+from graph.errors import code_of
 from graph.roots.topics import Objects
-from graph.subscriptions.mailbox import FAILED, Ending, Mailbox, Message
+from graph.subscriptions.mailbox import FAILED, SPENT, Ending, Mailbox, Message
 from graph.subscriptions.quotas import Budget, BudgetSpent
 from graph.subscriptions.rendering import Body, Event, Renderer, dump
 
@@ -24,11 +24,6 @@ BATCH = 250
 
 ObjectName = tuple[str, StoreKey]
 """A cluster, and the name in it."""
-
-
-_SPENT = Ending(
-    Code.COST_EXCEEDED, "too much is followed here at once: filter or select less, or try again later", 1013
-)
 
 
 class _LastSent:
@@ -116,7 +111,7 @@ class ObjectChannel:
             logger.warning(
                 "a subscription to %s was ended: channels hold %d bytes", self._topic.view.topic, self._budget.held
             )
-            self._end(_SPENT)
+            self._end(SPENT)
         except FleetError as error:  # what is followed can't be followed any more
             self._end(Ending(code_of(error), str(error), 1013))
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why

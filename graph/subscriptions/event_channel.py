@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
@@ -10,9 +11,11 @@ from fleet.cache.rows import StoreKey
 from fleet.live.changes import ChangeFeed, EventView
 from fleet.model import kube_objects
 from fleet.model.event_queries import position_of
+from fleet.model.kube_objects import ResourceKey
 from graph.cost.weights import WAITING
 from graph.enums import EventType
-from graph.subscriptions.mailbox import FAILED, Mailbox
+from graph.subscriptions.mailbox import FAILED, SPENT, Ending, Mailbox
+from graph.subscriptions.quotas import Budget, BudgetSpent
 from graph.subscriptions.rendering import Event, Renderer, dump
 from graph.types.event import Event as View
 
@@ -27,10 +30,13 @@ _MOST_NEWS = 10_000
 class EventChannel:
     """Sends each event that comes or repeats; who joins is sent first what happened since the filter's time."""
 
-    def __init__(self, feed: ChangeFeed, view: EventView, renderer: Renderer) -> None:
+    def __init__(self, feed: ChangeFeed, view: EventView, renderer: Renderer, budget: Budget) -> None:
         self._feed = feed
         self._view = view
         self._renderer = renderer
+        self._budget = budget
+        self._size = 0
+        self._kept: OrderedDict[ResourceKey, tuple[kube_objects.Event, Event]] = OrderedDict()
         self._news: dict[tuple[str, StoreKey], None] = {}
         self._joining: list[Mailbox] = []
         self._mailboxes: set[Mailbox] = set()
@@ -55,8 +61,8 @@ class EventChannel:
         return bool(self._mailboxes or self._joining)
 
     async def aclose(self) -> None:
-        self._unlisten()
         await end_tasks(self._task)
+        self._release()
 
     def _note(self, cluster: str, key: StoreKey | None) -> None:
         if key is not None:
@@ -75,13 +81,25 @@ class EventChannel:
                 await self._wake.wait()
                 self._wake.clear()
                 await self._tell()
+        except BudgetSpent:
+            logger.warning("a subscription to events was ended: channels hold %d bytes", self._budget.held)
+            self._end(SPENT)
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of events failed")
-            self._unlisten()
-            for mailbox in (*self._mailboxes, *self._joining):
-                mailbox.end(FAILED)
-            self._mailboxes.clear()
-            self._joining.clear()
+            self._end(FAILED)
+
+    def _end(self, ending: Ending) -> None:
+        for mailbox in (*self._mailboxes, *self._joining):
+            mailbox.end(ending)
+        self._mailboxes.clear()
+        self._joining.clear()
+        self._release()
+
+    def _release(self) -> None:
+        self._unlisten()
+        self._budget.take(-self._size)
+        self._size = 0
+        self._kept.clear()
 
     async def _tell(self) -> None:
         while self._news:
@@ -106,8 +124,21 @@ class EventChannel:
             await asyncio.sleep(0)
 
     async def _send(self, events: Sequence[kube_objects.Event], mailboxes: Iterable[Mailbox]) -> None:
-        bodies = await self._renderer.render([View.from_model(event) for event in events])
-        for event, body in zip(events, bodies, strict=True):
-            message = Event(dump(body), self._renderer.selection)
+        new = [event for event in events if (known := self._kept.get(event.key)) is None or known[0] is not event]
+        bodies = await self._renderer.render([View.from_model(event) for event in new])
+        for event, body in zip(new, bodies, strict=True):
+            self._keep(event, Event(dump(body), self._renderer.selection))
+        for event in events:
+            message = self._kept[event.key][1]
             for mailbox in mailboxes:
                 mailbox.put(event.key, EventType.MODIFIED, message)
+
+    def _keep(self, event: kube_objects.Event, message: Event) -> None:
+        """Keeps as many messages as may wait, which all share who get them. Raises BudgetSpent."""
+        gone = [self._kept.pop(event.key)] if event.key in self._kept else []
+        if len(self._kept) >= WAITING:
+            gone.append(self._kept.popitem(last=False)[1])
+        change = 2 * (message.size - sum(old.size for _, old in gone))  # each is there as bytes and as text
+        self._budget.take(change)
+        self._size += change
+        self._kept[event.key] = (event, message)

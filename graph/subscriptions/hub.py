@@ -204,7 +204,7 @@ class Hub:
             feed = view.watched if isinstance(view, ResourceView) else federation.feed
             channel = ObjectChannel(feed, topic, renderer, quota.held)
         elif isinstance(topic, Events):
-            channel = EventChannel(federation.feed, topic.view, renderer)
+            channel = EventChannel(federation.feed, topic.view, renderer, quota.held)
         else:
             channel = SampleChannel(self._usage, federation, session.principal, topic, renderer)
         self._openers[channel] = quota

@@ -31,6 +31,7 @@ class Ending(Struct, frozen=True):
 
 
 FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)
+SPENT = Ending(Code.COST_EXCEEDED, "too much is followed here at once: filter or select less, or try again later", 1013)
 
 
 class Ended(Exception):

@@ -1,7 +1,7 @@
 """Small conversions from wire values to model values that every kind needs."""
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from sys import intern
 from typing import Generic, TypeVar
 
@@ -74,12 +74,12 @@ def seconds(time: datetime | None) -> float | None:
 
 
 def parse_time(text: str | None) -> float | None:
-    """Unix seconds of RFC 3339; None for what is no such time, or of a year that a datetime doesn't hold."""
+    """Unix seconds of RFC 3339; None for what is no such time, or in UTC of a year that a datetime doesn't hold."""
     try:
         time = datetime.fromisoformat(text) if text else None
-    except ValueError:
+        return time.astimezone(UTC).timestamp() if time is not None and time.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return time.timestamp() if time is not None and time.tzinfo is not None else None
 
 
 def interned(text: str | None) -> str | None:

@@ -6,6 +6,8 @@ from fleet.kubernetes.codec.convert import interned, parse_time
 from fleet.kubernetes.codec.wire import Wire
 from fleet.model.kube_objects import Event, Subject
 
+_MOST_COUNTED = 2**31 - 1  # as the API has it; a server that says more is not believed
+
 
 def build_event(raw: bytes, cluster: str) -> Event:
     """Raises msgspec.MsgspecError."""
@@ -19,7 +21,7 @@ def build_event(raw: bytes, cluster: str) -> Event:
         type=interned(wire.type) or "",
         reason=interned(wire.reason) or "",
         message=wire.message,
-        count=series.count or wire.count or 1,
+        count=min(series.count or wire.count or 1, _MOST_COUNTED),
         first_seen=parse_time(wire.first_timestamp or wire.event_time or created),
         last_seen=parse_time(series.last_observed_time or wire.last_timestamp or wire.event_time or created),
         source=interned(wire.source.component or wire.reporting_component),

@@ -157,6 +157,27 @@ async def test_what_is_kept_of_a_cluster_that_hangs_is_told(open_graph: OpenGrap
         assert (page["items"], page["clusters"][0]["state"]) == ([], OutcomeState.TIMEOUT.name)
 
 
+async def test_a_watch_that_is_cut_goes_on_where_it_was(open_graph: OpenGraph) -> None:
+    async with open_graph("c1") as graph:
+        await put(graph, "c1", build_event("a", 1))
+        graph["c1"].cut_watches()
+        await put(graph, "c1", build_event("b", 2))
+        assert (graph["c1"].count(PATH), graph["c1"].count(PATH, watch=True)) == (1, 2)
+
+
+async def test_one_odd_event_takes_no_other_away(open_graph: OpenGraph) -> None:
+    async with open_graph("c1") as graph:
+        times = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "nonsense", None)
+        for number, time in enumerate(times):
+            odd = build_event(f"odd{number}", 0, count=(1 << 40), message="\x00" * 3_000)
+            graph["c1"].put(odd | {"lastTimestamp": time, "firstTimestamp": time})
+        graph["c1"].put(build_event("no", 1) | {"involvedObject": 7})
+        await put(graph, "c1", build_event("a", 1))
+        result = await graph.execute(LIST)
+        assert result.errors is None
+        assert set(reasons((result.data or {})["events"])) == {"a", "odd0", "odd1", "odd2", "odd3"}
+
+
 async def test_where_none_are_kept_the_setting_is_named(open_graph: OpenGraph) -> None:
     async with open_graph("c1", options=replace(OPTIONS, events_kept=0)) as graph:
         found = await graph.fail(LIST)

@@ -8,6 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from graph.cost.weights import WAITING
+from graph.errors import Code
+from graph.subscriptions.hub import LiveOptions
 from tests.fakes.kubernetes import build_spec
 from tests.fakes.waiting import until
 from tests.graph.conftest import OPTIONS
@@ -103,6 +105,29 @@ async def test_what_is_too_much_is_thrown_away_and_told() -> None:
             first = await socket.next()
             assert (first["data"]["events"]["reason"], first["extensions"]) == ("e30", {"dropped": 30})
             assert await reasons(socket, WAITING - 1) == [f"e{number}" for number in range(31, WAITING + 30)]
+
+
+async def test_what_is_held_is_bounded_and_given_back() -> None:
+    async with (
+        open_live("c1", pods=0, options=LiveOptions(max_held_bytes=20_000)) as live,
+        live.ready(EVENTS) as socket,
+    ):
+        await following(live)
+        for number in range(20):
+            live["c1"].put(build_event(f"e{number}", number))
+        assert len(await reasons(socket, 20)) == 20
+        held = live.hub.held_bytes
+        assert 0 < held < 20_000
+        live["c1"].put(build_event("e0", 30, count=2))
+        assert await reasons(socket, 1) == ["e0"]
+        assert abs(live.hub.held_bytes - held) < 10
+        for number in range(200):
+            live["c1"].put(build_event(f"many{number}", 40 + number))
+        while (message := await socket.receive())["type"] == "next":
+            pass
+        assert message["payload"][0]["extensions"]["code"] == Code.COST_EXCEEDED
+        await until(lambda: not live.hub.channels)
+        assert live.hub.held_bytes == 0
 
 
 async def test_a_lost_watch_loses_no_event() -> None:
