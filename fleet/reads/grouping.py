@@ -13,6 +13,7 @@ from msgspec import Struct
 from fleet.model.errors import InvalidQuery
 from fleet.model.groups import Group, GroupBy
 from fleet.model.kinds import ObjectKind
+from fleet.model.objects import Resources
 from fleet.model.ordered import LazySequence
 from fleet.model.ranking import PercentOf, UsageColumn, build_reader
 from fleet.reads.paging import pack_cursor, unpack_cursor
@@ -21,16 +22,26 @@ Place = tuple[Any, ...]
 """Where a group stands among others: compares as it is ordered. What is None comes last, in both directions."""
 
 
-class GroupOrder(Struct, frozen=True):
-    """One sort key: a sum, such as `requests.memory_bytes`, or a value of the usage. Ties are in the order of keys."""
+class SumColumn(Struct, frozen=True):
+    """A sum, or with `amount` one of those in it: a name in `Resources`, or of an extended resource."""
 
-    column: str | UsageColumn
+    sum: str
+    amount: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.sum if self.amount is None else f"{self.sum}.{self.amount}"
+
+
+class GroupOrder(Struct, frozen=True):
+    """One sort key. Ties are in the order of keys."""
+
+    column: SumColumn | UsageColumn
     descending: bool = False
 
     @property
     def name(self) -> str:
-        column = self.column if isinstance(self.column, str) else self.column.name
-        return f"{column}{'-' if self.descending else '+'}"
+        return f"{self.column.name}{'-' if self.descending else '+'}"
 
 
 class GroupPage(Struct, frozen=True):
@@ -55,8 +66,8 @@ class GroupSorting:
         self.by_usage = any(isinstance(order.column, UsageColumn) for order in orders)
         self.sums: list[str] = []
         for order in orders:
-            if isinstance(order.column, str):
-                self.sums.append(order.column.partition(".")[0])
+            if isinstance(order.column, SumColumn):
+                self.sums.append(order.column.sum)
             else:
                 base = None if order.column.percent_of is None else kind.bases.get(order.column.percent_of)
                 self.sums += ("usage",) if base is None else ("usage", base)
@@ -97,8 +108,10 @@ class GroupSorting:
         return tuple(parts)
 
 
-def _build_reader(column: str | UsageColumn, bases: Mapping[PercentOf, str]) -> Callable[[Group[Any]], Any]:
-    if isinstance(column, str):
-        return attrgetter(column)
+def _build_reader(column: SumColumn | UsageColumn, bases: Mapping[PercentOf, str]) -> Callable[[Group[Any]], Any]:
+    if isinstance(column, SumColumn):
+        if column.amount is None or column.amount in Resources.__struct_fields__:
+            return attrgetter(column.name)
+        return lambda group: dict(getattr(group, column.sum).extended).get(column.amount)
     read = build_reader(column, bases)
     return lambda group: read((group,), (group.usage,))[0]

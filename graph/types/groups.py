@@ -1,26 +1,14 @@
 """Groups of pods and of nodes: what they have in common, sums over each, and how they are asked for."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 import strawberry
 
 from fleet.model import groups as models
-from fleet.model.errors import InvalidQuery, MetricsUnavailable
-from fleet.model.groups import MAX_KEYS, GroupBy, GroupField
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.groups import MAX_KEYS
 from fleet.model.kinds import NODES, PODS, ObjectKind
-from fleet.model.label_selector import find_key_mistake
-from fleet.model.ranking import build_column
-from fleet.reads.grouping import GroupOrder
-from graph.enums import (
-    Direction,
-    NodeGroupColumn,
-    PercentOf,
-    PodGroupColumn,
-    ResourceField,
-    UsageField,
-)
 from graph.loading.context import Info
 from graph.loading.grouping import LoadedGroups, load_group_history
 from graph.loading.maybe_await import map_found
@@ -29,7 +17,6 @@ from graph.scalars import BigInt
 from graph.types import metrics
 from graph.types.common import Resources, resources_of
 from graph.types.fields import of_model, resolved
-from graph.types.inputs import MAX_ORDERS, PERCENT_OF
 from graph.types.page_info import PageInfo
 from graph.types.usage import Usage, UsageHistory
 from graph.types.views import View
@@ -242,69 +229,3 @@ def _list_keys(group: models.Group[Any]) -> list[GroupKey]:
 def _list_edges(build_edge: Callable[..., E], build: Callable[..., V], loaded: LoadedGroups) -> list[E]:
     pairs = zip(loaded.page.cursors, _list_items(build, loaded), strict=True)
     return [build_edge(cursor=cursor, node=node) for cursor, node in pairs]
-
-
-@strawberry.input(description="One sort key of groups of pods: a number, an amount or a usage; one of them.")
-class PodGroupOrder:
-    """What is ordered by, and a direction."""
-
-    field: PodGroupColumn | None = strawberry.field(default=None, description="A number.")
-    requests: ResourceField | None = strawberry.field(default=None, description="An amount of their requests.")
-    limits: ResourceField | None = strawberry.field(default=None, description="An amount of their limits.")
-    usage: UsageField | None = strawberry.field(default=None, description="Their usage.")
-    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
-    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
-
-
-@strawberry.input(description="One sort key of groups of nodes: a number, an amount or a usage; one of them.")
-class NodeGroupOrder:
-    """What is ordered by, and a direction."""
-
-    field: NodeGroupColumn | None = strawberry.field(default=None, description="A number.")
-    capacity: ResourceField | None = strawberry.field(default=None, description="An amount of their capacity.")
-    allocatable: ResourceField | None = strawberry.field(default=None, description="An amount of their allocatable.")
-    requested: ResourceField | None = strawberry.field(default=None, description="An amount of what is requested.")
-    usage: UsageField | None = strawberry.field(default=None, description="Their usage.")
-    percent_of: PercentOf | None = strawberry.field(default=None, description=PERCENT_OF)
-    direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
-
-
-Labels = Annotated[
-    list[str] | None, strawberry.argument(description="Keys of labels to group by, after what `by` names.")
-]
-
-
-def build_by(fields: Sequence[GroupField] | None, labels: Sequence[str] | None) -> list[GroupBy]:
-    """What is grouped by. Raises InvalidQuery."""
-    found = [*(fields or ()), *(labels or ())]
-    if not 0 < len(found) <= MAX_KEYS:
-        raise InvalidQuery(
-            f"groups take 1 to {MAX_KEYS} keys, not {len(found)}: `by` names fields, such as CLUSTER, and `labels` "
-            "keys of labels"
-        )
-    for label in labels or ():
-        if reason := find_key_mistake(label):
-            raise InvalidQuery(f"`labels`: {label[:80]!r} is no label key: {reason}")
-    return found
-
-
-def build_group_orders(orders: Sequence[PodGroupOrder | NodeGroupOrder] | None) -> list[GroupOrder]:
-    """The sort keys, first ones first. Raises InvalidQuery."""
-    if orders and len(orders) > MAX_ORDERS:
-        raise InvalidQuery(f"groups take {MAX_ORDERS} orders at most, not {len(orders)}")
-    return [_build_order(order) for order in orders or ()]
-
-
-def _build_order(order: PodGroupOrder | NodeGroupOrder) -> GroupOrder:
-    names = [entry.name for entry in dataclasses.fields(order) if entry.name not in ("percent_of", "direction")]
-    given = [name for name in names if getattr(order, name) is not None]
-    if len(given) != 1:
-        raise InvalidQuery(f"an order of groups takes one of {', '.join(names)}, not {' and '.join(given) or 'none'}")
-    (name,) = given
-    column = getattr(order, name)
-    descending = order.direction is Direction.DESC
-    if name == "usage":
-        return GroupOrder(build_column(column, order.percent_of), descending)
-    if order.percent_of is not None:
-        raise InvalidQuery(f"`percentOf` belongs to a `usage` in percent, not to {name}")
-    return GroupOrder(column.value if name == "field" else f"{name}.{column.value}", descending)

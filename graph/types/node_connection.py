@@ -13,7 +13,8 @@ from graph.loading.context import Info
 from graph.loading.grouping import load_groups
 from graph.loading.maybe_await import map_value
 from graph.types.fields import resolved
-from graph.types.groups import GROUPS, GroupedNodesConnection, Labels, NodeGroupOrder, build_by, build_group_orders
+from graph.types.group_orders import Labels, NodeGroupOrder, build_by, build_group_orders
+from graph.types.groups import GROUPS, GroupedNodesConnection
 from graph.types.inputs import build_page_request
 from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome

@@ -16,7 +16,8 @@ from graph.loading.grouping import load_groups
 from graph.loading.maybe_await import map_value
 from graph.types.common import Count
 from graph.types.fields import resolved
-from graph.types.groups import GROUPS, GroupedPodsConnection, Labels, PodGroupOrder, build_by, build_group_orders
+from graph.types.group_orders import Labels, PodGroupOrder, build_by, build_group_orders
+from graph.types.groups import GROUPS, GroupedPodsConnection
 from graph.types.inputs import build_page_request
 from graph.types.outcome import ClusterOutcome
 from graph.types.page_info import PageInfo

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from realfleet.fleet import Fleet
+from tests.acceptance.plainly import added
 from tests.acceptance.truth import Json, number
 from tests.processes import RunningServer
 
@@ -95,3 +96,34 @@ async def test_workloads_are_the_deployments_of_the_clusters(
     assert {values(group)[0]: group["count"] for group in pods["images"]["items"]} == {
         image: images.count(image) for image in images
     }
+
+
+async def test_nodes_by_cluster_sum_up_to_what_the_clusters_say(served: RunningServer, token: str) -> None:
+    sums = "{ cpuCores memoryBytes ephemeralStorageBytes pods }"
+    shown = f"capacity {sums} allocatable {sums} requested {sums} usage {{ time cpuCores cpuPercent }}"
+    history = 'history(last: "10m", step: "1m") { times cpuCores peak: memoryBytes(aggregate: MAX) }'
+    query = f"""{{ clusters {{ name {shown} {history} }} nodes(first: 0) {{
+      groups(by: CLUSTER) {{ items {{ keys {{ value }} count readyCount {shown} {history} }} }} }} }}"""
+    body: Any = await served.ask(token, query)
+    assert "errors" not in body, body["errors"]
+    clusters = {cluster.pop("name"): cluster for cluster in body["data"]["clusters"]}
+    groups = body["data"]["nodes"]["groups"]["items"]
+    assert [values(group) for group in groups] == [("cluster1",), ("cluster2",)]
+    for group in groups:
+        cluster = clusters[values(group)[0]]
+        assert group["count"] == group["readyCount"] == 3
+        assert {name: group[name] for name in cluster} == cluster
+
+
+async def test_history_is_the_sum_of_the_pods_own(served: RunningServer, token: str) -> None:
+    history = 'history(last: "10m", step: "1m") { cpuCores }'
+    query = f"""{{ pods(first: 10000) {{ items {{ namespace {history} }}
+      groups(by: NAMESPACE) {{ items {{ keys {{ value }} {history} }} }} }} }}"""
+    body: Any = await served.ask(token, query)
+    assert "errors" not in body, body["errors"]
+    own: dict[str, list[list[float | None]]] = defaultdict(list)
+    for pod in body["data"]["pods"]["items"]:
+        if pod["history"] is not None:
+            own[pod["namespace"]].append(pod["history"]["cpuCores"])
+    for group in body["data"]["pods"]["groups"]["items"]:
+        assert group["history"]["cpuCores"] == pytest.approx(added(own[values(group)[0]]))

@@ -156,7 +156,7 @@ TASTES = Tastes(
         "PodOrder": _ORDERS,
         "NodeOrder": _ORDERS,
         "groups": (*(("by", *others) for others in _GROUPS), ("labels",), ()),
-        "PodGroupOrder": (*_GROUP_ORDERS, ("requests",), ("limits", "direction"), ("requests", "limits")),
+        "PodGroupOrder": (*_GROUP_ORDERS, ("requests",), ("limits", "direction"), ("extended",)),
         "NodeGroupOrder": (*_GROUP_ORDERS, ("capacity",), ("allocatable", "direction"), ("requested",)),
         "WorkloadOrder": _ORDERS,
         "PodFilter": (

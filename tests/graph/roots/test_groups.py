@@ -82,6 +82,24 @@ async def test_groups_are_of_what_is_within_bounds_of_usage(open_graph: OpenGrap
     assert [(group["count"], group["usage"]["cpuCores"]) for group in pods["groups"]["items"]] == [(2, 0.08), (2, 0.06)]
 
 
+async def test_extended_resources_are_ordered_by(open_graph: OpenGraph) -> None:
+    query = """{ pods { groups(by: NAMESPACE, orderBy: [{extended: "nvidia.com/gpu", direction: DESC}]) {
+      items { keys { value } requests { extended { name amount } } } } } }"""
+    async with open_graph("c1") as graph:
+        for name, count in (("p0", "2"), ("p2", "1")):
+            pod = graph["c1"].objects["Pod"]["shop", name]
+            pod["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = count
+            graph["c1"].put(pod)
+
+        async def is_first() -> bool:
+            (first, second) = (await graph.ask(query))["pods"]["groups"]["items"]
+            assert second["requests"] == {"extended": []}
+            gpus = [{"name": "nvidia.com/gpu", "amount": 3}]
+            return bool(first == {"keys": [{"value": "shop"}], "requests": {"extended": gpus}})
+
+        await until(is_first)
+
+
 class CountedTurns(Turns):
     """Says how often somebody gave way."""
 
@@ -175,6 +193,7 @@ ORDERS = [
     BY_MEMORY,
     "orderBy: [{limits: CPU_CORES}, {requests: MEMORY_BYTES, direction: DESC}]",
     "orderBy: [{usage: CPU_PERCENT}]",
+    'orderBy: [{extended: "nvidia.com/gpu"}]',
 ]
 
 
@@ -265,7 +284,10 @@ async def test_a_store_that_fails_costs_usage_and_is_told_once(open_graph: OpenG
         ("first: 3", "groups take 1 to 8 keys, not 0: `by` names fields, such as CLUSTER"),
         (f"by: [{'NODE ' * 9}]", "groups take 1 to 8 keys, not 9"),
         ('labels: ["a b"]', "`labels`: 'a b' is no label key: the name must be 1 to 63 letters"),
-        ("by: NODE, orderBy: [{}]", "an order of groups takes one of field, requests, limits, usage, not none"),
+        (
+            "by: NODE, orderBy: [{}]",
+            "an order of groups takes one of field, requests, limits, extended, usage, not none",
+        ),
         ("by: NODE, orderBy: [{field: COUNT, limits: PODS}]", "not field and limits"),
         ("by: NODE, orderBy: [{requests: PODS, percentOf: LIMIT}]", "`percentOf` belongs to a `usage` in percent"),
         ("by: NODE, orderBy: [{usage: CPU_CORES, percentOf: LIMIT}]", "`percentOf` belongs to CPU_PERCENT and"),
