@@ -132,7 +132,7 @@ _register(
         "NAMESPACE": "The namespace; the same name in two clusters is one, where CLUSTER is not beside it.",
         "NODE": "The name of the node, likewise; null for pods that are bound to none.",
         "STATUS": "What kubectl's STATUS column says.",
-        "WORKLOAD": "What runs it, as Deployment/web, likewise; a pod that nothing runs is its own: Pod/web.",
+        "WORKLOAD": "The topmost controller, as Deployment/web, likewise; a pod without one is its own: Pod/web.",
         "IMAGE": "The image as the pod writes it; a pod of several images counts in the group of each.",
         "QOS_CLASS": "Guaranteed, Burstable or BestEffort.",
         "ZONE": "The zone of the node; null where you may not see it.",

@@ -4,7 +4,6 @@ Keys are read as columns: lists that are in step with the objects they are of.
 """
 
 import enum
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple
@@ -81,23 +80,6 @@ Values = tuple[str | None, ...]
 
 Column = Callable[[Collection[Any]], list[str | None]]
 
-_OF_CRON_JOB = re.compile(r"(.+)-\d{8,10}")
-"""A Job's name: its CronJob's, and the minutes since 1970 of its time."""
-
-
-def _workload_of(pod: Pod) -> str:
-    """`Deployment/web`: what its ReplicaSet or Job belongs to, by their names. Static pods are their node's."""
-    owner = pod.owner
-    if owner is None or owner.kind == "Node":
-        return f"Pod/{pod.name}"
-    if owner.kind == "ReplicaSet" and (template := dict(pod.labels).get("pod-template-hash")):
-        name = owner.name.removesuffix(f"-{template}")
-        return f"ReplicaSet/{name}" if name == owner.name else f"Deployment/{name}"
-    if owner.kind == "Job" and (timed := _OF_CRON_JOB.fullmatch(owner.name)):
-        return f"CronJob/{timed[1]}"
-    return f"{owner.kind}/{owner.name}"
-
-
 # Attributes that are written out take a third of what `attrgetter` does.
 COLUMNS: Mapping[GroupField, Column] = {
     # A plain attribute, where `name` is a property of Python's own making.
@@ -106,7 +88,6 @@ COLUMNS: Mapping[GroupField, Column] = {
     PodGroupField.NAMESPACE: lambda pods: [pod.namespace for pod in pods],
     PodGroupField.NODE: lambda pods: [pod.node_name for pod in pods],
     PodGroupField.STATUS: lambda pods: [pod.status for pod in pods],
-    PodGroupField.WORKLOAD: lambda pods: list(map(_workload_of, pods)),
     PodGroupField.QOS_CLASS: lambda pods: [pod.qos_class for pod in pods],
     NodeGroupField.CLUSTER: lambda nodes: [node.cluster for node in nodes],
     NodeGroupField.ZONE: lambda nodes: [node.zone for node in nodes],

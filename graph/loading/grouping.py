@@ -101,7 +101,7 @@ async def _load(
                     message = f"these groups are ordered by usage, which is not known: {error}"
                     raise MetricsUnavailable(message) from error
                 failures.append(error)
-        grouping = Grouping[T](by, sums, {PodGroupField.ZONE: _zones(info)})
+        grouping = Grouping[T](by, sums, {PodGroupField.ZONE: _zones(info), PodGroupField.WORKLOAD: _workloads(info)})
         rest, start = iter(matched), 0
         while objects := list(islice(rest, PIECE)):
             grouping.add(objects, usages[start : start + PIECE])
@@ -155,5 +155,28 @@ def _zones(info: Info) -> Column:
             node: Node | None = None if name is None else find(NodeKey(cluster, name))
             known[cluster, name] = None if node is None else node.zone
         return [known[place] for place in places]
+
+    return read
+
+
+def _workloads(info: Info) -> Column:
+    """`Deployment/web` for its pods; a pod that nothing controls is its own."""
+    find = info.context.federation.workload_of
+    known: dict[tuple[str, str], str] = {}
+
+    def read(pods: Collection[Pod]) -> list[str | None]:
+        found: list[str | None] = []
+        for pod in pods:
+            owner = pod.owner
+            if owner is None:
+                found.append(f"Pod/{pod.name}")
+                continue
+            key = (pod.cluster, owner.uid)
+            name = known.get(key)
+            if name is None:
+                top = find(pod) or owner  # what controls it may be gone already
+                name = known[key] = f"{top.kind}/{top.name}"
+            found.append(name)
+        return found
 
     return read

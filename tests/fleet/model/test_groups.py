@@ -21,7 +21,7 @@ from fleet.model.groups import (
     Values,
     usage_sum,
 )
-from fleet.model.objects import NO_RESOURCES, Node, Owner, Pod, PodPhase, Resources
+from fleet.model.objects import NO_RESOURCES, Node, Pod, PodPhase, Resources
 from fleet.model.usage import ALL_MEASURES, Usage
 from tests.fleet.model.records import NODE, POD
 
@@ -94,24 +94,6 @@ def test_extended_resources_are_in_the_sums() -> None:
 def test_a_group_of_finished_pods_asks_for_nothing() -> None:
     (found,) = group([PodGroupField.CLUSTER], [replace(POD, phase=PodPhase.FAILED, requests=Resources(cpu_cores=1.0))])
     assert (found.count, found.requests, found.limits, found.usage) == (1, NO_RESOURCES, NO_RESOURCES, None)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "workload"),
-    [
-        ("ReplicaSet", "web-5c9f", "Deployment/web"),
-        ("ReplicaSet", "alone", "ReplicaSet/alone"),
-        ("Job", "backup-29374920", "CronJob/backup"),
-        ("Job", "migrate-2", "Job/migrate-2"),
-        ("DaemonSet", "agent", "DaemonSet/agent"),
-        ("Node", "n1", "Pod/web-1"),
-        (None, "", "Pod/web-1"),
-    ],
-)
-def test_a_workload_is_what_people_made(kind: str | None, name: str, workload: str) -> None:
-    owner = None if kind is None else Owner("v1", kind, name, "u")
-    (found,) = group([PodGroupField.WORKLOAD], [replace(POD, owner=owner, labels=(("pod-template-hash", "5c9f"),))])
-    assert found.values == (workload,)
 
 
 def test_a_node_counts_in_each_of_its_roles() -> None:

@@ -12,6 +12,7 @@ from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.loading.timeslice import TimeSlices
 from graph.schema import schema
+from tests.fakes.kubernetes import build_workload, own
 from tests.fakes.waiting import until
 from tests.graph.conftest import ADMIN, NOW, SHOPPER, Graph, OpenGraph, build_usage
 
@@ -184,6 +185,23 @@ async def test_what_several_have_counts_in_each(open_graph: OpenGraph) -> None:
             ]
 
         await until(has_both)
+
+
+async def test_pods_of_a_deployment_are_one_group_and_a_pod_alone_is_its_own(open_graph: OpenGraph) -> None:
+    query = "{ pods { groups(by: WORKLOAD) { items { keys { value } count } } items { workload { kind name } } } }"
+    async with open_graph("c1") as graph:
+        graph["c1"].put(build_workload("Deployment", "shop", "a0"))
+        pods = graph["c1"].objects["Pod"]
+        for name in ("p0", "p2"):
+            graph["c1"].put(own(pods["shop", name], "ReplicaSet", "a0-5c9f"))
+        graph["c1"].put(own(pods["ops", "p1"], "Rollout", "canary", api_version="argoproj.io/v1alpha1"))
+
+        async def is_so() -> bool:
+            groups = (await graph.ask(query))["pods"]["groups"]
+            counts = [group["count"] for group in groups["items"]]
+            return (values(groups), counts) == (["Deployment/a0", "Pod/p3", "Rollout/canary"], [2, 1, 1])
+
+        await until(is_so)
 
 
 ORDERS = [
