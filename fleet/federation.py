@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fleet.aio.recorder import current_recorder, note_cached
-from fleet.aio.turns import Turns
+from fleet.aio.turns import Pace, Steps, Turns, finish
 from fleet.kubernetes.discovery import Catalogs
 from fleet.live.changes import ChangeFeed
 from fleet.live.watched_kinds import WatchedKinds
@@ -148,7 +148,7 @@ class Federation:
         await self.wait_known()
         filter = self._roster.own_names(scope, filter)  # noqa: A001
         participants = await self._availability.participants(scope, kind.name, filter.clusters, on_unavailable)
-        return self._find(kind, participants, scope, filter)
+        return await Pace(self.turns).walk(self._find(kind, participants, scope, filter))
 
     def select_now(
         self,
@@ -157,10 +157,12 @@ class Federation:
         filter: Filter[T],  # noqa: A002 - the word of the question
         on_unavailable: OnUnavailable,
     ) -> Selection[T] | None:
-        """As `select`; None where some member has to be waited for first."""
+        """As `select`; None where some member has to be waited for first, or finding takes turns with others."""
+        if filter.branches:
+            return None
         filter = self._roster.own_names(scope, filter)  # noqa: A001
         participants = self._availability.participants_now(scope, kind.name, filter.clusters, on_unavailable)
-        return None if participants is None else self._find(kind, participants, scope, filter)
+        return None if participants is None else finish(self._find(kind, participants, scope, filter))
 
     async def list_page(
         self,
@@ -332,17 +334,20 @@ class Federation:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""
         await self._availability.wait_known()
 
-    def _find(self, kind: ObjectKind[T], participants: Participants, scope: Scope, question: Filter[T]) -> Selection[T]:
+    def _find(
+        self, kind: ObjectKind[T], participants: Participants, scope: Scope, question: Filter[T]
+    ) -> Steps[Selection[T]]:
         self._roster.check_named(scope, question)
         results: ResultCache[T] = self._results[kind]
 
         def build() -> Select[T]:
             wanted = MemberFilter(kind, question, scope)
-            return lambda member: wanted.find(member.stores.of(kind), member.name)
+            return lambda member: wanted.scan(member.stores.of(kind), member.name)
 
         # Who sees what is cluster-wide sees all of it.
         cached_as = None if question.ages else question if kind.cluster_wide else (scope, question)
-        return Selection(results.find(cached_as, participants, build), participants.outcomes)
+        matched = yield from results.find(cached_as, participants, build)
+        return Selection(matched, participants.outcomes)
 
 
 def _find_namespaces(participants: Participants, scope: Scope) -> tuple[Namespace, ...] | None:

@@ -1,6 +1,16 @@
 """Turns of the event loop: of what takes long, one piece is worked on in each."""
 
 import asyncio
+import time
+from collections.abc import Generator
+from typing import TypeVar
+
+V = TypeVar("V")
+Steps = Generator[None, None, V]
+"""Work that stops after each piece, and what comes of it."""
+
+SLICE_SECONDS = 0.002
+"""How long is worked at a stretch."""
 
 
 class Turns:
@@ -17,3 +27,36 @@ class Turns:
         async with self._waiting:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+
+
+class Pace:
+    """Lets others have their turn whenever a slice is over."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._ends = time.perf_counter() + SLICE_SECONDS
+
+    async def wait(self) -> None:
+        if time.perf_counter() > self._ends:
+            await self._turns.wait()
+            self._ends = time.perf_counter() + SLICE_SECONDS
+
+    async def walk(self, steps: Steps[V]) -> V:
+        """What comes of some work."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: V = end.value
+                return result
+            await self.wait()
+
+
+def finish(steps: Steps[V]) -> V:
+    """What comes of some work, done at a stretch."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: V = end.value
+            return result

@@ -7,12 +7,13 @@ A member that can't be reached keeps its last known objects here: they are compa
 A member that left the federation has none.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, Literal
 
 from msgspec.structs import replace
 
+from fleet.aio.turns import Steps
 from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.cache.stores import Stores
@@ -132,13 +133,14 @@ class ObjectView(Generic[T]):
         self.recheck_seconds = feed.age_seconds if question.ages else None
         self._filter: MemberFilter[T] = MemberFilter(kind, question, scope)
 
-    def select(self, cluster: str) -> dict[StoreKey, T]:
+    def scan(self, cluster: str) -> Steps[Sequence[StoreKey]]:
+        """The names of those of a cluster."""
         stores, named = self._feed.stores(cluster), self._question.clusters
         sees = self._scope.sees_all_namespaces if self._kind.cluster_wide else self._scope.sees_cluster
         if stores is None or (named is not None and cluster not in named) or not sees(cluster):
-            return {}
-        found = self._filter.find(stores.of(self._kind), cluster)
-        return {(entry.namespace, entry.name): entry for entry in found}
+            return ()
+        found = yield from self._filter.scan(stores.of(self._kind), cluster)
+        return [(entry.namespace, entry.name) for entry in found]
 
     def get(self, cluster: str, key: StoreKey) -> T | None:
         """The object of that name, if it is one of these."""

@@ -98,6 +98,11 @@ class Filter(Struct, Generic[T], frozen=True):
         """Whether objects come to pass it, or cease to, without a change."""
         return self.age is not None or any(branch.ages for branch in self.branches)
 
+    @property
+    def weight(self) -> int:
+        """How many conditions the filters inside have, about: what an object may have to be held against."""
+        return sum(branch.weight + _count_conditions(branch) for branch in self.branches)
+
     def with_own_names(self, own_name: Callable[[str], str]) -> Self:
         """The same, of clusters as they are called here; the same object where it names none."""
         if self.clusters is None and not self.branches:
@@ -146,6 +151,11 @@ class Filter(Struct, Generic[T], frozen=True):
         if (labels := self.labels) is not None:
             tests.append(lambda entry: labels.matches(entry.labels))
         return tests
+
+
+def _count_conditions(wanted: Filter[T]) -> int:
+    terms = (*(wanted.fields.terms if wanted.fields else ()), *(wanted.labels.others if wanted.labels else ()))
+    return len(terms) + sum(getattr(wanted, name) is not None for name in wanted.__struct_fields__)
 
 
 def _all_of(tests: Sequence[Test[T]]) -> Test[T]:

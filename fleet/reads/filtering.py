@@ -5,12 +5,16 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Generic
 
+from fleet.aio.turns import Steps, finish
 from fleet.cache.store import Store
 from fleet.model.kinds import ObjectKind
 from fleet.model.objects import T
 from fleet.model.ordered import DeferredSequence
 from fleet.model.queries import Filter, Test
 from fleet.model.visibility import Scope
+
+PIECE = 4_096
+"""Conditions that objects are held against at a stretch: about a millisecond's."""
 
 
 class MemberFilter(Generic[T]):
@@ -30,6 +34,10 @@ class MemberFilter(Generic[T]):
 
     def find(self, store: Store[T], cluster: str) -> Sequence[T]:
         """The objects of a member that the filter selects and the scope reaches, by namespace and name."""
+        return finish(self.scan(store, cluster))
+
+    def scan(self, store: Store[T], cluster: str) -> Steps[Sequence[T]]:
+        """As `find`, of the objects that are there when it begins; it stops at times where there are filters inside."""
         bounds, labels = self._bounds, self._wanted.labels
         if not self._kind.cluster_wide and not self._scope.sees_all_namespaces(cluster):
             # Patterns are matched once a namespace, not once an object.
@@ -38,11 +46,11 @@ class MemberFilter(Generic[T]):
         candidates, covered = self._narrowest(store, bounds)
         tests = [*self._tests, *(self._build_test(name, bounds[name]) for name in bounds if name != covered)]
         if covered == "labels":
-            found = _passing(candidates, tests)
+            found = yield from _passing(candidates, tests, self._wanted.weight)
             return DeferredSequence(len(found), lambda: sorted(found, key=store.key_of))
         if labels is not None:
             tests.append(lambda entry: labels.matches(entry.labels))
-        return _passing(candidates, tests)
+        return (yield from _passing(candidates, tests, self._wanted.weight))
 
     def matches(self, entry: T) -> bool:
         """Whether one object is among those that `find` finds, of whichever cluster it is."""
@@ -89,8 +97,18 @@ def narrow(names: frozenset[str] | None, name: str) -> frozenset[str]:
     return frozenset((name,)) if names is None or name in names else frozenset()
 
 
-def _passing(candidates: Sequence[T], tests: Iterable[Test[T]]) -> Sequence[T]:
-    passing = candidates
-    for test in tests:
-        passing = [record for record in passing if test(record)]
+def _passing(candidates: Sequence[T], tests: Sequence[Test[T]], weight: int) -> Steps[Sequence[T]]:
+    if not weight:
+        return _sift(candidates, tests)
+    passing: list[T] = []
+    size = max(1, PIECE // weight)
+    for start in range(0, len(candidates), size):
+        passing += _sift(candidates[start : start + size], tests)
+        yield
     return passing
+
+
+def _sift(candidates: Sequence[T], tests: Iterable[Test[T]]) -> Sequence[T]:
+    for test in tests:
+        candidates = [record for record in candidates if test(record)]
+    return candidates

@@ -1,6 +1,5 @@
 """Finds objects of all cached kinds by a text, best matches first, in pieces that let others have their turn."""
 
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,7 +8,7 @@ from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 from typing import NamedTuple, TypeVar
 
-from fleet.aio.turns import Turns
+from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.cache.stores import Stores
@@ -20,9 +19,6 @@ from fleet.model.visibility import Scope
 
 PIECE = 2_048
 """Objects that are looked at before the clock is: less than a millisecond's."""
-
-SLICE_SECONDS = 0.002
-"""How long is searched at a stretch."""
 
 V = TypeVar("V")
 _STORES: Mapping[SearchKind, ResourceName] = {
@@ -59,7 +55,7 @@ async def search(
     Names come before all else, then better matches, then kinds, then clusters, namespaces and names. What is found well
     enough by names is not looked for elsewhere. Nothing is in it that is gone by the end.
     """
-    parts = _build_parts(text, kinds, first, scope, clusters, stores, _Pace(turns))
+    parts = _build_parts(text, kinds, first, scope, clusters, stores, Pace(turns))
     found: dict[tuple[SearchKind, str, str | None, str], Hit] = {}
     for named in (True, False):
         for rank in RANKS:
@@ -78,7 +74,7 @@ def _build_parts(
     scope: Scope,
     clusters: Sequence[Cluster],
     stores: Mapping[str, Stores],
-    pace: "_Pace",
+    pace: Pace,
 ) -> "list[_Few | _Pods]":
     parts: list[_Few | _Pods] = []
     if SearchKind.CLUSTER in kinds:
@@ -110,35 +106,23 @@ def _is_there(hit: Hit, stores: Mapping[str, Stores]) -> bool:
     return stores[hit.cluster].named(_STORES[hit.kind]).get(hit.namespace or "", hit.entry.name) is not None
 
 
-class _Pace:
-    """Lets others have their turn whenever a slice is over."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self._ends = time.perf_counter() + SLICE_SECONDS
-
-    async def wait(self) -> None:
-        if time.perf_counter() > self._ends:
-            await self._turns.wait()
-            self._ends = time.perf_counter() + SLICE_SECONDS
-
-    async def sift(
-        self, entries: Sequence[V], keep: Callable[[Sequence[V]], list[V]], limit: int | None = None
-    ) -> list[V]:
-        """What is kept of the entries; no more is looked at than gives `limit` of them."""
-        kept: list[V] = []
-        for start in range(0, len(entries), PIECE):
-            kept += keep(entries[start : start + PIECE])
-            await self.wait()
-            if limit is not None and len(kept) >= limit:
-                break
-        return kept
+async def _sift(
+    pace: Pace, entries: Sequence[V], keep: Callable[[Sequence[V]], list[V]], limit: int | None = None
+) -> list[V]:
+    """What is kept of the entries; no more is looked at than gives `limit` of them."""
+    kept: list[V] = []
+    for start in range(0, len(entries), PIECE):
+        kept += keep(entries[start : start + PIECE])
+        await pace.wait()
+        if limit is not None and len(kept) >= limit:
+            break
+    return kept
 
 
 class _Few:
     """Objects of a kind of which there are few: each value of each is looked at."""
 
-    def __init__(self, text: SearchText, pace: _Pace, kind: SearchKind, entries: Sequence[Found]) -> None:
+    def __init__(self, text: SearchText, pace: Pace, kind: SearchKind, entries: Sequence[Found]) -> None:
         self._text = text
         self._pace = pace
         self._kind = kind
@@ -178,7 +162,7 @@ class _Pods:
     """The pods of a member: what many of them have in common is looked at once."""
 
     def __init__(
-        self, text: SearchText, pace: _Pace, limit: int, store: Store[Pod], visible: frozenset[str] | None
+        self, text: SearchText, pace: Pace, limit: int, store: Store[Pod], visible: frozenset[str] | None
     ) -> None:
         self._text = text
         self._pace = pace
@@ -194,7 +178,7 @@ class _Pods:
         if self._named is None:
             self._named = await self._start()
         if named:
-            pods = await self._pace.sift(self._named, self._name_tests[rank], self._limit)
+            pods = await _sift(self._pace, self._named, self._name_tests[rank], self._limit)
             return [Hit(SearchKind.POD, pod, SearchField.NAME, pod.name) for pod in pods[: self._limit]]
         if self._shared is None:
             self._shared = await self._collect()
@@ -206,10 +190,10 @@ class _Pods:
         text, visible = self._text.text, self._visible
         self._rows = self._store.all()
         if visible is not None:
-            self._rows = await self._pace.sift(
-                self._rows, lambda pods: [pod for pod in pods if pod.namespace in visible]
+            self._rows = await _sift(
+                self._pace, self._rows, lambda pods: [pod for pod in pods if pod.namespace in visible]
             )
-        return await self._pace.sift(self._rows, lambda pods: [pod for pod in pods if text in pod.name])
+        return await _sift(self._pace, self._rows, lambda pods: [pod for pod in pods if text in pod.name])
 
     @cached_property
     def _name_tests(self) -> tuple[_Keep, ...]:
@@ -234,8 +218,8 @@ class _Pods:
             await self._pace.wait()
         addressed: Sequence[Pod] = ()
         if self._text.may_be_address:
-            addressed = await self._pace.sift(
-                self._rows, lambda pods: [pod for pod in pods if pod.pod_ip and text in pod.pod_ip]
+            addressed = await _sift(
+                self._pace, self._rows, lambda pods: [pod for pod in pods if pod.pod_ip and text in pod.pod_ip]
             )
         return _Shared(
             namespaces=await self._by_rank(namespaces, rank),
@@ -274,8 +258,8 @@ class _Pods:
         for pod in shared.addressed[rank]:
             add([_KEY(pod)], SearchField.ADDRESS, pod.pod_ip or "")
         if images := shared.images[rank]:
-            pods = await self._pace.sift(
-                self._rows, lambda pods: [pod for pod in pods if pod.images in images], self._limit
+            pods = await _sift(
+                self._pace, self._rows, lambda pods: [pod for pod in pods if pod.images in images], self._limit
             )
             for pod in pods:
                 add([_KEY(pod)], SearchField.IMAGE, images[pod.images])

@@ -43,11 +43,12 @@ def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: in
     return first if 0 <= first <= most else 0
 
 
-def count_filters(arguments: Mapping[str, Any]) -> int:
-    """How many filters an object may be held against: the one given, and all that are inside it."""
-    found, level = 1, [arguments.get("filter") or {}]
+def count_conditions(arguments: Mapping[str, Any]) -> int:
+    """How many conditions the filters inside a filter have, about: the terms of their selectors count, too."""
+    found, level = 0, [arguments.get("filter") or {}]
     while level := [inner for one in level for inner in (*(one.get("anyOf") or ()), one.get("not")) if inner]:
-        found += len(level)
+        for one in level:
+            found += len(one) + sum((one.get(name) or "").count(",") for name in ("labelSelector", "fieldSelector"))
     return found
 
 

@@ -18,7 +18,7 @@ from graph.cost.cardinality import (
     Cardinality,
     Kind,
     clusters_of,
-    count_filters,
+    count_conditions,
     count_in,
     first_of,
     own_name,
@@ -103,14 +103,18 @@ def _related(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     return outer.repeated()
 
 
+def _scanned(part: Part) -> float:
+    """What an object costs that a filter is held against."""
+    return weights.SCANNED + weights.CONDITION * count_conditions(part.arguments)
+
+
 def _connection(kind: Kind) -> Rule:
     def rule(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
         if part.parent == "Query":
             inside = page_of_fleet(walk.sizes, kind, part.arguments)
         else:
             inside = page_in_each(walk.sizes, kind, part.arguments, outer, of_node=part.parent == "Node")
-        scanned = weights.SCANNED * count_filters(part.arguments)
-        walk.charge(part, inside.total * weights.OBJECT + inside.matched * scanned)
+        walk.charge(part, inside.total * weights.OBJECT + inside.matched * _scanned(part))
         if _asks_usage_of_all(part.arguments):
             walk.charge(part, inside.matched * weights.SERIES)
         return inside
@@ -283,7 +287,7 @@ def _followed(kind: Kind) -> Rule:
         wanted = part.arguments.get("filter") or {}
         counts = {name: count_in(walk.sizes, name, kind, wanted) for name in clusters_of(walk.sizes, wanted)}
         found = sum(counts.values())
-        walk.charge(part, found * (weights.OBJECT + weights.SCANNED * count_filters(part.arguments)))
+        walk.charge(part, found * (weights.OBJECT + _scanned(part)))
         return Cardinality(found, counts, distinct=True)
 
     return rule

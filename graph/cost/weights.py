@@ -8,6 +8,9 @@ OBJECT = 1.0
 SCANNED = 0.25
 """An object that a page is filtered, ordered and cut from."""
 
+CONDITION = 0.1
+"""A condition of a filter inside a filter, that an object is held against."""
+
 COUNTED = 0.1
 """An object that is only counted or summed up."""
 

@@ -7,8 +7,9 @@ from itertools import islice
 from typing import Any, Protocol
 
 from fleet.aio.tasks import end_tasks
+from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
-from fleet.live.changes import FeedListener, Unlisten
+from fleet.live.changes import FeedListener, ObjectView, Unlisten
 from fleet.model.errors import FleetError
 from graph.enums import EventType
 from graph.errors import code_of
@@ -54,8 +55,9 @@ class Feed(Protocol):
 class ObjectChannel:
     """Keeps what its subscribers know, compares it with what is, and tells all of them the difference."""
 
-    def __init__(self, feed: Feed, topic: Objects, renderer: Renderer, budget: Budget) -> None:
+    def __init__(self, feed: Feed, turns: Turns, topic: Objects, renderer: Renderer, budget: Budget) -> None:
         self._feed = feed
+        self._pace = Pace(turns)
         self._budget = budget
         self._size = 0
         self._topic = topic
@@ -155,7 +157,12 @@ class ObjectChannel:
                 del self._resets[cluster]
                 known = [name for name in self._held if name[0] == cluster]
                 self._dirty.update(dict.fromkeys(known))
-                self._dirty.update(((cluster, key), None) for key in self._topic.view.select(cluster))
+                view = self._topic.view
+                if isinstance(view, ObjectView):
+                    found = await self._pace.walk(view.scan(cluster))
+                else:
+                    found = tuple(view.select(cluster))
+                self._dirty.update(((cluster, key), None) for key in found)
             batch = list(islice(self._dirty, BATCH))
             for name in batch:
                 del self._dirty[name]
@@ -166,6 +173,7 @@ class ObjectChannel:
     async def _compare(self, names: Iterable[ObjectName]) -> None:
         changed: list[tuple[ObjectName, Any]] = []
         for name in names:
+            await self._pace.wait()
             held, record = self._held.get(name), self._topic.view.get(*name)
             if record is None:
                 if held is not None:

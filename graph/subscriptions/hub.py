@@ -202,7 +202,7 @@ class Hub:
         if isinstance(topic, Objects):
             view = topic.view
             feed = view.watched if isinstance(view, ResourceView) else federation.feed
-            channel = ObjectChannel(feed, topic, renderer, quota.held)
+            channel = ObjectChannel(feed, federation.turns, topic, renderer, quota.held)
         elif isinstance(topic, Events):
             channel = EventChannel(federation.feed, topic.view, renderer, quota.held)
         else:

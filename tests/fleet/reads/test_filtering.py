@@ -62,3 +62,19 @@ def test_a_pod_passes_exactly_if_it_is_found(wanted: PodFilter, scope: Scope) ->
     found = {pod.name for pod in filtering.find(store, "c1")} if asked else set()
 
     assert {pod.name for pod in PODS if filtering.matches(pod)} == found
+
+
+def test_what_has_filters_inside_is_found_in_pieces() -> None:
+    """Fewer objects at a time where there are more conditions, and all at a stretch where there are none."""
+    store = build_store(kinds.PODS)
+    for number in range(5_000):
+        store.put(build_pod_record(cluster="c1", namespace="shop", name=f"p{number}"))
+
+    def count_steps(wanted: PodFilter) -> int:
+        steps = MemberFilter(kinds.PODS, wanted, EVERYWHERE).scan(store, "c1")
+        return sum(1 for _ in steps)
+
+    few = PodFilter(name=NameFilter(contains="p"), ready=True)
+    assert count_steps(few) == 0
+    assert 0 < count_steps(PodFilter(excluded=few)) < 10
+    assert count_steps(PodFilter(any_of=(few,) * 50)) > 100

@@ -1,14 +1,16 @@
 """What is remembered of caches is always what they hold, and never more of it than its bounds."""
 
 import random
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
 
+from fleet.aio.turns import Steps, finish
 from fleet.members.member import FleetOptions, Member
 from fleet.model.kinds import PODS
 from fleet.model.objects import Pod
-from fleet.model.queries import PodFilter
+from fleet.model.queries import NameFilter, PodFilter
 from fleet.model.selectors import parse_label_selector
 from fleet.model.visibility import Role, Scope
 from fleet.reads.availability_cache import Participants
@@ -41,7 +43,7 @@ def ask(members: list[Member]) -> Participants:
 
 def build_select(question: PodFilter, scope: Scope) -> Select[Pod]:
     selection = MemberFilter(PODS, question, scope)
-    return lambda member: selection.find(member.pods, member.name)
+    return lambda member: selection.scan(member.pods, member.name)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -63,18 +65,19 @@ async def test_what_is_found_is_what_the_caches_hold(seed: int) -> None:
         answering = [member for member in members if chance.random() < 0.9]
         select = build_select(question, scope)
         mark = marks.setdefault(tuple(member.name for member in answering), object())
-        matched = pods.find(
-            (scope, question), Participants(answering, (), mark), partial(build_select, question, scope)
+        matched = finish(
+            pods.find((scope, question), Participants(answering, (), mark), partial(build_select, question, scope))
         )
-        assert list(matched) == [pod for member in answering for pod in select(member)]
+        assert list(matched) == [pod for member in answering for pod in finish(select(member))]
 
 
 async def test_only_members_that_changed_are_searched_again() -> None:
     members, searched, pods = build_members("c1", "c2", "c3"), list[str](), ResultCache(PODS)
 
     def build() -> Select[Pod]:
-        def select(member: Member) -> tuple[Pod, ...]:
+        def select(member: Member) -> Steps[Sequence[Pod]]:
             searched.append(member.name)
+            yield
             return member.pods.all()
 
         return select
@@ -82,9 +85,9 @@ async def test_only_members_that_changed_are_searched_again() -> None:
     for number, member in enumerate(members):
         put(member, number)
     for _ in range(2):
-        assert len(pods.find("all", ask(members), build)) == 3
+        assert len(finish(pods.find("all", ask(members), build))) == 3
     put(members[1], 7)
-    assert len(pods.find("all", ask(members), build)) == 4
+    assert len(finish(pods.find("all", ask(members), build))) == 4
     assert searched == ["c1", "c2", "c3", "c2"]
 
 
@@ -98,9 +101,11 @@ async def test_no_more_is_kept_than_the_bounds_allow() -> None:
     def put_question(name: str, most: int) -> None:
         def build() -> Select[Pod]:
             searched.append(name)
-            return lambda member: member.pods.all()[:most]
+            names = frozenset(f"p{number:02}" for number in range(most))
+            selection = MemberFilter(PODS, PodFilter(name=NameFilter(one_of=names)), SCOPES[0])
+            return lambda member: selection.scan(member.pods, member.name)
 
-        pods.find(name, ask(members), build)
+        finish(pods.find(name, ask(members), build))
 
     for name, most in (("a", 1), ("b", 1), ("c", 1), ("a", 1), ("d", 1), ("b", 1), ("a", 1)):
         put_question(name, most)

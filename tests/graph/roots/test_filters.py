@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fleet.model.objects import MissingAmount
-from graph.cost.cardinality import count_filters
+from graph.cost.cardinality import count_conditions
 from graph.types.inputs import MAX_FILTERS_INSIDE
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
@@ -110,5 +110,6 @@ async def test_what_is_out_of_reach_stays_so_within_not(open_graph: OpenGraph) -
             assert (await graph.ask(PODS, {"f": wanted}, who=SHOPPER))["pods"]["items"] == []
 
 
-def test_each_filter_inside_is_paid_for() -> None:
-    assert count_filters({"filter": {"anyOf": [{"not": {}}, {"not": {"ready": True}}], "not": None}}) == 4
+def test_each_condition_of_a_filter_inside_is_paid_for() -> None:
+    inside = {"anyOf": [{"not": {"ready": True, "labelSelector": "a,b,c"}}, {"statuses": []}], "not": None}
+    assert count_conditions({"filter": {"name": {}, **inside}}) == 1 + 4 + 1
