@@ -28,6 +28,7 @@ from fleet.model.objects import (
     Resources,
     T,
 )
+from fleet.model.problems import Problems
 from fleet.model.queries import Filter, Order, Page, PageRequest, Selection, usage_columns
 from fleet.model.search import MAX_HITS, SearchKind, SearchResult, SearchText
 from fleet.model.visibility import Scope
@@ -40,6 +41,7 @@ from fleet.reads.events import load_event_page
 from fleet.reads.filtering import MemberFilter
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
+from fleet.reads.problems import ProblemFinder
 from fleet.reads.resource_requests import RequestSums
 from fleet.reads.result_cache import ResultCache, Select
 from fleet.reads.search import search
@@ -265,6 +267,17 @@ class Federation:
         wanted = await self.check_events(scope, wanted)
         participants = await self._availability.participants(scope, "events", wanted.clusters, on_unavailable)
         return await load_event_page(participants, scope, wanted, page, after, self.turns)
+
+    async def find_problems(self, scope: Scope) -> Problems:
+        """What is wrong now, in groups, from memory; who does not answer is a problem itself. Raises ClusterTimeout."""
+        await self.wait_known()
+        participants = await self._availability.participants(scope, "pods", None, OnUnavailable.STALE)
+        finder = ProblemFinder(scope, self.turns)
+        for cluster in self.list_clusters(scope):
+            finder.add_cluster(cluster)
+        for member in participants.members:
+            await finder.add_member(member)
+        return Problems(finder.finish(), participants.outcomes)
 
     async def check_events(self, scope: Scope, wanted: EventFilter) -> EventFilter:
         """The question with clusters' own names, if it can be asked or followed.

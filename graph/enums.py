@@ -11,6 +11,8 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from fleet.model.groups import NodeGroupColumn, NodeGroupField, PodGroupColumn, PodGroupField, ResourceField
 from fleet.model.objects import ClusterHealth, ClusterRole, MissingAmount, OnUnavailable, OutcomeState, PodPhase
+from fleet.model.problems import Cause as ProblemCause
+from fleet.model.problems import Severity as ProblemSeverity
 from fleet.model.queries import NodeColumn, PodColumn, WorkloadColumn
 from fleet.model.ranking import PercentOf, UsageField
 from fleet.model.search import SearchField, SearchKind
@@ -291,6 +293,35 @@ _register(
     },
 )
 _register(
+    ProblemSeverity,
+    "How much a problem matters.",
+    {"CRITICAL": "Something does not work.", "WARNING": "Something may stop working, or has ended badly."},
+    name="ProblemSeverity",
+)
+_register(
+    ProblemCause,
+    "What problems are grouped by.",
+    {
+        "CLUSTER_UNAVAILABLE": "A cluster does not answer, refuses the credential, or says that it is not ready.",
+        "NODE_NOT_READY": "A node's condition Ready is not True.",
+        "OUT_OF_MEMORY": "A container was killed for want of memory, and is not restarted yet or crashes on.",
+        "CRASH_LOOP": "A container ends again and again: CrashLoopBackOff.",
+        "IMAGE_PULL": "An image can't be pulled, or its name can't be read.",
+        "CONTAINER_CONFIG": "A container can't be created or started: a ConfigMap, a Secret, a command is missing.",
+        "FAILED_MOUNT": "A pod does not start, and an event says that a volume can't be attached or mounted.",
+        "UNSCHEDULABLE": "A pod fits on no node; `reason` is what the scheduler says, without numbers.",
+        "ROLLOUT_STALLED": "A Deployment got no further within its progress deadline.",
+        "JOB_FAILED": "A Job has failed.",
+        "NODE_PRESSURE": "A node runs short of memory, disk or processes, or has no network.",
+        "EVICTED": "A pod was evicted from its node.",
+        "POD_FAILED": "A pod has failed.",
+        "POD_NOT_READY": "A pod runs, and some of its containers are not ready for a minute or more.",
+        "POD_STARTING": "A pod has been starting, or waiting for a node, for a minute or more.",
+        "POD_TERMINATING": "A pod is still there a minute after its grace period was over.",
+    },
+    name="ProblemCause",
+)
+_register(
     Role,
     "What somebody may do; each role includes those before it.",
     {
@@ -318,6 +349,8 @@ __all__ = [
     "PodGroupColumn",
     "PodGroupField",
     "PodPhase",
+    "ProblemCause",
+    "ProblemSeverity",
     "ResourceField",
     "Role",
     "RolloutState",

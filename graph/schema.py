@@ -34,6 +34,7 @@ from graph.roots.nodes import NodeQueries
 from graph.roots.objects import ObjectQueries
 from graph.roots.placements import PlacementQueries
 from graph.roots.pods import PodQueries
+from graph.roots.problems import ProblemQueries
 from graph.roots.resources import ResourceQueries
 from graph.roots.search import SearchQueries
 from graph.roots.subscription import Subscription
@@ -52,6 +53,7 @@ class Query(
     NodeQueries,
     PodQueries,
     WorkloadQueries,
+    ProblemQueries,
     PlacementQueries,
     ResourceQueries,
     EventQueries,

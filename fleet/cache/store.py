@@ -108,6 +108,10 @@ class Table(Generic[R]):
         bucket = self._indexes[index].get(value, {})
         return list(map(bucket.__getitem__, sorted(bucket)))
 
+    def bucket(self, index: str, value: str) -> tuple[R, ...]:
+        """The records an index holds under a value, in no order."""
+        return tuple(self._indexes[index].get(value, {}).values())
+
     def find_labelled(self, selector: LabelSelector, *, fewer_than: int) -> list[R] | None:
         """The records that a label selector selects, in no order; None where they are not fewer than that."""
         buckets = self._labels.matching(selector)

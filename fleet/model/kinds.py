@@ -84,6 +84,7 @@ PODS: ObjectKind[Pod] = ObjectKind(
         "namespace": Index("namespace", "metadata.namespace"),
         "node": Index("node_name", "spec.nodeName"),
         "owner": Index("owner_uid", None),
+        "unwell": Index("wellness", None),
     },
 )
 NODES: ObjectKind[Node] = ObjectKind(

@@ -199,6 +199,19 @@ class ResourceClaim(Struct, frozen=True, gc=False):
 Pairs = tuple[tuple[str, str], ...]
 
 
+class Unwell(Struct, frozen=True, gc=False):
+    """What a pod that is not well says of it: `since` it is not ready, and why, by its container or its condition.
+
+    `deleted_at` is when it has to be gone, `out_of_memory` whether a container was killed for want of it, last or now.
+    """
+
+    since: float | None
+    reason: str | None
+    message: str | None
+    deleted_at: float | None
+    out_of_memory: bool
+
+
 class Pod(Struct, frozen=True, gc=False, kw_only=True):
     """A pod as the cache keeps it: what lists, filters and orders need, flat; the rest is in `manifest`.
 
@@ -234,6 +247,7 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
     manifest: bytes
     images: tuple[str, ...] = ()
     missing: frozenset[MissingAmount] = frozenset()
+    unwell: Unwell | None = None
 
     @property
     def key(self) -> PodKey:
@@ -242,6 +256,11 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
     @property
     def owner_uid(self) -> str | None:
         return None if self.owner is None else self.owner.uid
+
+    @property
+    def wellness(self) -> str | None:
+        """What those are found by that are not well."""
+        return None if self.unwell is None else "unwell"
 
     @property
     def finished(self) -> bool:

@@ -182,7 +182,7 @@ class PodFilter(Filter[Pod], frozen=True):
     qos_classes: frozenset[str] | None = None
 
     def bounds(self) -> dict[str, frozenset[str] | None]:
-        return {"owner": self.owner_uids, "node": self.nodes, "namespace": self.namespaces}
+        return {"owner": self.owner_uids, "unwell": None, "node": self.nodes, "namespace": self.namespaces}
 
     def build_tests(self) -> list[Test[Pod]]:
         tests = super().build_tests()

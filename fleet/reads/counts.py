@@ -34,6 +34,9 @@ class ObjectCounts(Protocol):
     def workloads(self, cluster: str, namespaces: Collection[str] | None) -> int:
         """Workloads within reach that are in these namespaces, at most."""
 
+    def unwell(self, cluster: str) -> int:
+        """Pods that are not well, whoever may see them."""
+
     def namespaces(self, cluster: str) -> int:
         """Namespaces within reach that hold pods, at least one."""
 
@@ -98,6 +101,10 @@ class CachedCounts:
             reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
         store = member.workloads
         return len(store) if reached is None else sum(store.count("namespace", name) for name in reached)
+
+    def unwell(self, cluster: str) -> int:
+        member = self._members.get(cluster)
+        return 0 if member is None else member.pods.count("unwell", "unwell")
 
     def namespaces(self, cluster: str) -> int:
         member = self._members.get(cluster)

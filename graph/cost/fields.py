@@ -13,6 +13,7 @@ from fleet.model.groups import MAX_GROUPS
 from fleet.model.queries import DEFAULT_PAGE, NameFilter
 from fleet.model.search import DEFAULT_HITS, MAX_HITS
 from fleet.reads.counts import ObjectCounts
+from fleet.reads.problems import DEFAULT_EXAMPLES, MAX_EXAMPLES
 from graph.cost import weights
 from graph.cost.cardinality import (
     Cardinality,
@@ -182,6 +183,21 @@ def _namespaces(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     total = min(sum(counts.values()), outer.total * max((walk.sizes.namespaces(name) for name in counts), default=0))
     walk.charge(part, total * weights.OBJECT)
     return Cardinality(total, counts, distinct=outer.distinct)
+
+
+def _problems(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    """Nodes, workloads and the pods that are not well are all looked at."""
+    sizes, first = walk.sizes, first_of(part.arguments)
+    looked_at = sum(sizes.nodes(name) + sizes.workloads(name, None) + sizes.unwell(name) for name in sizes.clusters)
+    walk.charge(part, looked_at * weights.SCANNED + len(sizes.clusters) + min(first, looked_at) * weights.OBJECT)
+    page = Cardinality(min(first, looked_at), dict.fromkeys(sizes.clusters, first))
+    return Cardinality(1, dict.fromkeys(sizes.clusters, 1), page=page)
+
+
+def _examples(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
+    inside = outer.times(first_of(part.arguments, DEFAULT_EXAMPLES, MAX_EXAMPLES))
+    walk.charge(part, inside.total * weights.OBJECT)
+    return inside
 
 
 def _summed(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
@@ -375,6 +391,11 @@ RULES: Mapping[str, Rule] = {
     **{f"{kind}Connection.{name}": _page for kind in _PAGED for name in ("items", "edges")},
     **{f"{kind}Connection.clusters": _outcomes for kind in _PAGED},
     "Query.workloads": _connection("workloads"),
+    "Query.problems": _problems,
+    "ProblemConnection.items": _page,
+    "ProblemConnection.clusters": _outcomes,
+    "Problem.examples": _examples,
+    "ProblemExample.cluster": _related,
     "PodConnection.counts": _counts,
     **{f"{kind}Connection.groups": _grouped for kind in ("Pod", "Node")},
     **{f"Grouped{kind}Connection.{name}": _page for kind in ("Pods", "Nodes") for name in ("items", "edges")},

@@ -65,6 +65,8 @@ EXPECTED: Mapping[str, float] = {
     "Node.addresses": 2,
     "Node.podsAt": 30,
     "Resources.extended": 2,
+    "Problem.clusters": 3,
+    "Problem.namespaces": 5,
     "Workload.labels": 6,
     "Workload.images": 2,
     "Resource.labels": 6,

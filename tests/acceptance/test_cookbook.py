@@ -111,6 +111,6 @@ async def test_a_real_fleet_with_an_ill_member_answers_as_it_is_printed(
 async def test_the_demo_answers_as_it_is_printed_with_its_ill_member(demo: RunningServer) -> None:
     token = await demo.sign_in()
     await wait_until(demo, token, ill=True)
-    assert len(ILL_RECIPES) == 2
+    assert len(ILL_RECIPES) == 3
     for recipe in ILL_RECIPES:
         await check(demo, token, recipe, exact=False)

@@ -8,6 +8,7 @@ import msgspec
 from fleet.kubernetes.codec.convert import DecodeCache, InternTable, as_conditions, as_owner, as_pairs, parse_time
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts, resize_container
 from fleet.kubernetes.codec.pod_status import is_resize_infeasible, pod_columns
+from fleet.kubernetes.codec.pod_unwell import find_unwell, is_well
 from fleet.kubernetes.codec.pod_wire import ListedSpec, WirePod
 from fleet.kubernetes.codec.wire import (
     Annotated,
@@ -92,6 +93,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         manifest=manifest,
         images=_IMAGES.intern(_images_of(spec)),
         missing=amounts.missing,
+        unwell=None if is_well(pod, columns) else find_unwell(manifest),
     )
 
 

@@ -55,6 +55,9 @@ class Numbers:
     def workloads(self, cluster: str, namespaces: Collection[str] | None) -> int:
         return self.pods(cluster, namespaces, None) // 10
 
+    def unwell(self, cluster: str) -> int:
+        return self.pods(cluster, None, None) // 100
+
     def namespaces(self, cluster: str) -> int:
         return 10
 

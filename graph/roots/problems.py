@@ -1,0 +1,21 @@
+"""Query's field about what is wrong now, answered from memory."""
+
+import strawberry
+
+from graph.loading.context import Info
+from graph.types.fields import resolved
+from graph.types.inputs import build_page_request
+from graph.types.problem import ProblemConnection
+
+
+@strawberry.type
+class ProblemQueries:
+    """`problems`."""
+
+    @resolved(
+        "What is wrong now in all clusters you reach, grouped by cause: pods, nodes and workloads that are not well, "
+        "and clusters that do not answer, of which the last known state counts. 100 a page where `first` is left out."
+    )
+    async def problems(self, info: Info, first: int | None = None, after: str | None = None) -> ProblemConnection:
+        request = build_page_request(first, after)
+        return ProblemConnection.from_model(await info.context.federation.find_problems(info.context.scope), request)
