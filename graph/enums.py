@@ -250,6 +250,7 @@ _register(
         "CLUSTER": "By their names.",
         "NAMESPACE": "By their names and labels.",
         "NODE": "By their names, labels and addresses; for who reaches all namespaces of their cluster.",
+        "WORKLOAD": "By their names, namespaces, labels and images.",
         "POD": "By their names, namespaces, nodes, labels, addresses and images.",
     },
 )

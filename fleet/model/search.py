@@ -3,11 +3,13 @@
 import enum
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from msgspec import Struct
 
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Cluster, Namespace, Node, Outcome, Pod
+from fleet.model.workloads import Workload
 
 MAX_TEXT = 256
 MAX_HITS = 100
@@ -23,6 +25,7 @@ class SearchKind(enum.Enum):
     CLUSTER = "CLUSTER"
     NAMESPACE = "NAMESPACE"
     NODE = "NODE"
+    WORKLOAD = "WORKLOAD"
     POD = "POD"
 
 
@@ -37,7 +40,7 @@ class SearchField(enum.Enum):
     IMAGE = "IMAGE"
 
 
-Found = Cluster | Namespace | Node | Pod
+Found = Cluster | Namespace | Node | Workload | Pod
 
 
 class Hit(Struct, frozen=True):
@@ -54,7 +57,7 @@ class Hit(Struct, frozen=True):
 
     @property
     def namespace(self) -> str | None:
-        return self.entry.namespace if isinstance(self.entry, Pod) else None
+        return self.entry.namespace if isinstance(self.entry, Pod | Workload) else None
 
 
 class SearchResult(Struct, frozen=True):
@@ -73,13 +76,17 @@ class SearchText:
         if not self.text or len(text) > MAX_TEXT:
             raise InvalidQuery(f"a search needs a `text` of 1 to {MAX_TEXT} characters, not of {len(self.text)}")
         self.find_word = re.compile(rf"(?<![^\W_]){re.escape(self.text)}").search
+        # What clusters have in common is looked at once.
+        self.rank = cache(self._rank)
+        self.rank_label = cache(self._rank_label)
+        self.rank_images = cache(self._rank_images)
 
     @property
     def may_be_address(self) -> bool:
         """Whether it is worth looking for among addresses: a part of one with a separator in it."""
         return re.fullmatch(r"[0-9a-f]*[.:][0-9a-f.:]*", self.text) is not None
 
-    def rank(self, value: str) -> int | None:
+    def _rank(self, value: str) -> int | None:
         """One of `RANKS`; None where the value does not have the text."""
         value = value.lower()
         if self.text not in value:
@@ -88,7 +95,12 @@ class SearchText:
             return 0 if value == self.text else 1
         return 2 if self.find_word(value) else 3
 
-    def rank_label(self, pair: tuple[str, str]) -> int | None:
+    def _rank_label(self, pair: tuple[str, str]) -> int | None:
         """Of a label's value, of its key where that is all it says, of both where the text has them."""
         key, value = pair
-        return self.rank(f"{key}={value}" if "=" in self.text else value or key)
+        return self._rank(f"{key}={value}" if "=" in self.text else value or key)
+
+    def _rank_images(self, images: tuple[str, ...]) -> tuple[int, str] | None:
+        """The best one's rank, and itself; None where none has the text."""
+        ranked = [(found, image) for image in images if (found := self._rank(image)) is not None]
+        return min(ranked) if ranked else None

@@ -4,9 +4,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from heapq import nsmallest
-from itertools import chain, groupby
+from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
@@ -24,11 +24,10 @@ V = TypeVar("V")
 _STORES: Mapping[SearchKind, ResourceName] = {
     SearchKind.NAMESPACE: "namespaces",
     SearchKind.NODE: "nodes",
+    SearchKind.WORKLOAD: "workloads",
     SearchKind.POD: "pods",
 }
 _Keep = Callable[[Sequence[Pod]], list[Pod]]
-_KEY = attrgetter("namespace", "name")
-_NO_IMAGE = (len(RANKS), "")
 
 
 class _Shared(NamedTuple):
@@ -56,12 +55,12 @@ async def search(
     enough by names is not looked for elsewhere. Nothing is in it that is gone by the end.
     """
     parts = _build_parts(text, kinds, first, scope, clusters, stores, Pace(turns))
-    found: dict[tuple[SearchKind, str, str | None, str], Hit] = {}
+    found: dict[tuple[SearchKind, str, str, str], Hit] = {}
     for named in (True, False):
         for rank in RANKS:
             for part in parts:
                 for hit in await part.find(rank, named=named):
-                    found.setdefault((hit.kind, hit.cluster, hit.namespace, hit.entry.name), hit)
+                    found.setdefault((hit.kind, hit.cluster, *_key_of(hit, stores)), hit)
                 if len(found) > first:
                     return [hit for hit in found.values() if _is_there(hit, stores)][:first], True
     return [hit for hit in found.values() if _is_there(hit, stores)], False
@@ -75,8 +74,8 @@ def _build_parts(
     clusters: Sequence[Cluster],
     stores: Mapping[str, Stores],
     pace: Pace,
-) -> "list[_Few | _Pods]":
-    parts: list[_Few | _Pods] = []
+) -> "list[_Few | _Many]":
+    parts: list[_Few | _Many] = []
     if SearchKind.CLUSTER in kinds:
         parts.append(_Few(text, pace, SearchKind.CLUSTER, clusters))
     if SearchKind.NAMESPACE in kinds:
@@ -86,24 +85,33 @@ def _build_parts(
     if SearchKind.NODE in kinds:
         whole = [kept for name, kept in stores.items() if scope.sees_all_namespaces(name)]
         parts += [_Few(text, pace, SearchKind.NODE, kept.nodes.all()) for kept in whole]
-    if SearchKind.POD in kinds:
-        for name, kept in stores.items():
-            parts.append(_Pods(text, pace, first + 1, kept.pods, _visible(scope, name, kept.pods)))
+    for kind in (SearchKind.WORKLOAD, SearchKind.POD):
+        for name, kept in stores.items() if kind in kinds else ():
+            store: Store[Any] = kept.named(_STORES[kind])
+            parts.append(_Many(text, pace, first + 1, kind, store, _visible(scope, name, store)))
     return parts
 
 
-def _visible(scope: Scope, cluster: str, pods: Store[Pod]) -> frozenset[str] | None:
+def _visible(scope: Scope, cluster: str, store: Store[Any]) -> frozenset[str] | None:
     """The namespaces within reach, None for all."""
     if scope.sees_all_namespaces(cluster):
         return None
-    return frozenset(name for name in pods.values("namespace") if scope.sees_namespace(cluster, name))
+    return frozenset(name for name in store.values("namespace") if scope.sees_namespace(cluster, name))
+
+
+def _key_of(hit: Hit, stores: Mapping[str, Stores]) -> StoreKey:
+    """Its key in its store; a cluster has none."""
+    if hit.kind is SearchKind.CLUSTER:
+        return "", hit.cluster
+    key: StoreKey = stores[hit.cluster].named(_STORES[hit.kind]).key_of(hit.entry)
+    return key
 
 
 def _is_there(hit: Hit, stores: Mapping[str, Stores]) -> bool:
-    """Whether the store has an object of that name still; a cluster was there when the search began."""
+    """Whether the store has an object of that key still; a cluster was there when the search began."""
     if hit.kind is SearchKind.CLUSTER:
         return True
-    return stores[hit.cluster].named(_STORES[hit.kind]).get(hit.namespace or "", hit.entry.name) is not None
+    return stores[hit.cluster].named(_STORES[hit.kind]).get(*_key_of(hit, stores)) is not None
 
 
 async def _sift(
@@ -158,35 +166,42 @@ class _Few:
                     yield found, SearchField.ADDRESS, address.address
 
 
-class _Pods:
-    """The pods of a member: what many of them have in common is looked at once."""
+class _Many:
+    """The workloads or pods of a member: what many of them have in common is looked at once."""
 
     def __init__(
-        self, text: SearchText, pace: Pace, limit: int, store: Store[Pod], visible: frozenset[str] | None
+        self,
+        text: SearchText,
+        pace: Pace,
+        limit: int,
+        kind: SearchKind,
+        store: Store[Any],
+        visible: frozenset[str] | None,
     ) -> None:
         self._text = text
         self._pace = pace
         self._limit = limit
+        self._kind = kind
         self._store = store
         self._visible = visible
-        self._rows: Sequence[Pod] = ()
-        self._named: Sequence[Pod] | None = None
+        self._rows: Sequence[Any] = ()
+        self._named: Sequence[Any] | None = None
         self._shared: _Shared | None = None
 
     async def find(self, rank: int, *, named: bool) -> list[Hit]:
-        """The first pods of a rank, by namespace and name: at most as many as are wanted of all."""
+        """The first of a rank, by namespace and name: at most as many as are wanted of all."""
         if self._named is None:
             self._named = await self._start()
         if named:
             pods = await _sift(self._pace, self._named, self._name_tests[rank], self._limit)
-            return [Hit(SearchKind.POD, pod, SearchField.NAME, pod.name) for pod in pods[: self._limit]]
+            return [Hit(self._kind, pod, SearchField.NAME, pod.name) for pod in pods[: self._limit]]
         if self._shared is None:
             self._shared = await self._collect()
         found = await self._find_shared(self._shared, rank)
         first = ((found[key], self._store.get(*key)) for key in sorted(found)[: self._limit])
-        return [Hit(SearchKind.POD, pod, *what) for what, pod in first if pod is not None]
+        return [Hit(self._kind, pod, *what) for what, pod in first if pod is not None]
 
-    async def _start(self) -> Sequence[Pod]:
+    async def _start(self) -> Sequence[Any]:
         text, visible = self._text.text, self._visible
         self._rows = self._store.all()
         if visible is not None:
@@ -208,25 +223,28 @@ class _Pods:
     async def _collect(self) -> _Shared:
         rank, text, store = self._text.rank, self._text.text, self._store
         namespaces = store.values("namespace") if self._visible is None else self._visible
-        images: dict[tuple[str, ...], tuple[int, str]] = {}
+        images: list[dict[tuple[str, ...], str]] = [{} for _ in RANKS]
         for start in range(0, len(self._rows), PIECE):
-            # The pods of a workload stand together, and have the same.
-            runs = groupby(self._rows[start : start + PIECE], attrgetter("images"))
-            for those in {those for those, _ in runs} - images.keys():
-                matching = [(found, image) for image in those if (found := rank(image)) is not None]
-                images[those] = min(matching, default=_NO_IMAGE)
+            last = None
+            for those in [one.images for one in self._rows[start : start + PIECE]]:
+                if those is last:  # the pods of a workload stand together, and have the same
+                    continue
+                last = those
+                if (best := self._text.rank_images(those)) is not None:
+                    images[best[0]][those] = best[1]
             await self._pace.wait()
         addressed: Sequence[Pod] = ()
-        if self._text.may_be_address:
+        are_pods = self._kind is SearchKind.POD
+        if are_pods and self._text.may_be_address:
             addressed = await _sift(
                 self._pace, self._rows, lambda pods: [pod for pod in pods if pod.pod_ip and text in pod.pod_ip]
             )
         return _Shared(
             namespaces=await self._by_rank(namespaces, rank),
-            nodes=await self._by_rank(store.values("node"), rank),
+            nodes=await self._by_rank(store.values("node") if are_pods else (), rank),
             pairs=await self._by_rank(store.label_pairs(), self._text.rank_label),
             addressed=await self._by_rank(addressed, lambda pod: rank(pod.pod_ip or "")),
-            images=[{those: image for those, (found, image) in images.items() if found == place} for place in RANKS],
+            images=images,
         )
 
     async def _by_rank(self, values: Collection[V], rank: Callable[[V], int | None]) -> list[list[V]]:
@@ -243,26 +261,33 @@ class _Pods:
         """What is first among those found by each value, and why."""
         found: dict[StoreKey, tuple[SearchField, str]] = {}
 
-        def add(keys: Iterable[StoreKey], field: SearchField, value: str) -> None:
-            for key in keys:
+        key_of = self._store.key_of
+
+        async def add(keys: Iterable[StoreKey], field: SearchField, value: str) -> None:
+            for key in await self._first(keys):
                 found.setdefault(key, (field, value))
+            if len(found) > PIECE:  # what stands behind the first of these can't be among the first of all
+                first = {key: found[key] for key in nsmallest(self._limit, found)}
+                found.clear()
+                found.update(first)
+            await self._pace.wait()
 
         for namespace in shared.namespaces[rank]:
             start = bisect_left(self._rows, namespace, key=attrgetter("namespace"))
             here = self._rows[start : start + self._limit]
-            add((_KEY(pod) for pod in here if pod.namespace == namespace), SearchField.NAMESPACE, namespace)
+            await add([key_of(one) for one in here if one.namespace == namespace], SearchField.NAMESPACE, namespace)
         for node in shared.nodes[rank]:
-            add(await self._first(self._store.keys("node", node)), SearchField.NODE, node)
+            await add(self._store.keys("node", node), SearchField.NODE, node)
         for pair in shared.pairs[rank]:
-            add(await self._first(self._store.keys_labelled(pair)), SearchField.LABEL, "=".join(pair))
+            await add(self._store.keys_labelled(pair), SearchField.LABEL, "=".join(pair))
         for pod in shared.addressed[rank]:
-            add([_KEY(pod)], SearchField.ADDRESS, pod.pod_ip or "")
+            await add([key_of(pod)], SearchField.ADDRESS, pod.pod_ip or "")
         if images := shared.images[rank]:
-            pods = await _sift(
-                self._pace, self._rows, lambda pods: [pod for pod in pods if pod.images in images], self._limit
+            having = await _sift(
+                self._pace, self._rows, lambda rows: [one for one in rows if one.images in images], self._limit
             )
-            for pod in pods:
-                add([_KEY(pod)], SearchField.IMAGE, images[pod.images])
+            for one in having:
+                await add([key_of(one)], SearchField.IMAGE, images[one.images])
         return found
 
     async def _first(self, keys: Iterable[StoreKey]) -> Iterable[StoreKey]:

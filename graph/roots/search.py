@@ -16,8 +16,8 @@ class SearchQueries:
     """`search`."""
 
     @resolved(
-        "Objects with a text in their name, whatever its case; where those are too few, also in a pod's namespace, "
-        "node, labels, address and images. What is the text comes first, then what begins with it, has a word that "
+        "Objects with a text in their name, whatever its case; where those are too few, also in their namespace, node, "
+        "labels, addresses and images. What is the text comes first, then what begins with it, has a word that "
         "does, has it inside."
     )
     async def search(

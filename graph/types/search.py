@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from fleet.model import objects as models
-from fleet.model import search
+from fleet.model import search, workloads
 from graph.enums import SearchField, SearchKind
 from graph.loading.context import Info
 from graph.types.cluster import Cluster
@@ -16,9 +16,11 @@ from graph.types.node import Node
 from graph.types.outcome import ClusterOutcome
 from graph.types.pod import Pod
 from graph.types.views import PureView
+from graph.types.workload import Workload
 
 Searched = Annotated[
-    Cluster | Namespace | Node | Pod, strawberry.union("Searched", description="An object that a search can find.")
+    Cluster | Namespace | Node | Workload | Pod,
+    strawberry.union("Searched", description="An object that a search can find."),
 ]
 
 
@@ -45,6 +47,8 @@ class SearchHit(PureView[search.Hit]):
             return cluster_of(info, entry.name)
         if isinstance(entry, models.Namespace):
             return Namespace.from_model(entry)
+        if isinstance(entry, workloads.Workload):
+            return Workload.from_model(entry)
         return Node.from_model(entry) if isinstance(entry, models.Node) else Pod.from_model(entry)
 
 

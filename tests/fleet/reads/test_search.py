@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -14,8 +14,9 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, Namespace, NodeAddress, PlatformInfo
 from fleet.model.search import RANKS, Hit, SearchKind, SearchText
 from fleet.model.visibility import Role, Scope
+from fleet.model.workloads import Workload
 from fleet.reads.search import PIECE, search
-from tests.fakes.records import build_node_record, build_pod_record
+from tests.fakes.records import build_node_record, build_pod_record, build_workload_record
 
 PARTS = ("web", "db", "a", "ab", "b", "10", "shop", "x-web", "Web")
 TEXTS = (*PARTS, "we", "e", "web-", "WEB", "app=web", "=a", "10.0", "10.0.0.1", "0.0", "reg", "nowhere", "gpu")
@@ -55,6 +56,11 @@ def build_fleet(rng: random.Random, most: int) -> tuple[list[Cluster], dict[str,
             images = tuple(f"reg/{rng.choice(PARTS)}:{rng.choice(PARTS)}" for _ in range(rng.randint(1, 2)))
             address = rng.choice((None, f"10.0.0.{rng.randint(1, 12)}"))
             stores.pods.put(replace(pod, images=images, pod_ip=address))
+        for _ in range(rng.randint(most // 4, most // 2)):
+            kind = rng.choice(("Deployment", "StatefulSet"))
+            workload = build_workload_record(cluster, rng.choice(PARTS[:-1]), name(), kind)
+            labels = rng.choice(((), (("app", rng.choice(PARTS)),)))
+            stores.workloads.put(replace(workload, labels=labels, images=(f"reg/{rng.choice(PARTS)}",)))
         for _ in range(rng.randint(0, 5)):
             node = build_node_record(cluster, name())
             stores.nodes.put(replace(node, addresses=(NodeAddress("InternalIP", "10.0.0.1"),), labels=(("gpu", ""),)))
@@ -83,8 +89,10 @@ def values_of(kind: SearchKind, entry: Any) -> Iterator[tuple[int, str]]:
         yield 1, f"label {key}={value}"
     if kind is SearchKind.NODE:
         yield from ((1, address.address) for address in entry.addresses)
+    if kind in (SearchKind.WORKLOAD, SearchKind.POD):
+        yield from ((1, value) for value in (entry.namespace, *entry.images))
     if kind is SearchKind.POD:
-        yield from ((1, value) for value in (entry.namespace, entry.node_name or "", *entry.images))
+        yield 1, entry.node_name or ""
         if entry.pod_ip:
             yield 1, f"ip {entry.pod_ip}"
 
@@ -114,23 +122,29 @@ def look_everywhere(
         ]
         if scope.sees_all_namespaces(cluster):
             entries += [(SearchKind.NODE, cluster, "", entry) for entry in stores.nodes]
-        entries += [
-            (SearchKind.POD, cluster, pod.namespace, pod)
-            for pod in stores.pods
-            if scope.sees_namespace(cluster, pod.namespace)
-        ]
+        for kind, store in ((SearchKind.WORKLOAD, stores.workloads), (SearchKind.POD, stores.pods)):
+            entries += [
+                (kind, cluster, entry.namespace, entry)
+                for entry in cast("Iterable[Any]", store)
+                if scope.sees_namespace(cluster, entry.namespace)
+            ]
     found = []
     for kind, cluster, namespace, entry in entries:
         best = min(
             ((stage, rank(value)) for stage, value in values_of(kind, entry) if rank(value) is not None), default=None
         )
         if best is not None and kind in kinds:
-            found.append((*best, list(SearchKind).index(kind), cluster, namespace, entry.name))
+            found.append((*best, list(SearchKind).index(kind), cluster, namespace, name_in_store(entry)))
     return sorted(found)
 
 
+def name_in_store(entry: Any) -> str:
+    name: str = entry.entry if isinstance(entry, Workload) else entry.name
+    return name
+
+
 def as_found(hit: Hit) -> tuple[Any, ...]:
-    return list(SearchKind).index(hit.kind), hit.cluster, hit.namespace or "", hit.entry.name
+    return list(SearchKind).index(hit.kind), hit.cluster, hit.namespace or "", name_in_store(hit.entry)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -139,7 +153,9 @@ async def test_the_same_as_a_look_at_everything(seed: int) -> None:
     clusters, fleet = build_fleet(rng, most=3 * PIECE if seed == 0 else 60)
     for text in TEXTS:
         scope, first = rng.choice(SCOPES), rng.choice(FIRST)
-        kinds = frozenset(rng.choice(([*SearchKind], [*SearchKind], [SearchKind.POD], [SearchKind.NODE], [])))
+        kinds = frozenset(
+            rng.choice(([*SearchKind], [*SearchKind], [SearchKind.POD], [SearchKind.WORKLOAD], [SearchKind.NODE], []))
+        )
         reached = {name: stores for name, stores in fleet.items() if scope.sees_cluster(name)}
         seen = [one for one in clusters if scope.sees_cluster(one.name)]
         wanted = [entry[2:] for entry in look_everywhere(text, kinds, scope, clusters, reached)]

@@ -38,9 +38,11 @@ async def furnish(graph: Graph) -> None:
 async def test_what_is_found_and_why(open_graph: OpenGraph) -> None:
     async with open_graph("c1", "c2", pods=0) as graph:
         await furnish(graph)
-        assert await find(graph, "web", first=5) == [
+        assert await find(graph, "web", first=7) == [
             ("NAMESPACE", "c1", "web", "NAME", "web"),
             ("NAMESPACE", "c2", "web", "NAME", "web"),
+            ("WORKLOAD", "c1", "web", "NAME", "web"),
+            ("WORKLOAD", "c2", "web", "NAME", "web"),
             ("NODE", "c1", "web-node", "NAME", "web-node"),
             ("NODE", "c2", "web-node", "NAME", "web-node"),
             ("POD", "c1", "webhook", "NAME", "webhook"),
@@ -53,7 +55,11 @@ async def test_what_is_found_and_why(open_graph: OpenGraph) -> None:
         assert await find(graph, "10.0.0.1") == [
             ("POD", cluster, "web-1", "ADDRESS", "10.0.0.1") for cluster in ("c1", "c2")
         ]
-        assert await find(graph, "j", first=1) == [("POD", "c1", "web-1", "IMAGE", "j")]
+        assert await find(graph, "j", first=3) == [
+            ("WORKLOAD", "c1", "web", "IMAGE", "j"),
+            ("WORKLOAD", "c2", "web", "IMAGE", "j"),
+            ("POD", "c1", "web-1", "IMAGE", "j"),
+        ]
         assert await find(graph, "web", kinds=[]) == []
         result = (await graph.ask(HITS, {"text": "webhook", "first": 1}))["search"]
         assert result["hits"][0]["object"] == {"__typename": "Pod", "name": "webhook", "status": "Running"}
@@ -64,7 +70,10 @@ async def test_what_is_found_and_why(open_graph: OpenGraph) -> None:
 async def test_what_is_out_of_reach_is_not_found(open_graph: OpenGraph) -> None:
     async with open_graph("c1", "c2", pods=0) as graph:
         await furnish(graph)
-        assert await find(graph, "web", who=SHOPPER) == [("POD", "c1", "web-1", "NAME", "web-1")]
+        assert await find(graph, "web", who=SHOPPER) == [
+            ("WORKLOAD", "c1", "web", "NAME", "web"),
+            ("POD", "c1", "web-1", "NAME", "web-1"),
+        ]
         assert await find(graph, "ops", who=SHOPPER) == []
         assert await find(graph, "c", who=SHOPPER, kinds=["CLUSTER"]) == [("CLUSTER", "c1", "c1", "NAME", "c1")]
 
