@@ -46,7 +46,7 @@ _PLAIN = "{ pods(first: 100) { totalCount pageInfo { endCursor } items { name na
 _TEXT = "{ pods(first: 100, orderBy: [{ field: NAME, direction: DESC }]) { items { name namespace phase } } }"
 _GROUPS = """{ pods(first: 0) { groups(by: NAMESPACE) { totalCount items { keys { value } count } } } }"""
 _GROUPS_REQUESTS = """{ pods(first: 0) { groups(by: NAMESPACE, orderBy: [{ requests: MEMORY_BYTES, direction: DESC }]) {
-    items { keys { value } count requests { cpuCores memoryBytes } limits { cpuCores memoryBytes } } } } }"""
+    items { keys { value } count requests { cpuCores memoryBytes } } } } }"""
 _GROUPS_USAGE = """{ pods(first: 0) {
     groups(by: NAMESPACE, orderBy: [{ usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC }]) {
     items { keys { value } count requests { memoryBytes } usage { memoryBytes memoryPercent(of: REQUEST) } } } } }"""

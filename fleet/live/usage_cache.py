@@ -10,6 +10,8 @@ import contextvars
 import logging
 import math
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping, Sequence
+from itertools import compress
+from operator import is_not
 from typing import cast
 
 from msgspec import Struct
@@ -50,6 +52,11 @@ class _Table(Struct, frozen=True):
         asked, usages = self.asked.get(cluster, ((), []))
         if pods is asked:
             return usages
+        if len(pods) == len(asked):  # pods have changed, most likely, and none came or went
+            found = usages.copy()
+            for place in compress(range(len(pods)), map(is_not, pods, asked)):
+                found[place] = self.by_identity.get(id(pods[place])) or self.usages.get(pods[place].key)
+            return found
         found = list(map(self.by_identity.get, map(id, pods)))
         if all(found):
             return found
@@ -112,6 +119,8 @@ class UsageCache:
         found: list[Usage | None] = []
         for cluster, part in slices:
             found += held[cluster].usages_of(cluster, part)
+            if len(part) > MOST_NAMED:
+                await asyncio.sleep(0)  # of a whole cluster's pods it takes milliseconds
         return found
 
     def _age(self, cluster: str, measures: frozenset[Measure]) -> float:

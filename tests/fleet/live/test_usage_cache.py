@@ -104,6 +104,28 @@ async def test_pods_that_changed_or_came_since_are_found_by_their_names() -> Non
     assert len(store.calls) == 1
 
 
+async def test_others_have_a_turn_after_each_whole_cluster() -> None:
+    _, held = open_held(60)
+    await held.read(all_of("c1", "c2"), CPU)
+    many = Ordered([PODS[name][:1] * (MOST_NAMED + 1) for name in ("c1", "c2")])
+    reading, turns = asyncio.create_task(held.read(many, CPU)), 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns == 3
+    assert len(await reading) == len(many)
+
+
+async def test_pods_in_the_places_of_others_have_their_own_usage() -> None:
+    _, held = open_held(60)
+    await held.read(all_of("c1", "c2"), CPU)
+    first, second, third = PODS["c2"]
+    places = [second, replace(first, restarts=1), build_pod_record("c2", "x", "p9")], [first, replace(second), third]
+    for pods, expected in zip(places, ([3.0, 2.0, None], [2.0, 3.0, 4.0]), strict=True):
+        usages = await held.read(Ordered([pods]), CPU)
+        assert [usage and usage.cpu_cores for usage in usages] == expected
+
+
 @pytest.mark.parametrize(
     ("max_age", "pods", "worth"),
     [(60, 0, False), (60, MOST_NAMED, False), (60, MOST_NAMED + 1, True), (0, 9999, False)],
