@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from auth.directory import POLL_SECONDS, Directory, open_directory
 from auth.errors import InvalidCredentials, Unauthenticated
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, hash_password, open_passwords
 from auth.principal import Principal
-from auth.tokens import Tokens, bearer_token
+from auth.tokens import Claims, Tokens, bearer_token
 from auth.users import User
 from fleet.model.visibility import EVERYTHING
+
+RENEWABLE_SECONDS = 24 * 3600
+"""How long after the password was given a token is renewed for: the longest that a token may count by itself."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +56,16 @@ class Authenticator:
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller who sent this `Authorization` header. Raises Unauthenticated."""
-        claims = self._tokens.verify(bearer_token(authorization))
-        user = self._directory.get_user(claims.user)
-        if user is None:
-            raise Unauthenticated("the user of this token does not exist any more")
+        claims, user = self._find(authorization)
         return Principal(name=user.name, scope=user.scope, groups=user.groups, expires_at=claims.expires_at)
+
+    def renew(self, authorization: str | None) -> str:
+        """A new token for who has one that counts. Raises Unauthenticated, too long after the password was given."""
+        claims, _ = self._find(authorization)
+        if time.time() - claims.signed_in_at > RENEWABLE_SECONDS:
+            hours = RENEWABLE_SECONDS // 3600
+            raise Unauthenticated(f"a token is renewed for {hours} hours after the password was given: sign in again")
+        return self._tokens.sign(claims.user, int(claims.signed_in_at))
 
     async def login(self, username: str, password: str) -> str:
         """A token for the user.
@@ -72,6 +81,13 @@ class Authenticator:
             _log.warning("sign-in refused for %s", f"user {user.name!r}" if user else "an unknown user")
             raise InvalidCredentials
         return self._tokens.sign(user.name)
+
+    def _find(self, authorization: str | None) -> tuple[Claims, User]:
+        claims = self._tokens.verify(bearer_token(authorization))
+        user = self._directory.get_user(claims.user)
+        if user is None:
+            raise Unauthenticated("the user of this token does not exist any more")
+        return claims, user
 
 
 @asynccontextmanager

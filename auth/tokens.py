@@ -1,4 +1,7 @@
-"""Tokens of our own: JSON Web Tokens (RFC 7519), HS256, with exactly the claims `user`, `iat` and `exp`."""
+"""Tokens of our own: JSON Web Tokens (RFC 7519), HS256, with exactly the claims `user`, `iat` and `exp`.
+
+A renewed one has `auth_time` too, as OpenID Connect names the time when the password was given.
+"""
 
 import time
 from typing import Any
@@ -21,10 +24,11 @@ _SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY = 32
 
 
 class Claims(Struct, frozen=True):
-    """What a valid token says. `expires_at` is in Unix seconds."""
+    """What a valid token says. Times are in Unix seconds; `signed_in_at` is when the password was given."""
 
     user: str
     expires_at: float
+    signed_in_at: float
 
 
 class Tokens:
@@ -36,16 +40,17 @@ class Tokens:
         self._key = key.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0")
         self._lifetime = lifetime
         self._verified: Lru[str, Claims] = Lru(MAX_VERIFIED)
-        self._signed: Lru[tuple[str, int], str] = Lru(MAX_SIGNED)
+        self._signed: Lru[tuple[str, int, int | None], str] = Lru(MAX_SIGNED)
 
-    def sign(self, user: str) -> str:
-        """A token for the user, valid from now on for the lifetime."""
+    def sign(self, user: str, signed_in_at: int | None = None) -> str:
+        """A token for the user, valid from now on for the lifetime; `signed_in_at` where the password came earlier."""
         now = int(time.time())
-        token = self._signed.get((user, now))
+        token = self._signed.get((user, now, signed_in_at))
         if token is None:
             claims = {"user": user, "iat": now, "exp": now + self._lifetime}
-            token = jwt.encode(claims, self._key, algorithm=ALGORITHM)
-            self._signed.put((user, now), token)
+            earlier = {} if signed_in_at is None else {"auth_time": signed_in_at}
+            token = jwt.encode(claims | earlier, self._key, algorithm=ALGORITHM)
+            self._signed.put((user, now, signed_in_at), token)
         return token
 
     def verify(self, token: str) -> Claims:
@@ -84,7 +89,10 @@ def _claims_of(claims: dict[str, Any]) -> Claims:
     user, expires_at = claims["user"], claims["exp"]
     if not isinstance(user, str) or not isinstance(expires_at, int | float):
         raise Unauthenticated("token is malformed")
-    return Claims(user=user, expires_at=float(expires_at))
+    signed_in_at = claims.get("auth_time", claims.get("iat"))
+    if not isinstance(signed_in_at, int | float):
+        signed_in_at = 0
+    return Claims(user=user, expires_at=float(expires_at), signed_in_at=float(signed_in_at))
 
 
 def _reason(error: Exception, token: str) -> str:

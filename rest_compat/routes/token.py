@@ -31,7 +31,10 @@ def build_token_routes() -> dict[str, ASGIApp]:
 
 
 async def issue_token(request: Request) -> Response:
-    """Signs the user in. What the body says goes before what the query says."""
+    """Signs the user in; who sends a token, and no name and password, has it renewed.
+
+    What the body says goes before what the query says.
+    """
     given = _read_query(request)
     if has_body(request.scope["headers"]):
         try:
@@ -39,9 +42,13 @@ async def issue_token(request: Request) -> Response:
                 given |= await _read_body(request)
         except TimeoutError as error:
             raise InvalidQuery("the body did not arrive in time") from error
+    authenticator, authorization = request.state["authenticator"], request.headers.get("authorization")
+    if authorization and not given:
+        return _build_json({"token": authenticator.renew(authorization)}, 200)
     if not all(given.get(name) for name in _NAMES):
-        raise InvalidQuery("username and password are needed: in the query, as JSON or as a form")
-    authenticator = request.state["authenticator"]
+        raise InvalidQuery(
+            "username and password are needed: in the query, as JSON or as a form; or a token to be renewed, as Bearer"
+        )
     return _build_json({"token": await authenticator.login(given["username"], given["password"])}, 200)
 
 

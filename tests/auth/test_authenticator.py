@@ -1,8 +1,10 @@
 """Signing in, and what a token is worth while the users file changes."""
 
 import asyncio
+import time
 from pathlib import Path
 
+import jwt
 import pytest
 
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
@@ -164,3 +166,32 @@ async def test_a_user_named_as_the_administrator_is_an_error(tmp_path: Path) -> 
 def test_no_secret_is_in_the_repr_of_options() -> None:
     assert "keti" not in repr(options())
     assert KEY.decode() not in repr(options())
+
+
+async def test_a_token_is_renewed_until_a_day_after_the_password_was_given() -> None:
+    now = int(time.time())
+
+    def signed(**times: int) -> str:
+        return f"Bearer {jwt.encode({'user': 'openmcp', 'exp': now + 60, **times}, KEY, algorithm='HS256')}"
+
+    async with open_authenticator(options()) as authenticator:
+        renewed = authenticator.renew(signed(iat=now - 1800))
+        claims = jwt.decode(renewed, KEY, algorithms=["HS256"])
+        assert (claims["auth_time"], claims["exp"] - claims["iat"]) == (now - 1800, 3600)
+        again = jwt.decode(authenticator.renew(f"Bearer {renewed}"), KEY, algorithms=["HS256"])
+        assert again["auth_time"] == now - 1800
+        for old in (signed(iat=now - 60, auth_time=now - 86_500), signed(iat=now - 86_500), signed()):
+            with pytest.raises(Unauthenticated, match="sign in again"):
+                authenticator.renew(old)
+        with pytest.raises(Unauthenticated, match="expired"):
+            authenticator.renew(signed(iat=now - 3700, exp=now - 100))
+
+
+async def test_a_user_that_is_gone_renews_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "users", alice())
+    async with open_authenticator(options(path)) as authenticator:
+        token = await bearer(authenticator)
+        write(path)
+        await until(lambda: refused(authenticator, token))
+        with pytest.raises(Unauthenticated, match="does not exist any more"):
+            authenticator.renew(token)

@@ -146,7 +146,7 @@ async def test_a_token_that_ends_while_the_live_tab_moves_asks_for_a_sign_in(pag
         await route.continue_(headers=headers)
 
     session = json.dumps(json.dumps(make_session(3600)))
-    await page.add_init_script(f"sessionStorage.setItem('openmcp-apiserver:session', {session})")
+    await page.add_init_script(f"localStorage.setItem('openmcp-apiserver:session', {session})")
     moving = page.locator(".result-window .view-line", has_text="podEvents").first
     ended = page.locator("[role=alert]", has_text="Your sign-in has expired. Sign in again.")
     async with open_quiet_server(tmp_path) as server:

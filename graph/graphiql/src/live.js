@@ -1,4 +1,4 @@
-// Subscriptions over server-sent events, as GraphiQL takes them: an observable of what is to be shown.
+// Subscriptions over server-sent events, as GraphiQL takes them: observables of what is to be shown.
 import { Kind, parse } from 'graphql';
 
 const SHOWN = 20;
@@ -14,35 +14,98 @@ export function readRequest({ query, variables, operationName }) {
     // the server says better what is wrong with the text
   }
   const named = operations.find((part) => part.name?.value === operationName);
-  const live = (named ?? operations[0])?.operation === 'subscription';
-  return { live, request: { query, variables, operationName: operations.length && !named ? undefined : operationName } };
+  const asked = named ?? operations[0];
+  const name = named || operations.length === 1 ? asked.name?.value : undefined;
+  const request = { query, variables, operationName: operations.length ? name : operationName };
+  return { live: asked?.operation === 'subscription', request };
 }
 
-// onRefused is called when the token does not count, or not any more.
-export function openLive(request, headers, onRefused) {
-  return {
-    subscribe({ next, error, complete }) {
-      const control = new AbortController();
-      follow(request, headers, control.signal, next, onRefused).then(
-        () => control.signal.aborted || complete(),
-        (problem) => control.signal.aborted || error(problem),
-      );
-      return { unsubscribe: () => control.abort() };
+// Streams by the tab that began them: they go on while another tab is looked at.
+export class LiveTabs {
+  #streams = new Map();
+  #shown = { tabs: [], activeTabIndex: 0 };
+
+  get size() {
+    return this.#streams.size;
+  }
+
+  // GraphiQL says which tabs there are now; streams of those that were closed end.
+  watch(shown) {
+    this.#shown = shown;
+    const open = new Set(shown.tabs.map(({ id }) => id));
+    for (const [tab, stream] of this.#streams) if (!open.has(tab)) stream.end();
+  }
+
+  get #active() {
+    return this.#shown.tabs[this.#shown.activeTabIndex]?.id;
+  }
+
+  // Whether the tab that is looked at has a stream.
+  isLive() {
+    return this.#streams.has(this.#active);
+  }
+
+  // What GraphiQL subscribes to: the tab's stream where it follows the same, else a new one.
+  open(request, ask) {
+    const tab = this.#active;
+    const key = JSON.stringify(request);
+    let stream = this.#streams.get(tab);
+    if (stream?.key !== key) {
+      stream?.end();
+      stream = startStream(key, ask, () => this.#streams.get(tab) === stream && this.#streams.delete(tab));
+      this.#streams.set(tab, stream);
+    }
+    return {
+      subscribe: (observer) => {
+        stream.attach(observer);
+        return {
+          unsubscribe: () => {
+            stream.attach(null);
+            // The same is called for the stop button and for a change of tabs, which is known a moment later.
+            setTimeout(() => this.#active === tab && !stream.observer && stream.end());
+          },
+        };
+      },
+    };
+  }
+
+  endAll() {
+    for (const stream of this.#streams.values()) stream.end();
+  }
+}
+
+// `ask(signal)` fetches the stream, anew after each cut.
+function startStream(key, ask, onEnd) {
+  const control = new AbortController();
+  const stream = {
+    key,
+    observer: null,
+    last: undefined,
+    attach(observer) {
+      stream.observer = observer;
+      if (observer && stream.last) observer.next(stream.last);
+    },
+    end() {
+      control.abort();
+      onEnd();
     },
   };
+  const next = (result) => {
+    stream.last = result;
+    stream.observer?.next(result);
+  };
+  follow(() => ask(control.signal), control.signal, next).then(
+    () => control.signal.aborted || stream.observer?.complete(),
+    (problem) => control.signal.aborted || stream.observer?.error(problem),
+  ).finally(onEnd);
+  return stream;
 }
 
-async function follow(request, headers, signal, next, onRefused) {
+async function follow(ask, signal, next) {
   const shown = { received: 0, newest: [] };
   for (;;) {
-    const answer = await fetch('graphql', {
-      method: 'POST',
-      headers: { ...headers, Accept: 'text/event-stream' },
-      body: JSON.stringify(request),
-      signal,
-    });
+    const answer = await ask();
     if (!answer.headers.get('Content-Type')?.startsWith('text/event-stream')) {
-      if (answer.status === 401) onRefused();
       next(await answer.json());
       return;
     }

@@ -1,39 +1,33 @@
 // GraphiQL for this server: signs in at /token, opens with a query that shows the point, loads nothing from elsewhere.
 import React, { useCallback, useEffect, useMemo, useState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { GraphiQL } from 'graphiql';
-import { useGraphiQLActions } from '@graphiql/react';
+import { GraphiQL, HISTORY_PLUGIN } from 'graphiql';
+import { explorerPlugin } from '@graphiql/plugin-explorer';
+import { useGraphiQL, useGraphiQLActions } from '@graphiql/react';
 import 'graphiql/style.css';
+import '@graphiql/plugin-explorer/style.css';
 import './page.css';
-import { openLive, readRequest } from './live.js';
+import { LiveTabs, readRequest } from './live.js';
 import { OPENING_TABS } from './opening.js';
+import { SAVED_PLUGIN } from './saved.jsx';
+import { freshToken, readSession, signIn, watchSession, writeSession } from './session.js';
 
 const HERE = new URL('.', document.currentScript.src);
 const WORKERS = { json: 'json.worker.js', graphql: 'graphql.worker.js' };
 const REPEAT_MS = 5000;
-const SESSION_KEY = 'openmcp-apiserver:session';
+const RENEW_MS = 30_000;
+const [TAB, ESCAPE] = [2, 9]; // monaco.KeyCode
+const WAY_OUT = 'Escape, then Tab leaves the editor.';
+const PLUGINS = [HISTORY_PLUGIN, explorerPlugin(), SAVED_PLUGIN];
+const LINK = readLink();
 
 globalThis.MonacoEnvironment = {
   getWorker: (_id, label) => new Worker(new URL(WORKERS[label] ?? 'editor.worker.js', HERE)),
 };
 
-function readSession() {
-  try {
-    return JSON.parse(sessionStorage.getItem(SESSION_KEY));
-  } catch {
-    return null;
-  }
-}
-
-async function signIn(username, password) {
-  const answer = await fetch('token', {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ username, password }),
-  });
-  if (answer.status === 401) throw new Error('The user name or the password is wrong.');
-  if (!answer.ok) throw new Error(`Signing in failed: the server answered ${answer.status}.`);
-  return { user: username, token: (await answer.json()).token };
+function readLink() {
+  const asked = new URLSearchParams(location.search);
+  return asked.get('query') ? { query: asked.get('query'), variables: asked.get('variables') ?? '' } : null;
 }
 
 function SignIn({ note, onSession }) {
@@ -83,32 +77,104 @@ function Repeat() {
   );
 }
 
-function Explorer({ session, onEnd }) {
-  const fetcher = useCallback(async (asked, options = {}) => {
-    const { live, request } = readRequest(asked);
-    const expired = () => onEnd('Your sign-in has expired. Sign in again.');
-    const headers = {
-      'Content-Type': 'application/json',
-      Accept: 'application/json',
-      Authorization: `Bearer ${session.token}`,
-      ...options.headers,
+function CopyLink() {
+  const queryEditor = useGraphiQL((state) => state.queryEditor);
+  const variableEditor = useGraphiQL((state) => state.variableEditor);
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    const asked = new URLSearchParams({ query: queryEditor.getValue() });
+    const variables = variableEditor?.getValue().trim();
+    if (variables) asked.set('variables', variables);
+    history.replaceState(null, '', `?${asked}`);
+    await navigator.clipboard?.writeText(location.href).catch(() => {}); // else it is in the address bar
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2000);
+  };
+  return (
+    <button type="button" className="link" title="Copies a link to this operation" onClick={copy}>
+      {copied ? 'Copied' : 'Link'}
+    </button>
+  );
+}
+
+// Lines wrap, and the keyboard finds its way out.
+function Editors() {
+  const names = ['queryEditor', 'variableEditor', 'headerEditor', 'responseEditor'];
+  const editors = names.map((name) => useGraphiQL((state) => state[name]));
+  useEffect(() => {
+    const undo = editors.filter(Boolean).flatMap((editor) => {
+      const label = editor.getRawOptions().ariaLabel ?? 'Editor';
+      editor.updateOptions({ wordWrap: 'on', ariaLabel: label.endsWith(WAY_OUT) ? label : `${label}. ${WAY_OUT}` });
+      let leaving = false;
+      return [
+        editor.onKeyDown((event) => {
+          if (leaving && event.keyCode === TAB) event.stopPropagation(); // the browser's own Tab is left
+          else if (!event.shiftKey) leaving = event.keyCode === ESCAPE;
+        }),
+        editor.onDidBlurEditorText(() => { leaving = false; }),
+      ];
+    });
+    return () => undo.forEach((one) => one.dispose());
+  }, editors);
+  return null;
+}
+
+// Streams of a tab go on behind it, and are shown again when it is looked at.
+function LiveResults({ live }) {
+  const { run, stop } = useGraphiQLActions();
+  const tabs = useGraphiQL((state) => state.tabs);
+  const activeTabIndex = useGraphiQL((state) => state.activeTabIndex);
+  const ready = useGraphiQL((state) => Boolean(state.queryEditor && state.responseEditor));
+  const active = tabs[activeTabIndex]?.id;
+  useEffect(() => live.watch({ tabs, activeTabIndex }), [live, tabs, activeTabIndex]);
+  useEffect(() => {
+    if (!ready) return;
+    stop(); // a new tab would be given the results of the one before
+    if (live.isLive()) run();
+  }, [live, ready, active, run, stop]);
+  return null;
+}
+
+function Explorer({ user, onEnd }) {
+  const live = useMemo(() => new LiveTabs(), []);
+  useEffect(() => {
+    const timer = setInterval(() => (live.size || document.visibilityState === 'visible') && freshToken(), RENEW_MS);
+    return () => {
+      clearInterval(timer);
+      live.endAll();
     };
-    if (live) return openLive(request, headers, expired);
-    const answer = await fetch('graphql', { method: 'POST', headers, body: JSON.stringify(request) });
-    if (answer.status === 401) expired();
-    return answer.json();
-  }, [session, onEnd]);
+  }, [live]);
+  const fetcher = useCallback(async (asked, options = {}) => {
+    const { live: isLive, request } = readRequest(asked);
+    const ask = async (accept, signal) => {
+      const headers = {
+        'Content-Type': 'application/json',
+        Accept: accept,
+        Authorization: `Bearer ${await freshToken()}`,
+        ...options.headers,
+      };
+      const answer = await fetch('graphql', { method: 'POST', headers, body: JSON.stringify(request), signal });
+      if (answer.status === 401) onEnd('Your sign-in has expired. Sign in again.');
+      return answer;
+    };
+    if (isLive) return live.open(request, (signal) => ask('text/event-stream', signal));
+    return (await ask('application/json')).json();
+  }, [live, onEnd]);
   return (
     <div className="explorer">
       <header className="session">
         <span>OpenMCP API server</span>
-        <span>signed in as <b>{session.user}</b> <button type="button" onClick={() => onEnd('')}>Sign out</button></span>
+        <span>signed in as <b>{user}</b> <button type="button" onClick={() => onEnd('')}>Sign out</button></span>
       </header>
-      <GraphiQL fetcher={fetcher} defaultTabs={OPENING_TABS}
+      <GraphiQL fetcher={fetcher} defaultTabs={LINK ? [LINK, ...OPENING_TABS] : OPENING_TABS}
+        initialQuery={LINK?.query} initialVariables={LINK?.variables} plugins={PLUGINS}
+        onTabChange={(shown) => live.watch(shown)}
         shouldPersistHeaders={false} defaultEditorToolsVisibility={false}>
         <GraphiQL.Logo><span /></GraphiQL.Logo>
         <GraphiQL.Toolbar>
-          {({ prettify, copy, merge }) => (<>{prettify}{merge}{copy}<Repeat /></>)}
+          {({ prettify, copy, merge }) => (
+            <>{prettify}{merge}{copy}<CopyLink /><Repeat /><Editors /><LiveResults live={live} /></>
+          )}
         </GraphiQL.Toolbar>
       </GraphiQL>
     </div>
@@ -118,18 +184,20 @@ function Explorer({ session, onEnd }) {
 function Page() {
   const [session, setSession] = useState(readSession);
   const [note, setNote] = useState('');
+  useEffect(() => watchSession(setSession), []);
   const begin = useCallback((value) => {
-    sessionStorage.setItem(SESSION_KEY, JSON.stringify(value));
+    writeSession(value);
     setSession(value);
   }, []);
   const end = useCallback((why) => {
-    sessionStorage.removeItem(SESSION_KEY);
+    writeSession(null);
     setNote(why);
     setSession(null);
   }, []);
+  const user = session?.user; // a renewed token is no reason to begin anew
   return useMemo(
-    () => (session ? <Explorer session={session} onEnd={end} /> : <SignIn note={note} onSession={begin} />),
-    [session, note, begin, end],
+    () => (user ? <Explorer user={user} onEnd={end} /> : <SignIn note={note} onSession={begin} />),
+    [user, note, begin, end],
   );
 }
 

@@ -1,7 +1,7 @@
 // What the explorer opens with: a tab each, the first one a question that needs every cluster and the metric store.
 // A test reads the queries and headers from here, and runs each on the demo.
-const FLEET = `# Every running pod of every cluster: where it runs,
-# what it uses now, and what it used in the last hour.
+const FLEET = `# Every running pod of every cluster: where it
+# runs, what it uses now and in the last hour.
 # Press the triangle; tick "5 s" to see it move.
 query Fleet($first: Int = 20) {
   pods(filter: { phases: [RUNNING] }, first: $first) {
@@ -25,8 +25,9 @@ query Fleet($first: Int = 20) {
 }
 `;
 
-const TOP_CONSUMERS = `# The pods that are closest to their memory limit, fleet-wide,
-# and the busiest node of each cluster: two questions to the metric store.
+const TOP_CONSUMERS = `# The pods that are closest to their memory
+# limit, fleet-wide, and the busiest node of
+# each cluster: two questions to the store.
 query TopConsumers {
   pods(orderBy: [{ usage: MEMORY_PERCENT, percentOf: LIMIT, direction: DESC }], first: 10) {
     totalCount
@@ -43,13 +44,14 @@ query TopConsumers {
 }
 `;
 
-const HISTORY = `# What each node used in the last six hours, as columns for a chart.
-query History($last: Duration = "6h") {
+const HISTORY = `# What each node used in the last hour, as
+# columns for a chart.
+query History($last: Duration = "1h") {
   nodes {
     items {
       cluster { name }
       name
-      history(last: $last, step: "1h") {
+      history(last: $last, step: "10m") {
         times
         cpuCores
         busiest: cpuCores(aggregate: P95)
@@ -60,8 +62,9 @@ query History($last: Duration = "6h") {
 }
 `;
 
-const COST_AND_EXPLAIN = `# See "extensions" below the data: what was estimated before any work,
-# and what it took then. The headers of this tab ask for both.
+const COST_AND_EXPLAIN = `# See "extensions" below the data: what was
+# estimated before any work, and what it took
+# then. The headers of this tab ask for both.
 query CostAndExplain {
   clusters {
     name
@@ -73,7 +76,8 @@ query CostAndExplain {
 `;
 const COST_AND_EXPLAIN_HEADERS = `{ "X-Explain": "true", "X-Cost": "true" }`;
 
-const ANY_KIND = `# Any kind that a cluster serves, custom ones too: change kind and apiVersion.
+const ANY_KIND = `# Any kind that a cluster serves, custom ones
+# too: change kind and apiVersion.
 query AnyKind($apiVersion: String! = "openmcp.k8s.io/v1alpha1", $kind: String! = "OpenMCPCluster") {
   resources(apiVersion: $apiVersion, kind: $kind, first: 10) {
     items {
@@ -88,8 +92,10 @@ query AnyKind($apiVersion: String! = "openmcp.k8s.io/v1alpha1", $kind: String! =
 }
 `;
 
-const LIVE = `# Moves by itself: first every running pod, then each that comes, goes or changes.
-# Press the triangle to begin and again to end; the newest event is on top.
+const LIVE = `# Moves by itself: first every running pod,
+# then each that comes, goes or changes.
+# Press the triangle to begin, and to end; the
+# newest is on top. Other tabs do not end it.
 subscription Live {
   podEvents(filter: { phases: [RUNNING] }) {
     type

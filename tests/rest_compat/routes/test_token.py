@@ -66,7 +66,7 @@ async def test_a_form_in_parts_gives_a_token(client: Client) -> None:
     ],
 )
 async def test_refusals_are_flat_json(client: Client, status: int, query: str, body: bytes | None, error: str) -> None:
-    answer = await client.ask("POST", f"/token{query}", body=body)
+    answer = await client.ask("POST", f"/token{query}", body=body, Authorization="")
     content = json.loads(answer.body)
     assert (answer.status, answer.headers["content-type"], list(content)) == (status, JSON, ["error"])
     assert re.search(error, content["error"])
@@ -88,3 +88,20 @@ async def test_a_broken_form_in_parts_is_refused(client: Client) -> None:
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
         answer = await client.ask("POST", "/token", body=b"--y nothing", Content_Type=content_type)
         assert (answer.status, list(json.loads(answer.body))) == (400, ["error"])
+
+
+async def test_a_token_is_renewed_for_who_sends_it_alone(client: Client) -> None:
+    renewed = json.loads((await client.ask("POST", "/token")).body)["token"]
+    assert (await client.ask("GET", "/api?clustername=cluster1", token=renewed)).status == 200
+    again = await client.ask("GET", "/token", token=renewed)
+    assert (again.status, list(json.loads(again.body))) == (200, ["token"])
+
+
+async def test_a_token_that_does_not_count_is_not_renewed(client: Client) -> None:
+    answer = await client.ask("POST", "/token", token="a.b.c")
+    assert (answer.status, b"token is malformed" in answer.body) == (401, True)
+
+
+async def test_a_name_and_a_password_go_before_a_token(client: Client) -> None:
+    assert (await client.ask("POST", "/token?username=openmcp&password=wrong")).status == 401
+    assert (await client.ask("POST", "/token?username=openmcp")).status == 400
