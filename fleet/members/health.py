@@ -176,6 +176,13 @@ class MemberHealth:
         missing = reflector.missing if isinstance(reflector, FollowedWorkloads) else None
         return Outcome(self.name, OutcomeState.OK, self._unready or missing, age, 0.0)
 
+    def explain_wait(self, resource: ResourceName, seconds: float) -> str:
+        """Why no verdict came of waiting so long."""
+        age, reflector = self.age_seconds, self._reflectors.get(resource)
+        if age is None or age > self.fresh_seconds or reflector is None:
+            return f"{self.name} gave no sign of life within {seconds:g} s"
+        return f"{self.name} answers, but its {resource} were not read within {seconds:g} s{because(reflector.problem)}"
+
     def summary(self) -> tuple[ClusterHealth, str | None]:
         """What is said of it where nobody asks a question, and why."""
         if (reason := self.cut_off()) is not None:

@@ -132,8 +132,7 @@ class Member:
                 async with asyncio.timeout(self._options.member_timeout):
                     outcome = await self._wait_for_verdict(resource, asked)
         except TimeoutError:
-            seconds = self._options.member_timeout
-            reason = f"{self.name} gave no sign of life within {seconds:g} s"
+            reason = self.health.explain_wait(resource, self._options.member_timeout)
             outcome = Outcome(self.name, OutcomeState.TIMEOUT, reason, self.health.age_seconds)
         return msgspec.structs.replace(outcome, took_ms=(now() - asked) * 1000)
 

@@ -146,6 +146,18 @@ async def test_a_cluster_that_forbids_events_is_well_and_says_so(open_graph: Ope
         assert len((await graph.ask('{ pods(filter: {clusters: ["c1"]}) { items { name } } }'))["pods"]["items"]) == 4
 
 
+async def test_a_cluster_whose_events_are_not_read_yet_is_not_called_silent(open_graph: OpenGraph) -> None:
+    async with open_graph("c1", pods=1) as graph:
+        graph["c1"].statuses[PATH] = (500, status_body(500, "etcd is slow"))
+        graph["c1"].expire_watches()
+        reflector = graph.federation._roster.get(ADMIN.scope, "c1").health._reflectors["events"]
+        await until(lambda: reflector.problem is not None)
+        page = (await graph.ask("{ events(onUnavailable: PARTIAL) { clusters { state message } } }"))["events"]
+        (outcome,) = page["clusters"]
+        assert outcome["state"] == OutcomeState.TIMEOUT.name
+        assert outcome["message"].startswith("c1 answers, but its events were not read within 0.3 s: c1 answered 500")
+
+
 async def test_what_is_kept_of_a_cluster_that_hangs_is_told(open_graph: OpenGraph) -> None:
     async with open_graph("c1", "c2") as graph:
         await put(graph, "c1", build_event("a", 1))
