@@ -36,12 +36,14 @@ class EventRing:
     def get(self, key: StoreKey) -> Event | None:
         return self._events.get(key)
 
-    def newest(self, before: Position | None = None, since: float | None = None) -> Iterator[Event]:
-        """Those that stand behind a place, last seen at a time or after it, newest first."""
+    def newest(
+        self, before: Position | None = None, since: float | None = None, most: int | None = None
+    ) -> Iterator[Event]:
+        """Those that stand behind a place, last seen at a time or after it, newest first; `most` of them."""
         order = self._order
         end = len(order) if before is None else bisect_left(order, before, key=position_of)
         start = 0 if since is None else bisect_left(order, (since, "", "", ""), key=position_of)
-        return reversed(order[start:end])
+        return reversed(order[start if most is None else max(start, end - most) : end])
 
     def put(self, event: Event) -> None:
         if self._keep(event):

@@ -2,7 +2,7 @@
 
 import heapq
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 
 from fleet.aio.recorder import note_cached
@@ -36,7 +36,7 @@ async def load_event_page(
     parts: list[list[Event]] = []
     async for member in _in_turns(members, turns):
         note_cached(member.name, len(member.stores.events))
-        parts.append(list(islice(_select(member, scope, wanted, after), page.first + 1)))
+        parts.append(_first(member, scope, wanted, after, page.first + 1))
     found = list(islice(heapq.merge(*parts, key=position_of, reverse=True), page.first + 1))
     return EventPage(
         events=found[: page.first],
@@ -57,15 +57,17 @@ async def _in_turns(members: Iterable[Member], turns: Turns) -> AsyncIterator[Me
         yield member
 
 
-def _select(member: Member, scope: Scope, wanted: EventFilter, after: Position | None) -> Iterator[Event]:
-    test, newest = wanted.build_test(scope, member.name), member.stores.events.newest(after, wanted.since)
-    return newest if test is None else filter(test, newest)
+def _first(member: Member, scope: Scope, wanted: EventFilter, after: Position | None, count: int) -> list[Event]:
+    ring, test = member.stores.events, wanted.build_test(scope, member.name)
+    if test is None:
+        return list(ring.newest(after, wanted.since, count))
+    return list(islice(filter(test, ring.newest(after, wanted.since)), count))
 
 
 def _count(member: Member, scope: Scope, wanted: EventFilter) -> int:
     if wanted.since is None and wanted.build_test(scope, member.name) is None:
         return len(member.stores.events)
-    return sum(1 for _ in _select(member, scope, wanted, None))
+    return len(_first(member, scope, wanted, None, member.stores.events.most))
 
 
 def _retention(member: Member, scope: Scope) -> Retention:
