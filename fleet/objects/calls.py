@@ -17,7 +17,7 @@ from fleet.model.errors import (
 )
 from fleet.model.kube_objects import KubeObject, ResourceKey
 from fleet.model.request_info import RequestInfo, parse_request
-from fleet.model.visibility import Scope
+from fleet.model.visibility import EVERYTHING, Scope
 from fleet.objects.pages import MAX_TOKEN
 from fleet.ports import Answer, Call, Connection
 
@@ -38,6 +38,10 @@ class MemberCalls:
         self.scope = scope
         self._authorize = authorize
         self._deadline = deadline
+
+    def of_server(self) -> "MemberCalls":
+        """The same with this server's own rights, for what it asks for its own sake; never for an answer."""
+        return MemberCalls(self.federation, EVERYTHING, lambda cluster, request: None, self._deadline)
 
     @property
     def timeout(self) -> float:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from fleet.cache.rows import StoreKey
 from fleet.kubernetes.discovery import Served
 from fleet.live.watched_kinds import WatchedKind
@@ -17,15 +19,20 @@ from fleet.objects.pages import ResourceFilter, ResourceQuestion
 
 
 async def check_followed(calls: MemberCalls, question: ResourceQuestion) -> "ResourceView":
-    """The objects of a question, if it can be followed: asks each member for one object of them.
+    """The objects of a question, if it can be followed: asks each member for one of them, and for one of all.
 
-    Raises as `list_resources`, ClusterForbidden where no member lets this server read the kind, and InvalidQuery for a
-    field selector that only members could hold objects against.
+    Raises as `list_resources`, ClusterForbidden where no member lets this server read all of the kind, and InvalidQuery
+    for a field selector that only members could hold objects against.
     """
-    page = await list_resources(calls, question, PageRequest(first=0), OnUnavailable.PARTIAL)
-    refused = [outcome for outcome in page.outcomes if outcome.state is OutcomeState.FORBIDDEN]
-    if refused and len(refused) == len(page.outcomes):
-        raise ClusterForbidden(refused[0].cluster, refused[0].message or "")
+    one, scope = PageRequest(first=0), calls.scope
+    outcomes = (await list_resources(calls, question, one, OnUnavailable.PARTIAL)).outcomes
+    reached = [outcome.cluster for outcome in outcomes if outcome.state is not OutcomeState.FORBIDDEN]
+    # The watch is of all namespaces, whichever of them the caller names or reaches.
+    if question.filter.namespaces is not None or not all(map(scope.sees_all_namespaces, reached)):
+        everything = replace(question, filter=ResourceFilter(clusters=frozenset(reached)))
+        outcomes = (await list_resources(calls.of_server(), everything, one, OnUnavailable.PARTIAL)).outcomes
+    if outcomes and all(outcome.state is OutcomeState.FORBIDDEN for outcome in outcomes):
+        raise ClusterForbidden(outcomes[0].cluster, f"this can't be followed: {outcomes[0].message}")
     return ResourceView(calls.federation.kinds.get(question.api_version, question.kind), calls, question.filter)
 
 

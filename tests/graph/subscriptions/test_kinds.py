@@ -1,6 +1,7 @@
 """What subscribers of any kind are told while members come, go, forget and fall ill, and how often those are asked."""
 
 import asyncio
+import json
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from fleet.live.watched_kinds import WatchedKinds
 from graph.errors import Code
 from tests.fakes.kubernetes import FakeCluster, Object, build_plain, build_spec, serve_kinds
 from tests.fakes.waiting import until
+from tests.graph.conftest import SHOPPER
 from tests.graph.subscriptions.serving import Live, Socket, open_live
 
 FOLLOW = """subscription Follow($filter: ResourceFilter) {
@@ -145,6 +147,29 @@ async def test_more_than_may_be_kept_ends_it_and_says_what_to_do() -> None:
         live["c1"].delete("ReplicaSet", "shop", "large")
         async with live.ready(FOLLOW) as socket:
             assert await told(socket) == [("ADDED", "small")]
+
+
+async def test_where_this_server_may_not_read_all_of_a_kind_it_is_refused() -> None:
+    async with open_live("c1", "c2", pods=1) as live:
+        serve(live)
+        refusal = {"kind": "Status", "code": 403, "message": "replicasets is forbidden: User openmcp cannot list"}
+        live["c1"].statuses[PATH] = (403, json.dumps(refusal).encode())
+        live["c1"].put(build_plain("Namespace", "shop"))
+        await until(partial(live.federation.visible_namespaces, SHOPPER.scope, "c1"))
+        live["c1"].put(build_set("a"))
+        live["c2"].put(build_set("b"))
+        for who, wanted in (
+            ("sam", {}),
+            ("ann", {"clusters": ["c1"], "namespaces": ["shop"]}),
+            ("ann", {"clusters": ["c1"]}),
+        ):
+            async with live.ready(FOLLOW, who, filter=wanted) as socket:
+                message = await socket.receive()
+                assert message["type"] == "error", message
+                assert message["payload"][0]["extensions"] == {"code": Code.FORBIDDEN, "cluster": "c1"}
+                assert "replicasets is forbidden: User openmcp" in message["payload"][0]["message"]
+        async with live.ready(FOLLOW) as socket:
+            assert await told(socket) == [("ADDED", "b")]
 
 
 async def test_nothing_is_left_when_the_last_one_leaves() -> None:
