@@ -9,8 +9,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
+from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, WORKLOADS, Codec
 from fleet.model.objects import ClusterRole, PodKey
 from fleet.model.usage import Kind, Measure, Usage
 from fleet.ports import Answer, Call, Credential, Headers, MemberSpec, StreamedAnswer, Upgraded
@@ -106,6 +108,10 @@ class _Silence:
         yield b""
 
 
+_OTHERS: tuple[Codec[Any], ...] = (NODES, NAMESPACES, EVENTS, *WORKLOADS.values())
+_EMPTY = {codec.path: codec.kind.encode() for codec in _OTHERS}
+
+
 class MemoryConnection:
     """The `Connection` to a member of this process."""
 
@@ -117,13 +123,12 @@ class MemoryConnection:
 
     async def request(self, call: Call) -> Answer:
         """Lists pods; whatever else there is, there is none of."""
-        kinds = {f"/api/v1/{kind.lower()}s": f"{kind}List".encode() for kind in ("Node", "Namespace", "Event")}
         if call.path == "/api/v1/pods":
             asked = parse_qs(call.query)
             start, size = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])
             return Answer(200, {}, self._page(start, min(start + size, self._pods)))
-        if call.path in kinds:
-            return Answer(200, {}, b'{"kind":"%s","metadata":{"resourceVersion":"9"},"items":[]}' % kinds[call.path])
+        if (kind := _EMPTY.get(call.path)) is not None:
+            return Answer(200, {}, b'{"kind":"%sList","metadata":{"resourceVersion":"9"},"items":[]}' % kind)
         return Answer(200, {}, b'{"gitVersion":"v1.36.3"}')
 
     def _page(self, start: int, end: int) -> bytes:
