@@ -160,6 +160,26 @@ async def test_each_is_told_what_is_within_reach_and_wanted(live: Live, client: 
             await asyncio.to_thread(client.delete, f"{elsewhere}/far")
 
 
+@pytest.mark.usefixtures("maps")
+async def test_a_server_that_is_started_again_is_followed_again(
+    real_fleet: Fleet, live: Live, client: KubeClient
+) -> None:
+    happening = 'subscription { events(filter: {reasons: ["Restarted"]}) { message count } }'
+    async with live.ready(FOLLOW, **SHOP) as socket, live.ready(happening) as events:
+        await until_told(socket, "ADDED", "m2")
+        await until(lambda: live.hub.channels == 2)
+        await asyncio.to_thread(real_fleet.cluster("cluster1").restart)
+        await asyncio.to_thread(client.delete, f"{MAPS}/m2")
+        head = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "again", "namespace": "shop"}}
+        about = {"kind": "Pod", "namespace": "shop", "name": "p"}
+        made = head | {"involvedObject": about, "reason": "Restarted", "message": "hello", "type": "Normal"}
+        await asyncio.to_thread(client.create, "/api/v1/namespaces/shop/events", made)
+        await asyncio.to_thread(put, client, "m9")
+        seen = [await told(socket) for _ in range(2)]
+        assert sorted((what, resource["name"]) for what, resource in seen) == [("ADDED", "m9"), ("DELETED", "m2")]
+        assert (await events.next())["data"]["events"] == {"message": "hello", "count": 1}
+
+
 async def test_a_bookmark_among_tables_moves_the_version(live: Live) -> None:
     served = Served("v1", "ConfigMap", "configmaps", namespaced=True, verbs=frozenset({"list", "watch"}))
     codec = TableCodec(served)
