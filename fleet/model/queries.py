@@ -100,8 +100,11 @@ class Filter(Struct, Generic[T], frozen=True):
 
     @property
     def weight(self) -> int:
-        """How many conditions the filters inside have, about: what an object may have to be held against."""
-        return sum(branch.weight + _count_conditions(branch) for branch in self.branches)
+        """How many conditions of filters inside, or of age, an object may have to be held against, about.
+
+        Those are what takes long, or is done again and again.
+        """
+        return (self.age is not None) + sum(branch.weight + _count_conditions(branch) for branch in self.branches)
 
     def with_own_names(self, own_name: Callable[[str], str]) -> Self:
         """The same, of clusters as they are called here; the same object where it names none."""

@@ -37,7 +37,7 @@ class MemberFilter(Generic[T]):
         return finish(self.scan(store, cluster))
 
     def scan(self, store: Store[T], cluster: str) -> Steps[Sequence[T]]:
-        """As `find`, of the objects that are there when it begins; it stops at times where there are filters inside."""
+        """As `find`, of the objects that are there when it begins; it stops at times where the filter has a weight."""
         bounds, labels = self._bounds, self._wanted.labels
         if not self._kind.cluster_wide and not self._scope.sees_all_namespaces(cluster):
             # Patterns are matched once a namespace, not once an object.

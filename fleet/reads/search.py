@@ -40,6 +40,9 @@ class _Shared(NamedTuple):
     images: list[dict[tuple[str, ...], str]]
 
 
+_NOTHING = _Shared([], [], [], [], [])
+
+
 async def search(
     text: SearchText,
     kinds: frozenset[SearchKind],
@@ -57,8 +60,9 @@ async def search(
     parts = _build_parts(text, kinds, first, scope, clusters, stores, Pace(turns))
     found: dict[tuple[SearchKind, str, str, str], Hit] = {}
     for named in (True, False):
+        having = [part for part in parts if await part.prepare(named=named)]
         for rank in RANKS:
-            for part in parts:
+            for part in having:
                 for hit in await part.find(rank, named=named):
                     found.setdefault((hit.kind, hit.cluster, *_key_of(hit, stores)), hit)
                 if len(found) > first:
@@ -137,15 +141,18 @@ class _Few:
         self._entries = entries
         self._ranked: dict[bool, list[list[Hit]]] = {}
 
+    async def prepare(self, *, named: bool) -> bool:
+        """Looks at names, or at all else; whether anything matches."""
+        ranked = self._ranked[named] = [[] for _ in RANKS]
+        for start in range(0, len(self._entries), PIECE // 16):
+            for entry in self._entries[start : start + PIECE // 16]:
+                best = min(self._match(entry, named=named), key=itemgetter(0), default=None)
+                if best is not None:
+                    ranked[best[0]].append(Hit(self._kind, entry, *best[1:]))
+            await self._pace.wait()
+        return any(ranked)
+
     async def find(self, rank: int, *, named: bool) -> list[Hit]:
-        if named not in self._ranked:
-            ranked = self._ranked[named] = [[] for _ in RANKS]
-            for start in range(0, len(self._entries), PIECE // 16):
-                for entry in self._entries[start : start + PIECE // 16]:
-                    best = min(self._match(entry, named=named), key=itemgetter(0), default=None)
-                    if best is not None:
-                        ranked[best[0]].append(Hit(self._kind, entry, *best[1:]))
-                await self._pace.wait()
         return self._ranked[named][rank]
 
     def _match(self, entry: Found, *, named: bool) -> Iterator[tuple[int, SearchField, str]]:
@@ -185,21 +192,25 @@ class _Many:
         self._store = store
         self._visible = visible
         self._rows: Sequence[Any] = ()
-        self._named: Sequence[Any] | None = None
-        self._shared: _Shared | None = None
+        self._named: Sequence[Any] = ()
+        self._shared = _NOTHING
+
+    async def prepare(self, *, named: bool) -> bool:
+        """Looks at names, or after that at all else; whether anything matches."""
+        if named:
+            self._named = await self._start()
+            return bool(self._named)
+        self._shared = await self._collect()
+        return any(any(ranked) for ranked in self._shared)
 
     async def find(self, rank: int, *, named: bool) -> list[Hit]:
         """The first of a rank, by namespace and name: at most as many as are wanted of all."""
-        if self._named is None:
-            self._named = await self._start()
         if named:
-            pods = await _sift(self._pace, self._named, self._name_tests[rank], self._limit)
-            return [Hit(self._kind, pod, SearchField.NAME, pod.name) for pod in pods[: self._limit]]
-        if self._shared is None:
-            self._shared = await self._collect()
+            entries = await _sift(self._pace, self._named, self._name_tests[rank], self._limit)
+            return [Hit(self._kind, entry, SearchField.NAME, entry.name) for entry in entries[: self._limit]]
         found = await self._find_shared(self._shared, rank)
         first = ((found[key], self._store.get(*key)) for key in sorted(found)[: self._limit])
-        return [Hit(self._kind, pod, *what) for what, pod in first if pod is not None]
+        return [Hit(self._kind, entry, *what) for what, entry in first if entry is not None]
 
     async def _start(self) -> Sequence[Any]:
         text, visible = self._text.text, self._visible

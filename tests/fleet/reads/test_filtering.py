@@ -76,5 +76,6 @@ def test_what_has_filters_inside_is_found_in_pieces() -> None:
 
     few = PodFilter(name=NameFilter(contains="p"), ready=True)
     assert count_steps(few) == 0
+    assert count_steps(PodFilter(age=build_bounds("age", gt=1))) == 2
     assert 0 < count_steps(PodFilter(excluded=few)) < 10
     assert count_steps(PodFilter(any_of=(few,) * 50)) > 100

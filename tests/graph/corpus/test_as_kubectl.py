@@ -154,7 +154,7 @@ async def test_a_pod_has_the_claims_that_the_api_server_keeps(graph: Graph) -> N
 
 
 async def test_filters_list_what_kubectl_prints(
-    graph: Graph, printed_pods: dict[str, dict[str, str]], printed_nodes: dict[str, dict[str, str]]
+    graph: Graph, host: Cluster, printed_pods: dict[str, dict[str, str]], printed_nodes: dict[str, dict[str, str]]
 ) -> None:
     """Of several lines of a status kubectl prints the first, which is no status to ask for."""
     lines, here = printed_pods.values(), {"clusters": ["openmcp"], "namespaces": [NAMESPACE]}
@@ -171,6 +171,20 @@ async def test_filters_list_what_kubectl_prints(
     assert await names("pod", here | {"ready": True}) == ready
     restarted = {line["NAME"] for line in lines if line["RESTARTS"].split()[0] != "0"}
     assert await names("pod", here | {"restarts": {"gt": 0}}) == restarted
+    whole = json.loads(host.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))["items"]
+    for qos_class in ("Guaranteed", "Burstable", "BestEffort"):
+        having = {pod["metadata"]["name"] for pod in whole if pod["status"].get("qosClass") == qos_class}
+        assert await names("pod", here | {"qosClasses": [qos_class]}) == having, qos_class
+    owned = {pod["metadata"]["name"] for pod in whole if pod["metadata"].get("ownerReferences")}
+    assert await names("pod", here | {"hasOwner": True}) == owned
+    lists = ("containers", "initContainers", "ephemeralContainers")
+    images = {
+        pod["metadata"]["name"]: {one["image"] for part in lists for one in pod["spec"].get(part) or ()}
+        for pod in whole
+    }
+    for image in {image for several in images.values() for image in several}:
+        having = {name for name, several in images.items() if any(image in other for other in several)}
+        assert await names("pod", here | {"images": {"contains": image}}) == having, image
     words = {word for line in printed_nodes.values() for word in (line["STATUS"], *line["STATUS"].split(","))}
     assert {"SchedulingDisabled", "NotReady", "Unknown"} < words
     for word in words:
