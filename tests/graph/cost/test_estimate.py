@@ -32,6 +32,11 @@ ALLOWED = {
     "the 20 pods of the fleet that use most": (
         "{ pods(orderBy: [{ usage: MEMORY_BYTES, direction: DESC }], first: 20) { items { name } } }"
     ),
+    "the namespaces of the fleet by memory used over requested": """{ pods(first: 0) {
+        groups(by: [CLUSTER, NAMESPACE], orderBy: [{ usage: MEMORY_PERCENT, percentOf: REQUEST, direction: DESC }]) {
+            items { keys { value } count requests { memoryBytes } usage { memoryBytes memoryPercent } } } } }""",
+    "nodes by zone with an hour of usage": """{ nodes { groups(by: ZONE) { items { keys { value }
+        capacity { cpuCores } requested { cpuCores } usage { cpuPercent } history { cpuCores } } } } }""",
     "pods of a page of nodes": "{ nodes { items { name pods { items { name status } } } } }",
     "deployments of 100 clusters": '{ resources(apiVersion: "apps/v1", kind: "Deployment") { items { name } } }',
 }
@@ -44,6 +49,7 @@ REFUSED = {
         f'{{ resources(apiVersion: "v1", kind: "Pod", first: 1000) {{ items {{ name {OWNERS} }} }} }}'
     ),
     "the history of all clusters' pods": "{ clusters { pods(first: 10000) { items { history { cpuCores } } } } }",
+    "the history of all pods, in groups": "{ pods { groups(by: CLUSTER) { items { history { cpuCores } } } } }",
     "sixty times the same order by usage": (
         "{" + " ".join(f"a{n}: pods(orderBy: [{{ usage: CPU_CORES }}]) {{ totalCount }}" for n in range(60)) + "}"
     ),

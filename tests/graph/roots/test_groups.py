@@ -71,6 +71,22 @@ async def test_a_pod_without_a_point_is_in_what_percentages_are_of(open_graph: O
     ]
 
 
+async def test_usage_is_found_through_fragments_edges_and_variables(open_graph: OpenGraph) -> None:
+    query = """query($with: Boolean!, $of: PercentOf) { clusters { pods { ...Grouped } } pods { ...Grouped } }
+    fragment Grouped on PodConnection {
+      found: groups(by: NAMESPACE) { edges { node { ...Used @include(if: $with) } } } }
+    fragment Used on GroupedPods { used: usage { share: memoryPercent(of: $of) } }"""
+    async with open_graph("c1") as graph:
+        load(graph)
+        answer = await graph.ask(query, {"with": True, "of": "REQUEST"})
+        (call,) = graph.store.calls
+        await graph.ask(query, {"with": False})
+        assert graph.store.calls == [call]
+    assert (call.name, len(call.keys), call.asked) == ("latest_pods", 4, {Measure.MEMORY_BYTES})
+    for connection in (answer["pods"], answer["clusters"][0]["pods"]):
+        assert [edge["node"]["used"]["share"] for edge in connection["found"]["edges"]] == [2000.0, 1000.0]
+
+
 async def test_groups_are_of_what_is_within_bounds_of_usage(open_graph: OpenGraph) -> None:
     query = """{ pods(first: 1, filter: {usage: [{field: CPU_CORES, gte: 0.02}]}) { totalCount items { name }
       groups(by: NAMESPACE) { items { keys { value } count usage { cpuCores } } } } }"""
