@@ -220,9 +220,11 @@ class Grouping(Generic[T]):
             )
 
     def finish(self) -> Iterator[Group[T]]:
+        """The groups, each handed over once."""
         alone = len(self._columns) == 1
-        for key, members in self._members.items():
-            yield Group(self._by, (key,) if alone else key, members, self._usages[key], self._sums)
+        while self._members:
+            key, members = self._members.popitem()
+            yield Group(self._by, (key,) if alone else key, members, self._usages.pop(key), self._sums)
 
 
 def _label_column(key: str) -> Column:
