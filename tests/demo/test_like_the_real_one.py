@@ -243,6 +243,26 @@ async def test_a_watch_tells_the_same_story(simulated: Side, real: Side) -> None
     assert len(stories[0]) == len({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
 
 
+async def test_an_event_that_repeats_is_told_alike(simulated: Side, real: Side) -> None:
+    path, stories = "/api/v1/namespaces/default/events", []
+    about = {"kind": "Pod", "namespace": "default", "name": "p"}
+    made: dict[str, Any] = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "alike"}, "involvedObject": about}
+    made |= {"reason": "Alike", "message": "m", "type": "Normal", "count": 1, "lastTimestamp": "2026-01-31T09:30:00Z"}
+    for side in (simulated, real):
+        version = (await side.admin.ask("/api/v1/events")).body["metadata"]["resourceVersion"]
+        query = {"resourceVersion": version, "fieldSelector": "reason=Alike", "timeoutSeconds": "4"}
+        async with side.admin.watch("/api/v1/events", **query) as events:
+            await side.admin.send(path, "POST", made)
+            await side.admin.send(f"{path}/alike", "PUT", made | {"count": 2})
+            await side.admin.send(f"{path}/alike", "DELETE")
+            seen = [await events.next() for _ in range(3)]
+        told = ("involvedObject", "reason", "message", "type", "count", "lastTimestamp")
+        stories.append([(event["type"], [event["object"].get(name) for name in told]) for event in seen])
+
+    assert stories[0] == stories[1]
+    assert [what for what, _ in stories[0]] == ["ADDED", "MODIFIED", "DELETED"]
+
+
 @pytest.mark.parametrize("path", [KUBEFED, KUBEFED + "/cluster1", KUBEFED + "/nobody"])
 async def test_custom_objects_are_alike(hosts: tuple[Asker, Asker], path: str) -> None:
     ours, theirs = [shape(await host.ask(path)) for host in hosts]
