@@ -1,5 +1,6 @@
 """Objects of any kind as they change: what one subscriber may have of a kind's shared watches."""
 
+import contextlib
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 from fleet.cache.rows import StoreKey
 from fleet.kubernetes.discovery import Served
 from fleet.live.watched_kinds import WatchedKind
-from fleet.model.errors import ClusterForbidden, Forbidden
+from fleet.model.errors import ClusterError, ClusterForbidden, Forbidden, InvalidQuery, NotFound
 from fleet.model.kube_objects import KubeObject
 from fleet.model.objects import OnUnavailable, OutcomeState
 from fleet.model.queries import PageRequest
@@ -33,7 +34,20 @@ async def check_followed(calls: MemberCalls, question: ResourceQuestion) -> "Res
         outcomes = (await list_resources(calls.of_server(), everything, one, OnUnavailable.PARTIAL)).outcomes
     if outcomes and all(outcome.state is OutcomeState.FORBIDDEN for outcome in outcomes):
         raise ClusterForbidden(outcomes[0].cluster, f"this can't be followed: {outcomes[0].message}")
+    await _check_watched(calls, question, [each.cluster for each in outcomes if each.state is OutcomeState.OK])
     return ResourceView(calls.federation.kinds.get(question.api_version, question.kind), calls, question.filter)
+
+
+async def _check_watched(calls: MemberCalls, question: ResourceQuestion, clusters: list[str]) -> None:
+    """Raises InvalidQuery where the kind is served by some of these, and watched by none."""
+    served: list[Served] = []
+    for cluster in clusters:  # which were just asked: what they serve is known
+        with contextlib.suppress(ClusterError, NotFound):
+            connection = calls.federation.get_connection(calls.scope, cluster)
+            found = await calls.find(connection, question.api_version, question.kind)
+            served += [] if found is None else [found]
+    if served and not any("watch" in each.verbs for each in served):
+        raise InvalidQuery(f"{question.kind} of {question.api_version} can't be followed: no cluster watches it")
 
 
 class ResourceView:

@@ -204,6 +204,8 @@ async def test_rights_are_those_of_resources(live: Live) -> None:
         ("ed", {"version": "v1", "kind": "Secret"}, "FORBIDDEN"),
         ("eve", {"version": "v1", "kind": "Secret", "filter": {"namespaces": ["shop", "kube-system"]}}, "FORBIDDEN"),
         ("ann", {"version": "v1", "kind": "ConfigMop"}, "BAD_USER_INPUT"),
+        ("ann", {"version": "v1", "kind": "ComponentStatus"}, "BAD_USER_INPUT"),
+        ("ann", {"version": "authentication.k8s.io/v1", "kind": "TokenReview"}, "BAD_USER_INPUT"),
         ("ann", SHOP | {"filter": {"fieldSelector": "data.x=1"}}, "BAD_USER_INPUT"),
         ("ann", SHOP | {"filter": {"labelSelector": "=="}}, "BAD_USER_INPUT"),
         ("ann", SHOP | {"filter": {"clusters": ["none"]}}, "NOT_FOUND"),
