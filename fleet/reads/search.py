@@ -57,7 +57,7 @@ async def search(
     Names come before all else, then better matches, then kinds, then clusters, namespaces and names. What is found well
     enough by names is not looked for elsewhere. Nothing is in it that is gone by the end.
     """
-    parts = _build_parts(text, kinds, first, scope, clusters, stores, Pace(turns))
+    parts = await _build_parts(text, kinds, first, scope, clusters, stores, Pace(turns))
     found: dict[tuple[SearchKind, str, str, str], Hit] = {}
     for named in (True, False):
         having = [part for part in parts if await part.prepare(named=named)]
@@ -70,7 +70,7 @@ async def search(
     return [hit for hit in found.values() if _is_there(hit, stores)], False
 
 
-def _build_parts(
+async def _build_parts(
     text: SearchText,
     kinds: frozenset[SearchKind],
     first: int,
@@ -86,6 +86,7 @@ def _build_parts(
         for name, kept in stores.items():
             seen = [entry for entry in kept.namespaces if scope.sees_namespace(name, entry.name)]
             parts.append(_Few(text, pace, SearchKind.NAMESPACE, seen))
+            await pace.wait()
     if SearchKind.NODE in kinds:
         whole = [kept for name, kept in stores.items() if scope.sees_all_namespaces(name)]
         parts += [_Few(text, pace, SearchKind.NODE, kept.nodes.all()) for kept in whole]
@@ -93,6 +94,7 @@ def _build_parts(
         for name, kept in stores.items() if kind in kinds else ():
             store: Store[Any] = kept.named(_STORES[kind])
             parts.append(_Many(text, pace, first + 1, kind, store, _visible(scope, name, store)))
+            await pace.wait()
     return parts
 
 

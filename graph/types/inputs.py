@@ -38,7 +38,7 @@ QOS_CLASSES = ("Guaranteed", "Burstable", "BestEffort")
 PERCENT_OF = "What CPU_PERCENT and MEMORY_PERCENT are of, LIMIT where nothing is said; for nothing else."
 _BOUNDS = "Bounds of its newest usage, all of which must hold; no bound where the list is empty."
 _CREATED = "When it was created."
-_AGE = "How long ago it was created, at the moment of the answer."
+_AGE = "How long ago it was created, at the moment of the answer; a subscription looks at it each ten seconds."
 _NOT = f"What must not hold. `not` and `anyOf` go {MAX_FILTER_DEPTH} levels deep, and have no `usage` inside."
 _ANY_OF = f"Of these one must hold, beside all else here. A filter has {MAX_FILTERS_INSIDE} others inside it at most."
 
