@@ -13,15 +13,15 @@ _RECIPE = ("package.json", "package-lock.json", ".npmrc")
 _INSTALL_SECONDS = 300
 
 
-def install_packages(npm: str) -> Path:
+def install_packages(npm: str, recipe: Path = SOURCES) -> Path:
     """The folder `node_modules`. AssertionError with npm's words where they can't be installed."""
-    digest = hashlib.sha256(b"".join((SOURCES / name).read_bytes() for name in _RECIPE)).hexdigest()
+    digest = hashlib.sha256(b"".join((recipe / name).read_bytes() for name in _RECIPE)).hexdigest()
     folder = cache_root() / f"clients-{digest[:12]}"
     if not (folder / "node_modules").is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-") as work:
             for name in _RECIPE:
-                shutil.copy(SOURCES / name, work)
+                shutil.copy(recipe / name, work)
             command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
             done = subprocess.run(
                 command, cwd=work, check=False, capture_output=True, text=True, timeout=_INSTALL_SECONDS
