@@ -1,6 +1,7 @@
 """Members that answer from this process, for fleets larger than could be simulated: pods as an API server writes them.
 
-Pages are made when they are asked for, so that the fleet itself holds nothing. Workloads have 20 pods each.
+Pages are made when they are asked for, so that the fleet itself holds nothing. Deployments have 20 pods each; one pod
+of a hundred crashes.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from fleet.ports import Answer, Call, Credential, Headers, MemberSpec, StreamedA
 
 PODS_A_WORKLOAD = 20
 TIERS = 10
+CRASHING = 100
 LABELLED = 1_000
 """So many pods have the label `team=search`, however large the fleet is."""
 
@@ -69,7 +71,43 @@ def build_pod(cluster: int, number: int, total: int, labelled: int) -> bytes:
         *(_CONDITIONS, spread % 250, *place, *place, created, created, spread % 3, name, name),
         *(_mix(workload), _mix(spread)),
     )
+    if number % CRASHING == CRASHING - 1:
+        status = status.replace(b'"Ready","status":"True"', b'"Ready","status":"False"').replace(
+            b'"ready":true', b'"ready":false'
+        )
+        status = status.replace(b'"running":{"startedAt":"%s"}' % created, b'"waiting":{"reason":"CrashLoopBackOff"}')
     return head + body + status
+
+
+def build_deployment(number: int) -> bytes:
+    """The Deployment of a workload's pods."""
+    name = b"svc-%04d" % number
+    kinds = (b"replicas", b"updatedReplicas", b"readyReplicas", b"availableReplicas")
+    counts = b",".join(b'"%s":20' % kind for kind in kinds)
+    conditions = b",".join(
+        b'{"type":"%s","status":"True","reason":"%s","message":"all is well","lastUpdateTime":"2026-03-01T10:00:00Z",'
+        b'"lastTransitionTime":"2026-03-01T10:00:00Z"}' % each
+        for each in ((b"Available", b"MinimumReplicasAvailable"), (b"Progressing", b"NewReplicaSetAvailable"))
+    )
+    return (
+        b'{"metadata":{"name":"%s","namespace":"ns-%02d","uid":"%08x-2222-4000-8000-000000000000","resourceVersion":"%d",'
+        b'"generation":4,"creationTimestamp":"2026-03-01T10:00:00Z","labels":{"app":"%s"}},"spec":{"replicas":20,"selector":'
+        b'{"matchLabels":{"app":"%s"}},"template":{"metadata":{"labels":{"app":"%s"}},"spec":{"containers":[{"name":"main",'
+        b'"image":"registry.example/%s:1.4.2"}]}}},"status":{"observedGeneration":4,%s,"conditions":[%s]}}'
+    ) % (name, number % 20, number, 1000 + number, name, name, name, name, counts, conditions)
+
+
+def iter_deployments(pods: int, size: int = 250) -> Iterator[bytes]:
+    """The pages of a list of all Deployments of a cluster with so many pods."""
+    count = -(-pods // PODS_A_WORKLOAD)
+    for start in range(0, count, size):
+        yield _build_deployments(start, min(start + size, count), count)
+
+
+def _build_deployments(start: int, end: int, count: int) -> bytes:
+    following = b"%d" % end if end < count else b""
+    head = b'{"kind":"DeploymentList","metadata":{"resourceVersion":"9","continue":"%s"},"items":[%s]}'
+    return head % (following, b",".join(map(build_deployment, range(start, end))))
 
 
 def _mix(number: int) -> int:
@@ -122,11 +160,14 @@ class MemoryConnection:
         self._labelled = labelled
 
     async def request(self, call: Call) -> Answer:
-        """Lists pods; whatever else there is, there is none of."""
+        """Lists pods and Deployments; whatever else there is, there is none of."""
+        asked = parse_qs(call.query)
+        start, size = int(asked.get("continue", ["0"])[0]), int(asked.get("limit", ["0"])[0])
         if call.path == "/api/v1/pods":
-            asked = parse_qs(call.query)
-            start, size = int(asked.get("continue", ["0"])[0]), int(asked["limit"][0])
             return Answer(200, {}, self._page(start, min(start + size, self._pods)))
+        if call.path == "/apis/apps/v1/deployments":
+            count = -(-self._pods // PODS_A_WORKLOAD)
+            return Answer(200, {}, _build_deployments(start, min(start + size, count), count))
         if (kind := _EMPTY.get(call.path)) is not None:
             return Answer(200, {}, b'{"kind":"%sList","metadata":{"resourceVersion":"9"},"items":[]}' % kind)
         return Answer(200, {}, b'{"gitVersion":"v1.36.3"}')

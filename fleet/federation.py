@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -17,7 +17,7 @@ from fleet.members.member import Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterUnreachable, InvalidQuery
 from fleet.model.event_queries import EventFilter, EventPage, check_event_page
-from fleet.model.kinds import KINDS, ObjectKind, ResourceName
+from fleet.model.kinds import KINDS, WORKLOADS, ObjectKind, ResourceName
 from fleet.model.objects import (
     Cluster,
     Namespace,
@@ -45,6 +45,9 @@ from fleet.reads.problems import ProblemFinder
 from fleet.reads.resource_requests import RequestSums
 from fleet.reads.result_cache import ResultCache, Select
 from fleet.reads.search import search
+
+_OWNERS_AT_ONCE = 50
+"""Owners of pods whose workloads are summed up at a stretch."""
 
 
 class Federation:
@@ -164,7 +167,9 @@ class Federation:
             return None
         filter = self._roster.own_names(scope, filter)  # noqa: A001
         participants = self._availability.participants_now(scope, kind.name, filter.clusters, on_unavailable)
-        return None if participants is None else finish(self._find(kind, participants, scope, filter))
+        if participants is None or (kind is WORKLOADS and not _are_settled(participants.members)):
+            return None
+        return finish(self._find(kind, participants, scope, filter))
 
     async def list_page(
         self,
@@ -224,7 +229,7 @@ class Federation:
     def workload_of(self, pod: Pod) -> Workload | None:
         """What runs a pod that is in reach, the topmost that is known; None where nothing does, or it is gone."""
         member = self._roster.find(pod.cluster)
-        return None if member is None else member.stores.workloads.find_of(pod)
+        return None if member is None else member.stores.marked_workloads.find_of(pod)
 
     def owners_in(self, workload: Workload) -> frozenset[str]:
         """The UIDs of the controllers that a workload's pods are of: ReplicaSets, Jobs, itself."""
@@ -351,6 +356,9 @@ class Federation:
         self, kind: ObjectKind[T], participants: Participants, scope: Scope, question: Filter[T]
     ) -> Steps[Selection[T]]:
         self._roster.check_named(scope, question)
+        if kind is WORKLOADS:
+            for member in participants.members:
+                yield from member.stores.marked_workloads.settling()
         results: ResultCache[T] = self._results[kind]
 
         def build() -> Select[T]:
@@ -361,6 +369,11 @@ class Federation:
         cached_as = None if question.ages else question if kind.cluster_wide else (scope, question)
         matched = yield from results.find(cached_as, participants, build)
         return Selection(matched, participants.outcomes)
+
+
+def _are_settled(members: Iterable[Member]) -> bool:
+    """Whether workloads may be brought into step with their pods at once."""
+    return sum(member.stores.marked_workloads.marks for member in members) <= _OWNERS_AT_ONCE
 
 
 def _find_namespaces(participants: Participants, scope: Scope) -> tuple[Namespace, ...] | None:

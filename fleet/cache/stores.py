@@ -3,6 +3,7 @@
 from operator import attrgetter
 from typing import Any
 
+from fleet.aio.turns import finish
 from fleet.cache.event_ring import EventRing
 from fleet.cache.store import Store, build_store
 from fleet.cache.workloads import WorkloadStore
@@ -18,13 +19,14 @@ class Stores:
         self.nodes = build_store(NODES)
         self.events = EventRing(events_kept)
         self.namespaces: Store[Namespace] = Store(lambda entry: ("", entry.name), {}, attrgetter("labels"))
-        self._workloads = WorkloadStore(self.pods)
+        self.marked_workloads = WorkloadStore(self.pods)
+        """The same, in step with the pods as far as it was settled."""
 
     @property
     def workloads(self) -> WorkloadStore:
-        """What runs the pods, in step with them."""
-        self._workloads.refresh()
-        return self._workloads
+        """What runs the pods, in step with them: that takes long where much has changed (`marked_workloads`)."""
+        finish(self.marked_workloads.settling())
+        return self.marked_workloads
 
     def named(self, resource: ResourceName) -> Store[Any]:
         """The store of a resource, for whoever treats all alike; `of` knows what is in it."""

@@ -5,14 +5,16 @@ pods alone. A change of a pod only marks its owner; what follows from it is foun
 """
 
 from collections.abc import Collection, Iterable
+from itertools import islice
 from operator import attrgetter
 
 from msgspec.structs import replace
 
+from fleet.aio.turns import Steps
 from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.model.objects import NO_RESOURCES, Owner, Pod
-from fleet.model.sums import sum_requests
+from fleet.model.sums import sum_resources
 from fleet.model.workloads import Workload, build_entry, qualify, sum_limits, template_owner
 
 Place = tuple[str, str]
@@ -20,10 +22,11 @@ Place = tuple[str, str]
 
 _CRON_JOB, _DEPLOYMENT = "CronJob.batch", "Deployment.apps"
 _ABOVE = ("CronJob", "Deployment")
+_AT_ONCE = 10
 
 
 class WorkloadStore(Store[Workload]):
-    """Workloads by namespace and entry; `refresh` brings them into step with the pods. Records as in `Workload`."""
+    """Workloads by namespace and entry; `settling` brings them into step with the pods. Records as in `Workload`."""
 
     def __init__(self, pods: Store[Pod]) -> None:
         super().__init__(attrgetter("namespace", "entry"), {"namespace": attrgetter("namespace")}, attrgetter("labels"))
@@ -36,11 +39,19 @@ class WorkloadStore(Store[Workload]):
         pods.listen(self._note_pod)
 
     def find_of(self, pod: Pod) -> Workload | None:
-        """The topmost workload that a pod is of."""
+        """The topmost workload that a pod is of, in step with its pods, whatever is marked besides."""
         if pod.owner is None:
             return None
-        keys = self._workloads.get((pod.namespace, pod.owner.uid))
-        return self.records.get(keys[-1]) if keys else None
+        place = (pod.namespace, pod.owner.uid)
+        self._mark_stale()
+        if place in self._marked:
+            self._take_in({place})
+        keys = self._workloads.get(place)
+        if not keys:
+            return None
+        if not self._marked.isdisjoint(others := self._owners.get(keys[-1], set())):
+            self._take_in(self._marked & others)
+        return self.records.get(keys[-1])
 
     def owners_in(self, workload: Workload) -> frozenset[str]:
         """The UIDs of the owners of a workload's pods."""
@@ -71,16 +82,28 @@ class WorkloadStore(Store[Workload]):
             self._mark(record)
             super().drop(key)
 
-    def refresh(self) -> None:
-        """Takes in what has changed of pods and owners since the last time."""
+    @property
+    def marks(self) -> int:
+        """Owners that have changed, or whose pods have, since the last time that changes were taken in."""
+        self._mark_stale()
+        return len(self._marked)
+
+    def settling(self) -> Steps[None]:
+        """Takes in what has changed of owners and their pods."""
+        self._mark_stale()
+        while self._marked:
+            self._take_in(set(islice(self._marked, _AT_ONCE)))
+            yield
+
+    def _mark_stale(self) -> None:
         if self._stale:
             stale, self._stale = self._stale, set()
             self._marked.update(place for place in self._workloads if place[0] in stale)
-        if not self._marked:
-            return
-        marked, self._marked = self._marked, set()
+
+    def _take_in(self, places: set[Place]) -> None:
+        self._marked -= places
         changed: set[StoreKey] = set()
-        for place in marked:
+        for place in places:
             changed.update(self._attribute(place))
         for key in changed:
             self._sum_up(key)
@@ -156,13 +179,14 @@ class WorkloadStore(Store[Workload]):
                     super().drop(key)
                 return
             record = _build_bare(pods, record)
+        alive = [pod for pod in pods if not pod.finished]
         super().put(
             replace(
                 record,
                 pod_count=len(pods),
-                restarts=sum(pod.restarts for pod in pods),
-                requests=replace(sum_requests(pods), pods=None) if pods else NO_RESOURCES,
-                limits=sum_limits(pods),
+                restarts=sum([pod.restarts for pod in pods]),
+                requests=replace(sum_resources([pod.requests for pod in alive]), pods=None) if alive else NO_RESOURCES,
+                limits=sum_limits(alive),
             )
         )
 

@@ -111,11 +111,12 @@ def template_owner(pod: Pod) -> str | None:
 
 
 def sum_limits(pods: Iterable[Pod]) -> Resources:
-    """What those of the pods that are not finished may use together; no bound where one of them has none."""
-    limits = [pod.limits for pod in pods if not pod.finished]
+    """What pods may use together; no bound where one of them has none."""
+    limits = [pod.limits for pod in pods]
     if not limits:
         return NO_RESOURCES
-    unbounded = {name: None for name in _BOUNDED if any(getattr(each, name) is None for each in limits)}
+    different = set(limits)
+    unbounded = {name: None for name in _BOUNDED if any(getattr(each, name) is None for each in different)}
     return replace(sum_resources(limits), pods=None, **unbounded)
 
 

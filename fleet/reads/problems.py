@@ -2,11 +2,11 @@
 
 import heapq
 import time
-from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from operator import attrgetter
 
 from fleet.aio.recorder import note_cached
-from fleet.aio.turns import Turns
+from fleet.aio.turns import Pace, Turns
 from fleet.members.member import Member
 from fleet.model.objects import Cluster, Node, Pod
 from fleet.model.problems import Cause, Finding, Problem, ProblemExample, Severity
@@ -19,7 +19,6 @@ MAX_EXAMPLES = 20
 
 DEFAULT_EXAMPLES = 3
 
-_AT_A_STRETCH = 0.002
 _PLACE = attrgetter("cluster", "namespace", "name")
 _LATEST = float("inf")
 _SEVERITIES, _CAUSES = list(Severity), list(Cause)
@@ -54,7 +53,7 @@ class ProblemFinder:
 
     def __init__(self, scope: Scope, turns: Turns) -> None:
         self._scope = scope
-        self._turns = turns
+        self._pace = Pace(turns)
         self._now = time.time()
         self._groups: dict[tuple[Cause, str], _Group] = {}
 
@@ -63,40 +62,30 @@ class ProblemFinder:
 
     async def add_member(self, member: Member) -> None:
         """What a member has in memory. Only pods that are not well are looked at."""
-        count = 0
-        async for entry in self._in_pieces(self._select(member)):
-            count += 1
-            if isinstance(entry, Pod):
-                found = judge_pod(entry, self._now, lambda pod: _find_mount_failure(member, pod))
-                self._add(found, "Pod", entry.cluster, entry.namespace, entry.name, entry)
-            elif isinstance(entry, Node):
-                for finding in judge_node(entry):
-                    self._add(finding, "Node", entry.cluster, "", entry.name, entry)
-            else:
-                self._add(judge_workload(entry), entry.kind, entry.cluster, entry.namespace, entry.name, entry)
-        note_cached(member.name, count)
+        scope, cluster = self._scope, member.name
+        everywhere = scope.sees_all_namespaces(cluster)
+        await self._pace.walk(member.stores.marked_workloads.settling())
+        nodes = member.nodes.all() if everywhere else ()
+        for node in nodes:
+            for finding in judge_node(node):
+                self._add(finding, "Node", cluster, "", node.name, node)
+        await self._pace.wait()
+        for workload in member.workloads.all():
+            found = judge_workload(workload)
+            if found is not None and scope.sees_namespace(cluster, workload.namespace):
+                self._add(found, workload.kind, cluster, workload.namespace, workload.name, workload)
+        pods = member.pods.bucket("unwell", "unwell")
+        for pod in pods:
+            if everywhere or scope.sees_namespace(cluster, pod.namespace):
+                found = judge_pod(pod, self._now, partial(_find_mount_failure, member))
+                self._add(found, "Pod", cluster, pod.namespace, pod.name, pod)
+            await self._pace.wait()
+        note_cached(cluster, len(nodes) + len(pods))
 
     def finish(self) -> list[Problem]:
         """The gravest first, then those of most objects."""
         problems = [_build_problem(*key, group) for key, group in self._groups.items()]
         return sorted(problems, key=order_of)
-
-    def _select(self, member: Member) -> Iterator[Pod | Node | Workload]:
-        scope, cluster = self._scope, member.name
-        everywhere = scope.sees_all_namespaces(cluster)
-        yield from member.nodes if everywhere else ()
-        for entry in (*member.workloads, *member.pods.bucket("unwell", "unwell")):
-            if everywhere or scope.sees_namespace(cluster, entry.namespace):
-                yield entry
-
-    async def _in_pieces(self, entries: Iterator[Pod | Node | Workload]) -> AsyncIterator[Pod | Node | Workload]:
-        await self._turns.wait()
-        ends = time.perf_counter() + _AT_A_STRETCH
-        for entry in entries:
-            yield entry
-            if time.perf_counter() > ends:
-                await self._turns.wait()
-                ends = time.perf_counter() + _AT_A_STRETCH
 
     def _add(
         self,

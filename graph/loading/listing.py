@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isawaitable
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ from graph.loading.context import Info
 from graph.loading.loaders import Measures
 from graph.loading.maybe_await import AwaitableOrValue, Deferred
 from graph.loading.related import prime_related, wanted_batches
+from graph.loading.timeslice import TimeSlice
 
 V = TypeVar("V")
 
@@ -175,11 +177,26 @@ async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Se
         if loaders.held.is_worth(pods, measures):
             return await _read_held(loaders.held, pods, measures, loaders.dispatch.deadline)
     if kind is WORKLOADS:
-        parts = _measured_keys(info, kind, objects)
-        known = await batch.require([key for keys in parts for key in keys])
-        return [sum_usages(usage for key in keys if (usage := known[key]) is not None) for keys in parts]
+        return await _sum_usages(info, cast("Ordered[Workload]", objects), measures)
     keys = [entry.key for entry in objects]
     return list(map((await batch.require(keys)).__getitem__, keys))
+
+
+async def _sum_usages(info: Info, workloads: Ordered[Workload], measures: Measures) -> list[Usage | None]:
+    """Of each workload, over its pods that have any."""
+    federation, time_slice = info.context.federation, TimeSlice(info.context.time_slices)
+    parts: list[list[Pod]] = []
+    for workload in workloads:
+        parts.append(federation.pods_in(workload))
+        if time_slice.is_over():
+            await time_slice.begin_next()
+    usages = iter(await read_usage(info, PODS, Ordered(([pod for part in parts for pod in part],))))
+    sums: list[Usage | None] = []
+    for part in parts:
+        sums.append(sum_usages(filter(None, islice(usages, len(part))), measures))
+        if time_slice.is_over():
+            await time_slice.begin_next()
+    return sums
 
 
 async def _read_held(

@@ -115,7 +115,10 @@ def test_what_comes_goes_and_changes_at_random_ends_where_it_would_have_begun() 
                 stores.workloads.all()
         for entry in kept.values():
             put(fresh, entry)
+        pods = [entry for entry in kept.values() if isinstance(entry, Pod)]
+        tops = [stores.marked_workloads.find_of(pod) for pod in pods]  # whatever is not taken in yet
         assert stores.workloads.all() == fresh.workloads.all()
+        assert tops == [fresh.workloads.find_of(pod) for pod in pods]
 
 
 def test_a_workload_sums_up_its_pods() -> None:
@@ -133,6 +136,15 @@ def test_a_workload_sums_up_its_pods() -> None:
     assert stores.workloads.owners_in(found) == {owner.uid}
     put(stores, build_workload_record("c1", "shop", "db", "StatefulSet", version="2"))
     assert find(stores, "StatefulSet", "db").restarts == 3, "an event of the object itself keeps what its pods say"
+
+
+def test_many_changes_are_taken_in_piece_by_piece() -> None:
+    stores = Stores()
+    for number in range(95):
+        put(stores, pod_of(owned("StatefulSet", f"db-{number}"), f"db-{number}-0"))
+    assert stores.marked_workloads.marks == 95
+    assert sum(1 for _ in stores.marked_workloads.settling()) == 10
+    assert len(show(stores)) == 95
 
 
 def test_a_change_that_no_workload_shows_is_no_change_of_workloads() -> None:

@@ -122,6 +122,17 @@ async def test_orders_page_by_page(open_graph: OpenGraph, order: str, expected: 
     assert names == expected
 
 
+async def test_what_many_changes_come_to_is_waited_for(open_graph: OpenGraph) -> None:
+    """Workloads are brought into step with their pods in turns with others."""
+    async with open_graph("c1", pods=0) as graph:
+        for number in range(200):
+            graph["c1"].put(own(build_pod("shop", f"p{number}"), "StatefulSet", f"db-{number}"))
+        pods = graph.federation.pods_of
+        await until(lambda: len(pods(["c1"])[0]) == 200, what="the pods")
+        found = await graph.ask("{ workloads(first: 0) { totalCount } }")
+    assert found["workloads"]["totalCount"] == 200
+
+
 async def test_two_kinds_of_one_name_are_two_workloads_on_two_pages(open_graph: OpenGraph) -> None:
     query = """query($after: String) { workloads(first: 1, after: $after) {
       pageInfo { endCursor } items { id kind name } } }"""
