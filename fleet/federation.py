@@ -234,12 +234,12 @@ class Federation:
     def owners_in(self, workload: Workload) -> frozenset[str]:
         """The UIDs of the controllers that a workload's pods are of: ReplicaSets, Jobs, itself."""
         member = self._roster.find(workload.cluster)
-        return frozenset() if member is None else member.stores.workloads.owners_in(workload)
+        return frozenset() if member is None else member.stores.marked_workloads.owners_in(workload)
 
     def pods_in(self, workload: Workload) -> list[Pod]:
         """The pods of a workload that is in reach, in order."""
         member = self._roster.find(workload.cluster)
-        return [] if member is None else member.stores.workloads.pods_in(workload)
+        return [] if member is None else member.stores.marked_workloads.pods_in(workload)
 
     def pods_of(self, clusters: Collection[str]) -> list[tuple[Pod, ...]]:
         """All cached pods of some clusters, whoever may see them: for what is held for all, never for an answer."""

@@ -1,6 +1,7 @@
 """What a large fleet costs a process that holds it, and what reading it takes there.
 
 `python -m bench.children.large_fleet memory whole|fields PODS` says what pods take, with or without whole objects;
+`... memory workloads PODS` what the Deployments of so many pods take,
 `... pages MEMBERS PODS ROUNDS` what questions take, PODS being those of a member. One line of JSON each.
 """
 
@@ -19,10 +20,11 @@ from msgspec import Struct
 
 from auth.principal import Principal
 from bench.children.load_cache import read_rss
-from bench.memory_fleet import MemorySource, MemoryUsage, iter_pages
+from bench.memory_fleet import MemorySource, MemoryUsage, iter_deployments, iter_pages
 from fleet.cache.store import build_store
+from fleet.cache.stores import Stores
 from fleet.federation import Federation
-from fleet.kubernetes.codec.codec import PODS, Codec
+from fleet.kubernetes.codec.codec import PODS, WORKLOADS, Codec
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.live.usage_cache import UsageCache
 from fleet.model import kinds
@@ -52,6 +54,11 @@ _GROUPS_USAGE = """{ pods(first: 0) {
     items { keys { value } count requests { memoryBytes } usage { memoryBytes memoryPercent(of: REQUEST) } } } } }"""
 _SEARCHED = """{ search(text: "TEXT", first: 20) {
     hits { kind cluster namespace name field value object { ... on Pod { status } } } } }"""
+_WORKLOADS = """{ workloads(first: 100, orderBy: [{ field: RESTARTS, direction: DESC }]) {
+    totalCount items { name namespace kind desired ready rollout restarts } } }"""
+_USING = """{ workloads(first: 20, orderBy: [{ usage: CPU_CORES, direction: DESC }]) {
+    items { name namespace kind usage { cpuCores } } } }"""
+_PROBLEMS = "{ problems { totalCount items { cause reason count clusters since examples { name message } } } }"
 _TENTH = """query Read($after: String) { pods(first: 10000, after: $after) {
     pageInfo { hasNextPage endCursor } items { name namespace phase status restarts } } }"""
 
@@ -83,6 +90,19 @@ def measure_memory(way: str, pods: int) -> Memory:
             staged.add(codec.decode_list(page, f"cluster{number:03d}").records)
         staged.commit()
     return Memory(sum(map(len, stores)), _settled_rss() - before)
+
+
+def measure_workloads(pods: int) -> Memory:
+    """Likewise, of Deployments, without the pods that they run."""
+    ((kind, codec),) = ((kind, codec) for kind, codec in WORKLOADS.items() if kind[0] == "Deployment")
+    stores = [Stores() for _ in range(_MEMBERS)]
+    before = _settled_rss()
+    for number, store in enumerate(stores):
+        staged = store.workloads.part(*kind).stage()
+        for page in iter_deployments(pods // _MEMBERS):
+            staged.add(codec.decode_list(page, f"cluster{number:03d}").records)
+        staged.commit()
+    return Memory(sum(len(store.workloads) for store in stores), _settled_rss() - before)
 
 
 def _without_manifest(raw: bytes, cluster: str) -> Pod:
@@ -119,6 +139,9 @@ async def measure_pages(members: int, pods: int, rounds: int) -> Times:
             "groups usage": lambda: _ask(federation, held, _GROUPS_USAGE),
             "searched": lambda: _ask(federation, held, _SEARCHED.replace("TEXT", "svc-0012")),
             "searched for nothing": lambda: _ask(federation, held, _SEARCHED.replace("TEXT", "nothing of that sort")),
+            "workloads": lambda: _ask(federation, held, _WORKLOADS),
+            "workloads usage": lambda: _ask(federation, held, _USING),
+            "problems": lambda: _ask(federation, held, _PROBLEMS),
             "all": lambda: _read_all(federation, held),
         }
         samples: dict[str, list[float]] = {name: [] for name in asks}
@@ -159,8 +182,10 @@ async def _read_all(federation: Federation, held: UsageCache) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "memory":
-        answer: Memory | Times = measure_memory(sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1] == "memory" and sys.argv[2] == "workloads":
+        answer: Memory | Times = measure_workloads(int(sys.argv[3]))
+    elif sys.argv[1] == "memory":
+        answer = measure_memory(sys.argv[2], int(sys.argv[3]))
     else:
         answer = uvloop.run(measure_pages(*map(int, sys.argv[2:5])))
     print(msgspec.json.encode(answer).decode())

@@ -24,6 +24,7 @@ _SMALLER = "the same at 10,000 pods"
 PAGE_TIME, PAGE_GROWTH = amount(25, "ms"), within(2, "a tenth's")
 GROUPS_TIME = amount(30, "ms")
 SEARCH_TIME = amount(20, "ms")
+PROBLEMS_TIME = amount(20, "ms")
 SAME = within(1.2, "the smaller's")
 """What does not grow with the number of members."""
 
@@ -35,7 +36,12 @@ async def measure(rounds: int) -> list[Row]:
     """
     if sys.platform != "linux":
         raise Skipped("needs Linux, which says in /proc how much memory is resident")
-    return [*await _measure_memory(rounds), *await _measure_questions(rounds), *await _measure_growth(rounds)]
+    return [
+        *await _measure_memory(rounds),
+        *await _measure_workloads(rounds),
+        *await _measure_questions(rounds),
+        *await _measure_growth(rounds),
+    ]
 
 
 async def _measure_memory(rounds: int) -> list[Row]:
@@ -48,6 +54,12 @@ async def _measure_memory(rounds: int) -> list[Row]:
         taken = [cost.rss_bytes / cost.pods for cost in costs[way]]
         rows.append(build_row(title, "B", taken, goal=amount(goal, "B")))
     return rows
+
+
+async def _measure_workloads(rounds: int) -> list[Row]:
+    costs = (await run_interleaved({"workloads": partial(_fill, "workloads")}, rounds))["workloads"]
+    taken = [cost.rss_bytes / cost.pods for cost in costs]
+    return [build_row("resident memory a workload", "B", taken, goal=amount(2_000, "B"))]
 
 
 async def _measure_questions(rounds: int) -> list[Row]:
@@ -64,6 +76,9 @@ async def _measure_questions(rounds: int) -> list[Row]:
         ("groups", "in groups by namespace", (GROUPS_TIME,)),
         ("groups requests", "in groups by namespace, by what they request", (GROUPS_TIME,)),
         ("groups usage", "in groups by namespace, by usage of what they request", (None,)),
+        ("workloads", "the first 100 of their workloads by restarts", (None,)),
+        ("workloads usage", "the first 20 of their workloads by usage", (None,)),
+        ("problems", "what is wrong with 1,000 of them", (PROBLEMS_TIME,)),
         ("searched", "20 found by a part of their name", (SEARCH_TIME,)),
         ("searched for nothing", "a text that none has, sought everywhere", (SEARCH_TIME,)),
     ):

@@ -4,8 +4,8 @@ What controls pods and is not followed (a custom kind, a ReplicaSet of its own, 
 pods alone. A change of a pod only marks its owner; what follows from it is found when workloads are read.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
-from itertools import islice
 from operator import attrgetter
 
 from msgspec.structs import replace
@@ -31,7 +31,8 @@ class WorkloadStore(Store[Workload]):
     def __init__(self, pods: Store[Pod]) -> None:
         super().__init__(attrgetter("namespace", "entry"), {"namespace": attrgetter("namespace")}, attrgetter("labels"))
         self._pods = pods
-        self._marked: set[Place] = set()
+        self._marked: defaultdict[str, set[str]] = defaultdict(set)
+        """UIDs of owners that changed, by namespace."""
         self._stale: set[str] = set()
         self._workloads: dict[Place, tuple[StoreKey, ...]] = {}
         """Which workloads the pods of an owner are of, the topmost last."""
@@ -39,26 +40,21 @@ class WorkloadStore(Store[Workload]):
         pods.listen(self._note_pod)
 
     def find_of(self, pod: Pod) -> Workload | None:
-        """The topmost workload that a pod is of, in step with its pods, whatever is marked besides."""
+        """The topmost workload that a pod is of."""
         if pod.owner is None:
             return None
-        place = (pod.namespace, pod.owner.uid)
-        self._mark_stale()
-        if place in self._marked:
-            self._take_in({place})
-        keys = self._workloads.get(place)
-        if not keys:
-            return None
-        if not self._marked.isdisjoint(others := self._owners.get(keys[-1], set())):
-            self._take_in(self._marked & others)
-        return self.records.get(keys[-1])
+        self._settle(pod.namespace)
+        keys = self._workloads.get((pod.namespace, pod.owner.uid))
+        return self.records.get(keys[-1]) if keys else None
 
     def owners_in(self, workload: Workload) -> frozenset[str]:
         """The UIDs of the owners of a workload's pods."""
+        self._settle(workload.namespace)
         return frozenset(uid for _, uid in self._owners.get(self.key_of(workload), ()))
 
     def pods_in(self, workload: Workload) -> list[Pod]:
         """A workload's pods, in order."""
+        self._settle(workload.namespace)
         return self._pods_of(self.key_of(workload))
 
     def part(self, kind: str, api_version: str) -> "Part":
@@ -86,25 +82,35 @@ class WorkloadStore(Store[Workload]):
     def marks(self) -> int:
         """Owners that have changed, or whose pods have, since the last time that changes were taken in."""
         self._mark_stale()
-        return len(self._marked)
+        return sum(map(len, self._marked.values()))
 
     def settling(self) -> Steps[None]:
         """Takes in what has changed of owners and their pods."""
         self._mark_stale()
-        while self._marked:
-            self._take_in(set(islice(self._marked, _AT_ONCE)))
-            yield
+        for namespace, uids in [*self._marked.items()]:
+            while uids:
+                self._take_in(namespace, [uids.pop() for _ in range(min(_AT_ONCE, len(uids)))])
+                yield
+            if not self._marked.get(namespace, True):
+                del self._marked[namespace]
+
+    def _settle(self, namespace: str) -> None:
+        """What is asked of one namespace is in step with its pods, whatever is marked besides."""
+        self._mark_stale()
+        if (uids := self._marked.pop(namespace, None)) is not None:
+            self._take_in(namespace, uids)
 
     def _mark_stale(self) -> None:
         if self._stale:
             stale, self._stale = self._stale, set()
-            self._marked.update(place for place in self._workloads if place[0] in stale)
+            for namespace, uid in self._workloads:
+                if namespace in stale:
+                    self._marked[namespace].add(uid)
 
-    def _take_in(self, places: set[Place]) -> None:
-        self._marked -= places
+    def _take_in(self, namespace: str, uids: Iterable[str]) -> None:
         changed: set[StoreKey] = set()
-        for place in places:
-            changed.update(self._attribute(place))
+        for uid in uids:
+            changed.update(self._attribute((namespace, uid)))
         for key in changed:
             self._sum_up(key)
 
@@ -124,14 +130,14 @@ class WorkloadStore(Store[Workload]):
             return
         for pod in (old, new):
             if pod is not None and (owner := pod.owner) is not None:
-                self._marked.add((pod.namespace, owner.uid))
+                self._marked[pod.namespace].add(owner.uid)
 
     def _mark(self, record: Workload) -> None:
         """A followed workload came, went, or is another: whose pods are whose may be otherwise."""
         if record.kind in _ABOVE:  # which of the namespace's ReplicaSets or Jobs are its own is not known yet
             self._stale.add(record.namespace)
-        self._marked.add((record.namespace, record.uid))
-        self._marked.update(self._owners.get(self.key_of(record), ()))
+        self._marked[record.namespace].add(record.uid)
+        self._marked[record.namespace].update(uid for _, uid in self._owners.get(self.key_of(record), ()))
 
     def _attribute(self, place: Place) -> Collection[StoreKey]:
         """Finds the workloads of an owner's pods. Those that they are of now, and those that they were of."""
