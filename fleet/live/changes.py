@@ -121,8 +121,11 @@ class ChangeFeed:
 class ObjectView(Generic[T]):
     """The objects of a kind that a filter selects and a scope reaches, now and as they change.
 
-    `recheck_seconds`: how often all of them have to be looked at anew, None for never.
+    `recheck_seconds`: how often all of them have to be looked at anew, None for never. `held_bytes`: what is held for
+    these alone.
     """
+
+    held_bytes = 0
 
     def __init__(self, feed: ChangeFeed, kind: ObjectKind[T], question: Filter[T], scope: Scope) -> None:
         self.topic: Topic = kind.name
@@ -154,6 +157,7 @@ class ClusterView:
 
     topic: Topic = "clusters"
     recheck_seconds: float | None = None
+    held_bytes = 0
 
     def __init__(self, feed: ChangeFeed, scope: Scope) -> None:
         self._feed = feed

@@ -6,8 +6,7 @@ What is followed is kept, whole objects and all, so that who comes later is told
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Callable, Collection
 from operator import attrgetter
 from weakref import WeakValueDictionary
 
@@ -28,30 +27,22 @@ from fleet.ports import Connection
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 64 << 20
-"""Bytes of objects' JSON that are kept of one kind, all members together."""
+"""Bytes of objects' JSON that are kept of one kind of one member."""
 
 MAX_BYTES_IN_ALL = 512 << 20
 
 _OVERHEAD = 1_000  # of an object beside its JSON, about
 
+Wants = Callable[[str], bool]
+"""Whether the objects of a cluster are wanted; it says the same whenever it is asked."""
 
-class _Size:
-    """Bytes that are kept; what is taken here is taken of the `whole`, too."""
 
-    def __init__(self, most: int, whole: "_Size | None" = None) -> None:
+class _Room:
+    """Bytes that may be kept of one kind of one member, and what is kept of all of them."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.held = 0
-        self._most = most
-        self._whole = whole
-
-    @property
-    def room(self) -> int:
-        room = self._most - self.held
-        return room if self._whole is None else min(room, self._whole.room)
-
-    def take(self, count: int) -> None:
-        self.held += count
-        if self._whole is not None:
-            self._whole.take(count)
 
 
 class WatchedKinds:
@@ -60,147 +51,151 @@ class WatchedKinds:
     def __init__(
         self, feed: ChangeFeed, catalogs: Catalogs, member_timeout: float, turns: Turns, *, most: int = MAX_BYTES
     ) -> None:
-        self._most = most
-        self._feed = feed
-        self._catalogs = catalogs
-        self._member_timeout = member_timeout
-        self._turns = turns
-        self._size = _Size(MAX_BYTES_IN_ALL)
+        self.feed = feed
+        self.catalogs = catalogs
+        self.member_timeout = member_timeout
+        self.turns = turns
+        self.room = _Room(most)
         self._kinds: WeakValueDictionary[tuple[str, str], WatchedKind] = WeakValueDictionary()
 
     @property
     def held_bytes(self) -> int:
-        return self._size.held
+        return self.room.held
 
     def get(self, api_version: str, kind: str) -> "WatchedKind":
         """The kind, which is the same for all who ask for it at once; followed from when somebody listens to it."""
         found = self._kinds.get((api_version, kind))
         if found is None:
-            size = _Size(self._most, self._size)
-            found = WatchedKind(self._feed, self._catalogs, api_version, kind, size, self._member_timeout, self._turns)
-            self._kinds[api_version, kind] = found
+            found = self._kinds[api_version, kind] = WatchedKind(self, api_version, kind)
         return found
 
 
 class WatchedKind:
-    """One kind's objects in all members, as long as anybody listens. `failure` says why it is not followed any more."""
+    """One kind's objects, in each member as long as anybody listens who wants them."""
 
-    def __init__(
-        self,
-        feed: ChangeFeed,
-        catalogs: Catalogs,
-        api_version: str,
-        kind: str,
-        size: _Size,
-        member_timeout: float,
-        turns: Turns,
-    ) -> None:
-        self.failure: Exception | None = None
-        self.served: dict[str, Served] = {}
-        self._feed = feed
-        self._catalogs = catalogs
-        self._api_version = api_version
-        self._kind = kind
-        self._size = size
-        self._member_timeout = member_timeout
-        self._turns = turns
-        self._stores: dict[str, _BoundedStore] = {}
-        self._tasks: dict[Member, asyncio.Task[None]] = {}
-        self._listeners: dict[object, FeedListener] = {}
+    def __init__(self, kinds: WatchedKinds, api_version: str, kind: str) -> None:
+        self.kinds = kinds
+        self.api_version = api_version
+        self.kind = kind
+        self._members: dict[str, _WatchedMember] = {}
+        self._listeners: dict[object, tuple[FeedListener, Wants]] = {}
         self._unlisten: Unlisten | None = None
-
-    def clusters(self) -> Collection[str]:
-        return self._feed.clusters()
 
     def store(self, cluster: str) -> Store[KubeObject] | None:
         """What there is in a cluster. Raises InvalidQuery where there is more than may be kept."""
-        if self.failure is not None:
-            raise self.failure
-        return self._stores.get(cluster)
+        found = self._members.get(cluster)
+        if found is not None and found.failure is not None:
+            raise found.failure
+        return None if found is None else found.store
 
-    def listen(self, topic: str, listener: FeedListener) -> Unlisten:
-        """Calls the listener after each change until the returned function is called; the last one ends all watches."""
+    def served(self, cluster: str) -> Served | None:
+        """How a cluster serves the kind, None where it does not."""
+        found = self._members.get(cluster)
+        return None if found is None else found.served
+
+    def held_bytes(self, wants: Wants) -> int:
+        return sum(member.store.held for name, member in self._members.items() if wants(name))
+
+    def listen(self, listener: FeedListener, wants: Wants) -> Unlisten:
+        """Calls the listener after each change in a cluster that it wants, until the returned function is called.
+
+        The watches that nobody else wants end with it.
+        """
         mark = object()
-        self._listeners[mark] = listener
+        self._listeners[mark] = (listener, wants)
         if self._unlisten is None:
-            self.failure = None
-            self._unlisten = self._feed.listen("clusters", lambda *_: self._match_members())
-            self._match_members()
+            self._unlisten = self.kinds.feed.listen("clusters", lambda cluster, _: self._match(cluster))
+        self._match_all()
 
         def unlisten() -> None:
             self._listeners.pop(mark, None)
-            if not self._listeners:
-                self._stop()
+            self._match_all()
+            if not self._listeners and self._unlisten is not None:
+                self._unlisten()
+                self._unlisten = None
 
         return unlisten
 
-    def _match_members(self) -> None:
-        """A task for each member, and none for those that are gone."""
-        members = {name: member for name in self._feed.clusters() if (member := self._feed.member(name)) is not None}
-        for member in self._tasks.keys() - members.values():
-            self._tasks.pop(member).cancel()
-        for name in self._stores.keys() - members.keys():
-            self._empty(name)
-            del self._stores[name]
-        for name, member in members.items():
-            if member not in self._tasks:
-                if name not in self._stores:
-                    self._stores[name] = _BoundedStore(self._size, self._kind)
-                    self._stores[name].listen(partial(self._note, name))
-                store = self._stores[name]
-                self._tasks[member] = asyncio.create_task(
-                    self._follow(member, store), name=f"{self._kind} of {member.name}"
-                )
+    def notify(self, cluster: str, key: StoreKey | None) -> None:
+        for listener, wants in tuple(self._listeners.values()):
+            if wants(cluster):
+                listener(cluster, key)
 
-    def _stop(self) -> None:
-        if self._unlisten is not None:
-            self._unlisten()
-            self._unlisten = None
-        for task in self._tasks.values():
-            task.cancel()
-        self._tasks.clear()
-        for store in self._stores.values():
-            store.clear()
-        self._stores.clear()
-        self.served.clear()
+    def _match_all(self) -> None:
+        for name in {*self.kinds.feed.clusters(), *self._members}:
+            self._match(name, asked_anew=True)
 
-    async def _follow(self, member: Member, store: "_BoundedStore") -> None:
+    def _match(self, name: str, *, asked_anew: bool = False) -> None:
+        """A watch of the member where anybody wants it, and none where nobody does, or it is gone."""
+        member, known = self.kinds.feed.member(name), self._members.get(name)
+        if known is not None and known.member is member and not asked_anew:
+            return
+        if member is None or not any(wants(name) for _, wants in self._listeners.values()):
+            if self._members.pop(name, None) is not None and known is not None:
+                known.close()
+        elif known is None or known.member is not member:
+            store = _BoundedStore(self.kinds.room, self.kind) if known is None else known.store
+            if known is not None:
+                known.cancel()
+            self._members[name] = _WatchedMember(self, member, store)
+
+
+class _WatchedMember:
+    """The watch of one member. `failure` says why nothing comes of it any more."""
+
+    def __init__(self, watched: WatchedKind, member: Member, store: "_BoundedStore") -> None:
+        self.member = member
+        self.store = store
+        self.served: Served | None = None
+        self.failure: Exception | None = None
+        self._watched = watched
+        self._catalogs = watched.kinds.catalogs
+        store.on_change = self._note
+        self._task = asyncio.create_task(self._follow(), name=f"{watched.kind} of {member.name}")
+        self.cancel: Callable[[], object] = self._task.cancel
+
+    def close(self) -> None:
+        self.cancel()
+        self.store.clear()
+
+    def _note(self, key: StoreKey) -> None:
+        self._watched.notify(self.member.name, key)
+
+    async def _follow(self) -> None:
         """Until it is cancelled, or there is more than may be kept."""
         backoff = Backoff(first=1.0)
         try:
             while True:
                 with contextlib.suppress(ClusterError):  # a member that can't be asked keeps its last known objects
-                    connection = member.check_reachable()
-                    served = await self._find(connection)
-                    if served is None:
-                        self._empty(member.name)
+                    connection = self.member.check_reachable()
+                    self.served = await self._find(connection)
+                    if self.served is None:
+                        self.store.clear()
                     else:
-                        self.served[member.name] = served
-                        await self._reflect(member, connection, served, store, backoff)
+                        await self._reflect(connection, self.served, backoff)
                 await asyncio.sleep(backoff.next_delay())
         except Exception as error:  # the seam: whoever listens finds why nothing comes any more
             if not isinstance(error, InvalidQuery):
-                logger.exception("%s of %s can't be followed", self._kind, member.name)
+                logger.exception("%s of %s can't be followed", self._watched.kind, self.member.name)
             self.failure = error
-            self._stop()
-            for name in self._feed.clusters():
-                self._notify(name, None)
+            self.store.clear()
+            self._watched.notify(self.member.name, None)
 
     async def _find(self, connection: Connection) -> Served | None:
         """How the kind is served; None where it is not, or can't be followed. Raises ClusterError."""
-        found = await self._catalogs.find(connection, self._api_version, self._kind, self._member_timeout)
+        watched = self._watched
+        timeout = watched.kinds.member_timeout
+        found = await self._catalogs.find(connection, watched.api_version, watched.kind, timeout)
         return found if found is not None and {"list", "watch"} <= found.verbs else None
 
-    async def _reflect(
-        self, member: Member, connection: Connection, served: Served, store: "_BoundedStore", backoff: Backoff
-    ) -> None:
+    async def _reflect(self, connection: Connection, served: Served, backoff: Backoff) -> None:
         """As long as the member serves the kind over this connection. Raises InvalidQuery, ClusterError."""
         changed = asyncio.Event()
-        codec = TableCodec(served)
-        reflector = Reflector(connection, codec, store, on_seen=backoff.reset, on_change=changed.set, turns=self._turns)
+        codec, turns = TableCodec(served), self._watched.kinds.turns
+        reflector = Reflector(connection, codec, self.store, on_seen=backoff.reset, on_change=changed.set, turns=turns)
         run = asyncio.create_task(reflector.run(), name=f"watch of {codec.path} of {connection.cluster}")
         try:
-            while member.connection is connection:
+            while self.member.connection is connection:
                 noticed = asyncio.create_task(changed.wait())
                 try:
                     await asyncio.wait((run, noticed), return_when=asyncio.FIRST_COMPLETED)
@@ -216,30 +211,17 @@ class WatchedKind:
         finally:
             await end_tasks(run)
 
-    def _empty(self, name: str) -> None:
-        if (store := self._stores.get(name)) is not None:
-            store.clear()
-        self.served.pop(name, None)
-
-    def _note(self, cluster: str, old: KubeObject | None, new: KubeObject | None) -> None:
-        record = old if new is None else new
-        if record is not None:
-            self._notify(cluster, (record.namespace, record.name))
-
-    def _notify(self, cluster: str, key: StoreKey | None) -> None:
-        for listener in tuple(self._listeners.values()):
-            listener(cluster, key)
-
 
 class _BoundedStore(Store[KubeObject]):
     """A store that takes no more than there is room for. `put` and lists raise InvalidQuery."""
 
-    def __init__(self, size: _Size, kind: str) -> None:
+    def __init__(self, room: _Room, kind: str) -> None:
         super().__init__(attrgetter("namespace", "name"), {}, attrgetter("labels"))
-        self.size = size
-        self.kind = kind
-        self._held = 0
-        self.listen(self._count)
+        self.held = 0
+        self.on_change: Callable[[StoreKey], None] = lambda key: None
+        self._room = room
+        self._kind = kind
+        self.listen(self._note)
 
     def put(self, record: KubeObject) -> None:
         self.check(_size_of(record))
@@ -247,10 +229,11 @@ class _BoundedStore(Store[KubeObject]):
 
     def check(self, more: int) -> None:
         """Raises InvalidQuery where so much more can't be kept."""
-        if more > self.size.room:
+        room = self._room
+        if self.held + more > room.most or room.held + more > MAX_BYTES_IN_ALL:
             raise InvalidQuery(
-                f"there is more of the kind {self.kind} than can be followed: {MAX_BYTES >> 20} MiB of one kind, "
-                f"{MAX_BYTES_IN_ALL >> 20} MiB of all that are followed; ask `resources` for pages of it instead"
+                f"there is more of the kind {self._kind} than can be followed: {MAX_BYTES >> 20} MiB in a cluster, "
+                f"{MAX_BYTES_IN_ALL >> 20} MiB of all kinds that are; ask `resources` for pages of it instead"
             )
 
     def stage(self) -> "_BoundedList":
@@ -259,8 +242,13 @@ class _BoundedStore(Store[KubeObject]):
     def clear(self) -> None:
         self.replace(self._build_table())
 
-    def _count(self, old: KubeObject | None, new: KubeObject | None) -> None:
-        self.size.take((0 if new is None else _size_of(new)) - (0 if old is None else _size_of(old)))
+    def _note(self, old: KubeObject | None, new: KubeObject | None) -> None:
+        change = (0 if new is None else _size_of(new)) - (0 if old is None else _size_of(old))
+        self.held += change
+        self._room.held += change
+        record = old if new is None else new
+        if record is not None:
+            self.on_change((record.namespace, record.name))
 
 
 class _BoundedList(Staged[KubeObject]):
@@ -272,7 +260,7 @@ class _BoundedList(Staged[KubeObject]):
     def add(self, records: Collection[KubeObject]) -> None:
         super().add(records)
         self._listed += sum(map(_size_of, records))
-        self._bounded.check(self._listed - sum(map(_size_of, self._known.values())))
+        self._bounded.check(self._listed - self._bounded.held)
 
 
 def _size_of(record: KubeObject) -> int:

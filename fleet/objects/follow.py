@@ -1,12 +1,13 @@
 """Objects of any kind as they change: what one subscriber may have of a kind's shared watches."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
 from fleet.cache.rows import StoreKey
 from fleet.kubernetes.discovery import Served
+from fleet.live.changes import FeedListener, Unlisten
 from fleet.live.watched_kinds import WatchedKind
 from fleet.model.errors import ClusterError, ClusterForbidden, Forbidden, InvalidQuery, NotFound
 from fleet.model.kube_objects import KubeObject
@@ -62,7 +63,7 @@ class ResourceView:
     def __init__(self, watched: WatchedKind, calls: MemberCalls, wanted: ResourceFilter) -> None:
         federation, scope = calls.federation, calls.scope
         named = wanted.clusters
-        self.watched = watched
+        self._watched = watched
         self._clusters = None if named is None else {federation.own_name(scope, name) for name in named}
         self._wanted = wanted
         self._labels = parse_label_selector(wanted.label_selector) if wanted.label_selector else None
@@ -71,22 +72,36 @@ class ResourceView:
         self._check: Callable[[str, str, str], None] = calls.check
         self._seen: dict[tuple[str, str], bool] = {}
 
+    @property
+    def held_bytes(self) -> int:
+        """What is kept of the kind in the clusters of these objects, whoever else follows it."""
+        return self._watched.held_bytes(self._wants)
+
+    def clusters(self) -> Collection[str]:
+        return [name for name in self._watched.kinds.feed.clusters() if self._wants(name)]
+
+    def listen(self, topic: str, listener: FeedListener) -> Unlisten:
+        """Calls the listener after each change, until the returned function is called."""
+        return self._watched.listen(listener, self._wants)
+
+    def _wants(self, cluster: str) -> bool:
+        return (self._clusters is None or cluster in self._clusters) and self._scope.sees_cluster(cluster)
+
     def select(self, cluster: str) -> dict[StoreKey, KubeObject]:
-        store = self.watched.store(cluster)
-        if store is None or (self._clusters is not None and cluster not in self._clusters):
+        store = self._watched.store(cluster) if self._wants(cluster) else None
+        if store is None:
             return {}
         return {(item.namespace, item.name): item for item in store if self._matches(item)}
 
     def get(self, cluster: str, key: StoreKey) -> KubeObject | None:
         """The object of that name, if it is one of these."""
-        store = self.watched.store(cluster)
+        store = self._watched.store(cluster) if self._wants(cluster) else None
         item = None if store is None else store.get(*key)
         return item if item is not None and self._matches(item) else None
 
     def _matches(self, item: KubeObject) -> bool:
         return (
-            (self._clusters is None or item.cluster in self._clusters)
-            and (self._wanted.name is None or self._wanted.name.matches(item.name))
+            (self._wanted.name is None or self._wanted.name.matches(item.name))
             and (self._labels is None or self._labels.matches(item.labels))
             and (self._fields is None or self._fields.matches(item))
             and self._sees(item.cluster, item.namespace)
@@ -95,7 +110,7 @@ class ResourceView:
     def _sees(self, cluster: str, namespace: str) -> bool:
         known = self._seen.get((cluster, namespace))
         if known is None:
-            served = self.watched.served.get(cluster)
+            served = self._watched.served(cluster)
             if served is None:  # it is about to be gone
                 return False
             known = self._seen[cluster, namespace] = self._may_see(cluster, served, namespace)
@@ -107,7 +122,7 @@ class ResourceView:
         if named is not None and namespace not in named:
             return False
         at_once = not served.namespaced or (named is None and self._scope.sees_all_namespaces(cluster))
-        if not self._scope.sees_cluster(cluster) or not (at_once or self._scope.sees_namespace(cluster, namespace)):
+        if not (at_once or self._scope.sees_namespace(cluster, namespace)):
             return False
         try:
             self._check(cluster, served.path("" if at_once else namespace), "watch=true")

@@ -98,7 +98,7 @@ class Subscription:
     @followed(
         "Objects of any kind, custom ones included: first ADDED for each that is there, then whenever one comes, goes, "
         "or a selected field of its own changes. A field selector may name `metadata.name` and `metadata.namespace`. "
-        "Of a kind 64 MiB can be followed; of more, this ends with an error. `podEvents` and `nodeEvents` cost less."
+        "Of a cluster 64 MiB of a kind can be followed; of more, this ends with an error. `podEvents` costs less."
     )
     async def resource_events(
         self,

@@ -60,6 +60,7 @@ class ObjectChannel:
         self._pace = Pace(turns)
         self._budget = budget
         self._size = 0
+        self._shared = 0
         self._topic = topic
         self._renderer = renderer
         self._held: dict[ObjectName, _LastSent] = {}
@@ -141,6 +142,13 @@ class ObjectChannel:
         self._size = 0
         self._held.clear()
 
+    def _charge(self) -> None:
+        """What is held for what is followed counts for each who follows it. Raises BudgetSpent."""
+        change = self._topic.view.held_bytes - self._shared
+        self._budget.take(change)
+        self._shared += change
+        self._size += change
+
     def _hold(self, name: ObjectName, held: _LastSent | None) -> None:
         """Keeps what was told of an object, or nothing any more. Raises BudgetSpent."""
         before = self._held.pop(name, None)
@@ -166,6 +174,7 @@ class ObjectChannel:
             batch = list(islice(self._dirty, BATCH))
             for name in batch:
                 del self._dirty[name]
+            self._charge()
             await self._compare(batch)
             await self._send_snapshot()
             await asyncio.sleep(0)

@@ -201,7 +201,7 @@ class Hub:
         channel: Channel
         if isinstance(topic, Objects):
             view = topic.view
-            feed = view.watched if isinstance(view, ResourceView) else federation.feed
+            feed = view if isinstance(view, ResourceView) else federation.feed
             channel = ObjectChannel(feed, federation.turns, topic, renderer, quota.held)
         elif isinstance(topic, Events):
             channel = EventChannel(federation.feed, topic.view, renderer, quota.held)

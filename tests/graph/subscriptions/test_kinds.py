@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet.live.watched_kinds import WatchedKinds
 from graph.errors import Code
+from graph.subscriptions.hub import LiveOptions
 from tests.fakes.kubernetes import FakeCluster, Object, build_plain, build_spec, serve_kinds
 from tests.fakes.waiting import until
 from tests.graph.conftest import SHOPPER
@@ -147,6 +148,36 @@ async def test_more_than_may_be_kept_ends_it_and_says_what_to_do() -> None:
         live["c1"].delete("ReplicaSet", "shop", "large")
         async with live.ready(FOLLOW) as socket:
             assert await told(socket) == [("ADDED", "small")]
+
+
+async def test_only_clusters_that_somebody_wants_are_watched() -> None:
+    async with open_live("c1", "c2", "c3", pods=0) as live:
+        serve(live)
+        for name in ("c1", "c2", "c3"):
+            live[name].put(build_set(name))
+        async with live.ready(FOLLOW, filter={"clusters": ["c2"]}) as second:
+            assert await told(second) == [("ADDED", "c2")]
+            await until(lambda: watches(live["c2"]) == 1)
+            async with live.ready(FOLLOW, filter={"clusters": ["c2", "c3"]}) as both:
+                assert sorted(await told(both, 2)) == [("ADDED", "c2"), ("ADDED", "c3")]
+                held = live.federation.kinds.held_bytes
+            await until(lambda: live.federation.kinds.held_bytes == held // 2)
+            live["c3"].put(build_set("unseen"))
+            live["c2"].put(build_set("seen"))
+            assert await told(second) == [("ADDED", "seen")]
+        assert [live[name].count(PATH, watch=True) for name in ("c1", "c2", "c3")] == [0, 1, 1]
+
+
+async def test_what_is_kept_counts_for_each_who_follows_it() -> None:
+    async with open_live("c1", pods=0, options=LiveOptions(max_held_bytes=30_000)) as live:
+        serve(live)
+        live["c1"].put(build_set("small"))
+        async with live.ready(FOLLOW, filter={"name": {"eq": "small"}}) as socket:
+            assert await told(socket) == [("ADDED", "small")]
+            live["c1"].put(build_set("large", note="x" * 40_000))
+            message = await socket.receive()
+            assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", Code.COST_EXCEEDED)
+        await until(lambda: live.hub.held_bytes == live.federation.kinds.held_bytes == 0)
 
 
 async def test_where_this_server_may_not_read_all_of_a_kind_it_is_refused() -> None:
