@@ -15,7 +15,8 @@ from fleet.model.objects import Cluster, ClusterHealth, ClusterRole, Namespace, 
 from fleet.model.search import RANKS, Hit, SearchKind, SearchText
 from fleet.model.visibility import Role, Scope
 from fleet.model.workloads import Workload
-from fleet.reads.search import PIECE, search
+from fleet.reads.search import search
+from fleet.reads.search_parts import PIECE
 from tests.fakes.records import build_node_record, build_pod_record, build_workload_record
 
 PARTS = ("web", "db", "a", "ab", "b", "10", "shop", "x-web", "Web")
