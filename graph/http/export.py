@@ -34,7 +34,7 @@ from graph.schema import schema
 CSV_TYPE = "text/csv"
 NDJSON_TYPE = "application/x-ndjson"
 
-PAGE_ROWS = (1000, 100, 10)
+PAGE_ROWS = (1000, 100, 10, 1)
 """Rows of a page: the most whose cost is allowed."""
 
 _MAX_WARNINGS = 10

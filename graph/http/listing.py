@@ -152,10 +152,11 @@ class _Finder:
             return None
         (node,), of, page_info = inner, get_named_type(kind.type), (*path, "pageInfo") if rows else None
         here, inside = (*path, _key(node)), inner[0].selection_set
+        outcomes = "clusters" in known and get_named_type(known["clusters"].type).name == "ClusterOutcome"
         beside = [
             asked
             for asked in _ASKED
-            if path and asked.name.value in known and (page_info or asked.name.value == "clusters")
+            if path and asked.name.value in known and (page_info if asked.name.value == "pageInfo" else outcomes)
         ]
         if any(asked.name.value == "clusters" for asked in beside):
             self._outcomes = (*path, "clusters")

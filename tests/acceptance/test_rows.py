@@ -17,6 +17,7 @@ from tests.required import need
 
 pytestmark = pytest.mark.real
 
+ASK = 'curl -sfS -H "Authorization: Bearer $TOKEN" -H "Accept: text/csv" -G "$SERVER/graphql"'
 COMMANDS = re.findall(r"^```sh rows\n(.*?)^```\n\n```(?:csv|json lines)\n(.*?)^```", COOKBOOK.read_text(), re.M | re.S)
 
 
@@ -45,3 +46,21 @@ async def test_lines_are_objects_as_printed(served: RunningServer, token: str) -
     lines = [json.loads(line) for line in (await run(command, served, token)).splitlines()]
     assert {tuple(line) for line in lines} == {tuple(json.loads(printed))}
     assert all(line["name"] and line["capacity.cpuCores"] > 0 for line in lines)
+
+
+async def test_objects_of_any_kind_have_rows(real_fleet: Fleet, served: RunningServer, token: str) -> None:
+    query = '{ resources(apiVersion: "v1", kind: "ConfigMap") { items { cluster { name } namespace name } } }'
+    command = f"{ASK} --data-urlencode 'query={query}'"
+    rows = list(csv.DictReader(io.StringIO(await run(command, served, token))))
+    for member in real_fleet.members:
+        listed = await asyncio.to_thread(
+            real_fleet.kubectl,
+            member.name,
+            "get",
+            "configmaps",
+            "-A",
+            "--no-headers",
+            "-o",
+            "custom-columns=:metadata.name",
+        )
+        assert [row["name"] for row in rows if row["cluster.name"] == member.name] == listed.split()

@@ -14,6 +14,10 @@ from msgspec.structs import replace
 
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Usage
+from graph.http.listing import find_listing
+from graph.limits.limits import DEFAULT_LIMITS
+from graph.operation import Operation
+from graph.schema import schema
 from tests.fakes.graph import Call, CountingStore
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
@@ -143,6 +147,52 @@ async def test_any_one_list_has_rows(open_graph: OpenGraph, query: str, rows: li
         assert sorted(map(str, await read(session, query, operationName="B" if " B " in query else None))) == sorted(
             map(str, rows)
         )
+
+
+EVERY = {
+    "nodes": "nodes { items { name ready cluster { name } } }",
+    "pods": "pods { items { name cluster { name } usage { cpuCores } node { name } } }",
+    "pod groups": "pods { groups(by: [NAMESPACE, PHASE]) { items { keys { field value } count } } }",
+    "node groups": "nodes { groups(by: [CLUSTER]) { items { keys { field value } count } } }",
+    "workloads": "workloads { items { kind name namespace cluster { name } } }",
+    "problems": "problems { items { __typename reason count clusters } }",
+    "events": "events { items { reason message count cluster { name } } }",
+    "resources": 'resources(apiVersion: "v1", kind: "Pod") { items { name namespace cluster { name } } }',
+}
+
+
+def flatten(item: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in item.items():
+        found |= flatten(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(EVERY.keys() - {"resources"}))  # those are asked of real ones
+async def test_rows_are_the_items_of_any_connection(open_graph: OpenGraph, name: str) -> None:
+    query = f"{{ {EVERY[name]} }}"
+    async with open_graph("c1", "c2", pods=14) as graph:
+        async with open_served(graph) as session:
+            answer = await send(session, "POST", "/graphql", json={"query": query})
+            found = (await answer.json())["data"]
+        slow_down(graph)
+        async with open_served(graph) as session:
+            rows = await read(session, query, LINES)
+    while "items" not in found:
+        (found,) = found.values()
+    keys = set(rows[0]) if rows else set()
+    assert [{key: row[key] for key in keys} for row in rows] == [
+        {key: flatten(item).get(key) for key in keys} for item in found["items"]
+    ]
+
+
+def test_every_connection_of_the_schema_is_among_them() -> None:
+    connections = {name for name in schema._schema.type_map if name.endswith("Connection")}
+    asked = (
+        find_listing(schema._schema, Operation(f"{{ {text} }}", None, None), DEFAULT_LIMITS) for text in EVERY.values()
+    )
+    assert all(listing is not None and listing.page_info is not None for listing in asked)
+    assert len(connections) == len(EVERY), connections
 
 
 async def test_texts_that_a_spreadsheet_would_run_are_quoted(open_graph: OpenGraph) -> None:
