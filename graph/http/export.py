@@ -24,12 +24,13 @@ from auth.errors import Unauthenticated
 from fleet.aio.tasks import end_tasks
 from graph.errors import Code
 from graph.http.listing import Listing, Path, find_listing
-from graph.http.protocol import GRAPHQL_TYPE, pick_weights
+from graph.http.protocol import GRAPHQL_TYPE, pick_weights, refusal
 from graph.http.sse import wait_for_disconnect
 from graph.limits.errors import LimitExceeded
 from graph.limits.limits import Limits
 from graph.operation import Operation, Refused
 from graph.schema import schema
+from graph.subscriptions.hub import Hub
 
 CSV_TYPE = "text/csv"
 NDJSON_TYPE = "application/x-ndjson"
@@ -68,8 +69,12 @@ def pick_row_type(accept: str | None) -> str | None:
     return best if weights.get(best, 0.0) > max(others, default=0.0) else None
 
 
-async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits, *, stall_seconds: float) -> Response:
+async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits, *, hub: Hub, user: str) -> Response:
     """The rows of an operation's list, or what is wrong with the operation. Raises Refused, Unauthenticated."""
+    if not hub.may_export(user):
+        most = hub.options.max_exports_a_user
+        words = f"{most} lists at most are on their way as rows to one user: wait until one of them has ended"
+        return refusal(429, words, Code.COST_EXCEEDED, GRAPHQL_TYPE, headers={"Retry-After": "5"})
     listing = _find(operation, limits)
     if listing is None:
         result = await ask(operation)
@@ -85,7 +90,7 @@ async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits,
             break
     if result.errors:
         return _refuse(result.errors)
-    return Rows(listing, kind, ask, result.data or {}, size=size, stall_seconds=stall_seconds)
+    return Rows(listing, kind, ask, result.data or {}, size=size, hub=hub, user=user)
 
 
 class Rows(Response):
@@ -99,7 +104,8 @@ class Rows(Response):
         page: Mapping[str, Any],
         *,
         size: int,
-        stall_seconds: float,
+        hub: Hub,
+        user: str,
     ) -> None:
         warnings = [_warn(outcome) for outcome in _outcomes(listing, page) if outcome["state"] != "OK"]
         super().__init__(media_type=f"{kind}; charset=utf-8")
@@ -108,7 +114,7 @@ class Rows(Response):
             self.headers.append("warning", warning)
         self._listing, self._ask, self._page, self._size = listing, ask, page, size
         self._format = _Csv(listing.columns) if kind == CSV_TYPE else _Ndjson(listing.columns)
-        self._stall_seconds = stall_seconds
+        self._hub, self._user, self._stall_seconds = hub, user, hub.options.stall_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends until the list ends, an error comes or the client leaves."""
@@ -116,12 +122,14 @@ class Rows(Response):
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
+        self._hub.exports[self._user] += 1
         leaving = asyncio.create_task(wait_for_disconnect(receive))
         sending = asyncio.create_task(self._send_all(send), name="rows of a list")
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
             await end_tasks(sending, leaving)
+            self._hub.exports[self._user] -= 1
         if not sending.cancelled() and (error := sending.exception()) is not None:
             raise error
 

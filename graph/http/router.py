@@ -81,7 +81,7 @@ async def serve_graphql(routed: Request) -> Response:
         async with asyncio.timeout(request.state["request_timeout"]):
             operation = await read_operation(request)
         if rows:
-            return await _list(request, operation, rows)
+            return await _list(request, principal, operation, rows)
         return await _execute(request, principal, operation, kind)
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
@@ -129,15 +129,15 @@ async def _execute(request: GraphRequest, principal: Principal, operation: Opera
     return answer(result, kind, finish(context, recorder))
 
 
-async def _list(request: GraphRequest, operation: Operation, kind: str) -> Response:
+async def _list(request: GraphRequest, caller: Principal, operation: Operation, kind: str) -> Response:
     """The rows of the operation's list, in as many operations as it has pages."""
 
     async def ask(page: Operation) -> ExecutionResult:
         principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
         return await _run(request, page, _build_context(request, principal, page, encoded=False))
 
-    stall_seconds = request.state["live"].options.stall_seconds
-    return await answer_rows(operation, kind, ask, request.state["limits"], stall_seconds=stall_seconds)
+    state = request.state
+    return await answer_rows(operation, kind, ask, state["limits"], hub=state["live"], user=caller.name)
 
 
 def _build_context(request: GraphRequest, principal: Principal, operation: Operation, *, encoded: bool) -> Context:

@@ -1,6 +1,7 @@
 """All that is followed now: sessions, the channels they share, and the bounds of both."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import NamedTuple
@@ -52,6 +53,7 @@ class LiveOptions(Struct, frozen=True):
     max_greeting: int = 2_000
     max_operations: int = 10_000
     max_operations_a_connection: int = 100
+    max_exports_a_user: int = 10
     max_held_bytes: int = 512 << 20
     a_user: QuotaOptions = QuotaOptions()
     init_seconds: float = 10.0
@@ -63,7 +65,8 @@ class LiveOptions(Struct, frozen=True):
 class Hub:
     """What transports ask: `sessions`, and the stream of an operation.
 
-    They count in `connections` what is open, and in `greeting` those of them that have not said yet who they are.
+    They count in `connections` what is open, and in `greeting` those of them that have not said yet who they are;
+    `exports` are lists that are on their way as rows, by their user.
     """
 
     def __init__(self, grounds: Grounds, sessions: Sessions, options: LiveOptions) -> None:
@@ -71,6 +74,7 @@ class Hub:
         self.options = options
         self.connections = 0
         self.greeting = 0
+        self.exports: Counter[str] = Counter()
         self.grounds = grounds
         self.operations = 0
         self._channels: dict[Hashable, Channel] = {}
@@ -92,6 +96,10 @@ class Hub:
     @property
     def full(self) -> bool:
         return self._stopping or self.connections >= self.options.max_connections
+
+    def may_export(self, user: str) -> bool:
+        """Whether one more list of this user may go out as rows: each holds a page, for as long as its client reads."""
+        return not self._stopping and self.exports[user] < self.options.max_exports_a_user
 
     async def stream(self, session: Session, operation: Operation) -> AsyncGenerator[str, None]:
         """The results of an operation, each as JSON, until it ends; closing the iterator ends it.

@@ -1,6 +1,7 @@
 """Lists as CSV and as lines of JSON: all pages, flat columns, and errors that no script overlooks."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -51,6 +52,15 @@ class BreakingStore(CountingStore):
     async def _answer(self, call: Call) -> None:
         self.failure = "the metric store is gone" if len(self.calls) >= 3 else None
         await super()._answer(call)
+
+
+class StoppingStore(BreakingStore):
+    """Answers what is asked first, and nothing else."""
+
+    async def _answer(self, call: Call) -> None:
+        if self.calls and call.keys != self.calls[0].keys:
+            await asyncio.Event().wait()
+        self.calls.append(call)
 
 
 async def read(session: aiohttp.ClientSession, query: str, accept: Mapping[str, str] = CSV, **more: Any) -> Any:
@@ -301,6 +311,27 @@ async def test_a_client_that_leaves_ends_the_pages(open_graph: OpenGraph) -> Non
                 answer.close()
             tasks = "rows of a list"
             await until(lambda: tasks not in {task.get_name() for task in asyncio.all_tasks()})
+
+
+async def test_a_user_has_so_many_lists_on_their_way_and_no_more(open_graph: OpenGraph) -> None:
+    asked = {"query": "{ pods { items { name usage { cpuCores } } } }"}
+    async with open_graph("c1", pods=600) as graph:
+        slow_down(graph)
+        graph.store = StoppingStore(graph.store.known)
+        async with open_served(graph) as session, contextlib.AsyncExitStack() as stack:
+            for _ in range(10):
+                answer = await stack.enter_async_context(session.post("/graphql", json=asked, headers=CSV))
+                assert answer.status == 200
+            refused = await send(session, "POST", "/graphql", json=asked, headers=CSV)
+            assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
+            other = {**CSV, "Authorization": "Bearer sam"}
+            assert (await send(session, "POST", "/graphql", json={"query": NAMES}, headers=other)).status == 200
+            await stack.aclose()
+
+            async def is_answered() -> bool:
+                return (await send(session, "POST", "/graphql", json={"query": NAMES}, headers=CSV)).status == 200
+
+            await until(is_answered)
 
 
 @pytest.mark.parametrize(
