@@ -135,9 +135,10 @@ class WatchedKind:
                 known.close()
         elif known is None or known.member is not member:
             store = _BoundedStore(self.kinds.room, self.kind) if known is None else known.store
-            if known is not None:
+            self._members[name] = watching = _WatchedMember(self, member, store)
+            if known is not None:  # its objects are the last known ones, and may be seen as they were
                 known.cancel()
-            self._members[name] = _WatchedMember(self, member, store)
+                watching.served = known.served
 
 
 class _WatchedMember:

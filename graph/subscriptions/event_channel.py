@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from heapq import merge
+from itertools import islice
 
 from fleet.aio.tasks import end_tasks
 from fleet.cache.rows import StoreKey
@@ -109,16 +110,24 @@ class EventChannel:
             happened = [event for name in batch if (event := self._view.get(*name)) is not None]
             await self._send(happened, self._mailboxes)
             await asyncio.sleep(0)
-        if not self._joining:
-            return
-        # Without a turn of the loop in between: whatever is news from here on is not among these, and told to all.
+        if self._joining:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Tells those who came what happened since the filter's time, and all else from now on."""
+        parts: list[list[kube_objects.Event]] = []
+        for cluster in self._feed.clusters():
+            parts.append(list(self._view.select(cluster)))
+            await asyncio.sleep(0)
         joining, self._joining = self._joining, []
         self._mailboxes.update(joining)
-        found = chain.from_iterable(map(self._view.select, self._feed.clusters()))
-        begun = sorted(found, key=position_of)
+        newest = list(islice(merge(*parts, key=position_of, reverse=True), WAITING))
         for mailbox in joining:
-            mailbox.dropped += max(0, len(begun) - WAITING)
-        begun = begun[-WAITING:]
+            mailbox.dropped += sum(map(len, parts)) - len(newest)
+        # What became news meanwhile is told to all.
+        begun = [
+            event for event in reversed(newest) if (event.cluster, (event.namespace, event.name)) not in self._news
+        ]
         for start in range(0, len(begun), BATCH):
             await self._send(begun[start : start + BATCH], joining)
             await asyncio.sleep(0)

@@ -93,6 +93,23 @@ async def test_members_that_join_and_leave() -> None:
         assert await told(socket) == [("ADDED", "c")]
 
 
+async def test_what_was_last_known_of_a_member_is_told_while_it_can_not_be_asked() -> None:
+    async with open_live("c1", "c2", pods=0) as live:
+        serve(live)
+        live["c1"].put(build_set("a"))
+        async with live.ready(FOLLOW) as first:
+            assert await told(first) == [("ADDED", "a")]
+            await until(lambda: watches(live["c1"]) == 1)
+            live["c1"].refusing = True
+            live.source.say(build_spec("c1", fingerprint="2"), build_spec("c2"))
+            await until(lambda: live["c1"].opened == 2)
+            async with live.ready(FOLLOW, filter={"name": {"eq": "a"}}) as late:
+                assert await told(late) == [("ADDED", "a")]
+                live["c1"].refusing = False
+                live["c1"].delete("ReplicaSet", "shop", "a")
+                assert (await told(first), await told(late)) == ([("DELETED", "a")], [("DELETED", "a")])
+
+
 async def test_a_forgotten_version_and_a_lost_line_lose_nothing_and_tell_nothing_twice() -> None:
     async with open_live("c1", pods=0) as live:
         serve(live)
