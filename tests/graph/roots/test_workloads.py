@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from auth.principal import Principal
 from fleet.model.objects import PodKey
 from fleet.model.visibility import Role, Scope
-from tests.fakes.kubernetes import FakeCluster, build_pod, build_workload, own, status_body
+from tests.fakes.kubernetes import WORKLOADS, FakeCluster, build_pod, build_workload, own, status_body
 from tests.fakes.waiting import until
 from tests.graph.conftest import NOW, OPTIONS, Graph, OpenGraph, build_usage
 
@@ -238,3 +238,12 @@ async def test_without_following_them_workloads_are_what_pods_say(open_graph: Op
     kinds = [(each["kind"], each["name"], each["desired"]) for each in found["workloads"]["items"]]
     assert ("ReplicaSet", "web-1", None) in kinds
     assert found["workloads"]["clusters"] == [{"state": "OK", "message": None}]
+
+
+async def test_workloads_are_listed_after_what_people_ask_first(open_graph: OpenGraph) -> None:
+    async with open_graph("c1", pods=1) as graph:
+        await graph.ask("{ workloads(first: 0) { totalCount } }")
+        lists = [path for path, query in graph["c1"].calls if "limit=" in query]
+    first = {"/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces"}
+    assert set(lists[:3]) == first
+    assert {path for path in lists if path.startswith("/apis/")} == set(WORKLOADS)
