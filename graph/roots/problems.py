@@ -5,7 +5,7 @@ import strawberry
 from graph.loading.context import Info
 from graph.types.fields import resolved
 from graph.types.inputs import build_page_request
-from graph.types.problem import ProblemConnection
+from graph.types.problem import ProblemConnection, parse_place
 
 
 @strawberry.type
@@ -17,5 +17,6 @@ class ProblemQueries:
         "and clusters that do not answer, of which the last known state counts. 100 a page where `first` is left out."
     )
     async def problems(self, info: Info, first: int | None = None, after: str | None = None) -> ProblemConnection:
-        request = build_page_request(first, after)
-        return ProblemConnection.from_model(await info.context.federation.find_problems(info.context.scope), request)
+        request, behind = build_page_request(first, after), parse_place(after)  # before any work
+        found = await info.context.federation.find_problems(info.context.scope)
+        return ProblemConnection.from_model(found, request.first, behind)

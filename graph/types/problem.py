@@ -7,9 +7,8 @@ import strawberry
 
 from fleet.model import objects, problems
 from fleet.model.errors import InvalidQuery
-from fleet.model.queries import PageRequest
 from fleet.model.workloads import Workload as WorkloadModel
-from fleet.reads.paging import pack_cursor, unpack_cursor
+from fleet.reads.paging import Values, pack_cursor, unpack_cursor
 from fleet.reads.problems import DEFAULT_EXAMPLES, MAX_EXAMPLES, order_of
 from graph.enums import ProblemCause, ProblemSeverity
 from graph.loading.context import Info
@@ -28,6 +27,16 @@ if TYPE_CHECKING:
     from graph.types.cluster import Cluster
 
 _SPEC = "problems"
+
+
+def parse_place(cursor: str | None) -> Values | None:
+    """Where a page ended. Raises InvalidQuery for a cursor that is none."""
+    if cursor is None:
+        return None
+    place = unpack_cursor(_SPEC, cursor)
+    if [type(value) for value in place] != [int, int, int, str]:
+        raise InvalidQuery("the cursor is not one that this server gave out")
+    return place
 
 
 @strawberry.type(description="An object that is not well.")
@@ -93,15 +102,12 @@ class ProblemConnection:
     total_count: int = strawberry.field(description="Problems in all.")
 
     @classmethod
-    def from_model(cls, model: problems.Problems, request: PageRequest) -> Self:
-        """Raises InvalidQuery for a cursor that is none."""
+    def from_model(cls, model: problems.Problems, first: int, behind: Values | None) -> Self:
+        """Those `behind` the place that a cursor held (`parse_place`), all for None."""
         found = model.found
-        if request.after is not None:
-            behind = unpack_cursor(_SPEC, request.after)
-            if [type(value) for value in behind] != [int, int, int, str]:
-                raise InvalidQuery("the cursor is not one that this server gave out")
+        if behind is not None:
             found = [problem for problem in found if order_of(problem) > behind]
-        page = found[: request.first]
+        page = found[:first]
         ends = [pack_cursor(_SPEC, order_of(problem)) for problem in (*page[:1], *page[-1:])]
         return cls(
             model=model,
