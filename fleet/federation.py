@@ -212,6 +212,8 @@ class Federation:
         await self.wait_known()
         member = self._roster.check_reach(kind, scope, key)
         await require_live(member, kind.name)
+        if kind is WORKLOADS:
+            await Pace(self.turns).walk(member.stores.marked_workloads.settling())
         found = member.stores.of(kind).get(key.namespace, key.entry)
         note_cached(member.name, 0 if found is None else 1)
         return found

@@ -110,6 +110,7 @@ class Reflector(Generic[R]):
         on_change: Callable[[], None] = lambda: None,
         options: ReflectorOptions | None = None,
         turns: Turns | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self.live = False
         self.problem: ClusterError | None = None
@@ -123,7 +124,7 @@ class Reflector(Generic[R]):
         self._on_change = on_change
         self._options = options or ReflectorOptions()
         self._turns = turns or Turns()
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
         self._version: str | None = None
         self._whole_list = False
 

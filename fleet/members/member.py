@@ -29,6 +29,7 @@ from fleet.ports import Answer, Call, Connection, MemberSource, MemberSpec
 logger = logging.getLogger(__name__)
 
 _CODECS: Mapping[ResourceName, Codec[Any]] = {"pods": PODS, "nodes": NODES, "namespaces": NAMESPACES}
+_LASTING_SECONDS = 60.0  # between two attempts at a kind of workloads that is refused, or not served
 _QUIET_BEATS = 5  # a member whose watches keep proving it alive is still asked for its readiness this seldom
 
 
@@ -277,12 +278,14 @@ class Member:
 
     def _build_workload_reflectors(self, connection: Connection) -> list[Reflector[Any]]:
         return [
-            self._build_reflector(connection, codec, self.stores.workloads.part(*kind))
+            self._build_reflector(connection, codec, self.stores.workloads.part(*kind), Backoff(last=_LASTING_SECONDS))
             for kind, codec in WORKLOADS.items()
             if self._options.workloads
         ]
 
-    def _build_reflector(self, connection: Connection, codec: Codec[R], target: Target[R]) -> Reflector[R]:
+    def _build_reflector(
+        self, connection: Connection, codec: Codec[R], target: Target[R], backoff: Backoff | None = None
+    ) -> Reflector[R]:
         return Reflector(
             connection,
             codec,
@@ -291,6 +294,7 @@ class Member:
             on_change=self.note_following,
             options=self._options.reflector,
             turns=self._turns,
+            backoff=backoff,
         )
 
     def note_following(self) -> None:

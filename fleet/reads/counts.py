@@ -99,8 +99,9 @@ class CachedCounts:
         reached = self._reached(member)
         if namespaces is not None:
             reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
-        store = member.workloads
-        return len(store) if reached is None else sum(store.count("namespace", name) for name in reached)
+        store = member.stores.marked_workloads
+        known = len(store) if reached is None else sum(store.count("namespace", name) for name in reached)
+        return known + store.marks  # each may come to one more
 
     def unwell(self, cluster: str) -> int:
         member = self._members.get(cluster)

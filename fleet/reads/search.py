@@ -74,6 +74,8 @@ async def _build_parts(
         parts += [FewObjects(text, pace, SearchKind.NODE, kept.nodes.all()) for kept in whole]
     for kind in (SearchKind.WORKLOAD, SearchKind.POD):
         for name, kept in stores.items() if kind in kinds else ():
+            if kind is SearchKind.WORKLOAD:
+                await pace.walk(kept.marked_workloads.settling())
             store: Store[Any] = kept.named(_STORES[kind])
             parts.append(ManyObjects(text, pace, first + 1, kind, store, _visible(scope, name, store)))
             await pace.wait()

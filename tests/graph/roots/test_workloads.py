@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from auth.principal import Principal
 from fleet.model.objects import PodKey
-from fleet.model.visibility import Role, Scope
+from fleet.model.visibility import EVERYTHING, Role, Scope
 from tests.fakes.kubernetes import WORKLOADS, FakeCluster, build_pod, build_workload, own, status_body
 from tests.fakes.waiting import until
 from tests.graph.conftest import NOW, OPTIONS, Graph, OpenGraph, build_usage
@@ -129,6 +129,10 @@ async def test_what_many_changes_come_to_is_waited_for(open_graph: OpenGraph) ->
             graph["c1"].put(own(build_pod("shop", f"p{number}"), "StatefulSet", f"db-{number}"))
         pods = graph.federation.pods_of
         await until(lambda: len(pods(["c1"])[0]) == 200, what="the pods")
+        counts = graph.federation.count_objects(EVERYTHING)
+        assert counts.workloads("c1", None) >= 200, "as many as there will be, known before any work"
+        workloads = graph.federation._roster.get(EVERYTHING, "c1").stores.marked_workloads
+        assert workloads.marks == 200
         found = await graph.ask("{ workloads(first: 0) { totalCount } }")
     assert found["workloads"]["totalCount"] == 200
 
