@@ -2,7 +2,8 @@
 
 import heapq
 import time
-from functools import partial
+from collections.abc import Mapping
+from functools import cache, partial
 from operator import attrgetter
 
 from fleet.aio.recorder import note_cached
@@ -74,10 +75,11 @@ class ProblemFinder:
             found = judge_workload(workload)
             if found is not None and scope.sees_namespace(cluster, workload.namespace):
                 self._add(found, workload.kind, cluster, workload.namespace, workload.name, workload)
+        failures = cache(partial(_find_mount_failures, member))
         pods = member.pods.bucket("unwell", "unwell")
         for pod in pods:
             if everywhere or scope.sees_namespace(cluster, pod.namespace):
-                found = judge_pod(pod, self._now, partial(_find_mount_failure, member))
+                found = judge_pod(pod, self._now, lambda pod: failures().get(pod.uid))
                 self._add(found, "Pod", cluster, pod.namespace, pod.name, pod)
             await self._pace.wait()
         note_cached(cluster, len(nodes) + len(pods))
@@ -123,9 +125,10 @@ def _build_problem(cause: Cause, reason: str, group: _Group) -> Problem:
     )
 
 
-def _find_mount_failure(member: Member, pod: Pod) -> str | None:
-    """The newest event that says so of a pod; None where there is none, or events are not kept."""
-    for event in member.stores.events.newest(since=pod.created_at):
-        if event.reason in MOUNT_EVENTS and event.regarding.uid == pod.uid:
-            return event.message
-    return None
+def _find_mount_failures(member: Member) -> Mapping[str, str]:
+    """What the newest event says that tells of it, by the pod's UID; none where events are not kept."""
+    failures: dict[str, str] = {}
+    for event in member.stores.events.newest():
+        if event.reason in MOUNT_EVENTS:
+            failures.setdefault(event.regarding.uid, event.message)
+    return failures

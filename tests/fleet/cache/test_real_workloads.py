@@ -8,18 +8,22 @@ from typing import Any
 import pytest
 
 from fleet.federation import Federation
+from fleet.kubernetes.auth.authorizers import bearer
+from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
+from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.kinds import PODS, WORKLOADS
-from fleet.model.objects import OnUnavailable
-from fleet.model.queries import PageRequest, PodFilter, WorkloadFilter
+from fleet.model.objects import ClusterHealth, OnUnavailable, OutcomeState
+from fleet.model.queries import Page, PageRequest, PodFilter, WorkloadFilter
 from fleet.model.visibility import EVERYTHING
 from fleet.model.workloads import RolloutState, Workload
-from fleet.registry import FleetOptions
+from fleet.ports import Connection, MemberSpec
+from fleet.registry import FleetOptions, open_federation
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
 from realfleet.processes import FleetError
 from tests.fakes.kubernetes import Object, build_workload
 from tests.fakes.waiting import until
-from tests.fleet.cache.conftest import OpenLines
+from tests.fleet.cache.conftest import OpenLines, RealSource
 
 pytestmark = pytest.mark.real
 
@@ -170,3 +174,36 @@ async def test_pods_of_a_real_member_are_of_their_topmost_workload(followed: Fol
 
 
 EXPECTED_KINDS = {name: kind for kind, name in map(str.split, EXPECTED)}
+
+
+class ViewerSource(RealSource):
+    """Reaches members with the token of somebody who may not read everything."""
+
+    async def open_connection(self, spec: MemberSpec) -> Connection:
+        member = self._members[spec.name]
+        tls = build_ssl_context(TlsMaterial(ca=member.ca_pem))
+        return HttpConnection(spec.name, Target(self._urls[spec.name], tls, bearer(member.api.tokens.viewer)))
+
+
+async def test_a_member_that_refuses_kinds_says_which_and_tells_of_the_others(real_fleet: Fleet) -> None:
+    member = real_fleet.members[0]
+    source = ViewerSource({member.name: member.url}, {member.name: member})
+    async with open_federation(source, FleetOptions(member_timeout=5.0)) as federation:
+        await federation.wait_synced(30)
+
+        async def list_all(kind: Any, wanted: Any) -> Page[Any]:
+            return await federation.list_page(kind, EVERYTHING, wanted, (), PageRequest(), OnUnavailable.PARTIAL)
+
+        workloads = await list_all(WORKLOADS, WorkloadFilter())
+        pods = await list_all(PODS, PodFilter())
+        health = federation.get_cluster(EVERYTHING, member.name).health
+    (outcome,) = workloads.outcomes
+    assert outcome.state is OutcomeState.OK
+    for kind in ("statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch"):
+        assert f"{kind} is forbidden" in (outcome.message or "")
+    assert "deployments.apps" not in (outcome.message or "")
+    assert {f"{each.namespace}/{each.name}" for each in workloads.items if each.rollout is COMPLETE} == {
+        f"{namespace}/{name}" for (namespace, name), replicas in member.replicas.items() if replicas
+    }
+    assert len(pods.matched) == sum(member.replicas.values())
+    assert health is ClusterHealth.READY
