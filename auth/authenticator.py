@@ -57,7 +57,7 @@ class Authenticator:
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller who sent this `Authorization` header. Raises Unauthenticated."""
         claims, user = self._find(authorization)
-        return Principal(name=user.name, scope=user.scope, groups=user.groups, expires_at=claims.expires_at)
+        return Principal(user.name, user.scope, user.groups, claims.expires_at, user.writes)
 
     def renew(self, authorization: str | None) -> str:
         """A new token for who has one that counts. Raises Unauthenticated, too long after the password was given."""

@@ -5,14 +5,17 @@
 | get, list, watch | all but the below | all but the below | all |
 | Secrets (OpenMCP's and federated ones too) | no | yes, but not in guarded namespaces | yes |
 | logs | no | yes | yes |
-| exec, attach, port-forward, proxy | no | yes, but not in guarded namespaces | yes |
-| writes | no | yes, but not in guarded namespaces and not of what gives rights | yes |
-| OpenMCPClusters (they hold an administrator's kubeconfig), Syncs, proxy to a node | no | no | yes |
-| writes of Migrations, Snapshots, SnapshotRestores | no | no | yes |
+| exec, attach, port-forward, proxy to pods and services | no | yes, but not in guarded namespaces | yes |
+| writes of what Kubernetes' own `edit` writes, and a user's `writes` | no | yes, but not in guarded namespaces | yes |
+| other writes and subresources | no | no | yes |
+| OpenMCPClusters (they hold an administrator's kubeconfig), Syncs | no | no | yes |
+| writes of the platform's own kinds, which act in all clusters | no | by `writes`, who reaches all | who reaches all |
 
 As in Kubernetes' own role `edit`, who may create pods in a namespace holds whatever its service accounts hold. The
 guarded namespaces are therefore those whose service accounts and Secrets are the control of a cluster or of the fleet.
 """
+
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -21,9 +24,10 @@ from fleet.model.errors import Forbidden
 from fleet.model.request_info import RequestInfo
 from fleet.model.visibility import Role
 
-GUARDED_NAMESPACES = frozenset({"kube-system", "kube-federation-system", "openmcp"})
+GUARDED_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "kube-federation-system", "openmcp"})
 
 _READS = frozenset({"get", "list", "watch"})
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _PLAIN_SUBRESOURCES = frozenset({"status", "scale"})
 _SECRETS = frozenset(
     {
@@ -36,19 +40,30 @@ _SECRETS = frozenset(
 # A sync carries whole objects between clusters, Secrets included.
 _CREDENTIALS = frozenset({("openmcp.k8s.io", "openmcpclusters"), ("openmcp.k8s.io", "syncs")})
 # The platform carries these out with all rights, in whichever namespaces they name.
-_ORDERS = frozenset(("openmcp.k8s.io", kind) for kind in ("migrations", "snapshots", "snapshotrestores"))
-# Writing to these gives rights, sees Secrets pass by, or sends the server's credential to another address.
-_RIGHTS_GROUPS = frozenset(
-    {
-        "admissionregistration.k8s.io",
-        "apiextensions.k8s.io",
-        "apiregistration.k8s.io",
-        "certificates.k8s.io",
-        "core.kubefed.io",
-        "rbac.authorization.k8s.io",
-    }
-)
-_RIGHTS_SUBRESOURCES = frozenset({("", "nodes", "proxy")})
+_ORDERS = frozenset(("openmcp.k8s.io", kind) for kind in ("migrations", "snapshots", "snapshotrestores", "syncs"))
+# What is written to these, the platform and KubeFed carry into any cluster, as its administrator.
+_FLEET_GROUPS = ("openmcp.k8s.io", "kubefed.io")
+# What Kubernetes' aggregated ClusterRole `edit` writes, by group; all of it is namespaced.
+_EDITED: Mapping[str, frozenset[str]] = {
+    group: frozenset(kinds.split())
+    for group, kinds in {
+        "": "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward pods/proxy"
+        " replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+        "apps": "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale"
+        " statefulsets statefulsets/scale",
+        "autoscaling": "horizontalpodautoscalers",
+        "batch": "cronjobs jobs",
+        "coordination.k8s.io": "leases",
+        "events.k8s.io": "events",
+        "extensions": "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies"
+        " replicasets replicasets/scale replicationcontrollers/scale",
+        "networking.k8s.io": "ingresses networkpolicies",
+        "policy": "poddisruptionbudgets",
+        "resource.k8s.io": "resourceclaims resourceclaimtemplates",
+    }.items()
+}
+_CREATED = frozenset({"pods/eviction", "serviceaccounts/token"})
+_CONNECTED = frozenset({"pods/attach", "pods/exec", "pods/log", "pods/portforward", "pods/proxy", "services/proxy"})
 
 
 class _Need(Struct, frozen=True):
@@ -67,7 +82,7 @@ def authorize_request(principal: Principal, cluster: str, info: RequestInfo) -> 
     if not principal.scope.sees_cluster(cluster):
         raise Forbidden(f"user {_quote(principal.name)} does not reach cluster {_quote(cluster)}")
     if principal.scope.role < Role.ADMIN:
-        need = _need(info)
+        need = _need(principal, info)
         if principal.scope.role < need.role:
             raise Forbidden(
                 f"user {_quote(principal.name)} with role {_name(principal.scope.role)} may not {_describe(info)} in "
@@ -75,6 +90,7 @@ def authorize_request(principal: Principal, cluster: str, info: RequestInfo) -> 
             )
     if info.is_resource:
         _authorize_namespace(principal, cluster, info)
+        _authorize_fleet(principal, info)
 
 
 def _authorize_namespace(principal: Principal, cluster: str, info: RequestInfo) -> None:
@@ -90,37 +106,68 @@ def _authorize_namespace(principal: Principal, cluster: str, info: RequestInfo) 
         raise Forbidden(f"{reach}: may not {_describe(info)}, which needs a user who is not limited to namespaces")
 
 
-def _need(info: RequestInfo) -> _Need:
+def _authorize_fleet(principal: Principal, info: RequestInfo) -> None:
+    """What acts beyond the cluster or the namespace it is written in takes a reach to all. Raises Forbidden."""
+    if info.verb in _READS or not info.api_group.endswith(_FLEET_GROUPS):
+        return
+    limits = [("clusters", principal.scope.clusters)]
+    if (info.api_group, info.resource) in _ORDERS:
+        limits.append(("namespaces", principal.scope.namespaces))
+    for what, patterns in limits:
+        if "*" not in patterns:
+            raise Forbidden(
+                f"user {_quote(principal.name)} is limited to the {what} {', '.join(patterns) or '(none)'}: may not "
+                f"{_describe(info)}, which is carried out in any of them, a user who is not limited to {what} may"
+            )
+
+
+def _need(principal: Principal, info: RequestInfo) -> _Need:
     kind = (info.api_group, info.resource)
-    read = info.verb in _READS
     if not info.is_resource:
         if info.verb in ("get", "head"):
             return _Need(Role.VIEW, "")
         return _Need(Role.ADMIN, "only resources are written to")
     if kind in _CREDENTIALS:
         return _Need(Role.ADMIN, "these objects hold the credentials of member clusters")
-    if (*kind, info.subresource) in _RIGHTS_SUBRESOURCES:
-        return _Need(Role.ADMIN, "the proxy to a node runs commands in all of its containers")
-    if not read and kind in _ORDERS:
-        return _Need(Role.ADMIN, "the platform carries this out in any namespace, with all rights")
-    if not read and (info.api_group in _RIGHTS_GROUPS):
-        return _Need(Role.ADMIN, "writing to this gives rights over the whole cluster")
-    plain = info.subresource is None or info.subresource in _PLAIN_SUBRESOURCES
-    if read and plain and kind not in _SECRETS:
-        return _Need(Role.VIEW, "")
-    return _beyond_reading(info, read=read, secret=kind in _SECRETS)
-
-
-def _beyond_reading(info: RequestInfo, *, read: bool, secret: bool) -> _Need:
+    if info.verb in _READS and (info.subresource is None or info.subresource in _PLAIN_SUBRESOURCES):
+        return _need_for_secrets(info) if kind in _SECRETS else _Need(Role.VIEW, "")
+    if not _is_edited(info) and not _is_named(principal.writes, info):
+        return _Need(Role.ADMIN, "role edit does to it no more than Kubernetes' own role edit and the user's `writes`")
     if info.namespace in GUARDED_NAMESPACES and info.subresource != "log":
         return _Need(Role.ADMIN, f"namespace {info.namespace} holds the control of the cluster")
-    if secret and info.namespace is None:
-        return _Need(Role.ADMIN, "across all namespaces this includes the credentials of the cluster itself")
-    if secret and read:
-        return _Need(Role.EDIT, "role view reads no Secrets")
-    if info.subresource is not None and read:
-        return _Need(Role.EDIT, f"role view reads no {_clip(info.subresource)}")
+    if info.verb in _READS:
+        return _Need(Role.EDIT, f"role view reads no {_clip(info.subresource or '')}")
     return _Need(Role.EDIT, "role view only reads")
+
+
+def _need_for_secrets(info: RequestInfo) -> _Need:
+    if info.namespace is None:
+        return _Need(Role.ADMIN, "across all namespaces this includes the credentials of the cluster itself")
+    if info.namespace in GUARDED_NAMESPACES:
+        return _Need(Role.ADMIN, f"namespace {info.namespace} holds the control of the cluster")
+    return _Need(Role.EDIT, "role view reads no Secrets")
+
+
+def _is_edited(info: RequestInfo) -> bool:
+    """Whether Kubernetes' own role `edit`, bound in a namespace, has it; of reads, those of a subresource."""
+    if info.namespace is None:
+        return False
+    kind = _kind(info)
+    if info.verb in _WRITES and kind in _EDITED.get(info.api_group, ()):
+        return True
+    if info.api_group:
+        return False
+    return (info.verb in _READS and kind in _CONNECTED) or (info.verb == "create" and kind in _CREATED)
+
+
+def _is_named(writes: tuple[str, ...], info: RequestInfo) -> bool:
+    group = f".{info.api_group}" if info.api_group else ""
+    known = info.verb in _WRITES or info.verb in _READS
+    return known and (f"{_kind(info)}{group}" in writes or (bool(group) and f"*{group}" in writes))
+
+
+def _kind(info: RequestInfo) -> str:
+    return f"{info.resource}/{info.subresource}" if info.subresource else info.resource
 
 
 def _describe(info: RequestInfo) -> str:

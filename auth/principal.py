@@ -6,9 +6,13 @@ from fleet.model.visibility import Scope
 
 
 class Principal(Struct, frozen=True):
-    """An authenticated caller. `expires_at` (Unix seconds) is when the credential stops to count; None: never."""
+    """An authenticated caller. `expires_at` (Unix seconds) is when the credential stops to count; None: never.
+
+    `writes` are the kinds that role edit writes beyond Kubernetes' own, as `auth.users` has them.
+    """
 
     name: str
     scope: Scope
     groups: tuple[str, ...] = ()
     expires_at: float | None = None
+    writes: tuple[str, ...] = ()

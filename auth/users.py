@@ -7,10 +7,13 @@
   clusters: [cluster*]        # shell patterns; left out: all
   namespaces: [team-a]        # shell patterns; left out: all
   groups: [developers]        # left out: none
+  writes: [widgets.acme.io]   # what role edit writes beyond Kubernetes' own edit: RESOURCE.GROUP, RESOURCE/SUB.GROUP,
+                              # *.GROUP, of the core group RESOURCE; left out: nothing
 ```
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,8 +28,9 @@ from fleet.model.visibility import Role, Scope
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
-_FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups")
+_FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups", "writes")
 _ROLES = {role.name.lower(): role for role in Role}
+_WRITTEN = re.compile(r"\*(\.[a-z0-9-]+)+|[a-z0-9-]+(/[a-z0-9-]+)?(\.[a-z0-9-]+)*")
 
 
 class User(Struct, frozen=True):
@@ -36,10 +40,11 @@ class User(Struct, frozen=True):
     password_hash: str
     scope: Scope
     groups: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Without the hash, which belongs in no log."""
-        return f"User({self.name!r}, {self.scope!r}, {self.groups!r})"
+        return f"User({self.name!r}, {self.scope!r}, {self.groups!r}, {self.writes!r})"
 
 
 def load_users(path: Path) -> dict[str, User]:
@@ -83,6 +88,7 @@ def parse_users(content: object, source: str) -> dict[str, User]:
 def save_users(path: Path, users: Iterable[User]) -> None:
     """Writes the file whole or not at all, readable by its owner only. Raises UsersFileInvalid."""
     entries = [_as_entry(user) for user in users]
+    parse_users(entries, str(path))
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, default_flow_style=False)
     # A link (a mounted volume, say) stays a link: the file it leads to is replaced.
     target = path.resolve()
@@ -109,8 +115,9 @@ def _as_entry(user: User) -> dict[str, Any]:
         "clusters": list(user.scope.clusters),
         "namespaces": list(user.scope.namespaces),
     }
-    if user.groups:
-        entry["groups"] = list(user.groups)
+    for field in ("groups", "writes"):
+        if values := getattr(user, field):
+            entry[field] = list(values)
     return entry
 
 
@@ -128,7 +135,8 @@ def _parse_entry(entry: object, number: int) -> tuple[User | None, list[str]]:
         clusters=tuple(entry.get("clusters", ["*"])),
         namespaces=tuple(entry.get("namespaces", ["*"])),
     )
-    return User(entry["name"], entry["password_hash"], scope, tuple(entry.get("groups", []))), []
+    groups, writes = (tuple(entry.get(field, [])) for field in ("groups", "writes"))
+    return User(entry["name"], entry["password_hash"], scope, groups, writes), []
 
 
 def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, str]]:
@@ -139,10 +147,17 @@ def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, 
         yield "password_hash", "must be an argon2id hash ($argon2id$...), as `openmcp-apiserver user add` writes it"
     if not isinstance(entry.get("role"), str) or entry["role"] not in _ROLES:
         yield "role", f"is {entry.get('role')!r}, must be one of {', '.join(_ROLES)}"
-    for field in ("clusters", "namespaces", "groups"):
+    for field in ("clusters", "namespaces", "groups", "writes"):
         values = entry.get(field, [])
         if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
             yield field, "must be a list of texts that are not empty"
+        elif field == "writes" and not all(_WRITTEN.fullmatch(value) for value in values):
+            yield (
+                field,
+                "must be names as kubectl takes them, such as widgets.acme.io, widgets/scale.acme.io, *.acme.io",
+            )
+    if entry.get("writes") and entry.get("role") != "edit":
+        yield "writes", "adds to role edit alone: view writes nothing, admin everything"
     for field in entry:
         if field not in _FIELDS:
             yield str(field)[:50], f"is not known; known are {', '.join(_FIELDS)}"

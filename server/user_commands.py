@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from auth.errors import UsersFileInvalid
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
@@ -38,9 +39,16 @@ def user() -> None:
     "--namespace", "namespaces", multiple=True, default=["*"], help="Pattern of namespaces in reach; may be repeated."
 )
 @click.option("--group", "groups", multiple=True, help="A group the user is in; may be repeated.")
+@click.option("--write", "writes", multiple=True, help="A kind that role edit writes besides; may be repeated.")
 @_file_option
 def add(
-    name: str, role: str, clusters: tuple[str, ...], namespaces: tuple[str, ...], groups: tuple[str, ...], path: Path
+    name: str,
+    role: str,
+    clusters: tuple[str, ...],
+    namespaces: tuple[str, ...],
+    groups: tuple[str, ...],
+    writes: tuple[str, ...],
+    path: Path,
 ) -> None:
     """Add a user; asks for the password, or takes OPENMCP_PASSWORD."""
     users = _load(path, may_be_missing=True)
@@ -49,7 +57,7 @@ def add(
     if not name.strip():
         raise CliError("the name must not be empty")
     scope = Scope(Role[role.upper()], clusters, namespaces)
-    _save(path, {**users, name: User(name, _hash_new_password(), scope, groups)})
+    _save(path, {**users, name: User(name, _hash_new_password(), scope, groups, writes)})
     click.echo(f"user {name} added with role {role}")
 
 
@@ -71,7 +79,7 @@ def passwd(name: str, path: Path) -> None:
     """Set a user's password; asks for it, or takes OPENMCP_PASSWORD."""
     users = _load(path)
     found = _get(users, name, path)
-    _save(path, {**users, name: User(name, _hash_new_password(), found.scope, found.groups)})
+    _save(path, {**users, name: replace(found, password_hash=_hash_new_password())})
     click.echo(f"password of user {name} set")
 
 
@@ -79,10 +87,10 @@ def passwd(name: str, path: Path) -> None:
 @_file_option
 def list_users(path: Path) -> None:
     """List users with their roles and reach."""
-    rows: list[tuple[str, ...]] = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS")]
+    rows: list[tuple[str, ...]] = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS", "WRITES")]
     for entry in _load(path).values():
         scope = entry.scope
-        reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups))
+        reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups, entry.writes))
         rows.append((entry.name, scope.role.name.lower(), *reach))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:

@@ -1,12 +1,17 @@
 """Who may do what, as a table of real requests."""
 
+from collections.abc import Iterator
+
 import pytest
+from msgspec.structs import replace
 
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.errors import Forbidden
-from fleet.model.request_info import parse_request
+from fleet.model.request_info import RequestInfo, parse_request
 from fleet.model.visibility import Role, Scope
+from realfleet.client import KubeClient
+from realfleet.fleet import Fleet
 
 VIEW, EDIT, ADMIN = Role.VIEW, Role.EDIT, Role.ADMIN
 TEAM = "/api/v1/namespaces/team"
@@ -15,9 +20,15 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 OPENMCP = "/apis/openmcp.k8s.io/v1alpha1/namespaces/openmcp"
 
 
-def may(scope: Scope, method: str, path: str, query: str = "", cluster: str = "cluster1") -> bool:
+def may(
+    scope: Scope, method: str, path: str, query: str = "", cluster: str = "cluster1", writes: tuple[str, ...] = ()
+) -> bool:
+    return may_do(Principal("alice", scope, writes=writes), cluster, parse_request(method, path, query))
+
+
+def may_do(principal: Principal, cluster: str, info: RequestInfo) -> bool:
     try:
-        authorize_request(Principal("alice", scope), cluster, parse_request(method, path, query))
+        authorize_request(principal, cluster, info)
     except Forbidden:
         return False
     return True
@@ -60,9 +71,32 @@ def may(scope: Scope, method: str, path: str, query: str = "", cluster: str = "c
         ("POST", f"{TEAM}/secrets", EDIT),
         ("POST", f"{TEAM}/pods/p/eviction", EDIT),
         ("POST", f"{TEAM}/serviceaccounts/default/token", EDIT),
-        ("PATCH", "/api/v1/nodes/n", EDIT),
-        ("POST", "/api/v1/namespaces", EDIT),
-        ("DELETE", TEAM, EDIT),
+        ("PATCH", "/api/v1/nodes/n", ADMIN),
+        ("DELETE", "/api/v1/nodes", ADMIN),
+        ("PATCH", "/api/v1/nodes/n/status", ADMIN),
+        ("POST", "/api/v1/namespaces", ADMIN),
+        ("PATCH", TEAM, ADMIN),
+        ("DELETE", TEAM, ADMIN),
+        ("PUT", f"{TEAM}/finalize", ADMIN),
+        ("DELETE", "/api/v1/pods", ADMIN),
+        ("POST", "/api/v1/persistentvolumes", ADMIN),
+        ("PUT", f"{TEAM}/pods/p/status", ADMIN),
+        ("PATCH", f"{TEAM}/pods/p/ephemeralcontainers", ADMIN),
+        ("POST", f"{TEAM}/pods/p/binding", ADMIN),
+        ("POST", f"{TEAM}/resourcequotas", ADMIN),
+        ("POST", "/api/v1/namespaces/kube-node-lease/configmaps", ADMIN),
+        ("DELETE", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", ADMIN),
+        ("POST", "/apis/storage.k8s.io/v1/storageclasses", ADMIN),
+        ("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", ADMIN),
+        ("POST", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", ADMIN),
+        ("POST", "/apis/kyverno.io/v1/clusterpolicies", ADMIN),
+        ("POST", "/apis/types.kubefed.io/v1beta1/federatedclusterroles", ADMIN),
+        ("PATCH", "/apis/types.kubefed.io/v1beta1/federatedclusterrolebindings/b", ADMIN),
+        ("POST", "/apis/types.kubefed.io/v1beta1/namespaces/team/federatedrolebindings", ADMIN),
+        ("DELETE", "/apis/types.kubefed.io/v1beta1/namespaces/team/federatedrolebindings", ADMIN),
+        ("POST", "/apis/openmcp.k8s.io/v1alpha1/namespaces/team/openmcpdeployments", ADMIN),
+        ("GET", "/apis/subresources.kubevirt.io/v1/namespaces/team/virtualmachineinstances/v/console", ADMIN),
+        ("OPTIONS", f"{TEAM}/pods/p/proxy", ADMIN),
         ("GET", "/api/v1/secrets", ADMIN),
         ("GET", f"{KUBEFED}/secrets/cluster1-abcde", ADMIN),
         ("GET", f"{KUBEFED}/pods/p/exec", ADMIN),
@@ -118,6 +152,102 @@ def test_the_least_role_that_may(method: str, path: str, least: Role) -> None:
 )
 def test_a_user_of_one_namespace_stays_in_it(method: str, path: str, query: str, allowed: bool) -> None:
     assert may(Scope(Role.EDIT, ("*",), ("team",)), method, path, query) is allowed
+
+
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+VIEWER = Principal("alice", Scope(VIEW))
+AGGREGATED = {f"rbac.authorization.k8s.io/aggregate-to-{role}" for role in ("view", "edit")}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("cluster", ["openmcp", "cluster1"])
+def test_edit_does_what_the_servers_own_role_edit_does_and_nothing_else(real_fleet: Fleet, cluster: str) -> None:
+    """Of every kind and subresource that is served; reads of plain kinds are view's."""
+    client = real_fleet.cluster(cluster).client
+    granted = {
+        (group, resource, verb)
+        for role in client.get("/apis/rbac.authorization.k8s.io/v1/clusterroles")["items"]
+        if AGGREGATED & role["metadata"].get("labels", {}).keys()
+        for rule in role["rules"] or ()
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    served = {(info.api_group, _name(info)): info for info in _list_served(client)}
+    named = {(group, name): _in_team(group, name) for group, name, _ in granted}
+    ours, theirs = set[tuple[str, str, str]](), set[tuple[str, str, str]]()
+    for (group, name), info in (named | served).items():
+        for verb in (*WRITES, *(["get"] if info.subresource and not may_do(VIEWER, cluster, info) else [])):
+            if may_do(Principal("alice", Scope(EDIT)), cluster, replace(info, verb=verb)):
+                ours.add((group, name, verb))
+            if (group, name, verb) in granted:
+                theirs.add((group, name, verb))
+
+    assert len(served) > 100
+    assert ours == theirs
+
+
+def _name(info: RequestInfo) -> str:
+    return f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+
+
+def _in_team(group: str, name: str) -> RequestInfo:
+    resource, _, subresource = name.partition("/")
+    return RequestInfo("get", True, group, "v1", resource, subresource or None, "team", "a")
+
+
+def _list_served(client: KubeClient) -> Iterator[RequestInfo]:
+    groups = [("", "v1", "/api/v1")] + [
+        (group["name"], version["version"], f"/apis/{version['groupVersion']}")
+        for group in client.get("/apis")["groups"]
+        for version in group["versions"]
+    ]
+    for group, version, path in groups:
+        for found in client.get(path)["resources"]:
+            info = _in_team(group, found["name"])
+            yield replace(info, version=version, namespace="team" if found["namespaced"] else None)
+
+
+@pytest.mark.parametrize(
+    ("named", "method", "path"),
+    [
+        ("widgets.acme.io", "POST", "/apis/acme.io/v1/namespaces/team/widgets"),
+        ("*.acme.io", "DELETE", "/apis/acme.io/v1/namespaces/team/widgets/w"),
+        ("*.acme.io", "PATCH", "/apis/acme.io/v1/namespaces/team/widgets/w/scale"),
+        ("widgets/scale.acme.io", "PUT", "/apis/acme.io/v1/namespaces/team/widgets/w/scale"),
+        ("namespaces", "POST", "/api/v1/namespaces"),
+        ("pods/ephemeralcontainers", "PATCH", f"{TEAM}/pods/p/ephemeralcontainers"),
+        (
+            "openmcpdeployments.openmcp.k8s.io",
+            "POST",
+            "/apis/openmcp.k8s.io/v1alpha1/namespaces/team/openmcpdeployments",
+        ),
+    ],
+)
+def test_a_user_with_role_edit_writes_what_is_named_for_them(named: str, method: str, path: str) -> None:
+    assert may(Scope(EDIT), method, path, writes=(named,))
+    assert not may(Scope(EDIT), method, path, writes=("gadgets.acme.io", "*.other.io", "widgets/status.acme.io"))
+    assert not may(Scope(VIEW), method, path, writes=(named,))
+    assert not may(Scope(EDIT), method, path.replace("/team/", "/kube-system/"), writes=(named,)) or "team" not in path
+
+
+@pytest.mark.parametrize(
+    ("clusters", "namespaces", "kind", "allowed"),
+    [
+        (("*",), ("team",), "openmcpdeployments", True),
+        (("openmcp",), ("team",), "openmcpdeployments", False),
+        (("openmcp", "c*"), ("*",), "migrations", False),
+        (("*",), ("team",), "migrations", False),
+        (("*",), ("team",), "syncs", False),
+        (("*",), ("*",), "migrations", True),
+    ],
+)
+def test_what_the_platform_carries_elsewhere_takes_who_reaches_it(
+    clusters: tuple[str, ...], namespaces: tuple[str, ...], kind: str, allowed: bool
+) -> None:
+    path = f"/apis/openmcp.k8s.io/v1alpha1/namespaces/team/{kind}"
+    assert may(Scope(ADMIN, clusters, namespaces), "POST", path, cluster="openmcp") is allowed
+    assert may(Scope(ADMIN, clusters, namespaces), "GET", path, cluster="openmcp")
 
 
 def test_an_administrator_of_one_namespace_stays_in_it_too() -> None:

@@ -42,6 +42,8 @@ def test_an_entry_is_limited_by_its_patterns() -> None:
         ([entry(password_hash="$argon2i$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA")], ["user 'alice': password_hash"]),
         ([entry(clusters="*")], ["user 'alice': clusters: must be a list"]),
         ([entry(namespaces=["a", 7])], ["user 'alice': namespaces: must be a list"]),
+        ([entry(role="edit", writes=["*"])], ["user 'alice': writes: must be names as kubectl takes them"]),
+        ([entry(role="view", writes=["widgets.acme.io"])], ["user 'alice': writes: adds to role edit alone"]),
         ([entry(namespace=["a"])], ["user 'alice': namespace: is not known"]),
         ([entry(), entry()], ["user 'alice': name: is there twice"]),
         ([entry(), entry(name=None)], ["entry 2: name: must be a text"]),
@@ -74,7 +76,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_what_is_saved_is_what_is_loaded_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "users.yaml"
-    users = [User("alice", HASH, Scope(Role.EDIT, ("c*",), ("a",)), ("dev",)), User("한글", HASH, Scope(Role.VIEW))]
+    users = [
+        User("alice", HASH, Scope(Role.EDIT, ("c*",), ("a",)), ("dev",), ("*.acme.io",)),
+        User("한글", HASH, Scope(Role.VIEW)),
+    ]
 
     save_users(path, users)
 

@@ -30,7 +30,7 @@ def run(*arguments: str, **environ: str | None) -> Result:
 
 def test_users_are_added_listed_changed_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "users.yaml"
-    limits = ("--cluster", "c*", "--namespace", "a", "--namespace", "b-*", "--group", "dev")
+    limits = ("--cluster", "c*", "--namespace", "a", "--namespace", "b-*", "--group", "dev", "--write", "w.acme.io")
 
     added = run("user", "add", "alice", "--role", "edit", *limits, "--file", str(path))
     first = load_users(path)["alice"]
@@ -39,8 +39,9 @@ def test_users_are_added_listed_changed_and_removed(tmp_path: Path) -> None:
 
     assert [result.exit_code for result in (added, changed, listed)] == [0, 0, 0]
     assert first.scope == Scope(Role.EDIT, ("c*",), ("a", "b-*"))
+    assert load_users(path)["alice"].writes == ("w.acme.io",)
     assert load_users(path)["alice"].password_hash != first.password_hash
-    assert "alice  edit  c*        a,b-*       dev" in listed.output
+    assert "alice  edit  c*        a,b-*       dev     w.acme.io" in listed.output
     assert not any("argon2" in result.output for result in (added, changed, listed))
 
     assert run("user", "remove", "alice", "--file", str(path)).exit_code == 0
