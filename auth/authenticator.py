@@ -9,8 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from auth.attempts import Attempts, normalise_address
 from auth.directory import POLL_SECONDS, Directory, open_directory
-from auth.errors import InvalidCredentials, Unauthenticated
+from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, hash_password, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
@@ -19,6 +20,9 @@ from fleet.model.visibility import EVERYTHING
 
 RENEWABLE_SECONDS = 24 * 3600
 """How long after the password was given a token is renewed for: the longest that a token may count by itself."""
+
+MAX_WAIT_SECONDS = 5.0
+"""How long a sign-in may take: yesterday's clients give up after 10."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class Authenticator:
         self._tokens = tokens
         self._directory = directory
         self._passwords = passwords
+        self._attempts = Attempts()
 
     @property
     def problem(self) -> str | None:
@@ -67,19 +72,35 @@ class Authenticator:
             raise Unauthenticated(f"a token is renewed for {hours} hours after the password was given: sign in again")
         return self._tokens.sign(claims.user, int(claims.signed_in_at))
 
-    async def login(self, username: str, password: str) -> str:
-        """A token for the user.
+    async def login(self, username: str, password: str, *, address: str = "") -> str:
+        """A token for the user, who asks from this address.
 
         Raises InvalidCredentials, after the same time for a wrong name as for a wrong password, and TooManyLogins.
         """
         if not username or not password or len(password) > MAX_PASSWORD_CHARACTERS:
             raise InvalidCredentials
+        address = normalise_address(address)
+        try:
+            async with asyncio.timeout(MAX_WAIT_SECONDS), self._attempts.one_of(address, username):
+                return await self._login(username, password, address)
+        except TimeoutError as error:
+            raise TooManyLogins from error
+
+    async def _login(self, username: str, password: str, address: str) -> str:
+        self._attempts.check(address, username)
         user = self._directory.get_user(username)
-        right = await self._passwords.matches(user.password_hash if user else None, password)
+        right = await self._passwords.matches(
+            user.password_hash if user else None,
+            password,
+            address=address,
+            stand_in=self._directory.get_stand_in(self._tokens.number(username)),
+            on_wrong=lambda: self._attempts.add_failure(address, username),
+        )
         if user is None or not right:
             # An unknown name stays out of the log: it may be a password typed into the wrong field.
             _log.warning("sign-in refused for %s", f"user {user.name!r}" if user else "an unknown user")
             raise InvalidCredentials
+        self._attempts.add_success(address, username)
         return self._tokens.sign(user.name)
 
     def _find(self, authorization: str | None) -> tuple[Claims, User]:

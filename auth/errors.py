@@ -3,11 +3,13 @@
     AuthError
     ├── Unauthenticated      no token, or one that does not count: sign in (again)
     ├── InvalidCredentials   name and password do not belong together; which of the two is wrong is never said
-    ├── TooManyLogins        more sign-ins are waiting than are worth waiting for: try again shortly
+    ├── TooManyLogins        too many wrong passwords, or too many that wait: try again after `retry_after` seconds
     └── UsersFileInvalid     the users file can't be used as it is: mend the entries it names
 
 That an authenticated caller may not do something is `fleet.model.errors.Forbidden`.
 """
+
+import math
 
 
 class AuthError(Exception):
@@ -26,10 +28,11 @@ class InvalidCredentials(AuthError):
 
 
 class TooManyLogins(AuthError):
-    """The queue of passwords to be checked is full."""
+    """The password was not looked at, and would be after `retry_after` seconds, whole ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, retry_after: float = 1.0) -> None:
         super().__init__("too_many_logins")
+        self.retry_after = max(1, math.ceil(retry_after))
 
 
 class UsersFileInvalid(AuthError):

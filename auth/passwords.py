@@ -3,12 +3,14 @@
 The portals ask for a token before each of their calls: a password that was right a moment ago is known again by a keyed
 hash, so that it costs no argon2. What is wrong costs one each time, and a hash that the users file replaced counts for
 nothing: it is part of what is hashed.
+
+Addresses take turns at the threads, so that one that never stops to ask delays the others by the checks that run.
 """
 
 import asyncio
 import hmac
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -16,10 +18,12 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from auth.errors import TooManyLogins
+from fleet.aio.fair import FairPlaces, Full
 from fleet.aio.lru import Lru
 
 THREADS = 2
 MAX_WAITING = 128
+MAX_WAITING_OF_AN_ADDRESS = 32
 MAX_PASSWORD_CHARACTERS = 1024
 KNOWN_SECONDS = 60.0
 """How long a password is known again, from its last argon2."""
@@ -49,26 +53,50 @@ class Passwords:
 
     def __init__(self, threads: ThreadPoolExecutor, known_seconds: float = KNOWN_SECONDS) -> None:
         self._threads = threads
-        self._waiting = 0
+        self._places = FairPlaces(THREADS, MAX_WAITING, MAX_WAITING_OF_AN_ADDRESS)
         self._known_seconds = known_seconds
         self._key = secrets.token_bytes(32)  # of this process: what is remembered is worth nothing elsewhere
         self.known: Lru[str, bytes] = Lru(MAX_KNOWN)
         self._nobody = hash_password("")
 
-    async def matches(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password has this hash; None (no such user) takes as long and is False. Raises TooManyLogins."""
-        keyed = self._hash_keyed(password_hash or self._nobody, password)
-        if hmac.compare_digest(self.known.get(password_hash or self._nobody) or b"", keyed):
+    @property
+    def waiting(self) -> int:
+        """How many checks wait for a thread."""
+        return len(self._places)
+
+    async def matches(
+        self,
+        password_hash: str | None,
+        password: str,
+        *,
+        address: str = "",
+        stand_in: str | None = None,
+        on_wrong: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Whether the password has this hash; None (no such user) is False after the time that `stand_in` takes.
+
+        What is cancelled while it waits is not checked; what is being checked calls `on_wrong` even if nobody waits for
+        it any more. Raises TooManyLogins.
+        """
+        checked = password_hash or stand_in or self._nobody
+        keyed = self._hash_keyed(checked, password)
+        if hmac.compare_digest(self.known.get(checked) or b"", keyed) and password_hash is not None:
             return True
-        if self._waiting >= MAX_WAITING:
-            raise TooManyLogins
-        self._waiting += 1
-        loop = asyncio.get_running_loop()
         try:
-            right = await loop.run_in_executor(self._threads, _verify, password_hash or self._nobody, password)
-        finally:
-            self._waiting -= 1
-        if not right or password_hash is None:
+            await self._places.take(address)
+        except Full as error:
+            raise TooManyLogins from error
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._threads, _verify, checked, password)
+
+        def settle(done: "asyncio.Future[bool]") -> None:
+            # The thread was at it until now, whether or not anybody still waits for what it found.
+            self._places.release()
+            if password_hash is None or not done.result():
+                on_wrong()
+
+        running.add_done_callback(settle)
+        if not await asyncio.shield(running) or password_hash is None:
             return False
         self.known.put(password_hash, keyed)
         loop.call_later(self._known_seconds, self.known.discard, password_hash)

@@ -3,6 +3,7 @@
 A renewed one has `auth_time` too, as OpenID Connect names the time when the password was given.
 """
 
+import hmac
 import time
 from typing import Any
 
@@ -52,6 +53,10 @@ class Tokens:
             token = jwt.encode(claims | earlier, self._key, algorithm=ALGORITHM)
             self._signed.put((user, now, signed_in_at), token)
         return token
+
+    def number(self, text: str) -> int:
+        """A number that is always the same for a text, and that nobody without the key can tell."""
+        return int.from_bytes(hmac.digest(self._key, b"number\0" + text.encode("utf-8", "surrogatepass"), "sha256")[:8])
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that counts. Raises Unauthenticated with the reason.

@@ -166,7 +166,9 @@ def build_auth_answer(error: AuthError) -> Response:
     if isinstance(error, InvalidCredentials):
         return Response(b'{"error":"invalid_credentials"}', 401, {"Cache-Control": "no-store"}, "application/json")
     if isinstance(error, TooManyLogins):
-        return Response(b'{"error":"too_many_logins"}', 429, {"Retry-After": "1"}, "application/json")
+        return Response(
+            b'{"error":"too_many_logins"}', 429, {"Retry-After": str(error.retry_after)}, "application/json"
+        )
     headers = {"WWW-Authenticate": "Bearer", "X-Content-Type-Options": "nosniff"}
     return PlainTextResponse(f"{error}\n", HTTPStatus.UNAUTHORIZED, headers)
 

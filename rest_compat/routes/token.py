@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import InvalidQuery
+from rest_compat.disconnect import Caller, DisconnectWatcher
 from rest_compat.errors import BodyTooLarge, NotReadable, find_status
 from rest_compat.headers import has_body
 from rest_compat.request import Request
@@ -49,7 +50,17 @@ async def issue_token(request: Request) -> Response:
         raise InvalidQuery(
             "username and password are needed: in the query, as JSON or as a form; or a token to be renewed, as Bearer"
         )
-    return _build_json({"token": await authenticator.login(given["username"], given["password"])}, 200)
+    host = request.client.host if request.client else ""
+    watcher = DisconnectWatcher(Caller(request.receive), None)
+    try:
+        token = await authenticator.login(given["username"], given["password"], address=host)
+    except asyncio.CancelledError:
+        if not watcher.was_interrupted():
+            raise
+        return Response()  # there is nobody to answer: a password that still waits for its turn is not looked at
+    finally:
+        watcher.stop()
+    return _build_json({"token": token}, 200)
 
 
 def _build_json(content: Mapping[str, str], status: int) -> Response:

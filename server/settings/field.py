@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.settings.units import (
+    check_networks,
     check_origins,
     expand_home,
     parse_bytes,
@@ -20,6 +21,7 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 File = Annotated[Path, AfterValidator(expand_home)]
 Word = BeforeValidator(parse_word)
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
+Networks = Annotated[Names, AfterValidator(check_networks)]
 Origins = Annotated[Names, AfterValidator(check_origins)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(parse_paths)]
 

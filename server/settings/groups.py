@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from server.settings.field import Bytes, File, Group, Names, Origins, Paths, Seconds, Word, setting
+from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
 from server.settings.units import bracketed
 
@@ -53,6 +53,11 @@ class HttpSettings(Group):
         (),
         "Origins whose pages may read answers; WebSockets of others are then refused. Left out: none.",
         values="origins such as https://portal.example, separated by commas, or * for all; a list in a file",
+    )
+    trusted_proxies: Networks = setting(
+        (),
+        "Proxies whose `X-Forwarded-For` says who calls: guessing passwords is slowed down by address. Left out: none.",
+        values="addresses and networks such as 10.0.0.0/8, separated by commas; a list in a file",
     )
     shutdown_grace: Seconds = setting(
         10.0, "How long requests may take to end after SIGTERM.", values="a duration, 0s to 10m", ge=0, le=600

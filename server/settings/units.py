@@ -2,6 +2,7 @@
 
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +46,16 @@ def parse_paths(value: object) -> object:
 def parse_names(value: object) -> object:
     """Names of a text in which they are separated by commas."""
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks. Raises ValueError."""
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"{network[:100]!r} is no address and no network: {error}") from error
+    return networks
 
 
 def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,16 +1,20 @@
 """Signing in, and what a token is worth while the users file changes."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
+import argon2
 import jwt
 import pytest
 
+from auth.attempts import FREE_OF_A_PAIR
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated, UsersFileInvalid
-from auth.passwords import MAX_WAITING, hash_password
+from auth.passwords import MAX_WAITING_OF_AN_ADDRESS, THREADS, hash_password
 from auth.users import User, save_users
+from fleet.aio.tasks import end_tasks
 from fleet.model.visibility import Role, Scope
 from tests.fakes.waiting import until
 
@@ -97,10 +101,64 @@ async def test_the_empty_password_of_the_placeholder_opens_nothing() -> None:
 
 async def test_a_flood_of_sign_ins_is_bounded() -> None:
     async with open_authenticator(options()) as authenticator:
-        logins = [authenticator.login("openmcp", "wrong") for _ in range(MAX_WAITING + 5)]
+        names = [f"{number}" for number in range(MAX_WAITING_OF_AN_ADDRESS + THREADS + 5)]
+        logins = [authenticator.login(name, "wrong", address="a") for name in names]
         outcomes = await asyncio.gather(*logins, return_exceptions=True)
 
     assert [type(outcome) for outcome in outcomes].count(TooManyLogins) == 5
+
+
+async def test_clients_that_never_stop_delay_nobody_at_another_address() -> None:
+    """200 with names and passwords of their own each time, while somebody else signs in, within a second each."""
+
+    async def attack(number: int) -> None:
+        while True:
+            with contextlib.suppress(InvalidCredentials, TooManyLogins):
+                await authenticator.login(f"{number} {time.monotonic()}", "wrong", address="attacker")
+            await asyncio.sleep(0.001)
+
+    async with open_authenticator(options()) as authenticator:
+        attackers = [asyncio.create_task(attack(number)) for number in range(200)]
+        took = []
+        for number in range(5):
+            began = time.monotonic()
+            with pytest.raises(InvalidCredentials):  # which costs an argon2 each time
+                await authenticator.login("openmcp", f"mistyped {number}", address=f"own {number}")
+            took.append(time.monotonic() - began)
+        await end_tasks(*attackers)
+    assert max(took) < 1.0
+
+
+async def test_guesses_of_one_user_s_password_are_not_looked_at_at_full_speed() -> None:
+    async with open_authenticator(options()) as authenticator:
+        guesses = [authenticator.login("openmcp", f"guess {number}", address="a") for number in range(150)]
+        outcomes = await asyncio.gather(*guesses, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes].count(InvalidCredentials) == FREE_OF_A_PAIR
+        with pytest.raises(TooManyLogins):
+            await authenticator.login("openmcp", "keti", address="a")
+        assert await authenticator.login("openmcp", "keti", address="another")
+
+
+async def test_many_sign_ins_at_once_with_the_right_password_are_no_guesses() -> None:
+    """As the portals have them, one before each call."""
+    async with open_authenticator(options()) as authenticator:
+        tokens = await asyncio.gather(*(authenticator.login("openmcp", "keti", address="portal") for _ in range(100)))
+    assert len(tokens) == 100
+
+
+async def test_an_unknown_name_takes_as_long_as_a_dear_hash(tmp_path: Path) -> None:
+    dear = argon2.PasswordHasher(time_cost=4, memory_cost=64 * 1024, parallelism=1).hash("secret of alice")
+    path = write(tmp_path / "users", User("alice", dear, Scope(Role.VIEW)))
+
+    async def time_login(name: str, number: int) -> float:
+        began = time.monotonic()
+        with pytest.raises(InvalidCredentials):
+            await authenticator.login(name, "wrong", address=f"{number}")
+        return time.monotonic() - began
+
+    async with open_authenticator(AuthOptions(KEY, users_file=path)) as authenticator:
+        known, unknown = [min([await time_login(name, n) for n in range(5)]) for name in ("alice", "nobody")]
+    assert 0.5 < known / unknown < 2
 
 
 async def test_a_removed_user_s_token_stops_to_count(tmp_path: Path) -> None:

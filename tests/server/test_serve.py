@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from auth.attempts import FREE_OF_A_PAIR
 from tests.fakes.waiting import PATIENCE, until
 from tests.processes import COMMAND, free_port
 from tests.server.test_cli import build_dead_kubeconfig
@@ -204,3 +205,18 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return paths
+
+
+@pytest.mark.parametrize(("proxies", "status"), [("127.0.0.0/8", 200), ("", 429), ("192.0.2.0/24", 429)])
+async def test_guesses_count_by_the_address_that_a_trusted_proxy_names(
+    tmp_path: Path, proxies: str, status: int
+) -> None:
+    variables = environ(tmp_path, OPENMCP_TRUSTED_PROXIES=proxies)
+    url = f"http://127.0.0.1:{variables['OPENMCP_PORT']}/token?username=openmcp&password="
+    async with open_process(variables), aiohttp.ClientSession() as session:
+        await until_ready(f"http://127.0.0.1:{variables['OPENMCP_PORT']}")
+        for _ in range(FREE_OF_A_PAIR):
+            await session.get(url + "wrong", headers={"X-Forwarded-For": "192.0.2.1"})
+        # What a caller writes itself stands before what the proxy adds.
+        answer = await session.get(url + "keti", headers={"X-Forwarded-For": "192.0.2.1, 198.51.100.2"})
+        assert answer.status == status

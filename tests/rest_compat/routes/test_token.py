@@ -1,11 +1,14 @@
 """A token can be had in every way its clients ever asked for one."""
 
+import asyncio
 import json
 import re
 
 import pytest
 
-from tests.rest_compat.serving import Client
+from auth.attempts import FREE_OF_A_PAIR
+from tests.fakes.waiting import PATIENCE, until
+from tests.rest_compat.serving import Client, open_served
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -105,3 +108,42 @@ async def test_a_token_that_does_not_count_is_not_renewed(client: Client) -> Non
 async def test_a_name_and_a_password_go_before_a_token(client: Client) -> None:
     assert (await client.ask("POST", "/token?username=openmcp&password=wrong")).status == 401
     assert (await client.ask("POST", "/token?username=openmcp")).status == 400
+
+
+class Busy:
+    """Signs nobody in; says who still waits."""
+
+    def __init__(self) -> None:
+        self.waiting: list[str] = []
+
+    async def login(self, username: str, password: str, *, address: str) -> str:
+        self.waiting.append(address)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.waiting.remove(address)
+        raise AssertionError
+
+
+async def test_a_sign_in_ends_with_its_client() -> None:
+    busy = Busy()
+    async with open_served({"authenticator": busy, "request_timeout": PATIENCE}) as url:
+        host, port = url.removeprefix("http://").split(":")
+        for body in (b"", b"username=a&password=b"):
+            _, writer = await asyncio.open_connection(host, int(port))
+            head = f"POST /token?username=a&password=b HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await until(lambda: busy.waiting == ["127.0.0.1"], what="the sign-in")
+            writer.close()
+            await until(lambda: not busy.waiting, what="the end of the sign-in")
+
+
+async def test_too_many_guesses_are_told_when_to_ask_again(client: Client) -> None:
+    headers = {"Authorization": "", "X_Forwarded_For": "192.0.2.1"}
+    for _ in range(FREE_OF_A_PAIR):
+        answer = await client.ask("GET", "/token?username=openmcp&password=wrong", **headers)
+        assert answer.status == 401
+    answer = await client.ask("GET", f"/token?{RIGHT}", **headers)
+    assert (answer.status, answer.body) == (429, b'{"error":"too_many_logins"}')
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert (await client.ask("GET", f"/token?{RIGHT}", Authorization="")).status == 200

@@ -1,0 +1,56 @@
+"""Callers take turns at dear work; what is gone takes none."""
+
+import asyncio
+
+import pytest
+
+from fleet.aio.fair import FairPlaces, Full
+from fleet.aio.tasks import end_tasks
+
+
+async def wait_for_places(places: FairPlaces, *callers: str) -> "tuple[list[str], list[asyncio.Task[None]]]":
+    """Tasks that wait, in this order, and the callers in the order in which they are given a place."""
+    served: list[str] = []
+
+    async def take(caller: str) -> None:
+        await places.take(caller)
+        served.append(caller)
+
+    tasks = [asyncio.create_task(take(caller)) for caller in callers]
+    await asyncio.sleep(0)
+    return served, tasks
+
+
+async def test_a_caller_who_asks_often_waits_for_itself() -> None:
+    places = FairPlaces(1, most=100, most_of_one=50)
+    await places.take("often")
+    served, tasks = await wait_for_places(places, *["often"] * 20, "once")
+    for _ in tasks:
+        places.release()
+    await asyncio.gather(*tasks)
+    assert served.index("once") <= 1
+
+
+async def test_who_is_gone_takes_no_turn_and_loses_no_place() -> None:
+    places = FairPlaces(1, most=100, most_of_one=50)
+    await places.take("here")
+    served, tasks = await wait_for_places(places, "gone", "gone", "here")
+    places.release()  # the first has its place, and learns of its end before it learns of that
+    await end_tasks(*tasks[:2])
+    await tasks[2]
+    places.release()
+    await places.take("later")
+    assert (served, len(places)) == (["here"], 0)
+
+
+async def test_a_full_house_makes_room_for_a_shorter_line() -> None:
+    places = FairPlaces(1, most=4, most_of_one=3)
+    await places.take("a")
+    served, tasks = await wait_for_places(places, "a", "a", "a", "a", "b", "c")
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(0)
+    refused = [number for number, task in enumerate(tasks) if task.done() and isinstance(task.exception(), Full)]
+    assert (refused, len(places), served) == ([2, 3], 4, [])
+    with pytest.raises(Full):
+        await places.take("a")
+    await end_tasks(*tasks)
