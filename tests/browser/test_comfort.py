@@ -76,6 +76,17 @@ async def test_the_history_tab_has_values_in_a_young_demo(page: Page) -> None:
     assert all(any(value is not None for value in item["history"]["cpuCores"]) for item in items)
 
 
+async def test_the_headers_of_a_tab_outlive_a_reload(page: Page) -> None:
+    await page.click(".graphiql-tab >> text=CostAndExplain")
+    await page.wait_for_function("() => localStorage.getItem('graphiql:headers')?.includes('X-Explain')")
+    await page.wait_for_function("() => JSON.parse(localStorage.getItem('graphiql:tabState')).activeTabIndex === 4")
+    await page.reload()
+    await page.wait_for_selector(f"{EDITOR} .view-line >> text=CostAndExplain")
+    async with page.expect_response(lambda answer: "CostAndExplain" in (answer.request.post_data or "")) as waiting:
+        await page.click(RUN)
+    assert {"cost", "explain"} <= json.loads(await (await waiting.value).text())["extensions"].keys()
+
+
 async def test_a_live_tab_goes_on_while_another_is_looked_at(page: Page) -> None:
     streams: list[str] = []
     ended: list[str] = []
@@ -119,7 +130,9 @@ async def test_the_keyboard_finds_its_way_out_and_is_told_it(page: Page) -> None
 
 async def test_a_narrow_page_stacks_what_does_not_fit(page: Page, tmp_path: Path) -> None:
     await page.set_viewport_size({"width": 390, "height": 844})
-    await page.wait_for_function("document.querySelector('.graphiql-response').getBoundingClientRect().width > 300")
+    await page.wait_for_function(
+        "() => document.querySelector('.graphiql-response').getBoundingClientRect().width > 300"
+    )
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     query = await page.locator(".graphiql-editors").bounding_box()
     response = await page.locator(".graphiql-response").bounding_box()

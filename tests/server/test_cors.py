@@ -1,13 +1,18 @@
 """Pages of other origins, in front of the server as `serve` starts it: who is let in, what hostile ones are told."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp import web
+from playwright.async_api import async_playwright
 
+from tests.browser.test_page import FLAGS
 from tests.clients.serving import open_quiet_server
-from tests.processes import RunningServer
+from tests.processes import RunningServer, free_port
+from tests.required import need
 
 PAGE = "https://portal.example"
 PORT = "http://localhost:5173"
@@ -138,6 +143,53 @@ async def test_websockets_of_pages_that_may_are_opened(server: RunningServer, or
         session.ws_connect("/graphql", protocols=("graphql-transport-ws",), headers=headers) as socket,
     ):
         assert socket.protocol == "graphql-transport-ws"
+
+
+ASKED_BY_A_PAGE = """async ({url, token}) => {
+  const headers = {authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-cost': 'true'};
+  const body = JSON.stringify({query: '{ viewer { name } }'});
+  const opened = new Promise(resolve => {
+    const socket = new WebSocket(url.replace('http', 'ws') + '/graphql', 'graphql-transport-ws');
+    socket.onopen = () => resolve(true);
+    socket.onerror = () => resolve(false);
+  });
+  try {
+    const answer = await fetch(url + '/graphql', {method: 'POST', headers, body});
+    const missing = await fetch(url + '/api/v1/pods?clustername=none', {headers});
+    const {data} = await answer.json();
+    return [data.viewer.name, answer.headers.get('x-request-id') !== null, missing.status, await opened];
+  } catch (problem) {
+    return [problem.name, await opened];
+  }
+}"""
+
+
+@pytest.mark.browser
+async def test_a_browser_keeps_to_what_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async def serve_page(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="<!doctype html>", content_type="text/html")
+
+    async with contextlib.AsyncExitStack() as stack:
+        pages = []
+        for _ in range(2):
+            runner = web.ServerRunner(web.Server(serve_page))
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            port = free_port()
+            await web.TCPSite(runner, "localhost", port).start()
+            pages.append(f"http://localhost:{port}")
+        folder = tmp_path_factory.mktemp("browser")
+        server = await stack.enter_async_context(open_quiet_server(folder, OPENMCP_CORS_ORIGINS=pages[0]))
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=need("chromium"), args=FLAGS)
+        stack.push_async_callback(browser.close)
+        asked = {"url": server.url, "token": await server.sign_in()}
+        page = await browser.new_page()
+        told = []
+        for url in pages:
+            await page.goto(url)
+            told.append(await page.evaluate(ASKED_BY_A_PAGE, asked))
+        assert told == [["openmcp", True, 404, True], ["TypeError", False]]
 
 
 async def test_nothing_is_said_of_origins_where_none_is_set(tmp_path_factory: pytest.TempPathFactory) -> None:

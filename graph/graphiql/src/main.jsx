@@ -169,7 +169,7 @@ function Explorer({ user, onEnd }) {
       <GraphiQL fetcher={fetcher} defaultTabs={LINK ? [LINK, ...OPENING_TABS] : OPENING_TABS}
         initialQuery={LINK?.query} initialVariables={LINK?.variables} plugins={PLUGINS}
         onTabChange={(shown) => live.watch(shown)}
-        shouldPersistHeaders={false} defaultEditorToolsVisibility={false}>
+        shouldPersistHeaders defaultEditorToolsVisibility={false}>
         <GraphiQL.Logo><span /></GraphiQL.Logo>
         <GraphiQL.Toolbar>
           {({ prettify, copy, merge }) => (
