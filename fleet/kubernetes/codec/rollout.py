@@ -44,8 +44,8 @@ def _deployment(workload: WireWorkload) -> Rollout:
         waiting += f"{updated} out of {desired} new replicas have been updated..."
     elif status.replicas > updated:
         waiting += f"{status.replicas - updated} old replicas are pending termination..."
-    elif status.available_replicas < updated:
-        waiting += f"{status.available_replicas} of {updated} updated replicas are available..."
+    elif (available_now := status.available_replicas or 0) < updated:
+        waiting += f"{available_now} of {updated} updated replicas are available..."
     else:
         complete = progressing.reason == "NewReplicaSetAvailable"
         message = f'deployment "{name}" successfully rolled out'

@@ -89,8 +89,12 @@ def _count_replicas(wire: WireWorkload) -> dict[str, int | None]:
         "desired": 1 if wire.spec.replicas is None else wire.spec.replicas,
         "ready": status.ready_replicas,
         "updated": status.updated_replicas,
-        "available": status.available_replicas,
+        "available": status.available_replicas,  # of StatefulSets always there, but before Kubernetes 1.22
     }
+
+
+def _count_deployment(wire: WireWorkload) -> dict[str, int | None]:
+    return _count_replicas(wire) | {"available": wire.status.available_replicas or 0}
 
 
 def _count_scheduled(wire: WireWorkload) -> dict[str, int | None]:
@@ -118,7 +122,7 @@ def _count_jobs(wire: WireWorkload) -> dict[str, int | None]:
 
 
 _COUNTS: Mapping[str, Callable[[WireWorkload], dict[str, int | None]]] = {
-    "Deployment": _count_replicas,
+    "Deployment": _count_deployment,
     "StatefulSet": _count_replicas,
     "DaemonSet": _count_scheduled,
     "Job": _count_job,

@@ -167,6 +167,14 @@ def test_a_deployment() -> None:
     assert not found.selector.matches((("app", "web"), ("tier", "b")))
 
 
+def test_what_an_old_stateful_set_does_not_say_is_not_known() -> None:
+    status = {"observedGeneration": 1, "readyReplicas": 2}
+    old = decode(build_workload("StatefulSet", "shop", "db", {"replicas": 2}, status))
+    none_yet = decode(build_workload("Deployment", "shop", "web", {"replicas": 2}, {"observedGeneration": 1}))
+    assert (old.available, old.unavailable) == (None, None)
+    assert (none_yet.available, none_yet.unavailable) == (0, 2)
+
+
 def test_a_job_of_a_cron_job() -> None:
     item = build_workload("Job", "shop", "nightly-1", {"parallelism": 2}, {"active": 2, "ready": 1, "succeeded": 3})
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "u", "controller": True}
