@@ -14,6 +14,12 @@ from graph.extensions import Asked, read_asked
 
 JSON_TYPE = "application/json"
 
+MAX_OBJECTS = 1_000
+"""Objects in `variables`, each of which is read against its type for some 80 microseconds, at a stretch."""
+
+MAX_VALUES = 60_000
+"""Values in `variables`, likewise; of `representations`, which are read one by one, ten thousand have room."""
+
 
 class Refused(Exception):
     """The request gets no GraphQL answer; `status` says why.
@@ -51,6 +57,7 @@ def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Ope
         raise Refused(400, "there is no `query` in the request")
     if not isinstance(variables, dict | None):
         raise Refused(400, "`variables` is not an object")
+    _check_size(variables or {})
     if not isinstance(extensions, dict | None):
         raise Refused(400, "`extensions` is not an object")
     if not isinstance(name, str | None):
@@ -60,3 +67,24 @@ def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Ope
     except InvalidQuery as error:
         raise Refused(400, str(error)) from error
     return Operation(query=query, variables=variables, name=name or None, asked=asked)
+
+
+def _check_size(variables: dict[str, Any]) -> None:
+    """Raises Refused for variables of more objects or values than are allowed."""
+    values = objects = depth = 0
+    level: list[Any] = [variables]
+    while level:
+        values += sum(map(len, level))
+        # In a variable's own list, what says its type is a representation.
+        objects += sum(isinstance(one, dict) and not (depth == 2 and "__typename" in one) for one in level)
+        for found, limit, what in ((objects, MAX_OBJECTS, "objects"), (values, MAX_VALUES, "values")):
+            if found > limit:
+                message = f"`variables` have {found:,} {what}, at most {limit:,} are allowed: ask in several requests"
+                raise Refused(400, message, Code.COST_EXCEEDED, well_formed=True)
+        depth += 1
+        level = [
+            one
+            for outer in level
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(one, dict | list)
+        ]

@@ -149,3 +149,29 @@ def count_values(part: Any) -> int:
     if isinstance(part, dict | list):
         return sum(map(count_values, part.values() if isinstance(part, dict) else part))
     return part is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ({"anyOf": [{}] * 1_001}, "objects"),
+        ({"anyOf": [{"__typename": "Pod"}] * 1_001}, "objects"),
+        ({"not": {"anyOf": [[{}] * 400] * 3}}, "objects"),
+        ({"clusters": ["c1"] * 60_001}, "values"),
+    ],
+)
+async def test_variables_of_too_many_parts_are_refused_before_they_are_read(
+    open_graph: OpenGraph, value: Any, what: str
+) -> None:
+    asked = {"query": "query($f: PodFilter) { pods(filter: $f) { totalCount } }", "variables": {"f": value}}
+    async with open_graph("c1") as graph, open_served(graph) as session, session.post("/graphql", json=asked) as answer:
+        error = (await answer.json())["errors"][0]
+        assert (error["extensions"]["code"], f" {what}, at most " in error["message"]) == ("COST_EXCEEDED", True)
+
+
+async def test_ten_thousand_representations_are_no_objects_too_many(open_graph: OpenGraph) -> None:
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    named = [{"__typename": "Pod", "cluster": "c1", "namespace": "shop", "name": "p0"}] * 10_000
+    asked = {"query": query, "variables": {"r": named}}
+    async with open_graph("c1") as graph, open_served(graph) as session, session.post("/graphql", json=asked) as answer:
+        assert "`variables` have" not in (await answer.text())
