@@ -4,8 +4,11 @@ An event that repeats moves to its newest time. What the member forgets is kept 
 list adds to what is there; so what happened an hour ago can still be read after the member has dropped it.
 """
 
+import time
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator
+
+from msgspec.structs import replace
 
 from fleet.aio.generations import GenerationCounter
 from fleet.cache.rows import StoreKey
@@ -14,6 +17,9 @@ from fleet.model.kube_objects import Event
 
 Listener = Callable[[StoreKey | None], None]
 """Called (quick, never raising) with the key of an event that came or repeated; None once the first list is in."""
+
+AHEAD_SECONDS = 600.0
+"""How far a member's clock may be ahead; what is said to happen later still happened when it was first heard of."""
 
 _GENERATIONS = GenerationCounter()
 
@@ -71,6 +77,9 @@ class EventRing:
         """Whether the event is news. One that falls out counts where it was last seen after a time."""
         key = (event.namespace, event.name)
         known = self._events.get(key)
+        if (event.last_seen or 0.0) > (now := time.time()) + AHEAD_SECONDS:  # or nothing would ever push it out
+            is_known = known is not None and replace(known, last_seen=event.last_seen) == event
+            event = known if known is not None and is_known else replace(event, last_seen=now)
         if known == event:
             return False
         if known is not None:

@@ -15,7 +15,7 @@ from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.model.objects import NO_RESOURCES, Owner, Pod
 from fleet.model.sums import sum_resources
-from fleet.model.workloads import Workload, build_entry, qualify, sum_limits, template_owner
+from fleet.model.workloads import MOST_RESTARTS, Workload, build_entry, qualify, sum_limits, template_owner
 
 Place = tuple[str, str]
 """A namespace and the UID of the owner of pods in it."""
@@ -190,7 +190,7 @@ class WorkloadStore(Store[Workload]):
             replace(
                 record,
                 pod_count=len(pods),
-                restarts=sum([pod.restarts for pod in pods]),
+                restarts=min(sum([pod.restarts for pod in pods]), MOST_RESTARTS),
                 requests=replace(sum_resources([pod.requests for pod in alive]), pods=None) if alive else NO_RESOURCES,
                 limits=sum_limits(alive),
             )

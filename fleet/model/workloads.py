@@ -14,6 +14,9 @@ from fleet.model.objects import NO_RESOURCES, Owner, Pairs, Pod, Resources
 from fleet.model.selectors import LabelSelector
 from fleet.model.sums import sum_resources
 
+MOST_RESTARTS = 2**31 - 1
+"""Of all pods of a workload together, as the API has it of one container."""
+
 
 class RolloutState(enum.Enum):
     """Where a workload is between what is asked of it and what there is."""

@@ -21,7 +21,7 @@ def build_event(raw: bytes, cluster: str) -> Event:
         type=interned(wire.type) or "",
         reason=interned(wire.reason) or "",
         message=wire.message,
-        count=min(series.count or wire.count or 1, _MOST_COUNTED),
+        count=max(0, min(series.count or wire.count or 1, _MOST_COUNTED)),
         first_seen=parse_time(wire.first_timestamp or wire.event_time or created),
         last_seen=parse_time(series.last_observed_time or wire.last_timestamp or wire.event_time or created),
         source=interned(wire.source.component or wire.reporting_component),

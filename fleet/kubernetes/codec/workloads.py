@@ -71,12 +71,13 @@ def build_workload(raw: bytes, cluster: str, kind: str, api_version: str) -> Wor
 
 
 def _read_selector(raw: bytes) -> LabelSelector:
-    """A LabelSelector of an object; one without terms selects everything."""
+    """A LabelSelector of an object; one without terms selects everything. Raises msgspec.DecodeError, ValueError."""
     wire = _SELECTOR_DECODER.decode(raw)
-    others = [
-        Requirement(each.key, _OPERATORS[each.operator], frozenset(each.values or ()))
-        for each in wire.match_expressions or ()
-    ]
+    others = []
+    for each in wire.match_expressions or ():
+        if each.operator not in _OPERATORS:
+            raise ValueError(f"a selector has no operator {each.operator[:40]!r}")
+        others.append(Requirement(each.key, _OPERATORS[each.operator], frozenset(each.values or ())))
     return LabelSelector(raw.decode(), as_pairs(wire.match_labels), tuple(others))
 
 

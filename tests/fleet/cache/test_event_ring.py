@@ -1,8 +1,9 @@
 """The newest events of a member: what is kept, what falls out, and who is told."""
 
 import random
+import time
 
-from fleet.cache.event_ring import EventRing
+from fleet.cache.event_ring import AHEAD_SECONDS, EventRing
 from fleet.kubernetes.codec.codec import EVENTS, MAX_MESSAGE
 from fleet.model.event_queries import position_of
 from fleet.model.kube_objects import Event, Subject
@@ -81,8 +82,8 @@ def test_a_listener_hears_of_news_alone() -> None:
 def test_any_sequence_leaves_the_newest_in_order() -> None:
     rng = random.Random(7)
     ring, last = EventRing(20), dict[str, Event]()
-    for time in range(2_000):
-        event = build(f"e{rng.randrange(60)}", float(time), count=time)
+    for at in range(2_000):
+        event = build(f"e{rng.randrange(60)}", float(at), count=at)
         ring.put(event)
         last[event.name] = event
         wanted = sorted(last.values(), key=position_of, reverse=True)[:20]
@@ -96,3 +97,17 @@ def test_a_message_without_end_is_cut() -> None:
     raw = b'{"metadata":{"name":"a","namespace":"n"},"involvedObject":{},"message":"%s"}' % (b"x" * 100_000)
     message = EVENTS.build(raw, "c1").message
     assert (len(message) < MAX_MESSAGE + 20, message.endswith("x... [cut]")) == (True, True)
+
+
+def test_events_of_the_future_are_pushed_out_by_those_that_happen() -> None:
+    ring, heard, begun = EventRing(3), list[object](), time.time()
+    listed(ring, *(build(f"f{number}", 9e9) for number in range(3)))
+    ring.listen(heard.append)
+    listed(ring, *(build(f"f{number}", 9e9) for number in range(3)))  # nothing new
+    assert heard == []
+    ring.put(build("f0", 9e9, count=2))
+    assert heard == [("shop", "f0")]
+    assert all(begun <= (event.last_seen or 0) <= time.time() for event in ring.newest())
+    for number in range(3):
+        ring.put(build(f"e{number}", begun + AHEAD_SECONDS - 10 + number))
+    assert names(ring) == ["e2", "e1", "e0"]

@@ -191,3 +191,10 @@ def test_an_object_that_can_t_be_read_is_not_there() -> None:
     assert show(stores) == {"Deployment web": 0}
     stores.workloads.part("Deployment", "apps/v1").drop(("shop", "web"))
     assert show(stores) == {}
+
+
+def test_no_number_of_restarts_is_more_than_the_graph_can_say() -> None:
+    stores = Stores()
+    for name in "ab":
+        put(stores, pod_of(ROLLOUT, name, restarts=2**31 - 1))
+    assert find(stores, "Rollout", "canary").restarts == 2**31 - 1

@@ -191,3 +191,16 @@ def test_a_cron_job() -> None:
     found = decode(build_workload("CronJob", "shop", "nightly", spec, status))
     assert (found.schedule, found.active, found.images) == ("0 3 * * *", 2, ("report:1",))
     assert (found.desired, found.ready, found.last_scheduled_at) == (None, None, parse_time(LATE))
+
+
+def test_one_with_a_selector_that_is_none_takes_no_other_away() -> None:
+    codec = WORKLOADS["Deployment", "apps/v1"]
+    broken = {"metadata": {"name": "b"}, "spec": {"selector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}
+    listed = {
+        "kind": "DeploymentList",
+        "metadata": {"resourceVersion": "5"},
+        "items": [broken, {"metadata": {"name": "a"}}],
+    }
+    page = codec.decode_list(json.dumps(listed).encode(), "c1")
+    assert [record.name for record in page.records] == ["a"]
+    assert page.malformed == ("Deployment b can't be read: a selector has no operator 'Like'",)
