@@ -130,13 +130,20 @@ class WorkloadStore(Store[Workload]):
             return
         for pod in (old, new):
             if pod is not None and (owner := pod.owner) is not None:
-                self._marked[pod.namespace].add(owner.uid)
+                self._mark_owner(pod.namespace, owner.uid)
+
+    def _mark_owner(self, namespace: str, uid: str) -> None:
+        """One that came and went since the last reader is forgotten: there may be many, and nobody who asks."""
+        if self._pods.count("owner", uid) or (namespace, uid) in self._workloads:
+            self._marked[namespace].add(uid)
+        elif (uids := self._marked.get(namespace)) is not None:
+            uids.discard(uid)
 
     def _mark(self, record: Workload) -> None:
         """A followed workload came, went, or is another: whose pods are whose may be otherwise."""
         if record.kind in _ABOVE:  # which of the namespace's ReplicaSets or Jobs are its own is not known yet
             self._stale.add(record.namespace)
-        self._marked[record.namespace].add(record.uid)
+        self._mark_owner(record.namespace, record.uid)
         self._marked[record.namespace].update(uid for _, uid in self._owners.get(self.key_of(record), ()))
 
     def _attribute(self, place: Place) -> Collection[StoreKey]:

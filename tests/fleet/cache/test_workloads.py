@@ -138,6 +138,19 @@ def test_a_workload_sums_up_its_pods() -> None:
     assert find(stores, "StatefulSet", "db").restarts == 3, "an event of the object itself keeps what its pods say"
 
 
+def test_what_comes_and_goes_while_nobody_asks_leaves_nothing() -> None:
+    stores = Stores()
+    for number in range(100):
+        job = build_workload_record("c1", "shop", f"job-{number}", "Job", api_version="batch/v1", owner=CRON)
+        pod = pod_of(owned("Job", f"job-{number}", api_version="batch/v1"), f"job-{number}-a")
+        part = stores.marked_workloads.part("Job", "batch/v1")
+        part.put(job)
+        stores.pods.put(pod)
+        part.discard(job)
+        stores.pods.discard(pod)
+    assert stores.marked_workloads.marks == 0
+
+
 def test_many_changes_are_taken_in_piece_by_piece() -> None:
     stores = Stores()
     for number in range(95):
