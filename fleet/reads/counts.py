@@ -35,13 +35,13 @@ class ObjectCounts(Protocol):
         """Workloads within reach that are in these namespaces, at most."""
 
     def unwell(self, cluster: str) -> int:
-        """Pods that are not well, whoever may see them."""
+        """Pods within reach that are not well, at most."""
 
     def namespaces(self, cluster: str) -> int:
         """Namespaces within reach that hold pods, at least one."""
 
     def events(self, cluster: str) -> int:
-        """Events that are kept, within reach or not: all are looked through."""
+        """Events that are looked through: those that are kept, or may be where not all are within reach."""
 
     def fullest_node(self, cluster: str) -> int:
         """Pods of the node that has most."""
@@ -105,7 +105,11 @@ class CachedCounts:
 
     def unwell(self, cluster: str) -> int:
         member = self._members.get(cluster)
-        return 0 if member is None else member.pods.count("unwell", "unwell")
+        if member is None:
+            return 0
+        # How many others are not well is nothing that an estimate may tell.
+        everywhere = self._scope.sees_all_namespaces(cluster)
+        return member.pods.count("unwell", "unwell") if everywhere else self.pods(cluster, None, None)
 
     def namespaces(self, cluster: str) -> int:
         member = self._members.get(cluster)
@@ -116,7 +120,10 @@ class CachedCounts:
 
     def events(self, cluster: str) -> int:
         member = self._members.get(cluster)
-        return 0 if member is None else len(member.stores.events)
+        if member is None:
+            return 0
+        ring = member.stores.events
+        return len(ring) if self._scope.sees_all_namespaces(cluster) else ring.most
 
     def fullest_node(self, cluster: str) -> int:
         member = self._members.get(cluster)

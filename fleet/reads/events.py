@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 
-from fleet.aio.recorder import note_cached
+from fleet.aio.recorder import current_recorder, note_cached
 from fleet.aio.turns import Turns
 from fleet.members.member import Member
 from fleet.model.event_queries import EventFilter, EventPage, Position, Retention, position_of
@@ -35,7 +35,8 @@ async def load_event_page(
 
     parts: list[list[Event]] = []
     async for member in _in_turns(members, turns):
-        note_cached(member.name, len(member.stores.events))
+        if current_recorder() is not None:
+            note_cached(member.name, _count(member, scope, EventFilter()))
         parts.append(_first(member, scope, wanted, after, page.first + 1))
     found = list(islice(heapq.merge(*parts, key=position_of, reverse=True), page.first + 1))
     return EventPage(

@@ -76,13 +76,14 @@ class ProblemFinder:
             if found is not None and scope.sees_namespace(cluster, workload.namespace):
                 self._add(found, workload.kind, cluster, workload.namespace, workload.name, workload)
         failures = cache(partial(_find_mount_failures, member))
-        pods = member.pods.bucket("unwell", "unwell")
-        for pod in pods:
+        shown = len(nodes)
+        for pod in member.pods.bucket("unwell", "unwell"):
             if everywhere or scope.sees_namespace(cluster, pod.namespace):
+                shown += 1
                 found = judge_pod(pod, self._now, lambda pod: failures().get(pod.uid))
                 self._add(found, "Pod", cluster, pod.namespace, pod.name, pod)
             await self._pace.wait()
-        note_cached(cluster, len(nodes) + len(pods))
+        note_cached(cluster, shown)
 
     def finish(self) -> list[Problem]:
         """The gravest first, then those of most objects."""

@@ -6,8 +6,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.fakes.kubernetes import build_pod
+from tests.fakes.waiting import until
 from tests.graph.conftest import OpenGraph
 from tests.graph.http.test_served import ME, open_served, send
+from tests.graph.roots.test_events import build_event
 
 PODS = "{ pods { items { name } } }"
 WITH_NODES = "{ pods { items { name node { name } } } }"
@@ -80,3 +83,21 @@ async def test_an_answer_that_came_too_late_says_what_it_waited_for(open_graph: 
     (waited_for,) = body["extensions"]["explain"]["clusters"]
     assert (waited_for["name"], waited_for["probesAwaited"]) == ("c2", 1)
     assert 0 < waited_for["tookMs"] <= body["extensions"]["explain"]["tookMs"]
+
+
+@pytest.mark.parametrize("query", ["{ problems { totalCount } }", "{ events { totalCount } }"])
+async def test_what_is_out_of_reach_moves_no_number(open_graph: OpenGraph, query: str) -> None:
+    asked = {"query": query, "extensions": {"explain": True, "cost": True}}
+    seen = []
+    async with open_graph("c1", pods=1) as graph, open_served(graph) as session:
+        stores = graph.federation.feed.stores("c1")
+        assert stores is not None
+        for number in (0, 40):
+            for name in map(str, range(number)):
+                graph["c1"].put(build_pod("ops", f"hidden{name}", node=None))
+                graph["c1"].put(build_event(f"hidden{name}", 1, namespace="ops"))
+            await until(lambda: len(stores.events) == len(stores.pods) - 1 == number)  # noqa: B023 - waited for here
+            answer = await send(session, "POST", "/graphql", json=asked, headers={"Authorization": "Bearer sam"})
+            extensions = (await answer.json())["extensions"]
+            seen.append((hits(extensions["explain"]), extensions["cost"]))
+    assert seen[0] == seen[1]
