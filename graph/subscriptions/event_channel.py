@@ -67,6 +67,8 @@ class EventChannel:
 
     def _note(self, cluster: str, key: StoreKey | None) -> None:
         if key is not None:
+            if self._view.get(cluster, key) is None:  # what others may see pushes nothing out, and is not told of
+                return
             self._news[cluster, key] = None
             if len(self._news) > _MOST_NEWS:
                 del self._news[next(iter(self._news))]

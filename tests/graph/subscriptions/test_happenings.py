@@ -12,6 +12,7 @@ from graph.errors import Code
 from graph.subscriptions.hub import LiveOptions
 from tests.fakes.kubernetes import build_spec
 from tests.fakes.waiting import until
+from tests.fleet.cache.test_event_ring import build as build_record
 from tests.graph.conftest import OPTIONS
 from tests.graph.roots.test_events import START, build_event
 from tests.graph.subscriptions.serving import Live, Socket, Stream, open_live
@@ -105,6 +106,19 @@ async def test_what_is_too_much_is_thrown_away_and_told() -> None:
             first = await socket.next()
             assert (first["data"]["events"]["reason"], first["extensions"]) == ("e30", {"dropped": 30})
             assert await reasons(socket, WAITING - 1) == [f"e{number}" for number in range(31, WAITING + 30)]
+
+
+async def test_what_is_out_of_reach_pushes_nothing_out() -> None:
+    fleet = replace(OPTIONS, events_kept=20_000)
+    async with open_live("c1", pods=0, fleet=fleet) as live, live.ready(EVENTS, "sam") as socket:
+        await following(live)
+        stores = live.federation.feed.stores("c1")
+        assert stores is not None
+        stores.events.put(build_record("mine", 1))
+        for number in range(11_000):
+            stores.events.put(build_record(f"e{number}", 2, namespace="ops"))
+        first = await socket.next()
+        assert (first["data"]["events"]["regarding"]["name"], first.get("extensions")) == ("p", None)
 
 
 async def test_what_is_held_is_bounded_and_given_back() -> None:
