@@ -51,7 +51,7 @@ _STATUSES: Mapping[str, int] = {
 }
 """Of errors before the first row; others are the caller's: 400."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last ones in full width
 
 Ask = Callable[[Operation], Awaitable[ExecutionResult]]
 """Runs an operation for the caller, whose credential is looked at each time. Raises Refused, Unauthenticated."""

@@ -206,7 +206,7 @@ def test_every_connection_of_the_schema_is_among_them() -> None:
 
 
 async def test_texts_that_a_spreadsheet_would_run_are_quoted(open_graph: OpenGraph) -> None:
-    evil = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'a "b", c', "a\r\nb", "plain", ""]
+    evil = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", 'a "b", c', "a\r\nb", "plain", ""]
     async with open_graph("c1", pods=0) as graph:
         for number, text in enumerate(evil):
             pod = build_pod("shop", f"p{number}")
@@ -221,7 +221,9 @@ async def test_texts_that_a_spreadsheet_would_run_are_quoted(open_graph: OpenGra
             rows, lines = await read(session, query), await read(session, query, LINES)
     told = {line["status"] for line in lines}
     assert {"=1+1", "@SUM(A1)", 'a "b", c', "a\r\nb"} <= told
-    assert {row["status"] for row in rows} == {f"'{text}" if text[:1] in "=+-@\t\r" and text else text for text in told}
+    assert {row["status"] for row in rows} == {
+        f"'{text}" if text[:1] in "=+-@\t\r\n\uff1d" and text else text for text in told
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from graphql import GraphQLError
 from fleet.model.errors import InvalidQuery
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS
-from graph.http.protocol import pick_answer_type
+from graph.http.protocol import pick_answer_type, pick_weights
 from graph.ids import decode_id, encode_node_id, encode_pod_id
 from graph.loading.time_range import TimeRangeRequest, build_time_range
 from graph.operation import Refused
@@ -134,3 +134,8 @@ def test_the_answer_type_is_what_the_client_takes(accept: str | None, kind: str)
 def test_an_answer_nobody_takes_is_refused() -> None:
     with pytest.raises(Refused):
         pick_answer_type("image/png")
+
+
+def test_of_a_long_accept_only_the_beginning_is_read() -> None:
+    weights = pick_weights("text/csv," + "a/b;q=0.5," * 6_000 + "text/plain")
+    assert (weights.get("text/csv"), weights.get("text/plain")) == (1, None)
