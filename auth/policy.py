@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from auth.principal import Principal
-from fleet.model.errors import Forbidden
+from fleet.model.errors import ClusterNotFound, Forbidden
 from fleet.model.request_info import RequestInfo
 from fleet.model.visibility import Role
 
@@ -76,11 +76,13 @@ class _Need(Struct, frozen=True):
 def authorize_request(principal: Principal, cluster: str, info: RequestInfo) -> None:
     """Lets an allowed request pass. Raises Forbidden, which says why and what role or namespace would do.
 
+    Raises ClusterNotFound for a cluster out of reach, as for one that is not there.
+
     Requests that are not about resources (discovery, version, OpenAPI) may be read by everybody who reaches the
     cluster; a route must offer no others.
     """
     if not principal.scope.sees_cluster(cluster):
-        raise Forbidden(f"user {_quote(principal.name)} does not reach cluster {_quote(cluster)}")
+        raise ClusterNotFound(cluster)
     if principal.scope.role < Role.ADMIN:
         need = _need(principal, info)
         if principal.scope.role < need.role:

@@ -53,7 +53,8 @@ _OWNERS_AT_ONCE = 50
 class Federation:
     """All clusters, their cached objects and their APIs. Every read takes the caller's scope.
 
-    What the scope does not reach looks empty and is marked FORBIDDEN in lists, and raises Forbidden when it is named.
+    A cluster that the scope does not reach is as if it were not there. What is out of reach in another looks empty and
+    is marked FORBIDDEN in lists, and raises Forbidden when it is named.
     Lists wait for members that have not proved themselves lately, all at once and at most for the member timeout.
 
     `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time, `feed`
@@ -115,14 +116,14 @@ class Federation:
 
     def list_clusters(self, scope: Scope) -> list[Cluster]:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
-        return [member.describe() for member in self._roster.all() if scope.sees_cluster(member.name)]
+        return [member.describe() for member in self._roster.reached(scope)]
 
     def count_objects(self, scope: Scope) -> CachedCounts:
         """How much the clusters in reach hold, from memory. Asks nobody."""
         return CachedCounts(self._roster.all, scope)
 
     def get_cluster(self, scope: Scope, name: str) -> Cluster:
-        """One cluster's snapshot, by any of its names. Raises ClusterNotFound, Forbidden."""
+        """One cluster's snapshot, by any of its names. Raises ClusterNotFound."""
         return self._roster.get(scope, name).describe()
 
     def reaches(self, scope: Scope, name: str) -> bool:
@@ -130,11 +131,15 @@ class Federation:
         own = self._roster.own_name(scope, name)
         return scope.sees_cluster(own) and self._roster.find(own) is not None
 
-    def own_name(self, scope: Scope, name: str) -> str:
-        """What a cluster in reach is called here that its source also calls so; the same for all that is none.
+    def resolve_name(self, scope: Scope, name: str) -> str:
+        """What a cluster in reach is called here, by any of its names. Raises ClusterNotFound.
 
         Whoever authorizes by a name that a caller gave authorizes by this one.
         """
+        return self._roster.get(scope, name).name
+
+    def own_name(self, scope: Scope, name: str) -> str:
+        """What a cluster in reach is called here that its source also calls so; the same for all that is none."""
         return self._roster.own_name(scope, name)
 
     async def select(
@@ -146,9 +151,9 @@ class Federation:
     ) -> Selection[T]:
         """All objects that the filter selects, from memory; its bounds of usage are left to `fleet.model.ranking`.
 
-        Raises ClusterNotFound for a named cluster that does not exist (in every mode), Forbidden where every named
-        cluster is out of reach, and with STRICT the ClusterError of the first member that is missing. STRICT also makes
-        one named cluster out of reach Forbidden. What is cluster-wide is out of reach where not all namespaces are in.
+        Raises ClusterNotFound for a name of no cluster in reach (in every mode), Forbidden where nothing of the named
+        clusters is, and with STRICT the ClusterError of the first member that is missing. STRICT also makes one named
+        cluster of which nothing is Forbidden. What is cluster-wide is out of reach where not all namespaces are in.
         """
         await self.wait_known()
         filter = self._roster.own_names(scope, filter)  # noqa: A001
@@ -345,10 +350,6 @@ class Federation:
         names = sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
         note_cached(cluster, len(names))
         return names
-
-    def hidden_clusters(self, scope: Scope) -> dict[str, str]:
-        """The clusters out of the scope's reach, each with the words that mark it in a list."""
-        return self._roster.hidden(scope)
 
     async def wait_known(self) -> None:
         """Waits until the source has said which clusters exist. Raises ClusterTimeout."""

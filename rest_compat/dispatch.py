@@ -43,7 +43,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     """
     info = parse_request(request.scope["method"], call.path, call.query)
     federation: Federation = request.scope["state"]["federation"]
-    cluster = federation.own_name(principal.scope, call.cluster)
+    cluster = federation.resolve_name(principal.scope, call.cluster)
     authorize_request(principal, cluster, info)
     connection = federation.get_connection(principal.scope, cluster)
 

@@ -24,6 +24,10 @@ class Roster:
         """Every member, host first, then by name."""
         return _in_order(self._members.values())
 
+    def reached(self, scope: Scope) -> list[Member]:
+        """The members within reach, host first, then by name. Nothing that is said to a caller goes beyond them."""
+        return [member for member in self.all() if scope.sees_cluster(member.name)]
+
     def present(self) -> list[Member]:
         """Every member, in no order that means anything."""
         return list(self._members.values())
@@ -45,23 +49,16 @@ class Roster:
         return wanted.with_own_names(lambda name: self.own_name(scope, name))
 
     def get(self, scope: Scope, name: str) -> Member:
-        """A member that is within reach, by any of its names. Raises ClusterNotFound, Forbidden."""
+        """A member that is within reach, by any of its names. Raises ClusterNotFound."""
         name = self.own_name(scope, name)
-        member = self._members.get(name)
+        member = self._members.get(name) if scope.sees_cluster(name) else None
         if member is None:
-            raise ClusterNotFound(name, self._visible(scope))
-        if not scope.sees_cluster(name):
-            raise Forbidden(_cluster_forbidden(name))
+            raise ClusterNotFound(name, tuple(member.name for member in self.reached(scope)))
         return member
 
     def named(self, scope: Scope, names: Collection[str] | None) -> list[Member]:
-        """The members of these names, all of them for None, in reach or not. Raises ClusterNotFound."""
-        if names is None:
-            return self.all()
-        for name in sorted(names):
-            if name not in self._members:
-                raise ClusterNotFound(name, self._visible(scope))
-        return _in_order(self._members[name] for name in names)
+        """The members of these own names, of those in reach all for None. Raises ClusterNotFound."""
+        return self.reached(scope) if names is None else _in_order([self.get(scope, name) for name in sorted(names)])
 
     def check_reach(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> Member:
         """The member of an object that, if there is one of this name, is within reach. Raises as `get`, Forbidden."""
@@ -71,11 +68,6 @@ class Roster:
                 raise Forbidden(_cluster_wide_forbidden(kind.name))
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {member.name} is out of your reach")
         return member
-
-    def hidden(self, scope: Scope) -> dict[str, str]:
-        """The clusters out of reach, each with the words that mark it in a list."""
-        names = [member.name for member in self.all() if not scope.sees_cluster(member.name)]
-        return {name: _cluster_forbidden(name) for name in names}
 
     def check_named(self, scope: Scope, wanted: Filter[T]) -> None:
         """What a filter names beside the clusters to be asked, which `named` looks for.
@@ -89,7 +81,7 @@ class Roster:
 
     def check_namespaces(self, scope: Scope, named: frozenset[str] | None, namespaces: frozenset[str] | None) -> None:
         """Raises Forbidden where none of the namespaces that are named is within reach of any cluster asked."""
-        clusters = self._members if named is None else named
+        clusters = [member.name for member in self.reached(scope)] if named is None else named
         if (
             clusters
             and namespaces
@@ -99,14 +91,11 @@ class Roster:
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
     def check_clusters(self, resource: ResourceName, scope: Scope, named: frozenset[str] | None) -> None:
-        """Raises ClusterNotFound for a named cluster that does not exist, Forbidden where all named is out of reach."""
+        """Raises ClusterNotFound for a name of no cluster in reach, Forbidden where nothing of those is."""
         members = self.named(scope, named)
         refusals = [reason for member in members if (reason := refusal(scope, resource, member.name))]
         if named and len(refusals) == len(members):
             raise Forbidden(refusals[0])
-
-    def _visible(self, scope: Scope) -> tuple[str, ...]:
-        return tuple(member.name for member in self.all() if scope.sees_cluster(member.name))
 
 
 def _in_order(members: Iterable[Member]) -> list[Member]:
@@ -114,9 +103,7 @@ def _in_order(members: Iterable[Member]) -> list[Member]:
 
 
 def refusal(scope: Scope, resource: ResourceName, cluster: str) -> str | None:
-    """Why a cluster's objects are out of reach, None where they are not."""
-    if not scope.sees_cluster(cluster):
-        return _cluster_forbidden(cluster)
+    """Why the objects of a cluster within reach are not, None where they are."""
     if resource in _CLUSTER_WIDE and not scope.sees_all_namespaces(cluster):
         return _cluster_wide_forbidden(resource)
     return None
@@ -124,7 +111,3 @@ def refusal(scope: Scope, resource: ResourceName, cluster: str) -> str | None:
 
 def _cluster_wide_forbidden(resource: str) -> str:
     return f"{resource} belong to the whole cluster, and not all of its namespaces are within your reach"
-
-
-def _cluster_forbidden(name: str) -> str:
-    return f"the cluster {name} is out of your reach"

@@ -63,8 +63,7 @@ async def list_resources(
     after = _check(question, page)
     wanted = question.filter
     await calls.federation.wait_known()
-    names, refused = _reach(calls, wanted.clusters)
-    names = sorted(name for name in names if after is None or name >= after.cluster)
+    names = sorted(name for name in _reach(calls, wanted.clusters) if after is None or name >= after.cluster)
 
     took_ms: dict[str, float] = {}
 
@@ -77,10 +76,8 @@ async def list_resources(
             took_ms[cluster] = (asyncio.get_running_loop().time() - started) * 1000
 
     answers = await ask_all(names, ask, timeout=calls.timeout)
-    _raise_what_concerns_all(calls, question, answers, refused, on_unavailable)
-    hidden = refused if wanted.clusters is not None else calls.federation.hidden_clusters(calls.scope)
-    outcomes = [Outcome(name, OutcomeState.FORBIDDEN, reason) for name, reason in hidden.items()]
-    outcomes += [_outcome(name, answer, question, took_ms.get(name)) for name, answer in answers.items()]
+    _raise_what_concerns_all(calls, question, answers, on_unavailable)
+    outcomes = [_outcome(name, answer, question, took_ms.get(name)) for name, answer in answers.items()]
     return _merge(question, page, answers, outcomes, has_previous=after is not None)
 
 
@@ -102,19 +99,12 @@ def _check(question: ResourceQuestion, page: PageRequest) -> Place | None:
     return None if page.after is None else parse_cursor(question, page.after)
 
 
-def _reach(calls: MemberCalls, named: frozenset[str] | None) -> tuple[list[str], dict[str, str]]:
-    """The clusters to ask, and those that are named and out of reach, with the reason. Raises ClusterNotFound."""
+def _reach(calls: MemberCalls, named: frozenset[str] | None) -> set[str]:
+    """The clusters to ask. Raises ClusterNotFound."""
     federation, scope = calls.federation, calls.scope
     if named is None:
-        return [cluster.name for cluster in federation.list_clusters(scope)], {}
-    asked: set[str] = set()
-    refused: dict[str, str] = {}
-    for name in sorted(named):
-        try:
-            asked.add(federation.get_cluster(scope, name).name)
-        except Forbidden as error:
-            refused[name] = str(error)
-    return [*asked], refused
+        return {cluster.name for cluster in federation.list_clusters(scope)}
+    return {federation.resolve_name(scope, name) for name in sorted(named)}
 
 
 async def _ask_member(
@@ -219,14 +209,13 @@ def _raise_what_concerns_all(
     calls: MemberCalls,
     question: ResourceQuestion,
     answers: dict[str, _Found | ClusterError],
-    refused: dict[str, str],
     on_unavailable: OnUnavailable,
 ) -> None:
     found = [answer for answer in answers.values() if isinstance(answer, _Found)]
-    refusals = [*refused.values(), *(answer.refusal for answer in found if answer.refusal)]
+    refusals = [answer.refusal for answer in found if answer.refusal]
     strict = on_unavailable is OnUnavailable.STRICT
     serving = [answer for answer in found if answer.served]
-    if refusals and (strict or (len(refusals) >= len(serving) + len(refused) and len(found) == len(answers))):
+    if refusals and (strict or (len(refusals) >= len(serving) and len(found) == len(answers))):
         raise Forbidden(refusals[0])
     for answer in answers.values():
         if strict and isinstance(answer, ClusterError):

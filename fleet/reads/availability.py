@@ -22,7 +22,7 @@ _Question = tuple[Scope, ResourceName, OnUnavailable]
 
 
 class _Candidates(NamedTuple):
-    """The members that a question is about, and why some of them are out of reach, by name."""
+    """The members that a question is about, and why the objects of some are out of reach, by name."""
 
     resource: ResourceName
     members: list[Member]
@@ -90,7 +90,7 @@ class Availability:
     ) -> Participants:
         """Who answers of the named members, of all for None, once all have proved themselves or failed to.
 
-        Raises ClusterNotFound; Forbidden where every named cluster is out of reach, with STRICT where one is; with
+        Raises ClusterNotFound; Forbidden where nothing of the named clusters is in reach, with STRICT of one; with
         STRICT the ClusterError of the first member that is missing; ClusterTimeout while the members are not known.
         """
         await self.wait_known()

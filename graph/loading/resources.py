@@ -12,7 +12,7 @@ from strawberry.dataloader import DataLoader
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.federation import Federation
-from fleet.model.errors import FleetError, InvalidQuery, NotFound
+from fleet.model.errors import ClusterNotFound, FleetError, InvalidQuery, NotFound
 from fleet.model.kube_objects import Event, KubeObject, ResourceKey, Subject
 from fleet.model.request_info import RequestInfo
 from fleet.objects.calls import MemberCalls
@@ -68,7 +68,5 @@ class ResourceLoaders:
     async def _get(self, key: ResourceKey) -> KubeObject | FleetError | None:
         try:
             return await self.calls.get(key)
-        except NotFound:
-            return None
         except FleetError as error:
-            return error
+            return None if isinstance(error, NotFound) and not isinstance(error, ClusterNotFound) else error

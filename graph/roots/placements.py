@@ -32,7 +32,7 @@ class PlacementQueries:
         """One call. Raises ClusterNotFound, Forbidden, InvalidQuery, MetricsUnavailable."""
         federation, scope = info.context.federation, info.context.scope
         await federation.wait_known()
-        key = PodKey(federation.own_name(scope, cluster), namespace, pod)
+        key = PodKey(federation.resolve_name(scope, cluster), namespace, pod)
         federation.check_reach(PODS, scope, key)
         request = SpanRequest(last, start, end)
         await info.context.loaders.placements.for_(request).prime((key,))

@@ -172,7 +172,7 @@ class Subscription:
         context = _begin(info)
         await context.federation.wait_known()
         request = LogRequest(
-            models.PodKey(context.federation.own_name(context.scope, cluster), namespace, pod),
+            models.PodKey(context.federation.resolve_name(context.scope, cluster), namespace, pod),
             container,
             100 if tail_lines is None else tail_lines,
             follow is not False,

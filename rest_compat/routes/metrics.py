@@ -78,7 +78,7 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
     """The cluster that is asked for, when the caller may read usage there."""
     named, _ = split_clustername(read_query(request))
     federation = request.state["federation"]
-    cluster = federation.own_name(principal.scope, named)
+    cluster = federation.resolve_name(principal.scope, named)
     info = RequestInfo(
         verb="get",
         is_resource=True,
@@ -89,7 +89,6 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
         name=name,
     )
     authorize_request(principal, cluster, info)
-    federation.get_cluster(principal.scope, cluster)
     return cluster
 
 

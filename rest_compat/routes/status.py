@@ -31,11 +31,10 @@ async def answer_status(request: Request, principal: Principal) -> Response:
     """The points of a cluster. A store that the platform's analysis does not write to has none."""
     named, _ = split_clustername(read_query(request))
     federation = request.state["federation"]
-    cluster = federation.own_name(principal.scope, named)
+    cluster = federation.resolve_name(principal.scope, named)
     # Sums over all nodes: who reads the nodes' usage reads these.
     info = RequestInfo(verb="list", is_resource=True, api_group="metrics.k8s.io", version="v1beta1", resource="nodes")
     authorize_request(principal, cluster, info)
-    federation.get_cluster(principal.scope, cluster)
     start, end = read_range(request)
     store, statuses = request.state["metric_store"], list[ClusterStatus]()
     if isinstance(store, StatusStore):

@@ -83,23 +83,25 @@ async def test_filters_select_what_a_plain_scan_selects(open_fleet: OpenFleet, s
         assert {pod.namespace for pod in everything} == ({"shop"} if scope is SHOP else {"shop", "ops"})
 
 
-async def test_a_cluster_out_of_reach_looks_empty_and_is_marked(open_fleet: OpenFleet) -> None:
+async def test_a_cluster_out_of_reach_is_not_there(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1", "c2") as fleet:
         page = await list_pods(fleet.federation, scope=ONE_CLUSTER)
         assert {pod.cluster for pod in page.matched} == {"c1"}
-        assert states(page) == {"c1": OutcomeState.OK, "c2": OutcomeState.FORBIDDEN}
+        assert states(page) == {"c1": OutcomeState.OK}
         assert [cluster.name for cluster in fleet.federation.list_clusters(ONE_CLUSTER)] == ["c1"]
 
 
-async def test_what_is_out_of_reach_is_forbidden_when_named(open_fleet: OpenFleet) -> None:
+async def test_what_is_out_of_reach_is_an_error_when_named(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1", "c2") as fleet:
         federation = fleet.federation
-        with pytest.raises(Forbidden):
-            await list_pods(federation, PodFilter(clusters=frozenset({"c2"})), scope=ONE_CLUSTER)
-        with pytest.raises(Forbidden):
-            federation.get_cluster(ONE_CLUSTER, "c2")
-        with pytest.raises(Forbidden):
-            federation.get_connection(ONE_CLUSTER, "c2")
+        for name in ("c2", "c3"):
+            expected = f"^no cluster is named '{name}'; clusters: c1$"
+            with pytest.raises(ClusterNotFound, match=expected):
+                await list_pods(federation, PodFilter(clusters=frozenset({name})), scope=ONE_CLUSTER)
+            with pytest.raises(ClusterNotFound, match=expected):
+                federation.get_cluster(ONE_CLUSTER, name)
+            with pytest.raises(ClusterNotFound, match=expected):
+                federation.get_connection(ONE_CLUSTER, name)
         with pytest.raises(Forbidden):
             await federation.get(PODS, SHOP, PodKey("c1", "ops", "p1"))
         with pytest.raises(Forbidden):
@@ -230,7 +232,4 @@ async def test_requests_are_summed_over_pods_that_are_not_finished(open_fleet: O
 async def test_outcomes_ask_for_a_sign_of_life(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1", "c2") as fleet:
         found = await fleet.federation.select(PODS, ONE_CLUSTER, PodFilter(), OnUnavailable.PARTIAL)
-        assert [(outcome.cluster, outcome.state) for outcome in found.outcomes] == [
-            ("c1", OutcomeState.OK),
-            ("c2", OutcomeState.FORBIDDEN),
-        ]
+        assert [(outcome.cluster, outcome.state) for outcome in found.outcomes] == [("c1", OutcomeState.OK)]

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from yarl import URL
 
-from fleet.model.errors import ClusterNotFound, ClusterUnreachable, Forbidden, MetricsUnavailable
+from fleet.model.errors import ClusterNotFound, ClusterUnreachable, MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Kind, Point
 from fleet.model.visibility import Scope
@@ -34,7 +34,9 @@ class Clusters:
     def __init__(self, connections: Mapping[str, Connection]) -> None:
         self._connections = connections
 
-    def own_name(self, scope: Scope, name: str) -> str:
+    def resolve_name(self, scope: Scope, name: str) -> str:
+        if not scope.sees_cluster(name) or name not in {*self._connections, "down"}:
+            raise ClusterNotFound(name, tuple(filter(scope.sees_cluster, self._connections)))
         return name
 
     def get_cluster(self, scope: Scope, name: str) -> object:
@@ -44,12 +46,8 @@ class Clusters:
         return scope.sees_cluster(name) and name in self._connections
 
     def get_connection(self, scope: Scope, cluster: str) -> Connection:
-        if not scope.sees_cluster(cluster):
-            raise Forbidden(f"cluster {cluster!r} is out of reach")
-        if cluster == "down":
+        if self.resolve_name(scope, cluster) == "down":
             raise ClusterUnreachable(cluster, "cluster down: no answer, 3 times in a row")
-        if cluster not in self._connections:
-            raise ClusterNotFound(cluster, tuple(self._connections))
         return self._connections[cluster]
 
 

@@ -72,7 +72,7 @@ async def test_rights_are_those_of_the_other_urls(client: Client, upstream: Upst
         ("/clusters/cluster1/api/v1/namespaces/shop/secrets", 403),
         ("/clusters/cluster1/api/v1/namespaces/other/pods", 403),
         ("/clusters/cluster1/api/v1/pods", 403),
-        ("/clusters/openmcp/api/v1/namespaces/shop/pods", 403),
+        ("/clusters/openmcp/api/v1/namespaces/shop/pods", 404),
     ):
         assert (await client.ask("GET", target, token=viewer)).status == status, target
     assert (await client.ask("POST", "/clusters/cluster1/version", token=viewer)).status == 403

@@ -196,8 +196,8 @@ async def test_nothing_is_passed_on_without_a_token(client: Client, upstream: Up
         ("GET", f"{POD}/log?clustername=cluster1", 403),
         ("DELETE", f"{POD}?clustername=cluster1", 403),
         ("POST", "/api?clustername=cluster1", 403),
-        ("GET", "/api/v1/namespaces/shop/pods?clustername=openmcp", 403),
-        ("GET", "/api/v1/namespaces/shop/pods?clustername=nowhere", 403),
+        ("GET", "/api/v1/namespaces/shop/pods?clustername=openmcp", 404),
+        ("GET", "/api/v1/namespaces/shop/pods?clustername=nowhere", 404),
     ],
 )
 async def test_a_callers_rights_end_where_the_policy_says(

@@ -88,7 +88,7 @@ async def test_what_is_out_of_reach_is_an_error_in_its_place(open_graph: OpenGra
     assert result.data is not None
     assert [entity and entity["name"] for entity in result.data["_entities"]] == ["p0", None, None, None, None, "c1"]
     codes = {error.path[1]: (error.extensions or {})["code"] for error in result.errors or () if error.path}
-    assert codes == {1: "FORBIDDEN", 2: "FORBIDDEN", 3: "FORBIDDEN", 4: "FORBIDDEN"}
+    assert codes == {1: "FORBIDDEN", 2: "NOT_FOUND", 3: "FORBIDDEN", 4: "NOT_FOUND"}
 
 
 async def test_a_cluster_that_hangs_costs_one_deadline_and_one_error(open_graph: OpenGraph) -> None:

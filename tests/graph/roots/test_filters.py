@@ -106,8 +106,10 @@ async def test_age_is_that_of_the_moment_of_each_answer(open_graph: OpenGraph) -
 
 async def test_what_is_out_of_reach_stays_so_within_not(open_graph: OpenGraph) -> None:
     async with open_graph("c1", "c2", pods=4) as graph:
-        for wanted in ({"not": {"namespaces": ["shop"]}}, {"anyOf": [{"namespaces": ["ops"]}, {"clusters": ["c2"]}]}):
+        for wanted in ({"not": {"namespaces": ["shop"]}}, {"anyOf": [{"namespaces": ["ops"]}, {"nodes": ["n9"]}]}):
             assert (await graph.ask(PODS, {"f": wanted}, who=SHOPPER))["pods"]["items"] == []
+        hidden = {"anyOf": [{"namespaces": ["shop"]}, {"not": {"clusters": ["c2"]}}]}
+        assert (await graph.fail(PODS, {"f": hidden}, who=SHOPPER))["code"] == "NOT_FOUND"
 
 
 def test_each_condition_of_a_filter_inside_is_paid_for() -> None:

@@ -65,7 +65,7 @@ async def test_a_pod_that_is_gone_can_be_asked_for(open_graph: OpenGraph) -> Non
     ("question", "who", "code"),
     [
         ('placements(cluster: "c1", namespace: "ops", pod: "p1") { name }', SHOPPER, "FORBIDDEN"),
-        ('placements(cluster: "c2", namespace: "shop", pod: "p0") { name }', SHOPPER, "FORBIDDEN"),
+        ('placements(cluster: "c2", namespace: "shop", pod: "p0") { name }', SHOPPER, "NOT_FOUND"),
         ('placements(cluster: "nowhere", namespace: "shop", pod: "p0") { name }', SHOPPER, "NOT_FOUND"),
         ('placements(cluster: "c1", namespace: "shop", pod: "p0", last: "8d") { name }', SHOPPER, "BAD_USER_INPUT"),
         ('placements(cluster: "c1", namespace: "shop", pod: "p0", last: "0s") { name }', SHOPPER, "BAD_USER_INPUT"),

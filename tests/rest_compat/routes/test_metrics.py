@@ -173,7 +173,7 @@ async def test_nothing_is_read_without_a_token(client: Client, method: str) -> N
     [
         (POD, 200),
         (POD.replace("shop", "other"), 403),
-        (POD.replace("cluster1", "openmcp"), 403),
+        (POD.replace("cluster1", "openmcp"), 404),
         (NODE, 403),
         ("/metrics/pods/web?clustername=cluster1", 403),
     ],
