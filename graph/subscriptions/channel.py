@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
 from fleet.live.changes import FeedListener, ObjectView, Unlisten
 from fleet.model.errors import FleetError
+from fleet.model.kube_objects import KubeObject
 from graph.enums import EventType
 from graph.errors import code_of
 from graph.roots.topics import Objects
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 BATCH = 250
 """Objects that are looked at, and asked about, together."""
+
+PART_BYTES = 1 << 20
+"""JSON of whole objects that is rendered together: as Python's objects it takes some ten times as much."""
 
 ObjectName = tuple[str, StoreKey]
 """A cluster, and the name in it."""
@@ -190,8 +194,9 @@ class ObjectChannel:
                     self._publish(name, EventType.DELETED, held.event)
             elif held is None or (held.record is not record and held.record != record):
                 changed.append((name, record))
-        bodies = await self._render(changed, watched=True)
-        await self._publish_changes([(*one, dump(body)) for one, body in zip(changed, bodies, strict=True)])
+        for part in split(changed):
+            bodies = await self._render(part, watched=True)
+            await self._publish_changes([(*one, dump(body)) for one, body in zip(part, bodies, strict=True)])
 
     async def _publish_changes(self, looked_at: Iterable[tuple[ObjectName, Any, bytes]]) -> None:
         differing: list[tuple[ObjectName, Any, bytes]] = []
@@ -222,13 +227,12 @@ class ObjectChannel:
         """Tells those who came of all there is. What is measured is read anew for them."""
         joining = list(self._joining)
         if joining and not self._renderer.selection.all_watched:
-            held = list(self._held.items())
-            for start in range(0, len(held), BATCH):
-                part = held[start : start + BATCH]
-                bodies = await self._render([(name, entry.record) for name, entry in part], watched=False)
-                for (name, entry), body in zip(part, bodies, strict=True):
+            held = dict(self._held)
+            for part in split([(name, entry.record) for name, entry in held.items()]):
+                bodies = await self._render(part, watched=False)
+                for (name, record), body in zip(part, bodies, strict=True):
                     event = Event(dump(body), self._renderer.selection)
-                    self._hold(name, _LastSent(entry.record, entry.watched, event))
+                    self._hold(name, _LastSent(record, held[name].watched, event))
                 await asyncio.sleep(0)
         there: dict[Hashable, tuple[EventType, Message]] = {}
         if joining:
@@ -243,3 +247,16 @@ class ObjectChannel:
     def _publish(self, name: ObjectName, type: EventType, event: Event) -> None:  # noqa: A002 - as the field's name
         for mailbox in self._mailboxes:
             mailbox.put(name, type, event)
+
+
+def split(entries: Sequence[tuple[ObjectName, Any]]) -> Iterator[Sequence[tuple[ObjectName, Any]]]:
+    """Parts of `BATCH` objects at most, and of whole ones `PART_BYTES` of JSON or a single one."""
+    start = size = 0
+    for end, (_, record) in enumerate(entries):
+        added = len(record.raw) if isinstance(record, KubeObject) else 0
+        size += added
+        if end > start and (size > PART_BYTES or end - start == BATCH):
+            yield entries[start:end]
+            start, size = end, added
+    if start < len(entries):
+        yield entries[start:]

@@ -12,6 +12,7 @@ from msgspec import Struct
 from strawberry.types.execution import ExecutionResult as GraphResult
 
 from auth.principal import Principal
+from fleet.aio.turns import SLICE_SECONDS
 from fleet.federation import Federation
 from fleet.ports import MetricStore
 from graph.enums import EventType
@@ -89,10 +90,12 @@ class Renderer:
         document = self.selection.watched if watched else self.selection.document
         started = []
         with context.loaders.dispatch.holding():  # what is asked of others is asked for all roots at once
+            ends = time.perf_counter() + SLICE_SECONDS
             for number, root in enumerate(roots, start=1):
                 started.append(self._execute(document, root, context))
-                if number % _EXECUTED_A_TURN == 0:
+                if number % _EXECUTED_A_TURN == 0 or time.perf_counter() > ends:  # whole objects may be large
                     await asyncio.sleep(0)
+                    ends = time.perf_counter() + SLICE_SECONDS
         waiting = [result for result in started if isawaitable(result)]
         try:
             async with asyncio.timeout(self._grounds.request_timeout + 1.0):

@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 from fleet.live.watched_kinds import WatchedKinds
+from fleet.model.kube_objects import KubeObject
 from graph.errors import Code
+from graph.subscriptions.channel import BATCH, PART_BYTES, split
 from graph.subscriptions.hub import LiveOptions
 from tests.fakes.kubernetes import FakeCluster, Object, build_plain, build_spec, serve_kinds
 from tests.fakes.waiting import until
@@ -234,3 +236,29 @@ async def test_nothing_is_left_when_the_last_one_leaves() -> None:
 def is_over(live: Live) -> bool:
     names = [task.get_name() for task in asyncio.all_tasks()]
     return not live.hub.channels and not any("ReplicaSet" in name or PATH in name for name in names)
+
+
+def test_whole_objects_are_rendered_a_mebibyte_at_a_time() -> None:
+    def name(size: int) -> tuple[tuple[str, tuple[str, str]], KubeObject]:
+        raw = b" " * size
+        of = {"cluster": "c1", "api_version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "a", "uid": "u"}
+        item = KubeObject(**of, resource_version="1", created_at=None, labels=(), owner=None, columns=(), raw=raw)
+        return ("c1", ("shop", "a")), item
+
+    large, half, small = name(PART_BYTES + 1), name(PART_BYTES // 2), name(100)
+    entries = [small, large, half, half, small, *[small] * (BATCH + 1)]
+    parts = [*split(entries)]
+    assert [each for part in parts for each in part] == entries
+    assert [len(part) for part in parts] == [1, 1, 2, BATCH, 2]
+    assert [*split([])] == []
+
+
+async def test_objects_of_many_mebibytes_are_all_told() -> None:
+    asked = FOLLOW.replace("name labels { value }", "name manifest")
+    async with open_live("c1", pods=0) as live:
+        serve(live)
+        for number in range(8):
+            live["c1"].put(build_set(f"a{number}", text="x" * 600_000))
+        async with live.ready(asked) as first, live.ready(asked) as second:
+            for socket in (first, second):
+                assert sorted(await told(socket, 8)) == [("ADDED", f"a{number}") for number in range(8)]
