@@ -79,6 +79,9 @@ async def test_a_manifest_that_is_none_stops_the_start_and_says_why(tmp_path: Pa
         "OPENMCP_TRUSTED_DOCUMENTS": str(manifest),
         "OPENMCP_SIGNING_KEY": SIGNING_KEY,
         "OPENMCP_KUBECONFIG": str(kubeconfig),
+        "OPENMCP_HOST": "127.0.0.1",
+        "OPENMCP_PORT": str(port),
+        "OPENMCP_OPS_PORT": str(free_port()),
     }
     with pytest.raises(AssertionError, match=r"OPENMCP_TRUSTED_DOCUMENTS is '.*manifest.json', which is neither"):
         async with open_server("serve", environment=environment, port=port, log=tmp_path / "log"):
