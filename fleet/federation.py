@@ -168,7 +168,7 @@ class Federation:
         on_unavailable: OnUnavailable,
     ) -> Selection[T] | None:
         """As `select`; None where some member has to be waited for first, or finding takes turns with others."""
-        if filter.branches:
+        if filter.is_long:
             return None
         filter = self._roster.own_names(scope, filter)  # noqa: A001
         participants = self._availability.participants_now(scope, kind.name, filter.clusters, on_unavailable)

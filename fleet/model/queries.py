@@ -3,7 +3,7 @@
 import enum
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Generic, Self
 
 from msgspec import Struct
@@ -17,6 +17,9 @@ from fleet.model.ranking import UsageBound, UsageColumn
 from fleet.model.selectors import FieldSelector, LabelSelector
 from fleet.model.usage import Usage
 from fleet.model.workloads import RolloutState, Workload
+
+FEW_TERMS = 10
+"""Terms of selectors that an object is held against without further ado."""
 
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 100
@@ -100,11 +103,17 @@ class Filter(Struct, Generic[T], frozen=True):
 
     @property
     def weight(self) -> int:
-        """How many conditions of filters inside, or of age, an object may have to be held against, about.
+        """How many conditions of filters inside, of long selectors, or of age an object is held against, about.
 
         Those are what takes long, or is done again and again.
         """
-        return (self.age is not None) + sum(branch.weight + _count_conditions(branch) for branch in self.branches)
+        own = (self.age is not None) + max(0, _count_terms(self) - FEW_TERMS)
+        return own + sum(branch.weight + _count_conditions(branch) for branch in self.branches)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether holding objects against it is worth turns."""
+        return bool(self.branches) or _count_terms(self) > FEW_TERMS
 
     def with_own_names(self, own_name: Callable[[str], str]) -> Self:
         """The same, of clusters as they are called here; the same object where it names none."""
@@ -157,8 +166,14 @@ class Filter(Struct, Generic[T], frozen=True):
 
 
 def _count_conditions(wanted: Filter[T]) -> int:
-    terms = (*(wanted.fields.terms if wanted.fields else ()), *(wanted.labels.others if wanted.labels else ()))
-    return len(terms) + sum(getattr(wanted, name) is not None for name in wanted.__struct_fields__)
+    # What is beyond a few terms is in its weight already.
+    terms = min(_count_terms(wanted), FEW_TERMS)
+    return terms + sum(getattr(wanted, name) is not None for name in wanted.__struct_fields__)
+
+
+def _count_terms(wanted: Filter[T]) -> int:
+    """Terms of its selectors that no index answers."""
+    return len(wanted.fields.terms if wanted.fields else ()) + len(wanted.labels.others if wanted.labels else ())
 
 
 def _all_of(tests: Sequence[Test[T]]) -> Test[T]:
@@ -225,6 +240,12 @@ class PodFilter(Filter[Pod], frozen=True):
         return tests
 
 
+@lru_cache(maxsize=1_000)
+def _prefixes_of(version: str) -> frozenset[str]:
+    """`v1.36.3` -> v1, v1.36 and itself."""
+    return frozenset((version, *(version[:place] for place, sign in enumerate(version[:100]) if sign in ".-+")))
+
+
 class NodeFilter(Filter[Node], frozen=True):
     """Which nodes; they have no index but that of labels.
 
@@ -251,8 +272,7 @@ class NodeFilter(Filter[Node], frozen=True):
         if (taints := self.taints) is not None:
             tests.append(taints.matches)
         if (versions := self.kubelet_versions) is not None:
-            begins = tuple(f"{version}{mark}" for version in versions for mark in ".-+")
-            tests.append(lambda node: node.kubelet_version in versions or node.kubelet_version.startswith(begins))
+            tests.append(lambda node: not versions.isdisjoint(_prefixes_of(node.kubelet_version)))
         if (zones := self.zones) is not None:
             tests.append(lambda node: node.zone in zones)
         if (conditions := self.conditions) is not None:

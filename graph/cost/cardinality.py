@@ -1,14 +1,17 @@
 """How many objects there are at a place of an operation, and in which clusters: never fewer than there will be."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from fleet.model.queries import DEFAULT_PAGE, MAX_PAGE
+from fleet.model.queries import DEFAULT_PAGE, FEW_TERMS, MAX_PAGE
 from fleet.reads.counts import ObjectCounts
 
 Kind = Literal["pods", "nodes", "workloads"]
+
+_VALUES = re.compile(r"\([^()]*\)")
 
 
 class Cardinality(Struct, frozen=True):
@@ -44,12 +47,19 @@ def first_of(arguments: Mapping[str, Any], default: int = DEFAULT_PAGE, most: in
 
 
 def count_conditions(arguments: Mapping[str, Any]) -> int:
-    """How many conditions the filters inside a filter have, about: the terms of their selectors count, too."""
-    found, level = 0, [arguments.get("filter") or {}]
+    """How many conditions the filters inside a filter have, about, and what the filter's own selectors have of many."""
+    wanted = arguments.get("filter") or {}
+    found, level = max(0, _count_terms(wanted) - FEW_TERMS), [wanted]
     while level := [inner for one in level for inner in (*(one.get("anyOf") or ()), one.get("not")) if inner]:
         for one in level:
-            found += len(one) + sum((one.get(name) or "").count(",") for name in ("labelSelector", "fieldSelector"))
+            found += len(one) + _count_terms(one)
     return found
+
+
+def _count_terms(wanted: Mapping[str, Any]) -> int:
+    """Terms of its selectors but the first; many values of one term cost no more than one."""
+    texts = (wanted.get(name) or "" for name in ("labelSelector", "fieldSelector"))
+    return sum(_VALUES.sub("", text).count(",") for text in texts)
 
 
 def clusters_of(sizes: ObjectCounts, wanted: Mapping[str, Any]) -> Collection[str]:

@@ -79,3 +79,7 @@ def test_what_has_filters_inside_is_found_in_pieces() -> None:
     assert count_steps(PodFilter(age=build_bounds("age", gt=1))) == 2
     assert 0 < count_steps(PodFilter(excluded=few)) < 10
     assert count_steps(PodFilter(any_of=(few,) * 50)) > 100
+    assert count_steps(PodFilter(labels=parse_label_selector(",".join(f"!k{n}" for n in range(10))))) == 0
+    assert count_steps(PodFilter(labels=parse_label_selector(",".join(f"!k{n}" for n in range(1_000))))) > 1_000
+    terms = ",".join(f"metadata.name!=k{n}" for n in range(500))
+    assert count_steps(PodFilter(fields=parse_pod_field_selector(terms))) > 500

@@ -38,6 +38,9 @@ ALLOWED = {
     "nodes by zone with an hour of usage": """{ nodes { groups(by: ZONE) { items { keys { value }
         capacity { cpuCores } requested { cpuCores } usage { cpuPercent } history { cpuCores } } } } }""",
     "pods of a page of nodes": "{ nodes { items { name pods { items { name status } } } } }",
+    "pods of two hundred apps": (
+        f'{{ pods(filter: {{ labelSelector: "app in ({",".join(map(str, range(200)))})" }}) {{ totalCount }} }}'
+    ),
     "deployments of 100 clusters": '{ resources(apiVersion: "apps/v1", kind: "Deployment") { items { name } } }',
 }
 REFUSED = {
@@ -50,6 +53,9 @@ REFUSED = {
     ),
     "the history of all clusters' pods": "{ clusters { pods(first: 10000) { items { history { cpuCores } } } } }",
     "the history of all pods, in groups": "{ pods { groups(by: CLUSTER) { items { history { cpuCores } } } } }",
+    "pods by a thousand terms": (
+        f'{{ pods(filter: {{ labelSelector: "{",".join(f"!k{n}" for n in range(1_000))}" }}) {{ totalCount }} }}'
+    ),
     "sixty times the same order by usage": (
         "{" + " ".join(f"a{n}: pods(orderBy: [{{ usage: CPU_CORES }}]) {{ totalCount }}" for n in range(60)) + "}"
     ),
