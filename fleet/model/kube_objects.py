@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from fleet.model.manifests import REDACTED, redact
+from fleet.model.manifests import REDACTED, as_answer, redact
 from fleet.model.objects import Owner, Pairs
 
 
@@ -89,7 +89,7 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
 def load_object(raw: bytes) -> dict[str, Any]:
     """The whole object as JSON values, redacted. Raises ValueError for bytes that are no object."""
     try:
-        return redact(msgspec.json.decode(raw, type=dict[str, Any]))
+        return as_answer(redact(msgspec.json.decode(raw, type=dict[str, Any])))
     except msgspec.DecodeError as error:
         raise ValueError(f"not an object: {error}") from error
 

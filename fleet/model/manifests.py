@@ -5,13 +5,16 @@ kinds that spread Secrets over clusters, the kubeconfig that the platform keeps 
 copies of them that `kubectl apply` leaves in an annotation.
 """
 
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+import orjson
 import zstandard
 
 REDACTED = "REDACTED"
+TOO_DEEP = "NESTED TOO DEEPLY"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
@@ -27,6 +30,9 @@ _HOW = zstandard.ZstdCompressionParameters(
     target_length=2,
     write_checksum=False,
 )
+_LEVELS_AROUND = 60
+"""Of lists and objects that an answer has around a manifest at most; JSON is written to 254 levels."""
+_MOST_LEVELS = 180
 _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 
 
@@ -77,7 +83,28 @@ def load_manifest(blob: bytes) -> dict[str, Any]:
         manifest = msgspec.json.decode(_CODEC.decompress(blob), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a manifest: {error}") from error
-    return redact(manifest)
+    return as_answer(redact(manifest))
+
+
+def as_answer(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The object as an answer may hold it: one that is nested too deeply, or has longer numbers, would take it away."""
+    try:
+        orjson.dumps(reduce(lambda inner, _: [inner], range(_LEVELS_AROUND), cast("Any", manifest)))
+    except TypeError:
+        return {name: _shorten(part, _MOST_LEVELS) for name, part in manifest.items()}
+    return manifest
+
+
+def _shorten(value: Any, levels: int) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < 10**308 else str(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return TOO_DEEP
+    if isinstance(value, list):
+        return [_shorten(part, levels - 1) for part in value]
+    return {name: _shorten(part, levels - 1) for name, part in value.items()}
 
 
 def redact(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Whole objects: compressed, and redacted when they are read back."""
 
+import functools
 import json
-from typing import Any
+from typing import Any, cast
 
+import orjson
 import pytest
 
+from fleet.model.kube_objects import load_object
 from fleet.model.manifests import (
     LAST_APPLIED,
     REDACTED,
+    TOO_DEEP,
     ManifestCodec,
     compress,
     load_manifest,
@@ -78,3 +82,17 @@ REDACTED_SECRET = {
 )
 def test_redaction(manifest: dict[str, Any], expected: dict[str, Any]) -> None:
     assert redact(json.loads(json.dumps(manifest))) == expected
+
+
+@pytest.mark.parametrize("levels", [190, 230, 900])
+def test_an_object_that_no_answer_could_hold_is_shortened(levels: int) -> None:
+    deep = b'{"kind":"X","number":%d,"near":{"a":[1]},"far":%s}' % (2**70, b"[" * levels + b"7" + b"]" * levels)
+    found = load_object(deep)
+    assert (found["number"], found["near"]) == (float(2**70), {"a": [1]})
+    around = functools.reduce(lambda inner, _: [inner], range(60), cast("Any", found))
+    assert TOO_DEEP.encode() in orjson.dumps(around)
+
+
+def test_what_an_answer_can_hold_is_left_alone() -> None:
+    raw = b'{"kind":"X","number":%d,"far":%s}' % (2**64 - 1, b"[" * 180 + b"7" + b"]" * 180)
+    assert load_object(raw) == json.loads(raw)
