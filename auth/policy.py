@@ -62,6 +62,17 @@ _EDITED: Mapping[str, frozenset[str]] = {
         "resource.k8s.io": "resourceclaims resourceclaimtemplates",
     }.items()
 }
+SUBRESOURCES = (
+    "pods/attach",
+    "pods/eviction",
+    "pods/exec",
+    "pods/log",
+    "pods/portforward",
+    "pods/proxy",
+    "services/proxy",
+)
+"""Of the core group, those that a role beyond view may have."""
+
 _CREATED = frozenset({"pods/eviction", "serviceaccounts/token"})
 _CONNECTED = frozenset({"pods/attach", "pods/exec", "pods/log", "pods/portforward", "pods/proxy", "services/proxy"})
 
@@ -110,7 +121,7 @@ def _authorize_namespace(principal: Principal, cluster: str, info: RequestInfo) 
 
 def _authorize_fleet(principal: Principal, info: RequestInfo) -> None:
     """What acts beyond the cluster or the namespace it is written in takes a reach to all. Raises Forbidden."""
-    if info.verb in _READS or not info.api_group.endswith(_FLEET_GROUPS):
+    if info.verb in _READS or not info.api_group.endswith((*_FLEET_GROUPS, "*")):
         return
     limits = [("clusters", principal.scope.clusters)]
     if (info.api_group, info.resource) in _ORDERS:

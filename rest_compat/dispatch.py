@@ -14,6 +14,7 @@ from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import BODILESS, MemberCall, PassThrough
 from rest_compat.request import Request
+from rest_compat.self_reviews import SelfReview, is_self_review
 from rest_compat.upgrades import Upgrade, read_upgrade, select_upgrade_headers
 
 WRITE_TIMEOUT = 65.0
@@ -44,6 +45,9 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     info = parse_request(request.scope["method"], call.path, call.query)
     federation: Federation = request.scope["state"]["federation"]
     cluster = federation.resolve_name(principal.scope, call.cluster)
+    if is_self_review(info):
+        connection = federation.get_connection(principal.scope, cluster)
+        return SelfReview(principal, federation, connection, _build_call(request, call, info), call.shape)
     authorize_request(principal, cluster, info)
     connection = federation.get_connection(principal.scope, cluster)
 

@@ -7,7 +7,7 @@ A catalog is kept for as long as its connection and is read anew when a kind is 
 import asyncio
 import difflib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -39,6 +39,11 @@ class Served(Struct, frozen=True):
     resource: str
     namespaced: bool
     verbs: frozenset[str]
+
+    @property
+    def group(self) -> str:
+        """Empty for the core group."""
+        return self.api_version.rpartition("/")[0]
 
     def path(self, namespace: str = "", name: str | None = None) -> str:
         """The percent-encoded path of its list, or of one object."""
@@ -76,6 +81,14 @@ class Catalogs:
                 entry.catalog = catalog = await load_catalog(connection, timeout)
                 found = catalog.kinds.get((api_version, kind))
         return found
+
+    async def served(self, connection: Connection, timeout: float) -> Collection[Served]:
+        """All that the member serves, as of MAX_AGE_SECONDS ago at most. Raises as `find`."""
+        entry = self._entries.setdefault(connection, _Entry())
+        async with entry.lock:
+            if entry.catalog is None or time.monotonic() - entry.catalog.read_at > MAX_AGE_SECONDS:
+                entry.catalog = await load_catalog(connection, timeout)
+            return entry.catalog.kinds.values()
 
     def forget(self, connection: Connection) -> None:
         """Reads the member's catalog again the next time: a path of it was not there."""

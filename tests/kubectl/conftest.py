@@ -61,6 +61,7 @@ class Secured:
     server: RunningServer
     ca_file: Path
     token: str
+    plain: RunningServer
 
     def write_kubeconfig(self, path: Path, names: Iterable[str], token: str | None = None) -> Path:
         """A kubeconfig as the command prints it."""
@@ -88,6 +89,7 @@ async def open_secured(environment: Mapping[str, str], folder: Path) -> AsyncIte
             RunningServer(f"https://127.0.0.1:{port}", port, started.pid, started.log),
             files.ca,
             token,
+            started,
         )
 
 

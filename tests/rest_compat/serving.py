@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from yarl import URL
 
+from fleet.kubernetes.discovery import Catalogs
 from fleet.model.errors import ClusterNotFound, ClusterUnreachable, MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Kind, Point
@@ -33,6 +34,7 @@ class Clusters:
 
     def __init__(self, connections: Mapping[str, Connection]) -> None:
         self._connections = connections
+        self.catalogs = Catalogs()
 
     def resolve_name(self, scope: Scope, name: str) -> str:
         if not scope.sees_cluster(name) or name not in {*self._connections, "down"}:
