@@ -10,6 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from fleet.aio.detached import Detached
+from fleet.aio.files import read_bytes
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import HttpSettings
 
@@ -60,6 +62,8 @@ class ReloadingCertificate:
         self._current = _load(*self._paths)
         self._refused = b""
         self._warned: str | None = None
+        self._reading = Detached()
+        self._hangs = False
         self.context = self._current.context
 
     @property
@@ -105,8 +109,19 @@ class ReloadingCertificate:
         while True:
             self.warn()
             await asyncio.sleep(POLL_SECONDS)
-            if await asyncio.to_thread(self.reload):
+            if await self._read_again():
                 self.context.sni_callback = self._select_context  # here, where no handshake goes on meanwhile
+
+    async def _read_again(self) -> bool:
+        try:
+            found = await self._reading.run(self.reload)
+        except TimeoutError:
+            if not self._hangs:
+                _log.error("the certificate in force stays: %s and %s do not answer when they are read", *self._paths)
+            self._hangs = True
+            return False
+        self._hangs = False
+        return found
 
     def _select_context(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current.context
@@ -205,15 +220,13 @@ def _build_context() -> ssl.SSLContext:
 def _digest(*paths: Path) -> bytes:
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES)
+        content = read_bytes(path, _MAX_BYTES)
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.digest()
 
 
 def _check_readable(name: str, path: Path) -> None:
     try:
-        with path.open("rb"):
-            pass
+        read_bytes(path, 1)
     except OSError as error:
         raise SettingsInvalid([f"{name} is '{path}', must be a file that can be read ({error.strerror})"]) from error

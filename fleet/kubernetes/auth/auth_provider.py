@@ -16,6 +16,7 @@ from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException
 from kubernetes_asyncio.config.kube_config import KubeConfigLoader
 
+from fleet.aio.files import read_bytes
 from fleet.kubernetes.auth.authorizers import CredentialError, basic
 from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
@@ -115,4 +116,4 @@ def _issuer_authority(config: Mapping[str, Any]) -> bytes | None:
     if config.get("idp-certificate-authority-data"):
         return decode_base64(str(config["idp-certificate-authority-data"]))
     path = config.get("idp-certificate-authority")
-    return Path(str(path)).read_bytes() if path else None
+    return read_bytes(Path(str(path))) if path else None

@@ -3,8 +3,12 @@
 import asyncio
 import base64
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+from fleet.aio.detached import Detached
+from fleet.aio.files import read_bytes
 
 
 class CredentialError(Exception):
@@ -46,6 +50,11 @@ def basic(username: str, password: str) -> FixedAuthorizer:
     return FixedAuthorizer("Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii"))
 
 
+MAX_TOKEN_BYTES = 1024 * 1024
+TOKEN_SECONDS = 1.0
+"""How long a call to a member waits for a new token while the last one is there."""
+
+
 class TokenFileAuthorizer:
     """A token in a file that is replaced from time to time, such as a pod's bound service-account token.
 
@@ -57,19 +66,19 @@ class TokenFileAuthorizer:
         self._max_age = max_age
         self._value = None if first is None else f"Bearer {first}"
         self._read_at = float("-inf")
+        self._reading = Detached(TOKEN_SECONDS)
 
     async def authorization(self) -> str | None:
         now = asyncio.get_running_loop().time()
         if self._value is None or now - self._read_at >= self._max_age:
+            self._read_at = now  # first: others use the last one meanwhile
             try:
-                # A few hundred bytes of a local file: cheaper than a thread.
-                token = load_token(self._path)
-            except CredentialError:
+                token = await self._reading.run(partial(load_token, self._path))
+            except (CredentialError, TimeoutError) as error:
                 if self._value is None:
-                    raise
+                    raise CredentialError(str(error) or f"the token file {self._path} does not answer") from error
             else:
                 self._value = f"Bearer {token}"
-            self._read_at = now
         return self._value
 
     def forget(self) -> None:
@@ -79,7 +88,7 @@ class TokenFileAuthorizer:
 def load_token(path: Path) -> str:
     """The token in a file. Raises CredentialError."""
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = read_bytes(path, MAX_TOKEN_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise CredentialError(f"the token file {path} can't be read: {reason}") from error

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from fleet.aio.files import read_bytes
 from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.endpoint import parse_endpoint, parse_proxy
 from fleet.kubernetes.auth.exec_plugin import ExecPlugin, build_exec_plugin
@@ -231,8 +232,7 @@ def _named(field: str, parse: Callable[[], str]) -> str:
 
 
 def _read_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(_MAX_FILE_BYTES + 1)
+    content = read_bytes(path, _MAX_FILE_BYTES + 1)
     if len(content) > _MAX_FILE_BYTES:
         raise KubeconfigError(f"the file {path} is larger than {_MAX_FILE_BYTES} bytes")
     return content

@@ -16,7 +16,6 @@ from fleet.kubernetes.auth.authorizers import (
     basic,
     bearer,
     is_token,
-    load_token,
 )
 from fleet.kubernetes.auth.exec_plugin import ExecAuthorizer, ExecCredential, load_exec_credential
 from fleet.kubernetes.auth.kubeconfig import Access
@@ -80,9 +79,9 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
             material = replace(material, client_certificate=credential.certificate, client_key=credential.key)
             renew = credential
     elif access.token_file is not None:
-        if access.token is None:
-            load_token(access.token_file)
         authorizer = TokenFileAuthorizer(access.token_file, first=access.token)
+        if access.token is None:
+            await authorizer.authorization()
     elif access.token is not None:
         authorizer = bearer(access.token)
     elif access.provider is not None:

@@ -1,9 +1,10 @@
 """How the host cluster is reached: a kubeconfig's context, or the service account of the pod this runs in."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.aio.detached import Detached
+from fleet.aio.files import read_bytes
 from fleet.kubernetes.auth.kubeconfig import Access, KubeconfigError, build_kubeconfig, load_access, load_files
 from fleet.kubernetes.auth.tls import TlsMaterial
 from fleet.kubernetes.sources.access import CredentialError, Reachable, TlsMaterialError, load_reachable
@@ -30,10 +31,13 @@ class HostProblemError(ValueError):
     """The host's access can't be read; the message says what to mend."""
 
 
-async def load_host_access(host: HostAccess) -> Access:
+async def load_host_access(host: HostAccess, reading: Detached) -> Access:
     """Reads what there is to know, files included. Raises HostProblemError."""
     try:
-        return await asyncio.to_thread(_load, host)
+        return await reading.run(lambda: _load(host))
+    except TimeoutError as error:
+        files = ", ".join(map(str, host.kubeconfig or [host.service_account]))
+        raise HostProblemError(f"{files} can't be read, since it does not answer: is its mount gone?") from error
     except KubeconfigError as error:
         raise HostProblemError(str(error)) from error
 
@@ -64,7 +68,7 @@ def _load_service_account(host: HostAccess) -> Access:
     # a token file that can't be read for a moment, where ours goes on with the last token.
     authority = host.service_account / "ca.crt"
     try:
-        ca = authority.read_bytes()
+        ca = read_bytes(authority)
     except OSError as error:
         raise KubeconfigError(
             f"this process runs in no pod ({authority}: {error.strerror}): name a kubeconfig for the host cluster"

@@ -7,12 +7,16 @@ others lead to it as well.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from fleet.aio.complaints import Complaints
+from fleet.aio.detached import Detached
 from fleet.aio.tasks import open_task
 from fleet.kubernetes.auth.kubeconfig import (
     Access,
@@ -35,6 +39,8 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
 from fleet.ports import Connection, Credential, MemberSource, MemberSpec
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +94,8 @@ class KubeconfigSource:
         self._members: dict[str, _Member] = {}
         self._shared: Mapping[str, list[str]] = {}
         self._lost: set[str] = set()
+        self._reading = Detached()
+        self._complaints = Complaints()
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()
@@ -101,11 +109,24 @@ class KubeconfigSource:
 
     async def run(self) -> None:
         while True:
-            await self._refresh()
+            with suppress(TimeoutError):
+                await self._refresh()
             await asyncio.sleep(self._poll_seconds)
 
+    async def _read(self, work: Callable[[], T]) -> T:
+        """What is read of files. Raises TimeoutError, which is logged once, while one does not answer."""
+        try:
+            result = await self._reading.run(work)
+        except TimeoutError:
+            if self._complaints.is_due("files", "hang"):
+                files = ", ".join(map(str, self._paths))
+                logger.error("what is known stays: a file of %s or one that it names does not answer", files)
+            raise
+        self._complaints.settle("files")
+        return result
+
     async def _refresh(self) -> None:
-        contents = await asyncio.to_thread(load_files, self._paths)
+        contents = await self._read(partial(load_files, self._paths))
         if contents != self._contents:
             config = await asyncio.to_thread(build_kubeconfig, contents)
             self._log_problems(config)
@@ -113,7 +134,8 @@ class KubeconfigSource:
             # Perhaps a file is being written just now: what is known stands until all can be read.
             if not config.problems or not self._members:
                 self._config = config
-        found = await asyncio.to_thread(_load_accesses, self._config, self._contexts or tuple(self._config.contexts))
+        contexts = self._contexts or tuple(self._config.contexts)
+        found = await self._read(partial(_load_accesses, self._config, contexts))
         accesses, shared = _join_names(found, self._host)
         self._log_lost(accesses, shared)
         if shared != self._shared:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fleet.aio.backoff import Backoff
 from fleet.aio.complaints import Complaints
+from fleet.aio.detached import Detached
 from fleet.aio.tasks import end_tasks, open_task
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.access import (
@@ -69,6 +70,7 @@ class KubefedSource:
         self._name = _HOST_NAME
         self._timeout = timeout
         self._complaints = Complaints()
+        self._reading = Detached()
         self._changed = asyncio.Event()
         options = FollowOptions(answer=timeout)
         self._clusters = Follower(kubefed_clusters(namespace), self._changed.set, options)
@@ -108,7 +110,7 @@ class KubefedSource:
 
     async def _load_host(self) -> Reachable | None:
         try:
-            access = await load_host_access(self._host_access)
+            access = await load_host_access(self._host_access, self._reading)
             self._host = await load_host(self._name, access, self._timeout)
         except HostProblemError as error:
             if self._host_problem != str(error):
@@ -142,7 +144,7 @@ class KubefedSource:
         while not host.expired:
             await asyncio.sleep(_HOST_POLL_SECONDS)
             try:
-                access = await load_host_access(self._host_access)
+                access = await load_host_access(self._host_access, self._reading)
             except HostProblemError as error:
                 # Perhaps the file is being written; the connection that is open still works.
                 if self._complaints.is_due("access", str(error)):

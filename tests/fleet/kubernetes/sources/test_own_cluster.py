@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.aio.detached import Detached
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.host import HostAccess, load_host, load_host_access
 from fleet.ports import Call
@@ -28,7 +29,7 @@ async def test_a_pods_variables_lead_to_the_api_server(real_fleet: Fleet, accoun
     clusters = load_settings({"KUBERNETES_SERVICE_HOST": address, "KUBERNETES_SERVICE_PORT": port}).clusters
     assert (clusters.cluster_source, clusters.kubeconfig) == ("kubefed", ())
     assert clusters.own_cluster_url is not None
-    access = await load_host_access(HostAccess(endpoint=clusters.own_cluster_url, service_account=account))
+    access = await load_host_access(HostAccess(endpoint=clusters.own_cluster_url, service_account=account), Detached())
     reachable = await load_host("openmcp", access, 5)
     connection = HttpConnection("openmcp", reachable.target)
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
