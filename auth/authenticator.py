@@ -1,6 +1,7 @@
 """From a credential to a `Principal`."""
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -28,10 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 class AuthOptions(Struct, frozen=True):
-    """What an authenticator is opened with. `token_lifetime` and `poll_seconds` are in seconds."""
+    """What an authenticator is opened with. `token_lifetime` and `poll_seconds` are in seconds.
+
+    Tokens of `verification_keys` count as those of the signing key do.
+    """
 
     signing_key: bytes
     token_lifetime: int = 3600
+    verification_keys: tuple[bytes, ...] = ()
     users_file: Path | None = None
     administrator: tuple[str, str] | None = None
     poll_seconds: float = POLL_SECONDS
@@ -61,16 +66,20 @@ class Authenticator:
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller who sent this `Authorization` header. Raises Unauthenticated."""
+        return self.identify(authorization)
+
+    def identify(self, authorization: str | None) -> Principal:
+        """The same, at once: for who looks again whether a stream's caller still counts."""
         claims, user = self._find(authorization)
         return Principal(user.name, user.scope, user.groups, claims.expires_at, user.writes)
 
     def renew(self, authorization: str | None) -> str:
         """A new token for who has one that counts. Raises Unauthenticated, too long after the password was given."""
-        claims, _ = self._find(authorization)
+        claims, user = self._find(authorization)
         if time.time() - claims.signed_in_at > RENEWABLE_SECONDS:
             hours = RENEWABLE_SECONDS // 3600
             raise Unauthenticated(f"a token is renewed for {hours} hours after the password was given: sign in again")
-        return self._tokens.sign(claims.user, int(claims.signed_in_at))
+        return self._tokens.sign(user.name, user.entry, int(claims.signed_in_at))
 
     async def login(self, username: str, password: str, *, address: str = "") -> str:
         """A token for the user, who asks from this address.
@@ -101,13 +110,16 @@ class Authenticator:
             _log.warning("sign-in refused for %s", f"user {user.name!r}" if user else "an unknown user")
             raise InvalidCredentials
         self._attempts.add_success(address, username)
-        return self._tokens.sign(user.name)
+        return self._tokens.sign(user.name, user.entry)
 
     def _find(self, authorization: str | None) -> tuple[Claims, User]:
         claims = self._tokens.verify(bearer_token(authorization))
         user = self._directory.get_user(claims.user)
         if user is None:
             raise Unauthenticated("the user of this token does not exist any more")
+        ended = claims.entry is None and 0 < user.signed_out_at >= claims.issued_at
+        if ended or not self._tokens.is_for(claims, user.entry):
+            raise Unauthenticated("this token was ended by a new password or a sign-out: sign in again")
         return claims, user
 
 
@@ -119,10 +131,14 @@ async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticato
         administrator = None
         if options.administrator is not None:
             name, password = options.administrator
-            administrator = User(name, await asyncio.to_thread(hash_password, password), EVERYTHING)
+            # The same hash in every process that knows the password: tokens of one count in the others, and after a
+            # start. It is kept in memory only.
+            salt = hashlib.sha256(f"openmcp-apiserver {name}".encode()).digest()[:16]
+            administrator = User(name, await asyncio.to_thread(hash_password, password, salt), EVERYTHING)
         directory = await stack.enter_async_context(
             open_directory(options.users_file, administrator, poll_seconds=options.poll_seconds)
         )
         if not len(directory):
             _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
-        yield Authenticator(Tokens(options.signing_key, options.token_lifetime), directory, passwords)
+        tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
+        yield Authenticator(tokens, directory, passwords)

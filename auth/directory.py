@@ -8,6 +8,7 @@ from pathlib import Path
 
 from auth.errors import UsersFileInvalid
 from auth.users import User, load_users
+from fleet.aio.detached import HANGING_SECONDS, Detached
 from fleet.aio.tasks import open_task
 
 POLL_SECONDS = 1.0
@@ -18,14 +19,21 @@ _Stamp = tuple[int, int, int] | None
 
 
 class Directory:
-    """All users by name. `problem` says what is wrong with the file while its last good content is still used."""
+    """All users by name. A file that takes longer than `hanging_seconds` to be read hangs."""
 
-    def __init__(self, path: Path | None, administrator: User | None) -> None:
+    def __init__(self, path: Path | None, administrator: User | None, hanging_seconds: float = HANGING_SECONDS) -> None:
         self._path = path
         self._administrator = administrator
         self._users: Mapping[str, User] = {}
         self._stamp: _Stamp = None
-        self.problem: str | None = None
+        self._reading = Detached(hanging_seconds)
+        self._wrong: str | None = None
+        self._hanging: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the file while its last good content is still used."""
+        return self._hanging or self._wrong
 
     def get_user(self, name: str) -> User | None:
         """The user of that name, as the file has them now."""
@@ -45,11 +53,31 @@ class Directory:
     def __len__(self) -> int:
         return len(self._users)
 
-    def load(self) -> None:
-        """Reads the file whatever its age. Raises UsersFileInvalid. Blocks: call it in a thread."""
+    async def load(self) -> None:
+        """Reads the file whatever its age. Raises UsersFileInvalid."""
+        try:
+            await self._reading.run(self._load)
+        except TimeoutError as error:
+            raise UsersFileInvalid(_hangs(self._path)) from error
+
+    async def reload(self) -> None:
+        """Reads the file if it changed; what can't be used is logged and leaves the last good users in place."""
+        try:
+            await self._reading.run(self._reload)
+        except TimeoutError:
+            if self._hanging is None:
+                self._hanging = _hangs(self._path)
+                _log.error("the users of its last good content stay in force: %s", self._hanging)
+        else:
+            if self._hanging is not None:
+                self._hanging = None
+                _log.info("the users file can be read again")
+
+    def _load(self) -> None:
         # The stamp is taken first, so that a write in between is seen as a change the next time.
         stamp = _stamp_of(self._path)
-        users = load_users(self._path) if self._path is not None else {}
+        # A file that is empty is being written, where it was not so before.
+        users = load_users(self._path, may_be_empty=not self._users) if self._path is not None else {}
         if self._administrator is not None:
             if self._administrator.name in users:
                 raise UsersFileInvalid(
@@ -59,19 +87,18 @@ class Directory:
             users[self._administrator.name] = self._administrator
         self._users, self._stamp = users, stamp
 
-    def reload(self) -> None:
-        """Reads the file if it changed; what can't be used is logged and leaves the last good users in place."""
+    def _reload(self) -> None:
         stamp = _stamp_of(self._path)
-        if stamp == self._stamp and (stamp is not None or self.problem is not None):
+        if stamp == self._stamp and (stamp is not None or self._wrong is not None):
             return
         try:
-            self.load()
+            self._load()
         except UsersFileInvalid as error:
             self._stamp = stamp
-            self.problem = str(error)
+            self._wrong = str(error)
             _log.error("the users of its last good content stay in force: %s", error)
         else:
-            self.problem = None
+            self._wrong = None
             _log.info("users file read: %d users", len(self._users))
 
 
@@ -85,7 +112,7 @@ async def open_directory(
     notifications do not.
     """
     directory = Directory(path, administrator)
-    await asyncio.to_thread(directory.load)
+    await directory.load()
     if path is None:
         yield directory
         return
@@ -96,7 +123,11 @@ async def open_directory(
 async def _watch(directory: Directory, poll_seconds: float) -> None:
     while True:
         await asyncio.sleep(poll_seconds)
-        await asyncio.to_thread(directory.reload)
+        await directory.reload()
+
+
+def _hangs(path: Path | None) -> str:
+    return f"users file {path}: can't be read, since it does not answer: is its mount gone?"
 
 
 def _stamp_of(path: Path | None) -> _Stamp:

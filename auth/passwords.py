@@ -33,9 +33,12 @@ MAX_KNOWN = 1024
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16, type=Type.ID)
 
 
-def hash_password(password: str) -> str:
-    """The argon2id hash in its PHC string format. Takes milliseconds: call it in a thread, or in a command."""
-    return _HASHER.hash(_as_bytes(password))
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """The argon2id hash in its PHC string format, with a salt of its own unless one of 16 bytes is given.
+
+    Takes milliseconds: call it in a thread, or in a command.
+    """
+    return _HASHER.hash(_as_bytes(password), salt=salt)
 
 
 def is_password_hash(text: str) -> bool:

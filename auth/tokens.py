@@ -1,10 +1,14 @@
 """Tokens of our own: JSON Web Tokens (RFC 7519), HS256, with exactly the claims `user`, `iat` and `exp`.
 
-A renewed one has `auth_time` too, as OpenID Connect names the time when the password was given.
+A renewed one has `auth_time` too, as OpenID Connect names the time when the password was given. In the header, which is
+signed as well, `kid` names the key, and `entry` says, by a hash that only the key makes, which entry of the users file
+the token was given for. A token that somebody else signed with the key need have neither.
 """
 
+import base64
 import hmac
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -21,47 +25,68 @@ MAX_VERIFIED = 1_024
 MAX_SIGNED = 64
 """Tokens that are handed out again within their second: what they say is the same, and so is the signature."""
 
+LEEWAY_SECONDS = 10.0
+"""By how much the clock of the replica that issued a token may be ahead."""
+
+_OPTIONS: Any = {"require": ["exp", "user"], "verify_iat": False}
 _SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY = 32
 
 
 class Claims(Struct, frozen=True):
-    """What a valid token says. Times are in Unix seconds; `signed_in_at` is when the password was given."""
+    """What a valid token says, and the key that it was signed with.
+
+    Times are in Unix seconds; `signed_in_at` is when the password was given.
+    """
 
     user: str
     expires_at: float
+    issued_at: float
     signed_in_at: float
+    entry: str | None
+    kid: str
 
 
 class Tokens:
-    """Signs and verifies tokens with one key. `lifetime` is in seconds."""
+    """Signs tokens with one key, and verifies those of `others` too. `lifetime` is in seconds."""
 
-    def __init__(self, key: bytes, lifetime: int = 3600) -> None:
+    def __init__(self, key: bytes, lifetime: int = 3600, others: Sequence[bytes] = ()) -> None:
         # HMAC pads a short key with zero bytes itself (RFC 2104, section 2), so the signature is that of the key as it
         # was given; PyJWT would write a warning about its length at every call. Settings warn once, at the start.
-        self._key = key.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0")
+        padded = [given.ljust(_SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY, b"\0") for given in (key, *others)]
+        self._keys = {_digest(given, "kid", 6): given for given in padded}
+        self._kid = next(iter(self._keys))
         self._lifetime = lifetime
         self._verified: Lru[str, Claims] = Lru(MAX_VERIFIED)
-        self._signed: Lru[tuple[str, int, int | None], str] = Lru(MAX_SIGNED)
+        self._signed: Lru[tuple[str, str, int, int | None], str] = Lru(MAX_SIGNED)
 
-    def sign(self, user: str, signed_in_at: int | None = None) -> str:
-        """A token for the user, valid from now on for the lifetime; `signed_in_at` where the password came earlier."""
+    def sign(self, user: str, entry: str = "", signed_in_at: int | None = None) -> str:
+        """A token for the user as `entry` has them, valid from now on for the lifetime.
+
+        `signed_in_at` is for who gave the password earlier.
+        """
         now = int(time.time())
-        token = self._signed.get((user, now, signed_in_at))
+        token = self._signed.get((user, entry, now, signed_in_at))
         if token is None:
+            key = self._keys[self._kid]
             claims = {"user": user, "iat": now, "exp": now + self._lifetime}
+            header = {"kid": self._kid, "entry": _digest(key, entry, 12)}
             earlier = {} if signed_in_at is None else {"auth_time": signed_in_at}
-            token = jwt.encode(claims | earlier, self._key, algorithm=ALGORITHM)
-            self._signed.put((user, now, signed_in_at), token)
+            token = jwt.encode(claims | earlier, key, algorithm=ALGORITHM, headers=header)
+            self._signed.put((user, entry, now, signed_in_at), token)
         return token
+
+    def is_for(self, claims: Claims, entry: str) -> bool:
+        """Whether a token that counts was given for this entry; yes where it does not say."""
+        return claims.entry is None or hmac.compare_digest(claims.entry, _digest(self._keys[claims.kid], entry, 12))
 
     def number(self, text: str) -> int:
         """A number that is always the same for a text, and that nobody without the key can tell."""
-        return int.from_bytes(hmac.digest(self._key, b"number\0" + text.encode("utf-8", "surrogatepass"), "sha256")[:8])
+        return int.from_bytes(base64.urlsafe_b64decode(_digest(self._keys[self._kid], f"number {text}", 6)))
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that counts. Raises Unauthenticated with the reason.
 
-        Only HS256 counts, `exp` must be there, and a time of issue in the future is refused without leeway.
+        Only HS256 counts, `exp` must be there, and a time of issue that is further ahead than clocks differ is refused.
         """
         known = self._verified.get(token)
         if known is not None and known.expires_at > time.time():
@@ -74,10 +99,20 @@ class Tokens:
         if token.count(".") != 2 or len(token) > MAX_TOKEN_CHARACTERS:
             raise Unauthenticated("token contains an invalid number of segments")
         try:
-            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": ["exp", "user"]})
+            header = jwt.get_unverified_header(token)
+            kid = header.get("kid")
+            # What others sign with one of the keys need not say which.
+            kids = [kid] if kid in self._keys else list(self._keys)
+            for number, candidate in enumerate(kids, 1):
+                try:
+                    claims = jwt.decode(token, self._keys[candidate], algorithms=[ALGORITHM], options=_OPTIONS)
+                    break
+                except jwt.InvalidSignatureError:
+                    if number == len(kids):
+                        raise
+            return _claims_of(claims, header.get("entry"), candidate)
         except (jwt.InvalidTokenError, OverflowError) as error:
             raise Unauthenticated(_reason(error, token)) from error
-        return _claims_of(claims)
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -90,14 +125,24 @@ def bearer_token(authorization: str | None) -> str:
     return fields[1]
 
 
-def _claims_of(claims: dict[str, Any]) -> Claims:
+def _claims_of(claims: dict[str, Any], entry: object, kid: str) -> Claims:
     user, expires_at = claims["user"], claims["exp"]
-    if not isinstance(user, str) or not isinstance(expires_at, int | float):
+    if not isinstance(user, str) or not isinstance(expires_at, int | float) or not isinstance(entry, str | None):
         raise Unauthenticated("token is malformed")
-    signed_in_at = claims.get("auth_time", claims.get("iat"))
+    issued_at = claims.get("iat", 0)
+    if isinstance(issued_at, bool) or not isinstance(issued_at, int | float):
+        raise Unauthenticated("token is malformed")
+    if issued_at > time.time() + LEEWAY_SECONDS:
+        raise Unauthenticated("Token used before issued")
+    signed_in_at = claims.get("auth_time", issued_at)
     if not isinstance(signed_in_at, int | float):
         signed_in_at = 0
-    return Claims(user=user, expires_at=float(expires_at), signed_in_at=float(signed_in_at))
+    return Claims(user, float(expires_at), float(issued_at), float(signed_in_at), entry, kid)
+
+
+def _digest(key: bytes, text: str, size: int) -> str:
+    digest = hmac.digest(key, f"openmcp-apiserver {text}".encode("utf-8", "surrogatepass"), "sha256")
+    return base64.urlsafe_b64encode(digest[:size]).decode()
 
 
 def _reason(error: Exception, token: str) -> str:
@@ -105,7 +150,7 @@ def _reason(error: Exception, token: str) -> str:
         case jwt.ExpiredSignatureError():
             return "Token is expired"
         case jwt.ImmatureSignatureError():
-            return "Token is not valid yet" if "nbf" in str(error) else "Token used before issued"
+            return "Token is not valid yet"
         case jwt.InvalidSignatureError():
             return "signature is invalid"
         case jwt.InvalidAlgorithmError():

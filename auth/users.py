@@ -9,6 +9,7 @@
   groups: [developers]        # left out: none
   writes: [widgets.acme.io]   # what role edit writes beyond Kubernetes' own edit: RESOURCE.GROUP, RESOURCE/SUB.GROUP,
                               # *.GROUP, of the core group RESOURCE; left out: nothing
+  signed_out_at: 1764500000   # when `user logout` ended all tokens, in Unix seconds; left out: never
 ```
 """
 
@@ -24,34 +25,40 @@ from msgspec import Struct
 
 from auth.errors import UsersFileInvalid
 from auth.passwords import is_password_hash
+from fleet.aio.files import read_bytes
 from fleet.model.visibility import Role, Scope
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
-_FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups", "writes")
+_FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups", "writes", "signed_out_at")
 _ROLES = {role.name.lower(): role for role in Role}
 _WRITTEN = re.compile(r"\*(\.[a-z0-9-]+)+|[a-z0-9-]+(/[a-z0-9-]+)?(\.[a-z0-9-]+)*")
 
 
 class User(Struct, frozen=True):
-    """Somebody who may sign in."""
+    """Somebody who may sign in. `signed_out_at` (Unix seconds) is when all of their tokens were ended, 0: never."""
 
     name: str
     password_hash: str
     scope: Scope
     groups: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    signed_out_at: int = 0
+
+    @property
+    def entry(self) -> str:
+        """What a token is given for: a password that is set, be it the same, and a sign-out make it another."""
+        return f"{self.signed_out_at} {self.password_hash}"
 
     def __repr__(self) -> str:
         """Without the hash, which belongs in no log."""
         return f"User({self.name!r}, {self.scope!r}, {self.groups!r}, {self.writes!r})"
 
 
-def load_users(path: Path) -> dict[str, User]:
+def load_users(path: Path, *, may_be_empty: bool = True) -> dict[str, User]:
     """All users of the file by name. Raises UsersFileInvalid, which names every wrong entry."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+        raw = read_bytes(path, MAX_FILE_BYTES + 1)
     except OSError as error:
         raise UsersFileInvalid(f"users file {path}: {error.strerror or error}") from error
     if len(raw) > MAX_FILE_BYTES:
@@ -62,6 +69,8 @@ def load_users(path: Path) -> dict[str, User]:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise UsersFileInvalid(f"users file {path}{line}: not YAML: {getattr(error, 'problem', error)}") from error
+    if content is None and not may_be_empty:
+        raise UsersFileInvalid(f"users file {path}: is empty; to have no user write []")
     return parse_users(content, str(path))
 
 
@@ -118,6 +127,8 @@ def _as_entry(user: User) -> dict[str, Any]:
     for field in ("groups", "writes"):
         if values := getattr(user, field):
             entry[field] = list(values)
+    if user.signed_out_at:
+        entry["signed_out_at"] = user.signed_out_at
     return entry
 
 
@@ -136,7 +147,7 @@ def _parse_entry(entry: object, number: int) -> tuple[User | None, list[str]]:
         namespaces=tuple(entry.get("namespaces", ["*"])),
     )
     groups, writes = (tuple(entry.get(field, [])) for field in ("groups", "writes"))
-    return User(entry["name"], entry["password_hash"], scope, groups, writes), []
+    return User(entry["name"], entry["password_hash"], scope, groups, writes, entry.get("signed_out_at", 0)), []
 
 
 def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, str]]:
@@ -158,6 +169,18 @@ def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, 
             )
     if entry.get("writes") and entry.get("role") != "edit":
         yield "writes", "adds to role edit alone: view writes nothing, admin everything"
+    signed_out_at = entry.get("signed_out_at", 0)
+    if isinstance(signed_out_at, bool) or not isinstance(signed_out_at, int) or signed_out_at < 0:
+        yield (
+            "signed_out_at",
+            "must be a whole number of seconds since 1970, as `openmcp-apiserver user logout` writes it",
+        )
+    signed_out_at = entry.get("signed_out_at", 0)
+    if type(signed_out_at) is not int or signed_out_at < 0:
+        yield (
+            "signed_out_at",
+            "must be a whole number of seconds since 1970, as `openmcp-apiserver user logout` writes it",
+        )
     for field in entry:
         if field not in _FIELDS:
             yield str(field)[:50], f"is not known; known are {', '.join(_FIELDS)}"

@@ -15,6 +15,12 @@ PATIENCE_SECONDS = 0.05
 CHECK_SECONDS = 15.0
 """A process that hangs keeps its connections open: only what is known of the member tells that it is gone."""
 
+RIGHTS_SECONDS = 2.0
+"""How often it is looked at again whether the caller of an answer that is still arriving may have it."""
+
+Check = tuple[Callable[[], object], float]
+"""What raises once an answer has to end, and how often it is asked, in seconds."""
+
 
 class Caller:
     """Its body while it arrives, then the news that it is gone."""
@@ -55,14 +61,11 @@ async def read_body(chunks: AsyncIterable[bytes], what: str, limit: int, timeout
 
 
 class DisconnectWatcher:
-    """Cancels the task that made it when the caller is gone, or when `check` raises; to be stopped in any case.
+    """Cancels the task that made it when the caller is gone, or when a check raises; to be stopped in any case."""
 
-    `check` is asked now and then: None where the answer's own silence is bounded.
-    """
-
-    def __init__(self, caller: Caller, check: Callable[[], object] | None) -> None:
+    def __init__(self, caller: Caller, *checks: Check) -> None:
         self._caller = caller
-        self._check = check
+        self._checks = checks
         self._task = asyncio.current_task()
         self._watching: list[asyncio.Future[None]] = []
         self._ended_by: asyncio.Future[None] | None = None
@@ -74,7 +77,7 @@ class DisconnectWatcher:
 
     @property
     def error(self) -> BaseException | None:
-        """What `check` raised."""
+        """What a check raised."""
         return None if self._ended_by is None else self._ended_by.exception()
 
     def stop(self) -> None:
@@ -84,8 +87,7 @@ class DisconnectWatcher:
 
     def _begin(self) -> None:
         self._watching.append(asyncio.ensure_future(self._caller.wait_gone()))
-        if self._check is not None:
-            self._watching.append(asyncio.ensure_future(check_repeatedly(self._check)))
+        self._watching += [asyncio.ensure_future(check_repeatedly(*check)) for check in self._checks]
         for future in self._watching:
             future.add_done_callback(self._interrupt)
 
@@ -97,7 +99,7 @@ class DisconnectWatcher:
             self._task.cancel()
 
 
-async def check_repeatedly(check: Callable[[], object], every: float = CHECK_SECONDS) -> None:
+async def check_repeatedly(check: Callable[[], object], every: float) -> None:
     """Runs until it is cancelled, or until `check` raises; `every` is in seconds."""
     while True:
         await asyncio.sleep(every)

@@ -1,5 +1,7 @@
 """A call for the Kubernetes API of one cluster, whichever URL named the cluster: authorized, then passed on."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from starlette.responses import Response
 
@@ -15,7 +17,7 @@ from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import BODILESS, MemberCall, PassThrough
 from rest_compat.request import Request
 from rest_compat.self_reviews import SelfReview, is_self_review
-from rest_compat.upgrades import Upgrade, read_upgrade, select_upgrade_headers
+from rest_compat.upgrades import Upgrade, read_subprotocol_token, read_upgrade, select_upgrade_headers
 
 WRITE_TIMEOUT = 65.0
 """Seconds a write may take: an API server itself gives up after 60, and only its own word says what came of it."""
@@ -54,6 +56,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     def check_member() -> object:
         return federation.get_connection(principal.scope, cluster)
 
+    check_rights = build_rights_check(request, cluster, info)
     headers: Headers = request.scope["headers"]
     upgrade = read_upgrade(request) if find_header(headers, b"upgrade") is not None else None
     if upgrade is not None:
@@ -61,8 +64,16 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
         passed = Call(request.method, call.path, WRITE_TIMEOUT, call.query, sent, upgrade=upgrade)
     else:
         passed = _build_call(request, call, info)
-    member = MemberCall(connection, passed, call.shape, info.subresource == "proxy", check_member)
+    foreign, watches = info.subresource == "proxy", info.verb == "watch"
+    member = MemberCall(connection, passed, call.shape, foreign, watches, check_member, check_rights)
     return PassThrough(member) if upgrade is None else Upgrade(member, principal.name, streams)
+
+
+def build_rights_check(request: Request, cluster: str, info: RequestInfo) -> Callable[[], object]:
+    """Raises Unauthenticated, Forbidden or NotFound once the request would not be let in any more."""
+    authenticator = request.state["authenticator"]
+    credential = request.headers.get("authorization") or read_subprotocol_token(request)
+    return lambda: authorize_request(authenticator.identify(credential), cluster, info)
 
 
 def _build_call(request: Request, call: ApiCall, info: RequestInfo) -> Call:

@@ -156,7 +156,7 @@ def find_reason(status: int) -> str:
     return _REASONS.get(status, "")
 
 
-def build_status_answer(shape: ErrorShape, error: FleetError) -> Response:
+def build_status_answer(shape: ErrorShape, error: FleetError | AuthError) -> Response:
     status, reason = find_status(error)
     return Response(shape.build_status(status, reason, str(error)), status, media_type="application/json")
 

@@ -20,8 +20,8 @@ from auth.principal import Principal
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
 from fleet.ports import Call, Upgraded
-from rest_compat.disconnect import read_body
-from rest_compat.dispatch import ApiCall
+from rest_compat.disconnect import RIGHTS_SECONDS, Caller, DisconnectWatcher, read_body
+from rest_compat.dispatch import ApiCall, build_rights_check
 from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
@@ -75,6 +75,8 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     ]
     query = _build_query(call.query, words)
     switch = Call("GET", call.path.rstrip("/"), bound, query, headers, upgrade="websocket")
+    rights = build_rights_check(request, cluster, info), RIGHTS_SECONDS
+    watcher = DisconnectWatcher(Caller(request.receive), rights)
     try:
         with streams.hold(principal.name):
             async with asyncio.timeout(bound), connection.open_upgrade(switch) as member:
@@ -84,6 +86,14 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     except TimeoutError as error:
         message = f"the command did not end within {bound:g} s; its process may be running on"
         raise ClusterTimeout(call.cluster, message) from error
+    except asyncio.CancelledError:
+        if not watcher.was_interrupted():
+            raise
+        if watcher.error is not None:
+            raise watcher.error from None
+        return Response()  # there is nobody to answer
+    finally:
+        watcher.stop()
 
 
 async def _read_words(request: Request, bound: float) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import yaml
@@ -12,12 +13,21 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from auth.errors import AuthError
 from fleet.aio.bounded import read_bounded
-from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnauthorized, FleetError
+from fleet.model.errors import (
+    ClusterAnswerInvalid,
+    ClusterError,
+    ClusterTimeout,
+    ClusterUnauthorized,
+    FleetError,
+    Forbidden,
+    NotFound,
+)
 from fleet.model.request_info import parse_request
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
-from rest_compat.disconnect import Caller, DisconnectWatcher, read_body
-from rest_compat.errors import ErrorShape, build_deletion_status, build_status_answer
+from rest_compat.disconnect import CHECK_SECONDS, RIGHTS_SECONDS, Caller, Check, DisconnectWatcher, read_body
+from rest_compat.errors import ErrorShape, build_deletion_status, build_status_answer, find_status
 from rest_compat.headers import (
     build_reshaped_headers,
     find_header,
@@ -32,6 +42,9 @@ MAX_ERROR_BODY = 1024 * 1024
 MAX_HELD = 1024 * 1024
 """Of an answer to a client that breaks on half of one: held back until it is whole, or known to be larger."""
 
+LAST_WORD_SECONDS = 1.0
+"""A caller that does not read has this long to take why it gets no more."""
+
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BINARY_OPTIONS = frozenset({"application/vnd.kubernetes.protobuf", "application/cbor"})
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -43,15 +56,23 @@ class MemberCall(Struct, frozen=True):
     """A call that is passed on to a member, and how its answer is treated.
 
     `foreign` says that the answer is not the API server's own (it is a service or kubelet behind its proxy), and that
-    its errors are to be left alone. `check_member` raises ClusterError once the member is known to be ill: asked now
-    and then while an answer may be silent for as long as it likes.
+    its errors are to be left alone; `watches`, that it is a watch's. `check_member` raises ClusterError once the member
+    is known to be ill: asked now and then while an answer may be silent for as long as it likes. `check_rights` raises
+    AuthError, Forbidden or NotFound once the caller may not have the rest.
     """
 
     connection: Connection
     call: Call
     shape: ErrorShape
     foreign: bool
+    watches: bool
     check_member: Callable[[], object]
+    check_rights: Callable[[], object]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Those of an answer that may be silent for as long as it likes."""
+        return ((self.check_rights, RIGHTS_SECONDS), (self.check_member, CHECK_SECONDS))
 
     def refuse_unauthorized(self, status: int) -> None:
         """Raises ClusterUnauthorized for a 401 which, passed on, would tell the caller that its own token is bad."""
@@ -68,6 +89,7 @@ class PassThrough(Response):
         self.background = None
         self._member = member
         self._started = False
+        self._takes_event = False
         self._deadline = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,14 +97,14 @@ class PassThrough(Response):
         caller = Caller(receive)
         # Where silence is bounded, silence tells; else only what is known of the member.
         member = self._member
-        watcher = DisconnectWatcher(caller, member.check_member if member.call.idle_timeout is None else None)
+        watcher = DisconnectWatcher(caller, *member.checks[: 2 if member.call.idle_timeout is None else 1])
         try:
             await self._relay(caller, send)
         except asyncio.CancelledError:
             if not watcher.was_interrupted():
                 raise
-            # The member fell ill, or nobody is there to answer.
-            if isinstance(watcher.error, FleetError):
+            # The member fell ill, the caller's right to it ended, or nobody is there to answer.
+            if isinstance(watcher.error, FleetError | AuthError):
                 await self._fail(watcher.error, scope, receive, send)
             elif watcher.error is not None:
                 raise watcher.error from None
@@ -100,12 +122,22 @@ class PassThrough(Response):
         async with member.connection.open_stream(call) as answer:
             await self._answer(answer, send)
 
-    async def _fail(self, error: FleetError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _fail(self, error: FleetError | AuthError, scope: Scope, receive: Receive, send: Send) -> None:
         if self._started:
+            if self._takes_event and isinstance(error, AuthError | Forbidden | NotFound):
+                await self._end_watch(error, send)
             # Ending here, without the last chunk, is how the caller learns that the answer is not whole.
             _log.warning("%s %s: the answer was cut off: %s", self._member.call.method, self._member.call.path, error)
             return
         await build_status_answer(self._member.shape, error)(scope, receive, send)
+
+    async def _end_watch(self, error: Exception, send: Send) -> None:
+        """The event by which an API server says why a watch ends, to a caller who takes it in time."""
+        status = self._member.shape.build_status(*find_status(error), str(error))
+        event = b'{"type":"ERROR","object":%b}\n' % status
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await send({"type": "http.response.body", "body": event, "more_body": False})
 
     async def _take_body(self, caller: Caller) -> Call:
         """The call with the caller's body, if there is one for the API server."""
@@ -137,6 +169,8 @@ class PassThrough(Response):
         if (member.shape.widened or member.shape.of_deletion) and member.call.idle_timeout is not None:
             held, more = await self._hold(answer)
         headers = select_caller_headers(answer.headers, answer.status)
+        lined = (find_header(headers, b"content-type") or "").startswith("application/json")
+        self._takes_event = member.watches and lined
         if member.shape.of_deletion and not more:
             info = parse_request(member.call.method, member.call.path, member.call.query)
             if (status := build_deletion_status(info, held)) is not None:
@@ -147,6 +181,8 @@ class PassThrough(Response):
         while more:
             chunk = await answer.read()
             more = bool(chunk) and not answer.is_whole
+            if member.watches and chunk:
+                self._takes_event = lined and chunk.endswith(b"\n")
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
     async def _hold(self, answer: StreamedAnswer) -> tuple[bytes, bool]:

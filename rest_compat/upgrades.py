@@ -17,6 +17,7 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from auth.errors import AuthError
 from fleet.model.errors import FleetError
 from fleet.ports import Headers, Upgraded
 from rest_compat.disconnect import check_repeatedly
@@ -90,7 +91,7 @@ class Upgrade(Response):
                 raise NotServed("the HTTP server that this application runs on does not pass on streams")
             with self._streams.hold(self._user):
                 await self._open(taken, scope, receive, send)
-        except FleetError as error:
+        except (FleetError, AuthError) as error:
             if self._started:
                 _log.warning(
                     "%s %s: the stream was cut off: %s", self._member.call.method, self._member.call.path, error
@@ -127,10 +128,13 @@ class Upgrade(Response):
 
 
 async def _relay(taken: Taken, upgraded: Upgraded, member: MemberCall) -> None:
-    """Both ways at once until the first end of either. Raises ClusterError where the member is at fault."""
+    """Both ways at once until the first end of either.
+
+    Raises ClusterError where the member is at fault; AuthError, Forbidden or NotFound once the caller may not have it.
+    """
     up = asyncio.ensure_future(_send_up(taken, upgraded))
     down = asyncio.ensure_future(_send_down(taken, upgraded))
-    tasks = (up, down, asyncio.ensure_future(check_repeatedly(member.check_member)))
+    tasks = (up, down, *(asyncio.ensure_future(check_repeatedly(*check)) for check in member.checks))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

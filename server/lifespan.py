@@ -119,8 +119,10 @@ def build_auth_options(settings: AuthSettings) -> AuthOptions:
     administrator = None
     if settings.user_name is not None and settings.user_password is not None:
         administrator = (settings.user_name, settings.user_password.get_secret_value())
+    further = settings.verification_keys.get_secret_value().split() if settings.verification_keys else []
     return AuthOptions(
         signing_key=settings.signing_key.get_secret_value().encode(),
+        verification_keys=tuple(key.encode() for key in further),
         token_lifetime=int(settings.token_lifetime),
         users_file=settings.users_file,
         administrator=administrator,

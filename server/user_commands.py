@@ -1,5 +1,6 @@
 """`openmcp-apiserver user`: the users file, without an editor. No hash and no password is ever printed."""
 
+import time
 from pathlib import Path
 
 import click
@@ -26,7 +27,7 @@ _file_option = click.option(
 
 @click.group()
 def user() -> None:
-    """Add, remove and list users, and set their passwords."""
+    """Add, remove and list users, set their passwords, sign them out."""
 
 
 @user.command()
@@ -57,7 +58,7 @@ def add(
     if not name.strip():
         raise CliError("the name must not be empty")
     scope = Scope(Role[role.upper()], clusters, namespaces)
-    _save(path, {**users, name: User(name, _hash_new_password(), scope, groups, writes)})
+    _save(path, {**users, name: User(name, _hash_new_password(), scope, groups, writes, int(time.time()))})
     click.echo(f"user {name} added with role {role}")
 
 
@@ -76,11 +77,22 @@ def remove(name: str, path: Path) -> None:
 @click.argument("name")
 @_file_option
 def passwd(name: str, path: Path) -> None:
-    """Set a user's password; asks for it, or takes OPENMCP_PASSWORD."""
+    """Set a user's password, and sign them out; asks for it, or takes OPENMCP_PASSWORD."""
     users = _load(path)
     found = _get(users, name, path)
-    _save(path, {**users, name: replace(found, password_hash=_hash_new_password())})
+    _save(path, {**users, name: replace(found, password_hash=_hash_new_password(), signed_out_at=_end(found))})
     click.echo(f"password of user {name} set")
+
+
+@user.command()
+@click.argument("name")
+@_file_option
+def logout(name: str, path: Path) -> None:
+    """Sign a user out: tokens and streams end within seconds; who knows the password may sign in again."""
+    users = _load(path)
+    found = _get(users, name, path)
+    _save(path, {**users, name: replace(found, signed_out_at=_end(found))})
+    click.echo(f"user {name} signed out")
 
 
 @user.command("list")
@@ -95,6 +107,11 @@ def list_users(path: Path) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _end(user: User) -> int:
+    """Now, and never the same time twice."""
+    return max(int(time.time()), user.signed_out_at + 1)
 
 
 def _hash_new_password() -> str:

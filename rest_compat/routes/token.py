@@ -51,7 +51,7 @@ async def issue_token(request: Request) -> Response:
             "username and password are needed: in the query, as JSON or as a form; or a token to be renewed, as Bearer"
         )
     host = request.client.host if request.client else ""
-    watcher = DisconnectWatcher(Caller(request.receive), None)
+    watcher = DisconnectWatcher(Caller(request.receive))
     try:
         token = await authenticator.login(given["username"], given["password"], address=host)
     except asyncio.CancelledError:

@@ -89,6 +89,12 @@ class AuthSettings(Group):
         values=f"a secret of at least {SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints",
         aliases=("API_APP_KEY",),
     )
+    verification_keys: SecretStr | None = setting(
+        None,
+        "Further keys whose tokens count. To exchange the key without signing anybody out: name the new one here on "
+        "every replica, then let it sign and name the old one here, and take that out after a day.",
+        values=f"secrets of at least {SHORTEST_SIGNING_KEY} bytes, separated by blanks",
+    )
     token_lifetime: Seconds = setting(
         3600.0, "How long a token counts.", values="a duration, 1m to 24h", ge=60, le=86400
     )
@@ -114,6 +120,13 @@ class AuthSettings(Group):
                 raise ValueError(
                     f"OPENMCP_SIGNING_KEY (or API_APP_KEY) is '***', {size} bytes, must be a secret of at least "
                     f"{SHORTEST_SIGNING_KEY} bytes, such as `openssl rand -hex 32` prints"
+                )
+        further = self.verification_keys.get_secret_value().split() if self.verification_keys else []
+        for number, size in enumerate((len(key.encode()) for key in further), 1):
+            if size < SHORTEST_SIGNING_KEY:
+                raise ValueError(
+                    f"OPENMCP_VERIFICATION_KEYS: key {number} is '***', {size} bytes, must be a secret of at least "
+                    f"{SHORTEST_SIGNING_KEY} bytes"
                 )
         if (self.user_name is None) != (self.user_password is None):
             missing = "API_USER_PW" if self.user_password is None else "API_USER_NAME"

@@ -39,7 +39,7 @@ def test_a_token_has_exactly_the_known_claims_as_integers() -> None:
     assert content["user"] == "alice"
     assert (type(content["iat"]), type(content["exp"])) == (int, int)
     assert content["exp"] - content["iat"] == 3600
-    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
+    assert list(jwt.get_unverified_header(token)) == ["alg", "entry", "kid", "typ"]
 
 
 def test_a_signed_token_verifies() -> None:
@@ -57,6 +57,31 @@ def test_a_token_is_handed_out_again_within_its_second_and_to_its_user_only() ->
         issued = {token: tokens.verify(token).expires_at for token in signed_for}
         assert {tokens.verify(token).user for token in signed_for} == {user}
         assert len({id(token) for token in signed_for}) == len(issued) == len(set(issued.values()))
+
+
+def test_keys_are_exchanged_without_a_sign_out() -> None:
+    """First the new key is known everywhere, then it signs, at last the old one is forgotten."""
+    old, new = b"the key of last year, long enough by far", b"the key of this year, long enough by far"
+    before, known, signs = Tokens(old), Tokens(old, others=[new]), Tokens(new, others=[old])
+    for issuer in (before, known, signs):
+        for verifier in (known, signs):
+            found = verifier.verify(issuer.sign("alice", "her entry"))
+            assert [found.user, verifier.is_for(found, "her entry"), verifier.is_for(found, "")] == [
+                "alice",
+                True,
+                False,
+            ]
+    by_another = jwt.encode(claims(), old, algorithm="HS256")
+    assert signs.verify(by_another).user == "alice"
+    with pytest.raises(Unauthenticated, match="signature is invalid"):
+        Tokens(new).verify(by_another)
+
+
+def test_a_replica_s_clock_may_be_a_little_ahead() -> None:
+    now = int(time.time())
+    assert TOKENS.verify(signed(iat=now + 3)).user == "alice"
+    with pytest.raises(Unauthenticated, match="Token used before issued"):
+        TOKENS.verify(signed(iat=now + 30))
 
 
 def test_a_short_key_signs_as_any_other_implementation_would() -> None:

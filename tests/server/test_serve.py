@@ -207,6 +207,25 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
+async def test_a_users_file_that_hangs_is_told_and_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text("[]")
+    variables = environ(tmp_path, OPENMCP_USERS_FILE=str(users))
+    ops = f"http://127.0.0.1:{variables['OPENMCP_OPS_PORT']}/readyz"
+    async with open_process(variables) as process:
+        await until_ready(f"http://127.0.0.1:{variables['OPENMCP_PORT']}")
+        users.unlink()
+        os.mkfifo(users)
+
+        async def is_told() -> bool:
+            return "a named pipe, must be a file" in (await ask(ops))[1]
+
+        await until(is_told, what="the pipe in the operators' /readyz", every=0.1)
+        process.send_signal(signal.SIGTERM)
+        code, said = await ended(process)
+    assert (code, "a named pipe, must be a file" in said) == (0, True)
+
+
 @pytest.mark.parametrize(("proxies", "status"), [("127.0.0.0/8", 200), ("", 429), ("192.0.2.0/24", 429)])
 async def test_guesses_count_by_the_address_that_a_trusted_proxy_names(
     tmp_path: Path, proxies: str, status: int

@@ -228,6 +228,7 @@ def test_every_setting_has_a_name_of_its_own_a_meaning_and_what_it_may_be() -> N
     assert all(variable.values and variable.info.description for variable in variables)
     assert {variable.name for variable in variables if variable.secret} == {
         "OPENMCP_SIGNING_KEY",
+        "OPENMCP_VERIFICATION_KEYS",
         "OPENMCP_USER_PASSWORD",
         "OPENMCP_INFLUX_PASSWORD",
         "OPENMCP_INFLUX_TOKEN",
