@@ -153,6 +153,10 @@ async def test_one_sign_in_is_for_all_tabs_of_a_browser(
     await second.wait_for_selector(f"{EDITOR} .view-line")
     await second.click("text=Sign out")
     await page.wait_for_selector("input[name=password]")
+    await page.set_viewport_size({"width": 360, "height": 740})
+    card = await page.locator(".sign-in form").bounding_box()
+    assert card is not None
+    assert (card["x"], card["width"]) == (16, 328)
 
 
 async def test_a_link_holds_the_operation_and_its_variables(
@@ -172,6 +176,27 @@ async def test_a_link_holds_the_operation_and_its_variables(
     await page.goto(linked.url)
     await page.wait_for_selector(f"{EDITOR} .view-line >> text=changed")
     assert "variables=%7B%22n%22%3A+3%7D" in page.url
+
+
+async def test_a_tab_that_a_link_opened_is_whole_where_the_link_is_not(
+    context: BrowserContext, page: Page, demo: RunningServer
+) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.click(".graphiql-tab >> text=CostAndExplain")
+    await page.wait_for_function("() => localStorage.getItem('graphiql:headers')?.includes('X-Explain')")
+    linked = await context.new_page()
+    await linked.goto(f"{demo.url}/graphql?query=query%20Linked%7Bclusters%7Bname%7D%7D")
+    await linked.wait_for_selector(f"{EDITOR} .view-line >> text=Linked")
+    async with linked.expect_request(lambda asked: "Linked" in (asked.post_data or "")) as waiting:
+        await linked.click(RUN)
+    assert "x-explain" not in (await waiting.value).headers  # these are another tab's
+    await linked.wait_for_function("() => localStorage.getItem('graphiql:tabState')?.includes('Linked')")
+    await page.reload()
+    await page.wait_for_selector(f"{EDITOR} .view-line >> text=Linked")
+    await page.wait_for_function(
+        "() => document.querySelector('.graphiql-tab-active').getBoundingClientRect().right <= innerWidth"
+    )
+    assert await page.locator(".graphiql-tab >> text=Linked").count() == 1
 
 
 async def test_the_builder_and_saved_operations_write_queries(page: Page) -> None:

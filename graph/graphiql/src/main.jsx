@@ -27,7 +27,18 @@ globalThis.MonacoEnvironment = {
 
 function readLink() {
   const asked = new URLSearchParams(location.search);
-  return asked.get('query') ? { query: asked.get('query'), variables: asked.get('variables') ?? '' } : null;
+  return asked.get('query') ? { query: asked.get('query'), variables: asked.get('variables') ?? '', headers: '' } : null;
+}
+
+// GraphiQL begins with what was edited last, in whichever tab that was: here it is what the active tab holds.
+function readActiveTab() {
+  try {
+    const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState'));
+    const { query, variables, headers } = tabs[activeTabIndex];
+    return { query: query ?? '', variables: variables ?? '', headers: headers ?? '' };
+  } catch {
+    return null;
+  }
 }
 
 function SignIn({ note, onSession }) {
@@ -126,6 +137,9 @@ function LiveResults({ live }) {
   const activeTabIndex = useGraphiQL((state) => state.activeTabIndex);
   const ready = useGraphiQL((state) => Boolean(state.queryEditor && state.responseEditor));
   const active = tabs[activeTabIndex]?.id;
+  useEffect(() => {
+    document.querySelector('.graphiql-tab-active')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [active]);
   useEffect(() => live.watch({ tabs, activeTabIndex }), [live, tabs, activeTabIndex]);
   useEffect(() => {
     if (!ready) return;
@@ -137,6 +151,7 @@ function LiveResults({ live }) {
 
 function Explorer({ user, onEnd }) {
   const live = useMemo(() => new LiveTabs(), []);
+  const shown = useMemo(() => LINK ?? readActiveTab(), []);
   useEffect(() => {
     const timer = setInterval(() => (live.size || document.visibilityState === 'visible') && freshToken(), RENEW_MS);
     return () => {
@@ -167,8 +182,8 @@ function Explorer({ user, onEnd }) {
         <span>signed in as <b>{user}</b> <button type="button" onClick={() => onEnd('')}>Sign out</button></span>
       </header>
       <GraphiQL fetcher={fetcher} defaultTabs={LINK ? [LINK, ...OPENING_TABS] : OPENING_TABS}
-        initialQuery={LINK?.query} initialVariables={LINK?.variables} plugins={PLUGINS}
-        onTabChange={(shown) => live.watch(shown)}
+        initialQuery={shown?.query} initialVariables={shown?.variables} initialHeaders={shown?.headers} plugins={PLUGINS}
+        onTabChange={(tabs) => live.watch(tabs)}
         shouldPersistHeaders defaultEditorToolsVisibility={false}>
         <GraphiQL.Logo><span /></GraphiQL.Logo>
         <GraphiQL.Toolbar>
