@@ -143,6 +143,15 @@ async def test_a_narrow_page_stacks_what_does_not_fit(page: Page, tmp_path: Path
     assert response["y"] + response["height"] <= 844
     folder = Path(os.environ.get("OPENMCP_SCREENSHOTS", tmp_path))
     await page.screenshot(path=folder / "graphiql-390.png")
+    await page.click("button[aria-label='Show Documentation Explorer']")
+    await page.wait_for_function(
+        """() => {
+          const [tools, response] = ['.graphiql-editor-tools', '.graphiql-response'].map(
+            name => document.querySelector(name).getBoundingClientRect());
+          const main = document.querySelector('.graphiql-main');
+          return tools.bottom - response.top < 4 && main.scrollHeight > main.clientHeight;
+        }"""
+    )
 
 
 async def test_one_sign_in_is_for_all_tabs_of_a_browser(
