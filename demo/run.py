@@ -90,7 +90,9 @@ def run_demo(clusters: int, pods: int, port: int) -> None:
             return  # ended while it was still starting
         except SettingsInvalid as error:
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
-            sys.exit(f"port {port} of {LOOPBACK} can't be used: {reason}; choose another one with --port")
+            sys.exit(
+                f"port {port} of {LOOPBACK} can't be used: {reason}; choose another one with --port (make demo PORT=...)"
+            )
         except (SimulatorError, FleetError) as error:
             sys.exit(f"the demo did not start: {error}")
 
