@@ -90,9 +90,7 @@ def run_demo(clusters: int, pods: int, port: int) -> None:
             return  # ended while it was still starting
         except SettingsInvalid as error:
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
-            sys.exit(
-                f"port {port} of {LOOPBACK} can't be used: {reason}; choose another one with --port (make demo PORT=...)"
-            )
+            sys.exit(f"port {port} of {LOOPBACK} can't be used: {reason}; take another: --port N, make demo PORT=N")
         except (SimulatorError, FleetError) as error:
             sys.exit(f"the demo did not start: {error}")
 

@@ -16,7 +16,7 @@ _URLS = {
     "/api, /apis": "the same, of the cluster in ?clustername=",
     "/metrics/nodes/{node}": "stored metrics of a node of ?clustername=",
     "/metrics/namespaces/{namespace}/pods/{pod}": "stored metrics of a pod of ?clustername=",
-    "/status": "scores of the clusters",
+    "/status": "scores of the cluster of ?clustername=",
     "/joinable": "clusters that can be joined",
     "/healthz": "whether this process answers",
     "/readyz": "whether it is ready, part by part",
