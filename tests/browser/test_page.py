@@ -84,6 +84,12 @@ def usage_by_pod(pods: dict[str, Any]) -> dict[str, Any]:
     return {pod["name"]: pod["usage"] for pod in pods["items"]}
 
 
+def has_moved(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether a pod that is in both uses something else: pods come and go as well."""
+    before, now = usage_by_pod(first), usage_by_pod(second)
+    return any(before[pod] != now[pod] for pod in before.keys() & now.keys())
+
+
 async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, page: Page, tmp_path: Path) -> None:
     requests: list[Request] = []
     complaints: list[str] = []
@@ -96,7 +102,7 @@ async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, pag
     first = await run_opening_query(page)
     second = first
     async with asyncio.timeout(PATIENCE):
-        while second["items"] == first["items"]:
+        while not has_moved(first, second):
             second = await run_opening_query(page)
 
     screenshot = Path(os.environ.get("OPENMCP_SCREENSHOTS", tmp_path)) / "graphiql.png"
@@ -104,10 +110,6 @@ async def test_pods_with_moving_usage_and_no_other_host(demo: RunningServer, pag
     assert screenshot.stat().st_size > 50_000
 
     assert first["totalCount"] > 0
-    assert usage_by_pod(first).keys() & usage_by_pod(second).keys()
-    assert any(
-        usage_by_pod(second)[pod] != usage for pod, usage in usage_by_pod(first).items() if pod in usage_by_pod(second)
-    )
     assert any(outcome["state"] != "OK" for outcome in first["clusters"])
     assert {urlsplit(request.url).hostname for request in requests if request.url.startswith("http")} == {"127.0.0.1"}
     assert not complaints
