@@ -103,7 +103,7 @@ async def test_what_is_out_of_reach_is_not_told_from_what_is_not_there(secured: 
     for there, nowhere in ((ARN, f"{ARN}s"), ("team%2Fapi", "team%2Fapx")):
         hidden = await _get(secured, f"/clusters/{there}/api/v1/nodes", token)
         missing = await _get(secured, f"/clusters/{nowhere}/api/v1/nodes", token)
-        assert (hidden[0], missing[0]) == (403, 403)
+        assert (hidden[0], missing[0]) == (404, 404)
         assert json.dumps(missing[1]).replace(nowhere, there).replace("apx", "api") == json.dumps(hidden[1])
     # As if `team/api` were not there, this is a path of `team`, which its API server does not know.
     status, body = await _get(secured, "/clusters/team/api/api/v1/nodes", token)
