@@ -91,12 +91,12 @@ def passes(wanted: Filter[Any], entry: Any) -> bool:
     return all(test(entry) for test in wanted.build_all_tests())
 
 
-@pytest.mark.parametrize(("parts", "passing"), PODS, ids=[str(parts)[:80] for parts, _ in PODS])
+@pytest.mark.parametrize(("parts", "passing"), PODS, ids=[" ".join(parts) for parts, _ in PODS])
 def test_a_pod_passes(parts: dict[str, Any], passing: bool) -> None:
     assert passes(PodFilter(**parts), CRASHING) is passing
 
 
-@pytest.mark.parametrize(("parts", "passing"), NODES, ids=[str(parts)[:80] for parts, _ in NODES])
+@pytest.mark.parametrize(("parts", "passing"), NODES, ids=[" ".join(parts) for parts, _ in NODES])
 def test_a_node_passes(parts: dict[str, Any], passing: bool) -> None:
     assert passes(NodeFilter(**parts), WORN) is passing
 
