@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,8 +65,10 @@ def _link(source: str, target: str) -> None:
 
 @contextlib.asynccontextmanager
 async def started(folder: Path, url: str, *command: str) -> AsyncIterator[str]:
-    """A program that serves this URL until the block is left."""
-    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=asyncio.subprocess.DEVNULL)
+    """A program that serves this URL until the block is left, with what it starts: `npx` ends before its child does."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
     try:
         async with aiohttp.ClientSession() as session:
 
@@ -80,7 +83,7 @@ async def started(folder: Path, url: str, *command: str) -> AsyncIterator[str]:
             await until(answers, what=f"{command[0]} serves")
         yield url
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
 
 
