@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Self
 import strawberry
 
 from fleet.model import objects as models
-from fleet.model.errors import Forbidden, InvalidQuery
 from fleet.model.kube_objects import ResourceKey
 from graph.loading.context import Info
 from graph.types.fields import of_model, resolved
@@ -36,15 +35,12 @@ class Owner(View[models.Owner]):
     )
     async def resource(self, info: Info) -> Annotated["Resource", strawberry.lazy("graph.types.resource")] | None:
         """One call for all objects it owns. Raises ClusterError."""
-        from graph.types.resource import Resource  # here, since the nouns refer to each other
+        from graph.types.resource import load_named  # here, since the nouns refer to each other
 
         (cluster, namespace), owner = self.place, self.model
         key = ResourceKey(cluster, owner.api_version, owner.kind, namespace, owner.name)
-        try:
-            found = await info.context.resources.objects.load(key)
-        except (Forbidden, InvalidQuery):  # the caller named the owned object, not this one
-            return None
-        return Resource.from_model(found) if found is not None and found.uid == owner.uid else None
+        found = await load_named(info, key)
+        return found if found is not None and found.model.uid == owner.uid else None
 
 
 def owner_of(model: models.Owner | None, cluster: str, namespace: str) -> Owner | None:

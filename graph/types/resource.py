@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import strawberry
 
 from fleet.model import kube_objects
+from fleet.model.errors import Forbidden, InvalidQuery
+from fleet.model.kube_objects import ResourceKey
 from fleet.objects.details import conditions_of
 from graph.ids import encode_resource_id
 from graph.loading.context import Info
@@ -95,3 +97,12 @@ class Resource(View[kube_objects.KubeObject], Object):
         if found is None:
             found = self.__dict__["decoded"] = kube_objects.load_object(self.model.raw)
         return found
+
+
+async def load_named(info: Info, key: ResourceKey) -> Resource | None:
+    """What another object names; None, too, where the caller, who did not, may not see it. Raises ClusterError."""
+    try:
+        found = await info.context.resources.objects.load(key)
+    except (Forbidden, InvalidQuery):
+        return None
+    return None if found is None else Resource.from_model(found)

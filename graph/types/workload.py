@@ -7,7 +7,6 @@ import strawberry
 
 from fleet.model import usage
 from fleet.model import workloads as models
-from fleet.model.errors import Forbidden, InvalidQuery
 from fleet.model.kinds import PODS
 from fleet.model.kube_objects import ResourceKey, Subject
 from fleet.model.ranking import pod_bases
@@ -143,15 +142,11 @@ class Workload(PureView[models.Workload], Object):
     )
     async def resource(self, info: Info) -> Annotated["Resource", strawberry.lazy("graph.types.resource")] | None:
         """One call for all of a kind. Raises ClusterError."""
-        from graph.types.resource import Resource  # here, since the nouns refer to each other
+        from graph.types.resource import load_named  # here, since the nouns refer to each other
 
         model = self.model
         key = ResourceKey(model.cluster, model.api_version, model.kind, model.namespace, model.name)
-        try:
-            found = await info.context.resources.objects.load(key)
-        except (Forbidden, InvalidQuery):
-            return None
-        return None if found is None else Resource.from_model(found)
+        return await load_named(info, key)
 
 
 def _build_usage(model: models.Workload, found: usage.Usage) -> Usage:
