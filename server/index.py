@@ -21,6 +21,7 @@ _URLS = {
     "/healthz": "whether this process answers",
     "/readyz": "whether it is ready, part by part",
     "/version": "its version",
+    "/openapi.json": "all of this in OpenAPI 3.1, with a token",
 }
 
 

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -103,7 +103,7 @@ def serve_static(request: Request) -> Response:
     return Response(body, media_type=_TYPES.get(name.rpartition(".")[2]), headers=headers)
 
 
-def is_known(request: Request, etag: str) -> bool:
+def is_known(request: Request[Any], etag: str) -> bool:
     """Whether the client has what this entity tag names (RFC 9110, section 13.1.2)."""
     known = ", ".join(request.headers.getlist("if-none-match"))
     return any(tag.strip().removeprefix("W/") in ("*", etag.removeprefix("W/")) for tag in known.split(","))

@@ -22,6 +22,7 @@ from fleet.ports import Connection
 from rest_compat.platform import PlatformOptions
 from rest_compat.router import build_legacy_apis
 from server.asgi.fast_path import FastPath
+from tests.declared import assert_declared
 from tests.fakes.waiting import PATIENCE, until
 
 IMPATIENT = pytest.mark.parametrize("request_timeout", [0.5])
@@ -121,6 +122,8 @@ class Client:
 
     async def ask(self, method: str, target: str, *, body: Any = None, token: str = "", **headers: str) -> Answered:
         async with self.open(method, target, body=body, token=token, **headers) as answer:
+            if target != "/":  # which is served elsewhere
+                assert_declared(method, target, answer.status, answer.headers.get("content-type"))
             return Answered(answer.status, answer.headers, await answer.read())
 
     def open(
