@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from msgspec import Struct
 from auth.attempts import Attempts, normalise_address
 from auth.directory import POLL_SECONDS, Directory, open_directory
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
+from auth.identity import Identity, IdentitySource, admit
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, hash_password, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
 from auth.users import User
-from fleet.model.visibility import EVERYTHING
+from fleet.model.visibility import EVERYTHING, Role
 
 RENEWABLE_SECONDS = 24 * 3600
 """How long after the password was given a token is renewed for: the longest that a token may count by itself."""
@@ -49,10 +50,19 @@ class AuthOptions(Struct, frozen=True):
 class Authenticator:
     """Says who calls. A token counts as long as its user exists; the user's rights are those of this moment."""
 
-    def __init__(self, tokens: Tokens, directory: Directory, passwords: Passwords) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        directory: Directory,
+        passwords: Passwords,
+        sources: Sequence[IdentitySource] = (),
+        default_role: Role | None = None,
+    ) -> None:
         self._tokens = tokens
         self._directory = directory
         self._passwords = passwords
+        self._sources = sources
+        self._default_role = default_role
         self._attempts = Attempts()
 
     @property
@@ -61,21 +71,30 @@ class Authenticator:
         return self._directory.problem
 
     def list_users(self) -> list[User]:
-        """All who may sign in."""
+        """All who may sign in, groups of those who do it elsewhere among them."""
         return self._directory.list_users()
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        """The caller who sent this `Authorization` header. Raises Unauthenticated."""
-        return self.identify(authorization)
+        """The caller who sent this `Authorization` header.
+
+        Raises Unauthenticated; Forbidden and IdentityUnavailable of who signed in elsewhere.
+        """
+        token = bearer_token(authorization)
+        source = self._find_source(token)
+        return self.identify(authorization) if source is None else self._admit(await source.load(token))
 
     def identify(self, authorization: str | None) -> Principal:
         """The same, at once: for who looks again whether a stream's caller still counts."""
-        claims, user = self._find(authorization)
+        token = bearer_token(authorization)
+        source = self._find_source(token)
+        if source is not None:
+            return self._admit(source.find(token))
+        claims, user = self._find(token)
         return Principal(user.name, user.scope, user.groups, claims.expires_at, user.writes)
 
     def renew(self, authorization: str | None) -> str:
         """A new token for who has one that counts. Raises Unauthenticated, too long after the password was given."""
-        claims, user = self._find(authorization)
+        claims, user = self._find(bearer_token(authorization))
         if time.time() - claims.signed_in_at > RENEWABLE_SECONDS:
             hours = RENEWABLE_SECONDS // 3600
             raise Unauthenticated(f"a token is renewed for {hours} hours after the password was given: sign in again")
@@ -99,7 +118,7 @@ class Authenticator:
         self._attempts.check(address, username)
         user = self._directory.get_user(username)
         right = await self._passwords.matches(
-            user.password_hash if user else None,
+            (user.password_hash or None) if user else None,
             password,
             address=address,
             stand_in=self._directory.get_stand_in(self._tokens.number(username)),
@@ -112,8 +131,14 @@ class Authenticator:
         self._attempts.add_success(address, username)
         return self._tokens.sign(user.name, user.entry)
 
-    def _find(self, authorization: str | None) -> tuple[Claims, User]:
-        claims = self._tokens.verify(bearer_token(authorization))
+    def _find_source(self, token: str) -> IdentitySource | None:
+        return next((source for source in self._sources if source.knows(token)), None)
+
+    def _admit(self, identity: Identity) -> Principal:
+        return admit(identity, self._directory.find_entries(identity.name, identity.groups), self._default_role)
+
+    def _find(self, token: str) -> tuple[Claims, User]:
+        claims = self._tokens.verify(token)
         user = self._directory.get_user(claims.user)
         if user is None:
             raise Unauthenticated("the user of this token does not exist any more")

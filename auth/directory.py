@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _Stamp = tuple[int, int, int] | None
 
 
 class Directory:
-    """All users by name. A file that takes longer than `hanging_seconds` to be read hangs."""
+    """All entries of users and groups. A file that takes longer than `hanging_seconds` to be read hangs."""
 
     def __init__(self, path: Path | None, administrator: User | None, hanging_seconds: float = HANGING_SECONDS) -> None:
         self._path = path
@@ -37,14 +37,22 @@ class Directory:
 
     def get_user(self, name: str) -> User | None:
         """The user of that name, as the file has them now."""
-        return self._users.get(name)
+        user = self._users.get(name)
+        return None if user is None or user.is_group else user
+
+    def find_entries(self, name: str, groups: Iterable[str]) -> list[User]:
+        """The entries for somebody who signed in elsewhere, by name and by groups."""
+        user = self.get_user(name)
+        named = [] if user is None or user.password_hash else [user]
+        labels = dict.fromkeys(f"group {group}" for group in groups)
+        return named + [entry for label in labels if (entry := self._users.get(label)) is not None and entry.is_group]
 
     def get_stand_in(self, number: int) -> str | None:
         """The hash of some user, always the same for a number: what is checked of somebody who is not there.
 
         Hashes of other costs than this server's own may have come with the file.
         """
-        hashes = [user.password_hash for user in self._users.values()]
+        hashes = [user.password_hash for user in self._users.values() if user.password_hash]
         return hashes[number % len(hashes)] if hashes else None
 
     def list_users(self) -> list[User]:

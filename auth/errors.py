@@ -6,10 +6,13 @@
     ├── TooManyLogins        too many wrong passwords, or too many that wait: try again after `retry_after` seconds
     └── UsersFileInvalid     the users file can't be used as it is: mend the entries it names
 
-That an authenticated caller may not do something is `fleet.model.errors.Forbidden`.
+That an authenticated caller may not do something is `fleet.model.errors.Forbidden`; that nobody can say now who calls,
+`IdentityUnavailable`, is a FleetError as well: no reason to sign in again.
 """
 
 import math
+
+from fleet.model.errors import FleetError
 
 
 class AuthError(Exception):
@@ -37,3 +40,7 @@ class TooManyLogins(AuthError):
 
 class UsersFileInvalid(AuthError):
     """The users file is missing, unreadable or wrong; the message names file, user and field."""
+
+
+class IdentityUnavailable(FleetError):
+    """Whoever vouches for the caller can't be asked now, and what was known does not do: try again."""

@@ -85,13 +85,24 @@ class _Need(Struct, frozen=True):
 
 
 def authorize_request(principal: Principal, cluster: str, info: RequestInfo) -> None:
-    """Lets an allowed request pass. Raises Forbidden, which says why and what role or namespace would do.
+    """Lets an allowed request pass, as one entry of the caller's allows it.
 
+    Raises Forbidden, which says why and what role or namespace would do.
     Raises ClusterNotFound for a cluster out of reach, as for one that is not there.
 
     Requests that are not about resources (discovery, version, OpenAPI) may be read by everybody who reaches the
     cluster; a route must offer no others.
     """
+    refusals: list[Forbidden | ClusterNotFound] = []
+    for part in principal.parts:
+        try:
+            return _authorize(part, cluster, info)
+        except (Forbidden, ClusterNotFound) as error:
+            refusals.append(error)
+    raise next((error for error in refusals if isinstance(error, Forbidden)), refusals[0])
+
+
+def _authorize(principal: Principal, cluster: str, info: RequestInfo) -> None:
     if not principal.scope.sees_cluster(cluster):
         raise ClusterNotFound(cluster)
     if principal.scope.role < Role.ADMIN:

@@ -8,7 +8,8 @@ from fleet.model.visibility import Scope
 class Principal(Struct, frozen=True):
     """An authenticated caller. `expires_at` (Unix seconds) is when the credential stops to count; None: never.
 
-    `writes` are the kinds that role edit writes beyond Kubernetes' own, as `auth.users` has them.
+    `writes` are the kinds that role edit writes beyond Kubernetes' own, as `auth.users` has them. Who has several
+    entries there is in `apart` once for each; `scope` reaches what they reach together.
     """
 
     name: str
@@ -16,3 +17,9 @@ class Principal(Struct, frozen=True):
     groups: tuple[str, ...] = ()
     expires_at: float | None = None
     writes: tuple[str, ...] = ()
+    apart: tuple["Principal", ...] = ()
+
+    @property
+    def parts(self) -> tuple["Principal", ...]:
+        """The caller by each entry alone."""
+        return self.apart or (self,)

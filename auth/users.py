@@ -10,7 +10,15 @@
   writes: [widgets.acme.io]   # what role edit writes beyond Kubernetes' own edit: RESOURCE.GROUP, RESOURCE/SUB.GROUP,
                               # *.GROUP, of the core group RESOURCE; left out: nothing
   signed_out_at: 1764500000   # when `user logout` ended all tokens, in Unix seconds; left out: never
+- name: bob@example.org       # without a hash: who signs in elsewhere, at an OIDC issuer for instance
+  role: edit
+- group: oidc:team-a          # all of this group who sign in elsewhere; role, clusters, namespaces and writes as above
+  role: edit
+  namespaces: [team-a]
 ```
+
+Who signs in elsewhere may do what the entry of their name gives and what those of their groups give, each by itself.
+Entries with a hash are never theirs, whatever they are called elsewhere.
 """
 
 import os
@@ -31,12 +39,16 @@ from fleet.model.visibility import Role, Scope
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
 _FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups", "writes", "signed_out_at")
+_GROUP_FIELDS = ("group", "role", "clusters", "namespaces", "writes")
 _ROLES = {role.name.lower(): role for role in Role}
 _WRITTEN = re.compile(r"\*(\.[a-z0-9-]+)+|[a-z0-9-]+(/[a-z0-9-]+)?(\.[a-z0-9-]+)*")
 
 
 class User(Struct, frozen=True):
-    """Somebody who may sign in. `signed_out_at` (Unix seconds) is when all of their tokens were ended, 0: never."""
+    """Somebody who may sign in: here, or elsewhere where there is no `password_hash`; all of a group if `is_group`.
+
+    `signed_out_at` (Unix seconds) is when all of their tokens were ended, 0: never.
+    """
 
     name: str
     password_hash: str
@@ -44,6 +56,12 @@ class User(Struct, frozen=True):
     groups: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     signed_out_at: int = 0
+    is_group: bool = False
+
+    @property
+    def label(self) -> str:
+        """The entry's name in messages, and among all entries."""
+        return f"group {self.name}" if self.is_group else self.name
 
     @property
     def entry(self) -> str:
@@ -56,7 +74,7 @@ class User(Struct, frozen=True):
 
 
 def load_users(path: Path, *, may_be_empty: bool = True) -> dict[str, User]:
-    """All users of the file by name. Raises UsersFileInvalid, which names every wrong entry."""
+    """All entries of the file by their labels. Raises UsersFileInvalid, which names every wrong entry."""
     try:
         raw = read_bytes(path, MAX_FILE_BYTES + 1)
     except OSError as error:
@@ -84,10 +102,10 @@ def parse_users(content: object, source: str) -> dict[str, User]:
     problems: list[str] = []
     for number, entry in enumerate(content, 1):
         found, wrong = _parse_entry(entry, number)
-        if found is not None and found.name in users:
-            wrong = [f"user {found.name!r}: name: is there twice"]
+        if found is not None and found.label in users:
+            wrong = [f"user {found.label!r}: name: is there twice"]
         if found is not None and not wrong:
-            users[found.name] = found
+            users[found.label] = found
         problems += wrong
     if problems:
         raise UsersFileInvalid(f"users file {source}: " + "; ".join(problems))
@@ -118,8 +136,8 @@ def save_users(path: Path, users: Iterable[User]) -> None:
 
 def _as_entry(user: User) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "name": user.name,
-        "password_hash": user.password_hash,
+        "group" if user.is_group else "name": user.name,
+        **({"password_hash": user.password_hash} if user.password_hash else {}),
         "role": user.scope.role.name.lower(),
         "clusters": list(user.scope.clusters),
         "namespaces": list(user.scope.namespaces),
@@ -135,10 +153,12 @@ def _as_entry(user: User) -> dict[str, Any]:
 def _parse_entry(entry: object, number: int) -> tuple[User | None, list[str]]:
     if not isinstance(entry, dict):
         return None, [f"entry {number}: must be a mapping, is a {type(entry).__name__}"]
-    name = entry.get("name")
+    what = "group" if "group" in entry else "name"
+    name = entry.get(what)
     named = isinstance(name, str) and bool(name.strip())
-    label = f"user {name!r}" if named else f"entry {number}"
-    problems = [f"{label}: {field}: {wrong}" for field, wrong in _wrong_fields(entry, named)]
+    label = f"{'group' if what == 'group' else 'user'} {name!r}" if named else f"entry {number}"
+    problems = [] if named else [f"{label}: {what}: must be a text that is not empty"]
+    problems += [f"{label}: {field}: {wrong}" for field, wrong in _wrong_fields(entry)]
     if problems:
         return None, problems
     scope = Scope(
@@ -147,15 +167,17 @@ def _parse_entry(entry: object, number: int) -> tuple[User | None, list[str]]:
         namespaces=tuple(entry.get("namespaces", ["*"])),
     )
     groups, writes = (tuple(entry.get(field, [])) for field in ("groups", "writes"))
-    return User(entry["name"], entry["password_hash"], scope, groups, writes, entry.get("signed_out_at", 0)), []
+    signed_out_at = entry.get("signed_out_at", 0)
+    return User(entry[what], entry.get("password_hash", ""), scope, groups, writes, signed_out_at, what == "group"), []
 
 
-def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, str]]:
-    if not named:
-        yield "name", "must be a text that is not empty"
+def _wrong_fields(entry: Mapping[Any, Any]) -> Iterable[tuple[str, str]]:
     password_hash = entry.get("password_hash")
-    if not isinstance(password_hash, str) or not is_password_hash(password_hash):
-        yield "password_hash", "must be an argon2id hash ($argon2id$...), as `openmcp-apiserver user add` writes it"
+    if "password_hash" in entry and not (isinstance(password_hash, str) and is_password_hash(password_hash)):
+        yield (
+            "password_hash",
+            "must be an argon2id hash ($argon2id$...), as `openmcp-apiserver user add` writes it, or be left out",
+        )
     if not isinstance(entry.get("role"), str) or entry["role"] not in _ROLES:
         yield "role", f"is {entry.get('role')!r}, must be one of {', '.join(_ROLES)}"
     for field in ("clusters", "namespaces", "groups", "writes"):
@@ -175,12 +197,7 @@ def _wrong_fields(entry: Mapping[Any, Any], named: bool) -> Iterable[tuple[str, 
             "signed_out_at",
             "must be a whole number of seconds since 1970, as `openmcp-apiserver user logout` writes it",
         )
-    signed_out_at = entry.get("signed_out_at", 0)
-    if type(signed_out_at) is not int or signed_out_at < 0:
-        yield (
-            "signed_out_at",
-            "must be a whole number of seconds since 1970, as `openmcp-apiserver user logout` writes it",
-        )
+    known = _GROUP_FIELDS if "group" in entry else _FIELDS
     for field in entry:
-        if field not in _FIELDS:
-            yield str(field)[:50], f"is not known; known are {', '.join(_FIELDS)}"
+        if field not in known:
+            yield str(field)[:50], f"is not known; known are {', '.join(known)}"

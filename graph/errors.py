@@ -8,6 +8,7 @@ ClusterUnreachable, ClusterAnswerInvalid           CLUSTER_UNREACHABLE
 ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
 ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
 MetricsUnavailable                                 METRICS_UNAVAILABLE
+IdentityUnavailable                                IDENTITY_UNAVAILABLE (as Unauthenticated)
 OutOfRange                                         OUT_OF_RANGE
 LimitExceeded, a limit on depth, aliases, tokens   COST_EXCEEDED
 a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.http.persisted`)
@@ -23,7 +24,7 @@ from collections.abc import Mapping
 
 from graphql import GraphQLError
 
-from auth.errors import Unauthenticated
+from auth.errors import IdentityUnavailable, Unauthenticated
 from fleet.model import errors
 from graph.extensions import JSON
 from graph.limits.errors import LimitExceeded
@@ -43,6 +44,7 @@ class Code(enum.StrEnum):
     CLUSTER_TIMEOUT = "CLUSTER_TIMEOUT"
     CLUSTER_UNAUTHORIZED = "CLUSTER_UNAUTHORIZED"
     METRICS_UNAVAILABLE = "METRICS_UNAVAILABLE"
+    IDENTITY_UNAVAILABLE = "IDENTITY_UNAVAILABLE"
     OUT_OF_RANGE = "OUT_OF_RANGE"
     COST_EXCEEDED = "COST_EXCEEDED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
@@ -62,6 +64,7 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
     (errors.MetricsUnavailable, Code.METRICS_UNAVAILABLE),
     (OutOfRange, Code.OUT_OF_RANGE),
     (Unauthenticated, Code.UNAUTHENTICATED),
+    (IdentityUnavailable, Code.IDENTITY_UNAVAILABLE),
 )
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
-from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
+from auth.errors import AuthError, IdentityUnavailable, InvalidCredentials, TooManyLogins, Unauthenticated
 from fleet.model.errors import (
     ClusterError,
     ClusterForbidden,
@@ -70,6 +70,7 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (ClusterTimeout, HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),
     (ClusterError, HTTPStatus.BAD_GATEWAY, "BadGateway"),
     (MetricsUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+    (IdentityUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
 )
 

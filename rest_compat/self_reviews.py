@@ -20,6 +20,7 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.model.errors import ClusterAnswerInvalid, FleetError, Forbidden
 from fleet.model.request_info import RequestInfo
+from fleet.model.visibility import Role
 from fleet.ports import Call, Connection
 from rest_compat.disconnect import Caller, read_body
 from rest_compat.errors import ErrorShape, NotReadable, build_status_answer
@@ -113,8 +114,10 @@ class _Asker(Struct, frozen=True):
 
     @property
     def _is_limited(self) -> bool:
-        scope = self.principal.scope
-        return scope.role.name != "ADMIN" or "*" not in scope.clusters or "*" not in scope.namespaces
+        return not any(
+            part.scope.role is Role.ADMIN and "*" in part.scope.clusters and "*" in part.scope.namespaces
+            for part in self.principal.parts
+        )
 
     async def narrow(self, spec: Json, status: Json) -> None:
         """Changes the status of a review of this server's credential to what it is for the caller."""
@@ -143,7 +146,8 @@ class _Asker(Struct, frozen=True):
         of: Json = spec["resourceAttributes"]
         group, resource, name = (of.get(key, "") for key in ("group", "resource", "name"))
         namespace = name if resource == "namespaces" else of.get("namespace", "")
-        if namespace and resource != "namespaces" and "*" not in self.principal.scope.namespaces:
+        everywhere = all("*" in part.scope.namespaces for part in self.principal.parts)
+        if namespace and resource != "namespaces" and not everywhere:
             served = await self.federation.catalogs.served(self.connection, self.timeout)
             same = [kind for kind in served if kind.group == group and kind.resource == resource]
             namespace = namespace if all(kind.namespaced for kind in same) else ""

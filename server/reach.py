@@ -20,7 +20,7 @@ def find_unmatched(users: Iterable[User], clusters: Collection[str]) -> list[str
     """A line for each pattern that none of the clusters matches; nothing where there is no cluster."""
     known = ", ".join(sorted(clusters)[:20])
     return [
-        f"user {user.name!r}: the pattern {pattern!r} matches no cluster; there are {known}"
+        f"user {user.label!r}: the pattern {pattern!r} matches no cluster; there are {known}"
         for user in users
         for pattern in user.scope.clusters
         if clusters and not any(fnmatchcase(name, pattern) for name in clusters)

@@ -41,6 +41,10 @@ def user() -> None:
 )
 @click.option("--group", "groups", multiple=True, help="A group the user is in; may be repeated.")
 @click.option("--write", "writes", multiple=True, help="A kind that role edit writes besides; may be repeated.")
+@click.option(
+    "--elsewhere", is_flag=True, help="The user signs in elsewhere, by OIDC for instance: no password is asked."
+)
+@click.option("--as-group", is_flag=True, help="NAME is a group of users who sign in elsewhere.")
 @_file_option
 def add(
     name: str,
@@ -50,23 +54,29 @@ def add(
     groups: tuple[str, ...],
     writes: tuple[str, ...],
     path: Path,
+    *,
+    elsewhere: bool,
+    as_group: bool,
 ) -> None:
-    """Add a user; asks for the password, or takes OPENMCP_PASSWORD."""
+    """Add a user or a group; asks for the password of who signs in here, or takes OPENMCP_PASSWORD."""
     users = _load(path, may_be_missing=True)
-    if name in users:
+    scope = Scope(Role[role.upper()], clusters, namespaces)
+    added = User(name, "", scope, groups, writes, 0 if as_group else int(time.time()), as_group)
+    if added.label in users:
         raise CliError(f"user {name!r} is there already; `user passwd` sets a password, `user remove` takes them out")
     if not name.strip():
         raise CliError("the name must not be empty")
-    scope = Scope(Role[role.upper()], clusters, namespaces)
-    _save(path, {**users, name: User(name, _hash_new_password(), scope, groups, writes, int(time.time()))})
-    click.echo(f"user {name} added with role {role}")
+    if not elsewhere and not as_group:
+        added = replace(added, password_hash=_hash_new_password())
+    _save(path, {**users, added.label: added})
+    click.echo(f"{'' if as_group else 'user '}{added.label} added with role {role}")
 
 
 @user.command()
 @click.argument("name")
 @_file_option
 def remove(name: str, path: Path) -> None:
-    """Remove a user; their tokens stop to count within a second."""
+    """Remove a user, or `group NAME`; their tokens stop to count within a second."""
     users = _load(path)
     _get(users, name, path)
     _save(path, {key: entry for key, entry in users.items() if key != name})
@@ -80,6 +90,8 @@ def passwd(name: str, path: Path) -> None:
     """Set a user's password, and sign them out; asks for it, or takes OPENMCP_PASSWORD."""
     users = _load(path)
     found = _get(users, name, path)
+    if found.is_group:
+        raise CliError(f"{name!r} is a group, which has no password")
     _save(path, {**users, name: replace(found, password_hash=_hash_new_password(), signed_out_at=_end(found))})
     click.echo(f"password of user {name} set")
 
@@ -91,6 +103,8 @@ def logout(name: str, path: Path) -> None:
     """Sign a user out: tokens and streams end within seconds; who knows the password may sign in again."""
     users = _load(path)
     found = _get(users, name, path)
+    if found.is_group:
+        raise CliError(f"{name!r} is a group: its members are signed out by their own names")
     _save(path, {**users, name: replace(found, signed_out_at=_end(found))})
     click.echo(f"user {name} signed out")
 
@@ -103,7 +117,7 @@ def list_users(path: Path) -> None:
     for entry in _load(path).values():
         scope = entry.scope
         reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups, entry.writes))
-        rows.append((entry.name, scope.role.name.lower(), *reach))
+        rows.append((entry.label, scope.role.name.lower(), *reach))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -22,7 +22,8 @@ from strawberry.types.execution import ExecutionResult
 
 from auth.errors import Unauthenticated
 from fleet.aio.tasks import end_tasks
-from graph.errors import Code
+from fleet.model.errors import FleetError
+from graph.errors import Code, code_of
 from graph.http.listing import Listing, Path, find_listing
 from graph.http.protocol import GRAPHQL_TYPE, pick_weights, refusal
 from graph.http.sse import wait_for_disconnect
@@ -140,8 +141,8 @@ class Rows(Response):
                 await self._put(send, text)
         except TimeoutError:
             _log.info("a client that took nothing for %g s was cut off", self._stall_seconds)
-        except (Refused, Unauthenticated) as error:
-            await self._fail(send, str(error), error.code if isinstance(error, Refused) else Code.UNAUTHENTICATED)
+        except (Refused, Unauthenticated, FleetError) as error:
+            await self._fail(send, str(error), error.code if isinstance(error, Refused) else code_of(error))
         except _Broken as error:
             await self._fail(send, str(error), error.code)
         else:

@@ -14,7 +14,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from auth.errors import Unauthenticated
+from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
 from fleet.aio.recorder import Recorder, recording
@@ -87,6 +87,8 @@ async def serve_graphql(routed: Request) -> Response:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
     except Forbidden as error:
         return refusal(403, str(error), Code.FORBIDDEN, kind)
+    except IdentityUnavailable as error:
+        return refusal(503, str(error), Code.IDENTITY_UNAVAILABLE, kind, headers={"Retry-After": "5"})
     except Refused as error:
         return refusal(error.status_in(kind), str(error), error.code, kind)
     except TimeoutError:

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 from starlette.websockets import WebSocketDisconnect
 
-from auth.errors import Unauthenticated
+from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from fleet.aio.tasks import end_tasks
 from fleet.model.errors import Forbidden
@@ -168,9 +168,11 @@ class _Connection:
         try:
             given = authorization if isinstance(authorization, str) else None
             self._session = await self._hub.sessions.open(given)
-        except Unauthenticated as error:
+        except (Unauthenticated, Forbidden) as error:
             logger.info("a WebSocket was refused: %s", error)
             raise _Close(4403, "Forbidden") from None
+        except IdentityUnavailable as error:
+            raise _Close(1013, str(error)) from None
         await self._send('{"type":"connection_ack"}')
 
     def _subscribe(self, name: str, payload: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
-from fleet.model.errors import FleetError
+from fleet.model.errors import FleetError, Forbidden
 from graph.errors import Code
 from graph.subscriptions.mailbox import Ending
 
@@ -93,6 +93,9 @@ class Sessions:
         except Unauthenticated as error:
             expired = before.expires_at is not None and before.expires_at <= time.time()
             session.end(EXPIRED if expired else Ending(Code.UNAUTHENTICATED, str(error)))
+            return
+        except Forbidden as error:
+            session.end(Ending(Code.FORBIDDEN, str(error)))
             return
         except FleetError as error:  # whoever knows can't be asked now: asked again at the next turn
             logger.warning("the rights of %s can't be looked at: %s", before.name, error)

@@ -22,12 +22,12 @@ class Viewer:
 
     @classmethod
     def from_model(cls, principal: Principal) -> Self:
-        scope = principal.scope
+        scopes = [part.scope for part in principal.parts]
         return cls(
             name=principal.name,
             groups=list(principal.groups),
-            role=scope.role,
-            clusters=list(scope.clusters),
-            namespaces=list(scope.namespaces),
+            role=max(scope.role for scope in scopes),
+            clusters=list(dict.fromkeys(name for scope in scopes for name in scope.clusters)),
+            namespaces=list(dict.fromkeys(name for scope in scopes for name in scope.namespaces)),
             expires_at=None if principal.expires_at is None else DateTime(principal.expires_at),
         )

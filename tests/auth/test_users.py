@@ -101,3 +101,30 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 def test_a_hash_is_in_no_repr() -> None:
     assert HASH not in repr(User("alice", HASH, Scope(Role.VIEW)))
+
+
+def test_entries_of_who_signs_in_elsewhere_are_saved_and_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "users.yaml"
+    path.write_text("[{name: bob@example.org, role: edit}, {group: devs, role: view, clusters: [c1]}]")
+
+    users = load_users(path)
+    save_users(path, users.values())
+
+    assert load_users(path) == users
+    assert users["bob@example.org"].password_hash == ""
+    assert users["group devs"] == User("devs", "", Scope(Role.VIEW, ("c1",)), is_group=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "part"),
+    [
+        ({"group": "", "role": "view"}, "entry 1: group: must be a text"),
+        ({"group": "devs"}, "group 'devs': role"),
+        ({"group": "devs", "role": "view", "password_hash": HASH}, "group 'devs': password_hash: is not known"),
+        ({"group": "devs", "name": "devs", "role": "view"}, "group 'devs': name: is not known"),
+        ({"name": "bob", "role": "view", "password_hash": None}, "user 'bob': password_hash: must be an argon2id hash"),
+    ],
+)
+def test_a_wrong_entry_of_who_signs_in_elsewhere_is_named(wrong: dict[str, Any], part: str) -> None:
+    with pytest.raises(UsersFileInvalid, match=part):
+        parse_users([wrong], "users.yaml")
