@@ -150,7 +150,7 @@ class Authenticator:
 
 @asynccontextmanager
 async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticator]:
-    """Opens the users and the threads passwords are checked in. Raises UsersFileInvalid."""
+    """Opens the users and the threads passwords are checked in. Raises FileInvalid."""
     async with AsyncExitStack() as stack:
         passwords = stack.enter_context(open_passwords())
         administrator = None

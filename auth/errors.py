@@ -4,7 +4,7 @@
     ├── Unauthenticated      no token, or one that does not count: sign in (again)
     ├── InvalidCredentials   name and password do not belong together; which of the two is wrong is never said
     ├── TooManyLogins        too many wrong passwords, or too many that wait: try again after `retry_after` seconds
-    └── UsersFileInvalid     the users file can't be used as it is: mend the entries it names
+    └── FileInvalid          the users file or the tokens file can't be used as it is: mend the entries it names
 
 That an authenticated caller may not do something is `fleet.model.errors.Forbidden`; that nobody can say now who calls,
 `IdentityUnavailable`, is a FleetError as well: no reason to sign in again.
@@ -38,8 +38,8 @@ class TooManyLogins(AuthError):
         self.retry_after = max(1, math.ceil(retry_after))
 
 
-class UsersFileInvalid(AuthError):
-    """The users file is missing, unreadable or wrong; the message names file, user and field."""
+class FileInvalid(AuthError):
+    """A file is missing, unreadable, wrong or can't be written; the message names it, the entry and the field."""
 
 
 class IdentityUnavailable(FleetError):

@@ -21,22 +21,17 @@ Who signs in elsewhere may do what the entry of their name gives and what those 
 Entries with a hash are never theirs, whatever they are called elsewhere.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from msgspec import Struct
 
-from auth.errors import UsersFileInvalid
+from auth.errors import FileInvalid
+from auth.files import load_yaml, save_yaml
 from auth.passwords import is_password_hash
-from fleet.aio.files import read_bytes
 from fleet.model.visibility import Role, Scope
-
-MAX_FILE_BYTES = 4 * 1024 * 1024
 
 _FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups", "writes", "signed_out_at")
 _GROUP_FIELDS = ("group", "role", "clusters", "namespaces", "writes")
@@ -74,30 +69,19 @@ class User(Struct, frozen=True):
 
 
 def load_users(path: Path, *, may_be_empty: bool = True) -> dict[str, User]:
-    """All entries of the file by their labels. Raises UsersFileInvalid, which names every wrong entry."""
-    try:
-        raw = read_bytes(path, MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise UsersFileInvalid(f"users file {path}: {error.strerror or error}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise UsersFileInvalid(f"users file {path}: larger than {MAX_FILE_BYTES} bytes")
-    try:
-        content = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UsersFileInvalid(f"users file {path}{line}: not YAML: {getattr(error, 'problem', error)}") from error
+    """All entries of the file by their labels. Raises FileInvalid, which names every wrong entry."""
+    content = load_yaml(path, "users file")
     if content is None and not may_be_empty:
-        raise UsersFileInvalid(f"users file {path}: is empty; to have no user write []")
+        raise FileInvalid(f"users file {path}: is empty; to have no user write []")
     return parse_users(content, str(path))
 
 
 def parse_users(content: object, source: str) -> dict[str, User]:
-    """Users from the decoded file. Raises UsersFileInvalid; `source` is how the message names the file."""
+    """Users from the decoded file. Raises FileInvalid; `source` is how the message names the file."""
     if content is None:
         return {}
     if not isinstance(content, list):
-        raise UsersFileInvalid(f"users file {source}: must be a list of users, is a {type(content).__name__}")
+        raise FileInvalid(f"users file {source}: must be a list of users, is a {type(content).__name__}")
     users: dict[str, User] = {}
     problems: list[str] = []
     for number, entry in enumerate(content, 1):
@@ -108,30 +92,15 @@ def parse_users(content: object, source: str) -> dict[str, User]:
             users[found.label] = found
         problems += wrong
     if problems:
-        raise UsersFileInvalid(f"users file {source}: " + "; ".join(problems))
+        raise FileInvalid(f"users file {source}: " + "; ".join(problems))
     return users
 
 
 def save_users(path: Path, users: Iterable[User]) -> None:
-    """Writes the file whole or not at all, readable by its owner only. Raises UsersFileInvalid."""
+    """Writes the file whole or not at all, readable by its owner only. Raises FileInvalid."""
     entries = [_as_entry(user) for user in users]
     parse_users(entries, str(path))
-    text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, default_flow_style=False)
-    # A link (a mounted volume, say) stays a link: the file it leads to is replaced.
-    target = path.resolve()
-    temporary: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mkstemp gives mode 0600
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise UsersFileInvalid(f"users file {path}: can't be written: {error.strerror or error}") from error
+    save_yaml(path, "users file", entries)
 
 
 def _as_entry(user: User) -> dict[str, Any]:
@@ -192,7 +161,7 @@ def _wrong_fields(entry: Mapping[Any, Any]) -> Iterable[tuple[str, str]]:
     if entry.get("writes") and entry.get("role") != "edit":
         yield "writes", "adds to role edit alone: view writes nothing, admin everything"
     signed_out_at = entry.get("signed_out_at", 0)
-    if isinstance(signed_out_at, bool) or not isinstance(signed_out_at, int) or signed_out_at < 0:
+    if type(signed_out_at) is not int or signed_out_at < 0:
         yield (
             "signed_out_at",
             "must be a whole number of seconds since 1970, as `openmcp-apiserver user logout` writes it",

@@ -1,6 +1,7 @@
 """What a person got wrong on the command line: one clear message and exit code 2, never a traceback."""
 
 import os
+from collections.abc import Sequence
 
 import click
 
@@ -9,6 +10,14 @@ class CliError(click.ClickException):
     """Printed as `Error: <message>`."""
 
     exit_code = 2
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Cells under each other, the first row's names above."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def ask_password(*, confirm: bool = False) -> str:

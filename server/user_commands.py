@@ -1,16 +1,19 @@
 """`openmcp-apiserver user`: the users file, without an editor. No hash and no password is ever printed."""
 
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from msgspec.structs import replace
 
-from auth.errors import UsersFileInvalid
+from auth.errors import FileInvalid
+from auth.files import locked
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
 from fleet.model.visibility import Role, Scope
-from server.cli_errors import CliError, ask_password
+from server.cli_errors import CliError, ask_password, format_table
 
 SHORTEST_PASSWORD = 8
 
@@ -59,16 +62,16 @@ def add(
     as_group: bool,
 ) -> None:
     """Add a user or a group; asks for the password of who signs in here, or takes OPENMCP_PASSWORD."""
-    users = _load(path, may_be_missing=True)
     scope = Scope(Role[role.upper()], clusters, namespaces)
     added = User(name, "", scope, groups, writes, 0 if as_group else int(time.time()), as_group)
-    if added.label in users:
-        raise CliError(f"user {name!r} is there already; `user passwd` sets a password, `user remove` takes them out")
+    _refuse_known(_load(path) if path.exists() else (), added)  # before a password is asked for
     if not name.strip():
         raise CliError("the name must not be empty")
     if not elsewhere and not as_group:
         added = replace(added, password_hash=_hash_new_password())
-    _save(path, {**users, added.label: added})
+    with _changing(path, may_be_missing=True) as users:
+        _refuse_known(users, added)
+        users[added.label] = added
     click.echo(f"{'' if as_group else 'user '}{added.label} added with role {role}")
 
 
@@ -77,9 +80,9 @@ def add(
 @_file_option
 def remove(name: str, path: Path) -> None:
     """Remove a user, or `group NAME`; their tokens stop to count within a second."""
-    users = _load(path)
-    _get(users, name, path)
-    _save(path, {key: entry for key, entry in users.items() if key != name})
+    with _changing(path) as users:
+        _get(users, name, path)
+        del users[name]
     click.echo(f"user {name} removed")
 
 
@@ -88,11 +91,11 @@ def remove(name: str, path: Path) -> None:
 @_file_option
 def passwd(name: str, path: Path) -> None:
     """Set a user's password, and sign them out; asks for it, or takes OPENMCP_PASSWORD."""
-    users = _load(path)
-    found = _get(users, name, path)
-    if found.is_group:
-        raise CliError(f"{name!r} is a group, which has no password")
-    _save(path, {**users, name: replace(found, password_hash=_hash_new_password(), signed_out_at=_end(found))})
+    _get_person(_load(path), name, path)  # before a password is asked for
+    password_hash = _hash_new_password()
+    with _changing(path) as users:
+        found = _get_person(users, name, path)
+        users[name] = replace(found, password_hash=password_hash, signed_out_at=_end(found))
     click.echo(f"password of user {name} set")
 
 
@@ -101,11 +104,9 @@ def passwd(name: str, path: Path) -> None:
 @_file_option
 def logout(name: str, path: Path) -> None:
     """Sign a user out: tokens and streams end within seconds; who knows the password may sign in again."""
-    users = _load(path)
-    found = _get(users, name, path)
-    if found.is_group:
-        raise CliError(f"{name!r} is a group: its members are signed out by their own names")
-    _save(path, {**users, name: replace(found, signed_out_at=_end(found))})
+    with _changing(path) as users:
+        found = _get_person(users, name, path)
+        users[name] = replace(found, signed_out_at=_end(found))
     click.echo(f"user {name} signed out")
 
 
@@ -118,9 +119,7 @@ def list_users(path: Path) -> None:
         scope = entry.scope
         reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups, entry.writes))
         rows.append((entry.label, scope.role.name.lower(), *reach))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo(format_table(rows))
 
 
 def _end(user: User) -> int:
@@ -135,19 +134,22 @@ def _hash_new_password() -> str:
     return hash_password(password)
 
 
-def _load(path: Path, *, may_be_missing: bool = False) -> dict[str, User]:
-    if may_be_missing and not path.exists():
-        return {}
+@contextmanager
+def _changing(path: Path, *, may_be_missing: bool = False) -> Iterator[dict[str, User]]:
+    """The users, saved at the end of the `with`; whoever else changes them waits."""
     try:
-        return load_users(path)
-    except UsersFileInvalid as error:
+        with locked(path, "users file"):
+            users = {} if may_be_missing and not path.exists() else load_users(path)
+            yield users
+            save_users(path, users.values())
+    except FileInvalid as error:
         raise CliError(str(error)) from error
 
 
-def _save(path: Path, users: dict[str, User]) -> None:
+def _load(path: Path) -> dict[str, User]:
     try:
-        save_users(path, users.values())
-    except UsersFileInvalid as error:
+        return load_users(path)
+    except FileInvalid as error:
         raise CliError(str(error)) from error
 
 
@@ -155,3 +157,17 @@ def _get(users: dict[str, User], name: str, path: Path) -> User:
     if name not in users:
         raise CliError(f"there is no user {name!r} in {path}")
     return users[name]
+
+
+def _get_person(users: dict[str, User], name: str, path: Path) -> User:
+    found = _get(users, name, path)
+    if found.is_group:
+        raise CliError(f"{name!r} is a group: its members have passwords, and are signed out, by their own names")
+    return found
+
+
+def _refuse_known(users: Collection[str], added: User) -> None:
+    if added.label in users:
+        raise CliError(
+            f"user {added.name!r} is there already; `user passwd` sets a password, `user remove` takes them out"
+        )

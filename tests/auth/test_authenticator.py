@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from auth.attempts import FREE_OF_A_PAIR
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from auth.directory import Directory
-from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated, UsersFileInvalid
+from auth.errors import FileInvalid, InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.passwords import MAX_WAITING_OF_AN_ADDRESS, THREADS, hash_password
 from auth.users import User, save_users
 from fleet.aio.tasks import end_tasks
@@ -295,32 +295,33 @@ async def test_a_dead_mount_ends_no_watching(tmp_path: Path) -> None:
     path = DeadMount(write(tmp_path / "users", alice()))
     path.answers.set()
     directory = Directory(path, None, hanging_seconds=0.05)
-    await directory.load()
+    assert directory.file is not None
+    await directory.file.load()
     path.answers.clear()
-    await directory.reload()
+    await directory.file.reload()
     assert (directory.get_user("alice") is not None, directory.problem) == (
         True,
         f"users file {path}: can't be read, since it does not answer: is its mount gone?",
     )
-    with pytest.raises(UsersFileInvalid, match="does not answer"):
-        await directory.load()
+    with pytest.raises(FileInvalid, match="does not answer"):
+        await directory.file.load()
     path.answers.set()
     write(path)
-    await directory.reload()
+    await directory.file.reload()
     assert (directory.get_user("alice"), directory.problem) == (None, None)
 
 
 async def test_a_file_that_is_wrong_at_the_start_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "users"
     path.write_text("- alice\n")
-    with pytest.raises(UsersFileInvalid, match="entry 1: must be a mapping"):
+    with pytest.raises(FileInvalid, match="entry 1: must be a mapping"):
         async with open_authenticator(options(path)):
             pass
 
 
 async def test_a_user_named_as_the_administrator_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "users", User("openmcp", HASH, Scope(Role.VIEW)))
-    with pytest.raises(UsersFileInvalid, match="user 'openmcp': name: is also the administrator's"):
+    with pytest.raises(FileInvalid, match="user 'openmcp': name: is also the administrator's"):
         async with open_authenticator(options(path)):
             pass
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auth.errors import UsersFileInvalid
+from auth.errors import FileInvalid
 from auth.passwords import hash_password
 from auth.users import User, load_users, parse_users, save_users
 from fleet.model.visibility import Role, Scope
@@ -53,7 +53,7 @@ def test_an_entry_is_limited_by_its_patterns() -> None:
     ],
 )
 def test_a_wrong_entry_names_file_user_and_field(content: object, parts: list[str]) -> None:
-    with pytest.raises(UsersFileInvalid) as raised:
+    with pytest.raises(FileInvalid) as raised:
         parse_users(content, "users.yaml")
 
     assert all(part in str(raised.value) for part in ["users file users.yaml", *parts])
@@ -65,12 +65,12 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: str) -> Non
     path = tmp_path / "users.yaml"
     path.write_text(content)
 
-    with pytest.raises(UsersFileInvalid, match="not YAML"):
+    with pytest.raises(FileInvalid, match="not YAML"):
         load_users(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsersFileInvalid, match=r"users file .*nowhere.*: No such file"):
+    with pytest.raises(FileInvalid, match=r"users file .*nowhere.*: No such file"):
         load_users(tmp_path / "nowhere")
 
 
@@ -126,5 +126,5 @@ def test_entries_of_who_signs_in_elsewhere_are_saved_and_loaded(tmp_path: Path) 
     ],
 )
 def test_a_wrong_entry_of_who_signs_in_elsewhere_is_named(wrong: dict[str, Any], part: str) -> None:
-    with pytest.raises(UsersFileInvalid, match=part):
+    with pytest.raises(FileInvalid, match=part):
         parse_users([wrong], "users.yaml")
