@@ -1,7 +1,6 @@
 """From a credential to a `Principal`."""
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -10,15 +9,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from auth.access_tokens import PREFIX, AccessTokens, build_owner_entry, open_access_tokens
 from auth.attempts import Attempts, normalise_address
-from auth.directory import POLL_SECONDS, Directory, open_directory
+from auth.directory import Directory, build_administrator, open_directory
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
+from auth.files import POLL_SECONDS
 from auth.identity import Identity, IdentitySource, admit
-from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, hash_password, open_passwords
+from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
 from auth.users import User
-from fleet.model.visibility import EVERYTHING, Role
+from fleet.model.visibility import Role
 
 RENEWABLE_SECONDS = 24 * 3600
 """How long after the password was given a token is renewed for: the longest that a token may count by itself."""
@@ -39,6 +40,7 @@ class AuthOptions(Struct, frozen=True):
     token_lifetime: int = 3600
     verification_keys: tuple[bytes, ...] = ()
     users_file: Path | None = None
+    tokens_file: Path | None = None
     administrator: tuple[str, str] | None = None
     poll_seconds: float = POLL_SECONDS
 
@@ -53,12 +55,14 @@ class Authenticator:
     def __init__(
         self,
         tokens: Tokens,
+        access_tokens: AccessTokens,
         directory: Directory,
         passwords: Passwords,
         sources: Sequence[IdentitySource] = (),
         default_role: Role | None = None,
     ) -> None:
         self._tokens = tokens
+        self._access_tokens = access_tokens
         self._directory = directory
         self._passwords = passwords
         self._sources = sources
@@ -67,8 +71,8 @@ class Authenticator:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the users file, whose last good content is in force; None while all is well."""
-        return self._directory.problem
+        """What is wrong with a file whose last good content is in force; None while all is well."""
+        return self._directory.problem or self._access_tokens.problem
 
     def list_users(self) -> list[User]:
         """All who may sign in, groups of those who do it elsewhere among them."""
@@ -86,6 +90,8 @@ class Authenticator:
     def identify(self, authorization: str | None) -> Principal:
         """The same, at once: for who looks again whether a stream's caller still counts."""
         token = bearer_token(authorization)
+        if token.startswith(PREFIX):
+            return self._identify_script(token)
         source = self._find_source(token)
         if source is not None:
             return self._admit(source.find(token))
@@ -94,7 +100,10 @@ class Authenticator:
 
     def renew(self, authorization: str | None) -> str:
         """A new token for who has one that counts. Raises Unauthenticated, too long after the password was given."""
-        claims, user = self._find(bearer_token(authorization))
+        token = bearer_token(authorization)
+        if token.startswith(PREFIX):
+            raise Unauthenticated("an access token is not renewed: it counts until it expires or is revoked")
+        claims, user = self._find(token)
         if time.time() - claims.signed_in_at > RENEWABLE_SECONDS:
             hours = RENEWABLE_SECONDS // 3600
             raise Unauthenticated(f"a token is renewed for {hours} hours after the password was given: sign in again")
@@ -131,7 +140,18 @@ class Authenticator:
         self._attempts.add_success(address, username)
         return self._tokens.sign(user.name, user.entry)
 
+    def _identify_script(self, secret: str) -> Principal:
+        token = self._access_tokens.find(secret)
+        user = self._directory.get_user(token.owner)
+        if user is None:
+            raise Unauthenticated("the owner of this access token does not exist any more")
+        if token.owner_entry != build_owner_entry(user):
+            raise Unauthenticated("this access token was ended by a new password or a sign-out of its owner")
+        return Principal(user.name, user.scope.narrow(token.scope), user.groups, token.expires_at, user.writes)
+
     def _find_source(self, token: str) -> IdentitySource | None:
+        if token.startswith(PREFIX):
+            return None
         return next((source for source in self._sources if source.knows(token)), None)
 
     def _admit(self, identity: Identity) -> Principal:
@@ -150,20 +170,20 @@ class Authenticator:
 
 @asynccontextmanager
 async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticator]:
-    """Opens the users and the threads passwords are checked in. Raises FileInvalid."""
+    """Opens the users, the access tokens and the threads passwords are checked in. Raises FileInvalid."""
     async with AsyncExitStack() as stack:
         passwords = stack.enter_context(open_passwords())
         administrator = None
         if options.administrator is not None:
             name, password = options.administrator
-            # The same hash in every process that knows the password: tokens of one count in the others, and after a
-            # start. It is kept in memory only.
-            salt = hashlib.sha256(f"openmcp-apiserver {name}".encode()).digest()[:16]
-            administrator = User(name, await asyncio.to_thread(hash_password, password, salt), EVERYTHING)
+            administrator = await asyncio.to_thread(build_administrator, name, password)
         directory = await stack.enter_async_context(
             open_directory(options.users_file, administrator, poll_seconds=options.poll_seconds)
+        )
+        access_tokens = await stack.enter_async_context(
+            open_access_tokens(options.tokens_file, poll_seconds=options.poll_seconds)
         )
         if not len(directory):
             _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
         tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
-        yield Authenticator(tokens, directory, passwords)
+        yield Authenticator(tokens, access_tokens, directory, passwords)

@@ -134,11 +134,12 @@ def _authorize_fleet(principal: Principal, info: RequestInfo) -> None:
     """What acts beyond the cluster or the namespace it is written in takes a reach to all. Raises Forbidden."""
     if info.verb in _READS or not info.api_group.endswith((*_FLEET_GROUPS, "*")):
         return
-    limits = [("clusters", principal.scope.clusters)]
+    scope = principal.scope
+    limits = [("clusters", scope.reaches_all_clusters, scope.clusters)]
     if (info.api_group, info.resource) in _ORDERS:
-        limits.append(("namespaces", principal.scope.namespaces))
-    for what, patterns in limits:
-        if "*" not in patterns:
+        limits.append(("namespaces", scope.reaches_all_namespaces, scope.namespaces))
+    for what, unlimited, patterns in limits:
+        if not unlimited:
             raise Forbidden(
                 f"user {_quote(principal.name)} is limited to the {what} {', '.join(patterns) or '(none)'}: may not "
                 f"{_describe(info)}, which is carried out in any of them, a user who is not limited to {what} may"

@@ -114,10 +114,8 @@ class _Asker(Struct, frozen=True):
 
     @property
     def _is_limited(self) -> bool:
-        return not any(
-            part.scope.role is Role.ADMIN and "*" in part.scope.clusters and "*" in part.scope.namespaces
-            for part in self.principal.parts
-        )
+        scopes = [part.scope for part in self.principal.parts if part.scope.role is Role.ADMIN]
+        return not any(scope.reaches_all_clusters and scope.reaches_all_namespaces for scope in scopes)
 
     async def narrow(self, spec: Json, status: Json) -> None:
         """Changes the status of a review of this server's credential to what it is for the caller."""
@@ -146,8 +144,7 @@ class _Asker(Struct, frozen=True):
         of: Json = spec["resourceAttributes"]
         group, resource, name = (of.get(key, "") for key in ("group", "resource", "name"))
         namespace = name if resource == "namespaces" else of.get("namespace", "")
-        everywhere = all("*" in part.scope.namespaces for part in self.principal.parts)
-        if namespace and resource != "namespaces" and not everywhere:
+        if namespace and resource != "namespaces" and not self.principal.scope.reaches_all_namespaces:
             served = await self.federation.catalogs.served(self.connection, self.timeout)
             same = [kind for kind in served if kind.group == group and kind.resource == resource]
             namespace = namespace if all(kind.namespaced for kind in same) else ""

@@ -23,6 +23,7 @@ from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, pa
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
 from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, ClusterSettings, Settings
+from server.token_commands import token
 from server.user_commands import user
 from server.workers.peers import Worker
 
@@ -159,6 +160,7 @@ def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) 
 
 
 main.add_command(user)
+main.add_command(token)
 
 
 def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:

@@ -125,6 +125,7 @@ def build_auth_options(settings: AuthSettings) -> AuthOptions:
         verification_keys=tuple(key.encode() for key in further),
         token_lifetime=int(settings.token_lifetime),
         users_file=settings.users_file,
+        tokens_file=settings.tokens_file,
         administrator=administrator,
     )
 

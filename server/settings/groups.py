@@ -101,6 +101,9 @@ class AuthSettings(Group):
     users_file: File | None = setting(
         None, "Users, see `openmcp-apiserver user`; re-read when it changes.", values="a YAML file"
     )
+    tokens_file: File | None = setting(
+        None, "Access tokens for scripts, see `openmcp-apiserver token`; re-read when it changes.", values="a YAML file"
+    )
     user_name: str | None = setting(
         None,
         "Name of the one administrator of the environment.",

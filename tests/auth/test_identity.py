@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from auth.access_tokens import AccessTokens
 from auth.authenticator import Authenticator
-from auth.directory import Directory
+from auth.directory import Directory, open_directory
 from auth.errors import InvalidCredentials, Unauthenticated
 from auth.identity import Identity
 from auth.passwords import hash_password, open_passwords
@@ -41,10 +42,13 @@ class Vouching:
 
 async def identify(tmp_path: Path, token: str, *entries: User, default_role: Role | None = None) -> Principal:
     save_users(tmp_path / "users", entries)
-    directory = Directory(tmp_path / "users", None)
-    await directory.load()
+    async with open_directory(tmp_path / "users", None) as directory:
+        return await ask(directory, token, default_role)
+
+
+async def ask(directory: Directory, token: str, default_role: Role | None) -> Principal:
     with open_passwords() as passwords:
-        authenticator = Authenticator(Tokens(KEY), directory, passwords, [Vouching()], default_role)
+        authenticator = Authenticator(Tokens(KEY), AccessTokens(None), directory, passwords, [Vouching()], default_role)
         loaded = await authenticator.authenticate(f"Bearer {token}")
         assert authenticator.identify(f"Bearer {token}") == loaded
         return loaded
@@ -74,9 +78,8 @@ async def test_an_entry_with_a_hash_is_not_for_who_is_called_so_elsewhere(tmp_pa
 async def test_a_name_is_no_group_and_a_group_no_name(tmp_path: Path) -> None:
     with pytest.raises(Forbidden):
         await identify(tmp_path, "team-a,bob", TEAM_A, User("bob", "", Scope(Role.ADMIN)))
-    directory = Directory(tmp_path / "users", None)
-    await directory.load()
-    assert directory.find_entries("group team-a", ["bob"]) == []
+    async with open_directory(tmp_path / "users", None) as directory:
+        assert directory.find_entries("group team-a", ["bob"]) == []
 
 
 async def test_who_is_not_named_has_the_default_role(tmp_path: Path) -> None:
@@ -125,9 +128,8 @@ async def test_a_sign_out_ends_tokens_of_before(tmp_path: Path) -> None:
 
 async def test_nobody_signs_in_by_password_to_an_entry_without_one(tmp_path: Path) -> None:
     save_users(tmp_path / "users", [User("bob", "", Scope(Role.EDIT))])
-    directory = Directory(tmp_path / "users", None)
-    await directory.load()
-    with open_passwords() as passwords:
-        for password in ("", " ", "bob"):
-            with pytest.raises(InvalidCredentials):
-                await Authenticator(Tokens(KEY), directory, passwords).login("bob", password)
+    async with open_directory(tmp_path / "users", None) as directory:
+        with open_passwords() as passwords:
+            for password in ("", " ", "bob"):
+                with pytest.raises(InvalidCredentials):
+                    await Authenticator(Tokens(KEY), AccessTokens(None), directory, passwords).login("bob", password)

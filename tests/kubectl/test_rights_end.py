@@ -14,11 +14,12 @@ import jwt
 import pytest
 from msgspec.structs import replace
 
+from auth.access_tokens import save_access_tokens
 from auth.passwords import hash_password
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
-from tests.fakes.waiting import PATIENCE
+from tests.fakes.waiting import PATIENCE, until
 from tests.kubectl.conftest import Both, Secured, open_secured
 from tests.kubectl.running import Kubectl, stop
 from tests.kubectl.test_streams import SPDY
@@ -45,7 +46,9 @@ class Watched:
 async def watched(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
     folder = tmp_path_factory.mktemp("rights")
     save_users(folder / "users", [TESS])
-    environment = real_fleet.environment() | {"OPENMCP_USERS_FILE": str(folder / "users")}
+    save_access_tokens(folder / "tokens", [])
+    files = {"OPENMCP_USERS_FILE": str(folder / "users"), "OPENMCP_TOKENS_FILE": str(folder / "tokens")}
+    environment = real_fleet.environment() | files
     async with open_secured(environment, folder) as secured:
         yield Watched(secured, folder / "users")
 
@@ -68,15 +71,26 @@ async def add_again(users: Path, user: User) -> None:
 
 
 async def sign_out(users: Path, user: User) -> None:
-    process = await asyncio.create_subprocess_exec(COMMAND, "user", "logout", user.name, "--file", users)
-    assert await process.wait() == 0
+    await run_command("user", "logout", user.name, "--file", users)
+
+
+async def run_command(*line: str | Path) -> str:
+    process = await asyncio.create_subprocess_exec(COMMAND, *line, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    return said.decode().strip()
+
+
+async def revoke(users: Path, user: User) -> None:
+    """What is used is an access token."""
+    await run_command("token", "revoke", user.name, "--file", users.with_name("tokens"))
 
 
 async def expire(_: Path, __: User) -> None:
     """The token ends by itself."""
 
 
-CHANGES = (remove, narrow, change_password, add_again, sign_out, expire)
+CHANGES = (remove, narrow, change_password, add_again, sign_out, expire, revoke)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -95,6 +109,11 @@ async def test_every_stream_ends_within_seconds(
         ends_at = int(time.time()) + 40.0
         key = real_fleet.environment()["OPENMCP_SIGNING_KEY"]
         token = jwt.encode({"user": user.name, "exp": int(ends_at)}, key, algorithm="HS256")
+    if change is revoke:
+        files = ("--file", watched.users.with_name("tokens"), "--users-file", watched.users)
+        made = ("token", "create", user.name, "--owner", user.name, "--role", "edit", "--expires-in", "1h")
+        token = await run_command(*made, *files)
+        await until(lambda: counts(secured, token), what="the token")
     kubeconfig = secured.write_kubeconfig(tmp_path / "through", ["cluster1"], token)
     kubectl = Kubectl(stage.through.program, kubeconfig, tmp_path)
     async with AsyncExitStack() as stack:
@@ -139,6 +158,15 @@ async def sign_in(secured: Secured, name: str) -> str:
                 if answer.status == 200:
                     return str((await answer.json())["token"])
             await asyncio.sleep(1)
+
+
+async def counts(secured: Secured, token: str) -> bool:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{secured.server.url}/clusters/cluster1/version", ssl=trust(secured)) as answer,
+    ):
+        return answer.status == 200
 
 
 def trust(secured: Secured) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from auth.access_tokens import AccessToken, build_digest, build_owner_entry, new_secret, save_access_tokens
 from auth.passwords import hash_password
 from auth.users import User, save_users
 from fleet.model.kube_objects import ResourceKey
@@ -109,16 +110,27 @@ class Caller:
         return await self.send("POST", "/graphql", {"query": query}, "application/json")
 
 
-@pytest.fixture(scope="module", params=[(), ("cluster1",)], ids=["of none", "of one"])
+@pytest.fixture(
+    scope="module",
+    params=[((), None), (("cluster1",), None), (("*",), ("cluster1",))],
+    ids=["of none", "of one", "of one by an access token"],
+)
 async def caller(
     real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> AsyncIterator[Caller]:
     folder, port = tmp_path_factory.mktemp("reach"), free_port()
-    save_users(folder / "users.yaml", [User("nora", hash_password(PASSWORD), Scope(Role.ADMIN, request.param))])
+    of_user, of_token = request.param
+    nora, secret = User("nora", hash_password(PASSWORD), Scope(Role.ADMIN, of_user)), new_secret()
+    save_users(folder / "users.yaml", [nora])
+    token = AccessToken(
+        "ci", "nora", build_digest(secret), build_owner_entry(nora), "admin", 0, clusters=of_token or ()
+    )
+    save_access_tokens(folder / "tokens.yaml", [token])
     ports = {"OPENMCP_HOST": "127.0.0.1", "OPENMCP_PORT": str(port), "OPENMCP_OPS_PORT": str(free_port())}
-    environment = real_fleet.environment() | ports | {"OPENMCP_USERS_FILE": str(folder / "users.yaml")}
+    files = {f"OPENMCP_{name.upper()}_FILE": str(folder / f"{name}.yaml") for name in ("users", "tokens")}
+    environment = real_fleet.environment() | ports | files
     async with open_server("serve", environment=environment, port=port, log=folder / "serve.log") as server:
-        yield Caller(server, await server.sign_in("nora", PASSWORD), request.param)
+        yield Caller(server, secret if of_token else await server.sign_in("nora", PASSWORD), of_token or of_user)
 
 
 def hears_of_others(caller: Caller, answer: str) -> list[str]:
