@@ -119,12 +119,12 @@ def _authorize(principal: Principal, cluster: str, info: RequestInfo) -> None:
 
 def _authorize_namespace(principal: Principal, cluster: str, info: RequestInfo) -> None:
     scope = principal.scope
-    if scope.sees_all_namespaces(cluster):
+    if scope.names_all_namespaces(cluster):
         return
     reach = f"user {_quote(principal.name)} is limited to the namespaces {', '.join(scope.namespaces) or '(none)'}"
     if info.namespace is None:
         raise Forbidden(f"{reach}: may not {_describe(info)} across a whole cluster, name one of these namespaces")
-    if not scope.sees_namespace(cluster, info.namespace):
+    if not scope.names_namespace(cluster, info.namespace):
         raise Forbidden(f"{reach}: may not {_describe(info)} in cluster {_quote(cluster)}")
     if info.resource == "namespaces" and info.verb not in _READS:
         raise Forbidden(f"{reach}: may not {_describe(info)}, which needs a user who is not limited to namespaces")

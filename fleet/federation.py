@@ -19,6 +19,7 @@ from fleet.model.errors import ClusterUnreachable, InvalidQuery
 from fleet.model.event_queries import EventFilter, EventPage, check_event_page
 from fleet.model.kinds import KINDS, WORKLOADS, ObjectKind, ResourceName
 from fleet.model.objects import (
+    NO_RESOURCES,
     Cluster,
     Namespace,
     NodeKey,
@@ -30,6 +31,7 @@ from fleet.model.objects import (
 )
 from fleet.model.problems import Problems
 from fleet.model.queries import Filter, Order, Page, PageRequest, Selection, usage_columns
+from fleet.model.rights import Verb
 from fleet.model.search import MAX_HITS, SearchKind, SearchResult, SearchText
 from fleet.model.visibility import Scope
 from fleet.model.workloads import Workload
@@ -204,7 +206,8 @@ class Federation:
         asked = Participants([], (), None)
         if kinds - {SearchKind.CLUSTER}:
             resource: ResourceName = "nodes" if kinds <= {SearchKind.CLUSTER, SearchKind.NODE} else "pods"
-            asked = await self._availability.participants(scope, resource, None, on_unavailable)
+            others: tuple[ResourceName, ...] = () if resource == "nodes" else ("nodes", "namespaces")
+            asked = await self._availability.participants(scope, resource, None, on_unavailable, others)
         clusters = sorted(self.list_clusters(scope), key=attrgetter("name"))
         stores = {member.name: member.stores for member in asked.members}
         hits, has_more = await search(wanted, kinds, first, scope, clusters, stores, self.turns)
@@ -226,17 +229,18 @@ class Federation:
     def get_cached(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> T | None:
         """One object that another one names, from memory, without waiting; None where it is gone or out of reach."""
         member = self._roster.find(key.cluster)
-        if member is None or not kind.is_within(scope, key.cluster, key.namespace):
+        if member is None or not kind.is_within(scope, key, "get"):
             return None
         found = member.stores.of(kind).get(key.namespace, key.entry)
         if current_recorder() is not None:  # asked for each item of a page
             note_cached(key.cluster, 0 if found is None else 1)
         return found
 
-    def workload_of(self, pod: Pod) -> Workload | None:
-        """What runs a pod that is in reach, the topmost that is known; None where nothing does, or it is gone."""
+    def workload_of(self, scope: Scope, pod: Pod) -> Workload | None:
+        """What runs a pod that is in reach, the topmost that is known; None where it is gone, or out of reach."""
         member = self._roster.find(pod.cluster)
-        return None if member is None else member.stores.marked_workloads.find_of(pod)
+        found = None if member is None else member.stores.marked_workloads.find_of(pod)
+        return found if found is not None and WORKLOADS.is_within(scope, found, "get") else None
 
     def owners_in(self, workload: Workload) -> frozenset[str]:
         """The UIDs of the controllers that a workload's pods are of: ReplicaSets, Jobs, itself."""
@@ -267,8 +271,8 @@ class Federation:
             raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self.wait_known()
         wanted = self._roster.own_names(scope, wanted)
-        self._roster.check_clusters(kind.name, scope, wanted.clusters)
-        self._roster.check_named(scope, wanted)
+        self._roster.check_clusters(kind.name, scope, wanted.clusters, "watch")
+        self._roster.check_named(kind.name, scope, wanted, "watch")
         return wanted
 
     async def list_events(
@@ -283,7 +287,7 @@ class Federation:
     async def find_problems(self, scope: Scope) -> Problems:
         """What is wrong now, in groups, from memory; who does not answer is a problem itself. Raises ClusterTimeout."""
         await self.wait_known()
-        participants = await self._availability.participants(scope, "pods", None, OnUnavailable.STALE)
+        participants = await self._availability.participants(scope, "pods", None, OnUnavailable.STALE, ("nodes",))
         finder = ProblemFinder(scope, self.turns)
         for cluster in self.list_clusters(scope):
             finder.add_cluster(cluster)
@@ -291,7 +295,7 @@ class Federation:
             await finder.add_member(member)
         return Problems(finder.finish(), participants.outcomes)
 
-    async def check_events(self, scope: Scope, wanted: EventFilter) -> EventFilter:
+    async def check_events(self, scope: Scope, wanted: EventFilter, verb: Verb = "list") -> EventFilter:
         """The question with clusters' own names, if it can be asked or followed.
 
         Raises ClusterNotFound, Forbidden where all that is named is out of reach, InvalidQuery where none are kept.
@@ -303,17 +307,17 @@ class Federation:
         if wanted.clusters is not None:
             named = frozenset(self._roster.own_name(scope, name) for name in wanted.clusters)
             wanted = replace(wanted, clusters=named)
-        self._roster.check_clusters("events", scope, wanted.clusters)
-        self._roster.check_namespaces(scope, wanted.clusters, wanted.namespaces)
+        self._roster.check_clusters("events", scope, wanted.clusters, verb)
+        self._roster.check_namespaces("events", scope, wanted.clusters, wanted.namespaces, verb)
         return wanted
 
-    def requested_on(self, key: NodeKey) -> Resources:
-        """The sum of the requests of a node's pods that are not finished."""
-        return self._requested.on(key)
+    def requested_on(self, scope: Scope, key: NodeKey) -> Resources:
+        """The sum of the requests of a node's pods that are not finished; nothing where not all pods are in reach."""
+        return self._requested.on(key) if scope.sees_all_namespaces(key.cluster, "pods") else NO_RESOURCES
 
-    def requested_in(self, cluster: str) -> Resources:
-        """The sum of the requests of all pods of a cluster that are on a node and not finished."""
-        return self._requested.of(cluster)
+    def requested_in(self, scope: Scope, cluster: str) -> Resources | None:
+        """That of all pods of a cluster that are on a node and not finished; None where not all are in reach."""
+        return self._requested.of(cluster) if scope.sees_all_namespaces(cluster, "pods") else None
 
     async def list_namespaces(self, scope: Scope, cluster: str) -> tuple[Namespace, ...] | None:
         """The namespaces of a cluster that the scope reaches, by name; None while it can't be asked.
@@ -339,15 +343,16 @@ class Federation:
         """
         return self._roster.get(scope, cluster).check_reachable()
 
-    def visible_namespaces(self, scope: Scope, cluster: str) -> list[str]:
-        """Names of the namespaces of a cluster in memory that the scope reaches, sorted.
+    def visible_namespaces(self, scope: Scope, cluster: str, resource: str) -> list[str]:
+        """Names of the namespaces of a cluster in memory in which the scope reaches a kind, sorted.
 
         Raises ClusterNotFound, Forbidden, ClusterUnreachable where they were never listed.
         """
         member = self._roster.get(scope, cluster)
         if not member.has_listed("namespaces"):
             raise ClusterUnreachable(cluster, f"the namespaces of {cluster} are not known yet")
-        names = sorted(entry.name for entry in member.namespaces if scope.sees_namespace(cluster, entry.name))
+        known = (entry.name for entry in member.namespaces)
+        names = sorted(name for name in known if scope.sees_namespace(cluster, name, resource))
         note_cached(cluster, len(names))
         return names
 
@@ -358,7 +363,7 @@ class Federation:
     def _find(
         self, kind: ObjectKind[T], participants: Participants, scope: Scope, question: Filter[T]
     ) -> Steps[Selection[T]]:
-        self._roster.check_named(scope, question)
+        self._roster.check_named(kind.name, scope, question)
         if kind is WORKLOADS:
             for member in participants.members:
                 yield from member.stores.marked_workloads.settling()
@@ -381,7 +386,9 @@ def _are_settled(members: Iterable[Member]) -> bool:
 
 def _find_namespaces(participants: Participants, scope: Scope) -> tuple[Namespace, ...] | None:
     for member in participants.members:
-        found = tuple(entry for entry in member.namespaces if scope.sees_namespace(member.name, entry.name))
+        found = tuple(
+            entry for entry in member.namespaces if scope.sees_namespace(member.name, entry.name, "namespaces")
+        )
         note_cached(member.name, len(found))
         return found
     return None

@@ -45,6 +45,11 @@ class Served(Struct, frozen=True):
         """Empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def qualified(self) -> str:
+        """The resource as `fleet.model.rights` names it."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
     def path(self, namespace: str = "", name: str | None = None) -> str:
         """The percent-encoded path of its list, or of one object."""
         root = "/apis" if "/" in self.api_version else "/api"

@@ -134,13 +134,12 @@ class ObjectView(Generic[T]):
         self._question: Filter[T] = question
         self._scope = scope
         self.recheck_seconds = feed.age_seconds if question.ages else None
-        self._filter: MemberFilter[T] = MemberFilter(kind, question, scope)
+        self._filter: MemberFilter[T] = MemberFilter(kind, question, scope, "watch")
 
     def scan(self, cluster: str) -> Steps[Sequence[StoreKey]]:
         """The names of those of a cluster."""
         stores, named = self._feed.stores(cluster), self._question.clusters
-        sees = self._scope.sees_all_namespaces if self._kind.cluster_wide else self._scope.sees_cluster
-        if stores is None or (named is not None and cluster not in named) or not sees(cluster):
+        if stores is None or (named is not None and cluster not in named) or not self._sees(cluster):
             return ()
         found = yield from self._filter.scan(stores.of(self._kind), cluster)
         return [(entry.namespace, entry.name) for entry in found]
@@ -150,6 +149,11 @@ class ObjectView(Generic[T]):
         stores = self._feed.stores(cluster)
         entry = None if stores is None else stores.of(self._kind).get(*key)
         return entry if entry is not None and self._filter.matches(entry) else None
+
+    def _sees(self, cluster: str) -> bool:
+        if self._kind.cluster_wide:
+            return self._scope.sees_all_namespaces(cluster, self._kind.name, "watch")
+        return self._scope.sees_cluster(cluster)
 
 
 class ClusterView:
@@ -202,7 +206,7 @@ class EventView:
 
     def _test_of(self, cluster: str) -> Test | None:
         if cluster not in self._tests:
-            self._tests[cluster] = self._wanted.build_test(self._scope, cluster)
+            self._tests[cluster] = self._wanted.build_test(self._scope, cluster, "watch")
         return self._tests[cluster]
 
 

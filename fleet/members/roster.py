@@ -7,6 +7,7 @@ from fleet.model.errors import ClusterNotFound, Forbidden
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.objects import ClusterRole, ObjectKey, T
 from fleet.model.queries import Filter
+from fleet.model.rights import Verb
 from fleet.model.visibility import Scope
 
 _CLUSTER_WIDE = frozenset(kind.name for kind in KINDS if kind.cluster_wide)
@@ -63,13 +64,15 @@ class Roster:
     def check_reach(self, kind: ObjectKind[T], scope: Scope, key: ObjectKey) -> Member:
         """The member of an object that, if there is one of this name, is within reach. Raises as `get`, Forbidden."""
         member = self.get(scope, key.cluster)
-        if not kind.is_within(scope, member.name, key.namespace):
+        if not kind.is_within(scope, key._replace(cluster=member.name), "get"):
+            if (reason := refusal(scope, kind.name, member.name, "get")) is not None:
+                raise Forbidden(reason)
             if kind.cluster_wide:
                 raise Forbidden(_cluster_wide_forbidden(kind.name))
             raise Forbidden(f"the namespace {key.namespace[:100]!r} of {member.name} is out of your reach")
         return member
 
-    def check_named(self, scope: Scope, wanted: Filter[T]) -> None:
+    def check_named(self, resource: ResourceName, scope: Scope, wanted: Filter[T], verb: Verb = "list") -> None:
         """What a filter names beside the clusters to be asked, which `named` looks for.
 
         Raises ClusterNotFound for a cluster that the filters inside it name, and Forbidden where none of the namespaces
@@ -77,23 +80,32 @@ class Roster:
         """
         if wanted.branches:
             self.named(scope, frozenset(wanted.clusters_inside()))
-        self.check_namespaces(scope, wanted.clusters, wanted.namespaces)
+        self.check_namespaces(resource, scope, wanted.clusters, wanted.namespaces, verb)
 
-    def check_namespaces(self, scope: Scope, named: frozenset[str] | None, namespaces: frozenset[str] | None) -> None:
+    def check_namespaces(
+        self,
+        resource: ResourceName,
+        scope: Scope,
+        named: frozenset[str] | None,
+        namespaces: frozenset[str] | None,
+        verb: Verb = "list",
+    ) -> None:
         """Raises Forbidden where none of the namespaces that are named is within reach of any cluster asked."""
         clusters = [member.name for member in self.reached(scope)] if named is None else named
         if (
             clusters
             and namespaces
-            and not any(scope.sees_namespace(at, name) for at in clusters for name in namespaces)
+            and not any(scope.sees_namespace(at, name, resource, verb) for at in clusters for name in namespaces)
         ):
             names = ", ".join(sorted(namespaces)[:10])
             raise Forbidden(f"none of the namespaces named is within your reach: {names[:200]}")
 
-    def check_clusters(self, resource: ResourceName, scope: Scope, named: frozenset[str] | None) -> None:
+    def check_clusters(
+        self, resource: ResourceName, scope: Scope, named: frozenset[str] | None, verb: Verb = "list"
+    ) -> None:
         """Raises ClusterNotFound for a name of no cluster in reach, Forbidden where nothing of those is."""
         members = self.named(scope, named)
-        refusals = [reason for member in members if (reason := refusal(scope, resource, member.name))]
+        refusals = [reason for member in members if (reason := refusal(scope, resource, member.name, verb))]
         if named and len(refusals) == len(members):
             raise Forbidden(refusals[0])
 
@@ -102,9 +114,11 @@ def _in_order(members: Iterable[Member]) -> list[Member]:
     return sorted(members, key=lambda member: (member.spec.role is not ClusterRole.HOST, member.name))
 
 
-def refusal(scope: Scope, resource: ResourceName, cluster: str) -> str | None:
-    """Why the objects of a cluster within reach are not, None where they are."""
-    if resource in _CLUSTER_WIDE and not scope.sees_all_namespaces(cluster):
+def refusal(scope: Scope, resource: ResourceName, cluster: str, verb: Verb = "list") -> str | None:
+    """Why the objects of a cluster within reach are not, None where some are."""
+    if scope.granted is not None and (reason := scope.granted.explain_refusal(cluster, verb, resource)) is not None:
+        return reason
+    if resource in _CLUSTER_WIDE and not scope.sees_all_namespaces(cluster, resource, verb):
         return _cluster_wide_forbidden(resource)
     return None
 

@@ -12,6 +12,7 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.kube_objects import Event
 from fleet.model.objects import Outcome
 from fleet.model.queries import MAX_PAGE, NameFilter, PageRequest
+from fleet.model.rights import Verb
 from fleet.model.visibility import Scope
 
 _MAX_CURSOR = 2_000
@@ -39,7 +40,7 @@ class EventFilter(Struct, frozen=True):
     name: NameFilter | None = None
     since: float | None = None
 
-    def build_test(self, scope: Scope, cluster: str) -> Test | None:
+    def build_test(self, scope: Scope, cluster: str, verb: Verb = "list") -> Test | None:
         """What an event of that cluster has to pass to be wanted and within reach, `since` aside; None for nothing."""
         types, reasons, kind, name, named = self.types, self.reasons, self.kind, self.name, self.namespaces
         tests: list[Test] = []
@@ -53,13 +54,15 @@ class EventFilter(Struct, frozen=True):
             tests.append(lambda event: event.regarding.kind == kind)
         if name is not None:
             tests.append(lambda event: name.matches(event.regarding.name))
-        if named is not None or not scope.sees_all_namespaces(cluster):
+        if named is not None or not scope.sees_all_namespaces(cluster, "events", verb):
             seen: dict[str, bool] = {}
 
             def is_in_reach(event: Event) -> bool:
                 namespace = event.namespace
                 if namespace not in seen:
-                    seen[namespace] = (named is None or namespace in named) and scope.sees_namespace(cluster, namespace)
+                    seen[namespace] = (named is None or namespace in named) and scope.sees_namespace(
+                        cluster, namespace, "events", verb
+                    )
                 return seen[namespace]
 
             tests.append(is_in_reach)

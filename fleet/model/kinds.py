@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Generic, Literal, NamedTuple
 
-from fleet.model.objects import Node, Pod, T
+from fleet.model.objects import Node, ObjectKey, Pod, T
 from fleet.model.queries import Column, NodeColumn, PodColumn, WorkloadColumn
 from fleet.model.ranking import NODE_BASES, POD_BASES, PercentOf
+from fleet.model.rights import Verb
 from fleet.model.usage import Kind
 from fleet.model.visibility import Scope
-from fleet.model.workloads import Workload
+from fleet.model.workloads import Workload, own_resource
 
 ResourceName = Literal["pods", "nodes", "namespaces", "events", "workloads"]
 """What is followed of a member; stores are attributes of these names."""
@@ -50,7 +51,8 @@ class ObjectKind(Generic[T]):
 
     With `shares_names` several objects of a namespace can have one name.
 
-    `indexes` are named as in `Filter.bounds`, `bases` name the amounts that percentages of usage can be of.
+    `indexes` are named as in `Filter.bounds`, `bases` name the amounts that percentages of usage can be of. Where
+    objects of the kind are several of Kubernetes', `own_resource` names that of one, of which members decide, too.
     """
 
     name: ResourceName
@@ -60,10 +62,20 @@ class ObjectKind(Generic[T]):
     indexes: Mapping[str, Index] = dataclasses.field(default_factory=dict)
     cluster_wide: bool = False
     shares_names: bool = False
+    own_resource: Callable[[T | ObjectKey], str | None] | None = None
 
-    def is_within(self, scope: Scope, cluster: str, namespace: str) -> bool:
-        """Whether the scope reaches objects of the kind there."""
-        return scope.sees_all_namespaces(cluster) if self.cluster_wide else scope.sees_namespace(cluster, namespace)
+    def is_within(self, scope: Scope, one: T | ObjectKey, verb: Verb) -> bool:
+        """Whether the scope reaches the object: by its name to `get` it, as one of all to `list` or `watch` them."""
+        name = one.name if verb == "get" else ""
+        if self.cluster_wide:
+            return scope.sees_all_namespaces(one.cluster, self.name, verb, name)
+        return scope.sees_namespace(one.cluster, one.namespace, self.name, verb, name) and self.admits(scope, one, verb)
+
+    def admits(self, scope: Scope, one: T | ObjectKey, verb: Verb) -> bool:
+        """Whether the scope reaches the object, given that it reaches the kind there."""
+        if scope.granted is None or self.own_resource is None or (resource := self.own_resource(one)) is None:
+            return True
+        return scope.sees_namespace(one.cluster, one.namespace, resource, verb, one.name if verb == "get" else "")
 
 
 PODS: ObjectKind[Pod] = ObjectKind(
@@ -115,5 +127,6 @@ WORKLOADS: ObjectKind[Workload] = ObjectKind(
     bases=POD_BASES,
     indexes={"namespace": Index("namespace", "metadata.namespace")},
     shares_names=True,
+    own_resource=own_resource,
 )
 KINDS = (PODS, NODES, WORKLOADS)

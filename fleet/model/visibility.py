@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fleet.model.rights import Granted, Verb
+
 
 class Role(enum.IntEnum):
     """What a scope allows: each role includes those before it.
@@ -27,6 +29,8 @@ class Scope(Struct, frozen=True, gc=False):
 
     Of what they match it reaches what `within` does too, as a token what its owner does. What `also` reaches, which was
     granted beside it, is in reach too; each with a role and patterns of its own.
+    Where members decide what a caller sees, `granted` is what they said, and both have to allow it. Kinds are named as
+    in `fleet.model.kinds` and `fleet.model.rights`.
     """
 
     role: Role
@@ -34,6 +38,7 @@ class Scope(Struct, frozen=True, gc=False):
     namespaces: tuple[str, ...] = ("*",)
     also: tuple["Scope", ...] = ()
     within: "Scope | None" = None
+    granted: Granted | None = None
 
     @property
     def reaches_all_clusters(self) -> bool:
@@ -47,27 +52,41 @@ class Scope(Struct, frozen=True, gc=False):
         return everywhere and all(other.reaches_all_namespaces for other in self.also)
 
     def sees_cluster(self, name: str) -> bool:
-        return self._reaches(name) or any(other.sees_cluster(name) for other in self.also)
+        return self.names_cluster(name) and (self.granted is None or self.granted.reaches(name))
 
-    def sees_namespace(self, cluster: str, namespace: str) -> bool:
-        """Whether the namespace of that cluster is within reach."""
+    def sees_namespace(self, cluster: str, namespace: str, resource: str, verb: Verb = "list", name: str = "") -> bool:
+        """Whether objects of a kind in the namespace of that cluster are within reach: the named one, or all."""
+        return self.names_namespace(cluster, namespace) and (
+            self.granted is None or self.granted.allows(cluster, verb, resource, namespace, name)
+        )
+
+    def sees_all_namespaces(self, cluster: str, resource: str, verb: Verb = "list", name: str = "") -> bool:
+        """Whether the scope reaches a kind in all of the cluster, as cluster-wide objects such as nodes take it."""
+        return self.names_all_namespaces(cluster) and (
+            self.granted is None or self.granted.allows(cluster, verb, resource, None, name)
+        )
+
+    def names_cluster(self, name: str) -> bool:
+        """Whether the cluster is in reach by the patterns; its own word is not asked, here and below."""
+        return self._reaches(name) or any(other.names_cluster(name) for other in self.also)
+
+    def names_namespace(self, cluster: str, namespace: str) -> bool:
         if (
             self._reaches(cluster)
             and ("*" in self.namespaces or any(fnmatchcase(namespace, pattern) for pattern in self.namespaces))
-            and (self.within is None or self.within.sees_namespace(cluster, namespace))
+            and (self.within is None or self.within.names_namespace(cluster, namespace))
         ):
             return True
-        return any(other.sees_namespace(cluster, namespace) for other in self.also)
+        return any(other.names_namespace(cluster, namespace) for other in self.also)
 
-    def sees_all_namespaces(self, cluster: str) -> bool:
-        """Whether the scope reaches all of the cluster, cluster-wide objects such as nodes included."""
+    def names_all_namespaces(self, cluster: str) -> bool:
         if (
             "*" in self.namespaces
             and self._reaches(cluster)
-            and (self.within is None or self.within.sees_all_namespaces(cluster))
+            and (self.within is None or self.within.names_all_namespaces(cluster))
         ):
             return True
-        return any(other.sees_all_namespaces(cluster) for other in self.also)
+        return any(other.names_all_namespaces(cluster) for other in self.also)
 
     def narrow(self, to: "Scope") -> "Scope":
         """What both reach, with the lesser of their roles; `to` has neither `also` nor `within`."""
@@ -84,7 +103,7 @@ class Scope(Struct, frozen=True, gc=False):
 
     def _reaches(self, cluster: str) -> bool:
         matches = "*" in self.clusters or any(fnmatchcase(cluster, pattern) for pattern in self.clusters)
-        return matches and (self.within is None or self.within.sees_cluster(cluster))
+        return matches and (self.within is None or self.within.names_cluster(cluster))
 
 
 EVERYTHING = Scope(Role.ADMIN)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fleet.model.objects import NO_RESOURCES, Owner, Pairs, Pod, Resources
+from fleet.model.objects import NO_RESOURCES, ObjectKey, Owner, Pairs, Pod, Resources
 from fleet.model.selectors import LabelSelector
 from fleet.model.sums import sum_resources
 
@@ -92,6 +92,23 @@ def qualify(kind: str, api_version: str) -> str:
     """A kind with its group, as kubectl writes it: `Deployment.apps`; kinds of core have none."""
     group, slash, _ = api_version.partition("/")
     return f"{kind}.{group}" if slash else kind
+
+
+def own_resource(workload: "Workload | ObjectKey") -> str | None:
+    """The resource that holds the objects of a workload's kind, where these are followed."""
+    if isinstance(workload, WorkloadKey):
+        return _RESOURCES.get(workload.kind)
+    return _RESOURCES.get(qualify(workload.kind, workload.api_version)) if isinstance(workload, Workload) else None
+
+
+_RESOURCES = {
+    "Deployment.apps": "deployments.apps",
+    "StatefulSet.apps": "statefulsets.apps",
+    "DaemonSet.apps": "daemonsets.apps",
+    "Job.batch": "jobs.batch",
+    "CronJob.batch": "cronjobs.batch",
+}
+WORKLOAD_RESOURCES = tuple(_RESOURCES.values())
 
 
 def build_entry(name: str, kind: str) -> str:

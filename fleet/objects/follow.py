@@ -30,7 +30,7 @@ async def check_followed(calls: MemberCalls, question: ResourceQuestion) -> "Res
     outcomes = (await list_resources(calls, question, one, OnUnavailable.PARTIAL)).outcomes
     reached = [outcome.cluster for outcome in outcomes if outcome.state is not OutcomeState.FORBIDDEN]
     # The watch is of all namespaces, whichever of them the caller names or reaches.
-    if question.filter.namespaces is not None or not all(map(scope.sees_all_namespaces, reached)):
+    if question.filter.namespaces is not None or scope.granted or not all(map(scope.names_all_namespaces, reached)):
         everything = replace(question, filter=ResourceFilter(clusters=frozenset(reached)))
         outcomes = (await list_resources(calls.of_server(), everything, one, OnUnavailable.PARTIAL)).outcomes
     if outcomes and all(outcome.state is OutcomeState.FORBIDDEN for outcome in outcomes):
@@ -121,8 +121,11 @@ class ResourceView:
         named = self._wanted.namespaces
         if named is not None and namespace not in named:
             return False
-        at_once = not served.namespaced or (named is None and self._scope.sees_all_namespaces(cluster))
-        if not (at_once or self._scope.sees_namespace(cluster, namespace)):
+        scope, resource = self._scope, served.qualified
+        at_once = not served.namespaced or (named is None and scope.sees_all_namespaces(cluster, resource, "watch"))
+        if not (at_once or scope.sees_namespace(cluster, namespace, resource, "watch")):
+            return False
+        if scope.granted is not None and not scope.granted.allows(cluster, "watch", resource, namespace or None):
             return False
         try:
             self._check(cluster, served.path("" if at_once else namespace), "watch=true")

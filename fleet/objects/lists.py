@@ -139,12 +139,12 @@ def _split(calls: MemberCalls, cluster: str, served: Served, wanted: ResourceFil
             return []
         return [""]
     scope = calls.scope
-    if wanted.namespaces is None and scope.sees_all_namespaces(cluster):
+    if wanted.namespaces is None and scope.sees_all_namespaces(cluster, served.qualified):
         return [""]
     if wanted.namespaces is None:
-        parts = calls.federation.visible_namespaces(scope, cluster)
+        parts = calls.federation.visible_namespaces(scope, cluster, served.qualified)
     else:
-        parts = [name for name in sorted(wanted.namespaces) if scope.sees_namespace(cluster, name)]
+        parts = [name for name in sorted(wanted.namespaces) if scope.names_namespace(cluster, name)]
     if not parts and wanted.namespaces != frozenset():
         raise Forbidden(f"none of the namespaces asked for in {cluster} is within your reach")
     if len(parts) > MAX_NAMESPACES:

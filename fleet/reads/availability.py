@@ -18,7 +18,7 @@ from fleet.reads.liveness import apply_mode, check_now, wait_until_live
 _ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 _MOST_KNOWN = 64
 
-_Question = tuple[Scope, ResourceName, OnUnavailable]
+_Question = tuple[Scope, ResourceName, OnUnavailable, tuple[ResourceName, ...]]
 
 
 class _Candidates(NamedTuple):
@@ -86,32 +86,43 @@ class Availability:
             ) from None
 
     async def participants(
-        self, scope: Scope, resource: ResourceName, names: frozenset[str] | None, on_unavailable: OnUnavailable
+        self,
+        scope: Scope,
+        resource: ResourceName,
+        names: frozenset[str] | None,
+        on_unavailable: OnUnavailable,
+        others: tuple[ResourceName, ...] = (),
     ) -> Participants:
         """Who answers of the named members, of all for None, once all have proved themselves or failed to.
 
+        A member is out of reach where nothing of the resource is, nor of the `others` that are read besides.
         Raises ClusterNotFound; Forbidden where nothing of the named clusters is in reach, with STRICT of one; with
         STRICT the ClusterError of the first member that is missing; ClusterTimeout while the members are not known.
         """
         await self.wait_known()
-        found = self.participants_now(scope, resource, names, on_unavailable)
-        return found or await self._build(scope, resource, names, on_unavailable).wait()
+        found = self.participants_now(scope, resource, names, on_unavailable, others)
+        return found or await self._build(scope, resource, names, on_unavailable, others).wait()
 
     def participants_now(
-        self, scope: Scope, resource: ResourceName, names: frozenset[str] | None, on_unavailable: OnUnavailable
+        self,
+        scope: Scope,
+        resource: ResourceName,
+        names: frozenset[str] | None,
+        on_unavailable: OnUnavailable,
+        others: tuple[ResourceName, ...] = (),
     ) -> Participants | None:
         """As `participants`; None where something has to be waited for."""
         if not self._known.is_set():
             return None
         if names is not None:
-            return self._build(scope, resource, names, on_unavailable).read()
-        question, present = (scope, resource, on_unavailable), self._roster.present()
+            return self._build(scope, resource, names, on_unavailable, others).read()
+        question, present = (scope, resource, on_unavailable, others), self._roster.present()
         cached = self._cache.get(question)
         if cached is not None:
             if cached.is_unchanged(present):
                 return cached.read(asyncio.get_running_loop().time())
             self._cache.clear()  # they all hold the same members, some of which may be gone
-        candidates = self._build(scope, resource, names, on_unavailable)
+        candidates = self._build(scope, resource, names, on_unavailable, others)
         found = candidates.read()
         forbidden = frozenset(candidates.refusals)
         if found is not None and is_cacheable(found, present, forbidden, on_unavailable):
@@ -119,10 +130,19 @@ class Availability:
         return found
 
     def _build(
-        self, scope: Scope, resource: ResourceName, names: frozenset[str] | None, on_unavailable: OnUnavailable
+        self,
+        scope: Scope,
+        resource: ResourceName,
+        names: frozenset[str] | None,
+        on_unavailable: OnUnavailable,
+        others: tuple[ResourceName, ...],
     ) -> _Candidates:
         members = self._roster.named(scope, names)
-        refusals = {member.name: reason for member in members if (reason := refusal(scope, resource, member.name))}
+        refusals: dict[str, str] = {}
+        for member in members:
+            reasons = [refusal(scope, each, member.name) for each in (resource, *others)]
+            if all(reasons):
+                refusals[member.name] = reasons[0] or ""
         if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
             raise Forbidden(next(iter(refusals.values())))
         return _Candidates(resource, members, refusals, on_unavailable)

@@ -86,7 +86,7 @@ class CachedCounts:
 
     def nodes(self, cluster: str) -> int:
         member = self._members.get(cluster)
-        if member is None or not self._scope.sees_all_namespaces(cluster):
+        if member is None or not self._scope.sees_all_namespaces(cluster, "nodes"):
             return 0
         return len(member.nodes) if member.has_listed("nodes") else UNKNOWN_NODES
 
@@ -108,7 +108,7 @@ class CachedCounts:
         if member is None:
             return 0
         # How many others are not well is nothing that an estimate may tell.
-        everywhere = self._scope.sees_all_namespaces(cluster)
+        everywhere = self._scope.sees_all_namespaces(cluster, "pods")
         return member.pods.count("unwell", "unwell") if everywhere else self.pods(cluster, None, None)
 
     def namespaces(self, cluster: str) -> int:
@@ -123,7 +123,7 @@ class CachedCounts:
         if member is None:
             return 0
         ring = member.stores.events
-        return len(ring) if self._scope.sees_all_namespaces(cluster) else ring.most
+        return len(ring) if self._scope.sees_all_namespaces(cluster, "events") else ring.most
 
     def fullest_node(self, cluster: str) -> int:
         member = self._members.get(cluster)
@@ -131,6 +131,8 @@ class CachedCounts:
             return 0
         if not member.has_listed("pods"):
             return UNKNOWN_PODS
+        if self._reached(member) is not None:  # how many others a node has is nothing that an estimate may tell
+            return self.pods(cluster, None, None)
         if cluster not in self._fullest:
             buckets = (member.pods.count("node", node) for node in member.pods.values("node"))
             self._fullest[cluster] = max(buckets, default=0)
@@ -142,7 +144,9 @@ class CachedCounts:
             scope, cluster = self._scope, member.name
             self._namespaces[cluster] = (
                 None
-                if scope.sees_all_namespaces(cluster)
-                else frozenset(name for name in member.pods.values("namespace") if scope.sees_namespace(cluster, name))
+                if scope.sees_all_namespaces(cluster, "pods")
+                else frozenset(
+                    name for name in member.pods.values("namespace") if scope.sees_namespace(cluster, name, "pods")
+                )
             )
         return self._namespaces[member.name]

@@ -72,6 +72,6 @@ def _count(member: Member, scope: Scope, wanted: EventFilter) -> int:
 
 
 def _retention(member: Member, scope: Scope) -> Retention:
-    ring, everywhere = member.stores.events, scope.sees_all_namespaces(member.name)
+    ring, everywhere = member.stores.events, scope.sees_all_namespaces(member.name, "events")
     kept = _count(member, scope, EventFilter())
     return Retention(member.name, kept, ring.dropped if everywhere else None, ring.complete_since)

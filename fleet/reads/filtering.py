@@ -11,6 +11,7 @@ from fleet.model.kinds import ObjectKind
 from fleet.model.objects import T
 from fleet.model.ordered import DeferredSequence
 from fleet.model.queries import Filter, Test
+from fleet.model.rights import Verb
 from fleet.model.visibility import Scope
 
 PIECE = 4_096
@@ -20,10 +21,11 @@ PIECE = 4_096
 class MemberFilter(Generic[T]):
     """A filter and a scope, read once and held against any number of members, or of single objects."""
 
-    def __init__(self, kind: ObjectKind[T], wanted: Filter[T], scope: Scope) -> None:
+    def __init__(self, kind: ObjectKind[T], wanted: Filter[T], scope: Scope, verb: Verb = "list") -> None:
         self._kind: ObjectKind[T] = kind
         self._wanted: Filter[T] = wanted
         self._scope = scope
+        self._verb: Verb = verb
         self._tests: list[Test[T]] = wanted.build_tests()
         bounds = wanted.bounds()
         for field, value in wanted.fields.required_equal() if wanted.fields else ():
@@ -39,12 +41,16 @@ class MemberFilter(Generic[T]):
     def scan(self, store: Store[T], cluster: str) -> Steps[Sequence[T]]:
         """As `find`, of the objects that are there when it begins; it stops at times where the filter has a weight."""
         bounds, labels = self._bounds, self._wanted.labels
-        if not self._kind.cluster_wide and not self._scope.sees_all_namespaces(cluster):
+        kind, scope, verb = self._kind, self._scope, self._verb
+        if not kind.cluster_wide and not scope.sees_all_namespaces(cluster, kind.name, verb):
             # Patterns are matched once a namespace, not once an object.
             known = bounds.get("namespace", store.values("namespace"))
-            bounds = bounds | {"namespace": frozenset(n for n in known if self._scope.sees_namespace(cluster, n))}
+            reached = frozenset(n for n in known if scope.sees_namespace(cluster, n, kind.name, verb))
+            bounds = bounds | {"namespace": reached}
         candidates, covered = self._narrowest(store, bounds)
         tests = [*self._tests, *(self._build_test(name, bounds[name]) for name in bounds if name != covered)]
+        if scope.granted is not None and kind.own_resource is not None:
+            tests.append(lambda entry: kind.admits(scope, entry, verb))
         if covered == "labels":
             found = yield from _passing(candidates, tests, self._wanted.weight)
             return DeferredSequence(len(found), lambda: sorted(found, key=store.key_of))
@@ -58,8 +64,8 @@ class MemberFilter(Generic[T]):
 
     @cached_property
     def _all_tests(self) -> list[Test[T]]:
-        kind, scope = self._kind, self._scope
-        return [*self._wanted.build_all_tests(), lambda entry: kind.is_within(scope, entry.cluster, entry.namespace)]
+        kind, scope, verb = self._kind, self._scope, self._verb
+        return [*self._wanted.build_all_tests(), lambda entry: kind.is_within(scope, entry, verb)]
 
     def _build_test(self, index: str, values: frozenset[str]) -> Test[T]:
         read: Callable[[T], str | None] = attrgetter(self._kind.indexes[index].attribute)

@@ -9,6 +9,7 @@ from operator import attrgetter
 from fleet.aio.recorder import note_cached
 from fleet.aio.turns import Pace, Turns
 from fleet.members.member import Member
+from fleet.model.kinds import WORKLOADS
 from fleet.model.objects import Cluster, Node, Pod
 from fleet.model.problems import Cause, Finding, Problem, ProblemExample, Severity
 from fleet.model.visibility import Scope
@@ -64,23 +65,28 @@ class ProblemFinder:
     async def add_member(self, member: Member) -> None:
         """What a member has in memory. Only pods that are not well are looked at."""
         scope, cluster = self._scope, member.name
-        everywhere = scope.sees_all_namespaces(cluster)
+        everywhere = scope.sees_all_namespaces(cluster, "pods")
         await self._pace.walk(member.stores.marked_workloads.settling())
-        nodes = member.nodes.all() if everywhere else ()
+        nodes = member.nodes.all() if scope.sees_all_namespaces(cluster, "nodes") else ()
         for node in nodes:
             for finding in judge_node(node):
                 self._add(finding, "Node", cluster, "", node.name, node)
         await self._pace.wait()
         for workload in member.workloads.all():
             found = judge_workload(workload)
-            if found is not None and scope.sees_namespace(cluster, workload.namespace):
+            if found is not None and WORKLOADS.is_within(scope, workload, "list"):
                 self._add(found, workload.kind, cluster, workload.namespace, workload.name, workload)
         failures = cache(partial(_find_mount_failures, member))
+
+        def find_failure(pod: Pod) -> str | None:
+            return failures().get(pod.uid)
+
         shown = len(nodes)
         for pod in member.pods.bucket("unwell", "unwell"):
-            if everywhere or scope.sees_namespace(cluster, pod.namespace):
+            if everywhere or scope.sees_namespace(cluster, pod.namespace, "pods"):
                 shown += 1
-                found = judge_pod(pod, self._now, lambda pod: failures().get(pod.uid))
+                events = scope.granted is None or scope.sees_namespace(cluster, pod.namespace, "events")
+                found = judge_pod(pod, self._now, find_failure if events else lambda _: None)
                 self._add(found, "Pod", cluster, pod.namespace, pod.name, pod)
             await self._pace.wait()
         note_cached(cluster, shown)

@@ -7,7 +7,7 @@ from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.cache.stores import Stores
-from fleet.model.kinds import ResourceName
+from fleet.model.kinds import WORKLOADS, ResourceName
 from fleet.model.objects import Cluster
 from fleet.model.search import RANKS, Hit, SearchKind, SearchText
 from fleet.model.visibility import Scope
@@ -66,27 +66,31 @@ async def _build_parts(
         parts.append(FewObjects(text, pace, SearchKind.CLUSTER, clusters))
     if SearchKind.NAMESPACE in kinds:
         for name, kept in stores.items():
-            seen = [entry for entry in kept.namespaces if scope.sees_namespace(name, entry.name)]
+            seen = [entry for entry in kept.namespaces if scope.sees_namespace(name, entry.name, "namespaces")]
             parts.append(FewObjects(text, pace, SearchKind.NAMESPACE, seen))
             await pace.wait()
     if SearchKind.NODE in kinds:
-        whole = [kept for name, kept in stores.items() if scope.sees_all_namespaces(name)]
+        whole = [kept for name, kept in stores.items() if scope.sees_all_namespaces(name, "nodes")]
         parts += [FewObjects(text, pace, SearchKind.NODE, kept.nodes.all()) for kept in whole]
     for kind in (SearchKind.WORKLOAD, SearchKind.POD):
         for name, kept in stores.items() if kind in kinds else ():
             if kind is SearchKind.WORKLOAD:
                 await pace.walk(kept.marked_workloads.settling())
             store: Store[Any] = kept.named(_STORES[kind])
-            parts.append(ManyObjects(text, pace, first + 1, kind, store, _visible(scope, name, store)))
+            visible = _visible(scope, name, _STORES[kind], store)
+            part = ManyObjects(text, pace, first + 1, kind, store, visible)
+            if kind is SearchKind.WORKLOAD and scope.granted is not None:
+                part.admits = lambda workload: WORKLOADS.admits(scope, workload, "list")
+            parts.append(part)
             await pace.wait()
     return parts
 
 
-def _visible(scope: Scope, cluster: str, store: Store[Any]) -> frozenset[str] | None:
+def _visible(scope: Scope, cluster: str, resource: ResourceName, store: Store[Any]) -> frozenset[str] | None:
     """The namespaces within reach, None for all."""
-    if scope.sees_all_namespaces(cluster):
+    if scope.sees_all_namespaces(cluster, resource):
         return None
-    return frozenset(name for name in store.values("namespace") if scope.sees_namespace(cluster, name))
+    return frozenset(name for name in store.values("namespace") if scope.sees_namespace(cluster, name, resource))
 
 
 def _key_of(hit: Hit, stores: Mapping[str, Stores]) -> StoreKey:

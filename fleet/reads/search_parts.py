@@ -109,6 +109,8 @@ class ManyObjects:
         self._kind = kind
         self._store = store
         self._visible = visible
+        self.admits: Callable[[Any], bool] | None = None
+        """What an object has to pass besides, to be within reach."""
         self._rows: Sequence[Any] = ()
         self._named: Sequence[Any] = ()
         self._shared = _NOTHING
@@ -139,6 +141,8 @@ class ManyObjects:
             self._rows = await _sift(
                 self._pace, self._rows, lambda pods: [pod for pod in pods if pod.namespace in visible]
             )
+        if (admits := self.admits) is not None:
+            self._rows = await _sift(self._pace, self._rows, lambda rows: list(filter(admits, rows)))
         return await _sift(self._pace, self._rows, lambda pods: [pod for pod in pods if text in pod.name])
 
     async def _find_ranked(self, entries: Sequence[Any], read: Callable[[Any], str], rank: int) -> list[Any]:
@@ -226,6 +230,8 @@ class ManyObjects:
         """The first of the keys that are within reach, in any order."""
         visible = self._visible
         listed = list(keys) if visible is None else [key for key in keys if key[0] in visible]
+        if (admits := self.admits) is not None:
+            listed = [key for key in listed if (one := self._store.get(*key)) is not None and admits(one)]
         if len(listed) <= self._limit:
             return listed
         first: list[StoreKey] = []

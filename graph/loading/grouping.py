@@ -142,7 +142,7 @@ def _sums(info: Info, kind: ObjectKind[T]) -> Sums:
     usage = usage_sum(info.plan.measures.get(kind.metrics, ALL_MEASURES))
     if kind is PODS:
         return {**POD_SUMS, "usage": usage}
-    requested_on = info.context.federation.requested_on
+    requested_on = partial(info.context.federation.requested_on, info.context.scope)
     requested = resource_sum(lambda nodes: [requested_on(node.key) for node in nodes])
     return {**NODE_SUMS, "requested": requested, "usage": usage}
 
@@ -164,7 +164,7 @@ def _zones(info: Info) -> Column:
 
 def _workloads(info: Info) -> Column:
     """`Deployment/web` for its pods; a pod that nothing controls is its own."""
-    find = info.context.federation.workload_of
+    find = partial(info.context.federation.workload_of, info.context.scope)
     known: dict[tuple[str, str], str] = {}
 
     def read(pods: Collection[Pod]) -> list[str | None]:

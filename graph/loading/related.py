@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fleet.model.kinds import NODES
 from fleet.model.objects import Node, NodeKey, Pod, T
 from fleet.model.usage import Kind
 from graph.loading.batches import Batch
@@ -47,6 +48,7 @@ def _node_of(info: Info, item: object) -> NodeKey | None:
     """The node an item is on, None where there is none, or it would not be shown."""
     if isinstance(item, Node):
         return item.key
-    if not isinstance(item, Pod) or item.node_name is None or not info.context.scope.sees_all_namespaces(item.cluster):
+    if not isinstance(item, Pod) or item.node_name is None:
         return None
-    return NodeKey(item.cluster, item.node_name)
+    key = NodeKey(item.cluster, item.node_name)
+    return key if NODES.is_within(info.context.scope, key, "get") else None

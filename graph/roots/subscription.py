@@ -124,7 +124,7 @@ class Subscription:
     ) -> AsyncIterator[Event]:
         """Raises InvalidQuery, ClusterNotFound, Forbidden."""
         context = _begin(info)
-        question = await context.federation.check_events(context.scope, event_question(filter))
+        question = await context.federation.check_events(context.scope, event_question(filter), "watch")
         return _admit(info, Events(EventView(context.federation.feed, question, context.scope)))
 
     @followed(

@@ -116,7 +116,8 @@ class Cluster(View[models.Cluster]):
     def requested(self, info: Info) -> Resources | None:
         """Sum over its pods that are on a node and not finished."""
         name, federation = self.model.name, info.context.federation
-        return map_found(read_all_nodes(info, name), lambda _: Resources.from_model(federation.requested_in(name)))
+        found = map_found(read_all_nodes(info, name), lambda _: federation.requested_in(info.context.scope, name))
+        return map_found(found, Resources.from_model)
 
     @resolved(
         "The newest usage of its nodes, summed up over those that have a point, `time` being the oldest of theirs: "

@@ -106,7 +106,7 @@ class Node(PureView[models.Node], Object):
 
     @resolved("What its pods that are not finished ask for, summed up.")
     def requested(self, info: Info) -> Resources:
-        return Resources.from_model(info.context.federation.requested_on(self.model.key))
+        return Resources.from_model(info.context.federation.requested_on(info.context.scope, self.model.key))
 
     @resolved("The pods that are bound to it.")
     def pods(

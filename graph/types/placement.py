@@ -87,4 +87,4 @@ def pods_at(info: Info, key: NodeKey, time: float) -> list[Placement] | None:
 
 
 def _shown(scope: Scope, known: Placements) -> list[Placement]:
-    return [Placement.from_model(one) for one in known if scope.sees_namespace(one.pod.cluster, one.pod.namespace)]
+    return [Placement.from_model(one) for one in known if PODS.is_within(scope, one.pod, "list")]

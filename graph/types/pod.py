@@ -93,7 +93,7 @@ class Pod(PureView[models.Pod], Object):
     def workload(self, info: Info) -> Annotated["Workload", strawberry.lazy("graph.types.workload")] | None:
         from graph.types.workload import Workload  # here, since the nouns refer to each other
 
-        found = info.context.federation.workload_of(self.model)
+        found = info.context.federation.workload_of(info.context.scope, self.model)
         return None if found is None else Workload.from_model(found)
 
     @resolved("The object that controls it.", shared_by=("owner", "cluster", "namespace"))

@@ -218,7 +218,7 @@ def test_a_narrowed_scope_reaches_what_all_do(
     all_of_them, narrowed = (owner, asked, again), owner.narrow(asked).narrow(again)
     assert narrowed.role is min(scope.role for scope in all_of_them)
     assert narrowed.sees_cluster(cluster) is all(scope.sees_cluster(cluster) for scope in all_of_them)
-    sees = all(scope.sees_namespace(cluster, namespace) for scope in all_of_them)
-    assert narrowed.sees_namespace(cluster, namespace) is sees
-    assert narrowed.sees_all_namespaces(cluster) is all(scope.sees_all_namespaces(cluster) for scope in all_of_them)
+    sees = all(scope.names_namespace(cluster, namespace) for scope in all_of_them)
+    assert narrowed.names_namespace(cluster, namespace) is sees
+    assert narrowed.names_all_namespaces(cluster) is all(scope.names_all_namespaces(cluster) for scope in all_of_them)
     assert narrowed.reaches_all_clusters is all("*" in scope.clusters for scope in all_of_them)

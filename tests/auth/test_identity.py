@@ -98,16 +98,16 @@ async def test_each_entry_gives_what_it_would_give_alone(tmp_path: Path) -> None
     for beyond in (("create", "pods", "c1", "b"), ("create", "pods", "c2", "a"), ("create", "pods", "c3", "a")):
         assert not may(principal, *beyond)
     assert not may(principal, "create", "widgets", "c2", "b", "acme.io")
-    assert principal.scope.sees_all_namespaces("c3")
+    assert principal.scope.names_all_namespaces("c3")
 
 
 async def test_a_scope_of_several_reaches_no_cluster_by_anothers_namespaces(tmp_path: Path) -> None:
     scope = (await identify(tmp_path, "ann,team-a,team-b", TEAM_A, TEAM_B)).scope
 
-    seen = {(c, n) for c in ("c1", "c2", "c3") for n in ("a", "b") if scope.sees_namespace(c, n)}
+    seen = {(c, n) for c in ("c1", "c2", "c3") for n in ("a", "b") if scope.names_namespace(c, n)}
     assert seen == {("c1", "a"), ("c2", "b")}
     assert [scope.sees_cluster(name) for name in ("c1", "c2", "c3")] == [True, True, False]
-    assert not any(map(scope.sees_all_namespaces, ("c1", "c2")))
+    assert not any(map(scope.names_all_namespaces, ("c1", "c2")))
 
 
 async def test_a_cluster_that_one_entry_reaches_is_refused_with_words(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fleet.federation import Federation
 from fleet.model.errors import ClusterNotFound, ClusterTimeout, Forbidden, InvalidQuery
 from fleet.model.kinds import NODES, PODS
-from fleet.model.objects import NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase
+from fleet.model.objects import NO_RESOURCES, NodeKey, OnUnavailable, OutcomeState, Pod, PodKey, PodPhase, Resources
 from fleet.model.queries import NameFilter, NodeFilter, Order, Page, PageRequest, PodFilter
 from fleet.model.ranking import UsageField, build_bound, build_column
 from fleet.model.selectors import parse_label_selector, parse_pod_field_selector
@@ -76,7 +76,7 @@ async def test_filters_select_what_a_plain_scan_selects(open_fleet: OpenFleet, s
     async with open_fleet("c1", "c2", pods=15) as fleet:
         everything = (await list_pods(fleet.federation, scope=scope)).items
         for wanted, test in FILTERS:
-            if wanted.namespaces and not any(scope.sees_namespace("c1", name) for name in wanted.namespaces):
+            if wanted.namespaces and not any(scope.sees_namespace("c1", name, "pods") for name in wanted.namespaces):
                 continue  # naming only what is out of reach is an error, and has a test of its own
             page = await list_pods(fleet.federation, wanted, scope=scope)
             assert [*page.items] == [pod for pod in everything if test(pod)], wanted
@@ -215,6 +215,10 @@ async def test_one_pod_and_one_node_by_name(open_fleet: OpenFleet) -> None:
 
 async def test_requests_are_summed_over_pods_that_are_not_finished(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1", pods=0) as fleet:
+
+        def requested_in() -> Resources:
+            return fleet.federation.requested_in(EVERYTHING, "c1") or NO_RESOURCES
+
         for number in range(3):
             fleet["c1"].put(build_pod("shop", f"p{number}", node="n1"))
         finished = build_pod("shop", "done", node="n1")
@@ -222,11 +226,11 @@ async def test_requests_are_summed_over_pods_that_are_not_finished(open_fleet: O
         fleet["c1"].put(finished)
         fleet["c1"].put(build_pod("shop", "waiting", node=None))
         fleet["c1"].put(build_pod("shop", "elsewhere", node="n2"))
-        await fleet.until_state("c1", lambda _: fleet.federation.requested_in("c1").pods == 4)
-        asked = fleet.federation.requested_on(NodeKey("c1", "n1"))
+        await fleet.until_state("c1", lambda _: requested_in().pods == 4)
+        asked = fleet.federation.requested_on(EVERYTHING, NodeKey("c1", "n1"))
         assert (asked.cpu_cores, asked.memory_bytes, asked.pods) == (0.3, 3 * 2**20, 3)
-        assert fleet.federation.requested_in("c1").cpu_cores == 0.4
-        assert fleet.federation.requested_on(NodeKey("nope", "n1")).pods is None
+        assert requested_in().cpu_cores == 0.4
+        assert fleet.federation.requested_on(EVERYTHING, NodeKey("nope", "n1")).pods is None
 
 
 async def test_outcomes_ask_for_a_sign_of_life(open_fleet: OpenFleet) -> None:

@@ -36,7 +36,7 @@ async def test_a_token_is_printed_once_and_counts(users: Path) -> None:
     async with open_authenticator(options) as authenticator:
         principal = await authenticator.authenticate(f"Bearer {secret}")
     assert (principal.name, principal.scope.role) == ("alice", Role.VIEW)
-    assert [principal.scope.sees_namespace(at, "team-a") for at in ("c1", "c2")] == [True, False]
+    assert [principal.scope.names_namespace(at, "team-a") for at in ("c1", "c2")] == [True, False]
     assert abs((principal.expires_at or 0) - time.time() - 90 * DAY) < DAY
 
     listed = run("token", "list", **environment)

@@ -155,7 +155,7 @@ async def test_pods_of_a_real_member_are_of_their_topmost_workload(followed: Fol
     federation = followed.federation
     wanted = PodFilter(clusters=frozenset({followed.member.name}), namespaces=frozenset({NAMESPACE}))
     page = await federation.list_page(PODS, EVERYTHING, wanted, (), PageRequest(), OnUnavailable.STRICT)
-    tops = {pod.name: found for pod in page.items if (found := federation.workload_of(pod)) is not None}
+    tops = {pod.name: found for pod in page.items if (found := federation.workload_of(EVERYTHING, pod)) is not None}
     assert len(tops) == len(page.items)
     for pod, top in tops.items():
         assert pod.startswith(f"{'by-hand' if top.name == 'nightly' else top.name}-")

@@ -6,6 +6,7 @@ import pytest
 
 from fleet.cache.stores import Stores
 from fleet.model.kinds import KINDS, NODES, PODS, WORKLOADS, ObjectKind
+from fleet.model.objects import NodeKey, PodKey
 from fleet.model.queries import Filter, NodeFilter, PodFilter, WorkloadFilter
 from fleet.model.visibility import Role, Scope
 from tests.fakes.records import build_node_record, build_pod_record, build_workload_record
@@ -36,5 +37,6 @@ def test_a_kind_fits_its_store_its_filter_and_its_records(
 
 def test_only_who_reaches_all_namespaces_sees_what_is_cluster_wide() -> None:
     shop, everything = Scope(Role.VIEW, namespaces=("shop",)), Scope(Role.VIEW)
-    assert (PODS.is_within(shop, "c1", "shop"), PODS.is_within(shop, "c1", "ops")) == (True, False)
-    assert (NODES.is_within(shop, "c1", ""), NODES.is_within(everything, "c1", "")) == (False, True)
+    near, far, node = PodKey("c1", "shop", "a"), PodKey("c1", "ops", "a"), NodeKey("c1", "n1")
+    assert (PODS.is_within(shop, near, "list"), PODS.is_within(shop, far, "list")) == (True, False)
+    assert (NODES.is_within(shop, node, "list"), NODES.is_within(everything, node, "list")) == (False, True)

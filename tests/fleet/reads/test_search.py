@@ -119,15 +119,15 @@ def look_everywhere(
         entries += [
             (SearchKind.NAMESPACE, cluster, "", entry)
             for entry in stores.namespaces
-            if scope.sees_namespace(cluster, entry.name)
+            if scope.sees_namespace(cluster, entry.name, "namespaces")
         ]
-        if scope.sees_all_namespaces(cluster):
+        if scope.sees_all_namespaces(cluster, "nodes"):
             entries += [(SearchKind.NODE, cluster, "", entry) for entry in stores.nodes]
         for kind, store in ((SearchKind.WORKLOAD, stores.workloads), (SearchKind.POD, stores.pods)):
             entries += [
                 (kind, cluster, entry.namespace, entry)
                 for entry in cast("Iterable[Any]", store)
-                if scope.sees_namespace(cluster, entry.namespace)
+                if scope.sees_namespace(cluster, entry.namespace, "pods")
             ]
     found = []
     for kind, cluster, namespace, entry in entries:

@@ -145,7 +145,7 @@ async def test_sums_over_a_cluster(open_graph: OpenGraph) -> None:
       requested { cpuCores memoryBytes } } node(cluster: "c1", name: "n1") { requested { cpuCores pods } } }"""
     async with open_graph("c1", pods=3) as graph:
         data = await graph.ask(query)
-        assert graph.federation.requested_on(NodeKey("c1", "n1")).pods == 1
+        assert graph.federation.requested_on(ADMIN.scope, NodeKey("c1", "n1")).pods == 1
     assert data["cluster"]["capacity"] == {"cpuCores": 8.0, "memoryBytes": 16 << 30, "pods": 220}
     assert data["cluster"]["allocatable"] == {"cpuCores": 4.0}
     assert data["cluster"]["requested"] == {"cpuCores": 0.2, "memoryBytes": 2 << 20}
@@ -157,7 +157,7 @@ async def test_namespaces_of_a_cluster_are_those_in_reach(open_graph: OpenGraph)
     async with open_graph("c1", "c2") as graph:
         for name in ("shop", "ops"):
             graph["c1"].put(build_plain("Namespace", name))
-        await until(lambda: graph.federation.visible_namespaces(ADMIN.scope, "c1") == ["ops", "shop"])
+        await until(lambda: graph.federation.visible_namespaces(ADMIN.scope, "c1", "pods") == ["ops", "shop"])
         every, some = await graph.ask(query), await graph.ask(query, who=SHOPPER)
         await graph.hang("c2")
         waited = await graph.ask(query)
