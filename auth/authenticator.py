@@ -15,6 +15,7 @@ from auth.directory import Directory, build_administrator, open_directory
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.files import POLL_SECONDS
 from auth.identity import Identity, IdentitySource, admit
+from auth.oidc.issuer import Issuer
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 class AuthOptions(Struct, frozen=True):
     """What an authenticator is opened with. `token_lifetime` and `poll_seconds` are in seconds.
 
-    Tokens of `verification_keys` count as those of the signing key do.
+    Tokens of `verification_keys` count as those of the signing key do. `default_role` is of who signs in at one of the
+    `issuers` and has no entry in the users file.
     """
 
     signing_key: bytes
@@ -43,6 +45,8 @@ class AuthOptions(Struct, frozen=True):
     tokens_file: Path | None = None
     administrator: tuple[str, str] | None = None
     poll_seconds: float = POLL_SECONDS
+    issuers: tuple[Issuer, ...] = ()
+    default_role: Role | None = None
 
     def __repr__(self) -> str:
         """Without the key and the password."""
@@ -73,6 +77,11 @@ class Authenticator:
     def problem(self) -> str | None:
         """What is wrong with a file whose last good content is in force; None while all is well."""
         return self._directory.problem or self._access_tokens.problem
+
+    @property
+    def sources_problem(self) -> str | None:
+        """Whom of those who vouch for callers this server can't ask; None while it can, or where there is nobody."""
+        return "; ".join(source.problem for source in self._sources if source.problem) or None
 
     def list_users(self) -> list[User]:
         """All who may sign in, groups of those who do it elsewhere among them."""
@@ -183,7 +192,12 @@ async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticato
         access_tokens = await stack.enter_async_context(
             open_access_tokens(options.tokens_file, poll_seconds=options.poll_seconds)
         )
-        if not len(directory):
+        if not len(directory) and not (options.issuers and options.default_role):
             _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
         tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
-        yield Authenticator(tokens, access_tokens, directory, passwords)
+        sources = []
+        if options.issuers:
+            from auth.oidc.tokens import open_oidc_tokens  # a library that others need not wait for
+
+            sources.append(await stack.enter_async_context(open_oidc_tokens(options.issuers)))
+        yield Authenticator(tokens, access_tokens, directory, passwords, sources, options.default_role)

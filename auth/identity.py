@@ -25,6 +25,10 @@ class Identity(Struct, frozen=True):
 class IdentitySource(Protocol):
     """Somebody else whose word counts."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why it can't be asked now; None while it can."""
+
     def knows(self, token: str) -> bool:
         """Whether this bearer token is for it to judge, by its form alone."""
 

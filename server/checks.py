@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from auth.authenticator import open_authenticator
 from auth.errors import AuthError
+from auth.oidc.calls import load_key_set
 from fleet.kubernetes.codec.wire import WireVersion
 from fleet.kubernetes.sources.kubeconfig import LOST
 from fleet.metrics.embedded.file import describe_file
@@ -19,7 +20,7 @@ from fleet.model.request_info import survives_urls
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
-from server.lifespan import build_auth_options, open_metric_store, open_source
+from server.lifespan import build_auth_options, build_issuers, open_metric_store, open_source
 from server.metric_file import DEFAULT_FILE, find_metric_file
 from server.reach import find_unmatched
 from server.settings.environment import SettingsInvalid
@@ -42,7 +43,8 @@ async def run_checks(settings: Settings) -> list[Row]:
     """Tries everything at once; each row says what answered or what to mend."""
     clusters, metrics = await asyncio.gather(_check_clusters(settings), _check_metrics(settings))
     users = await _check_users(settings, [row.what.partition(" ")[2] for row in clusters[1:]])
-    return [users, *_check_certificate(settings), *clusters, metrics, *_check_documents(settings)]
+    issuers = await _check_issuers(settings)
+    return [users, *issuers, *_check_certificate(settings), *clusters, metrics, *_check_documents(settings)]
 
 
 def format_rows(rows: list[Row]) -> str:
@@ -52,11 +54,27 @@ def format_rows(rows: list[Row]) -> str:
 
 async def _check_users(settings: Settings, clusters: Collection[str]) -> Row:
     try:
-        async with open_authenticator(build_auth_options(settings.auth)) as authenticator:
+        async with open_authenticator(build_auth_options(settings)) as authenticator:
             unmatched = find_unmatched(authenticator.list_users(), clusters)
             return Row("users", works=True, said=", but ".join(["signing key and users can be used", *unmatched]))
     except (AuthError, SettingsInvalid) as error:
         return Row("users", works=False, said=str(error))
+
+
+async def _check_issuers(settings: Settings) -> list[Row]:
+    """A row an issuer, which is asked for its keys."""
+    try:
+        issuers = build_issuers(settings.oidc)
+    except AuthError:
+        return []  # the row of users says it
+    rows = []
+    for issuer in issuers:
+        try:
+            keys = await asyncio.to_thread(load_key_set, issuer)
+            rows.append(Row(f"issuer {issuer.url}", works=True, said=f"publishes {len(keys)} keys"))
+        except AuthError as error:
+            rows.append(Row(f"issuer {issuer.url}", works=False, said=str(error)))
+    return rows
 
 
 def _check_documents(settings: Settings) -> list[Row]:

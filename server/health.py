@@ -63,7 +63,14 @@ async def load_parts(
         "users": Part(ready=True, reason="the users file is wrong, its last good content is in force", detail=problem)
         if problem
         else Part(ready=True, reason="ok"),
+        **_load_issuers_part(authenticator.sources_problem),
     }
+
+
+def _load_issuers_part(problem: str | None) -> Mapping[str, Part]:
+    """Nothing while all is well: most servers have no issuer."""
+    reason = "an issuer can't be asked: tokens of its known keys count"
+    return {"issuers": Part(ready=True, reason=reason, detail=problem)} if problem else {}
 
 
 def build_clusters_part(clusters: list[Cluster], *, known: bool, synced: bool) -> Part:

@@ -8,6 +8,9 @@ from functools import partial
 from starlette.requests import Request
 
 from auth.authenticator import AuthOptions, open_authenticator
+from auth.oidc.configuration import load_issuers
+from auth.oidc.errors import IssuerInvalid
+from auth.oidc.issuer import Issuer, check_issuers
 from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.kubernetes.sources.joining import HostJoining
@@ -22,6 +25,7 @@ from fleet.metrics.embedded.store import (
     prepare_file,
 )
 from fleet.metrics.influx.options import Dialect, InfluxOptions
+from fleet.model.visibility import Role
 from fleet.ports import MemberSource, MetricStore
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
@@ -35,8 +39,9 @@ from rest_compat.request import RestState
 from server.metric_file import DEFAULT_FILE, open_metric_file
 from server.reach import watch_reach
 from server.settings.environment import SettingsInvalid
-from server.settings.groups import NO_SIGNING_KEY, AuthSettings, GraphSettings, LimitSettings, Settings
+from server.settings.groups import NO_SIGNING_KEY, GraphSettings, LimitSettings, Settings
 from server.settings.metrics import MetricSettings
+from server.settings.oidc import OidcSettings
 
 
 class State(RestState, GraphState):
@@ -59,7 +64,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
         settings = stack.enter_context(open_metric_file(settings))
-        authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings.auth)))
+        authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings)))
         metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
         source = await stack.enter_async_context(open_source(settings))
         options = FleetOptions(
@@ -112,8 +117,9 @@ def build_limits(settings: LimitSettings) -> Limits:
     )
 
 
-def build_auth_options(settings: AuthSettings) -> AuthOptions:
-    """What the authenticator is opened with. Raises SettingsInvalid without a signing key."""
+def build_auth_options(whole: Settings) -> AuthOptions:
+    """What the authenticator is opened with. Raises SettingsInvalid without a signing key, IssuerInvalid."""
+    settings = whole.auth
     if settings.signing_key is None:
         raise SettingsInvalid([NO_SIGNING_KEY])
     administrator = None
@@ -127,7 +133,36 @@ def build_auth_options(settings: AuthSettings) -> AuthOptions:
         users_file=settings.users_file,
         tokens_file=settings.tokens_file,
         administrator=administrator,
+        issuers=build_issuers(whole.oidc),
+        default_role=Role[whole.oidc.default_role.upper()] if whole.oidc.default_role else None,
     )
+
+
+def build_issuers(settings: OidcSettings) -> tuple[Issuer, ...]:
+    """Whose tokens count beside our own. Raises IssuerInvalid."""
+    if settings.oidc_file is not None:
+        return load_issuers(settings.oidc_file)
+    if settings.oidc_issuer is None:
+        return ()
+    try:
+        authority = settings.oidc_ca_file.read_text() if settings.oidc_ca_file else None
+    except (OSError, ValueError) as error:
+        raise IssuerInvalid(f"OPENMCP_OIDC_CA_FILE is '{settings.oidc_ca_file}', can't be read: {error}") from error
+    issuer = Issuer(
+        url=settings.oidc_issuer,
+        audiences=settings.oidc_audience,
+        username_claim=settings.oidc_username_claim,
+        username_prefix=settings.oidc_username_prefix,
+        groups_claim=settings.oidc_groups_claim or None,
+        groups_prefix=settings.oidc_groups_prefix,
+        required_claims=tuple(
+            (name, value) for name, _, value in (t.partition("=") for t in settings.oidc_required_claims)
+        ),
+        certificate_authority=authority,
+        allow_http=settings.oidc_allow_http,
+    )
+    check_issuers([issuer])
+    return (issuer,)
 
 
 def build_documents(settings: GraphSettings) -> Documents:

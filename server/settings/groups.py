@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
+from server.settings.oidc import OidcSettings
 from server.settings.units import bracketed
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
@@ -317,6 +318,7 @@ class Settings(Group):
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
     clusters: ClusterSettings = Field(default_factory=ClusterSettings)
     metrics: MetricSettings = Field(default_factory=MetricSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)

@@ -29,6 +29,8 @@ READERS = User("readers", "", Scope(Role.VIEW), is_group=True)
 class Vouching:
     """Takes a token for what it says: a name and groups, by commas."""
 
+    problem = None
+
     def knows(self, token: str) -> bool:
         return "," in token
 
