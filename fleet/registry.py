@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import MappingProxyType
 
 from fleet.aio.tasks import open_task
@@ -54,40 +54,56 @@ class _Membership:
             self.known.set()
 
     async def aclose(self) -> None:
-        await asyncio.gather(*(self._end(name) for name in tuple(self._members)))
+        await asyncio.gather(*(life.aclose() for life in self._lives.values()))
 
     async def _apply(self, snapshot: Mapping[str, MemberSpec]) -> None:
-        gone = {name: member for name, member in self._members.items() if _differs(member.spec, snapshot.get(name))}
-        await asyncio.gather(*(self._end(name) for name in gone))
+        """A cluster that stays is there all the time, however long what ends takes to close."""
+        ending, renewing = [], []
+        for name in self._members.keys() - snapshot.keys():
+            self._members.pop(name).note_closed()
+            self.feed.leave(name)
+            ending.append(self._end(name))
         for name, spec in snapshot.items():
-            if (member := self._members.get(name)) is not None:
+            member = self._members.get(name)
+            if member is None:
+                await self._begin(spec)
+            elif not _differs(member.spec, spec):
                 member.health.note_spec(spec)
                 self.feed.touch(name)
+            elif _is_same_place(member.spec, spec):
+                renewing.append(self._renew(member, spec))
             else:
-                await self._begin(spec, gone.get(name))
-        for name in gone:
-            if name not in self._members:  # one that is only reached in another way keeps its objects
-                self.feed.leave(name)
+                member.note_closed()
+                ending.append(self._end(name))
+                await self._begin(spec)
+        await asyncio.gather(*renewing, *ending)
 
-    async def _begin(self, spec: MemberSpec, before: Member | None) -> None:
-        stores = before.stores if before is not None and _is_same_place(before.spec, spec) else None
-        member = Member(spec, self._source, self._options, stores, self.turns)
-        life = contextlib.AsyncExitStack()
-        await life.enter_async_context(open_task(f"member {spec.name}", member.run))
+    async def _begin(self, spec: MemberSpec) -> None:
+        member = Member(spec, self._source, self._options, turns=self.turns)
         self._members[spec.name] = member
         self.feed.join(member)
-        self._lives[spec.name] = life
+        await self._run(member)
         logger.info("cluster %s: %s", spec.name, spec.problem or "joined")
 
-    async def _end(self, name: str) -> None:
-        del self._members[name]
-        await self._lives.pop(name).aclose()
+    async def _renew(self, member: Member, spec: MemberSpec) -> None:
+        await self._end(member.name)
+        member.renew(spec)
+        await self._run(member)
+        self.feed.touch(member.name)
+
+    async def _run(self, member: Member) -> None:
+        life = contextlib.AsyncExitStack()
+        await life.enter_async_context(open_task(f"member {member.name}", member.run))
+        self._lives[member.name] = life
+
+    def _end(self, name: str) -> Awaitable[None]:
         logger.info("cluster %s: closed", name)
+        return self._lives.pop(name).aclose()
 
 
-def _differs(old: MemberSpec, new: MemberSpec | None) -> bool:
-    """Whether a member has to be closed: it is gone, or is to be reached in another way."""
-    return new is None or new.credential != old.credential or new.role is not old.role
+def _differs(old: MemberSpec, new: MemberSpec) -> bool:
+    """Whether a member is to be reached in another way."""
+    return new.credential != old.credential or new.role is not old.role
 
 
 def _is_same_place(old: MemberSpec, new: MemberSpec) -> bool:

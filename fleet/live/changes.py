@@ -70,16 +70,15 @@ class ChangeFeed:
         return self._members.get(cluster)
 
     def join(self, member: Member) -> None:
-        """A member is there, perhaps in the place of one of the same name and with its objects."""
+        """A member is there, perhaps in the place of one of the same name."""
         name, stores = member.name, member.stores
         self._members[name] = member
         member.on_change = lambda: self.touch(name)
-        if self._stores.get(name) is not stores:
-            self._forget(name)
-            self._stores[name] = stores
-            self._ends[name] = [self._follow(kind.name, name, stores.named(kind.name)) for kind in KINDS]
-            self._ends[name].append(stores.events.listen(partial(self._notify, "events", name)))
-            self._notify_all(name)
+        self._forget(name)
+        self._stores[name] = stores
+        self._ends[name] = [self._follow(kind.name, name, stores.named(kind.name)) for kind in KINDS]
+        self._ends[name].append(stores.events.listen(partial(self._notify, "events", name)))
+        self._notify_all(name)
         self.touch(name)
 
     def leave(self, name: str) -> None:

@@ -111,6 +111,13 @@ class MemberHealth:
         self.spec = spec
         self.note_change()
 
+    def renew(self, spec: MemberSpec) -> None:
+        """It is reached in another way: what failed before says nothing, and when it was last seen stays true."""
+        self.breaker.record_success()
+        self.failure = None
+        self._reflectors = {}
+        self.note_spec(spec)
+
     def note_change(self) -> None:
         """A verdict may be another than before."""
         self.changes = CHANGES.next()
@@ -168,7 +175,9 @@ class MemberHealth:
         age = max(0.0, (now() if read_at is None else read_at) - self.last_seen)
         if age > self.fresh_seconds:
             return None
-        if not (reflector := self._reflectors[resource]).live:
+        if (reflector := self._reflectors.get(resource)) is None:
+            return None
+        if not reflector.live:
             problem = reflector.problem
             if problem is None or not lasting(reflector, self.breaker.limit):
                 return None

@@ -52,9 +52,8 @@ class FleetOptions(msgspec.Struct, frozen=True):
 
 
 class Member:
-    """One cluster of the federation, as long as its credential stays the same. `run` keeps it going.
+    """One cluster of the federation, as long as it is at the same place. `run` keeps it going.
 
-    `stores` are those of the same cluster under its last credential: what they hold is the last known state.
     `on_change` is called (quick, never raising) whenever `describe` may say something else.
     """
 
@@ -63,12 +62,11 @@ class Member:
         spec: MemberSpec,
         source: MemberSource,
         options: FleetOptions,
-        stores: Stores | None = None,
         turns: Turns | None = None,
     ) -> None:
         self.name = spec.name
         self.health = MemberHealth(spec, Breaker(options.breaker_failures), options.fresh_seconds)
-        self.stores = stores or Stores(options.events_kept)
+        self.stores = Stores(options.events_kept)
         self.pods = self.stores.pods
         self.nodes = self.stores.nodes
         self.namespaces = self.stores.namespaces
@@ -143,6 +141,15 @@ class Member:
         asked = now()
         return all(self.has_listed(kind) or self.health.verdict(kind, asked) is not None for kind in _CODECS)
 
+    def renew(self, spec: MemberSpec) -> None:
+        """It is reached with another credential from the next `run` on; who waits for it goes on waiting."""
+        self.health.renew(spec)
+
+    def note_closed(self) -> None:
+        """It is of the federation no more: no failure of its own, and who waits for it is notified."""
+        self.health.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
+        self._notify()
+
     async def run(self) -> NoReturn:
         """Connects and follows the member until cancelled; its connection is closed by then."""
         if self.spec.credential is None:
@@ -158,9 +165,6 @@ class Member:
                 await self._follow_while_up(connection, reflectors, workloads)
         finally:
             self.connection = None
-            # Not a failure of the member's: whoever still waits for it is notified, and the log is left alone.
-            self.health.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
-            self._notify()
             await connection.close()
 
     async def _connect(self) -> Connection:

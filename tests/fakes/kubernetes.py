@@ -100,6 +100,8 @@ class FakeCluster:
         self.statuses: dict[str, tuple[int, bytes]] = {}
         self.answering = asyncio.Event()
         self.answering.set()
+        self.closing = asyncio.Event()
+        self.closing.set()
         self.refusing = False
         self.garbage: bytes | None = None
         self.expire_after_page = False
@@ -273,6 +275,7 @@ class FakeConnection:
 
     async def close(self) -> None:
         self._target.closed += 1
+        await self._target.closing.wait()
 
     async def _reach(self, call: Call) -> None:
         self._target.calls.append((call.path, call.query))

@@ -89,6 +89,17 @@ async def test_a_new_credential_that_fails_leaves_the_last_known_state(open_flee
         assert (len(page.items), page.outcomes[0].state) == (2, OutcomeState.STALE)
 
 
+async def test_a_cluster_is_there_while_it_gets_a_new_credential(open_fleet: OpenFleet) -> None:
+    async with open_fleet("c1", pods=2) as fleet:
+        fleet["c1"].closing.clear()
+        fleet.source.say(build_spec("c1", fingerprint="2"))
+        await until(lambda: fleet["c1"].closed == 1)
+        page = await fleet.federation.list_page(PODS, EVERYTHING, PodFilter(), (), PageRequest(), OnUnavailable.STALE)
+        assert (len(page.items), page.outcomes[0].state) == (2, OutcomeState.STALE)
+        fleet["c1"].closing.set()
+        assert await outcome_of(fleet, "c1") is OutcomeState.OK
+
+
 async def test_the_platforms_verdict_needs_no_new_connection(open_fleet: OpenFleet) -> None:
     async with open_fleet("c1") as fleet:
         fleet.source.say(build_spec("c1", offline="cluster is not reachable"))
