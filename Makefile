@@ -30,9 +30,8 @@ demo: setup ## a simulated fleet and the server in front of it, on http://127.0.
 test: setup ## all tests, two files at a time; REQUIRE_REAL=1 makes a missing real server a failure
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-coverage: setup ## lines of auth, fleet and graph that tests without real servers reach; fails below the floor (pyproject.toml)
-	@FUZZ_CASES=60 $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	  -m 'not real and not browser' --cov --cov-report term tests/auth tests/fleet tests/graph
+coverage: setup ## all tests, and the lines of auth, fleet and graph that they reach; fails below the floor (pyproject.toml)
+	@PYTEST_ADDOPTS=--cov $(MAKE) --no-print-directory test
 
 real: setup ## builds the real servers that tests use into a cache outside the clone
 	@$(BIN)/python -m realfleet build

@@ -31,7 +31,7 @@ from tests.graph.compiled.own_graph import ALWAYS_FRESH, USERS, build_full_pod, 
 from tests.graph.compiled.shrinking import shrink
 from tests.graph.conftest import NOW, Graph, OpenGraph
 
-CASES = int(os.environ.get("FUZZ_CASES", "2000"))
+CASES = int(os.environ.get("FUZZ_CASES", "750"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 CASES_A_GRAPH = 250
 LIMITS = replace(DEFAULT_LIMITS, aliases=1_000, directives=1_000, nested=3)
