@@ -1,7 +1,6 @@
 """The built GraphiQL files in the package are what their recipe gives."""
 
 import gzip
-import shutil
 import subprocess
 from pathlib import Path
 
