@@ -94,7 +94,7 @@ class Passwords:
 
         def settle(done: "asyncio.Future[bool]") -> None:
             # The thread was at it until now, whether or not anybody still waits for what it found.
-            self._places.release()
+            self._places.release(address)
             if password_hash is None or not done.result():
                 on_wrong()
 

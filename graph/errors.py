@@ -11,6 +11,7 @@ MetricsUnavailable                                 METRICS_UNAVAILABLE
 IdentityUnavailable                                IDENTITY_UNAVAILABLE (as Unauthenticated)
 OutOfRange                                         OUT_OF_RANGE
 LimitExceeded, a limit on depth, aliases, tokens   COST_EXCEEDED
+Busy, TooManyRequests and Overloaded               OVERLOADED
 a document that is not kept, or can't be           PERSISTED_QUERY_NOT_FOUND, ..._NOT_SUPPORTED (`graph.http.persisted`)
 anything else                                      INTERNAL, masked, with the id that the log line has
 
@@ -47,6 +48,7 @@ class Code(enum.StrEnum):
     IDENTITY_UNAVAILABLE = "IDENTITY_UNAVAILABLE"
     OUT_OF_RANGE = "OUT_OF_RANGE"
     COST_EXCEEDED = "COST_EXCEEDED"
+    OVERLOADED = "OVERLOADED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     INTERNAL = "INTERNAL"
@@ -62,6 +64,7 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
     (errors.ClusterUnreachable, Code.CLUSTER_UNREACHABLE),
     (errors.ClusterAnswerInvalid, Code.CLUSTER_UNREACHABLE),
     (errors.MetricsUnavailable, Code.METRICS_UNAVAILABLE),
+    (errors.Busy, Code.OVERLOADED),
     (OutOfRange, Code.OUT_OF_RANGE),
     (Unauthenticated, Code.UNAUTHENTICATED),
     (IdentityUnavailable, Code.IDENTITY_UNAVAILABLE),

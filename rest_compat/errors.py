@@ -24,6 +24,8 @@ from fleet.model.errors import (
     InvalidQuery,
     MetricsUnavailable,
     NotFound,
+    Overloaded,
+    TooManyRequests,
 )
 from fleet.model.request_info import RequestInfo
 from rest_compat.headers import find_header
@@ -64,6 +66,8 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
     (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
     (TooManyLogins, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
+    (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
     (ClusterForbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
     (ClusterUnreachable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),

@@ -11,6 +11,7 @@ from auth.authenticator import AuthOptions, open_authenticator
 from auth.oidc.configuration import load_issuers
 from auth.oidc.errors import IssuerInvalid
 from auth.oidc.issuer import Issuer, check_issuers
+from fleet.aio.admission import Admission
 from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.kubernetes.sources.joining import HostJoining
@@ -81,8 +82,16 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
+        admission = Admission()
         live = await stack.enter_async_context(
-            open_hub(federation, metric_store, authenticator, request_timeout=request_timeout, limits=limits)
+            open_hub(
+                federation,
+                metric_store,
+                authenticator,
+                request_timeout=request_timeout,
+                limits=limits,
+                admission=admission,
+            )
         )
         yield State(
             federation=federation,
@@ -91,6 +100,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             documents=documents,
             request_timeout=request_timeout,
             live=live,
+            admission=admission,
             limits=limits,
             compiled=settings.graph.compiled_execution,
             time_slices=TimeSlices(turns=federation.turns),

@@ -11,6 +11,9 @@
     │   ├── ClusterUnauthorized  it refused the server's own credential (401)
     │   ├── ClusterForbidden     it knows the credential and refuses the request (403)
     │   └── ClusterAnswerInvalid it answered something that is not the Kubernetes API
+    ├── Busy                     nothing is wrong with the request: it can be sent again in `retry_after` seconds
+    │   ├── TooManyRequests      the caller asks for more than its share
+    │   └── Overloaded           all callers together ask for more than this server can do
     └── MetricsUnavailable       the metric store can't be asked, or its answer is an error or cut short
 
 Exceptions of the libraries are translated inside their adapters and never leave them.
@@ -72,3 +75,19 @@ class ClusterAnswerInvalid(ClusterError):
 
 class MetricsUnavailable(FleetError):
     """The metric store can't be asked, or answered an error."""
+
+
+class Busy(FleetError):
+    """Not now: to be sent again in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(Busy):
+    """The caller asks for more than its share."""
+
+
+class Overloaded(Busy):
+    """All callers together ask for more than this server can do."""

@@ -55,7 +55,7 @@ _STATUSES: Mapping[str, int] = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last ones in full width
 
 Ask = Callable[[Operation], Awaitable[ExecutionResult]]
-"""Runs an operation for the caller, whose credential is looked at each time. Raises Refused, Unauthenticated."""
+"""Runs an operation for the caller, whose credential is looked at each time. Raises Refused, Unauthenticated, Busy."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def pick_row_type(accept: str | None) -> str | None:
 
 
 async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits, *, hub: Hub, user: str) -> Response:
-    """The rows of an operation's list, or what is wrong with the operation. Raises Refused, Unauthenticated."""
+    """The rows of an operation's list, or what is wrong with the operation. Raises Refused, Unauthenticated, Busy."""
     if not hub.may_export(user):
         most = hub.options.max_exports_a_user
         words = f"{most} lists at most are on their way as rows to one user: wait until one of them has ended"

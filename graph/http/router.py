@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import time
+from collections.abc import Coroutine
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
@@ -17,8 +18,9 @@ from strawberry.types.graphql import OperationType
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
+from fleet.aio.admission import Rank
 from fleet.aio.recorder import Recorder, recording
-from fleet.model.errors import Forbidden
+from fleet.model.errors import Busy, Forbidden, TooManyRequests
 from graph.errors import Code
 from graph.http.export import answer_rows, pick_row_type
 from graph.http.graphiql_page import STATIC_PATH, is_known, page_response, serve_static, wants_page
@@ -78,11 +80,10 @@ async def serve_graphql(routed: Request) -> Response:
         rows = pick_row_type(accept)
         kind = GRAPHQL_TYPE if rows else pick_answer_type(accept)
         principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
-        async with asyncio.timeout(request.state["request_timeout"]):
+        deadline = _arrived_at(request) + request.state["request_timeout"]
+        async with asyncio.timeout_at(deadline):
             operation = await read_operation(request)
-        if rows:
-            return await _list(request, principal, operation, rows)
-        return await _execute(request, principal, operation, kind)
+        return await _while_awaited(request, _answer(request, principal, operation, rows, kind, deadline))
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
     except Forbidden as error:
@@ -91,6 +92,9 @@ async def serve_graphql(routed: Request) -> Response:
         return refusal(503, str(error), Code.IDENTITY_UNAVAILABLE, kind, headers={"Retry-After": "5"})
     except Refused as error:
         return refusal(error.status_in(kind), str(error), error.code, kind)
+    except Busy as error:
+        status = 429 if isinstance(error, TooManyRequests) else 503
+        return refusal(status, str(error), Code.OVERLOADED, kind, headers={"Retry-After": str(error.retry_after)})
     except TimeoutError:
         return refusal(408, "the request's body did not arrive in time", Code.BAD_USER_INPUT, kind)
     except ClientDisconnect:
@@ -118,12 +122,48 @@ def _lead_to_page(request: GraphRequest) -> Response:
     return Response(status_code=307, headers={"location": f"../graphql{asked and '?'}{asked}"})
 
 
-async def _execute(request: GraphRequest, principal: Principal, operation: Operation, kind: str) -> Response:
-    context = _build_context(request, principal, operation, encoded=True)
+async def _while_awaited(request: GraphRequest, answering: Coroutine[Any, Any, Response]) -> Response:
+    """The answer, unless the client hangs up meanwhile: then nothing more is done for it. Raises ClientDisconnect."""
+    task, gone = asyncio.current_task(), False
+
+    def hang_up() -> None:
+        nonlocal gone
+        gone = True
+        if task is not None:
+            task.cancel()
+
+    request.scope["state"]["hang_up"] = hang_up
+    try:
+        return await answering
+    except asyncio.CancelledError:
+        if not gone or task is None or task.uncancel():
+            raise
+        raise ClientDisconnect from None
+    finally:
+        request.scope["state"]["hang_up"] = None
+
+
+async def _answer(
+    request: GraphRequest, principal: Principal, operation: Operation, rows: str | None, kind: str, deadline: float
+) -> Response:
+    if rows:
+        return await _list(request, principal, operation, rows)
+    admission = request.state["admission"]
+    await admission.enter(principal.name, _ask_until(request, deadline))
+    try:
+        return await _execute(request, principal, operation, kind, deadline)
+    finally:
+        admission.leave(principal.name)
+
+
+async def _execute(
+    request: GraphRequest, principal: Principal, operation: Operation, kind: str, deadline: float
+) -> Response:
+    context = _build_context(request, principal, operation, deadline, encoded=True)
     recorder = Recorder() if operation.asked.explain else None
     try:
         with recording(recorder):
-            result = await _run(request, operation, context)
+            result = await _run(request, operation, context, deadline)
     except Refused as error:
         if isinstance(error, _NeedsStream) and takes_events(read_accept(request)):
             return await answer_events(request, operation)
@@ -133,23 +173,43 @@ async def _execute(request: GraphRequest, principal: Principal, operation: Opera
 
 async def _list(request: GraphRequest, caller: Principal, operation: Operation, kind: str) -> Response:
     """The rows of the operation's list, in as many operations as it has pages."""
+    admission = request.state["admission"]
 
     async def ask(page: Operation) -> ExecutionResult:
         principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
-        return await _run(request, page, _build_context(request, principal, page, encoded=False))
+        deadline = asyncio.get_running_loop().time() + request.state["request_timeout"]
+        await admission.enter(principal.name, deadline, Rank.BULK)
+        try:
+            return await _run(
+                request, page, _build_context(request, principal, page, deadline, encoded=False), deadline
+            )
+        finally:
+            admission.leave(principal.name)
 
     state = request.state
     return await answer_rows(operation, kind, ask, state["limits"], hub=state["live"], user=caller.name)
 
 
-def _build_context(request: GraphRequest, principal: Principal, operation: Operation, *, encoded: bool) -> Context:
+def _arrived_at(request: GraphRequest) -> float:
+    arrived: float | None = request.scope["state"].get("arrived_at")
+    return asyncio.get_running_loop().time() if arrived is None else arrived
+
+
+def _ask_until(request: GraphRequest, deadline: float) -> float:
+    """When others must have answered for an answer by the deadline."""
+    return deadline - request.state["request_timeout"] * (1 - ASKING_SHARE)
+
+
+def _build_context(
+    request: GraphRequest, principal: Principal, operation: Operation, deadline: float, *, encoded: bool
+) -> Context:
     state = request.state
     loaders = build_loaders(
         state["federation"],
         principal.scope,
         state["metric_store"],
         now=time.time(),
-        deadline=asyncio.get_running_loop().time() + state["request_timeout"] * ASKING_SHARE,
+        deadline=_ask_until(request, deadline),
         held=state["held_usage"],
     )
     return Context(
@@ -164,10 +224,10 @@ def _build_context(request: GraphRequest, principal: Principal, operation: Opera
     )
 
 
-async def _run(request: GraphRequest, operation: Operation, context: Context) -> ExecutionResult:
+async def _run(request: GraphRequest, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
     """Executes the operation. Raises Refused where there is nothing to execute, and when the time is up."""
     try:
-        async with asyncio.timeout(request.state["request_timeout"]):
+        async with asyncio.timeout_at(deadline):
             return await schema.execute(
                 operation.query,
                 variable_values=operation.variables,

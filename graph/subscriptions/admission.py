@@ -8,7 +8,9 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from auth.principal import Principal
+from fleet.aio.admission import Rank
 from fleet.aio.recorder import Recorder, recording
+from fleet.model.errors import Busy
 from graph.errors import Code
 from graph.loading.context import ASKING_SHARE
 from graph.loading.explain import finish
@@ -35,8 +37,16 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
     context: LiveContext = grounds.build_context(principal, LiveContext, share=ASKING_SHARE)
     context.asked = operation.asked
     recorder = Recorder() if operation.asked.explain else None
-    with recording(recorder):
-        result = await _execute(context, operation, grounds.request_timeout)
+    deadline = asyncio.get_running_loop().time() + grounds.request_timeout
+    try:
+        await grounds.admission.enter(principal.name, deadline, Rank.STREAM)
+    except Busy as busy:
+        raise Rejected(build_failure(str(busy), Code.OVERLOADED)["errors"]) from None
+    try:
+        with recording(recorder):
+            result = await _execute(context, operation, grounds.request_timeout)
+    finally:
+        grounds.admission.leave(principal.name)
     if context.admitted is not None:
         return context.admitted
     if _was_begun(result, context):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 from msgspec import Struct
 
+from fleet.aio.admission import Admission
 from fleet.aio.tasks import open_task
 from fleet.federation import Federation
 from fleet.live.usage_sampler import UsageSampler
@@ -242,12 +243,13 @@ async def open_hub(
     *,
     request_timeout: float,
     limits: Limits = DEFAULT_LIMITS,
+    admission: Admission | None = None,
     options: LiveOptions | None = None,
 ) -> AsyncIterator[Hub]:
     """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
     options = options or LiveOptions()
     sessions = Sessions(authenticator, recheck_seconds=options.recheck_seconds)
-    hub = Hub(Grounds(federation, metric_store, request_timeout, limits), sessions, options)
+    hub = Hub(Grounds(federation, metric_store, request_timeout, limits, admission or Admission()), sessions, options)
     async with aclosing(hub), open_task("rights of subscribers", sessions.run):
         yield hub
 

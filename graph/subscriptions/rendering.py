@@ -8,10 +8,11 @@ from typing import Any
 
 import orjson
 from graphql import DocumentNode, ExecutionResult, GraphQLError, execute
-from msgspec import Struct
+from msgspec import Struct, field
 from strawberry.types.execution import ExecutionResult as GraphResult
 
 from auth.principal import Principal
+from fleet.aio.admission import Admission
 from fleet.aio.turns import SLICE_SECONDS
 from fleet.federation import Federation
 from fleet.ports import MetricStore
@@ -36,6 +37,7 @@ class Grounds(Struct, frozen=True):
     metric_store: MetricStore
     request_timeout: float
     limits: Limits = DEFAULT_LIMITS
+    admission: Admission = field(default_factory=Admission)
 
     def build_context(self, principal: Principal, kind: type[Context] = Context, *, share: float = 1.0) -> Any:
         """A context for one operation, or for one batch of events, others asked for `share` of its time."""

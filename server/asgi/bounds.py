@@ -36,6 +36,8 @@ class BoundedProtocol(UpgradeProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        if self._is_answering() and (hang_up := self.cycle.scope["state"].get("hang_up")) is not None:
+            hang_up()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller; a head that goes on for too long is refused."""
@@ -69,6 +71,7 @@ class BoundedProtocol(UpgradeProtocol):
             self._refusal = 400, "a request has one Host header"
         if self._refusal is not None:
             raise ValueError(self._refusal[1])
+        self.scope["state"]["arrived_at"] = self.loop.time()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

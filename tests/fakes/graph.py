@@ -118,6 +118,7 @@ def build_state(
         metric_store=store,
         documents=documents or Documents(max_bytes=1 << 20),
         live=live,
+        admission=live.grounds.admission,
         request_timeout=request_timeout,
         limits=limits,
         compiled=True,

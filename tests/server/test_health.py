@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from auth.authenticator import AuthOptions, open_authenticator
+from fleet.aio.admission import Admission
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.live.usage_cache import UsageCache
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
@@ -65,6 +66,7 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
                 documents=Documents(max_bytes=1 << 20),
                 request_timeout=9.0,
                 live=await stack.enter_async_context(hub),
+                admission=Admission(),
                 limits=DEFAULT_LIMITS,
                 compiled=True,
                 time_slices=TimeSlices(),

@@ -6,6 +6,7 @@ import pytest
 
 from fleet.aio.fair import FairPlaces, Full
 from fleet.aio.tasks import end_tasks
+from tests.fakes.waiting import until
 
 
 async def wait_for_places(places: FairPlaces, *callers: str) -> "tuple[list[str], list[asyncio.Task[None]]]":
@@ -25,8 +26,12 @@ async def test_a_caller_who_asks_often_waits_for_itself() -> None:
     places = FairPlaces(1, most=100, most_of_one=50)
     await places.take("often")
     served, tasks = await wait_for_places(places, *["often"] * 20, "once")
-    for _ in tasks:
-        places.release()
+    places.release("often")
+    given: list[str] = []
+    while len(given) < len(tasks):
+        await until(lambda: len(served) > len(given))
+        given.append(served[len(given)])
+        places.release(given[-1])
     await asyncio.gather(*tasks)
     assert served.index("once") <= 1
 
@@ -35,10 +40,10 @@ async def test_who_is_gone_takes_no_turn_and_loses_no_place() -> None:
     places = FairPlaces(1, most=100, most_of_one=50)
     await places.take("here")
     served, tasks = await wait_for_places(places, "gone", "gone", "here")
-    places.release()  # the first has its place, and learns of its end before it learns of that
+    places.release("here")  # the first has its place, and learns of its end before it learns of that
     await end_tasks(*tasks[:2])
     await tasks[2]
-    places.release()
+    places.release("here")
     await places.take("later")
     assert (served, len(places)) == (["here"], 0)
 

@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
+from fleet.aio.admission import Admission
 from graph.http.persisted import Documents
 from graph.http.protocol import GRAPHQL_TYPE
 from graph.http.router import build_graph_router
@@ -52,19 +53,26 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def open_served(
-    graph: Graph, request_timeout: float = 9.0, documents: Documents | None = None
+    graph: Graph,
+    request_timeout: float = 9.0,
+    documents: Documents | None = None,
+    admission: Admission | None = None,
+    http: Any = "auto",
 ) -> AsyncIterator[aiohttp.ClientSession]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[GraphState]:
         federation, store, users, limits = graph.federation, graph.store, TwoUsers(), graph.limits
-        async with open_hub(federation, store, users, request_timeout=request_timeout, limits=limits) as hub:
+        async with open_hub(
+            federation, store, users, request_timeout=request_timeout, limits=limits, admission=admission
+        ) as hub:
             yield build_state(
                 federation, store, users, hub, request_timeout=request_timeout, limits=limits, documents=documents
             )
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(build_graph_router())
-    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=http, timeout_graceful_shutdown=1)
+    server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:
         await until(lambda: server.started or task.done(), what="the server's start")
