@@ -14,7 +14,7 @@ from auth.attempts import Attempts, normalise_address
 from auth.directory import Directory, build_administrator, open_directory
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.files import POLL_SECONDS
-from auth.identity import Identity, IdentitySource, admit
+from auth.identity import IdentitySource, admit
 from auth.oidc.issuer import Issuer
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
@@ -93,17 +93,12 @@ class Authenticator:
         Raises Unauthenticated; Forbidden and IdentityUnavailable of who signed in elsewhere.
         """
         token = bearer_token(authorization)
-        source = self._find_source(token)
-        return self.identify(authorization) if source is None else self._admit(await source.load(token))
-
-    def identify(self, authorization: str | None) -> Principal:
-        """The same, at once: for who looks again whether a stream's caller still counts."""
-        token = bearer_token(authorization)
         if token.startswith(PREFIX):
             return self._identify_script(token)
-        source = self._find_source(token)
+        source = next((source for source in self._sources if source.knows(token)), None)
         if source is not None:
-            return self._admit(source.find(token))
+            identity = await source.load(token)
+            return admit(identity, self._directory.find_entries(identity.name, identity.groups), self._default_role)
         claims, user = self._find(token)
         return Principal(user.name, user.scope, user.groups, claims.expires_at, user.writes)
 
@@ -158,14 +153,6 @@ class Authenticator:
             raise Unauthenticated("this access token was ended by a new password or a sign-out of its owner")
         return Principal(user.name, user.scope.narrow(token.scope), user.groups, token.expires_at, user.writes)
 
-    def _find_source(self, token: str) -> IdentitySource | None:
-        if token.startswith(PREFIX):
-            return None
-        return next((source for source in self._sources if source.knows(token)), None)
-
-    def _admit(self, identity: Identity) -> Principal:
-        return admit(identity, self._directory.find_entries(identity.name, identity.groups), self._default_role)
-
     def _find(self, token: str) -> tuple[Claims, User]:
         claims = self._tokens.verify(token)
         user = self._directory.get_user(claims.user)
@@ -178,8 +165,13 @@ class Authenticator:
 
 
 @asynccontextmanager
-async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticator]:
-    """Opens the users, the access tokens and the threads passwords are checked in. Raises FileInvalid."""
+async def open_authenticator(
+    options: AuthOptions, reviewed: IdentitySource | None = None
+) -> AsyncIterator[Authenticator]:
+    """Opens the users, the access tokens and the threads passwords are checked in. Raises FileInvalid.
+
+    `reviewed` is asked about tokens that are nobody else's.
+    """
     async with AsyncExitStack() as stack:
         passwords = stack.enter_context(open_passwords())
         administrator = None
@@ -195,9 +187,11 @@ async def open_authenticator(options: AuthOptions) -> AsyncIterator[Authenticato
         if not len(directory) and not (options.issuers and options.default_role):
             _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
         tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
-        sources = []
+        sources: list[IdentitySource] = []
         if options.issuers:
             from auth.oidc.tokens import open_oidc_tokens  # a library that others need not wait for
 
             sources.append(await stack.enter_async_context(open_oidc_tokens(options.issuers)))
+        if reviewed is not None:
+            sources.append(reviewed)
         yield Authenticator(tokens, access_tokens, directory, passwords, sources, options.default_role)

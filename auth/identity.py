@@ -35,9 +35,6 @@ class IdentitySource(Protocol):
     async def load(self, token: str) -> Identity:
         """Who the token is for. Raises Unauthenticated, and IdentityUnavailable where that can't be found out now."""
 
-    def find(self, token: str) -> Identity:
-        """The same at once, by what is known already. Raises the same."""
-
 
 def admit(identity: Identity, entries: Iterable[User], default_role: Role | None = None) -> Principal:
     """The principal with what each of the entries gives, or with the default role where there is none.

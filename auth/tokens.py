@@ -115,6 +115,14 @@ class Tokens:
             raise Unauthenticated(_reason(error, token)) from error
 
 
+def read_algorithm(token: str) -> str | None:
+    """What a JWT says it is signed by; None of what is none."""
+    try:
+        return str(jwt.get_unverified_header(token).get("alg"))
+    except jwt.InvalidTokenError:
+        return None
+
+
 def bearer_token(authorization: str | None) -> str:
     """The token of an `Authorization` header (RFC 6750). Raises Unauthenticated when there is none of that form."""
     if not authorization:

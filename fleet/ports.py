@@ -198,6 +198,20 @@ class Joining(Protocol):
         """All that are registered and not joined; nothing of a credential is among it."""
 
 
+class ReviewedUser(Struct, frozen=True):
+    """Whom a cluster takes the bearer of a token for."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+class Reviewing(Protocol):
+    """Asks a cluster about bearer tokens."""
+
+    async def review(self, host: Connection, token: str) -> ReviewedUser | None:
+        """Whom the token is for; None for nobody. Raises ClusterError."""
+
+
 class MetricStore(Protocol):
     """Usage and history. One question is one query, whatever the number of objects. Raises MetricsUnavailable."""
 

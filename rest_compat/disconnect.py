@@ -1,6 +1,7 @@
 """The caller's end of a connection, and what ends the passing on before its answer is whole."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from starlette.requests import ClientDisconnect
@@ -19,7 +20,7 @@ RIGHTS_SECONDS = 2.0
 """How often it is looked at again whether the caller of an answer that is still arriving may have it."""
 
 Check = tuple[Callable[[], object], float]
-"""What raises once an answer has to end, and how often it is asked, in seconds."""
+"""What raises once an answer has to end, or what it returns does, and how often it is asked, in seconds."""
 
 
 class Caller:
@@ -103,4 +104,6 @@ async def check_repeatedly(check: Callable[[], object], every: float) -> None:
     """Runs until it is cancelled, or until `check` raises; `every` is in seconds."""
     while True:
         await asyncio.sleep(every)
-        check()
+        checked = check()
+        if inspect.isawaitable(checked):
+            await checked

@@ -1,10 +1,11 @@
 """A call for the Kubernetes API of one cluster, whichever URL named the cluster: authorized, then passed on."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from starlette.responses import Response
 
+from auth.errors import IdentityUnavailable
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.federation import Federation
@@ -69,11 +70,19 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
     return PassThrough(member) if upgrade is None else Upgrade(member, principal.name, streams)
 
 
-def build_rights_check(request: Request, cluster: str, info: RequestInfo) -> Callable[[], object]:
+def build_rights_check(request: Request, cluster: str, info: RequestInfo) -> Callable[[], Awaitable[None]]:
     """Raises Unauthenticated, Forbidden or NotFound once the request would not be let in any more."""
     authenticator = request.state["authenticator"]
     credential = request.headers.get("authorization") or read_subprotocol_token(request)
-    return lambda: authorize_request(authenticator.identify(credential), cluster, info)
+
+    async def check() -> None:
+        try:
+            principal = await authenticator.authenticate(credential)
+        except IdentityUnavailable:
+            return  # nobody says that the right has ended: asked again the next time
+        authorize_request(principal, cluster, info)
+
+    return check
 
 
 def _build_call(request: Request, call: ApiCall, info: RequestInfo) -> Call:

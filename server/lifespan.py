@@ -11,12 +11,15 @@ from auth.authenticator import AuthOptions, open_authenticator
 from auth.oidc.configuration import load_issuers
 from auth.oidc.errors import IssuerInvalid
 from auth.oidc.issuer import Issuer, check_issuers
+from auth.token_review import ReviewedTokens
 from fleet.aio.admission import Admission
 from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
+from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
+from fleet.kubernetes.token_reviews import TokenReviews
 from fleet.live.usage_cache import UsageCache
 from fleet.metrics.embedded.store import (
     EmbeddedOptions,
@@ -26,8 +29,10 @@ from fleet.metrics.embedded.store import (
     prepare_file,
 )
 from fleet.metrics.influx.options import Dialect, InfluxOptions
-from fleet.model.visibility import Role
-from fleet.ports import MemberSource, MetricStore
+from fleet.model.errors import ClusterUnreachable
+from fleet.model.objects import ClusterRole
+from fleet.model.visibility import EVERYTHING, Role
+from fleet.ports import Connection, MemberSource, MetricStore
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
@@ -65,7 +70,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
         settings = stack.enter_context(open_metric_file(settings))
-        authenticator = await stack.enter_async_context(open_authenticator(build_auth_options(settings)))
+        auth_options = build_auth_options(settings)
         metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
         source = await stack.enter_async_context(open_source(settings))
         options = FleetOptions(
@@ -75,6 +80,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             workloads=settings.clusters.workloads,
         )
         federation = await stack.enter_async_context(open_federation(source, options))
+        reviewed = build_reviewed_tokens(settings, federation)
+        authenticator = await stack.enter_async_context(open_authenticator(auth_options, reviewed))
         if writes:  # one of several processes says it
             reaching = partial(watch_reach, authenticator, federation)
             await stack.enter_async_context(open_task("reach of users", reaching))
@@ -173,6 +180,23 @@ def build_issuers(settings: OidcSettings) -> tuple[Issuer, ...]:
     )
     check_issuers([issuer])
     return (issuer,)
+
+
+def build_reviewed_tokens(settings: Settings, federation: Federation) -> ReviewedTokens | None:
+    """Tokens by the host's word, where that is switched on."""
+    if not settings.auth.token_review:
+        return None
+
+    def find_host() -> Connection:
+        clusters = federation.list_clusters(EVERYTHING)
+        name = next((cluster.name for cluster in clusters if cluster.role is ClusterRole.HOST), None)
+        if name is None:
+            raise ClusterUnreachable("", "no cluster is the host (yet): OPENMCP_HOST_CONTEXT names it")
+        return federation.get_connection(EVERYTHING, name)
+
+    reviewing = TokenReviews(settings.auth.token_review_audiences, settings.timeouts.member_timeout)
+    timeout = settings.timeouts.member_timeout
+    return ReviewedTokens(reviewing, find_host, kept=settings.auth.token_review_cache, timeout=timeout)
 
 
 def build_documents(settings: GraphSettings) -> Documents:

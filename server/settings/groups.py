@@ -114,6 +114,24 @@ class AuthSettings(Group):
     user_password: SecretStr | None = setting(
         None, "The administrator's password.", values="a password, with OPENMCP_USER_NAME", aliases=("API_USER_PW",)
     )
+    token_review: bool = setting(
+        False,
+        "Whether the host cluster is asked, by TokenReview, whose a token is that is not this server's: of service "
+        "accounts, for instance. What they may do stands in the users file.",
+        values="true or false",
+    )
+    token_review_audiences: Names = setting(
+        (),
+        "Audiences, of which such a token must be for one. Left out: that of the host's API server.",
+        values="names, separated by commas; a list in a file",
+    )
+    token_review_cache: Seconds = setting(
+        10.0,
+        "How long the host's word on a token counts; for two seconds at most where it says no.",
+        values="a duration, 1s to 5m",
+        ge=1,
+        le=300,
+    )
     authorization: Annotated[Literal["roles"], Word] = setting("roles", "How rights are decided.", values="roles")
 
     @model_validator(mode="after")

@@ -35,9 +35,6 @@ class Vouching:
         return "," in token
 
     async def load(self, token: str) -> Identity:
-        return self.find(token)
-
-    def find(self, token: str) -> Identity:
         name, *groups = token.split(",")
         return Identity(name, tuple(groups), issued_at=time.time())
 
@@ -51,9 +48,7 @@ async def identify(tmp_path: Path, token: str, *entries: User, default_role: Rol
 async def ask(directory: Directory, token: str, default_role: Role | None) -> Principal:
     with open_passwords() as passwords:
         authenticator = Authenticator(Tokens(KEY), AccessTokens(None), directory, passwords, [Vouching()], default_role)
-        loaded = await authenticator.authenticate(f"Bearer {token}")
-        assert authenticator.identify(f"Bearer {token}") == loaded
-        return loaded
+        return await authenticator.authenticate(f"Bearer {token}")
 
 
 def may(principal: Principal, verb: str, resource: str, cluster: str, namespace: str | None, group: str = "") -> bool:

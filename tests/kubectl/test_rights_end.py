@@ -116,6 +116,19 @@ async def test_every_stream_ends_within_seconds(
         await until(lambda: counts(secured, token), what="the token")
     kubeconfig = secured.write_kubeconfig(tmp_path / "through", ["cluster1"], token)
     kubectl = Kubectl(stage.through.program, kubeconfig, tmp_path)
+    async with open_subscription(secured, token) as socket:
+        took, said = await end_streams(kubectl, socket, lambda: change(watched.users, user), ends_at)
+    assert {name for name, seconds in took.items() if seconds > END_SECONDS} == set(), took
+    assert ("no cluster is named" if change is narrow else "oken") in said
+
+
+async def end_streams(
+    kubectl: Kubectl,
+    socket: aiohttp.ClientWebSocketResponse,
+    change: Callable[[], Awaitable[object]],
+    ends_at: float = 0.0,
+) -> tuple[dict[str, float], str]:
+    """Seconds after the change, or `ends_at`, that each of a caller's streams ended, and what the watch said."""
     async with AsyncExitStack() as stack:
         processes = {}
         for name, line, over in (
@@ -128,7 +141,6 @@ async def test_every_stream_ends_within_seconds(
         ):
             processes[name] = process = await kubectl.start(line, **over)
             stack.push_async_callback(stop, process)
-        socket = await stack.enter_async_context(open_subscription(secured, token))
         # Each has begun: it said something.
         for name, process in processes.items():
             assert process.stdout is not None
@@ -138,15 +150,13 @@ async def test_every_stream_ends_within_seconds(
         }
         ends["subscription"] = asyncio.create_task(read_to_end(socket))
         assert not any(end.done() for end in ends.values())
-        await change(watched.users, user)
+        await change()
         begin = max(time.time(), ends_at)
         took = {}
         for name, end in ends.items():
             await asyncio.wait_for(asyncio.shield(end), PATIENCE)
             took[name] = time.time() - begin
-        assert {name for name, seconds in took.items() if seconds > END_SECONDS} == set(), took
-        said = b"".join(await ends["watch"]).decode()
-        assert ("no cluster is named" if change is narrow else "oken") in said
+        return took, b"".join(await ends["watch"]).decode()
 
 
 async def sign_in(secured: Secured, name: str) -> str:
