@@ -184,7 +184,7 @@ async def open_authenticator(
         access_tokens = await stack.enter_async_context(
             open_access_tokens(options.tokens_file, poll_seconds=options.poll_seconds)
         )
-        if not len(directory) and not (options.issuers and options.default_role):
+        if not len(directory) and reviewed is None and not (options.issuers and options.default_role):
             _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
         tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
         sources: list[IdentitySource] = []

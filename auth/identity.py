@@ -20,6 +20,7 @@ class Identity(Struct, frozen=True):
     groups: tuple[str, ...] = ()
     issued_at: float = 0.0
     expires_at: float | None = None
+    is_person: bool = True
 
 
 class IdentitySource(Protocol):
@@ -37,14 +38,14 @@ class IdentitySource(Protocol):
 
 
 def admit(identity: Identity, entries: Iterable[User], default_role: Role | None = None) -> Principal:
-    """The principal with what each of the entries gives, or with the default role where there is none.
+    """The principal with what each of the entries gives; a person with the default role where there is none.
 
     Raises Forbidden where nothing is given, Unauthenticated where an entry says that the user was signed out since.
     """
     given = list(entries)
     if any(0 < entry.signed_out_at >= identity.issued_at for entry in given):
         raise Unauthenticated("this token was ended by a sign-out: sign in again")
-    if not given and default_role is not None:
+    if not given and default_role is not None and identity.is_person:
         given = [User("", "", Scope(default_role))]
     if not given:
         groups = ", ".join(map(repr, identity.groups[:20])) or "none"

@@ -55,6 +55,7 @@ class ReviewedTokens:
         self._answers: Lru[bytes, _Answer] = Lru(MAX_REVIEWED)
         self._asking: dict[bytes, asyncio.Task[_Answer]] = {}
         self._strangers = asyncio.Semaphore(MAX_STRANGERS)
+        self.problem: str | None = None
 
     def knows(self, token: str) -> bool:
         """All that is not in the form of our own."""
@@ -102,7 +103,9 @@ class ReviewedTokens:
         try:
             user = await self._reviewing.review(self._find_host(), token)
         except FleetError as error:
-            raise IdentityUnavailable(f"{_UNASKED}: {error}") from error
+            self.problem = f"{_UNASKED}: {error}"
+            raise IdentityUnavailable(self.problem) from error
+        self.problem = None
         now = time.monotonic()
         if user is None:
             answer = _Answer(now + min(REFUSED_SECONDS, self._kept), None)
@@ -110,7 +113,7 @@ class ReviewedTokens:
             times = _read_times(token)
             # One that says no time of issue is ended where it was made; a sign-out here does not reach it.
             issued_at = time.time() if times.iat is None else times.iat
-            answer = _Answer(now + self._kept, Identity(user.name, user.groups, issued_at, times.exp))
+            answer = _Answer(now + self._kept, Identity(user.name, user.groups, issued_at, times.exp, is_person=False))
         self._answers.put(key, answer)
         return answer
 

@@ -68,8 +68,8 @@ async def load_parts(
 
 
 def _load_issuers_part(problem: str | None) -> Mapping[str, Part]:
-    """Nothing while all is well: most servers have no issuer."""
-    reason = "an issuer can't be asked: tokens of its known keys count"
+    """Nothing while all is well: most servers ask nobody else."""
+    reason = "whoever vouches for callers can't be asked: what is known of them counts"
     return {"issuers": Part(ready=True, reason=reason, detail=problem)} if problem else {}
 
 

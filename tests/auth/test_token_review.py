@@ -10,8 +10,10 @@ import jwt
 import pytest
 
 from auth.errors import IdentityUnavailable, Unauthenticated
+from auth.identity import admit
 from auth.token_review import MAX_STRANGERS, MAX_WAITING, ReviewedTokens
-from fleet.model.errors import ClusterUnreachable
+from fleet.model.errors import ClusterUnreachable, Forbidden
+from fleet.model.visibility import Role
 from fleet.ports import Connection, ReviewedUser
 from tests.fakes.waiting import PATIENCE, until
 
@@ -56,7 +58,10 @@ async def test_who_comes_at_once_with_one_token_asks_once() -> None:
     asking[0].cancel()
     host.answers.set()
     assert {identity.name for identity in await asyncio.gather(*asking[1:])} == {ROBOT.name}
-    assert (await reviewed.load("robot")).groups == ROBOT.groups
+    identity = await reviewed.load("robot")
+    assert identity.groups == ROBOT.groups
+    with pytest.raises(Forbidden, match="nothing is granted here"):  # the default role is for people
+        admit(identity, (), Role.VIEW)
     assert host.asked == ["robot"]
 
 
@@ -91,12 +96,13 @@ async def test_a_host_that_can_not_be_asked_refuses_nobody() -> None:
         try:
             await reviewed.load("robot")
         except IdentityUnavailable as error:
-            return "can't be asked: cluster openmcp: no connection" in str(error)
+            return "can't be asked: cluster openmcp: no connection" in str(error) and str(error) == reviewed.problem
         return False
 
     await until(is_told)
     host.problem = None
     assert (await reviewed.load("robot")).name == ROBOT.name
+    assert reviewed.problem is None
 
 
 async def test_a_host_that_hangs_is_waited_for_so_long() -> None:

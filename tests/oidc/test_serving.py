@@ -117,7 +117,10 @@ async def test_an_issuer_that_is_down_is_told_and_known_keys_go_on(serving: Serv
     assert (status, json.loads(text)["errors"][0]["extensions"]["code"]) == (503, "IDENTITY_UNAVAILABLE")
     assert "errors" not in await serving.ask(token)
     status, text = await serving.get("/readyz", "")
-    assert (status, json.loads(text)["issuers"]) == (200, "an issuer can't be asked: tokens of its known keys count")
+    assert (status, json.loads(text)["issuers"]) == (
+        200,
+        "whoever vouches for callers can't be asked: what is known of them counts",
+    )
 
 
 async def test_a_subscription_ends_with_the_token(serving: Serving, issuer: RunningIssuer) -> None:
