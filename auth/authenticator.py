@@ -15,6 +15,7 @@ from auth.directory import Directory, build_administrator, open_directory
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.files import POLL_SECONDS
 from auth.identity import IdentitySource, admit
+from auth.oidc.desk import Desk
 from auth.oidc.issuer import Issuer
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
@@ -64,7 +65,9 @@ class Authenticator:
         passwords: Passwords,
         sources: Sequence[IdentitySource] = (),
         default_role: Role | None = None,
+        desk: Desk | None = None,
     ) -> None:
+        self.desk = desk or Desk((), lambda _: None)
         self._tokens = tokens
         self._access_tokens = access_tokens
         self._directory = directory
@@ -188,10 +191,13 @@ async def open_authenticator(
             _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
         tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
         sources: list[IdentitySource] = []
+        desk = None
         if options.issuers:
             from auth.oidc.tokens import open_oidc_tokens  # a library that others need not wait for
 
-            sources.append(await stack.enter_async_context(open_oidc_tokens(options.issuers)))
+            oidc = await stack.enter_async_context(open_oidc_tokens(options.issuers))
+            sources.append(oidc)
+            desk = Desk(options.issuers, oidc.find_document)
         if reviewed is not None:
             sources.append(reviewed)
-        yield Authenticator(tokens, access_tokens, directory, passwords, sources, options.default_role)
+        yield Authenticator(tokens, access_tokens, directory, passwords, sources, options.default_role, desk)

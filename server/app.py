@@ -16,6 +16,7 @@ from server.errors import install_error_handlers
 from server.health import build_health_router
 from server.index import build_index_router
 from server.lifespan import OpenState
+from server.oidc import build_oidc_router
 from server.openapi import build_openapi_router
 from server.request_log import RequestLog
 from server.settings.groups import Settings
@@ -28,6 +29,7 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     app.include_router(build_graph_router())
     app.include_router(build_index_router())
     app.include_router(build_openapi_router())
+    app.include_router(build_oidc_router())
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
     legacy = {at: api if at in PASSED_ON else Compression(api) for at, api in build_legacy_apis().items()}

@@ -70,7 +70,7 @@ async def _check_issuers(settings: Settings) -> list[Row]:
     rows = []
     for issuer in issuers:
         try:
-            keys = await asyncio.to_thread(load_key_set, issuer)
+            _, keys = await asyncio.to_thread(load_key_set, issuer)
             rows.append(Row(f"issuer {issuer.url}", works=True, said=f"publishes {len(keys)} keys"))
         except AuthError as error:
             rows.append(Row(f"issuer {issuer.url}", works=False, said=str(error)))

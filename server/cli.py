@@ -16,10 +16,9 @@ import click
 
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from fleet.model.request_info import survives_urls
-from server.cli_errors import CliError, ask_password
+from server.cli_errors import CliError
 from server.event_loop import new_event_loop
-from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
+from server.login_commands import kubeconfig, login
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
 from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, ClusterSettings, Settings
@@ -131,36 +130,8 @@ def check(config_file: Path | None, *, strict: bool) -> None:
         click.echo(f"{len(failing)} of the clusters can't be used now; `serve` goes on without them", err=True)
 
 
-@main.command()
-@click.option("--server", required=True, help="URL of this server, such as https://openmcp.example.org:8080.")
-@click.option("--user", "name", required=True, help="User to sign in as.")
-@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA of its certificate.")
-@click.option("--insecure", is_flag=True, help="Do not verify its certificate.")
-def kubeconfig(server: str, name: str, ca_file: Path | None, *, insecure: bool) -> None:
-    """Print a kubeconfig with a context a member; asks for the password, or takes OPENMCP_PASSWORD."""
-    trust = Trust(ca_file=ca_file, insecure=insecure)
-    try:
-        address = parse_server(server)
-        client = Client(address, trust)
-        token = client.load_token(name, ask_password())
-        clusters = client.list_clusters(token)
-        text = build_kubeconfig(address, name, token, clusters, trust)
-    except (ServerRefused, ValueError, OSError) as error:
-        raise CliError(str(error)) from error
-    click.echo(text, nl=False)
-    click.echo("the token in it ends as tokens do (an hour, unless the server says otherwise)", err=True)
-    for cluster in clusters:
-        if not survives_urls(cluster):
-            click.echo(
-                f"kubectl can't be led to {cluster!r}: it cleans empty, '.' and '..' parts out of URLs", err=True
-            )
-    if address.startswith("http:"):
-        # client-go drops every credential of a kubeconfig for such a server.
-        click.echo("kubectl sends no token over plain http: it will be refused until the URL is an https one", err=True)
-
-
-main.add_command(user)
-main.add_command(token)
+for command in (user, token, login, kubeconfig):
+    main.add_command(command)
 
 
 def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:

@@ -12,6 +12,7 @@ _URLS = {
     "/graphql": "the graph, by POST or GET, WebSocket and server-sent events; a page for browsers",
     "/schema.graphql": "its schema",
     "/token": "a token for a user and a password",
+    "/oidc": "the issuers at which people sign in by OpenID Connect",
     "/clusters/{name}": "the Kubernetes API of a cluster, as a kubeconfig's server",
     "/api, /apis": "the same, of the cluster in ?clustername=",
     "/metrics/nodes/{node}": "stored metrics of a node of ?clustername=",

@@ -4,7 +4,7 @@ import base64
 import http.client
 import json
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -19,7 +19,14 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 class ServerRefused(Exception):
-    """The server can't be reached, refuses, or answers something else; the message says which."""
+    """The server can't be reached, refuses, or answers something else; the message says which.
+
+    `status` is what it answered, None where it did not.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Trust(Struct, frozen=True):
@@ -43,32 +50,49 @@ class Client:
 
     def load_token(self, user: str, password: str) -> str:
         """A token for the user. Raises ServerRefused."""
-        answer = self._post("/token", {"username": user, "password": password})
+        return self._read_token(self._ask("/token", {"username": user, "password": password}))
+
+    def renew_token(self, token: str) -> str:
+        """Another one for the same user. Raises ServerRefused."""
+        return self._read_token(self._ask("/token", {}, token))
+
+    def list_offers(self) -> list[dict[str, str]]:
+        """The issuers at which people sign in: issuer, clientId, scope. Raises ServerRefused."""
+        offers = self._ask("/oidc").get("issuers")
+        try:
+            return [{name: str(offer[name]) for name in ("issuer", "clientId", "scope")} for offer in offers or ()]
+        except (KeyError, TypeError) as error:
+            raise ServerRefused(f"{self._server}/oidc lists no issuers") from error
+
+    def load_reach(self, token: str) -> tuple[str, list[str]]:
+        """The user's name, and the names of the clusters in their reach. Raises ServerRefused."""
+        answer = self._ask("/graphql", {"query": "{ viewer { name } clusters { name } }"}, token)
+        try:
+            data = answer["data"]
+            return str(data["viewer"]["name"]), [str(cluster["name"]) for cluster in data["clusters"]]
+        except (KeyError, TypeError) as error:
+            errors = json.dumps(answer.get("errors", "no data"))[:300]
+            raise ServerRefused(f"{self._server}/graphql does not list clusters: {errors}") from error
+
+    def _read_token(self, answer: dict[str, Any]) -> str:
         token = answer.get("token")
         if not isinstance(token, str):
             raise ServerRefused(f"{self._server}/token gave no token")
         return token
 
-    def list_clusters(self, token: str) -> list[str]:
-        """The names of the clusters in the user's reach. Raises ServerRefused."""
-        answer = self._post("/graphql", {"query": "{ clusters { name } }"}, token)
-        try:
-            return [str(cluster["name"]) for cluster in answer["data"]["clusters"]]
-        except (KeyError, TypeError) as error:
-            errors = json.dumps(answer.get("errors", "no data"))[:300]
-            raise ServerRefused(f"{self._server}/graphql does not list clusters: {errors}") from error
-
-    def _post(self, path: str, body: dict[str, str], token: str | None = None) -> dict[str, Any]:
+    def _ask(self, path: str, body: dict[str, str] | None = None, token: str | None = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        request = Request(self._server + path, json.dumps(body).encode(), headers, method="POST")  # noqa: S310 - parse_server
+        data = None if body is None else json.dumps(body).encode() if body else b""
+        request = Request(self._server + path, data, headers)  # noqa: S310 - parse_server
         try:
             with self._opener.open(request, timeout=CALL_SECONDS) as answer:
                 content = json.loads(answer.read(MAX_ANSWER_BYTES))
         except HTTPError as error:
             with error:
-                raise ServerRefused(f"{self._server}{path} answers {error.code}: {_error_text(error)}") from error
+                message = f"{self._server}{path} answers {error.code}: {_error_text(error)}"
+                raise ServerRefused(message, error.code) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ServerRefused(f"{self._server} can't be reached: {reason}") from error
@@ -87,8 +111,13 @@ def parse_server(url: str) -> str:
     return f"{parts.scheme}{url[len(parts.scheme) :]}".rstrip("/")
 
 
-def build_kubeconfig(server: str, user: str, token: str, clusters: Iterable[str], trust: Trust) -> str:
-    """The YAML of a kubeconfig with a context a cluster. Raises OSError when the CA file can't be read."""
+def build_kubeconfig(
+    server: str, user: str, credential: Mapping[str, Any], clusters: Iterable[str], trust: Trust
+) -> str:
+    """The YAML of a kubeconfig with a context a cluster, for a user with `token` or `exec`.
+
+    Raises OSError when the CA file can't be read.
+    """
     tls: dict[str, Any] = {}
     if server.startswith("https:"):
         if trust.insecure:
@@ -102,7 +131,7 @@ def build_kubeconfig(server: str, user: str, token: str, clusters: Iterable[str]
         "clusters": [
             {"name": name, "cluster": {"server": f"{server}/clusters/{quote(name, safe='')}", **tls}} for name in names
         ],
-        "users": [{"name": user, "user": {"token": token}}],
+        "users": [{"name": user, "user": dict(credential)}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": user}} for name in names],
         "current-context": names[0] if names else "",
     }

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from functools import partial
 
+import msgspec
 from starlette.requests import Request
 
 from auth.authenticator import AuthOptions, open_authenticator
@@ -158,7 +159,9 @@ def build_auth_options(whole: Settings) -> AuthOptions:
 def build_issuers(settings: OidcSettings) -> tuple[Issuer, ...]:
     """Whose tokens count beside our own. Raises IssuerInvalid."""
     if settings.oidc_file is not None:
-        return load_issuers(settings.oidc_file)
+        return tuple(
+            msgspec.structs.replace(issuer, scope=settings.oidc_scope) for issuer in load_issuers(settings.oidc_file)
+        )
     if settings.oidc_issuer is None:
         return ()
     try:
@@ -177,6 +180,7 @@ def build_issuers(settings: OidcSettings) -> tuple[Issuer, ...]:
         ),
         certificate_authority=authority,
         allow_http=settings.oidc_allow_http,
+        scope=settings.oidc_scope,
     )
     check_issuers([issuer])
     return (issuer,)

@@ -57,13 +57,14 @@ def load_discovery(issuer: Issuer) -> Document:
     return document
 
 
-def load_key_set(issuer: Issuer) -> list[Any]:
-    """The keys that the issuer publishes, as they are written (RFC 7517). Raises IssuerFailed, IssuerInvalid."""
-    url = load_discovery(issuer).get("jwks_uri")
+def load_key_set(issuer: Issuer) -> tuple[Document, list[Any]]:
+    """Its document, and the keys it publishes as they are written (RFC 7517). Raises IssuerFailed, IssuerInvalid."""
+    document = load_discovery(issuer)
+    url = document.get("jwks_uri")
     keys = _get(issuer, issuer.check_url(url, f"jwks_uri of issuer {issuer.url}")).get("keys")
     if not isinstance(keys, list):
         raise IssuerFailed(f"{url} has no list `keys`")
-    return keys
+    return document, keys
 
 
 def _get(issuer: Issuer, url: str) -> Document:

@@ -13,7 +13,8 @@ class Issuer(Struct, frozen=True):
     """An issuer whose tokens count if they are for one of `audiences` and have all `required_claims`.
 
     `url` is what its tokens and its discovery document have as `iss`. `certificate_authority` is PEM; None: the
-    system's authorities. With `allow_http` it may be asked in the clear.
+    system's authorities. With `allow_http` it may be asked in the clear. `scope` is what people ask for who sign in;
+    empty: what is useful.
     """
 
     url: str
@@ -26,6 +27,7 @@ class Issuer(Struct, frozen=True):
     discovery_url: str | None = None
     certificate_authority: str | None = None
     allow_http: bool = False
+    scope: str = ""
 
     @property
     def document_url(self) -> str:

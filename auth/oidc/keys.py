@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -11,7 +11,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from msgspec import Struct
 
-from auth.oidc.calls import load_key_set
+from auth.oidc.calls import Document, load_key_set
 from auth.oidc.errors import IssuerFailed, IssuerInvalid
 from auth.oidc.issuer import Issuer
 from fleet.aio.backoff import Backoff, jittered
@@ -47,12 +47,11 @@ class IssuerKeys:
         self,
         issuer: Issuer,
         times: KeyTimes | None = None,
-        load: Callable[[Issuer], list[Any]] = load_key_set,
     ) -> None:
         self.issuer = issuer
+        self.document: Document | None = None
         self.problem: str | None = None
         self._times = times or KeyTimes()
-        self._load = load
         self._known: Mapping[str | None, tuple[Key, ...]] | None = None
         self._thumbprints: frozenset[str] = frozenset()
         self._asking = Detached(self._times.answer)
@@ -110,7 +109,8 @@ class IssuerKeys:
     async def _ask(self, backoff: Backoff) -> float:
         """One question, and the seconds until the next."""
         try:
-            self._known = import_keys(await self._asking.run(lambda: self._load(self.issuer)))
+            document, written = await self._asking.run(lambda: load_key_set(self.issuer))
+            self._known, self.document = import_keys(written), document
             self._thumbprints = frozenset(key.thumbprint() for key in self.find(None))
         except (IssuerFailed, IssuerInvalid, TimeoutError) as error:
             self.problem = f"issuer {self.issuer.url}: {error or 'does not answer'}"

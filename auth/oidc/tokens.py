@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.identity import Identity
+from auth.oidc.calls import Document
 from auth.oidc.issuer import Issuer
 from auth.oidc.keys import IssuerKeys, Key, KeyTimes
 from auth.tokens import LEEWAY_SECONDS
@@ -63,6 +64,10 @@ class OidcTokens:
     def __init__(self, keys: Sequence[IssuerKeys]) -> None:
         self._keys: Mapping[str, IssuerKeys] = {each.issuer.url: each for each in keys}
         self._verified: Lru[str, _Verified] = Lru(MAX_VERIFIED)
+
+    def find_document(self, url: str) -> Document | None:
+        """The issuer's discovery document, once it is known."""
+        return keys.document if (keys := self._keys.get(url)) else None
 
     @property
     def problem(self) -> str | None:

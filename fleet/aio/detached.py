@@ -28,12 +28,13 @@ class Detached:
         async with asyncio.timeout(self._seconds):
             if self._last is not None:
                 await asyncio.wait((self._last,))
-            self._last = running = _start(work)
+            self._last = running = start(work)
             result: T = await asyncio.shield(running)
             return result
 
 
-def _start(work: Callable[[], T]) -> "asyncio.Future[T]":
+def start(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Begins the work in a daemon thread of its own; what it returns or raises is the future's."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     future.add_done_callback(lambda done: done.exception())  # who waited for it may have given up

@@ -27,6 +27,12 @@ class OidcSettings(Group):
         "Claims that a token must have.",
         values="CLAIM=VALUE, separated by commas; a list in a file",
     )
+    oidc_scope: str = setting(
+        "",
+        "What is asked for when people sign in. Left out: openid, and of profile, email, groups and offline_access (by "
+        "which a sign-in is renewed) those that the issuer says it has.",
+        values="scopes, separated by blanks",
+    )
     oidc_ca_file: File | None = setting(
         None, "CA of the issuer's certificate. Left out: the system's authorities.", values="a file in PEM"
     )

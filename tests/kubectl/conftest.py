@@ -66,7 +66,7 @@ class Secured:
     def write_kubeconfig(self, path: Path, names: Iterable[str], token: str | None = None) -> Path:
         """A kubeconfig as the command prints it."""
         trust = Trust(ca_file=self.ca_file)
-        path.write_text(build_kubeconfig(self.server.url, "openmcp", token or self.token, names, trust))
+        path.write_text(build_kubeconfig(self.server.url, "openmcp", {"token": token or self.token}, names, trust))
         return path
 
 

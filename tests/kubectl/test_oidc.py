@@ -1,17 +1,21 @@
 """kubectl as a user of a real OIDC issuer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
 from tests.kubectl.conftest import Secured, open_secured
 from tests.kubectl.running import Kubectl, Outcome
+from tests.oidc.browser import build_browser
 from tests.oidc.issuer import RunningIssuer, open_issuer
+from tests.processes import COMMAND
 
 pytestmark = pytest.mark.real
 
@@ -54,6 +58,47 @@ async def test_kubectl_takes_a_token_of_the_issuer(signed_in: SignedIn) -> None:
         outcome = await signed_in.run(token, line)
         assert outcome.code == 0, outcome
     assert "ann" in (await signed_in.run(token, "auth whoami")).output
+
+
+async def test_a_kubeconfig_that_signs_in_by_itself(signed_in: SignedIn, tmp_path: Path) -> None:
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    browser = {"BROWSER": build_browser(signed_in.issuer, "ann", path=tmp_path / "browser")}
+    where = ("--server", signed_in.secured.server.url, "--ca-file", str(signed_in.secured.ca_file))
+    made = await asyncio.create_subprocess_exec(
+        COMMAND, "kubeconfig", "--exec", *where, stdout=asyncio.subprocess.PIPE, env={"PATH": "/bin"} | cache | browser
+    )
+    text, _ = await made.communicate()
+    assert made.returncode == 0
+    (tmp_path / "config").write_bytes(text)
+    written = yaml.safe_load(text)
+    assert [user["name"] for user in written["users"]] == ["ann"]
+    assert "token" not in written["users"][0]["user"]
+    kubectl = Kubectl(signed_in.program, tmp_path / "config", tmp_path / "kubectl")
+
+    outcome = await kubectl.run("get pods -n default", **cache, BROWSER="false")
+    assert outcome.code == 0, outcome
+    again = await kubectl.run("auth whoami", **browser, XDG_CACHE_HOME=str(tmp_path / "another"))
+    assert again.code == 0, again
+    assert "ann" in again.output
+    assert "Sign in at" in again.errors
+
+
+async def test_a_kubeconfig_of_a_user_with_a_password(signed_in: SignedIn, tmp_path: Path) -> None:
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    where = ("--server", signed_in.secured.server.url, "--ca-file", str(signed_in.secured.ca_file), "--user", "openmcp")
+    made = await asyncio.create_subprocess_exec(
+        COMMAND,
+        *("kubeconfig", "--exec", *where),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": "/bin", "OPENMCP_PASSWORD": "keti"} | cache,
+    )
+    text, _ = await made.communicate()
+    (tmp_path / "config").write_bytes(text)
+    kubectl = Kubectl(signed_in.program, tmp_path / "config", tmp_path / "kubectl")
+
+    assert (await kubectl.run("get nodes", **cache)).code == 0
+    stopped = await kubectl.run("get nodes", XDG_CACHE_HOME=str(tmp_path / "another"))
+    assert "sign in first: openmcp-apiserver login" in stopped.errors
 
 
 async def test_kubectl_says_why_it_may_not(signed_in: SignedIn) -> None:

@@ -197,7 +197,7 @@ def build_dead_kubeconfig() -> dict[str, Any]:
 
 
 def test_a_kubeconfig_has_a_context_a_member() -> None:
-    text = build_kubeconfig("https://x:8080", "alice", "t", ["openmcp", "a b"], Trust(insecure=True))
+    text = build_kubeconfig("https://x:8080", "alice", {"token": "t"}, ["openmcp", "a b"], Trust(insecure=True))
 
     content = yaml.safe_load(text)
     assert [context["name"] for context in content["contexts"]] == ["openmcp", "a b"]
@@ -246,11 +246,11 @@ async def test_the_client_signs_in_and_lists_clusters() -> None:
 
     async def graphql(request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer token of alice"
-        return JSONResponse({"data": {"clusters": [{"name": "openmcp"}, {"name": "cluster1"}]}})
+        return JSONResponse({"data": {"viewer": {"name": "alice"}, "clusters": [{"name": "openmcp"}]}})
 
     routes = [Route("/token", token, methods=["POST"]), Route("/graphql", graphql, methods=["POST"])]
     async with open_serving(Starlette(routes=routes)) as url:
         client = Client(url, Trust())
         signed = await asyncio.to_thread(client.load_token, "alice", PASSWORD)
 
-        assert await asyncio.to_thread(client.list_clusters, signed) == ["openmcp", "cluster1"]
+        assert await asyncio.to_thread(client.load_reach, signed) == ("alice", ["openmcp"])

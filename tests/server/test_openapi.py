@@ -14,6 +14,7 @@ from rest_compat.router import build_legacy_apis
 from rest_compat.routing import METHODS
 from server.health import build_health_router
 from server.index import build_index_router
+from server.oidc import build_oidc_router
 from server.openapi import build_openapi_router, load_openapi
 from tests.clients.serving import open_quiet_server
 from tests.processes import RunningServer
@@ -40,6 +41,7 @@ def routed() -> dict[str, set[str]]:
         build_health_router(detailed=False),
         build_index_router(),
         build_openapi_router(),
+        build_oidc_router(),
     ]
     routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     assert all(route.methods for route in routes)
