@@ -17,13 +17,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
+from auth.dependencies import check_rate
 from auth.errors import AuthError
 from auth.impersonation import refuse_impersonation
 from fleet.federation import Federation
 from fleet.model.errors import FleetError, Forbidden, InvalidQuery, NotFound
 from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import ErrorShape, build_status_answer
-from rest_compat.open_streams import OpenStreams
+from rest_compat.open_streams import PassedOn
 from rest_compat.parameters import read_path, read_query, split_clustername
 from rest_compat.request import Request
 from rest_compat.upgrades import read_subprotocol_token
@@ -41,8 +42,8 @@ _SHAPE = ErrorShape(widened=False, with_spec=False)
 class ClusterApi:
     """The routes below `/clusters`, as plain ASGI."""
 
-    def __init__(self, streams: OpenStreams) -> None:
-        self._streams = streams
+    def __init__(self, passed_on: PassedOn) -> None:
+        self._passed_on = passed_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -62,11 +63,12 @@ class ClusterApi:
         credential = request.headers.get("authorization") or read_subprotocol_token(request)
         principal = await authenticator.authenticate(credential)
         refuse_impersonation(request.scope["headers"])
+        await check_rate(request, principal)
         federation: Federation = request.state["federation"]
         cluster, path = split_target(read_path(request), partial(federation.reaches, principal.scope))
         query = _check_query(cluster, read_query(request))
         call = ApiCall(cluster=cluster, path=path, query=query, shape=_SHAPE, patient=True)
-        return build_answer(request, principal, call, self._streams)
+        return build_answer(request, principal, call, self._passed_on)
 
 
 def split_target(path: str, is_in_reach: Callable[[str], bool]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from fleet.model.request_info import RequestInfo, parse_request
 from fleet.ports import Call, Headers
 from rest_compat.errors import ErrorShape
 from rest_compat.headers import find_header, has_body, select_member_headers
-from rest_compat.open_streams import OpenStreams
+from rest_compat.open_streams import PassedOn
 from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import BODILESS, MemberCall, PassThrough
 from rest_compat.request import Request
@@ -40,7 +40,7 @@ class ApiCall(Struct, frozen=True):
     patient: bool
 
 
-def build_answer(request: Request, principal: Principal, call: ApiCall, streams: OpenStreams) -> Response:
+def build_answer(request: Request, principal: Principal, call: ApiCall, passed_on: PassedOn) -> Response:
     """The response that passes the call on.
 
     Raises InvalidQuery, Forbidden, ClusterNotFound, ClusterUnreachable.
@@ -67,7 +67,10 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, streams:
         passed = _build_call(request, call, info)
     foreign, watches = info.subresource == "proxy", info.verb == "watch"
     member = MemberCall(connection, passed, call.shape, foreign, watches, check_member, check_rights)
-    return PassThrough(member) if upgrade is None else Upgrade(member, principal.name, streams)
+    if upgrade is not None:
+        return Upgrade(member, principal.name, passed_on.streams)
+    held = passed_on.streams if passed.idle_timeout is None and not foreign else passed_on.calls
+    return PassThrough(member, held.hold(principal.name))
 
 
 def build_rights_check(request: Request, cluster: str, info: RequestInfo) -> Callable[[], Awaitable[None]]:

@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from auth.errors import AuthError, IdentityUnavailable, InvalidCredentials, TooManyLogins, Unauthenticated
 from fleet.model.errors import (
+    Busy,
     ClusterError,
     ClusterForbidden,
     ClusterTimeout,
@@ -29,7 +30,6 @@ from fleet.model.errors import (
 )
 from fleet.model.request_info import RequestInfo
 from rest_compat.headers import find_header
-from rest_compat.open_streams import TooManyStreams
 from rest_compat.request import Request
 
 
@@ -64,7 +64,6 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (NotReadable, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
     (AlreadyThere, HTTPStatus.CONFLICT, "AlreadyExists"),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge"),
-    (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
     (TooManyLogins, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
@@ -163,7 +162,13 @@ def find_reason(status: int) -> str:
 
 def build_status_answer(shape: ErrorShape, error: FleetError | AuthError) -> Response:
     status, reason = find_status(error)
-    return Response(shape.build_status(status, reason, str(error)), status, media_type="application/json")
+    body = shape.build_status(status, reason, str(error))
+    return Response(body, status, find_headers(error), media_type="application/json")
+
+
+def find_headers(error: Exception) -> dict[str, str]:
+    """The headers that say what to do about an error."""
+    return {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else {}
 
 
 def build_auth_answer(error: AuthError) -> Response:

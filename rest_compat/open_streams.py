@@ -1,34 +1,40 @@
-"""How many connections may be taken over by streams at once: each holds two sockets for as long as its caller likes."""
+"""How many calls are passed on at once: each holds two sockets, and a stream for as long as its caller likes."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fleet.model.errors import FleetError
+from msgspec import Struct
 
-MAX_STREAMS = 1000
-MAX_STREAMS_OF_A_USER = 200
+from fleet.model.errors import TooManyRequests
+
+MAX_STREAMS = 5000
+MAX_CALLS = 5000
 
 
-class TooManyStreams(FleetError):
-    """So many streams are open that no other is opened; the message says whose."""
+class TooManyStreams(TooManyRequests):
+    """So many streams or calls are open that no other is opened; the message says whose."""
 
 
 class OpenStreams:
-    """Counts the streams of one server, all and by user."""
+    """Counts the streams of one server, all and by user; `what` they are called in messages."""
 
-    def __init__(self, total: int = MAX_STREAMS, of_a_user: int = MAX_STREAMS_OF_A_USER) -> None:
+    def __init__(self, total: int = MAX_STREAMS, of_a_user: int = 500, what: str = "streams") -> None:
         self._total = total
         self._of_a_user = of_a_user
+        self._what = what
         self._counts: Counter[str] = Counter()
 
     @contextmanager
     def hold(self, user: str) -> Iterator[None]:
         """A stream of the user's inside the `with`. Raises TooManyStreams."""
         if self._counts.total() >= self._total:
-            raise TooManyStreams(f"{self._total} streams are open, which is all that this server holds: close some")
+            what = f"{self._total} {self._what} are open, which is all that this server holds: close some"
+            raise TooManyStreams(what)
         if self._counts[user] >= self._of_a_user:
-            raise TooManyStreams(f"user {user[:100]!r} has {self._of_a_user} streams open, close some of them first")
+            raise TooManyStreams(
+                f"user {user[:100]!r} has {self._of_a_user} {self._what} open, close some of them first"
+            )
         self._counts[user] += 1
         try:
             yield
@@ -36,3 +42,10 @@ class OpenStreams:
             self._counts[user] -= 1
             if not self._counts[user]:
                 del self._counts[user]
+
+
+class PassedOn(Struct, frozen=True):
+    """What is passed on now: streams, and calls that end by themselves."""
+
+    streams: OpenStreams
+    calls: OpenStreams

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import msgspec
 import yaml
@@ -84,10 +84,11 @@ class MemberCall(Struct, frozen=True):
 class PassThrough(Response):
     """The member's answer as the response. When the caller goes away, the member's work ends with it."""
 
-    def __init__(self, member: MemberCall) -> None:
+    def __init__(self, member: MemberCall, held: AbstractContextManager[None]) -> None:
         # Not Response's own: it would encode headers that nobody sends.
         self.background = None
         self._member = member
+        self._held = held
         self._started = False
         self._takes_event = False
         self._deadline = 0.0
@@ -99,7 +100,8 @@ class PassThrough(Response):
         member = self._member
         watcher = DisconnectWatcher(caller, *member.checks[: 2 if member.call.idle_timeout is None else 1])
         try:
-            await self._relay(caller, send)
+            with self._held:
+                await self._relay(caller, send)
         except asyncio.CancelledError:
             if not watcher.was_interrupted():
                 raise

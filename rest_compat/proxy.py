@@ -9,7 +9,7 @@ from fleet.model.errors import FleetError
 from rest_compat.dispatch import ApiCall, build_answer
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
 from rest_compat.omcpctl_exec import answer_exec, is_word_exec
-from rest_compat.open_streams import OpenStreams
+from rest_compat.open_streams import PassedOn
 from rest_compat.parameters import read_path, read_query, split_clustername
 from rest_compat.request import Request
 from rest_compat.routing import METHODS, refuse_method
@@ -18,8 +18,8 @@ from rest_compat.routing import METHODS, refuse_method
 class ClusternameApi:
     """The paths below `/api` and `/apis`, with or without a slash at their end, as plain ASGI."""
 
-    def __init__(self, streams: OpenStreams) -> None:
-        self._streams = streams
+    def __init__(self, passed_on: PassedOn) -> None:
+        self._passed_on = passed_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -39,5 +39,5 @@ class ClusternameApi:
         shape = build_error_shape(scope)
         call = ApiCall(cluster=cluster, path=read_path(request), query=query, shape=shape, patient=False)
         if is_word_exec(request, call):
-            return await answer_exec(request, principal, call, self._streams)
-        return build_answer(request, principal, call, self._streams)
+            return await answer_exec(request, principal, call, self._passed_on.streams)
+        return build_answer(request, principal, call, self._passed_on)

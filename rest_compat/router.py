@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp
 
 from rest_compat.clusters import ClusterApi
-from rest_compat.open_streams import OpenStreams
+from rest_compat.open_streams import MAX_CALLS, OpenStreams, PassedOn
 from rest_compat.proxy import ClusternameApi
 from rest_compat.routes.join import build_join_routes
 from rest_compat.routes.joinable import build_joinable_routes
@@ -15,18 +15,19 @@ PASSED_ON = frozenset({"api", "apis", "clusters"})
 """The first segments below which a member answers, coded as it and the caller agree."""
 
 
-def build_legacy_apis() -> dict[str, ASGIApp]:
+def build_legacy_apis(user_streams: int = 500, user_calls: int = 200) -> dict[str, ASGIApp]:
     """`/token`, `/api...`, `/apis...`, `/clusters/...`, `/metrics...`, `/status`, `/joinable`, `/join`, `/joinCloud`.
 
     Each is plain ASGI, by its path or, for all that is below one, by the first segment. They find
     `rest_compat.request.RestState` in the lifespan's state.
     """
-    streams = OpenStreams()
-    named_in_query = ClusternameApi(streams)
+    streams = OpenStreams(of_a_user=user_streams)
+    passed_on = PassedOn(streams, OpenStreams(MAX_CALLS, user_calls, "calls"))
+    named_in_query = ClusternameApi(passed_on)
     return {
         "api": named_in_query,
         "apis": named_in_query,
-        "clusters": ClusterApi(streams),
+        "clusters": ClusterApi(passed_on),
         **build_token_routes(),
         **build_metrics_routes(),
         **build_status_routes(),

@@ -13,7 +13,7 @@ from auth.dependencies import get_principal
 from auth.errors import AuthError
 from auth.principal import Principal
 from fleet.model.errors import FleetError
-from rest_compat.errors import build_auth_answer, build_error_shape, find_status
+from rest_compat.errors import build_auth_answer, build_error_shape, find_headers, find_status
 from rest_compat.request import Request
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -37,6 +37,7 @@ def build_open_route(endpoint: Endpoint, answer_error: ErrorAnswer) -> ASGIApp:
             answer = build_auth_answer(error)
         except FleetError as error:
             answer = answer_error(scope["path"], error)
+            answer.headers.update(find_headers(error))
         await answer(scope, receive, send)
 
     return serve

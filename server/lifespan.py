@@ -13,7 +13,7 @@ from auth.oidc.configuration import load_issuers
 from auth.oidc.errors import IssuerInvalid
 from auth.oidc.issuer import Issuer, check_issuers
 from auth.token_review import ReviewedTokens
-from fleet.aio.admission import Admission
+from fleet.aio.admission import Admission, AdmissionOptions
 from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.federation import Federation
@@ -40,7 +40,7 @@ from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.http.state import GraphState
 from graph.limits.limits import Limits
 from graph.loading.timeslice import TimeSlices
-from graph.subscriptions.hub import open_hub
+from graph.subscriptions.hub import LiveOptions, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
 from server.metric_file import DEFAULT_FILE, open_metric_file
@@ -90,7 +90,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
-        admission = Admission()
+        admission = Admission(AdmissionOptions(a_second=settings.traffic.user_rate))
+        live_options = LiveOptions(max_connections_a_user=settings.traffic.user_websockets)
         live = await stack.enter_async_context(
             open_hub(
                 federation,
@@ -99,6 +100,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 request_timeout=request_timeout,
                 limits=limits,
                 admission=admission,
+                options=live_options,
             )
         )
         yield State(

@@ -5,13 +5,13 @@ server that takes on all that comes is late with all of it. Refusals are paced, 
 """
 
 import asyncio
-from collections import Counter
 from enum import IntEnum
 
 from msgspec import Struct
 
 from fleet.aio.demand import read_demand
 from fleet.aio.fair import FairPlaces, Full
+from fleet.aio.rates import RateLimit, Refusals
 from fleet.model.errors import Busy, Overloaded, TooManyRequests
 
 LOOK_SECONDS = 0.05
@@ -22,9 +22,6 @@ BUSY_SHARE = 0.7
 
 BATCH = 16
 """Requests beyond `places` that are begun from one look to the next."""
-
-REFUSALS_A_SECOND = 200
-"""Of one caller."""
 
 
 class Rank(IntEnum):
@@ -39,6 +36,7 @@ class AdmissionOptions(Struct, frozen=True):
     """`places` may always be at work, all but one of them for one caller, and `most` while the process is idle.
 
     `waiting` are requests that wait, `wait_seconds` is for how long they do. What is `BULK` waits until its deadline.
+    `a_second` are requests of a caller, 0 for as many as come.
     """
 
     places: int = 4
@@ -46,17 +44,18 @@ class AdmissionOptions(Struct, frozen=True):
     waiting: int = 4_000
     waiting_of_one: int = 2_000
     wait_seconds: float = 0.5
+    a_second: float = 0.0
 
 
 class Admission:
-    """The places of a process. `refused` counts what was not worked on."""
+    """The places of a process. `refusals` counts what was not worked on."""
 
     def __init__(self, options: AdmissionOptions | None = None) -> None:
         self.options = options or AdmissionOptions()
-        self.refused = 0
+        self.rate = RateLimit(self.options.a_second, "a user")
+        self.refusals = Refusals()
         places = self.options.places
         self._places = FairPlaces(places, self.options.waiting, self.options.waiting_of_one, max(1, places - 1))
-        self._refusing: Counter[str] = Counter()
         self._spare = self._count_spare()
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = self._demand = 0.0
@@ -73,8 +72,9 @@ class Admission:
 
     async def enter(self, caller: str, deadline: float, rank: Rank = Rank.INTERACTIVE) -> None:
         """Returns with a place, to be given back by `leave`. `deadline` is in the loop's time. Raises Busy."""
+        await self.rate.check(caller)
         if asyncio.get_running_loop().time() > deadline:
-            self.refused += 1
+            self.refusals.count += 1
             raise Overloaded("the request waited for longer than an answer may take: try again")
         if self._places.take_free(caller):
             return
@@ -99,15 +99,7 @@ class Admission:
             refusal = self._refuse(caller)
         else:
             return
-        self.refused += 1
-        self._refusing[caller] += 1
-        left = deadline - asyncio.get_running_loop().time()
-        try:
-            await asyncio.sleep(min(left, self._refusing[caller] / REFUSALS_A_SECOND))
-        finally:
-            self._refusing[caller] -= 1
-            if not self._refusing[caller]:
-                del self._refusing[caller]
+        await self.refusals.wait(caller, deadline - asyncio.get_running_loop().time())
         raise refusal
 
     def _refuse(self, caller: str) -> Busy:

@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.websockets import WebSocket
 
 from auth.dependencies import AuthState
-from fleet.aio.admission import Admission
 from fleet.federation import Federation
 from fleet.live.usage_cache import UsageCache
 from fleet.ports import MetricStore
@@ -28,7 +27,6 @@ class GraphState(AuthState):
     metric_store: MetricStore
     documents: Documents
     live: Hub
-    admission: Admission
     request_timeout: float
     limits: Limits
     compiled: bool

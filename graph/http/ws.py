@@ -6,7 +6,8 @@ Source: graphql-ws, PROTOCOL.md (https://github.com/enisdenjo/graphql-ws/blob/ma
 4401 `subscribe` before `connection_ack`               4409 the id of `subscribe` is in use
 4403 the credential does not count (any more)          4429 a second `connection_init`
 4406 the client does not offer this protocol           4500 something went wrong here
-1012 the server shuts down: connect again              1013 the server is full, or the subscriber too slow: try later
+1012 the server shuts down: connect again              1013 try later: the server is full, the user has too many
+                                                            connections, or the subscriber is too slow
 
 A handshake that asks to act as somebody else is closed with 4400: clients come back after 4403.
 """
@@ -23,7 +24,7 @@ from starlette.websockets import WebSocketDisconnect
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from fleet.aio.tasks import end_tasks
-from fleet.model.errors import Forbidden
+from fleet.model.errors import Forbidden, TooManyRequests
 from graph.errors import Code
 from graph.http.state import GraphSocket
 from graph.operation import Refused, build_operation
@@ -171,7 +172,7 @@ class _Connection:
         except (Unauthenticated, Forbidden) as error:
             logger.info("a WebSocket was refused: %s", error)
             raise _Close(4403, "Forbidden") from None
-        except IdentityUnavailable as error:
+        except (IdentityUnavailable, TooManyRequests) as error:
             raise _Close(1013, str(error)) from None
         await self._send('{"type":"connection_ack"}')
 

@@ -51,6 +51,7 @@ class LiveOptions(Struct, frozen=True):
     """
 
     max_connections: int = 10_000
+    max_connections_a_user: int = 200
     max_greeting: int = 2_000
     max_operations: int = 10_000
     max_operations_a_connection: int = 100
@@ -248,7 +249,9 @@ async def open_hub(
 ) -> AsyncIterator[Hub]:
     """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
     options = options or LiveOptions()
-    sessions = Sessions(authenticator, recheck_seconds=options.recheck_seconds)
+    sessions = Sessions(
+        authenticator, recheck_seconds=options.recheck_seconds, most_of_one=options.max_connections_a_user
+    )
     hub = Hub(Grounds(federation, metric_store, request_timeout, limits, admission or Admission()), sessions, options)
     async with aclosing(hub), open_task("rights of subscribers", sessions.run):
         yield hub

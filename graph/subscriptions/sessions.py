@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from collections import Counter
+from math import inf
 from typing import Protocol
 
 from auth.errors import Unauthenticated
 from auth.principal import Principal
-from fleet.model.errors import FleetError, Forbidden
+from fleet.model.errors import FleetError, Forbidden, TooManyRequests
 from graph.errors import Code
 from graph.subscriptions.mailbox import Ending
 
@@ -53,8 +55,12 @@ class Session:
 class Sessions:
     """All connections. `run` looks after them until it is cancelled."""
 
-    def __init__(self, authenticator: Authenticates, *, recheck_seconds: float = RECHECK_SECONDS) -> None:
+    def __init__(
+        self, authenticator: Authenticates, *, recheck_seconds: float = RECHECK_SECONDS, most_of_one: float = inf
+    ) -> None:
         self._authenticator = authenticator
+        self._most_of_one = most_of_one
+        self._counts: Counter[str] = Counter()
         self._recheck_seconds = recheck_seconds
         self._sessions: dict[Session, asyncio.TimerHandle | None] = {}
 
@@ -62,13 +68,23 @@ class Sessions:
         return len(self._sessions)
 
     async def open(self, authorization: str | None) -> Session:
-        """A session of the caller. Raises Unauthenticated."""
+        """A session of the caller. Raises Unauthenticated, TooManyRequests."""
         session = Session(await self._authenticator.authenticate(authorization), authorization)
+        user = session.principal.name
+        if self._counts[user] >= self._most_of_one:
+            raise TooManyRequests(f"a user has {self._most_of_one:,} connections at once at most: close one first")
+        self._counts[user] += 1
         self._sessions[session] = self._set_timer(session)
         return session
 
     def close(self, session: Session) -> None:
-        timer = self._sessions.pop(session, None)
+        if session not in self._sessions:
+            return
+        user = session.principal.name
+        self._counts[user] -= 1
+        if not self._counts[user]:
+            del self._counts[user]
+        timer = self._sessions.pop(session)
         if timer is not None:
             timer.cancel()
 

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
 from server.settings.oidc import OidcSettings
+from server.settings.traffic import TrafficSettings
 from server.settings.units import bracketed
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
@@ -342,4 +343,5 @@ class Settings(Group):
     graph: GraphSettings = Field(default_factory=GraphSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    traffic: TrafficSettings = Field(default_factory=TrafficSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -84,14 +84,17 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def open_served(state: Mapping[str, Any], *, http: Any = "auto") -> AsyncIterator[str]:
-    """Serves the router with this state, the platform's defaults in it, on uvicorn's `http`; yields the base URL."""
+async def open_served(state: Mapping[str, Any], *, http: Any = "auto", **bounds: int) -> AsyncIterator[str]:
+    """Serves the router with this state, the platform's defaults in it, on uvicorn's `http`; yields the base URL.
+
+    `bounds` are those of `build_legacy_apis`.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         yield {"platform": PlatformOptions(), **state}
 
-    app = FastPath(FastAPI(lifespan=lifespan, redirect_slashes=False), {}, build_legacy_apis())
+    app = FastPath(FastAPI(lifespan=lifespan, redirect_slashes=False), {}, build_legacy_apis(**bounds))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=http, timeout_graceful_shutdown=1)
     server = _Server(config)
     task = asyncio.create_task(server.serve())

@@ -24,7 +24,7 @@ async def test_one_caller_never_has_the_last_place() -> None:
     with pytest.raises(Overloaded):
         await enter(admission, "often")
     await enter(admission, "once")
-    assert admission.refused == 1
+    assert admission.refusals.count == 1
 
 
 async def test_who_floods_is_told_that_it_is_its_own_and_others_that_it_is_not() -> None:

@@ -41,7 +41,7 @@ async def test_a_flood_of_one_user_is_refused_and_does_not_stop_another(open_gra
         status, (_, body) = await ask(session, "{ clusters { name } }", **SAM)
         assert (status, body["data"]) == (200, {"clusters": [{"name": "c1"}]})
         assert not any(task.done() for task in flood)
-        await until(lambda: admission.refused == 87)
+        await until(lambda: admission.refusals.count == 87)
         graph.store.answering.set()
         answers = await asyncio.gather(*flood)
         assert Counter(status for status, _ in answers)[200] == 3
@@ -96,3 +96,13 @@ async def test_a_deadline_begins_when_the_request_arrives(open_graph: OpenGraph)
         writer.close()
         assert answers.count(b"HTTP/1.1 503") == 1  # the second one, for which no time is left
         assert len(graph.store.calls) == 1
+
+
+async def test_a_users_requests_a_second_are_bounded(open_graph: OpenGraph) -> None:
+    admission = Admission(AdmissionOptions(a_second=0.5))
+    async with open_graph("c1") as graph, open_served(graph, admission=admission) as session:
+        answers = [await ask(session, "{ viewer { name } }") for _ in range(4)]
+        assert [status for status, _ in answers] == [200, 200, 200, 429]
+        assert answers[-1][1][0] == "1"
+        assert "a user may send 0.5 requests a second" in answers[-1][1][1]["errors"][0]["message"]
+        assert (await ask(session, "{ viewer { name } }", **SAM))[0] == 200

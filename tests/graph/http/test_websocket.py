@@ -10,6 +10,7 @@ from graph.limits.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
 from server.ops import build_live_exposition
 from tests.fakes.kubernetes import build_pod
+from tests.fakes.waiting import until
 from tests.graph.subscriptions.serving import PROTOCOL, Socket, open_live
 
 PODS = "subscription { podEvents { type pod { name } } }"
@@ -233,6 +234,23 @@ async def test_connections_are_bounded() -> None:
     options = LiveOptions(max_connections=1)
     async with open_live("c1", pods=0, options=options) as live, live.ready(), live.socket() as second:
         assert await second.closing() == (1013, "the server is full: try again later")
+
+
+async def test_connections_of_a_user_are_bounded_and_others_have_their_own() -> None:
+    options = LiveOptions(max_connections_a_user=2)
+    async with open_live("c1", pods=0, options=options) as live, live.ready() as first, live.ready():
+        async with live.socket() as third:
+            await third.send(init("Bearer ann"))
+            assert await third.closing() == (1013, "a user has 2 connections at once at most: close one first")
+        async with live.events(ME) as stream:
+            assert (stream.answer.status, stream.answer.headers["Retry-After"]) == (429, "1")
+        async with live.socket() as other:
+            await other.send(init("Bearer sam"))
+            assert await other.receive() == {"type": "connection_ack"}
+        await first.connection.close()
+        await until(lambda: len(live.hub.sessions) == 1)
+        async with live.ready():
+            pass
 
 
 async def test_documents_can_be_named_by_their_digest() -> None:

@@ -1,0 +1,78 @@
+"""Requests a second: whose are too many, and how those are told."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from fleet.model.errors import TooManyRequests
+
+BURST_SECONDS = 4.0
+"""Who was silent may send at once what is allowed in this time."""
+
+REFUSALS_A_SECOND = 200
+_SWEPT_FROM = 10_000
+
+
+class Rates:
+    """Token buckets, by the generic cell rate algorithm (ITU-T I.371): one time a caller, kept while it matters.
+
+    So what is held is bounded by what was let in within `BURST_SECONDS`, however many callers there were.
+    """
+
+    def __init__(self, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = 1.0 / a_second if a_second else 0.0
+        self._clock = clock
+        self._full_at: dict[str, float] = {}
+        self._swept_from = _SWEPT_FROM
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def take(self, caller: str) -> bool:
+        """Whether one more of the caller's may pass; always where no rate is set."""
+        if not self._interval:
+            return True
+        now = self._clock()
+        full_at = max(self._full_at.get(caller, now), now)
+        if full_at > now + BURST_SECONDS:
+            return False
+        self._full_at[caller] = full_at + self._interval
+        if len(self._full_at) > self._swept_from:
+            self._full_at = {name: at for name, at in self._full_at.items() if at > now}
+            self._swept_from = max(_SWEPT_FROM, 2 * len(self._full_at))
+        return True
+
+
+class Refusals:
+    """Lets callers wait for their refusals: who is told at once asks at once, and to tell it costs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiting: Counter[str] = Counter()
+
+    async def wait(self, caller: str, most: float = BURST_SECONDS) -> None:
+        """The caller's turn to be refused, for `most` seconds at most."""
+        self.count += 1
+        self._waiting[caller] += 1
+        try:
+            await asyncio.sleep(min(most, self._waiting[caller] / REFUSALS_A_SECOND))
+        finally:
+            self._waiting[caller] -= 1
+            if not self._waiting[caller]:
+                del self._waiting[caller]
+
+
+class RateLimit:
+    """`a_second` requests of each caller, 0 for as many as come. `who` says in messages whose they are."""
+
+    def __init__(self, a_second: float, who: str) -> None:
+        self._rates = Rates(a_second)
+        self._words = f"{who} may send {a_second:g} requests a second: send fewer, or wait"
+        self.refusals = Refusals()
+
+    async def check(self, caller: str) -> None:
+        """Raises TooManyRequests, after a while."""
+        if not self._rates.take(caller):
+            await self.refusals.wait(caller)
+            raise TooManyRequests(self._words)
