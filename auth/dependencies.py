@@ -1,6 +1,6 @@
 """How a route learns who calls."""
 
-from typing import NotRequired, TypedDict, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from starlette.requests import HTTPConnection
 
@@ -20,11 +20,17 @@ class AuthState(TypedDict):
 S = TypeVar("S", bound=AuthState)
 
 
+def note_principal(connection: HTTPConnection[Any], principal: Principal) -> Principal:
+    """From here on it is known whose request this is: to errors, which say more to some."""
+    connection.scope["principal"] = principal
+    return principal
+
+
 async def get_principal(connection: HTTPConnection[S]) -> Principal:
     """The caller, who asks for nobody else. Raises Unauthenticated, Forbidden, TooManyRequests."""
     headers = connection.scope["headers"]
     credential = next((value.decode("latin-1") for name, value in headers if name == b"authorization"), None)
-    principal = await connection.state["authenticator"].authenticate(credential)
+    principal = note_principal(connection, await connection.state["authenticator"].authenticate(credential))
     refuse_impersonation(headers)
     await check_rate(connection, principal)
     return principal

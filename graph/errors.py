@@ -27,6 +27,8 @@ from graphql import GraphQLError
 
 from auth.errors import IdentityUnavailable, Unauthenticated
 from fleet.model import errors
+from fleet.model.told import told_to
+from fleet.model.visibility import Scope
 from graph.extensions import JSON
 from graph.limits.errors import LimitExceeded
 from graph.scalars import OutOfRange
@@ -71,8 +73,8 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
 )
 
 
-def present_error(error: GraphQLError) -> GraphQLError:
-    """The error as a client sees it: with a code, and without anything it must not learn."""
+def present_error(error: GraphQLError, scope: Scope) -> GraphQLError:
+    """The error as a client of that scope sees it: with a code, and without anything it must not learn."""
     cause = error.original_error
     limit = _find_limit(error)
     if limit is not None:
@@ -83,7 +85,8 @@ def present_error(error: GraphQLError) -> GraphQLError:
         return _coded(error, error.message, Code.BAD_USER_INPUT)
     code = code_of(cause)
     if code is not Code.INTERNAL:
-        return _coded(error, str(cause), code, getattr(cause, "cluster", None), getattr(cause, "details", None))
+        message = told_to(scope, cause)
+        return _coded(error, message, code, getattr(cause, "cluster", None), getattr(cause, "details", None))
     return _masked(error, cause)
 
 

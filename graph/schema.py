@@ -19,6 +19,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from fleet.model.visibility import NOBODY
 from graph.compiled.documents import run_known
 from graph.compiled.executor import CompiledExecutor
 from graph.cost.limiter import CostLimiter
@@ -93,7 +94,8 @@ class GraphSchema(strawberry.federation.Schema):
             operation_extensions,
         )
         if result.errors:
-            result.errors = [present_error(error) for error in result.errors]
+            scope = context_value.scope if isinstance(context_value, Context) else NOBODY
+            result.errors = [present_error(error, scope) for error in result.errors]
         return result
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:

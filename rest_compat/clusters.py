@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
-from auth.dependencies import check_rate
+from auth.dependencies import check_rate, note_principal
 from auth.errors import AuthError
 from auth.impersonation import refuse_impersonation
 from fleet.federation import Federation
@@ -52,7 +52,7 @@ class ClusterApi:
         except AuthError as error:
             answer = _build_unauthorized(error)
         except FleetError as error:
-            answer = build_status_answer(_SHAPE, error)
+            answer = build_status_answer(scope, _SHAPE, error)
             if isinstance(error, Forbidden) and _DISCOVERY in request.headers.get("accept", ""):
                 # client-go shows its user the text of a discovery that is refused, of a Status the word "unknown".
                 answer = PlainTextResponse(str(error), answer.status_code)
@@ -61,7 +61,7 @@ class ClusterApi:
     async def _answer(self, request: Request) -> Response:
         authenticator: Authenticator = request.state["authenticator"]
         credential = request.headers.get("authorization") or read_subprotocol_token(request)
-        principal = await authenticator.authenticate(credential)
+        principal = note_principal(request, await authenticator.authenticate(credential))
         refuse_impersonation(request.scope["headers"])
         await check_rate(request, principal)
         federation: Federation = request.state["federation"]

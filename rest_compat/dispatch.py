@@ -66,7 +66,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     else:
         passed = _build_call(request, call, info)
     foreign, watches = info.subresource == "proxy", info.verb == "watch"
-    member = MemberCall(connection, passed, call.shape, foreign, watches, check_member, check_rights)
+    member = MemberCall(principal, connection, passed, call.shape, foreign, watches, check_member, check_rights)
     if upgrade is not None:
         return Upgrade(member, principal.name, passed_on.streams)
     held = passed_on.streams if passed.idle_timeout is None and not foreign else passed_on.calls

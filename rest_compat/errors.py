@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
 from auth.errors import AuthError, IdentityUnavailable, InvalidCredentials, TooManyLogins, Unauthenticated
+from auth.principal import Principal
 from fleet.model.errors import (
     Busy,
     ClusterError,
@@ -29,6 +30,8 @@ from fleet.model.errors import (
     TooManyRequests,
 )
 from fleet.model.request_info import RequestInfo
+from fleet.model.told import foreign, told_to
+from fleet.model.visibility import NOBODY
 from rest_compat.headers import find_header
 from rest_compat.request import Request
 
@@ -128,6 +131,26 @@ class ErrorShape(Struct, frozen=True):
         return self.build_status(code, str(status.get("reason", "")), str(status.get("message", "")))
 
 
+def hide_internals(caller: Principal, status: int, content_type: str, body: bytes) -> bytes | None:
+    """A member's error in JSON, without addresses and users of the server's side; None where it may go as it is.
+
+    It has them in refusals, which name the server's own user, and where it could not ask others itself.
+    """
+    if status < 500 and status != HTTPStatus.FORBIDDEN:
+        return None
+    found = _load_object(body)
+    text = body.decode(errors="replace") if found is None else str(found.get("message", ""))
+    shown = told_to(caller.scope, foreign(text, caller.name))
+    if shown == text:
+        return None
+    if found is None and "/json" not in content_type and not content_type.startswith("text/"):
+        shown = HTTPStatus(status).phrase  # binary: it can't be said which of it is text
+    status_of = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    answer = {**status_of, "reason": find_reason(status), "code": status, **(found or {}), "message": shown}
+    answer.pop("details", None)
+    return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def build_error_shape(scope: Scope) -> ErrorShape:
     method, any_will_do = scope["method"], find_header(scope["headers"], b"accept") is None
     return ErrorShape(
@@ -160,9 +183,14 @@ def find_reason(status: int) -> str:
     return _REASONS.get(status, "")
 
 
-def build_status_answer(shape: ErrorShape, error: FleetError | AuthError) -> Response:
+def message_for(scope: Scope, error: Exception) -> str:
+    """What the caller of this request is told of an error."""
+    return told_to(scope["principal"].scope if "principal" in scope else NOBODY, error)
+
+
+def build_status_answer(scope: Scope, shape: ErrorShape, error: FleetError | AuthError) -> Response:
     status, reason = find_status(error)
-    body = shape.build_status(status, reason, str(error))
+    body = shape.build_status(status, reason, message_for(scope, error))
     return Response(body, status, find_headers(error), media_type="application/json")
 
 
@@ -187,7 +215,7 @@ def build_kubernetes_answer(request: Request, error: FleetError | AuthError) -> 
     """The answer of `/api` and `/apis` to any error that is not the member's."""
     if isinstance(error, AuthError):
         return build_auth_answer(error)
-    return build_status_answer(build_error_shape(request.scope), error)
+    return build_status_answer(request.scope, build_error_shape(request.scope), error)
 
 
 def _load_object(body: bytes) -> dict[str, object] | None:

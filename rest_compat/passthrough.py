@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from auth.errors import AuthError
+from auth.principal import Principal
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import (
     ClusterAnswerInvalid,
@@ -27,7 +28,14 @@ from fleet.model.errors import (
 from fleet.model.request_info import parse_request
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
 from rest_compat.disconnect import CHECK_SECONDS, RIGHTS_SECONDS, Caller, Check, DisconnectWatcher, read_body
-from rest_compat.errors import ErrorShape, build_deletion_status, build_status_answer, find_status
+from rest_compat.errors import (
+    ErrorShape,
+    build_deletion_status,
+    build_status_answer,
+    find_status,
+    hide_internals,
+    message_for,
+)
 from rest_compat.headers import (
     build_reshaped_headers,
     find_header,
@@ -61,6 +69,7 @@ class MemberCall(Struct, frozen=True):
     AuthError, Forbidden or NotFound once the caller may not have the rest.
     """
 
+    caller: Principal
     connection: Connection
     call: Call
     shape: ErrorShape
@@ -73,6 +82,14 @@ class MemberCall(Struct, frozen=True):
     def checks(self) -> tuple[Check, ...]:
         """Those of an answer that may be silent for as long as it likes."""
         return ((self.check_rights, RIGHTS_SECONDS), (self.check_member, CHECK_SECONDS))
+
+    def reshape(self, status: int, headers: Headers, body: bytes) -> bytes | None:
+        """What is answered in the place of an error of the member, in JSON; None where that can go as it is."""
+        kind = find_header(headers, b"content-type") or ""
+        hidden = hide_internals(self.caller, status, kind, body)
+        if hidden is None:
+            return self.shape.reshape(status, kind, body)
+        return self.shape.reshape(status, "application/json", hidden) or hidden
 
     def refuse_unauthorized(self, status: int) -> None:
         """Raises ClusterUnauthorized for a 401 which, passed on, would tell the caller that its own token is bad."""
@@ -127,15 +144,15 @@ class PassThrough(Response):
     async def _fail(self, error: FleetError | AuthError, scope: Scope, receive: Receive, send: Send) -> None:
         if self._started:
             if self._takes_event and isinstance(error, AuthError | Forbidden | NotFound):
-                await self._end_watch(error, send)
+                await self._end_watch(error, scope, send)
             # Ending here, without the last chunk, is how the caller learns that the answer is not whole.
             _log.warning("%s %s: the answer was cut off: %s", self._member.call.method, self._member.call.path, error)
             return
-        await build_status_answer(self._member.shape, error)(scope, receive, send)
+        await build_status_answer(scope, self._member.shape, error)(scope, receive, send)
 
-    async def _end_watch(self, error: Exception, send: Send) -> None:
+    async def _end_watch(self, error: Exception, scope: Scope, send: Send) -> None:
         """The event by which an API server says why a watch ends, to a caller who takes it in time."""
-        status = self._member.shape.build_status(*find_status(error), str(error))
+        status = self._member.shape.build_status(*find_status(error), message_for(scope, error))
         event = b'{"type":"ERROR","object":%b}\n' % status
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
@@ -216,8 +233,7 @@ class PassThrough(Response):
         except TimeoutError as error:
             message = f"cluster {cluster}: its answer {answer.status} was not whole within {member.call.timeout:g} s"
             raise ClusterTimeout(cluster, message) from error
-        content_type = find_header(answer.headers, b"content-type") or ""
-        reshaped = member.shape.reshape(answer.status, content_type, body)
+        reshaped = member.reshape(answer.status, answer.headers, body)
         if reshaped is None:
             await self._start(answer.status, select_caller_headers(answer.headers, answer.status), send)
         else:

@@ -13,7 +13,7 @@ from auth.dependencies import get_principal
 from auth.errors import AuthError
 from auth.principal import Principal
 from fleet.model.errors import FleetError
-from rest_compat.errors import build_auth_answer, build_error_shape, find_headers, find_status
+from rest_compat.errors import build_auth_answer, build_error_shape, find_headers, find_status, message_for
 from rest_compat.request import Request
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -22,8 +22,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 CallerEndpoint = Callable[[Request, Principal], Awaitable[Response]]
 """An endpoint for authenticated callers only."""
 
-ErrorAnswer = Callable[[str, FleetError], Response]
-"""The answer to an error at a path."""
+ErrorAnswer = Callable[[Request, FleetError], Response]
+"""The answer to an error of a request."""
 
 
 def build_open_route(endpoint: Endpoint, answer_error: ErrorAnswer) -> ASGIApp:
@@ -36,7 +36,7 @@ def build_open_route(endpoint: Endpoint, answer_error: ErrorAnswer) -> ASGIApp:
         except AuthError as error:
             answer = build_auth_answer(error)
         except FleetError as error:
-            answer = answer_error(scope["path"], error)
+            answer = answer_error(request, error)
             answer.headers.update(find_headers(error))
         await answer(scope, receive, send)
 
@@ -64,6 +64,6 @@ def build_json(content: object, status: int = 200) -> Response:
     return Response(json.dumps(content, indent="\t", ensure_ascii=False), status, media_type="application/json")
 
 
-def build_null(member: str, error: FleetError) -> Response:
+def build_null(request: Request, member: str, error: FleetError) -> Response:
     """`null` where clients look for a list, and the error beside it."""
-    return build_json({member: None, "error": str(error)}, find_status(error)[0])
+    return build_json({member: None, "error": message_for(request.scope, error)}, find_status(error)[0])

@@ -85,7 +85,7 @@ class SelfReview(Response):
         try:
             answer = await self._answer(Caller(receive))
         except FleetError as error:
-            answer = build_status_answer(self._shape, error)
+            answer = build_status_answer(scope, self._shape, error)
         await answer(scope, receive, send)
 
     async def _answer(self, caller: Caller) -> Response:

@@ -22,7 +22,7 @@ from fleet.model.errors import FleetError
 from fleet.ports import Headers, Upgraded
 from rest_compat.disconnect import check_repeatedly
 from rest_compat.errors import NotServed, build_status_answer
-from rest_compat.headers import build_reshaped_headers, find_header, select_caller_headers, select_member_headers
+from rest_compat.headers import build_reshaped_headers, select_caller_headers, select_member_headers
 from rest_compat.open_streams import OpenStreams
 from rest_compat.passthrough import MemberCall
 from rest_compat.request import Request
@@ -97,7 +97,7 @@ class Upgrade(Response):
                     "%s %s: the stream was cut off: %s", self._member.call.method, self._member.call.path, error
                 )
                 return
-            await build_status_answer(self._member.shape, error)(scope, receive, send)
+            await build_status_answer(scope, self._member.shape, error)(scope, receive, send)
 
     async def _open(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._member.connection.open_upgrade(self._member.call) as upgraded:
@@ -115,8 +115,7 @@ class Upgrade(Response):
         member.refuse_unauthorized(status)
         reshaped = None
         if status >= 400 and not member.foreign:
-            content_type = find_header(upgraded.headers, b"content-type") or ""
-            reshaped = member.shape.reshape(status, content_type, upgraded.body)
+            reshaped = member.reshape(status, upgraded.headers, upgraded.body)
         response = Response(upgraded.body if reshaped is None else reshaped, status)
         if reshaped is None:
             kept = [pair for pair in upgraded.headers if pair[0] != b"content-length"]

@@ -17,6 +17,7 @@ from fleet.metrics.embedded.file import describe_file
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
+from fleet.model.told import detail_of
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
@@ -58,7 +59,7 @@ async def _check_users(settings: Settings, clusters: Collection[str]) -> Row:
             unmatched = find_unmatched(authenticator.list_users(), clusters)
             return Row("users", works=True, said=", but ".join(["signing key and users can be used", *unmatched]))
     except (AuthError, SettingsInvalid) as error:
-        return Row("users", works=False, said=str(error))
+        return Row("users", works=False, said=detail_of(error))
 
 
 async def _check_issuers(settings: Settings) -> list[Row]:
@@ -97,7 +98,7 @@ def _check_certificate(settings: Settings) -> list[Row]:
     try:
         certificate = open_certificate(settings.http)
     except SettingsInvalid as error:
-        return [Row("certificate", works=False, said=str(error))]
+        return [Row("certificate", works=False, said=detail_of(error))]
     if certificate is None:
         return []
     problem = certificate.problem
@@ -123,7 +124,7 @@ def _check_metric_file(settings: Settings) -> Row:
     try:
         return Row(what, works=True, said=describe_file(file))
     except FleetError as error:
-        return Row(what, works=False, said=str(error))
+        return Row(what, works=False, said=detail_of(error))
 
 
 async def _check_metrics(settings: Settings) -> Row:
@@ -134,7 +135,7 @@ async def _check_metrics(settings: Settings) -> Row:
         async with open_metric_store(settings) as store:
             return Row(what, works=True, said=await store.check())
     except (FleetError, OSError) as error:
-        return Row(what, works=False, said=str(error))
+        return Row(what, works=False, said=detail_of(error))
 
 
 async def _check_clusters(settings: Settings) -> list[Row]:
@@ -145,7 +146,7 @@ async def _check_clusters(settings: Settings) -> list[Row]:
             timeout = settings.timeouts.member_timeout
             rows = await asyncio.gather(*(_check_cluster(source, spec, timeout) for spec in specs.values()))
     except FleetError as error:
-        return [Row(source_name, works=False, said=str(error))]
+        return [Row(source_name, works=False, said=detail_of(error))]
     except TimeoutError:
         return [Row(source_name, works=False, said=f"not known within {SOURCE_SECONDS:g}s; can the host be reached?")]
     said = f"{len(specs)} found" if specs else _say_none(settings)
@@ -186,7 +187,7 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
             return Row(what, works=False, said=f"answers {answer.status} to /version")
         said = f"Kubernetes {msgspec.json.decode(answer.body, type=WireVersion).git_version}"
     except FleetError as error:
-        return Row(what, works=False, said=str(error))
+        return Row(what, works=False, said=detail_of(error))
     except msgspec.DecodeError:
         return Row(what, works=False, said="its answer to /version is not that of a Kubernetes API server")
     if spec.other_names:

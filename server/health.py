@@ -17,6 +17,7 @@ from auth.authenticator import Authenticator
 from fleet.federation import Federation
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth
+from fleet.model.told import detail_of
 from fleet.model.visibility import EVERYTHING
 from fleet.ports import MetricStore
 from server.gc_tuning import SYNC_SECONDS
@@ -83,7 +84,7 @@ def build_clusters_part(clusters: list[Cluster], *, known: bool, synced: bool) -
     if not ill:
         return Part(ready=True, reason=f"{len(clusters)} known, all ready")
     detail = "; ".join(
-        f"{cluster.name} {cluster.health.value}: {cluster.message or 'no reason given'}" for cluster in ill
+        f"{cluster.name} {cluster.health.value}: {detail_of(cluster.message) or 'no reason given'}" for cluster in ill
     )
     return Part(ready=True, reason=f"{len(clusters)} known, {len(ill)} not ready", detail=detail)
 
@@ -117,7 +118,7 @@ async def _ask(store: MetricStore) -> Part:
         async with asyncio.timeout(METRIC_CHECK_SECONDS):
             said = await store.check()
     except MetricsUnavailable as error:
-        return Part(ready=True, reason="unavailable: answers have no usage", detail=str(error))
+        return Part(ready=True, reason="unavailable: answers have no usage", detail=detail_of(error))
     except TimeoutError:
         return Part(ready=True, reason=f"unavailable: no answer within {METRIC_CHECK_SECONDS:g}s")
     return Part(ready=True, reason="ok", detail=said)

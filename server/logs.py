@@ -7,14 +7,22 @@ from functools import lru_cache
 
 import orjson
 
+from fleet.model.told import detail_of
 from server.settings.groups import LoggingSettings
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Its text, with what others than who runs this server are not told."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(detail_of, record.args))
+    return record.getMessage()
 
 
 class TextLines(logging.Formatter):
     """`2026-01-31T12:00:00.000Z warning auth.directory: message`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_time(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname.lower()} {record.name}: {_message(record)}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
@@ -28,7 +36,7 @@ class JsonLines(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:

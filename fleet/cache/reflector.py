@@ -26,6 +26,7 @@ from fleet.model.errors import (
     ClusterUnauthorized,
     ClusterUnreachable,
 )
+from fleet.model.told import foreign, tell
 from fleet.ports import Call, Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)
@@ -275,11 +276,12 @@ class Reflector(Generic[R]):
 
     def _invalid(self, message: str) -> ClusterAnswerInvalid:
         cluster = self._connection.cluster
-        return ClusterAnswerInvalid(cluster, f"{cluster}: {message[:300]}")
+        return ClusterAnswerInvalid(cluster, tell("{}: {}", cluster, foreign(message[:300])))
 
     def _refusal(self, status: int, message: str) -> ClusterError:
         cluster = self._connection.cluster
-        text = f"{cluster} answered {status} to a list of {self._codec.path}: {message[:300]}"
+        said = foreign(message[:300])
+        text = tell("{} answered {} to a list of {}: {}", cluster, status, self._codec.path, said)
         match status:
             case 401:
                 return ClusterUnauthorized(cluster, text)

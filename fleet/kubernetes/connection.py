@@ -23,6 +23,7 @@ from fleet.kubernetes.http1.headers import build_request_head, check_target, sel
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
+from fleet.model.told import Told, tell
 from fleet.ports import Answer, Call, Headers, Upgraded
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,12 @@ class HttpConnection:
             exchange.end()
         if status == 401:
             raise ClusterUnauthorized(
-                self.cluster, f"cluster {self.cluster}: {self._endpoint} refused this server's credential (401)"
+                self.cluster,
+                tell(
+                    "cluster {}: {} refused this server's credential (401)",
+                    self.cluster,
+                    Told("its API server", self._endpoint),
+                ),
             )
         return Answer(status, headers, content)
 

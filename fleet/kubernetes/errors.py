@@ -9,6 +9,7 @@ from fleet.kubernetes.codec.wire import status_message
 from fleet.kubernetes.http1.dial import DialError
 from fleet.kubernetes.http1.framing import AnswerProblem
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterTimeout, ClusterUnreachable
+from fleet.model.told import Told, foreign, tell
 from fleet.ports import Answer
 
 # What `translate` understands; an `except` names exactly these.
@@ -24,39 +25,43 @@ class ApiRefused(ClusterError):
 
     def __init__(self, cluster: str, answer: Answer) -> None:
         text = status_message(answer.body) or f"it answered {answer.status}"
-        super().__init__(cluster, f"the host cluster {cluster} refused this server's request: {text}")
+        super().__init__(cluster, tell("the host cluster {} refused this server's request: {}", cluster, foreign(text)))
         self.status = answer.status
 
 
 def translate(error: BaseException, cluster: str, endpoint: str, timeout: float | None) -> ClusterError:
     """The fleet's error for one of FOREIGN; `timeout` is the deadline in seconds that was given."""
+    server = Told("its API server", endpoint)
     if isinstance(error, TimeoutError):
         within = "in time" if timeout is None else f"within {timeout:g} s"
-        return ClusterTimeout(cluster, f"cluster {cluster}: no answer from {endpoint} {within}")
+        return ClusterTimeout(cluster, tell("cluster {}: no answer from {} {}", cluster, server, within))
     if isinstance(error, CredentialError):
-        return ClusterUnreachable(cluster, f"cluster {cluster}: {error}")
+        reason = Told("this server's credential for it can't be had", str(error))
+        return ClusterUnreachable(cluster, tell("cluster {}: {}", cluster, reason))
     if isinstance(error, AnswerProblem):
-        return ClusterAnswerInvalid(cluster, f"cluster {cluster}: {endpoint} answered nonsense: {_short(error)}")
-    return ClusterUnreachable(cluster, f"cluster {cluster}: {_reason(error, endpoint)}")
+        return ClusterAnswerInvalid(
+            cluster, tell("cluster {}: {} answered nonsense: {}", cluster, server, _short(error))
+        )
+    return ClusterUnreachable(cluster, tell("cluster {}: {}", cluster, _reason(error, server)))
 
 
-def _reason(error: BaseException, endpoint: str) -> str:
+def _reason(error: BaseException, server: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _tls_reason(error, endpoint)
+        return _tls_reason(error, server)
     if isinstance(error, DialError):
-        return f"on the way to {endpoint} {error}"
+        return tell("on the way to {} {}", server, error)
     if isinstance(error, socket.gaierror):
-        return f"the host name of {endpoint} can't be resolved: {_short(error)}"
+        return tell("the host name of {} can't be resolved: {}", server, _short(error))
     if isinstance(error, ssl.SSLError):
-        return f"TLS with {endpoint} failed: {_short(error)}; is it an https endpoint?"
+        return tell("TLS with {} failed: {}; is it an https endpoint?", server, _short(error))
     if isinstance(error, ConnectionRefusedError):
-        return f"no connection to {endpoint}: {_short(error)}"
+        return tell("no connection to {}: {}", server, _short(error))
     if isinstance(error, ConnectionError):
-        return f"{endpoint} cut the connection off: {_short(error)}"
-    return f"the request to {endpoint} failed: {_short(error)}"
+        return tell("{} cut the connection off: {}", server, _short(error))
+    return tell("the request to {} failed: {}", server, _short(error))
 
 
-def _tls_reason(error: ssl.SSLCertVerificationError, endpoint: str) -> str:
+def _tls_reason(error: ssl.SSLCertVerificationError, server: str) -> str:
     code = getattr(error, "verify_code", 0)
     said = getattr(error, "verify_message", "") or _short(error)
     if code in _NAME_MISMATCH:
@@ -65,7 +70,7 @@ def _tls_reason(error: ssl.SSLCertVerificationError, endpoint: str) -> str:
         mend = "renew its certificate"
     else:
         mend = "the CA bundle is not of the authority that signed its certificate"
-    return f"TLS verification of {endpoint} failed: {said}: {mend}"
+    return tell("TLS verification of {} failed: {}: {}", server, foreign(said), mend)
 
 
 def _short(error: BaseException) -> str:
@@ -75,4 +80,4 @@ def _short(error: BaseException) -> str:
         # asyncio puts the address in the place of the system's own words.
         number = 0 if isinstance(error, ssl.SSLError) else error.errno or 0
         text = os.strerror(number) if number > 0 else error.strerror
-    return (text or type(error).__name__).splitlines()[0][:200]
+    return foreign((text or type(error).__name__).splitlines()[0][:200])

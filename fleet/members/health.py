@@ -17,6 +17,7 @@ from fleet.model.errors import (
 )
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import ClusterHealth, Outcome, OutcomeState
+from fleet.model.told import MISCONFIGURED, Told, foreign, tell
 from fleet.ports import Answer, MemberSpec
 
 NEVER = float("-inf")
@@ -75,7 +76,8 @@ class FollowedWorkloads:
     def missing(self) -> str | None:
         """Which kinds are not in the answer, and why; None where all are."""
         problems = [str(kind.problem) for kind in self._kinds if kind.problem is not None]
-        return f"workloads are known by their pods alone where {'; '.join(problems)}" if problems else None
+        template = f"workloads are known by their pods alone where {'; '.join('{}' for _ in problems)}"
+        return tell(template, *problems) if problems else None
 
 
 class MemberHealth:
@@ -155,11 +157,13 @@ class MemberHealth:
     def cut_off(self) -> str | None:
         """Why the member is not to be asked, None where it may be."""
         if self.spec.credential is None:
-            return self.spec.problem or f"{self.name} can't be reached: its source gives no credential"
+            problem = self.spec.problem or f"{self.name} can't be reached: its source gives no credential"
+            return Told(f"{self.name} can't be reached: {MISCONFIGURED}", problem)
         if self.spec.offline is not None:
-            return f"the platform reports {self.name} as offline: {self.spec.offline}"
+            return tell("the platform reports {} as offline: {}", self.name, foreign(self.spec.offline))
         if self.breaker.refuses:
-            return f"{self.name} is cut off after {self.breaker.failures} failed attempts{because(self.failure)}"
+            attempts = self.breaker.failures
+            return tell("{} is cut off after {} failed attempts{}", self.name, attempts, because(self.failure))
         return None
 
     def verdict(self, resource: ResourceName, asked: float, read_at: float | None = None) -> Outcome | None:
@@ -190,7 +194,8 @@ class MemberHealth:
         age, reflector = self.age_seconds, self._reflectors.get(resource)
         if age is None or age > self.fresh_seconds or reflector is None:
             return f"{self.name} gave no sign of life within {seconds:g} s"
-        return f"{self.name} answers, but its {resource} were not read within {seconds:g} s{because(reflector.problem)}"
+        late = "{} answers, but its {} were not read within {:g} s{}"
+        return tell(late, self.name, resource, seconds, because(reflector.problem))
 
     def summary(self) -> tuple[ClusterHealth, str | None]:
         """What is said of it where nobody asks a question, and why."""
@@ -228,7 +233,7 @@ def lasting(followed: Followed, limit: int) -> bool:
 
 
 def because(failure: ClusterError | None) -> str:
-    return "" if failure is None else f": {failure}"
+    return "" if failure is None else tell(": {}", failure)
 
 
 def now() -> float:

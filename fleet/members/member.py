@@ -24,6 +24,7 @@ from fleet.members.health import FollowedWorkloads, MemberHealth, because, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import Cluster, Outcome, OutcomeState
+from fleet.model.told import tell
 from fleet.ports import Answer, Call, Connection, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,9 @@ class Member:
         if (reason := self.health.cut_off()) is not None:
             raise ClusterUnreachable(self.name, reason)
         if self.connection is None:
-            raise ClusterUnreachable(self.name, f"{self.name} is not connected yet{because(self.health.failure)}")
+            raise ClusterUnreachable(
+                self.name, tell("{} is not connected yet{}", self.name, because(self.health.failure))
+            )
         return self.connection
 
     async def ensure_fresh(self, resource: ResourceName) -> Outcome:

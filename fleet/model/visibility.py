@@ -106,5 +106,8 @@ class Scope(Struct, frozen=True, gc=False):
         return matches and (self.within is None or self.within.names_cluster(cluster))
 
 
+NOBODY = Scope(Role.VIEW, (), ())
+"""Of who is not known."""
+
 EVERYTHING = Scope(Role.ADMIN)
 """The server's own scope, for its background work; never given to a request."""

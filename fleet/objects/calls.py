@@ -17,6 +17,7 @@ from fleet.model.errors import (
 )
 from fleet.model.kube_objects import KubeObject, ResourceKey
 from fleet.model.request_info import RequestInfo, parse_request
+from fleet.model.told import foreign, tell
 from fleet.model.visibility import EVERYTHING, Scope
 from fleet.objects.pages import MAX_TOKEN
 from fleet.ports import Answer, Call, Connection
@@ -148,17 +149,17 @@ def _decode(answer: Answer, served: Served, cluster: str) -> ObjectPage:
 
 
 def _error(answer: Answer, cluster: str, path: str, timeout: float) -> Exception:
-    said = status_message(answer.body) or f"it answers {answer.status}"
+    said = foreign(status_message(answer.body) or f"it answers {answer.status}")
     if answer.status in (400, 422):
-        return InvalidQuery(f"{cluster} refuses the question: {said}")
+        return InvalidQuery(tell("{} refuses the question: {}", cluster, said))
     if answer.status == 403:
-        return ClusterForbidden(cluster, f"{cluster} does not let this server do that: {said}")
+        return ClusterForbidden(cluster, tell("{} does not let this server do that: {}", cluster, said))
     if answer.status == 404:
-        return NotFound(f"{cluster}: {said}")
+        return NotFound(tell("{}: {}", cluster, said))
     if answer.status == 410:
         return InvalidQuery(
             f"the cursor is too old: {cluster} does not know its continue token any more; start again without `after`"
         )
     if answer.status == 504:
-        return ClusterTimeout(cluster, f"{cluster} did not answer {path} within {timeout:g} s: {said}")
-    return ClusterAnswerInvalid(cluster, f"{cluster} answers {answer.status} to {path}: {said}")
+        return ClusterTimeout(cluster, tell("{} did not answer {} within {:g} s: {}", cluster, path, timeout, said))
+    return ClusterAnswerInvalid(cluster, tell("{} answers {} to {}: {}", cluster, answer.status, path, said))

@@ -14,6 +14,7 @@ from fleet.model.kube_objects import KubeObject
 from fleet.model.objects import OnUnavailable, OutcomeState
 from fleet.model.queries import PageRequest
 from fleet.model.selectors import parse_label_selector, parse_object_field_selector
+from fleet.model.told import tell
 from fleet.model.visibility import Scope
 from fleet.objects.calls import MemberCalls
 from fleet.objects.lists import list_resources
@@ -34,7 +35,7 @@ async def check_followed(calls: MemberCalls, question: ResourceQuestion) -> "Res
         everything = replace(question, filter=ResourceFilter(clusters=frozenset(reached)))
         outcomes = (await list_resources(calls.of_server(), everything, one, OnUnavailable.PARTIAL)).outcomes
     if outcomes and all(outcome.state is OutcomeState.FORBIDDEN for outcome in outcomes):
-        raise ClusterForbidden(outcomes[0].cluster, f"this can't be followed: {outcomes[0].message}")
+        raise ClusterForbidden(outcomes[0].cluster, tell("this can't be followed: {}", outcomes[0].message))
     await _check_watched(calls, question, [each.cluster for each in outcomes if each.state is OutcomeState.OK])
     return ResourceView(calls.federation.kinds.get(question.api_version, question.kind), calls, question.filter)
 

@@ -18,6 +18,7 @@ from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, InvalidQu
 from fleet.model.kinds import PODS
 from fleet.model.objects import Pod, PodKey
 from fleet.model.request_info import parse_request
+from fleet.model.told import foreign, tell
 from fleet.model.visibility import Scope
 from fleet.objects.calls import Authorize
 from fleet.ports import Call, StreamedAnswer
@@ -145,7 +146,7 @@ def _read_line(raw: bytes, container: str) -> Line:
 
 async def _refusal(answer: StreamedAnswer, cluster: str) -> Exception:
     said = await read_refusal(answer.chunks())
-    message = f"{cluster} answers {answer.status} to the log: {said[:300]}"
+    message = tell("{} answers {} to the log: {}", cluster, answer.status, foreign(said[:300]))
     match answer.status:
         case 400:
             return InvalidQuery(message)

@@ -26,6 +26,7 @@ from fleet.model.ordered import Ordered
 from fleet.model.queries import PageRequest
 from fleet.model.ranking import PercentOf
 from fleet.model.sums import sum_histories
+from fleet.model.told import tell
 from fleet.model.usage import ALL_MEASURES, History, Usage
 from fleet.reads.grouping import GroupOrder, GroupPage, GroupSorting, Place
 from graph.loading.context import Info
@@ -98,7 +99,7 @@ async def _load(
                 usages = await read_usage(info, kind, matched)
             except MetricsUnavailable as error:
                 if sorting.by_usage:
-                    message = f"these groups are ordered by usage, which is not known: {error}"
+                    message = tell("these groups are ordered by usage, which is not known: {}", error)
                     raise MetricsUnavailable(message) from error
                 failures.append(error)
         grouping = Grouping[T](by, sums, {PodGroupField.ZONE: _zones(info), PodGroupField.WORKLOAD: _workloads(info)})

@@ -16,6 +16,7 @@ from fleet.model.ordered import Ordered
 from fleet.model.queries import Filter, NodeFilter, Order, Page, PageRequest, PodFilter, Selection, usage_columns
 from fleet.model.ranking import keep_within
 from fleet.model.sums import sum_usages
+from fleet.model.told import tell
 from fleet.model.usage import Usage
 from fleet.model.workloads import Workload
 from fleet.reads.filtering import narrow
@@ -133,7 +134,7 @@ async def _load(
             try:
                 usages = await read_usage(info, kind, found.matched)
             except MetricsUnavailable as error:
-                message = f"this list is ordered or bounded by usage, which is not known: {error}"
+                message = tell("this list is ordered or bounded by usage, which is not known: {}", error)
                 raise MetricsUnavailable(message) from error
             if question.usage:
                 within, usages = keep_within(list(found.matched), usages, question.usage, kind.bases)

@@ -11,6 +11,7 @@ from auth.principal import Principal
 from fleet.aio.admission import Rank
 from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy
+from fleet.model.visibility import Scope
 from graph.errors import Code
 from graph.loading.context import ASKING_SHARE
 from graph.loading.explain import finish
@@ -51,8 +52,8 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
         return context.admitted
     if _was_begun(result, context):
         extensions = finish(context, recorder)
-        return dump(build_body(result) | ({"extensions": extensions} if extensions else {})).decode()
-    raise Rejected(_explain(result.errors or []))
+        return dump(build_body(result, principal.scope) | ({"extensions": extensions} if extensions else {})).decode()
+    raise Rejected(_explain(result.errors or [], principal.scope))
 
 
 async def _execute(context: LiveContext, operation: Operation, seconds: float) -> ExecutionResult:
@@ -71,7 +72,7 @@ async def _execute(context: LiveContext, operation: Operation, seconds: float) -
     except TimeoutError:
         raise Rejected(build_failure(f"no answer within {seconds:g} s", Code.CLUSTER_TIMEOUT)["errors"]) from None
     except GraphQLError as error:  # a text that can't be parsed, which Strawberry raises here and nowhere else
-        raise Rejected(format_errors([error])) from None
+        raise Rejected(format_errors([error], context.scope)) from None
     return results[0] if results else ExecutionResult(data=None, errors=None)
 
 
@@ -81,8 +82,8 @@ def _was_begun(result: ExecutionResult, context: LiveContext) -> bool:
     return result.data is not None or any(error.path is not None for error in result.errors or ())
 
 
-def _explain(errors: list[GraphQLError]) -> list[Any]:
+def _explain(errors: list[GraphQLError], scope: Scope) -> list[Any]:
     unclear = errors[0].original_error if errors else None
     if isinstance(unclear, CannotGetOperationTypeError):
         return [{"message": unclear.as_http_error_reason(), "extensions": {"code": Code.BAD_USER_INPUT.value}}]
-    return format_errors(errors)
+    return format_errors(errors, scope)

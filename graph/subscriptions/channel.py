@@ -13,7 +13,6 @@ from fleet.live.changes import FeedListener, ObjectView, Unlisten
 from fleet.model.errors import FleetError
 from fleet.model.kube_objects import KubeObject
 from graph.enums import EventType
-from graph.errors import code_of
 from graph.roots.topics import Objects
 from graph.subscriptions.mailbox import FAILED, SPENT, Ending, Mailbox, Message
 from graph.subscriptions.quotas import Budget, BudgetSpent
@@ -120,7 +119,7 @@ class ObjectChannel:
             )
             self._end(SPENT)
         except FleetError as error:  # what is followed can't be followed any more
-            self._end(Ending(code_of(error), str(error), 1013))
+            self._end(Ending.from_error(error, self._renderer.scope, 1013))
         except Exception:  # the seam: subscribers are told rather than left waiting, and the log says why
             logger.exception("a channel of %s failed", self._topic.view.topic)
             self._end(FAILED)

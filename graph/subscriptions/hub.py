@@ -17,7 +17,7 @@ from fleet.model.errors import FleetError
 from fleet.objects.follow import ResourceView
 from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
-from graph.errors import Code, code_of
+from graph.errors import Code
 from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.operation import Operation
 from graph.roots.topics import Events, Log, Objects, Samples
@@ -231,7 +231,7 @@ class Hub:
                     (body,) = await renderer.render([LogLine.from_model(line)])
                     yield dump(body).decode()
         except FleetError as error:
-            raise Ended(Ending(code_of(error), str(error))) from error
+            raise Ended(Ending.from_error(error, session.principal.scope)) from error
         finally:
             quota.close_question()
 

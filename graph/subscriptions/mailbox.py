@@ -4,13 +4,16 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 import orjson
 from msgspec import Struct
 
+from fleet.model.errors import FleetError
+from fleet.model.told import told_to
+from fleet.model.visibility import Scope
 from graph.enums import EventType
-from graph.errors import Code
+from graph.errors import Code, code_of
 
 _TAKEN_A_TURN = 50
 
@@ -28,6 +31,10 @@ class Ending(Struct, frozen=True):
     code: Code
     message: str
     close_code: int = 4403
+
+    @classmethod
+    def from_error(cls, error: FleetError, scope: Scope, close_code: int = 4403) -> Self:
+        return cls(code_of(error), told_to(scope, error), close_code)
 
 
 FAILED = Ending(Code.INTERNAL, "something went wrong here: subscribe again", 1011)

@@ -15,6 +15,7 @@ from auth.principal import Principal
 from fleet.aio.admission import Admission
 from fleet.aio.turns import SLICE_SECONDS
 from fleet.federation import Federation
+from fleet.model.visibility import Scope
 from fleet.ports import MetricStore
 from graph.enums import EventType
 from graph.errors import Code, present_error
@@ -86,6 +87,10 @@ class Renderer:
         self._variables = variables
         self._name = name
 
+    @property
+    def scope(self) -> Scope:
+        return self._principal.scope
+
     async def render(self, roots: Sequence[object], *, watched: bool = False) -> list[Body]:
         """The results, in the roots' order; with `watched` of what is watched alone. Raises nothing for one of them."""
         context: Context = self._grounds.build_context(self._principal)
@@ -105,7 +110,7 @@ class Renderer:
         except TimeoutError:
             late = f"no answer within {self._grounds.request_timeout:g} s"
             return [build_failure(late, Code.CLUSTER_TIMEOUT) for _ in roots]
-        return [build_body(next(arrived) if isawaitable(result) else result) for result in started]
+        return [build_body(next(arrived) if isawaitable(result) else result, self.scope) for result in started]
 
     def _execute(self, document: DocumentNode, root: object, context: Context) -> Any:
         return execute(
@@ -118,17 +123,17 @@ class Renderer:
         )
 
 
-def build_body(result: ExecutionResult | GraphResult) -> Body:
+def build_body(result: ExecutionResult | GraphResult, scope: Scope) -> Body:
     body: Body = {"data": result.data}
     if result.errors:
-        body["errors"] = format_errors(result.errors)
+        body["errors"] = format_errors(result.errors, scope)
     if result.extensions:
         body["extensions"] = result.extensions
     return body
 
 
-def format_errors(errors: Sequence[GraphQLError]) -> list[Any]:
-    return [present_error(error).formatted for error in errors]
+def format_errors(errors: Sequence[GraphQLError], scope: Scope) -> list[Any]:
+    return [present_error(error, scope).formatted for error in errors]
 
 
 def build_failure(message: str, code: Code) -> Body:

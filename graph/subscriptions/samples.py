@@ -11,6 +11,7 @@ from fleet.federation import Federation
 from fleet.live.usage_sampler import Reading, UsageSampler
 from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import Node, ObjectKey, Pod
+from fleet.model.told import told_to
 from graph.enums import EventType
 from graph.errors import Code
 from graph.roots.topics import Samples
@@ -78,7 +79,7 @@ class SampleChannel:
             return
         self._sent = seen
         if reading.problem is not None:
-            body = build_failure(reading.problem, Code.METRICS_UNAVAILABLE)
+            body = build_failure(told_to(self._scope, reading.problem), Code.METRICS_UNAVAILABLE)
         else:
             (body,) = await self._renderer.render([list(found.values())])
         self._last = Event(dump(body), self._renderer.selection)

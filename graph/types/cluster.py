@@ -12,6 +12,7 @@ from fleet.model.kinds import PODS
 from fleet.model.queries import PageRequest
 from fleet.model.ranking import node_bases
 from fleet.model.sums import sum_resources
+from fleet.model.told import told_to
 from graph.enums import ClusterHealth, ClusterRole, PercentOf, PodGroup
 from graph.loading.cluster_sums import load_all_nodes, load_cluster_history, load_cluster_usage, read_all_nodes
 from graph.loading.context import Info
@@ -46,7 +47,6 @@ class Cluster(View[models.Cluster]):
     name: str = of_model("Its name in the federation.")
     role: ClusterRole = of_model("What it is to the federation.")
     health: ClusterHealth = of_model("How it is.")
-    message: str | None = of_model("What is wrong, and what would mend it; null while all is well.")
     version: str | None = of_model("Version of its API server.")
     platform: str | None = strawberry.field(description="What it runs on, such as EKS, as the platform has it.")
     region: str | None = strawberry.field(description="The region it is in, as the platform has it.")
@@ -63,6 +63,13 @@ class Cluster(View[models.Cluster]):
             zones=list(info.zones),
             join_status=info.join_status,
         )
+
+    @resolved(
+        "What is wrong, and what would mend it; null while all is well. Addresses are for administrators.",
+        shared_by=("name", "message"),
+    )
+    def message(self, info: Info) -> str | None:
+        return told_to(info.context.scope, self.model.message)
 
     @resolved("Its nodes.")
     def nodes(

@@ -7,6 +7,7 @@ import strawberry
 
 from fleet.model import objects, problems
 from fleet.model.errors import InvalidQuery
+from fleet.model.told import told_to
 from fleet.model.workloads import Workload as WorkloadModel
 from fleet.reads.paging import Values, pack_cursor, unpack_cursor
 from fleet.reads.problems import DEFAULT_EXAMPLES, MAX_EXAMPLES, order_of
@@ -46,8 +47,11 @@ class ProblemExample(PureView[problems.ProblemExample]):
     model: strawberry.Private[problems.ProblemExample]
     kind: str = of_model("Its kind: Pod, Node, Cluster, or that of a workload.")
     name: str = of_model("Its name.")
-    message: str | None = of_model("What it says itself.")
     since: DateTime | None = of_model("Since when; null where nobody says.")
+
+    @resolved("What it says itself.", shared_by=("cluster", "message"))
+    def message(self, info: Info) -> str | None:
+        return told_to(info.context.scope, self.model.message)
 
     @resolved("Its namespace; null for a cluster and for an object of the whole cluster.")
     def namespace(self) -> str | None:

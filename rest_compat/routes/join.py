@@ -21,7 +21,7 @@ from fleet.aio.bounded import read_bounded
 from fleet.model.errors import FleetError, Forbidden, InvalidQuery
 from fleet.model.request_info import RequestInfo
 from fleet.ports import MAX_KUBECONFIG_BYTES, Registration, SubmittedCluster
-from rest_compat.errors import AlreadyThere, BodyTooLarge, BodyTooSlow, find_status
+from rest_compat.errors import AlreadyThere, BodyTooLarge, BodyTooSlow, find_status, message_for
 from rest_compat.parameters import read_parameter, read_query
 from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
@@ -178,8 +178,8 @@ def _read_places(data: Any) -> tuple[list[str], list[str]]:
     return [region for region in regions if region], [zone for zone in zones if zone]
 
 
-def _build_error(_path: str, error: FleetError) -> Response:
-    text = str(error)
+def _build_error(request: Request, error: FleetError) -> Response:
+    text = message_for(request.scope, error)
     if isinstance(error, InvalidFile):
         text = f"INVALID_FILE: {text}" if text else "INVALID_FILE"
     return PlainTextResponse(text, find_status(error)[0])

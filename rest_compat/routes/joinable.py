@@ -16,7 +16,7 @@ from rest_compat.routing import build_json, build_null, build_route
 
 
 def build_joinable_routes() -> dict[str, ASGIApp]:
-    route = build_route(answer_joinable, lambda _, error: build_null("items", error))
+    route = build_route(answer_joinable, lambda request, error: build_null(request, "items", error))
     return {"/joinable": route, "/joinable/": route}
 
 

@@ -117,8 +117,9 @@ async def ask_store(request: Request, answer: Awaitable[T]) -> T:
         raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
 
 
-def _build_error(path: str, error: FleetError) -> Response:
-    return build_null("nodemetrics" if path.startswith("/metrics/nodes") else "podmetrics", error)
+def _build_error(request: Request, error: FleetError) -> Response:
+    is_node = request.scope["path"].startswith("/metrics/nodes")
+    return build_null(request, "nodemetrics" if is_node else "podmetrics", error)
 
 
 def _build_answer(member: str, points: list[Point], describe: Describe) -> Response:

@@ -23,7 +23,7 @@ _MEASURES = ("cpu", "memory", "disk", "network", "latency")
 
 
 def build_status_routes() -> dict[str, ASGIApp]:
-    route = build_route(answer_status, lambda _, error: build_null("cluster_status", error))
+    route = build_route(answer_status, lambda request, error: build_null(request, "cluster_status", error))
     return {"/status": route, "/status/": route}
 
 

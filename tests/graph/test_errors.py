@@ -9,6 +9,7 @@ from graphql import GraphQLError, get_introspection_query
 from fleet.model import errors
 from fleet.model.objects import K
 from fleet.model.usage import Kind, Measure, Usage
+from fleet.model.visibility import NOBODY
 from graph.errors import present_error
 from graph.limits.limits import DEFAULT_LIMITS
 from graph.schema import print_sdl, schema
@@ -31,7 +32,7 @@ from tests.graph.conftest import OpenGraph
     ],
 )
 def test_every_error_of_the_fleet_has_its_code(cause: Exception, extensions: dict[str, str]) -> None:
-    presented = present_error(GraphQLError("raw", original_error=cause))
+    presented = present_error(GraphQLError("raw", original_error=cause), NOBODY)
     assert presented.extensions == extensions
     assert presented.message == str(cause)
 

@@ -7,6 +7,7 @@ import pytest
 from graphql import GraphQLError
 
 from fleet.model.errors import InvalidQuery
+from fleet.model.visibility import NOBODY
 from graph.errors import present_error
 from graph.extensions import Asked, read_asked
 from graph.limits.errors import LimitExceeded
@@ -60,11 +61,11 @@ class Weighed(InvalidQuery):
 
 @pytest.mark.parametrize("wrap", [lambda error: error, lambda error: GraphQLError("raw", original_error=error)])
 def test_a_limit_keeps_its_details_beside_the_code(wrap: Any) -> None:
-    presented = present_error(wrap(LimitExceeded("too much", details={"estimate": 12, "limit": 10})))
+    presented = present_error(wrap(LimitExceeded("too much", details={"estimate": 12, "limit": 10})), NOBODY)
     assert presented.message == "too much"
     assert presented.extensions == {"code": "COST_EXCEEDED", "estimate": 12, "limit": 10}
 
 
 def test_details_never_replace_the_code() -> None:
-    presented = present_error(GraphQLError("raw", original_error=Weighed("heavy")))
+    presented = present_error(GraphQLError("raw", original_error=Weighed("heavy")), NOBODY)
     assert presented.extensions == {"code": "BAD_USER_INPUT", "estimate": 12}

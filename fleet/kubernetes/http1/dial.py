@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from fleet.kubernetes.http1.protocol import HttpProtocol
 from fleet.kubernetes.http1.tls import Tls
+from fleet.model.told import Told, foreign, tell
 
 _MAX_PROXY_HEAD = 64 * 1024
 
@@ -55,14 +56,14 @@ async def _connect(route: Route, on_change: Callable[[HttpProtocol], None]) -> H
         return (await loop.create_connection(lambda: HttpProtocol(on_change), route.host, route.port))[1]
     parts = urlsplit(route.proxy)
     port = parts.port or (1080 if parts.scheme == "socks5" else 80)
-    at = f"{parts.hostname}:{port}"
+    at = Told("a proxy", f"the proxy {parts.hostname}:{port}")
     if parts.scheme == "socks5":
-        through = await _connect_socks(route, parts, port)
+        through = await _connect_socks(route, parts, port, at)
         return (await loop.create_connection(lambda: HttpProtocol(on_change), sock=through))[1]
     try:
         _, connection = await loop.create_connection(lambda: HttpProtocol(on_change), parts.hostname or "", port)
     except OSError as error:
-        raise DialError(f"the proxy {at} can't be reached: {error.strerror or error}") from error
+        raise DialError(tell("{} can't be reached: {}", at, foreign(error.strerror or str(error)))) from error
     try:
         connection.write(_build_connect(route, parts.username, parts.password))
         said = await _read_proxy_head(connection)
@@ -72,11 +73,11 @@ async def _connect(route: Route, on_change: Callable[[HttpProtocol], None]) -> H
     if said.split(b" ", 2)[1:2] != [b"200"]:
         connection.close()
         line = said.split(b"\r\n", 1)[0][:80].decode(errors="replace")
-        raise DialError(f"the proxy {at} answered {line!r}")
+        raise DialError(tell("{} answered {}", at, foreign(repr(line))))
     return connection
 
 
-async def _connect_socks(route: Route, proxy: SplitResult, port: int) -> socket.socket:
+async def _connect_socks(route: Route, proxy: SplitResult, port: int, at: str) -> socket.socket:
     """A connection that a SOCKS5 proxy (RFC 1928, RFC 1929) made, and which names it looked up, as with client-go."""
     # Only for who has such a proxy.
     from python_socks import ProxyError, ProxyType
@@ -89,10 +90,9 @@ async def _connect_socks(route: Route, proxy: SplitResult, port: int) -> socket.
             route.host, route.port
         )
     except OSError as error:
-        reason = error.strerror or error
-        raise DialError(f"the proxy {host}:{port} can't be reached: {reason}") from error
+        raise DialError(tell("{} can't be reached: {}", at, foreign(error.strerror or str(error)))) from error
     except ProxyError as error:
-        raise DialError(f"the proxy {host}:{port} refuses: {str(error)[:80]}") from error
+        raise DialError(tell("{} refuses: {}", at, foreign(str(error)[:80]))) from error
 
 
 async def _read_proxy_head(connection: HttpProtocol) -> bytearray:

@@ -12,6 +12,7 @@ from fleet.kubernetes.http1.framing import AnswerProblem
 from fleet.kubernetes.http1.headers import select_response_headers
 from fleet.kubernetes.http1.protocol import ClosedEarly, HttpProtocol
 from fleet.model.errors import ClusterAnswerInvalid
+from fleet.model.told import foreign, tell
 from fleet.ports import Headers
 
 MAX_REFUSAL_BYTES = 1024 * 1024
@@ -47,7 +48,8 @@ async def request_upgrade(cluster: str, route: Route, head: bytes) -> HttpUpgrad
         return await _request(cluster, connection, head)
     except (AnswerProblem, ClosedEarly) as error:
         connection.close()
-        message = f"cluster {cluster}: it answered nonsense when asked to switch protocols: {str(error)[:200]}"
+        said = foreign(str(error)[:200])
+        message = tell("cluster {}: it answered nonsense when asked to switch protocols: {}", cluster, said)
         raise ClusterAnswerInvalid(cluster, message) from error
     except BaseException:
         connection.close()

@@ -24,6 +24,7 @@ from fleet.model.errors import (
     ClusterTimeout,
     ClusterUnreachable,
 )
+from fleet.model.told import foreign, tell
 from fleet.ports import Call, Connection
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,10 @@ class Follower(Generic[N]):
         if event.type is EventType.ERROR:
             if event.code == _GONE:
                 raise _RelistError("the watch has expired")
-            raise ClusterAnswerInvalid(cluster, f"cluster {cluster}: a watch ended with {event.code}: {event.message}")
+            said = foreign(event.message or "")
+            raise ClusterAnswerInvalid(
+                cluster, tell("cluster {}: a watch ended with {}: {}", cluster, event.code, said)
+            )
         if event.type is EventType.BOOKMARK:
             return event.resource_version
         if event.record is None:

@@ -38,6 +38,7 @@ from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
+from fleet.model.told import MISCONFIGURED, Told, tell
 from fleet.ports import Connection, Credential, MemberSource, MemberSpec
 
 T = TypeVar("T")
@@ -103,8 +104,8 @@ class KubeconfigSource:
     async def open_connection(self, spec: MemberSpec) -> Connection:
         member = self._members.get(spec.name)
         if member is None or member.reachable is None:
-            problem = "it is in no kubeconfig any more" if member is None else member.problem
-            raise ClusterUnreachable(spec.name, f"cluster {spec.name}: {problem}")
+            problem = "it is in no kubeconfig any more" if member is None else Told(MISCONFIGURED, member.problem or "")
+            raise ClusterUnreachable(spec.name, tell("cluster {}: {}", spec.name, problem))
         return HttpConnection(spec.name, member.reachable.target)
 
     async def run(self) -> None:

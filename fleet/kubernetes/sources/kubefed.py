@@ -30,6 +30,7 @@ from fleet.kubernetes.sources.kubefed_objects import (
 from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
+from fleet.model.told import MISCONFIGURED, Told, tell
 from fleet.ports import Connection, Credential, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
@@ -92,8 +93,9 @@ class KubefedSource:
         else:
             reachable = self._members.get(spec.name, ("", None))[1]
         if not isinstance(reachable, Reachable):
-            problem = reachable or spec.problem or "it is in the federation no more"
-            raise ClusterUnreachable(spec.name, f"cluster {spec.name}: {problem}")
+            wrong = reachable or spec.problem
+            problem = Told(MISCONFIGURED, wrong) if wrong else "it is in the federation no more"
+            raise ClusterUnreachable(spec.name, tell("cluster {}: {}", spec.name, problem))
         return HttpConnection(spec.name, reachable.target)
 
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet.model.errors import MetricsUnavailable
+from fleet.model.told import Told, foreign, tell
 from fleet.model.usage import Kind, Measure
 
 COUNT_SERIES = "SELECT count(*) FROM series"
@@ -50,7 +51,11 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OverflowError) as error:
-        raise MetricsUnavailable(f"the metric file {path.name} {_verdict(error)}") from error
+        raise MetricsUnavailable(tell("{} {}", _named(path), foreign(_verdict(error)))) from error
+
+
+def _named(path: Path) -> str:
+    return Told("the metric file", f"the metric file {path.name}")
 
 
 def _verdict(error: Exception) -> str:
@@ -92,7 +97,7 @@ def open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
     try:
         make_private(path)
     except OSError as error:
-        raise MetricsUnavailable(f"the metric file {path.name} can't be opened: {error.strerror}") from error
+        raise MetricsUnavailable(tell("{} can't be opened: {}", _named(path), error.strerror)) from error
     connection = _connect(path)
     try:
         _lay_out(connection, path)
@@ -163,10 +168,10 @@ def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
     """Raises MetricsUnavailable for a file of another program or of another version."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise MetricsUnavailable(f"the file {path.name} belongs to another program: name another file for metrics")
+        raise MetricsUnavailable(tell("{} belongs to another program: name another file for metrics", _named(path)))
     if version != SCHEMA_VERSION:
         raise MetricsUnavailable(
-            f"the metric file {path.name} has layout {version}, this server knows {SCHEMA_VERSION}: move it away"
+            tell("{} has layout {}, this server knows {}: move it away", _named(path), version, SCHEMA_VERSION)
         )
 
 

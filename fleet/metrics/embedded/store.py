@@ -34,6 +34,7 @@ from fleet.metrics.embedded.writes import PointWriter, build_rows
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
+from fleet.model.told import Told, tell
 from fleet.model.usage import NANOSECONDS, Column, History, Kind, Measure, Point, TimeRange, Usage
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ class EmbeddedStore:
     async def _write(self, change: Callable[[PointWriter], T]) -> T:
         writer = self._writer
         if writer is None:
-            raise MetricsUnavailable(f"the metric file {self._options.path.name} is written by another process")
+            named = Told("the metric file", f"the metric file {self._options.path.name}")
+            raise MetricsUnavailable(tell("{} is written by another process", named))
 
         def write() -> T:
             with translated(self._options.path):

@@ -15,6 +15,7 @@ from fleet.metrics.influx.layout import Names, Query, Value
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import Call
 from fleet.model.errors import MetricsUnavailable
+from fleet.model.told import Told, tell
 
 logger = logging.getLogger(__name__)
 
@@ -91,26 +92,26 @@ def _sound(text: str) -> str:
 
 def explain_refusal(options: InfluxOptions, status: int, body: bytes) -> MetricsUnavailable:
     """What an answer other than 200 means; its own words may hold a part of the query."""
-    place, bucket = options.place, options.database
+    server, bucket = options.server, options.database
     try:
         said = msgspec.json.decode(body, type=_Refusal)
     except msgspec.DecodeError:
         said = _Refusal()
     if status == 401:
-        text = f"InfluxDB at {place} refuses this server's token (401): check the token"
+        text = tell("{} refuses this server's token (401): check the token", server)
     elif "organization" in said.message and "not found" in said.message:
-        text = f"InfluxDB at {place} has no organisation {options.org!r}: check its name"
+        text = tell("{} has no organisation {!r}: check its name", server, options.org)
     elif "could not find bucket" in said.message:
         where = f"in organisation {options.org!r} that this server's token may read"
-        text = f"InfluxDB at {place} has no bucket {bucket!r} {where}"
+        text = tell("{} has no bucket {!r} {}", server, bucket, where)
     elif status == 403 and said.code:
-        text = f"InfluxDB at {place} does not let this server's token read {bucket!r} (403)"
+        text = tell("{} does not let this server's token read {!r} (403)", server, bucket)
     elif status == 404 and not said.code:
-        text = f"there is no InfluxDB 2.x at {place} (404)"
+        text = Told("there is no InfluxDB 2.x (404)", f"there is no InfluxDB 2.x at {options.place} (404)")
     elif said.message:
         text = explain_error(said.message)
     else:
-        text = f"InfluxDB at {place} answered {status} to a query"
+        text = tell("{} answered {} to a query", server, status)
     return MetricsUnavailable(text)
 
 

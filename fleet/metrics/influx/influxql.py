@@ -32,6 +32,7 @@ from fleet.metrics.influx.store import InfluxStore, Read
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import K
+from fleet.model.told import tell
 from fleet.model.usage import NANOSECONDS, Kind, Measure, Usage
 
 T = TypeVar("T")
@@ -102,8 +103,8 @@ class InfluxqlStore(InfluxStore):
 
         version, databases = await self._send(build_call(Query("SHOW DATABASES", {}), None), read)
         if options.database not in databases:
-            reader = f" that user {options.username!r} may read" if options.username else ""
-            raise MetricsUnavailable(f"InfluxDB {version} has no database {options.database!r}{reader}")
+            reader = tell(" that {} may read", options.caller) if options.username else ""
+            raise MetricsUnavailable(tell("InfluxDB {} has no database {!r}{}", version, options.database, reader))
         types = build_call(build_field_types(), options.database)
         self._mixed = await self._send(
             types, lambda answer: read_mixed_fields(*decode_answer(answer, options.database))

@@ -17,6 +17,7 @@ from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import Call, InfluxAnswer
 from fleet.metrics.influx.rows import InfluxSeries
 from fleet.model.errors import MetricsUnavailable
+from fleet.model.told import Told, tell
 
 logger = logging.getLogger(__name__)
 
@@ -61,15 +62,17 @@ def build_call(query: Query, database: str | None, *more: Query) -> Call:
 
 
 def explain_refusal(options: InfluxOptions, status: int) -> MetricsUnavailable:
-    place, caller = options.place, options.caller
+    server, caller = options.server, options.caller
     if status == 401:
         mend = "check the token" if options.token else "check the name and the password"
-        return MetricsUnavailable(f"InfluxDB at {place} refuses {caller} (401): {mend}")
+        return MetricsUnavailable(tell("{} refuses {} (401): {}", server, caller, mend))
     if status == 403:
-        return MetricsUnavailable(f"InfluxDB at {place} does not let {caller} read {options.database!r} (403)")
+        return MetricsUnavailable(tell("{} does not let {} read {!r} (403)", server, caller, options.database))
     if status == 404:
-        return MetricsUnavailable(f"there is no InfluxDB 1.x at {place} (404)")
-    return MetricsUnavailable(f"InfluxDB at {place} answered {status} to a query")
+        return MetricsUnavailable(
+            Told("there is no InfluxDB 1.x (404)", f"there is no InfluxDB 1.x at {options.place} (404)")
+        )
+    return MetricsUnavailable(tell("{} answered {} to a query", server, status))
 
 
 def decode_answer(raw: InfluxAnswer, database: str, statements: int = 1) -> list[list[InfluxSeries]]:

@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleet.model.told import Told
+
 
 class Dialect(Enum):
     """The language of the queries: 1.x, and the 1.x route of a 2.x, know InfluxQL; 2.x knows Flux."""
@@ -47,11 +49,16 @@ class InfluxOptions:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     @property
+    def server(self) -> str:
+        """What is asked, fit for a message."""
+        return Told("InfluxDB", f"InfluxDB at {self.place}")
+
+    @property
     def caller(self) -> str:
         """Who asks, fit for a message."""
         if self.token:
             return "this server's token"
-        return f"user {self.username!r}" if self.username else "a query without a user"
+        return Told("this server's user", f"user {self.username!r}") if self.username else "a query without a user"
 
     def as_credential(self) -> Mapping[str, Any]:
         """As the client library takes it: its own `username` and `password` would call the sign-in of a 2.x."""

@@ -30,6 +30,7 @@ from fleet.aio.recorder import querying_metrics, with_recorder
 from fleet.aio.timed import timed
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.model.errors import MetricsUnavailable
+from fleet.model.told import tell
 
 logger = logging.getLogger(__name__)
 
@@ -107,19 +108,19 @@ class InfluxPool:
             raise self._note(self._failure(error)) from error
 
     def _failure(self, error: Exception) -> MetricsUnavailable:
-        place = self._options.place
+        server = self._options.server
         # In the order of their classes: an unknown host is a refused connection, which is a time-out, to the pool.
         if isinstance(error, NameResolutionError):
-            return MetricsUnavailable(f"the host name of InfluxDB at {place} is not known")
+            return MetricsUnavailable(tell("the host name of {} is not known", server))
         if isinstance(error, NewConnectionError):
-            return MetricsUnavailable(f"InfluxDB at {place} does not accept connections")
+            return MetricsUnavailable(tell("{} does not accept connections", server))
         if isinstance(error, PoolTimeoutError):
             return self._slow()
         if isinstance(error, SSLError):
-            return MetricsUnavailable(f"the TLS certificate of InfluxDB at {place} is not accepted")
+            return MetricsUnavailable(tell("the TLS certificate of {} is not accepted", server))
         if isinstance(error, ProtocolError):
-            return MetricsUnavailable(f"InfluxDB at {place} broke off its answer")
-        return MetricsUnavailable(f"InfluxDB at {place} can't be asked ({type(error).__name__})")
+            return MetricsUnavailable(tell("{} broke off its answer", server))
+        return MetricsUnavailable(tell("{} can't be asked ({})", server, type(error).__name__))
 
     def _send_once(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
         # Not `call_api`, nor the query and bucket APIs above it, though they cost the same: they read a refusal to its
@@ -172,9 +173,7 @@ class InfluxPool:
             return b""  # the status says enough
 
     def _slow(self) -> MetricsUnavailable:
-        return MetricsUnavailable(
-            f"InfluxDB at {self._options.place} did not answer within {self._options.timeout:g} s"
-        )
+        return MetricsUnavailable(tell("{} did not answer within {:g} s", self._options.server, self._options.timeout))
 
 
 @contextlib.asynccontextmanager

@@ -22,6 +22,7 @@ from fleet.model.errors import (
     InvalidQuery,
 )
 from fleet.ports import Call
+from server.logs import TextLines
 from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.servers import Handler, open_http_server, open_raw_server
 
@@ -53,7 +54,9 @@ async def echo(request: web.BaseRequest) -> web.Response:
 
 def messages_of_members(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Without those of asyncio about what other tests of the process have left."""
-    return [record.getMessage() for record in caplog.records if record.name.startswith("fleet.kubernetes")]
+    line = TextLines()
+    lines = [line.format(record) for record in caplog.records if record.name.startswith("fleet.kubernetes")]
+    return [text.split(": ", 1)[1] for text in lines]
 
 
 @pytest.mark.parametrize(("level", "lines"), [("INFO", 0), ("DEBUG", 1)])

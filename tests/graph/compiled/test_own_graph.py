@@ -76,7 +76,9 @@ async def answer_of_core(graph: Graph, text: str, asked: Asked) -> Any:
     started = execute(schema._schema, parse_known(text), None, context, asked.variables, executor_class=Core)
     result = await started if isinstance(started, Awaitable) else started
     assert isinstance(result, ExecutionResult)
-    return as_told(ExecutionResult(result.data, [present_error(error) for error in result.errors or ()]))
+    return as_told(
+        ExecutionResult(result.data, [present_error(error, asked.who.scope) for error in result.errors or ()])
+    )
 
 
 def was_refused(answered: Any) -> bool:

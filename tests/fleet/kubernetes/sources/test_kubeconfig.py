@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from aiohttp import web
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
+from fleet.model.told import detail_of
 from fleet.ports import Call, MemberSource, MemberSpec
 from tests.fleet.kubernetes.auth.plugin import VERSION
 from tests.fleet.kubernetes.certificates import Authority, server_context
@@ -213,8 +215,9 @@ async def test_a_broken_context_is_an_ill_member(case: str, tmp_path: Path) -> N
         picture = await Follower(source).until()
         ill = picture["one"]
         assert (ill.credential, picture["good"].problem) == (None, None)
-        with pytest.raises(ClusterUnreachable, match=words):
+        with pytest.raises(ClusterUnreachable, match="its configuration is not right") as refused:
             await source.open_connection(ill)
+        assert re.search(words, detail_of(refused.value))
         assert ill.problem is not None
         assert "secret" not in ill.problem
 

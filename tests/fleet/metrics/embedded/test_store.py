@@ -159,7 +159,7 @@ async def test_rates_that_are_kept_grow_old_as_those_that_are_read(tmp_path: Pat
 
 
 async def test_a_file_that_is_not_there_can_not_be_read_by_others(tmp_path: Path) -> None:
-    with pytest.raises(MetricsUnavailable, match=r"usage\.db"):
+    with pytest.raises(MetricsUnavailable, match="the metric file can't be opened"):
         async with open_embedded_reader(EmbeddedOptions(tmp_path / "no" / "usage.db")):
             pass
 
@@ -178,7 +178,7 @@ async def test_the_bounds_are_kept_by_themselves(tmp_path: Path) -> None:
 async def test_a_delivery_that_can_not_fit_fails_whole_and_the_store_goes_on(tmp_path: Path) -> None:
     async with open_small(tmp_path, 100_000) as store:
         await store.write([(WEB, point(5))])
-        with pytest.raises(MetricsUnavailable, match=r"the metric file usage\.db can't grow"):
+        with pytest.raises(MetricsUnavailable, match="the metric file can't grow"):
             await store.write((PodKey("c", "n", f"web-{i}"), point(3)) for i in range(5000))
         assert await store.latest(Kind.POD, frozenset({PodKey("c", "n", "web-0")}), CPU) == {}
         await store.write([(WEB, point(1, 3.0))])

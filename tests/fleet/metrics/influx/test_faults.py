@@ -15,6 +15,7 @@ from fleet.metrics.influx.pool import InfluxAnswer
 from fleet.metrics.influx.rows import read_columns
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
+from fleet.model.told import detail_of
 from fleet.model.usage import Kind, Measure
 
 WEB = PodKey("cluster1", "default", "web-0")
@@ -112,8 +113,8 @@ async def ask(url: str, timeout: float = 2.0) -> str:
     async with open_influx_store(options) as store:
         with pytest.raises(MetricsUnavailable) as refused:
             await store.latest(Kind.POD, frozenset({WEB}), frozenset({Measure.CPU_CORES}))
-    assert "secret-word" not in str(refused.value)
-    return str(refused.value)
+    assert "secret-word" not in detail_of(refused.value)
+    return detail_of(refused.value)
 
 
 @pytest.mark.parametrize(

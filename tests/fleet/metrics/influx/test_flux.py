@@ -119,7 +119,7 @@ def test_what_is_not_a_whole_answer_is_refused(body: str, said: str) -> None:
             "does not let this server's token",
         ),
         ("403 Forbidden", "Flux query service disabled.", "answered 403 to a query"),
-        ("404 Not Found", "404 page not found", "there is no InfluxDB 2.x at"),
+        ("404 Not Found", "404 page not found", "there is no InfluxDB 2.x"),
         ("503 Service Unavailable", "", "answered 503 to a query"),
         ("500 Internal Server Error", '{"code":"internal error","message":"secret words"}', "the log has its words"),
         ("302 Found", "", "answered 302 to a query"),
