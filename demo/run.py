@@ -99,7 +99,7 @@ def build_settings(usage_file: Path, port: int) -> Settings:
     """What the server is told; the signing key is another one each time."""
     key = SecretStr(secrets.token_hex(32))
     return Settings(
-        http=HttpSettings(host=LOOPBACK, port=port, ops_port=0, shutdown_grace=1.0),
+        http=HttpSettings(host=LOOPBACK, port=port, ops_port=0, shutdown_grace=1.0, shutdown_drain=0.0),
         auth=AuthSettings(signing_key=key, user_name=USER, user_password=SecretStr(PASSWORD)),
         clusters=ClusterSettings(cluster_source="kubefed", host_context=HOST_CONTEXT),
         metrics=MetricSettings(metric_store="embedded", embedded_file=usage_file, collect_interval=0.0),

@@ -2,13 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from fleet.aio.bounded import read_bounded
-from rest_compat.errors import BodyTooLarge, BodyTooSlow
+from fleet.aio.stopping import Stopping
+from rest_compat.errors import BodyTooLarge, BodyTooSlow, ServerStopping
 
 PATIENCE_SECONDS = 0.05
 """Answers that are there sooner are not watched over: most are, and two tasks cost more than all else of them."""
@@ -19,8 +20,8 @@ CHECK_SECONDS = 15.0
 RIGHTS_SECONDS = 2.0
 """How often it is looked at again whether the caller of an answer that is still arriving may have it."""
 
-Check = tuple[Callable[[], object], float]
-"""What raises once an answer has to end, or what it returns does, and how often it is asked, in seconds."""
+Ending = Callable[[], Coroutine[None, None, None]]
+"""What runs while an answer may go on, and raises once that has to end."""
 
 
 class Caller:
@@ -62,11 +63,11 @@ async def read_body(chunks: AsyncIterable[bytes], what: str, limit: int, timeout
 
 
 class DisconnectWatcher:
-    """Cancels the task that made it when the caller is gone, or when a check raises; to be stopped in any case."""
+    """Cancels the task that made it when the caller is gone, or when an ending raises; to be stopped in any case."""
 
-    def __init__(self, caller: Caller, *checks: Check) -> None:
+    def __init__(self, caller: Caller, *endings: Ending) -> None:
         self._caller = caller
-        self._checks = checks
+        self._endings = endings
         self._task = asyncio.current_task()
         self._watching: list[asyncio.Future[None]] = []
         self._ended_by: asyncio.Future[None] | None = None
@@ -78,7 +79,7 @@ class DisconnectWatcher:
 
     @property
     def error(self) -> BaseException | None:
-        """What a check raised."""
+        """What an ending raised."""
         return None if self._ended_by is None else self._ended_by.exception()
 
     def stop(self) -> None:
@@ -88,7 +89,7 @@ class DisconnectWatcher:
 
     def _begin(self) -> None:
         self._watching.append(asyncio.ensure_future(self._caller.wait_gone()))
-        self._watching += [asyncio.ensure_future(check_repeatedly(*check)) for check in self._checks]
+        self._watching += [asyncio.ensure_future(ending()) for ending in self._endings]
         for future in self._watching:
             future.add_done_callback(self._interrupt)
 
@@ -101,9 +102,15 @@ class DisconnectWatcher:
 
 
 async def check_repeatedly(check: Callable[[], object], every: float) -> None:
-    """Runs until it is cancelled, or until `check` raises; `every` is in seconds."""
+    """Runs until it is cancelled, or until `check`, or what it returns, raises; `every` is in seconds."""
     while True:
         await asyncio.sleep(every)
         checked = check()
         if inspect.isawaitable(checked):
             await checked
+
+
+async def wait_stop(stopping: Stopping) -> None:
+    """Raises ServerStopping when streams are to end."""
+    await stopping.wait_streams_end()
+    raise ServerStopping

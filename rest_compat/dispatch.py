@@ -65,8 +65,18 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
         passed = Call(request.method, call.path, WRITE_TIMEOUT, call.query, sent, upgrade=upgrade)
     else:
         passed = _build_call(request, call, info)
-    foreign, watches = info.subresource == "proxy", info.verb == "watch"
-    member = MemberCall(principal, connection, passed, call.shape, foreign, watches, check_member, check_rights)
+    foreign = info.subresource == "proxy"
+    member = MemberCall(
+        principal,
+        connection,
+        passed,
+        call.shape,
+        foreign=foreign,
+        watches=info.verb == "watch",
+        check_member=check_member,
+        check_rights=check_rights,
+        stopping=request.state["stopping"],
+    )
     if upgrade is not None:
         return Upgrade(member, principal.name, passed_on.streams)
     held = passed_on.streams if passed.idle_timeout is None and not foreign else passed_on.calls

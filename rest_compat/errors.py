@@ -56,6 +56,13 @@ class NotServed(FleetError):
     """A part of the Kubernetes API that this server does not pass on."""
 
 
+class ServerStopping(FleetError):
+    """What would go on for ever ends with this process."""
+
+    def __init__(self) -> None:
+        super().__init__("this server is shutting down: connect again")
+
+
 # HTTP's status and Kubernetes' reason; the first class an error belongs to decides. `server.errors` answers by it too.
 _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (InvalidQuery, HTTPStatus.BAD_REQUEST, "BadRequest"),
@@ -71,6 +78,7 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequests"),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (NotServed, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented"),
+    (ServerStopping, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (ClusterForbidden, HTTPStatus.FORBIDDEN, "Forbidden"),
     (ClusterUnreachable, HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable"),
     (ClusterTimeout, HTTPStatus.GATEWAY_TIMEOUT, "Timeout"),

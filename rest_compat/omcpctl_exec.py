@@ -6,6 +6,7 @@ with `v5.channel.k8s.io` or `v4.channel.k8s.io`: the first byte of a message say
 
 import asyncio
 import json
+from functools import partial
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from auth.principal import Principal
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
 from fleet.ports import Call, Upgraded
-from rest_compat.disconnect import RIGHTS_SECONDS, Caller, DisconnectWatcher, read_body
+from rest_compat.disconnect import RIGHTS_SECONDS, Caller, DisconnectWatcher, check_repeatedly, read_body
 from rest_compat.dispatch import ApiCall, build_rights_check
 from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
@@ -75,7 +76,7 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     ]
     query = _build_query(call.query, words)
     switch = Call("GET", call.path.rstrip("/"), bound, query, headers, upgrade="websocket")
-    rights = build_rights_check(request, cluster, info), RIGHTS_SECONDS
+    rights = partial(check_repeatedly, build_rights_check(request, cluster, info), RIGHTS_SECONDS)
     watcher = DisconnectWatcher(Caller(request.receive), rights)
     try:
         with streams.hold(principal.name):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 
 import msgspec
 import yaml
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from auth.errors import AuthError
 from auth.principal import Principal
 from fleet.aio.bounded import read_bounded
+from fleet.aio.stopping import Stopping
 from fleet.model.errors import (
     ClusterAnswerInvalid,
     ClusterError,
@@ -27,9 +29,19 @@ from fleet.model.errors import (
 )
 from fleet.model.request_info import parse_request
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
-from rest_compat.disconnect import CHECK_SECONDS, RIGHTS_SECONDS, Caller, Check, DisconnectWatcher, read_body
+from rest_compat.disconnect import (
+    CHECK_SECONDS,
+    RIGHTS_SECONDS,
+    Caller,
+    DisconnectWatcher,
+    Ending,
+    check_repeatedly,
+    read_body,
+    wait_stop,
+)
 from rest_compat.errors import (
     ErrorShape,
+    ServerStopping,
     build_deletion_status,
     build_status_answer,
     find_status,
@@ -66,7 +78,7 @@ class MemberCall(Struct, frozen=True):
     `foreign` says that the answer is not the API server's own (it is a service or kubelet behind its proxy), and that
     its errors are to be left alone; `watches`, that it is a watch's. `check_member` raises ClusterError once the member
     is known to be ill: asked now and then while an answer may be silent for as long as it likes. `check_rights` raises
-    AuthError, Forbidden or NotFound once the caller may not have the rest.
+    AuthError, Forbidden or NotFound once the caller may not have the rest. `stopping` ends what has no end of its own.
     """
 
     caller: Principal
@@ -77,11 +89,18 @@ class MemberCall(Struct, frozen=True):
     watches: bool
     check_member: Callable[[], object]
     check_rights: Callable[[], object]
+    stopping: Stopping
 
     @property
-    def checks(self) -> tuple[Check, ...]:
-        """Those of an answer that may be silent for as long as it likes."""
-        return ((self.check_rights, RIGHTS_SECONDS), (self.check_member, CHECK_SECONDS))
+    def endings(self) -> tuple[Ending, ...]:
+        """What ends it before its time: with a bound of silence (`idle_timeout`), silence tells of the member."""
+        rights = partial(check_repeatedly, self.check_rights, RIGHTS_SECONDS)
+        if self.call.idle_timeout is not None:
+            return (rights,)
+        member = partial(check_repeatedly, self.check_member, CHECK_SECONDS)
+        # What is behind the API server may well have an end, and is waited for.
+        stop = () if self.foreign and not self.call.upgrade else (partial(wait_stop, self.stopping),)
+        return (rights, member, *stop)
 
     def reshape(self, status: int, headers: Headers, body: bytes) -> bytes | None:
         """What is answered in the place of an error of the member, in JSON; None where that can go as it is."""
@@ -113,9 +132,7 @@ class PassThrough(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relays until the answer ends, the caller is gone or the member fell ill."""
         caller = Caller(receive)
-        # Where silence is bounded, silence tells; else only what is known of the member.
-        member = self._member
-        watcher = DisconnectWatcher(caller, *member.checks[: 2 if member.call.idle_timeout is None else 1])
+        watcher = DisconnectWatcher(caller, *self._member.endings)
         try:
             with self._held:
                 await self._relay(caller, send)
@@ -143,17 +160,20 @@ class PassThrough(Response):
 
     async def _fail(self, error: FleetError | AuthError, scope: Scope, receive: Receive, send: Send) -> None:
         if self._started:
+            if self._member.watches and isinstance(error, ServerStopping):
+                # As an API server that stops ends it: clients go on from the version that they have seen.
+                await self._end(b"", send)
+                return
             if self._takes_event and isinstance(error, AuthError | Forbidden | NotFound):
-                await self._end_watch(error, scope, send)
+                status = self._member.shape.build_status(*find_status(error), message_for(scope, error))
+                await self._end(b'{"type":"ERROR","object":%b}\n' % status, send)
             # Ending here, without the last chunk, is how the caller learns that the answer is not whole.
             _log.warning("%s %s: the answer was cut off: %s", self._member.call.method, self._member.call.path, error)
             return
         await build_status_answer(scope, self._member.shape, error)(scope, receive, send)
 
-    async def _end_watch(self, error: Exception, scope: Scope, send: Send) -> None:
-        """The event by which an API server says why a watch ends, to a caller who takes it in time."""
-        status = self._member.shape.build_status(*find_status(error), message_for(scope, error))
-        event = b'{"type":"ERROR","object":%b}\n' % status
+    async def _end(self, event: bytes, send: Send) -> None:
+        """Ends a watch as an API server does, for a caller who takes it in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await send({"type": "http.response.body", "body": event, "more_body": False})

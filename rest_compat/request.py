@@ -3,6 +3,7 @@
 from starlette import requests
 
 from auth.dependencies import AuthState
+from fleet.aio.stopping import Stopping
 from fleet.federation import Federation
 from fleet.ports import Joining, MetricStore
 from rest_compat.platform import PlatformOptions
@@ -16,6 +17,7 @@ class RestState(AuthState):
     request_timeout: float
     platform: PlatformOptions
     joining: Joining
+    stopping: Stopping
 
 
 class Request(requests.Request[RestState]):

@@ -12,19 +12,20 @@ import binascii
 import logging
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from auth.errors import AuthError
-from fleet.model.errors import FleetError
+from fleet.model.errors import ClusterError, FleetError
 from fleet.ports import Headers, Upgraded
-from rest_compat.disconnect import check_repeatedly
-from rest_compat.errors import NotServed, build_status_answer
-from rest_compat.headers import build_reshaped_headers, select_caller_headers, select_member_headers
+from rest_compat.errors import NotServed, ServerStopping, build_status_answer
+from rest_compat.headers import build_reshaped_headers, find_header, select_caller_headers, select_member_headers
+from rest_compat.last_words import Frames
 from rest_compat.open_streams import OpenStreams
-from rest_compat.passthrough import MemberCall
+from rest_compat.passthrough import LAST_WORD_SECONDS, MemberCall
 from rest_compat.request import Request
 
 EXTENSION = "openmcp.takeover"
@@ -35,6 +36,8 @@ PROTOCOLS = frozenset({b"websocket", b"spdy/3.1"})
 _PATHS = re.compile(rb"/(?:api|apis|clusters)(?:[/?]|$)")
 # How browsers say a token, since they can set no header; the API server's own convention.
 _TOKEN_PREFIX = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - a name, no secret
+
+_SPOKEN = {"websocket": b"sec-websocket-protocol", "spdy/3.1": b"x-stream-protocol-version"}
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +110,9 @@ class Upgrade(Response):
             self._started = True
             headers = select_caller_headers(upgraded.headers, 101)
             await send({"type": "http.response.start", "status": 101, "headers": headers})
-            await _relay(taken, upgraded, self._member)
+            protocol = self._member.call.upgrade.lower()
+            spoken = find_header(upgraded.headers, _SPOKEN[protocol]) or ""
+            await _relay(taken, upgraded, self._member, Frames(protocol, spoken))
 
     def _refuse(self, upgraded: Upgraded) -> Response:
         """The member's answer where it does not switch: its error, or what it said in plain HTTP."""
@@ -126,14 +131,14 @@ class Upgrade(Response):
         return response
 
 
-async def _relay(taken: Taken, upgraded: Upgraded, member: MemberCall) -> None:
+async def _relay(taken: Taken, upgraded: Upgraded, member: MemberCall, frames: Frames) -> None:
     """Both ways at once until the first end of either.
 
     Raises ClusterError where the member is at fault; AuthError, Forbidden or NotFound once the caller may not have it.
     """
     up = asyncio.ensure_future(_send_up(taken, upgraded))
-    down = asyncio.ensure_future(_send_down(taken, upgraded))
-    tasks = (up, down, *(asyncio.ensure_future(check_repeatedly(*check)) for check in member.checks))
+    down = asyncio.ensure_future(_send_down(taken, upgraded, frames))
+    tasks = (up, down, *(asyncio.ensure_future(ending()) for ending in member.endings))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -143,7 +148,9 @@ async def _relay(taken: Taken, upgraded: Upgraded, member: MemberCall) -> None:
     for task in tasks:
         if task.cancelled() or (error := task.exception()) is None:
             continue
-        if not isinstance(error, OSError):
+        if isinstance(error, ServerStopping):
+            await _say_last(taken, upgraded, frames, error)
+        elif not isinstance(error, OSError):
             raise error
         # One end reset its connection: the other is closed as after a plain end.
         _log.debug("%s %s: %s", member.call.method, member.call.path, type(error).__name__)
@@ -160,9 +167,20 @@ async def _send_up(taken: Taken, member: Upgraded) -> None:
             broken = True
 
 
-async def _send_down(taken: Taken, member: Upgraded) -> None:
+async def _send_down(taken: Taken, member: Upgraded, frames: Frames) -> None:
     while data := await member.read():
+        frames.feed(data)
         await taken.write(data)
+
+
+async def _say_last(taken: Taken, member: Upgraded, frames: Frames, error: ServerStopping) -> None:
+    """Why it ends, behind the rest of the frame that the member is at, to a caller who takes it in time."""
+    with suppress(TimeoutError, OSError, ClusterError):
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            while not frames.at_end and (data := await member.read()):
+                await taken.write(data[: frames.feed(data, one=True)])
+            if frames.at_end:
+                await taken.write(frames.build(error))
 
 
 def select_upgrade_headers(raw: Headers) -> Headers:

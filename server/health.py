@@ -102,6 +102,8 @@ def build_health_router(*, detailed: bool) -> APIRouter:
     @router.api_route("/readyz", methods=_METHODS, include_in_schema=False)
     async def readyz(request: StateRequest) -> Response:
         state = request.state
+        if state["stopping"].begun:
+            return JSONResponse({"ready": False, "server": "it is shutting down"}, 503)
         synced = state["federation"].is_synced or time.monotonic() > synced_by
         parts = await load_parts(
             state["federation"], state["metric_store"], state["authenticator"], probe, synced=synced

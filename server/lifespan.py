@@ -14,6 +14,7 @@ from auth.oidc.errors import IssuerInvalid
 from auth.oidc.issuer import Issuer, check_issuers
 from auth.token_review import ReviewedTokens
 from fleet.aio.admission import Admission, AdmissionOptions
+from fleet.aio.stopping import Stopping
 from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.federation import Federation
@@ -119,6 +120,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 join=settings.clusters.join,
             ),
             joining=HostJoining(settings.clusters.platform_namespace, settings.timeouts.member_timeout),
+            stopping=Stopping(),
             held_usage=UsageCache(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
 

@@ -3,6 +3,7 @@
 The log line has the path as it was sent but never its query (`/token` carries a password there) and no header.
 """
 
+import asyncio
 import logging
 import random
 import re
@@ -11,6 +12,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fleet.aio.stopping import Stopping
 from server.errors import build_error_answer
 
 _log = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ _HEADERS = (
 )
 _NO_STORE = (b"cache-control", b"no-store")  # answers are one caller's; what may be kept says so itself
 _ADDED = (*_HEADERS, _NO_STORE)
+_CLOSE = (b"connection", b"close")
+_STOPPED = "this server is shutting down, and the answer was not ready in time: ask again"
 
 
 class RequestLog:
@@ -39,18 +43,25 @@ class RequestLog:
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        stopping: Stopping = scope["state"]["stopping"]
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _with_headers(message.get("headers", ()), request_id)
+                if stopping.begun and status != 101:
+                    message["headers"].append(_CLOSE)
             await send(message)
 
         try:
             await self._app(scope, receive, send_on)
         except ClientDisconnect:
             status = status or 499  # the caller left; there is nobody to answer
+        except asyncio.CancelledError:  # the time that requests have after SIGTERM is over
+            if not status:  # else half an answer is out: only a cut connection tells the caller
+                answer = build_error_answer(scope, 503, "ServiceUnavailable", _STOPPED, {"Retry-After": "1"})
+                await answer(scope, receive, send_on)
         except Exception as error:  # the seam where what nobody expected becomes a masked answer
             _log.exception("request %s failed: %s", request_id, type(error).__name__)
             if status:

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import math
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from fleet.aio.tasks import open_task
+from fleet.aio.tasks import end_tasks, open_task
 from server.app import create_app
 from server.asgi.bounds import BoundedProtocol
 from server.binding import bind
@@ -26,12 +25,15 @@ from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
 from server.ops import build_own_exposition, create_ops_app
 from server.settings.groups import HttpSettings, Settings
+from server.stopping import LAST_WORD_SECONDS, Stop
 from server.tls import ReloadingCertificate, open_certificate
 from server.workers.peers import Peers, Worker, open_peers
 
 SWITCH_SECONDS = 0.0005
 """How long the event loop may keep a thread waiting for the interpreter. SQLite gives it away at each row: with
 Python's own 5 ms an answer of 20 rows waited for 100 ms while the loop was busy."""
+
+_TURN_SECONDS = 0.02
 
 IDLE_CONNECTION_SECONDS = 15  # yesterday's portal opens a connection a call and never closes one
 
@@ -47,11 +49,18 @@ class Listening(Struct, frozen=True):
 
 
 class _Server(uvicorn.Server):
-    """A server whose signals are `run_server`'s, since there are several of them."""
+    """A server whose signals and end are `run_server`'s, since there are several of them."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, at_once: asyncio.Event) -> None:
         super().__init__(config)
         self.listens = asyncio.Event()
+        self._at_once = at_once
+        self._ends_at = 0.0
+
+    def end(self, ends_at: float) -> None:
+        """Ends it, requests by `ends_at` in the loop's time."""
+        self._ends_at = ends_at
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,6 +70,28 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.listens.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends requests within their time; what then goes on is cut off, told so where it can be."""
+        for server in self.servers:
+            server.close()
+        for bound in sockets or ():
+            bound.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        while state.connections or state.tasks:
+            if self._at_once.is_set() or asyncio.get_running_loop().time() > self._ends_at:
+                break
+            await asyncio.sleep(_TURN_SECONDS)
+        if tasks := list(state.tasks):
+            _log.warning("%d requests did not end in time: cut off", len(tasks))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=LAST_WORD_SECONDS)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await self.lifespan.shutdown()
+
 
 async def run_server(
     settings: Settings,
@@ -69,7 +100,7 @@ async def run_server(
     on_listening: Callable[[Listening], None] | None = None,
     worker: Worker | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then ends requests within the grace time (a second signal ends them at once).
+    """Serves until SIGTERM or SIGINT, then ends as `server.stopping` has it (a second signal ends requests at once).
 
     Ports are taken before anything is opened, so that one in use is said first; a `worker` shares them with others, and
     also ends when who started it is gone. Raises SettingsInvalid for a port or a certificate that can't be used, and
@@ -77,7 +108,7 @@ async def run_server(
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     bound_free_memory()
-    stop = _Stop()
+    stop = Stop(settings.http)
     with contextlib.ExitStack() as stack:
         stack.enter_context(gc_tuning())
         stack.enter_context(_signals(stop))
@@ -91,31 +122,13 @@ async def run_server(
             _open_peers(worker, state) as peers,
             contextlib.AsyncExitStack() as tasks,
         ):
-            servers = _build_servers(settings, state, peers, ports, certificate)
-            stop.hooks.append(state["live"].shut_down)  # subscriptions never end by themselves
-            stop.servers += [server for server, _ in servers]
+            servers = _build_servers(settings, state, peers, ports, certificate, stop.at_once)
+            stop.opened()
             if certificate is not None:
                 await tasks.enter_async_context(open_task("certificate", certificate.watch))
             listening = ports.listening("http" if certificate is None else "https")
-            await _serve_all(servers, lambda: _announce(listening, on_listening))
-
-
-class _Stop:
-    """What a signal does: ends the servers, by a second one at once, or the opening while there are none."""
-
-    def __init__(self) -> None:
-        self.servers: list[_Server] = []
-        self.hooks: list[Callable[[], None]] = []
-        self._opening = asyncio.current_task()
-
-    def __call__(self) -> None:
-        if not self.servers and self._opening is not None:
-            self._opening.cancel()
-        for hook in self.hooks:
-            hook()
-        for server in self.servers:
-            server.force_exit = server.should_exit
-            server.should_exit = True
+            wait_stop = stop.wait(state["stopping"], state["live"], [bound for _, bound in servers[:-1]])
+            await _serve_all(servers, wait_stop, lambda: _announce(listening, on_listening))
 
 
 class _Ports(NamedTuple):
@@ -141,13 +154,19 @@ def _bind_ports(http: HttpSettings, stack: contextlib.ExitStack, *, shared: bool
 
 
 def _build_servers(
-    settings: Settings, state: State, peers: Peers | None, ports: _Ports, certificate: ReloadingCertificate | None
+    settings: Settings,
+    state: State,
+    peers: Peers | None,
+    ports: _Ports,
+    certificate: ReloadingCertificate | None,
+    at_once: asyncio.Event,
 ) -> list[tuple[_Server, socket.socket]]:
+    """The servers and their ports, that of operators last."""
     app, ops = create_app(settings, _given(state)), create_ops_app(settings, _given(state), peers)
-    servers = [(_build_server(app, settings, certificate), ports.main), (_build_server(ops, settings), ports.ops)]
+    servers = [(_Server(_configure(app, settings, certificate), at_once), ports.main)]
     if ports.plain is not None:
-        servers.append((_build_server(app, settings), ports.plain))
-    return servers
+        servers.append((_Server(_configure(app, settings), at_once), ports.plain))
+    return [*servers, (_Server(_configure(ops, settings), at_once), ports.ops)]
 
 
 def _given(state: State) -> OpenState:
@@ -171,18 +190,31 @@ async def _open_peers(worker: Worker | None, state: State) -> AsyncIterator[Peer
         yield peers
 
 
-async def _serve_all(servers: list[tuple[_Server, socket.socket]], on_started: Callable[[], None]) -> None:
+async def _serve_all(
+    servers: list[tuple[_Server, socket.socket]],
+    wait_stop: Coroutine[None, None, float],
+    on_started: Callable[[], None],
+) -> None:
+    """Until `wait_stop` says by when requests end; the last server ends when the others have."""
+
     async def announce_when_started() -> None:
         for server, _ in servers:
             await server.listens.wait()
         on_started()
 
-    serving: list[Awaitable[None]] = [server.serve(sockets=[bound]) for server, bound in servers]
-    announcing = asyncio.create_task(announce_when_started())
+    async def end_when_asked() -> None:
+        ends_at = await wait_stop
+        for server, _ in servers[:-1]:
+            server.end(ends_at)
+        await asyncio.wait(serving[:-1])
+        servers[-1][0].end(ends_at)
+
+    serving = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
+    beside = [asyncio.create_task(announce_when_started()), asyncio.create_task(end_when_asked())]
     try:
         await asyncio.gather(*serving)
     finally:
-        announcing.cancel()
+        await end_tasks(*beside)
 
 
 def _announce(listening: Listening, on_listening: Callable[[Listening], None] | None) -> None:
@@ -193,9 +225,9 @@ def _announce(listening: Listening, on_listening: Callable[[Listening], None] | 
         on_listening(listening)
 
 
-def _build_server(app: ASGIApp, settings: Settings, certificate: ReloadingCertificate | None = None) -> _Server:
+def _configure(app: ASGIApp, settings: Settings, certificate: ReloadingCertificate | None = None) -> uvicorn.Config:
     http = settings.http
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         http=BoundedProtocol,
         ws="websockets-sansio",
@@ -208,10 +240,8 @@ def _build_server(app: ASGIApp, settings: Settings, certificate: ReloadingCertif
         proxy_headers=bool(http.trusted_proxies),
         forwarded_allow_ips=list(http.trusted_proxies),
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
-        timeout_graceful_shutdown=math.ceil(http.shutdown_grace),
         ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
-    return _Server(config)
 
 
 def _url(scheme: str, bound: socket.socket) -> str:
@@ -236,11 +266,11 @@ def _lifeline(pipe: int, stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
+def _signals(stop: Callable[[int], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop, number)
     try:
         yield
     finally:

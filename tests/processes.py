@@ -15,16 +15,22 @@ from tests.fakes.waiting import PATIENCE
 
 COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
 STOP_SECONDS = 30.0
+AT_ONCE = {"OPENMCP_SHUTDOWN_DRAIN": "0s"}
+"""No proxy is in front of it that would have to notice."""
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A started server: where it listens, its process id and where its output goes."""
+    """A started server: where it listens, its process and where its output goes."""
 
     url: str
     port: int
-    pid: int
+    process: asyncio.subprocess.Process
     log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     async def sign_in(self, username: str = "openmcp", password: str = "keti") -> str:  # noqa: S107 - the demo's published password
         """A token for the user."""
@@ -71,12 +77,12 @@ async def open_server(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **AT_ONCE, **environment},
         )
     url = f"http://127.0.0.1:{port}"
     try:
         await _wait_ready(url, process, log, ready_seconds)
-        yield RunningServer(url, port, process.pid, log)
+        yield RunningServer(url, port, process, log)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -4,6 +4,8 @@ uvicorn bounds idle connections after their first answer only, and no head at al
 """
 
 import asyncio
+import fcntl
+import termios
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -100,6 +102,13 @@ class BoundedProtocol(UpgradeProtocol):
             self.cycle.disconnected = True  # nothing of it may follow what was written here
             self.cycle.message_event.set()
         self.transport.close()
+
+    def shutdown(self) -> None:
+        """Closes an idle connection, and lets one go on whose request is on its way: its answer closes it."""
+        made = self.transport.get_extra_info("socket")
+        waiting = made is not None and fcntl.ioctl(made.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)
+        if not (waiting or (self._begun and self._in_head)) or self.transport.is_closing():
+            super().shutdown()
 
     def _may_refuse(self) -> bool:
         """Whether a refusal is read as the answer to what is refused, and not as one to an earlier request."""

@@ -62,7 +62,19 @@ class HttpSettings(Group):
         values="addresses and networks such as 10.0.0.0/8, separated by commas; a list in a file",
     )
     shutdown_grace: Seconds = setting(
-        10.0, "How long requests may take to end after SIGTERM.", values="a duration, 0s to 10m", ge=0, le=600
+        8.0,
+        "How long requests may take to end after SIGTERM; what runs on is cut off, and the process ends within 2 s.",
+        values="a duration, 0s to 10m",
+        ge=0,
+        le=600,
+    )
+    shutdown_drain: Seconds = setting(
+        2.0,
+        "How much of that new requests are still served, while `/readyz` is 503 and connections are closed behind "
+        "their next answer: as long as a proxy takes to go elsewhere.",
+        values="a duration, 0s to 10m",
+        ge=0,
+        le=600,
     )
 
     @model_validator(mode="after")

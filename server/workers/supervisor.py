@@ -29,8 +29,8 @@ from server.workers.peers import Worker
 SHORTEST_LIFE_SECONDS = 10.0
 """A worker that dies younger than this is replaced after a while, the longer the more often."""
 LONGEST_PAUSE_SECONDS = 15.0
-END_SECONDS = 10.0
-"""How long a worker may take to end beyond the time that its requests have for it."""
+END_SECONDS = 2.0
+"""How long a worker may take to end beyond the time that its requests have for it: it leaves by itself before."""
 
 _FIRST_PAUSE_SECONDS = 0.5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -181,20 +181,20 @@ class _Supervisor:
         moments = [*self._due.values(), *([self._kill_at] if self._kill_at is not None else [])]
         return max(0.0, min(moments) - time.monotonic()) + 0.01 if moments else None
 
-    def _stop(self) -> None:
+    def _stop(self, number: int = signal.SIGTERM) -> None:
         """Ends all: a first time well, a second time at once."""
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.http.shutdown_grace + END_SECONDS
-        self._signal_all(signal.SIGTERM)
+        self._signal_all(number)
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: int) -> None:
         for child in list(self._children.values()):
             os.kill(child.pid, number)  # not reaped yet, so the number is still its own
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stop()
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self._stop(number)
 
         signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
         for number in _SIGNALS:

@@ -23,6 +23,8 @@ class Faults:
         self.refusing = False
         self.cut_after: int | None = None
         self.connections = 0
+        self.waiting = 0
+        """Pieces that a black hole keeps."""
         self._target = (host, port)
         self._passing = asyncio.Event()
         self._passing.set()
@@ -88,7 +90,9 @@ class Faults:
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
         while chunk := await reader.read(_CHUNK):
+            self.waiting += 1
             await self._passing.wait()
+            self.waiting -= 1
             if self.latency:
                 await asyncio.sleep(self.latency)
             if left is not None:

@@ -62,6 +62,7 @@ class Secured:
     ca_file: Path
     token: str
     plain: RunningServer
+    ops_url: str
 
     def write_kubeconfig(self, path: Path, names: Iterable[str], token: str | None = None) -> Path:
         """A kubeconfig as the command prints it."""
@@ -73,23 +74,24 @@ class Secured:
 @asynccontextmanager
 async def open_secured(environment: Mapping[str, str], folder: Path) -> AsyncIterator[Secured]:
     files = build_cluster_files(folder / "pki", "server")
-    plain, port = free_port(), free_port()
+    plain, port, ops = free_port(), free_port(), free_port()
     whole = {
         **environment,
         "OPENMCP_HOST": "127.0.0.1",
         "OPENMCP_PORT": str(port),
         "OPENMCP_PLAIN_PORT": str(plain),
-        "OPENMCP_OPS_PORT": str(free_port()),
+        "OPENMCP_OPS_PORT": str(ops),
         "OPENMCP_TLS_CERT_FILE": str(files.serving_certificate),
         "OPENMCP_TLS_KEY_FILE": str(files.serving_key),
     }
     async with open_server("serve", environment=whole, port=plain, log=folder / "serve.log") as started:
         token = await started.sign_in()
         yield Secured(
-            RunningServer(f"https://127.0.0.1:{port}", port, started.pid, started.log),
+            RunningServer(f"https://127.0.0.1:{port}", port, started.process, started.log),
             files.ca,
             token,
             started,
+            f"http://127.0.0.1:{ops}",
         )
 
 

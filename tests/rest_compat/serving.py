@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from yarl import URL
 
+from fleet.aio.stopping import Stopping
 from fleet.kubernetes.discovery import Catalogs
 from fleet.model.errors import ClusterNotFound, ClusterUnreachable, MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
@@ -92,7 +93,7 @@ async def open_served(state: Mapping[str, Any], *, http: Any = "auto", **bounds:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        yield {"platform": PlatformOptions(), **state}
+        yield {"platform": PlatformOptions(), "stopping": Stopping(), **state}
 
     app = FastPath(FastAPI(lifespan=lifespan, redirect_slashes=False), {}, build_legacy_apis(**bounds))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=http, timeout_graceful_shutdown=1)

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from fastapi import FastAPI
 
 from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenticated
+from fleet.aio.stopping import Stopping
 from fleet.model import errors as fleet_errors
 from fleet.model.errors import (
     ClusterAnswerInvalid,
@@ -31,8 +34,13 @@ from tests.server.serving import open_serving
 SECRET = "the-secret-of-a-traceback"
 
 
+@asynccontextmanager
+async def open_state(_app: FastAPI) -> AsyncIterator[dict[str, Stopping]]:
+    yield {"stopping": Stopping()}
+
+
 def build_app(error: Exception) -> FastAPI:
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=open_state)
 
     @app.get("/fails")
     async def fails(number: int = 0) -> None:
@@ -154,7 +162,7 @@ async def test_half_an_answer_that_fails_is_cut_off_and_logged(caplog: pytest.Lo
         await send({"type": "http.response.body", "body": b"half", "more_body": True})  # type: ignore[operator]
         raise RuntimeError(SECRET)
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=open_state)
     app.mount("/half", half)
     app.add_middleware(RequestLog)
     async with open_serving(app) as url, aiohttp.request("GET", f"{url}/half") as answer:

@@ -9,6 +9,7 @@ import aiohttp
 
 from auth.authenticator import AuthOptions, open_authenticator
 from fleet.aio.admission import Admission
+from fleet.aio.stopping import Stopping
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.live.usage_cache import UsageCache
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
@@ -72,6 +73,7 @@ def opening(source: FakeSource, folder: Path) -> OpenState:
                 time_slices=TimeSlices(),
                 platform=PlatformOptions(),
                 joining=HostJoining("openmcp", 0.5),
+                stopping=Stopping(),
                 held_usage=UsageCache(store, federation.pods_of),
             )
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth.attempts import FREE_OF_A_PAIR
 from tests.fakes.waiting import PATIENCE, until
-from tests.processes import COMMAND, free_port
+from tests.processes import AT_ONCE, COMMAND, free_port
 from tests.server.test_cli import build_dead_kubeconfig
 
 
@@ -39,6 +39,7 @@ def environ(folder: Path, **more: str) -> dict[str, str]:
         "OPENMCP_SIGNING_KEY": "0123456789abcdef0123456789abcdef",
         "API_USER_NAME": "openmcp",
         "API_USER_PW": "keti",
+        **AT_ONCE,
         **more,
     }
 
