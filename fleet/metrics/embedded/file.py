@@ -51,10 +51,10 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OverflowError) as error:
-        raise MetricsUnavailable(tell("{} {}", _named(path), foreign(_verdict(error)))) from error
+        raise MetricsUnavailable(tell("{} {}", named(path), foreign(_verdict(error)))) from error
 
 
-def _named(path: Path) -> str:
+def named(path: Path) -> str:
     return Told("the metric file", f"the metric file {path.name}")
 
 
@@ -97,7 +97,7 @@ def open_writer(path: Path, max_bytes: int) -> sqlite3.Connection:
     try:
         make_private(path)
     except OSError as error:
-        raise MetricsUnavailable(tell("{} can't be opened: {}", _named(path), error.strerror)) from error
+        raise MetricsUnavailable(tell("{} can't be opened: {}", named(path), error.strerror)) from error
     connection = _connect(path)
     try:
         _lay_out(connection, path)
@@ -168,10 +168,10 @@ def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
     """Raises MetricsUnavailable for a file of another program or of another version."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise MetricsUnavailable(tell("{} belongs to another program: name another file for metrics", _named(path)))
+        raise MetricsUnavailable(tell("{} belongs to another program: name another file for metrics", named(path)))
     if version != SCHEMA_VERSION:
         raise MetricsUnavailable(
-            tell("{} has layout {}, this server knows {}: move it away", _named(path), version, SCHEMA_VERSION)
+            tell("{} has layout {}, this server knows {}: move it away", named(path), version, SCHEMA_VERSION)
         )
 
 

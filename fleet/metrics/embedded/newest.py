@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from fleet.metrics.embedded.followed import Followed
+from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.usage import Kind, Measure, Point, Usage
 
@@ -49,10 +51,9 @@ class NewestPoints:
     reading the file; it is asked each time, so what is kept is never older than what the file holds.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        # Asked by the event loop, which waits for nobody: whoever finds the file locked reads it in a thread.
-        self._connection.execute("PRAGMA busy_timeout = 0")
+    def __init__(self, followed: Followed) -> None:
+        self._followed = followed
+        self._connection: sqlite3.Connection | None = None
         self._version: int | None = None
         self._cached: dict[tuple[Kind, frozenset[Measure]], Cached] = {}
         self._points: Points = {}
@@ -73,8 +74,13 @@ class NewestPoints:
     def _look(self) -> bool:
         """Forgets what the file does not say any more; whether it could be asked."""
         try:
-            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error:
+            connection = self._followed.get()
+            if connection is not self._connection:
+                # Asked by the event loop, which waits for nobody: whoever finds the file locked reads it in a thread.
+                connection.execute("PRAGMA busy_timeout = 0")
+                self._connection, self._version = connection, None
+            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+        except (sqlite3.Error, MetricsUnavailable):
             return False
         if version != self._version or len(self._points) + sum(map(len, self._cached.values())) > MOST_KEPT:
             self._version, self._cached, self._points = version, {}, {}

@@ -21,7 +21,8 @@ from msgspec import Struct
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
 from fleet.aio.timed import timed
-from fleet.metrics.embedded.file import COUNT_SERIES, describe, open_reader, open_writer, translated
+from fleet.metrics.embedded.file import COUNT_SERIES, describe, open_writer, translated
+from fleet.metrics.embedded.followed import Followed, FollowedFile
 from fleet.metrics.embedded.newest import NewestPoints, pick_usages
 from fleet.metrics.embedded.reads import (
     load_history,
@@ -72,7 +73,7 @@ class EmbeddedStore:
         self,
         options: EmbeddedOptions,
         writer: PointWriter | None,
-        readers: Iterable[sqlite3.Connection],
+        readers: Iterable[Followed],
         newest: NewestPoints,
     ) -> None:
         self._options = options
@@ -80,7 +81,7 @@ class EmbeddedStore:
         self._newest = newest
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="metrics-write")
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="metrics-read")
-        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._readers: queue.SimpleQueue[Followed] = queue.SimpleQueue()
         for reader in readers:
             self._readers.put(reader)
 
@@ -153,14 +154,15 @@ class EmbeddedStore:
         deadline = time.monotonic() + self._options.timeout
 
         def read() -> T:
-            reader = self._readers.get()
-            # A question nobody waits for any more is ended inside SQLite, so that it does not hold a thread.
-            reader.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            followed = self._readers.get()
             try:
                 with translated(self._options.path):
+                    reader = followed.get()
+                    # A question nobody waits for any more is ended inside SQLite, so that it does not hold a thread.
+                    reader.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
                     return question(reader)
             finally:
-                self._readers.put(reader)
+                self._readers.put(followed)
 
         try:
             with querying_metrics(), timed(logger, "the metric file was read"):
@@ -177,6 +179,7 @@ class EmbeddedStore:
 
         def write() -> T:
             with translated(self._options.path):
+                writer.follow()
                 return change(writer)
 
         with timed(logger, "the metric file was written"):
@@ -193,7 +196,8 @@ async def open_embedded_store(options: EmbeddedOptions) -> AsyncIterator[Embedde
 
     Raises MetricsUnavailable where the file can't be used.
     """
-    connections = await asyncio.to_thread(_open_connections, options)
+    file = FollowedFile(options.path, options.max_bytes, writes=True)
+    connections = await asyncio.to_thread(_open_connections, file)
     writer, looking, *readers = connections
     store = EmbeddedStore(options, PointWriter(writer, options.max_bytes), readers, NewestPoints(looking))
     keeping = asyncio.create_task(_keep_bounded(store, options.cut_interval), name="keep the metric file bounded")
@@ -213,8 +217,9 @@ async def open_embedded_reader(options: EmbeddedOptions) -> AsyncIterator[Embedd
     """Opens a file that another process writes and keeps within its bounds. Raises MetricsUnavailable."""
     with contextlib.ExitStack() as stack:
         with translated(options.path):
+            file = FollowedFile(options.path, options.max_bytes, writes=False)
             looking, *readers = [
-                stack.enter_context(contextlib.closing(open_reader(options.path))) for _ in range(1 + _READERS)
+                stack.enter_context(contextlib.closing(Followed(file, file.open_reader))) for _ in range(1 + _READERS)
             ]
         store = EmbeddedStore(options, None, readers, NewestPoints(looking))
         try:
@@ -229,12 +234,12 @@ def prepare_file(options: EmbeddedOptions) -> None:
         pass
 
 
-def _open_connections(options: EmbeddedOptions) -> list[sqlite3.Connection]:
-    connections: list[sqlite3.Connection] = []
+def _open_connections(file: FollowedFile) -> list[Followed]:
+    connections: list[Followed] = []
     try:
-        with translated(options.path):
-            connections.append(open_writer(options.path, options.max_bytes))
-            connections.extend(open_reader(options.path) for _ in range(1 + _READERS))
+        with translated(file.path):
+            connections.append(Followed(file, file.open_writer))
+            connections.extend(Followed(file, file.open_reader) for _ in range(1 + _READERS))
     except BaseException:
         for connection in connections:
             connection.close()

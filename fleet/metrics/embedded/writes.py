@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS, transaction
+from fleet.metrics.embedded.followed import Followed
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Kind, Point
 
@@ -34,13 +35,21 @@ def build_rows(pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeK
 
 
 class PointWriter:
-    """Holds the writing connection and the ids it has seen. Raises sqlite3.Error."""
+    """Holds the writing connection and the ids it has seen. Raises sqlite3.Error, MetricsUnavailable."""
 
-    def __init__(self, connection: sqlite3.Connection, max_bytes: int) -> None:
-        self._connection = connection
+    def __init__(self, followed: Followed, max_bytes: int) -> None:
+        self._followed = followed
+        self._connection = followed.get()
         self._max_bytes = max_bytes
         self._series_ids: dict[SeriesName, int] = {}
         self._place_ids: dict[str, int] = {}
+
+    def follow(self) -> None:
+        """Goes on with the file that is there now."""
+        connection = self._followed.get()
+        if connection is not self._connection:
+            self._connection = connection
+            self._forget_ids()
 
     def write(self, rows: list[Row]) -> None:
         """Writes a delivery, whole or not at all; where the file has reached its bound, old points make room."""

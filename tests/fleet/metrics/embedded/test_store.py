@@ -1,10 +1,11 @@
 """The embedded store's file: its bounds, its failures, its life."""
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -309,3 +310,63 @@ def lay_out(path: Path, statement: str) -> None:
     connection.execute(statement)
     connection.commit()
     connection.close()
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def delete_all(file: Path) -> None:
+    for part in file.parent.glob(f"{file.name}*"):
+        part.unlink()
+
+
+def move(file: Path) -> None:
+    file.rename(file.with_name("moved"))
+
+
+def replace(file: Path) -> None:
+    prepare_file(EmbeddedOptions(file.with_name("other")))
+    file.with_name("other").replace(file)
+
+
+@pytest.mark.parametrize("change", [delete, delete_all, move, replace])
+async def test_a_file_that_is_gone_is_told_and_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Callable[[Path], None]
+) -> None:
+    file = tmp_path / "usage.db"
+    async with open_small(tmp_path) as store, open_embedded_reader(EmbeddedOptions(file, clock=lambda: NOW)) as other:
+        await store.write([(WEB, point(5))])
+        for one in (store, other):
+            assert await one.latest(Kind.POD, frozenset({WEB}), CPU) != {}
+        change(file)
+        if change is not replace:  # of two processes the one that writes makes the new file
+            with pytest.raises(MetricsUnavailable, match="is not made anew yet"):
+                await other.latest(Kind.POD, frozenset({WEB}), CPU)
+        assert await store.latest(Kind.POD, frozenset({WEB}), CPU) == {}
+        await store.write([(WEB, point(3))])
+        await asyncio.gather(*(store.check() for _ in range(4)))
+        for one in (store, other):
+            assert (await one.latest(Kind.POD, frozenset({WEB}), CPU))[WEB].time_ns == point(3).time_ns
+    said = [record.getMessage() for record in caplog.records if "the metric file" in record.getMessage()]
+    word = "replaced" if change is replace else "deleted"
+    assert [word in line for line in said] == [True]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with contextlib.closing(sqlite3.connect(file)) as left:
+        assert left.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert left.execute("SELECT count(*) FROM points").fetchone() == (1,)
+
+
+async def test_what_takes_the_files_place_and_is_none_costs_usage_until_it_is_mended(tmp_path: Path) -> None:
+    file = tmp_path / "usage.db"
+    async with open_small(tmp_path) as store:
+        await store.write([(WEB, point(5))])
+        (tmp_path / "text").write_text("no database " * 1000)
+        (tmp_path / "text").replace(file)
+        with pytest.raises(MetricsUnavailable, match="is not a database"):
+            await store.latest(Kind.POD, frozenset({WEB}), CPU)
+        with pytest.raises(MetricsUnavailable, match="is not a database"):
+            await store.write([(WEB, point(4))])
+        file.unlink()
+        await store.write([(WEB, point(3))])
+        assert await stored(store) == [point(3).time_ns]
