@@ -129,6 +129,7 @@ async def open_server(
             "OPENMCP_HOST": LOOPBACK,
             "OPENMCP_PORT": str(port),
             "OPENMCP_OPS_PORT": str(ops_port),
+            "OPENMCP_ADDRESS_CONNECTIONS": "100000",
             "OPENMCP_USER_RATE": "0",
             "OPENMCP_ADDRESS_RATE": "0",
             "OPENMCP_USER_WEBSOCKETS": "100000",

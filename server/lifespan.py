@@ -92,7 +92,9 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
         admission = Admission(AdmissionOptions(a_second=settings.traffic.user_rate))
-        live_options = LiveOptions(max_connections_a_user=settings.traffic.user_websockets)
+        live_options = LiveOptions(
+            max_connections_a_user=settings.traffic.user_websockets, stall_seconds=settings.traffic.stall_timeout
+        )
         live = await stack.enter_async_context(
             open_hub(
                 federation,

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp
 
 from fleet.aio.tasks import end_tasks, open_task
 from server.app import create_app
-from server.asgi.bounds import BoundedProtocol
+from server.asgi.bounds import build_protocols
+from server.asgi.connections import ConnectionOptions, Connections, count_most, raise_descriptor_limit
 from server.binding import bind
 from server.free_memory import bound_free_memory
 from server.gc_tuning import freeze_synced, gc_tuning
@@ -122,8 +123,10 @@ async def run_server(
             _open_peers(worker, state) as peers,
             contextlib.AsyncExitStack() as tasks,
         ):
-            servers = _build_servers(settings, state, peers, ports, certificate, stop.at_once)
+            connections = _build_connections(settings)
+            servers = _build_servers(settings, state, peers, ports, certificate, connections, stop.at_once)
             stop.opened()
+            await tasks.enter_async_context(open_task("callers that take nothing", connections.watch))
             if certificate is not None:
                 await tasks.enter_async_context(open_task("certificate", certificate.watch))
             listening = ports.listening("http" if certificate is None else "https")
@@ -159,14 +162,29 @@ def _build_servers(
     peers: Peers | None,
     ports: _Ports,
     certificate: ReloadingCertificate | None,
+    connections: Connections,
     at_once: asyncio.Event,
 ) -> list[tuple[_Server, socket.socket]]:
     """The servers and their ports, that of operators last."""
     app, ops = create_app(settings, _given(state)), create_ops_app(settings, _given(state), peers)
-    servers = [(_Server(_configure(app, settings, certificate), at_once), ports.main)]
+    main = _configure(app, settings, connections, certificate)
+    servers = [(_Server(main, at_once), ports.main)]
     if ports.plain is not None:
-        servers.append((_Server(_configure(app, settings), at_once), ports.plain))
-    return [*servers, (_Server(_configure(ops, settings), at_once), ports.ops)]
+        servers.append((_Server(_configure(app, settings, connections), at_once), ports.plain))
+    return [*servers, (_Server(_configure(ops, settings, Connections()), at_once), ports.ops)]
+
+
+def _build_connections(settings: Settings) -> Connections:
+    """What users' ports may hold, after the process has got as many descriptors as it may."""
+    traffic = settings.traffic
+    most = count_most(raise_descriptor_limit(), traffic.max_connections)
+    options = ConnectionOptions(
+        most=most,
+        most_of_an_address=min(traffic.address_connections, most * 3 // 4),
+        stall_seconds=traffic.stall_timeout,
+        proxies=settings.http.trusted_proxies,
+    )
+    return Connections(options)
 
 
 def _given(state: State) -> OpenState:
@@ -225,12 +243,14 @@ def _announce(listening: Listening, on_listening: Callable[[Listening], None] | 
         on_listening(listening)
 
 
-def _configure(app: ASGIApp, settings: Settings, certificate: ReloadingCertificate | None = None) -> uvicorn.Config:
-    http = settings.http
+def _configure(
+    app: ASGIApp, settings: Settings, connections: Connections, certificate: ReloadingCertificate | None = None
+) -> uvicorn.Config:
+    http, (protocol, socket_protocol) = settings.http, build_protocols(connections)
     return uvicorn.Config(
         app,
-        http=BoundedProtocol,
-        ws="websockets-sansio",
+        http=protocol,
+        ws=socket_protocol,
         ws_max_size=settings.limits.max_body,
         ws_per_message_deflate=False,  # its window costs a connection more memory than all else of it
         lifespan="on",

@@ -13,12 +13,15 @@ class Corked:
         self._transport = transport
         self._loop = loop
         self._held = b""
+        self.written = 0
+        """Bytes so far, of all answers."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Sends, in the order of the calls."""
+        self.written += len(data)
         if self._held:
             held, self._held = self._held, b""
             self._transport.writelines((held, data))
@@ -30,6 +33,8 @@ class Corked:
 
     def writelines(self, pieces: Any) -> None:
         self._flush()
+        pieces = list(pieces)
+        self.written += sum(map(len, pieces))
         self._transport.writelines(pieces)
 
     def close(self) -> None:

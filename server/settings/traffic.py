@@ -1,6 +1,6 @@
 """The settings of what one user, one address and one connection may have of a server that all share."""
 
-from server.settings.field import Group, setting
+from server.settings.field import Group, Seconds, setting
 
 
 class TrafficSettings(Group):
@@ -36,4 +36,27 @@ class TrafficSettings(Group):
         values="a number, 1 to 100000",
         ge=1,
         le=100_000,
+    )
+    max_connections: int = setting(
+        0,
+        "Connections of all callers; nearly there, those that nobody uses are closed. 0, and at most: half of the "
+        "descriptors that the process may have, since a call to a member needs another.",
+        values="a number, 0 to 1000000",
+        ge=0,
+        le=1_000_000,
+    )
+    address_connections: int = setting(
+        2_000,
+        "Connections of an address that is no proxy of OPENMCP_TRUSTED_PROXIES; three quarters of all at most.",
+        values="a number, 1 to 1000000",
+        ge=1,
+        le=1_000_000,
+    )
+    stall_timeout: Seconds = setting(
+        30.0,
+        "How long a caller may take nothing of an answer, stream or WebSocket that has bytes for it, before it is cut "
+        "off; silence costs nobody a stream.",
+        values="a duration, 1s to 1h",
+        ge=1,
+        le=3600,
     )

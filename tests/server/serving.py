@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,9 +19,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def open_serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serves the application; yields its URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
+async def open_serving(app: ASGIApp, *, http: Any = "auto", ws: Any = "auto") -> AsyncIterator[str]:
+    """Serves the application by these protocols; yields its URL."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, http=http, ws=ws, timeout_graceful_shutdown=1
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:
