@@ -16,6 +16,7 @@ from auth.errors import FileInvalid
 from fleet.aio.detached import HANGING_SECONDS, Detached
 from fleet.aio.files import read_bytes
 from fleet.aio.tasks import open_task
+from fleet.model.unreadable import load_yaml as read_yaml
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 POLL_SECONDS = 1.0
@@ -131,8 +132,8 @@ def load_yaml(path: Path, named: str) -> object:
     if len(raw) > MAX_FILE_BYTES:
         raise FileInvalid(f"{named} {path}: larger than {MAX_FILE_BYTES} bytes")
     try:
-        return yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return read_yaml(raw)
+    except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise FileInvalid(f"{named} {path}{line}: not YAML: {getattr(error, 'problem', error)}") from error

@@ -28,6 +28,7 @@ from fleet.model.errors import (
     NotFound,
 )
 from fleet.model.request_info import parse_request
+from fleet.model.unreadable import UNREADABLE, load_yaml
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
 from rest_compat.disconnect import (
     CHECK_SECONDS,
@@ -67,7 +68,6 @@ LAST_WORD_SECONDS = 1.0
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BINARY_OPTIONS = frozenset({"application/vnd.kubernetes.protobuf", "application/cbor"})
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def is_delete_options(content_type: str, body: bytes) -> bool:
         return True
     try:
         options = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         options = _load_yaml(body)
     return isinstance(options, dict) and options.get("kind", "DeleteOptions") == "DeleteOptions"
 
@@ -285,8 +285,8 @@ def _load_yaml(body: bytes) -> object:
     if len(body) > MAX_YAML_OPTIONS:
         return None
     try:
-        return yaml.load(body, Loader=_YAML_LOADER)  # noqa: S506 - the safe loader, in C where there is one
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return load_yaml(body)
+    except yaml.YAMLError:
         return None
 
 

@@ -20,6 +20,7 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.model.errors import ClusterAnswerInvalid, FleetError, Forbidden
 from fleet.model.request_info import RequestInfo
+from fleet.model.unreadable import load_yaml
 from fleet.model.visibility import Role
 from fleet.ports import Call, Connection
 from rest_compat.disconnect import Caller, read_body
@@ -48,7 +49,7 @@ def read_namespace(body: bytes) -> str:
         if body.startswith(_PROTOBUF):
             # runtime.Unknown's raw, the review's spec, its namespace. Source: `generated.proto` of each.
             return _find_field(_find_field(_find_field(body[len(_PROTOBUF) :], 2), 2), 1).decode()
-        return msgspec.convert(yaml.safe_load(body)["spec"]["namespace"], str)
+        return msgspec.convert(load_yaml(body)["spec"]["namespace"], str)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise NotReadable("the review names no namespace in JSON, YAML or Kubernetes' protobuf") from error
 

@@ -18,6 +18,7 @@ from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
 from fleet.model.told import detail_of
+from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
@@ -188,7 +189,7 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
         said = f"Kubernetes {msgspec.json.decode(answer.body, type=WireVersion).git_version}"
     except FleetError as error:
         return Row(what, works=False, said=detail_of(error))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Row(what, works=False, said="its answer to /version is not that of a Kubernetes API server")
     if spec.other_names:
         said += f", also named {', '.join(spec.other_names)}"

@@ -10,11 +10,11 @@ from importlib.resources import files
 from typing import Any
 
 import orjson
-import yaml
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from auth.dependencies import get_principal
+from fleet.model.unreadable import load_yaml
 from graph.http.graphiql_page import is_known
 from server.lifespan import StateRequest
 
@@ -36,7 +36,7 @@ def build_openapi_router() -> APIRouter:
 
 def load_openapi() -> dict[str, Any]:
     text = (files("server") / "openapi.yaml").read_text(encoding="utf-8")
-    document: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
+    document: dict[str, Any] = load_yaml(text)
     document["info"]["version"] = version("openmcp-apiserver")
     return document
 

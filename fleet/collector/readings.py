@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.quantities import parse_bytes, parse_cores
+from fleet.model.unreadable import UNREADABLE
 from fleet.model.usage import NANOSECONDS, Point
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ def decode_metrics(
 def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"not what the Kubernetes API promises: {error}") from error
 
 
@@ -144,7 +145,7 @@ def _build_point(
     storage: _Stats | None,
 ) -> Point:
     memory, network, storage = memory or _NOTHING, network or _NOTHING, storage or _NOTHING
-    nanos = cpu.usage_nano_cores if cpu is not None else None
+    nanos = _bounded(cpu.usage_nano_cores) if cpu is not None else None
     return Point(
         time_ns=time_ns,
         cpu_cores=None if nanos is None else nanos / NANOSECONDS,

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from fleet.kubernetes.codec.wire import Wire
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden
+from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Answer, Call, Connection
 
 AGGREGATED = (
@@ -137,7 +138,7 @@ async def _load_root(connection: Connection, path: str, timeout: float) -> list[
         if kind == "APIGroupDiscoveryList":
             return list(_read_aggregated(_AGGREGATED.decode(answer.body)))
         versions = _read_versions(kind, answer)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise _malformed(connection.cluster, path, error) from error
     return await _load_plain(connection, versions[:MAX_GROUP_VERSIONS], timeout)
 
@@ -154,7 +155,7 @@ async def _load_version(connection: Connection, version: str, timeout: float) ->
         return []  # an aggregated API whose server is out of order takes only its own kinds away
     try:
         listed = _PLAIN.decode(answer.body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise _malformed(connection.cluster, path, error) from error
     return [
         Served(version, entry.kind, entry.name, entry.namespaced, frozenset(entry.verbs or ()))

@@ -14,6 +14,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 
 from fleet.kubernetes.errors import ApiRefused
 from fleet.model.errors import ClusterAnswerInvalid
+from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Answer, Call, Connection
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -76,6 +77,6 @@ class TypedClient(ApiClient):
             raise ApiRefused(cluster, answer)
         try:
             _decode_object(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ClusterAnswerInvalid(cluster, f"cluster {cluster}: its answer is not JSON") from error
         return _Response(answer)

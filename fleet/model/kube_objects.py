@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from fleet.model.manifests import REDACTED, as_answer, redact
 from fleet.model.objects import Owner, Pairs
+from fleet.model.unreadable import UNREADABLE
 
 
 class ResourceKey(NamedTuple):
@@ -90,7 +91,7 @@ def load_object(raw: bytes) -> dict[str, Any]:
     """The whole object as JSON values, redacted. Raises ValueError for bytes that are no object."""
     try:
         return as_answer(redact(msgspec.json.decode(raw, type=dict[str, Any])))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"not an object: {error}") from error
 
 

@@ -13,6 +13,8 @@ import msgspec
 import orjson
 import zstandard
 
+from fleet.model.unreadable import UNREADABLE
+
 REDACTED = "REDACTED"
 TOO_DEEP = "NESTED TOO DEEPLY"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -81,7 +83,7 @@ def load_manifest(blob: bytes) -> dict[str, Any]:
     """The whole object as JSON values, redacted. Raises ValueError for bytes that `compress` did not make."""
     try:
         manifest = msgspec.json.decode(_CODEC.decompress(blob), type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"not a manifest: {error}") from error
     return as_answer(redact(manifest))
 

@@ -13,6 +13,7 @@ import msgspec
 from fleet.kubernetes.codec.events import build_event
 from fleet.model.errors import FleetError
 from fleet.model.kube_objects import Event, KubeObject, Subject
+from fleet.model.unreadable import UNREADABLE
 from fleet.objects.calls import MemberCalls
 
 MAX_EVENTS = 10_000
@@ -65,5 +66,5 @@ async def _load_group(
 def _decode(item: KubeObject) -> Event | None:
     try:
         return build_event(item.raw, item.cluster)
-    except msgspec.MsgspecError:  # one broken event must not take the others away
+    except UNREADABLE:  # one broken event must not take the others away
         return None

@@ -11,6 +11,7 @@ from msgspec import Struct
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from fleet.model.unreadable import load_yaml
 from server.settings.groups import Settings
 
 PREFIX = "OPENMCP_"
@@ -136,10 +137,10 @@ def _fill_defaults(given: dict[str, dict[str, Any]], environ: Mapping[str, str])
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = load_yaml(path.read_bytes())
     except OSError as error:
         raise SettingsInvalid([f"{path}: {error.strerror or error}"]) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise SettingsInvalid([f"{path}{line}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}"]) from error

@@ -20,6 +20,7 @@ from fleet.aio.files import read_bytes
 from fleet.kubernetes.auth.authorizers import CredentialError, basic
 from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.tls import TlsMaterial, build_ssl_context
+from fleet.model.unreadable import UNREADABLE
 
 # The loader looks at the token's own end each time; asking it for each request would be waste.
 _MAX_AGE = 30.0
@@ -64,10 +65,9 @@ class ProviderAuthorizer:
         except (
             ConfigException,
             aiohttp.ClientError,
-            msgspec.MsgspecError,
             OSError,
             LookupError,
-            ValueError,
+            *UNREADABLE,
             TypeError,
         ) as error:
             # The loader meets a wrong configuration in all these ways; none of them may show the token's text.

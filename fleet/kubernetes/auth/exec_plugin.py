@@ -20,6 +20,7 @@ import msgspec
 from fleet.aio.complaints import Complaints
 from fleet.kubernetes.auth.authorizers import CredentialError, is_token
 from fleet.kubernetes.auth.kubeconfig_entries import ExecEntry
+from fleet.model.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ async def load_exec_credential(plugin: ExecPlugin, timeout: float) -> ExecCreden
     output = await _run(plugin, environment, timeout)
     try:
         credential = msgspec.json.decode(output, type=_ExecCredential)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise CredentialError(f"exec plugin {plugin.command}: its output is no ExecCredential: {error}") from error
     if credential.api_version != plugin.api_version:
         raise CredentialError(

@@ -243,7 +243,7 @@ def _parse(content: bytes | str) -> Mapping[str, Any]:
         raise KubeconfigError(content)
     try:
         document = load_first_document(content)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except yaml.YAMLError as error:
         # PyYAML quotes the text around a mistake, which may be a token.
         mark = getattr(error, "problem_mark", None)
         raise KubeconfigError(f"not YAML{f' (line {mark.line + 1})' if mark is not None else ''}") from error

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from fleet.model.unreadable import raising_yaml_errors
+
 _FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DIGITS = "-+.0123456789"
 # The tag that PyYAML constructs, what a plain scalar looks like, and the characters it may begin with.
@@ -54,10 +56,11 @@ _Loader.add_multi_constructor("!", _construct_untagged)
 
 
 def load_first_document(content: bytes) -> Any:
-    """The first document, None where it is empty. Raises yaml.YAMLError and UnicodeDecodeError."""
-    loader = _Loader(content)
-    loader.deep_construct = True  # what holds itself is refused
-    try:
-        return loader.get_data() if loader.check_data() else None
-    finally:
-        loader.dispose()
+    """The first document, None where it is empty. Raises yaml.YAMLError."""
+    with raising_yaml_errors():
+        loader = _Loader(content)
+        loader.deep_construct = True  # what holds itself is refused
+        try:
+            return loader.get_data() if loader.check_data() else None
+        finally:
+            loader.dispose()

@@ -19,6 +19,7 @@ from fleet.kubernetes.codec.workloads import build_workload
 from fleet.model.kube_objects import Event
 from fleet.model.manifests import compress
 from fleet.model.objects import Namespace, Node, Pod
+from fleet.model.unreadable import UNREADABLE
 from fleet.model.workloads import Workload
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Codec(Generic[T]):
         """A list's answer with its objects as they came. Raises DecodeError where it is not a list of this kind."""
         try:
             page = _LIST.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise DecodeError(f"the answer to {self.path} is not a Kubernetes list: {error}") from error
         if page.kind != f"{self.kind}List" or (page.items is None and not page.metadata.resource_version):
             raise DecodeError(
@@ -115,7 +116,7 @@ class Codec(Generic[T]):
             raw = bytes(item)
             try:
                 records.append(self.build(raw, cluster))
-            except (msgspec.MsgspecError, ValueError) as error:
+            except UNREADABLE as error:
                 malformed.append(self._problem(_name_of(raw), error))
         return records, tuple(malformed)
 
@@ -128,7 +129,7 @@ class Codec(Generic[T]):
             raw = line[len(head) : -1]
             try:
                 record = self.build(raw, cluster)
-            except (msgspec.MsgspecError, ValueError):
+            except UNREADABLE:
                 return self._decode_any(line, cluster)  # the long way says what is wrong
             version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
             return WatchEvent(kind, record, version)
@@ -142,7 +143,7 @@ class Codec(Generic[T]):
             if kind is EventType.ERROR:
                 status = _STATUS.decode(raw)
                 return WatchEvent(kind, None, "", status.code, status.message or status.reason)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             raise DecodeError(f"not a line of a watch on {self.path}: {error}") from error
         if kind is EventType.BOOKMARK:
             return WatchEvent(kind, None, _name_of(raw).resource_version)
@@ -150,7 +151,7 @@ class Codec(Generic[T]):
             record = self.build(raw, cluster)
             version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
             return WatchEvent(kind, record, version)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             named = _name_of(raw)
             name = (named.namespace, named.name) if named.name else None
             return WatchEvent(kind, None, named.resource_version, message=self._problem(named, error), name=name)
@@ -163,7 +164,7 @@ class Codec(Generic[T]):
 def _name_of(raw: bytes) -> Named:
     try:
         return _NAMED.decode(raw).metadata
-    except msgspec.MsgspecError:  # the error of the object is made elsewhere; this only names it
+    except UNREADABLE:  # the error of the object is made elsewhere; this only names it
         return _NAMELESS
 
 

@@ -11,6 +11,7 @@ from fleet.kubernetes.codec.pod_wire import WirePod
 from fleet.kubernetes.codec.wire import ContainerStatus, Wire, WireCondition
 from fleet.model.manifests import load_raw_manifest
 from fleet.model.objects import Unwell
+from fleet.model.unreadable import UNREADABLE
 
 _OUT_OF_MEMORY = "OOMKilled"
 
@@ -47,7 +48,7 @@ def find_unwell(manifest: bytes) -> Unwell:
     """Reads it from the compressed manifest; nothing is known of what is not as the Kubernetes API promises."""
     try:
         pod = _DECODER.decode(load_raw_manifest(manifest))
-    except (msgspec.MsgspecError, ValueError):  # the record is right without, and details say what is wrong
+    except UNREADABLE:  # the record is right without, and details say what is wrong
         return _UNTOLD
     deleted, status = pod.metadata.deletion_timestamp, pod.status
     conditions = {each.type: each for each in status.conditions or () if each.status != "True"}

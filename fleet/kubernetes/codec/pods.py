@@ -25,6 +25,7 @@ from fleet.kubernetes.codec.wire import (
 from fleet.model.errors import ClusterAnswerInvalid
 from fleet.model.manifests import load_raw_manifest
 from fleet.model.objects import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase, ResourceClaim
+from fleet.model.unreadable import UNREADABLE
 
 _PHASES = {phase.value: phase for phase in PodPhase}
 _DECODER = msgspec.json.Decoder(WirePod)
@@ -118,7 +119,7 @@ def pod_details(pod: Pod) -> PodDetails:
             conditions=as_conditions(detailed.status.conditions),
             resource_claims=_build_claims(detailed),
         )
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         message = f"pod {pod.namespace}/{pod.name} of {pod.cluster} can't be read: {error}"
         raise ClusterAnswerInvalid(pod.cluster, message) from error
 
@@ -127,7 +128,7 @@ def annotations_of(manifest: bytes) -> Pairs:
     """An object's annotations, read from its compressed manifest. Raises DecodeError where it holds no object."""
     try:
         return as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         raise DecodeError(f"not an object's manifest: {error}") from error
 
 

@@ -16,6 +16,7 @@ from fleet.kubernetes.codec.wire import DecodeError, ListMetadata, Metadata, Wir
 from fleet.kubernetes.discovery import Served
 from fleet.model.kube_objects import KubeObject, TableColumn, redact_cell
 from fleet.model.objects import Condition
+from fleet.model.unreadable import UNREADABLE
 
 TABLE = b"application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 TABLE_QUERY = "includeObject=Object"
@@ -39,7 +40,7 @@ def decode_objects(body: bytes, served: Served, cluster: str) -> ObjectPage:
             built = [_build(bytes(item), served, cluster, None, []) for item in page.items or ()]
         else:
             built = [_build(body, served, cluster, None, [])]
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         raise DecodeError(f"the list of {served.resource} can't be read: {error}") from error
     return ObjectPage(tuple(built), page.metadata.continue_token or None)
 
@@ -67,7 +68,7 @@ class TableCodec:
         """A list's answer with its objects, or the rows of its table, as they came."""
         try:
             page = _RAW_PAGE.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise DecodeError(f"the answer to {self.path} is not a Kubernetes list: {error}") from error
         if page.kind == "Table":
             self._definitions = page.column_definitions or self._definitions
@@ -94,7 +95,7 @@ def conditions_of(raw: bytes) -> tuple[Condition, ...]:
     """An object's `status.conditions`; none where the kind has something else there."""
     try:
         status = _CONDITIONED.decode(raw).status
-    except msgspec.MsgspecError:  # a custom kind may call anything its conditions
+    except UNREADABLE:  # a custom kind may call anything its conditions
         return ()
     return as_conditions(status.conditions)
 

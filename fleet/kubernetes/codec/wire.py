@@ -11,6 +11,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw, Struct, field
 
+from fleet.model.unreadable import UNREADABLE
+
 QuantityMap = dict[str, str | int | float]
 
 
@@ -250,7 +252,7 @@ def status_message(body: bytes) -> str:
     """What a Status says, at most 500 characters; empty where the body is none."""
     try:
         return _STATUS.decode(body).message[:500]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # a proxy on the way answers in its own words
+    except UNREADABLE:  # a proxy on the way answers in its own words
         return ""
 
 
@@ -263,7 +265,7 @@ def refusal_text(body: bytes) -> str:
     """What a Status says; the beginning of a body that is none has to say what is wrong."""
     try:
         return _STATUS.decode(body).message
-    except ValueError:
+    except UNREADABLE:
         return body[:200].decode(errors="replace")
 
 

@@ -16,6 +16,7 @@ from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import Call
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import Told, tell
+from fleet.model.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def decode_shard_seconds(body: bytes) -> int:
     """How long a shard of the bucket is. Raises MetricsUnavailable."""
     try:
         return msgspec.json.decode(body, type=_Buckets).buckets[0].retention_rules[0].shard_seconds
-    except (msgspec.DecodeError, IndexError) as error:
+    except (*UNREADABLE, IndexError) as error:
         raise MetricsUnavailable("InfluxDB does not say how long the shards of the bucket are") from error
 
 
@@ -95,7 +96,7 @@ def explain_refusal(options: InfluxOptions, status: int, body: bytes) -> Metrics
     server, bucket = options.server, options.database
     try:
         said = msgspec.json.decode(body, type=_Refusal)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         said = _Refusal()
     if status == 401:
         text = tell("{} refuses this server's token (401): check the token", server)

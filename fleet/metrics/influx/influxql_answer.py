@@ -18,6 +18,7 @@ from fleet.metrics.influx.pool import Call, InfluxAnswer
 from fleet.metrics.influx.rows import InfluxSeries
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import Told, tell
+from fleet.model.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def decode_answer(raw: InfluxAnswer, database: str, statements: int = 1) -> list
     """The series of each statement. Raises MetricsUnavailable for whatever is not a whole answer."""
     try:
         answer = _DECODE[raw.media_type.startswith(_PACKED)](raw.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MetricsUnavailable("InfluxDB's answer is cut short or is not the answer of an InfluxDB") from error
     error_text = answer.error or next((result.error for result in answer.results if result.error), None)
     if error_text == "not executed" or (0 < len(answer.results) < statements and error_text is None):
