@@ -12,7 +12,8 @@ import jwt
 import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright
 
-from tests.browser.test_page import FLAGS, sign_in, wait_for_more_events
+from tests.browser.conftest import FLAGS
+from tests.browser.test_page import sign_in, wait_for_more_events
 from tests.clients.serving import SIGNING_KEY, open_quiet_server
 from tests.fakes.waiting import PATIENCE
 from tests.processes import RunningServer, free_port, open_server

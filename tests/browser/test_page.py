@@ -11,24 +11,13 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
-from playwright.async_api import Page, Request, Route, async_playwright
+from playwright.async_api import Page, Request, Route
 
 from tests.clients.serving import SIGNING_KEY, open_quiet_server
 from tests.fakes.waiting import PATIENCE
 from tests.processes import RunningServer, free_port, open_server
-from tests.required import need
 
 pytestmark = pytest.mark.browser
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +26,6 @@ async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
     log = tmp_path_factory.mktemp("demo") / "demo.log"
     async with open_server("demo", "--port", str(port), environment={}, port=port, log=log) as server:
         yield server
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    chromium = need("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        try:
-            page = await browser.new_page(viewport={"width": 1400, "height": 900})
-            page.set_default_timeout(PATIENCE * 1000)
-            yield page
-        finally:
-            await browser.close()
 
 
 async def sign_in(page: Page, demo: RunningServer) -> None:

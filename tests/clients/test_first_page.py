@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.browser.test_page import FLAGS
+from tests.browser.conftest import FLAGS
 from tests.clients.npm import SOURCES, install_packages
 from tests.clients.test_web_page import ADDRESS, PAGE
 from tests.fakes.waiting import PATIENCE, until

@@ -30,7 +30,7 @@ function publish(kids) {
     clients: [{
       client_id: 'openmcp', application_type: 'native', token_endpoint_auth_method: 'none',
       grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
-      redirect_uris: ['http://127.0.0.1/', 'http://127.0.0.1/callback', ...(process.env.REDIRECTS ?? '').split(' ').filter(Boolean)],
+      redirect_uris: ['http://127.0.0.1/', 'http://127.0.0.1/callback', 'http://127.0.0.1/graphql'],
     }],
     findAccount: (_ctx, id) => ({
       accountId: id,

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import async_playwright
 
-from tests.browser.test_page import FLAGS
+from tests.browser.conftest import FLAGS
 from tests.clients.serving import open_quiet_server
 from tests.processes import RunningServer, free_port
 from tests.required import need

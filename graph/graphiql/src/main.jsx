@@ -8,6 +8,7 @@ import 'graphiql/style.css';
 import '@graphiql/plugin-explorer/style.css';
 import './page.css';
 import { LiveTabs, readRequest } from './live.js';
+import { ANSWER, finishSignIn, goToIssuer, loadOffers } from './oidc.js';
 import { OPENING_TABS } from './opening.js';
 import { SAVED_PLUGIN } from './saved.jsx';
 import { freshToken, readSession, signIn, watchSession, writeSession } from './session.js';
@@ -46,15 +47,20 @@ function SignIn({ note, onSession }) {
   const [password, setPassword] = useState('');
   const [problem, setProblem] = useState(note);
   const [busy, setBusy] = useState(false);
-  const submit = async (event) => {
-    event.preventDefault();
+  const [offers, setOffers] = useState([]);
+  useEffect(() => { loadOffers().then(setOffers); }, []);
+  const attempt = async (work) => {
     setBusy(true);
     try {
-      onSession(await signIn(user, password));
+      await work();
     } catch (error) {
       setProblem(error.message);
       setBusy(false);
     }
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    attempt(async () => onSession(await signIn(user, password)));
   };
   return (
     <main className="sign-in">
@@ -66,6 +72,12 @@ function SignIn({ note, onSession }) {
         <label>Password<input name="password" type="password" autoComplete="current-password" required value={password}
           onChange={(event) => setPassword(event.target.value)} /></label>
         <button type="submit" disabled={busy}>Sign in</button>
+        {offers.map((offer) => (
+          <button type="button" className="issuer" key={offer.issuer} disabled={busy || !offer.authorizationEndpoint}
+            title={offer.authorizationEndpoint ? offer.issuer : 'does not answer now'} onClick={() => attempt(() => goToIssuer(offer))}>
+            Sign in with {new URL(offer.issuer).host}
+          </button>
+        ))}
         <p role="alert" className="problem">{problem}</p>
       </form>
     </main>
@@ -198,7 +210,7 @@ function Explorer({ user, onEnd }) {
 
 function Page() {
   const [session, setSession] = useState(readSession);
-  const [note, setNote] = useState('');
+  const [note, setNote] = useState(ANSWER ? 'Signing in ...' : '');
   useEffect(() => watchSession(setSession), []);
   const begin = useCallback((value) => {
     writeSession(value);
@@ -209,9 +221,10 @@ function Page() {
     setNote(why);
     setSession(null);
   }, []);
+  useEffect(() => { if (ANSWER) finishSignIn(ANSWER).then(begin, (error) => end(error.message)); }, [begin, end]);
   const user = session?.user; // a renewed token is no reason to begin anew
   return useMemo(
-    () => (user ? <Explorer user={user} onEnd={end} /> : <SignIn note={note} onSession={begin} />),
+    () => (user ? <Explorer user={user} onEnd={end} /> : <SignIn key={note} note={note} onSession={begin} />),
     [user, note, begin, end],
   );
 }
