@@ -18,6 +18,7 @@ guarded namespaces are therefore those whose service accounts and Secrets are th
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from auth.principal import Principal
 from fleet.model.errors import ClusterNotFound, Forbidden
@@ -163,6 +164,16 @@ def _need(principal: Principal, info: RequestInfo) -> _Need:
     if info.verb in _READS:
         return _Need(Role.EDIT, f"role view reads no {_clip(info.subresource or '')}")
     return _Need(Role.EDIT, "role view only reads")
+
+
+def may_read_secrets(principal: Principal, cluster: str, info: RequestInfo) -> bool:
+    """Whether the caller may read Secrets wherever this request reads."""
+    secrets = replace(info, api_group="", version="v1", resource="secrets", subresource=None)
+    try:
+        authorize_request(principal, cluster, secrets)
+    except (ClusterNotFound, Forbidden):
+        return False
+    return True
 
 
 def _need_for_secrets(info: RequestInfo) -> _Need:

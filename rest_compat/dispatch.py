@@ -3,19 +3,22 @@
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from auth.errors import IdentityUnavailable
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.federation import Federation
+from fleet.model.redaction import EnvValues
 from fleet.model.request_info import RequestInfo, parse_request
 from fleet.ports import Call, Headers
-from rest_compat.errors import ErrorShape
+from rest_compat.errors import ErrorShape, NotServed
 from rest_compat.headers import find_header, has_body, select_member_headers
 from rest_compat.open_streams import PassedOn
 from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import BODILESS, MemberCall, PassThrough
+from rest_compat.redacted import ask_as_json, must_redact
 from rest_compat.request import Request
 from rest_compat.self_reviews import SelfReview, is_self_review
 from rest_compat.upgrades import Upgrade, read_subprotocol_token, read_upgrade, select_upgrade_headers
@@ -66,6 +69,12 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     else:
         passed = _build_call(request, call, info)
     foreign = info.subresource == "proxy"
+    env = request.scope["state"].get("redact_env", EnvValues.SHOWN)
+    redacts = env if must_redact(principal, cluster, info, env) else None
+    if redacts is not None:
+        if upgrade is not None:
+            raise NotServed("this is passed on by HTTP alone to who may not read Secrets: leave `Upgrade` out")
+        passed = replace(passed, headers=ask_as_json(passed.headers))
     member = MemberCall(
         principal,
         connection,
@@ -76,6 +85,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
         check_member=check_member,
         check_rights=check_rights,
         stopping=request.state["stopping"],
+        redacts=redacts,
     )
     if upgrade is not None:
         return Upgrade(member, principal.name, passed_on.streams)

@@ -27,6 +27,7 @@ from fleet.model.errors import (
     Forbidden,
     NotFound,
 )
+from fleet.model.redaction import EnvValues
 from fleet.model.request_info import parse_request
 from fleet.model.unreadable import UNREADABLE, load_yaml
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
@@ -56,6 +57,7 @@ from rest_compat.headers import (
     select_caller_headers,
     select_member_headers,
 )
+from rest_compat.redacted import RedactedAnswer
 
 MAX_DELETE_BODY = 1024 * 1024
 MAX_YAML_OPTIONS = 64 * 1024
@@ -90,6 +92,9 @@ class MemberCall(Struct, frozen=True):
     check_member: Callable[[], object]
     check_rights: Callable[[], object]
     stopping: Stopping
+
+    redacts: EnvValues | None = None
+    """Which values of environment variables are hidden beside secrets; None where nothing is."""
 
     @property
     def endings(self) -> tuple[Ending, ...]:
@@ -155,7 +160,11 @@ class PassThrough(Response):
         member = self._member
         self._deadline = asyncio.get_running_loop().time() + member.call.timeout
         call = member.call if member.call.method in BODILESS else await self._take_body(caller)
-        async with member.connection.open_stream(call) as answer:
+        async with member.connection.open_stream(call) as streamed:
+            answer: StreamedAnswer = streamed
+            if member.redacts is not None and answer.status == 200:
+                cluster = member.connection.cluster
+                answer = RedactedAnswer(answer, cluster, member.redacts, watches=member.watches)
             await self._answer(answer, send)
 
     async def _fail(self, error: FleetError | AuthError, scope: Scope, receive: Receive, send: Send) -> None:

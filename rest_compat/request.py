@@ -1,10 +1,13 @@
 """What a legacy route is given: a request, and what the lifespan opened for it."""
 
+from typing import NotRequired
+
 from starlette import requests
 
 from auth.dependencies import AuthState
 from fleet.aio.stopping import Stopping
 from fleet.federation import Federation
+from fleet.model.redaction import EnvValues
 from fleet.ports import Joining, MetricStore
 from rest_compat.platform import PlatformOptions
 
@@ -18,6 +21,7 @@ class RestState(AuthState):
     platform: PlatformOptions
     joining: Joining
     stopping: Stopping
+    redact_env: NotRequired[EnvValues]
 
 
 class Request(requests.Request[RestState]):

@@ -33,6 +33,7 @@ from fleet.metrics.embedded.store import (
 from fleet.metrics.influx.options import Dialect, InfluxOptions
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
+from fleet.model.redaction import EnvValues
 from fleet.model.visibility import EVERYTHING, Role
 from fleet.ports import Connection, MemberSource, MetricStore
 from fleet.registry import FleetOptions, open_federation
@@ -92,6 +93,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             await stack.enter_async_context(open_collector(federation, metric_store, collecting))
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
         admission = Admission(AdmissionOptions(a_second=settings.traffic.user_rate))
+        redact_env = EnvValues(settings.disclosure.redact_env)
         live_options = LiveOptions(
             max_connections_a_user=settings.traffic.user_websockets, stall_seconds=settings.traffic.stall_timeout
         )
@@ -104,6 +106,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 limits=limits,
                 admission=admission,
                 options=live_options,
+                redact_env=redact_env,
             )
         )
         yield State(
@@ -116,6 +119,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             admission=admission,
             limits=limits,
             compiled=settings.graph.compiled_execution,
+            redact_env=redact_env,
             time_slices=TimeSlices(turns=federation.turns),
             platform=PlatformOptions(
                 namespace=settings.clusters.platform_namespace,

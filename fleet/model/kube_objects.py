@@ -1,16 +1,18 @@
 """Objects of any kind, as they are asked of a member when a query wants them: frozen values.
 
-Nothing of them is cached. `raw` is the API server's own JSON, not redacted: `load_object` reads it for showing.
+Nothing of them is cached. `raw` is the API server's own JSON, not redacted: `load_object` of `fleet.model.manifests`
+reads it for showing.
 """
 
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from fleet.model.manifests import REDACTED, as_answer, redact
 from fleet.model.objects import Owner, Pairs
-from fleet.model.unreadable import UNREADABLE
+from fleet.model.redaction import REDACTED, SPREAD_SECRETS
+
+_HOLDERS = SPREAD_SECRETS | {"OpenMCPCluster"}
+_PLAIN = frozenset({"name", "age", "created at", "type", "status", "ready"})
 
 
 class ResourceKey(NamedTuple):
@@ -87,19 +89,13 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
         return ResourceKey(self.cluster, "v1", "Event", self.namespace, self.name)
 
 
-def load_object(raw: bytes) -> dict[str, Any]:
-    """The whole object as JSON values, redacted. Raises ValueError for bytes that are no object."""
-    try:
-        return as_answer(redact(msgspec.json.decode(raw, type=dict[str, Any])))
-    except UNREADABLE as error:
-        raise ValueError(f"not an object: {error}") from error
-
-
 def redact_cell(kind: str, name: str, value: object) -> object:
     """A cell without what the manifest hides: no column of a kind that holds credentials prints its text.
 
     The API server's own tables of them hold names, types, counts and times; a printer column of a custom kind may be
     made to point at anything.
     """
-    hides = kind == "OpenMCPCluster" and isinstance(value, str) and ("kubeconfig" in name.lower() or len(value) > 253)
+    if not isinstance(value, str) or kind not in _HOLDERS:
+        return value
+    hides = name.lower() not in _PLAIN if kind in SPREAD_SECRETS else "kubeconfig" in name.lower() or len(value) > 253
     return REDACTED if hides else value

@@ -1,8 +1,6 @@
 """Whole objects as the cache keeps them: the API server's own bytes, compressed, and redacted when they are read back.
 
-Redaction happens on reading, so that whatever shows a manifest shows the redacted one: values of Secrets, those in the
-kinds that spread Secrets over clusters, the kubeconfig that the platform keeps in OpenMCPCluster objects, and the
-copies of them that `kubectl apply` leaves in an annotation.
+Redaction (`fleet.model.redaction`) happens on reading, so that whatever shows a manifest shows the redacted one.
 """
 
 from functools import reduce
@@ -13,14 +11,10 @@ import msgspec
 import orjson
 import zstandard
 
+from fleet.model.redaction import EnvValues, may_hold, redact
 from fleet.model.unreadable import UNREADABLE
 
-REDACTED = "REDACTED"
 TOO_DEEP = "NESTED TOO DEEPLY"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-_SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
-_SECRET_PARTS = frozenset({"data", "stringData", "overrides"})
 # Every change of every object is compressed, so time counts: two thirds of level 3's, for 200 bytes more of 5,000.
 _HOW = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_FAST,
@@ -79,13 +73,18 @@ def load_raw_manifest(blob: bytes) -> bytes:
     return _CODEC.decompress(blob)
 
 
-def load_manifest(blob: bytes) -> dict[str, Any]:
+def load_manifest(blob: bytes, env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:
     """The whole object as JSON values, redacted. Raises ValueError for bytes that `compress` did not make."""
+    return load_object(_CODEC.decompress(blob), env)
+
+
+def load_object(raw: bytes, env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:
+    """The same of an object's JSON. Raises ValueError for bytes that are no object."""
     try:
-        manifest = msgspec.json.decode(_CODEC.decompress(blob), type=dict[str, Any])
+        manifest = msgspec.json.decode(raw, type=dict[str, Any])
     except UNREADABLE as error:
-        raise ValueError(f"not a manifest: {error}") from error
-    return as_answer(redact(manifest))
+        raise ValueError(f"not an object: {error}") from error
+    return as_answer(redact(manifest, env) if may_hold(raw, env) else manifest)
 
 
 def as_answer(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -107,46 +106,3 @@ def _shorten(value: Any, levels: int) -> Any:
     if isinstance(value, list):
         return [_shorten(part, levels - 1) for part in value]
     return {name: _shorten(part, levels - 1) for name, part in value.items()}
-
-
-def redact(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The object without secrets (changed in place and returned). Lists of objects are redacted item by item."""
-    kind = manifest.get("kind")
-    if not isinstance(kind, str):
-        return manifest
-    items = manifest.get("items")
-    if kind.endswith("List") and isinstance(items, list):
-        for item in items:
-            if isinstance(item, dict):
-                _redact_object(item, str(item.get("kind") or kind.removesuffix("List")))
-    else:
-        _redact_object(manifest, kind)
-    return manifest
-
-
-def _redact_object(manifest: dict[str, Any], kind: str) -> None:
-    if kind == "Secret":
-        for part in ("data", "stringData"):
-            values = manifest.get(part)
-            if values is not None:
-                manifest[part] = dict.fromkeys(values, REDACTED) if isinstance(values, dict) else REDACTED
-    elif kind == "OpenMCPCluster":
-        spec = manifest.get("spec")
-        if isinstance(spec, dict) and "kubeconfigInfo" in spec:
-            spec["kubeconfigInfo"] = REDACTED
-    elif kind in _SPREAD_SECRETS:
-        if "spec" in manifest:
-            manifest["spec"] = _without_secrets(manifest["spec"])
-    else:
-        return
-    metadata = manifest.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(annotations, dict) and LAST_APPLIED in annotations:
-        annotations[LAST_APPLIED] = REDACTED
-
-
-def _without_secrets(value: Any) -> Any:
-    """The value without the parts of Secrets in it, at any depth."""
-    if isinstance(value, dict):
-        return {key: REDACTED if key in _SECRET_PARTS else _without_secrets(part) for key, part in value.items()}
-    return [_without_secrets(part) for part in value] if isinstance(value, list) else value

@@ -186,6 +186,7 @@ class Container(Struct, frozen=True, gc=False):
     last_state: ContainerState | None
     requests: Resources
     limits: Resources
+    literal_secrets: tuple[str, ...] = ()
 
 
 class ResourceClaim(Struct, frozen=True, gc=False):

@@ -21,6 +21,7 @@ from auth.principal import Principal
 from fleet.aio.admission import Rank
 from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy, Forbidden, TooManyRequests
+from fleet.model.redaction import EnvValues
 from graph.errors import Code
 from graph.http.export import answer_rows, pick_row_type
 from graph.http.graphiql_page import STATIC_PATH, is_known, page_response, serve_static, wants_page
@@ -220,6 +221,7 @@ def _build_context(
         asked=operation.asked,
         compiled=state["compiled"],
         encoded=encoded,
+        redact_env=state.get("redact_env", EnvValues.SHOWN),
         time_slices=state["time_slices"],
     )
 

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 from auth.dependencies import AuthState
 from fleet.federation import Federation
 from fleet.live.usage_cache import UsageCache
+from fleet.model.redaction import EnvValues
 from fleet.ports import MetricStore
 from graph.http.persisted import Documents
 from graph.limits.limits import Limits
@@ -32,6 +33,7 @@ class GraphState(AuthState):
     compiled: bool
     time_slices: TimeSlices
     held_usage: UsageCache
+    redact_env: NotRequired[EnvValues]
     arrived_at: NotRequired[float]
     hang_up: NotRequired[Callable[[], None] | None]
 

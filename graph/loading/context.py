@@ -9,6 +9,7 @@ from graphql import FieldNode
 
 from auth.principal import Principal
 from fleet.federation import Federation
+from fleet.model.redaction import EnvValues
 from fleet.model.usage import History, Usage
 from fleet.model.visibility import Scope
 from graph.extensions import AnswerExtensions, Asked
@@ -41,6 +42,7 @@ class Context:
     extensions: AnswerExtensions = dataclasses.field(default_factory=dict)
     compiled: bool = True
     encoded: bool = False
+    redact_env: EnvValues = EnvValues.SHOWN
     time_slices: TimeSlices = dataclasses.field(default_factory=TimeSlices)
 
     @cached_property

@@ -14,6 +14,7 @@ from fleet.aio.tasks import open_task
 from fleet.federation import Federation
 from fleet.live.usage_sampler import UsageSampler
 from fleet.model.errors import FleetError
+from fleet.model.redaction import EnvValues
 from fleet.objects.follow import ResourceView
 from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
@@ -246,13 +247,18 @@ async def open_hub(
     limits: Limits = DEFAULT_LIMITS,
     admission: Admission | None = None,
     options: LiveOptions | None = None,
+    redact_env: EnvValues = EnvValues.SHOWN,
 ) -> AsyncIterator[Hub]:
     """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
     options = options or LiveOptions()
     sessions = Sessions(
         authenticator, recheck_seconds=options.recheck_seconds, most_of_one=options.max_connections_a_user
     )
-    hub = Hub(Grounds(federation, metric_store, request_timeout, limits, admission or Admission()), sessions, options)
+    hub = Hub(
+        Grounds(federation, metric_store, request_timeout, limits, redact_env, admission or Admission()),
+        sessions,
+        options,
+    )
     async with aclosing(hub), open_task("rights of subscribers", sessions.run):
         yield hub
 

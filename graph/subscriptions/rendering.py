@@ -15,6 +15,7 @@ from auth.principal import Principal
 from fleet.aio.admission import Admission
 from fleet.aio.turns import SLICE_SECONDS
 from fleet.federation import Federation
+from fleet.model.redaction import EnvValues
 from fleet.model.visibility import Scope
 from fleet.ports import MetricStore
 from graph.enums import EventType
@@ -38,13 +39,14 @@ class Grounds(Struct, frozen=True):
     metric_store: MetricStore
     request_timeout: float
     limits: Limits = DEFAULT_LIMITS
+    redact_env: EnvValues = EnvValues.SHOWN
     admission: Admission = field(default_factory=Admission)
 
     def build_context(self, principal: Principal, kind: type[Context] = Context, *, share: float = 1.0) -> Any:
         """A context for one operation, or for one batch of events, others asked for `share` of its time."""
         deadline = asyncio.get_running_loop().time() + self.request_timeout * share
         loaders = build_loaders(self.federation, principal.scope, self.metric_store, now=time.time(), deadline=deadline)
-        return kind(principal, self.federation, loaders, limits=self.limits)
+        return kind(principal, self.federation, loaders, limits=self.limits, redact_env=self.redact_env)
 
 
 class Event:

@@ -33,6 +33,10 @@ class Container(PureView[models.Container]):
     ephemeral: bool = of_model("Whether it was added to a running pod, as kubectl debug does.")
     ready: bool = of_model("Whether it is ready.")
     restarts: int = of_model("How often it was restarted.")
+    literal_secrets: list[str] = of_model(
+        "Names of environment variables that look like secrets and stand in the pod itself, where everybody reads them "
+        "who reads the pod: their values belong into a Secret."
+    )
 
     @resolved("What it does now.")
     def state(self) -> ContainerState | None:

@@ -150,5 +150,5 @@ class Node(PureView[models.Node], Object):
         return await events_of(info, Subject(node.cluster, "", "Node", node.name, node.uid), first)
 
     @resolved("The whole object as the API server has it.")
-    def manifest(self) -> JSON | None:
-        return JSON(load_manifest(self.model.manifest))
+    def manifest(self, info: Info) -> JSON | None:
+        return JSON(load_manifest(self.model.manifest, info.context.redact_env))

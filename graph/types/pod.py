@@ -157,8 +157,8 @@ class Pod(PureView[models.Pod], Object):
         return await events_of(info, Subject(pod.cluster, pod.namespace, "Pod", pod.name, pod.uid), first)
 
     @resolved("The whole object as the API server has it, secrets redacted.")
-    def manifest(self) -> JSON | None:
-        return JSON(load_manifest(self.model.manifest))
+    def manifest(self, info: Info) -> JSON | None:
+        return JSON(load_manifest(self.model.manifest, info.context.redact_env))
 
     @property
     def _details(self) -> models.PodDetails:

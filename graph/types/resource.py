@@ -7,6 +7,7 @@ import strawberry
 from fleet.model import kube_objects
 from fleet.model.errors import Forbidden, InvalidQuery
 from fleet.model.kube_objects import ResourceKey
+from fleet.model.manifests import load_object
 from fleet.objects.details import conditions_of
 from graph.ids import encode_resource_id
 from graph.loading.context import Info
@@ -63,8 +64,8 @@ class Resource(View[kube_objects.KubeObject], Object):
         return labels_of(self.model.labels)
 
     @resolved("Its annotations; those that repeat secrets are redacted.")
-    def annotations(self) -> list[Label]:
-        annotations = self._manifest.get("metadata", {}).get("annotations") or {}
+    def annotations(self, info: Info) -> list[Label]:
+        annotations = self._load(info).get("metadata", {}).get("annotations") or {}
         return labels_of(tuple(sorted((key, str(value)) for key, value in annotations.items())))
 
     @resolved("The object that controls it.")
@@ -87,15 +88,14 @@ class Resource(View[kube_objects.KubeObject], Object):
         return await events_of(info, subject, first)
 
     @resolved("The whole object as the API server has it, secrets redacted.")
-    def manifest(self) -> JSON | None:
-        return JSON(self._manifest)
+    def manifest(self, info: Info) -> JSON | None:
+        return JSON(self._load(info))
 
-    @property
-    def _manifest(self) -> dict[str, Any]:
+    def _load(self, info: Info) -> dict[str, Any]:
         """Decoded once, however many fields need it."""
         found: dict[str, Any] | None = self.__dict__.get("decoded")
         if found is None:
-            found = self.__dict__["decoded"] = kube_objects.load_object(self.model.raw)
+            found = self.__dict__["decoded"] = load_object(self.model.raw, info.context.redact_env)
         return found
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from server.settings.disclosure import DisclosureSettings
 from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
 from server.settings.oidc import OidcSettings
@@ -356,4 +357,5 @@ class Settings(Group):
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
+    disclosure: DisclosureSettings = Field(default_factory=DisclosureSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -13,6 +13,7 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.live.usage_cache import UsageCache
 from fleet.model.objects import NodeKey, PodKey
+from fleet.model.redaction import EnvValues
 from fleet.model.usage import NANOSECONDS, Usage
 from fleet.model.visibility import Role, Scope
 from fleet.registry import FleetOptions, open_federation
@@ -39,6 +40,7 @@ class Graph:
         self.store = CountingStore()
         self.limits = DEFAULT_LIMITS
         self.held: UsageCache | None = None
+        self.redact_env = EnvValues.SHOWN
 
     def __getitem__(self, name: str) -> FakeCluster:
         return self.source.clusters[name]
@@ -54,7 +56,7 @@ class Graph:
     ) -> ExecutionResult:
         deadline = asyncio.get_running_loop().time() + seconds
         loaders = build_loaders(self.federation, who.scope, self.store, now=NOW, deadline=deadline, held=self.held)
-        context = Context(who, self.federation, loaders, limits=self.limits)
+        context = Context(who, self.federation, loaders, limits=self.limits, redact_env=self.redact_env)
         return await schema.execute(query, variable_values=variables, context_value=context)
 
     async def ask(self, query: str, variables: dict[str, Any] | None = None, *, who: Principal = ADMIN) -> Any:

@@ -9,6 +9,7 @@ from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from auth.passwords import hash_password
 from auth.users import User, save_users
 from fleet.kubernetes.connection import HttpConnection, Target
+from fleet.model.redaction import EnvValues
 from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
 from tests.fakes.waiting import PATIENCE
@@ -54,8 +55,14 @@ def request_timeout() -> float:
 
 
 @pytest.fixture
+def redact_env() -> EnvValues:
+    """What of environment variables is hidden."""
+    return EnvValues.SHOWN
+
+
+@pytest.fixture
 async def client(
-    authenticator: Authenticator, upstream: Upstream, points: Points, request_timeout: float
+    authenticator: Authenticator, upstream: Upstream, points: Points, request_timeout: float, redact_env: EnvValues
 ) -> AsyncIterator[Client]:
     token = await authenticator.login("openmcp", "keti")
     async with open_http_server(upstream.serve) as endpoint:
@@ -65,6 +72,7 @@ async def client(
             "metric_store": points,
             "authenticator": authenticator,
             "request_timeout": request_timeout,
+            "redact_env": redact_env,
         }
         try:
             async with open_served(state) as url, open_client(url, token) as opened:

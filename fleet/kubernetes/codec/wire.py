@@ -63,6 +63,13 @@ class Requirements(Wire, frozen=True):
     limits: QuantityMap | None = None
 
 
+class WireVariable(Wire, frozen=True):
+    """`env[]` of a container; `value` is null where it is taken from elsewhere."""
+
+    name: str = ""
+    value: str | None = None
+
+
 class WireContainer(Wire, frozen=True):
     """`spec.containers[]`, `spec.initContainers[]` and `spec.ephemeralContainers[]`."""
 
@@ -70,6 +77,7 @@ class WireContainer(Wire, frozen=True):
     image: str = ""
     restart_policy: str | None = None
     resources: Requirements | None = None
+    env: list[WireVariable] | None = None
 
 
 class Waiting(Wire, frozen=True):

@@ -7,17 +7,15 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from fleet.model.kube_objects import load_object
 from fleet.model.manifests import (
-    LAST_APPLIED,
-    REDACTED,
     TOO_DEEP,
     ManifestCodec,
     compress,
     load_manifest,
+    load_object,
     load_raw_manifest,
-    redact,
 )
+from fleet.model.redaction import LAST_APPLIED, REDACTED, redact
 
 
 def test_what_goes_in_comes_out() -> None:
@@ -77,6 +75,23 @@ REDACTED_SECRET = {
             {"kind": "FederatedSecret", "spec": {"overrides": REDACTED}},
         ),
         ({"kind": "ConfigMap", "data": {"a": "b"}}, {"kind": "ConfigMap", "data": {"a": "b"}}),
+        (
+            {"kind": "ConfigMap", "metadata": {"labels": {"OWNER": "TILLER"}}, "data": {"release": "b"}},
+            {"kind": "ConfigMap", "metadata": {"labels": {"OWNER": "TILLER"}}, "data": {"release": REDACTED}},
+        ),
+        (
+            {"kind": "Work", "spec": {"manifests": [SECRET]}},
+            {"kind": "Work", "spec": {"manifests": [REDACTED_SECRET]}},
+        ),
+        (
+            {"kind": "Table", "rows": [{"cells": ["s"], "object": SECRET}]},
+            {"kind": "Table", "rows": [{"cells": ["s"], "object": REDACTED_SECRET}]},
+        ),
+        ({"type": "ADDED", "object": SECRET}, {"type": "ADDED", "object": REDACTED_SECRET}),
+        (
+            {"kind": "Gateway", "spec": {"certificateRefs": [{"kind": "Secret", "name": "s"}]}},
+            {"kind": "Gateway", "spec": {"certificateRefs": [{"kind": "Secret", "name": "s"}]}},
+        ),
         ({"data": {"a": "b"}}, {"data": {"a": "b"}}),
     ],
 )

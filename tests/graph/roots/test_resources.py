@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fleet.model.manifests import LAST_APPLIED
+from fleet.model.redaction import LAST_APPLIED
 from tests.fakes.kubernetes import FakeCluster, Object, build_plain, build_pod, serve_kinds, status_body
 from tests.graph.conftest import OpenGraph
 

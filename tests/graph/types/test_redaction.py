@@ -1,0 +1,42 @@
+"""What the graph shows of an object is without its secrets, whoever asks."""
+
+import json
+
+import pytest
+
+from fleet.model.redaction import LAST_APPLIED, EnvValues
+from tests.fakes.kubernetes import build_pod
+from tests.fakes.waiting import until
+from tests.graph.conftest import OpenGraph
+
+SECRET = "hunter2"
+ENVIRONMENT = [
+    {"name": "DB_PASSWORD", "value": SECRET},
+    {"name": "DATABASE", "value": f"postgres://ann:{SECRET}@db/shop"},
+    {"name": "MODE", "value": "fast"},
+    {"name": "API_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}},
+]
+QUERY = """{ pod(cluster: "c1", namespace: "shop", name: "web") {
+    manifest annotations { key value } containers { name literalSecrets } } }"""
+
+
+@pytest.mark.parametrize(("env", "shown"), [("off", {SECRET, "fast"}), ("secrets", {"fast"}), ("all", set())])
+async def test_literal_secrets_are_named_and_hidden_where_that_is_wished(
+    open_graph: OpenGraph, env: str, shown: set[str]
+) -> None:
+    pod = build_pod("shop", "web")
+    pod["spec"]["containers"][0]["env"] = ENVIRONMENT
+    pod["metadata"]["annotations"] = {LAST_APPLIED: json.dumps({"kind": "Pod", "spec": pod["spec"]}).replace(": ", ":")}
+    async with open_graph("c1") as graph:
+        graph.redact_env = EnvValues(env)
+        graph["c1"].put(pod)
+        await until(lambda: ("shop", "web") in graph["c1"].objects["Pod"])
+
+        async def found() -> bool:
+            return bool((await graph.ask(QUERY))["pod"])
+
+        await until(found)
+        answer = (await graph.ask(QUERY))["pod"]
+    assert {value for value in (SECRET, "fast") if value in json.dumps(answer["manifest"])} == shown
+    assert SECRET not in json.dumps(answer["annotations"])
+    assert answer["containers"] == [{"name": "c", "literalSecrets": ["DB_PASSWORD", "DATABASE"]}]
