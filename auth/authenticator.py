@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from auth.access_tokens import PREFIX, AccessTokens, build_owner_entry, open_access_tokens
 from auth.attempts import Attempts, normalise_address
+from auth.certificates import ClientCertificate, Credential
 from auth.directory import Directory, build_administrator, open_directory
 from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.files import POLL_SECONDS
-from auth.identity import IdentitySource, admit
+from auth.identity import Identity, IdentitySource, admit
 from auth.oidc.desk import Desk
 from auth.oidc.issuer import Issuer
 from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
@@ -90,18 +91,19 @@ class Authenticator:
         """All who may sign in, groups of those who do it elsewhere among them."""
         return self._directory.list_users()
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        """The caller who sent this `Authorization` header.
+    async def authenticate(self, credential: Credential) -> Principal:
+        """The caller who proves it with this.
 
-        Raises Unauthenticated; Forbidden and IdentityUnavailable of who signed in elsewhere.
+        Raises Unauthenticated; Forbidden and IdentityUnavailable of who is known by another's word.
         """
-        token = bearer_token(authorization)
+        if isinstance(credential, ClientCertificate):
+            return self._admit(credential.check())
+        token = bearer_token(credential)
         if token.startswith(PREFIX):
             return self._identify_script(token)
         source = next((source for source in self._sources if source.knows(token)), None)
         if source is not None:
-            identity = await source.load(token)
-            return admit(identity, self._directory.find_entries(identity.name, identity.groups), self._default_role)
+            return self._admit(await source.load(token))
         claims, user = self._find(token)
         return Principal(user.name, user.scope, user.groups, claims.expires_at, user.writes)
 
@@ -146,6 +148,9 @@ class Authenticator:
             raise InvalidCredentials
         self._attempts.add_success(address, username)
         return self._tokens.sign(user.name, user.entry)
+
+    def _admit(self, identity: Identity) -> Principal:
+        return admit(identity, self._directory.find_entries(identity.name, identity.groups), self._default_role)
 
     def _identify_script(self, secret: str) -> Principal:
         token = self._access_tokens.find(secret)

@@ -44,7 +44,7 @@ def admit(identity: Identity, entries: Iterable[User], default_role: Role | None
     """
     given = list(entries)
     if any(0 < entry.signed_out_at >= identity.issued_at for entry in given):
-        raise Unauthenticated("this token was ended by a sign-out: sign in again")
+        raise Unauthenticated("this token or certificate was ended by a sign-out: sign in again, or get another")
     if not given and default_role is not None and identity.is_person:
         given = [User("", "", Scope(default_role))]
     if not given:

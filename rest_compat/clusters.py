@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from auth.authenticator import Authenticator
-from auth.dependencies import check_rate, note_principal
+from auth.dependencies import check_rate, note_principal, read_credential
 from auth.errors import AuthError
 from auth.impersonation import refuse_impersonation
 from fleet.federation import Federation
@@ -60,7 +60,7 @@ class ClusterApi:
 
     async def _answer(self, request: Request) -> Response:
         authenticator: Authenticator = request.state["authenticator"]
-        credential = request.headers.get("authorization") or read_subprotocol_token(request)
+        credential = read_credential(request) or read_subprotocol_token(request)
         principal = note_principal(request, await authenticator.authenticate(credential))
         refuse_impersonation(request.scope["headers"])
         await check_rate(request, principal)

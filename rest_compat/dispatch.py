@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import Response
 
+from auth.dependencies import read_credential
 from auth.errors import IdentityUnavailable
 from auth.policy import authorize_request
 from auth.principal import Principal
@@ -96,7 +97,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
 def build_rights_check(request: Request, cluster: str, info: RequestInfo) -> Callable[[], Awaitable[None]]:
     """Raises Unauthenticated, Forbidden or NotFound once the request would not be let in any more."""
     authenticator = request.state["authenticator"]
-    credential = request.headers.get("authorization") or read_subprotocol_token(request)
+    credential = read_credential(request) or read_subprotocol_token(request)
 
     async def check() -> None:
         try:

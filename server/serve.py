@@ -246,7 +246,8 @@ def _announce(listening: Listening, on_listening: Callable[[Listening], None] | 
 def _configure(
     app: ASGIApp, settings: Settings, connections: Connections, certificate: ReloadingCertificate | None = None
 ) -> uvicorn.Config:
-    http, (protocol, socket_protocol) = settings.http, build_protocols(connections)
+    http, clients = settings.http, None if certificate is None else certificate.clients
+    protocol, socket_protocol = build_protocols(connections, clients)
     return uvicorn.Config(
         app,
         http=protocol,

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from fleet.aio.detached import Detached
 from fleet.aio.files import read_bytes
+from server.asgi.client_certificates import ClientCertificates
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import HttpSettings
 
@@ -41,10 +42,14 @@ class CertificateInvalid(ValueError):
     """The files do not make a certificate; the message says why and holds nothing of a key."""
 
 
+class AuthoritiesInvalid(CertificateInvalid):
+    """The file of the authorities holds none that can be used."""
+
+
 class _Loaded(Struct, frozen=True):
     """A context and what it was made of."""
 
-    context: ssl.SSLContext
+    context: "_TellingContext"
     digest: bytes
     ends_at: datetime
 
@@ -56,10 +61,11 @@ class ReloadingCertificate:
     context that counts then, so that new connections have the new certificate and open ones go on undisturbed.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path, key: Path, authorities: Path | None = None) -> None:
         """Raises CertificateInvalid."""
-        self._paths = (certificate, key)
+        self._paths = (certificate, key) if authorities is None else (certificate, key, authorities)
         self._current = _load(*self._paths)
+        self.clients = None if authorities is None else ClientCertificates(self._current.context.authorities)
         self._refused = b""
         self._warned: str | None = None
         self._reading = Detached()
@@ -111,13 +117,16 @@ class ReloadingCertificate:
             await asyncio.sleep(POLL_SECONDS)
             if await self._read_again():
                 self.context.sni_callback = self._select_context  # here, where no handshake goes on meanwhile
+                if self.clients is not None:
+                    self.clients.change(self._current.context.authorities)
 
     async def _read_again(self) -> bool:
         try:
             found = await self._reading.run(self.reload)
         except TimeoutError:
             if not self._hangs:
-                _log.error("the certificate in force stays: %s and %s do not answer when they are read", *self._paths)
+                files = ", ".join(map(str, self._paths))
+                _log.error("the certificate in force stays: %s do not answer when they are read", files)
             self._hangs = True
             return False
         self._hangs = False
@@ -131,10 +140,14 @@ def open_certificate(http: HttpSettings) -> ReloadingCertificate | None:
     """The certificate that the settings name; None where they name none. Raises SettingsInvalid."""
     if http.tls_cert_file is None or http.tls_key_file is None:
         return None
-    for name, path in (("OPENMCP_TLS_CERT_FILE", http.tls_cert_file), ("OPENMCP_TLS_KEY_FILE", http.tls_key_file)):
-        _check_readable(name, path)
+    for name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
+        if (path := getattr(http, name)) is not None:
+            _check_readable(f"OPENMCP_{name.upper()}", path)
     try:
-        return ReloadingCertificate(http.tls_cert_file, http.tls_key_file)
+        return ReloadingCertificate(http.tls_cert_file, http.tls_key_file, http.tls_client_ca_file)
+    except AuthoritiesInvalid as error:
+        problem = f"OPENMCP_TLS_CLIENT_CA_FILE is '{http.tls_client_ca_file}', must be certificates in PEM ({error})"
+        raise SettingsInvalid([problem]) from error
     except CertificateInvalid as error:
         problem = (
             f"OPENMCP_TLS_CERT_FILE is '{http.tls_cert_file}' and OPENMCP_TLS_KEY_FILE is '{http.tls_key_file}', "
@@ -143,14 +156,19 @@ def open_certificate(http: HttpSettings) -> ReloadingCertificate | None:
         raise SettingsInvalid([problem]) from error
 
 
-def _load(certificate: Path, key: Path) -> _Loaded:
+def _load(certificate: Path, key: Path, authorities: Path | None = None) -> _Loaded:
     context = _build_context()
+    paths = (certificate, key) if authorities is None else (certificate, key, authorities)
     try:
-        before = _digest(certificate, key)
+        before = _digest(*paths)
+        if authorities is not None:
+            _trust_clients(context, authorities)
         # The empty password keeps OpenSSL from asking on the terminal for an encrypted key's.
         context.load_cert_chain(certificate, key, password="")
-        after = _digest(certificate, key)
+        after = _digest(*paths)
         ends_at = _read_end(certificate)
+    except CertificateInvalid:
+        raise
     except ssl.SSLError as error:
         raise CertificateInvalid(error.reason or "unreadable") from error
     except (OSError, ValueError) as error:
@@ -158,6 +176,21 @@ def _load(certificate: Path, key: Path) -> _Loaded:
     if before != after:
         raise CertificateInvalid("the files are being written")
     return _Loaded(context, after, ends_at)
+
+
+def _trust_clients(context: "_TellingContext", authorities: Path) -> None:
+    """Has the context take client certificates of these. Raises OSError, AuthoritiesInvalid."""
+    content = read_bytes(authorities, _MAX_BYTES)
+    try:
+        context.load_verify_locations(cadata=content.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise AuthoritiesInvalid(getattr(error, "reason", None) or "no certificate in it") from error
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # as an API server: an intermediate one will do
+    # A session that goes on brings a certificate that is verified no more.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    context.authorities = hashlib.sha256(content).digest()
 
 
 def _read_end(certificate: Path) -> datetime:
@@ -195,6 +228,8 @@ class _TellingObject(ssl.SSLObject):
 
 class _TellingContext(ssl.SSLContext):
     sslobject_class = _TellingObject
+    authorities = b""
+    """Says which client certificates it takes; empty: none."""
 
     def wrap_bio(
         self,
@@ -210,7 +245,7 @@ class _TellingContext(ssl.SSLContext):
         return made
 
 
-def _build_context() -> ssl.SSLContext:
+def _build_context() -> _TellingContext:
     context = _TellingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.num_tickets = TICKETS

@@ -63,7 +63,9 @@ def add(
 ) -> None:
     """Add a user or a group; asks for the password of who signs in here, or takes OPENMCP_PASSWORD."""
     scope = Scope(Role[role.upper()], clusters, namespaces)
-    added = User(name, "", scope, groups, writes, 0 if as_group else int(time.time()), as_group)
+    # Of who proves elsewhere who they are, what they have there counts at once.
+    signed_out_at = 0 if as_group or elsewhere else int(time.time())
+    added = User(name, "", scope, groups, writes, signed_out_at, as_group)
     _refuse_known(_load(path) if path.exists() else (), added)  # before a password is asked for
     if not name.strip():
         raise CliError("the name must not be empty")

@@ -15,6 +15,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from auth.dependencies import read_credential
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
@@ -80,7 +81,7 @@ async def serve_graphql(routed: Request) -> Response:
             return await answer_events(request)
         rows = pick_row_type(accept)
         kind = GRAPHQL_TYPE if rows else pick_answer_type(accept)
-        principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
+        principal = await request.state["authenticator"].authenticate(read_credential(request))
         deadline = _arrived_at(request) + request.state["request_timeout"]
         async with asyncio.timeout_at(deadline):
             operation = await read_operation(request)
@@ -177,7 +178,7 @@ async def _list(request: GraphRequest, caller: Principal, operation: Operation, 
     admission = request.state["admission"]
 
     async def ask(page: Operation) -> ExecutionResult:
-        principal = await request.state["authenticator"].authenticate(request.headers.get("authorization"))
+        principal = await request.state["authenticator"].authenticate(read_credential(request))
         deadline = asyncio.get_running_loop().time() + request.state["request_timeout"]
         await admission.enter(principal.name, deadline, Rank.BULK)
         try:

@@ -7,6 +7,7 @@ from collections import Counter
 from math import inf
 from typing import Protocol
 
+from auth.certificates import Credential
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.model.errors import FleetError, Forbidden, TooManyRequests
@@ -28,16 +29,16 @@ _CHECKS_A_TURN = 50
 class Authenticates(Protocol):
     """The part of the authenticator that is needed here."""
 
-    async def authenticate(self, authorization: str | None) -> Principal:
+    async def authenticate(self, credential: Credential) -> Principal:
         """The caller. Raises Unauthenticated."""
 
 
 class Session:
     """One connection of one caller. `ending` says why the server ends it, None while it does not."""
 
-    def __init__(self, principal: Principal, authorization: str | None) -> None:
+    def __init__(self, principal: Principal, credential: Credential) -> None:
         self.principal = principal
-        self.authorization = authorization
+        self.credential = credential
         self.operations = 0
         self.ending: Ending | None = None
         self._ended = asyncio.Event()
@@ -67,9 +68,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    async def open(self, authorization: str | None) -> Session:
+    async def open(self, credential: Credential) -> Session:
         """A session of the caller. Raises Unauthenticated, TooManyRequests."""
-        session = Session(await self._authenticator.authenticate(authorization), authorization)
+        session = Session(await self._authenticator.authenticate(credential), credential)
         user = session.principal.name
         if self._counts[user] >= self._most_of_one:
             raise TooManyRequests(f"a user has {self._most_of_one:,} connections at once at most: close one first")
@@ -105,7 +106,7 @@ class Sessions:
     async def _recheck(self, session: Session) -> None:
         before = session.principal
         try:
-            now = await self._authenticator.authenticate(session.authorization)
+            now = await self._authenticator.authenticate(session.credential)
         except Unauthenticated as error:
             expired = before.expires_at is not None and before.expires_at <= time.time()
             session.end(EXPIRED if expired else Ending(Code.UNAUTHENTICATED, str(error)))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from server.asgi.client_certificates import ClientCertificates
 from server.asgi.connections import Connections
 from server.asgi.upgrade import UpgradeProtocol
 
@@ -39,6 +40,7 @@ class BoundedProtocol(UpgradeProtocol):
     """
 
     book: ClassVar[Connections | None] = None
+    certificates: ClassVar[ClientCertificates | None] = None
 
     _in_head = True
     _begun = False
@@ -50,6 +52,10 @@ class BoundedProtocol(UpgradeProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        if self.certificates is not None and (found := self.certificates.read(transport)) is not None:
+            # The WebSocket that this may become is given the same state.
+            self.app_state = {**self.app_state, "client_certificate": found}
+            self.certificates.holders.add(self)
         self._start_timer(HEAD_SECONDS, self._give_up)
         if self.book is not None and self.client is not None:
             refused = self.book.admit(self.transport, self, self.client[0])
@@ -220,7 +226,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.book.leave(self.transport)
 
 
-def build_protocols(connections: Connections) -> tuple[type[BoundedProtocol], type[BoundedWebSocket]]:
-    """The protocols of a port whose connections are among these."""
+def build_protocols(
+    connections: Connections, certificates: ClientCertificates | None = None
+) -> tuple[type[BoundedProtocol], type[BoundedWebSocket]]:
+    """The protocols of a port whose connections are among these, and may bring certificates."""
     given = {"book": connections}
-    return type("Bounded", (BoundedProtocol,), given), type("BoundedSocket", (BoundedWebSocket,), given)
+    http = type("Bounded", (BoundedProtocol,), given | {"certificates": certificates})
+    return http, type("BoundedSocket", (BoundedWebSocket,), given)

@@ -45,6 +45,12 @@ class HttpSettings(Group):
     tls_key_file: File | None = setting(
         None, "Private key of the certificate.", values="a file, with OPENMCP_TLS_CERT_FILE"
     )
+    tls_client_ca_file: File | None = setting(
+        None,
+        "Authorities in PEM whose client certificates say who calls: CN the user, each O a group, to whom the users "
+        "file gives rights. Re-read when it changes.",
+        values="a file, with OPENMCP_TLS_CERT_FILE",
+    )
     workers: int = setting(
         1,
         "Processes that serve, each with a cache of its own; one a processor at most.",
@@ -83,6 +89,8 @@ class HttpSettings(Group):
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             missing = "OPENMCP_TLS_KEY_FILE" if self.tls_key_file is None else "OPENMCP_TLS_CERT_FILE"
             raise ValueError(f"{missing} is not set: a certificate and its key go together")
+        if self.tls_client_ca_file is not None and self.tls_cert_file is None:
+            raise ValueError("OPENMCP_TLS_CLIENT_CA_FILE is set without OPENMCP_TLS_CERT_FILE: plain HTTP has none")
         if self.plain_port is not None and self.tls_cert_file is None:
             raise ValueError(
                 "OPENMCP_PLAIN_PORT is set without OPENMCP_TLS_CERT_FILE: OPENMCP_PORT is plain HTTP already"

@@ -74,6 +74,11 @@ def test_a_user_is_not_added_twice(tmp_path: Path) -> None:
         (("user", "remove", "bob", "--file", "empty"), {}, "there is no user 'bob' in empty"),
         (("serve", "--config", "nowhere"), {}, "File 'nowhere' does not exist"),
         (("serve",), {"API_APP_KEY": None, "OPENMCP_SIGNING_KEY": None}, "OPENMCP_SIGNING_KEY (or API_APP_KEY) is not"),
+        (
+            ("serve",),
+            {"OPENMCP_SIGNING_KEY": "0123456789abcdef", "OPENMCP_TLS_CLIENT_CA_FILE": "empty"},
+            "OPENMCP_TLS_CLIENT_CA_FILE is set without OPENMCP_TLS_CERT_FILE",
+        ),
         (("serve", "--port", "99999"), {}, "OPENMCP_PORT is '99999', must be a port"),
         (("kubeconfig", "--server", "ftp://x", "--user", "a"), {}, "must be an http or https URL"),
         (("kubeconfig", "--server", "http://127.0.0.1:9", "--user", "a"), {}, "can't be reached"),

@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,15 +46,25 @@ class Authority:
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(
-        self, *names: str, days: int = 1, ends: datetime.datetime | None = None, common_name: str = "server"
+        self,
+        *names: str,
+        days: int = 1,
+        ends: datetime.datetime | None = None,
+        common_name: str = "server",
+        groups: Sequence[str] = (),
+        usage: x509.ObjectIdentifier | None = None,
     ) -> Pair:
         """A certificate for host names or addresses; `days` below 0 makes one that ended then; `ends` is exact."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         start = now - datetime.timedelta(days=8)
-        builder = _builder(_name(common_name), self._name, key, start, ends or now + datetime.timedelta(days=days))
+        builder = _builder(
+            _name(common_name, groups), self._name, key, start, ends or now + datetime.timedelta(days=days)
+        )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), critical=False)
+        if usage is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         return Pair(
             certificate.public_bytes(serialization.Encoding.PEM),
@@ -73,8 +84,9 @@ def server_context(pair: Pair, folder: Path, client_ca: bytes | None = None) -> 
     return context
 
 
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+def _name(text: str, groups: Sequence[str] = ()) -> x509.Name:
+    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*organizations, *([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])])
 
 
 def _san(name: str) -> x509.GeneralName:

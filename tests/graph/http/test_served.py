@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from multidict import CIMultiDict
 
+from auth.certificates import Credential
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.aio.admission import Admission
@@ -38,8 +39,8 @@ ASKED = json.dumps({"query": ME}).encode()
 class TwoUsers:
     """The part of the authenticator that the router calls."""
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        found = {"Bearer ann": ADMIN, "Bearer sam": SHOPPER}.get(authorization or "")
+    async def authenticate(self, credential: Credential) -> Principal:
+        found = {"Bearer ann": ADMIN, "Bearer sam": SHOPPER}.get(str(credential))
         if found is None:
             raise Unauthenticated("no token, or one that does not count")
         return found

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from auth.certificates import Credential
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.federation import Federation
@@ -37,10 +38,10 @@ class Users:
     def __init__(self) -> None:
         self.known: dict[str, Principal] = {"ann": ADMIN, "sam": SHOPPER}
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        if authorization == "Bearer broken":
+    async def authenticate(self, credential: Credential) -> Principal:
+        if credential == "Bearer broken":
             raise RuntimeError("nobody expected this")
-        found = self.known.get((authorization or "").removeprefix("Bearer "))
+        found = self.known.get(str(credential).removeprefix("Bearer "))
         if found is None:
             raise Unauthenticated("no token, or one that does not count")
         return found
