@@ -222,7 +222,7 @@ def _build_context(
         asked=operation.asked,
         compiled=state["compiled"],
         encoded=encoded,
-        redact_env=state.get("redact_env", EnvValues.SHOWN),
+        redact_env=request.scope["state"].get("redact_env", EnvValues.SHOWN),
         time_slices=state["time_slices"],
     )
 
