@@ -2,14 +2,13 @@
 
 import base64
 import hashlib
-import json
 import os
 import sys
 import time
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,13 +18,21 @@ from auth.files import load_yaml, locked, save_yaml
 from auth.oidc.calls import Document, load_discovery
 from auth.oidc.errors import IssuerFailed
 from auth.oidc.issuer import Issuer
-from auth.oidc.sign_in import Asking, Grant, SignInRefused, build_authorization_url, redeem, select_scope
+from auth.oidc.sign_in import Asking, Grant, SignInRefused, build_authorization_url, redeem
 from server.cli_errors import CliError, ask_password
 from server.kubeconfig import Client, ServerRefused
 from server.loopback import open_loopback
 
 SIGN_IN_SECONDS = 300.0
 _NAMED = "sign-in"
+
+
+class Claims(Struct, frozen=True):
+    """What of a token matters to its owner. Times are in Unix seconds."""
+
+    exp: Annotated[float, msgspec.Meta(le=1e11)] = 0.0
+    iat: Annotated[float, msgspec.Meta(ge=-1e11)] | None = None
+    nonce: object = None
 
 
 class Session(Struct, frozen=True, omit_defaults=True):
@@ -41,13 +48,17 @@ class Session(Struct, frozen=True, omit_defaults=True):
     @property
     def times(self) -> tuple[float, float]:
         """From when until when the token counts, as it says itself, in Unix seconds."""
+        claims = self.claims
+        return (claims.exp if claims.iat is None else claims.iat), claims.exp
+
+    @property
+    def claims(self) -> Claims:
+        """What the token says, unchecked: of one that can't be read, that it has ended."""
+        part = self.token.split(".")[1] if self.token.count(".") == 2 else ""
         try:
-            part = self.token.split(".")[1]
-            claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-            expires_at = float(claims["exp"])
-            return float(claims.get("iat", expires_at)), expires_at
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            return 0.0, 0.0
+            return msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), type=Claims)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return Claims()
 
 
 class Way(Protocol):
@@ -107,8 +118,7 @@ class ByIssuer(Struct, frozen=True):
     def begin(self) -> Session:
         document, asking = load_discovery(self.issuer), Asking.new()
         with open_loopback(self.port) as loopback:
-            client_id, scope = self.issuer.audiences[0], select_scope(self.issuer, document)
-            url = build_authorization_url(document, client_id, loopback.redirect_uri, scope, asking)
+            url = build_authorization_url(self.issuer, document, loopback.redirect_uri, asking)
             sys.stderr.write(f"Sign in at {self.issuer.url} in your browser: {url}\n")
             sys.stderr.flush()
             if self.opens_browser:
@@ -141,7 +151,7 @@ class ByIssuer(Struct, frozen=True):
             "code_verifier": asking.verifier,
         }
         session = _as_session(redeem(self.issuer, document, form))
-        if _read_nonce(session.token) != asking.nonce:
+        if session.claims.nonce != asking.nonce:
             raise SignInRefused(f"the token that {self.issuer.url} gave is of another sign-in")
         return session
 
@@ -203,11 +213,3 @@ def _load(path: Path) -> Session | None:
 
 def _as_session(grant: Grant) -> Session:
     return Session(grant.id_token, grant.refresh_token)
-
-
-def _read_nonce(token: str) -> object:
-    part = token.split(".")[1] if token.count(".") == 2 else ""
-    try:
-        return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))).get("nonce")
-    except (ValueError, AttributeError):
-        return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from msgspec import Struct
 
 from auth.errors import AuthError
@@ -25,6 +26,17 @@ _HINT = "openmcp-apiserver signs in to {server}; install it with pip or pipx"
 C = TypeVar("C", bound=Callable[..., Any])
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _ExecSpec(Struct):
+    interactive: bool = True
+
+
+class _ExecInfo(Struct, rename="camel"):
+    """What kubectl tells a credential plugin, in KUBERNETES_EXEC_INFO."""
+
+    api_version: str = _API_VERSION
+    spec: _ExecSpec = msgspec.field(default_factory=_ExecSpec)
 
 
 class _Given(Struct, frozen=True):
@@ -118,8 +130,7 @@ def login(*, forgets: bool, **options: Any) -> None:
     if sys.stdout.isatty():
         click.echo(f"signed in until {time.strftime('%H:%M', time.localtime(session.times[1]))}, renewed as it is used")
         return
-    api_version = _read_exec_info().get("apiVersion", _API_VERSION)
-    click.echo(json.dumps(build_exec_credential(session, api_version)))
+    click.echo(json.dumps(build_exec_credential(session, _read_exec_info().api_version)))
 
 
 @click.command()
@@ -189,12 +200,11 @@ def _run(work: Callable[[], T]) -> T:
 
 def _may_ask() -> bool:
     """Whether kubectl, where it runs this, leaves the terminal to it."""
-    return bool(_read_exec_info().get("spec", {}).get("interactive", True))
+    return _read_exec_info().spec.interactive
 
 
-def _read_exec_info() -> dict[str, Any]:
+def _read_exec_info() -> _ExecInfo:
     try:
-        found = json.loads(os.environ.get("KUBERNETES_EXEC_INFO", "{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return msgspec.json.decode(os.environ.get("KUBERNETES_EXEC_INFO", "{}"), type=_ExecInfo)
+    except (msgspec.DecodeError, UnicodeError):
+        return _ExecInfo()

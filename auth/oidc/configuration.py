@@ -20,15 +20,14 @@ jwt:
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-import yaml
 
+from auth.errors import FileInvalid
+from auth.files import load_yaml
 from auth.oidc.errors import IssuerInvalid
 from auth.oidc.issuer import Issuer, check_issuers
-
-MAX_FILE_BYTES = 1024 * 1024
 
 
 class _Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -71,16 +70,9 @@ class _Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
 def load_issuers(path: Path) -> tuple[Issuer, ...]:
     """The issuers of the file. Raises IssuerInvalid, which names the field."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise IssuerInvalid(f"{path}: {error.strerror or error}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise IssuerInvalid(f"{path}: larger than {MAX_FILE_BYTES} bytes")
-    try:
-        written: Any = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise IssuerInvalid(f"{path}: not YAML: {getattr(error, 'problem', error)}") from error
+        written = load_yaml(path, "OIDC file")
+    except FileInvalid as error:
+        raise IssuerInvalid(str(error)) from error
     try:
         found = msgspec.convert(written, _Configuration)
         issuers = tuple(map(_build_issuer, found.jwt))

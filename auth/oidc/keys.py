@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
+from joserfc.util import base64_to_int
 from msgspec import Struct
 
 from auth.oidc.calls import Document, load_key_set
@@ -145,11 +146,12 @@ def _import_key(entry: Any) -> Key | None:
     try:
         match entry.get("kty"):
             case "RSA":
-                key = RSAKey.import_key(known)
-                return key if SMALLEST_RSA_BITS <= key.public_key.key_size <= LARGEST_RSA_BITS else None
+                # The size is looked at first: the library writes a warning about each small key.
+                bits = base64_to_int(known["n"]).bit_length()
+                return RSAKey.import_key(known) if SMALLEST_RSA_BITS <= bits <= LARGEST_RSA_BITS else None
             case "EC":
                 curve = ECKey.import_key(known)
                 return curve if curve.public_key else None
-    except (JoseError, ValueError, TypeError, KeyError) as error:
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
         _log.debug("a key that can't be used: %s", error)
     return None

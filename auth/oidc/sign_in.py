@@ -55,14 +55,13 @@ def select_scope(issuer: Issuer, document: Document) -> str:
     return issuer.scope or " ".join(["openid", *(scope for scope in _USEFUL_SCOPES if scope in known)])
 
 
-def build_authorization_url(document: Document, client_id: str, redirect_uri: str, scope: str, asking: Asking) -> str:
-    """Where a browser begins. Raises IssuerFailed where the document does not say."""
-    endpoint = document.get("authorization_endpoint")
-    if not isinstance(endpoint, str):
-        raise IssuerFailed("the issuer's document names no authorization_endpoint")
+def build_authorization_url(issuer: Issuer, document: Document, redirect_uri: str, asking: Asking) -> str:
+    """Where a browser begins. Raises IssuerInvalid where that is nowhere to go."""
+    endpoint = issuer.check_url(document.get("authorization_endpoint"), f"authorization_endpoint of {issuer.url}")
+    scope = select_scope(issuer, document)
     asked = {
         "response_type": "code",
-        "client_id": client_id,
+        "client_id": issuer.audiences[0],
         "redirect_uri": redirect_uri,
         "scope": scope,
         "state": asking.state,

@@ -28,7 +28,10 @@ ALGORITHMS = tuple(f"{family}{size}" for family in ("RS", "PS", "ES") for size i
 MAX_TOKEN_CHARACTERS = 32 * 1024
 MAX_VERIFIED = 1_024
 MAX_GROUPS = 1_000
-_TYPES = frozenset({None, "jwt", "at+jwt", "application/at+jwt", "application/jwt"})
+_KUBERNETES = "system:"
+"""Users and groups so named are API servers' own: `system:masters` may do anything, where members decide."""
+
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/jwt"})
 """What an issuer else signs for the same audience, such as a `logout+jwt`, is no proof of who calls."""
 
 _FOREVER = 1e11
@@ -46,6 +49,12 @@ _REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 
 class _Peek(Struct):
     iss: str = ""
+
+
+class _Header(Struct):
+    alg: str = ""
+    kid: str | None = None
+    typ: str = "JWT"
 
 
 class _Verified(Struct, frozen=True):
@@ -122,20 +131,19 @@ def _verify(token: str, keys: IssuerKeys) -> _Verified:
     if not keys.are_known:
         raise IdentityUnavailable(keys.problem or f"issuer {keys.issuer.url} was not asked yet: try again")
     try:
-        header: dict[str, Any] = msgspec.json.decode(_decode(token.split(".", 1)[0]), type=dict[str, Any])
+        header = msgspec.json.decode(_decode(token.split(".", 1)[0]), type=_Header)
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise Unauthenticated("token is malformed") from error
-    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
-    if algorithm not in ALGORITHMS:
-        raise Unauthenticated(f"tokens of issuers are signed by {', '.join(ALGORITHMS)}, not {str(algorithm)[:20]!r}")
-    if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
-        raise Unauthenticated(f"a token of type {str(kind)[:40]!r} does not say who calls: an ID token does")
-    candidates = keys.find(kid if isinstance(kid, str) else None)
+    if header.alg not in ALGORITHMS:
+        raise Unauthenticated(f"tokens of issuers are signed by {', '.join(ALGORITHMS)}, not {header.alg[:20]!r}")
+    if header.typ.lower() not in _TYPES:
+        raise Unauthenticated(f"a token of type {header.typ[:40]!r} does not say who calls: an ID token does")
+    candidates = keys.find(header.kid)
     if not candidates:
         if not keys.are_sure:
             reason = keys.problem or f"issuer {keys.issuer.url} has not answered yet"
             raise IdentityUnavailable(f"the key of this token is not known, and {reason}: try again")
-        raise _NotKnown(f"{keys.issuer.url} publishes no key {str(kid)[:100]!r}: sign in again")
+        raise _NotKnown(f"{keys.issuer.url} publishes no key {str(header.kid)[:100]!r}: sign in again")
     claims, key = _check_signature(token, candidates)
     return _Verified(keys, key.thumbprint(), _build_identity(claims, keys.issuer))
 
@@ -170,10 +178,13 @@ def _build_identity(claims: dict[str, Any], issuer: Issuer) -> Identity:
     for name, value in issuer.required_claims:
         if claims.get(name) != value:
             raise Unauthenticated(f"the token's claim {name} is not {value!r}, which {issuer.url} needs here")
-    name, groups = _read_name(claims, issuer), _read_groups(claims, issuer)
+    name = issuer.username_prefix + _read_name(claims, issuer)
+    groups = tuple(f"{issuer.groups_prefix}{group}" for group in _read_groups(claims, issuer))
+    if own := [text for text in (name, *groups) if text.startswith(_KUBERNETES)]:
+        raise Unauthenticated(f"{own[0][:100]!r} is a name of Kubernetes' own, which no issuer gives: set a prefix")
     return Identity(
-        issuer.username_prefix + name,
-        tuple(f"{issuer.groups_prefix}{group}" for group in groups),
+        name,
+        groups,
         float(max(claims.get("iat") or 0, 0)),
         float(min(claims["exp"], _FOREVER)),
     )

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.callers import CALLERS
 from tests.fuzz.files import FILES, PLUGINS
+from tests.fuzz.issuers import ISSUERS
 from tests.fuzz.members import MEMBERS
 from tests.fuzz.parsers import Parser
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
-PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS)
+PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS, *ISSUERS)
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.all_names[0])

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 import pytest
 
+from auth.oidc.issuer import Issuer
 from auth.oidc.sign_in import Asking, build_authorization_url
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
@@ -233,8 +234,9 @@ async def test_pages_are_told_where_to_sign_in(serving: Serving, issuer: Running
 async def test_a_code_is_exchanged_and_renewed(serving: Serving, issuer: RunningIssuer) -> None:
     asking, redirect = Asking.new(), "http://127.0.0.1/callback"
     document = {"authorization_endpoint": f"{issuer.url}/auth"}
+    described = Issuer(issuer.url, ("openmcp",), scope="openid offline_access")
     save_users(serving.users, [*ENTRIES, User("bob", "", Scope(Role.VIEW))])
-    url = build_authorization_url(document, "openmcp", redirect, "openid offline_access", asking)
+    url = build_authorization_url(described, document, redirect, asking)
     back = dict(parse_qsl(urlsplit(await issuer.browse(url, "bob")).query))
     given = {"issuer": issuer.url, "code": back["code"], "redirect_uri": redirect}
     assert back["state"] == asking.state

@@ -87,6 +87,8 @@ NOW = int(time.time())
         ({"sub": None}, "claim sub is wrong"),
         ({"sub": ""}, "claim sub, which names the user"),
         ({"sub": "a\nb"}, "claim sub, which names the user"),
+        ({"sub": "system:admin"}, "'system:admin' is a name of Kubernetes' own"),
+        ({"groups": ["a", "system:masters"]}, "'system:masters' is a name of Kubernetes' own"),
         ({"groups": [1]}, "claim groups"),
         ({"groups": {"a": 1}}, "claim groups"),
         ({"hd": "example.com"}, "claim hd is not 'example.org'"),
