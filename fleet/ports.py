@@ -74,7 +74,8 @@ class Call(Struct, frozen=True):
     `path` starts with `/` and is sent exactly as given (already percent-encoded); `query` likewise, without `?`.
     `timeout` (s) bounds the whole answer on `request`, the wait for its head on `open_stream` and `open_upgrade`;
     `idle_timeout` (s) the silence between the chunks of a stream (None: no bound). A `body` that is still arriving is
-    for `open_stream`; `upgrade` names the protocol that `open_upgrade` asks for.
+    for `open_stream`; `upgrade` names the protocol that `open_upgrade` asks for. `most_bytes` of an answer are read by
+    `request`.
     """
 
     method: str
@@ -85,6 +86,14 @@ class Call(Struct, frozen=True):
     body: bytes | AsyncIterator[bytes] | None = None
     idle_timeout: float | None = None
     upgrade: str = ""
+    most_bytes: int = 16 << 20
+
+
+LIST_BYTES = 64 << 20
+"""What a page of a list may have: 250 objects of 256 KiB."""
+
+PROBE_BYTES = 64 << 10
+"""What may be said of health and version."""
 
 
 class Connection(Protocol):

@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from rest_compat.errors import build_error_shape, find_reason, find_status, message_for
+from rest_compat.errors import build_error_shape, find_headers, find_reason, find_status, message_for
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -40,7 +40,7 @@ async def _answer_domain_error(request: Request, error: Exception) -> Response:
     status, reason = find_status(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         raise error
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status, {}) | find_headers(error)
     return build_error_answer(request.scope, status, reason, message_for(request.scope, error), headers)
 
 

@@ -20,6 +20,7 @@ from fleet.kubernetes.codec.watch import build_watch_query, iter_arrived
 from fleet.kubernetes.codec.wire import DecodeError, WireList, read_refusal, refusal_text
 from fleet.model.errors import (
     ClusterAnswerInvalid,
+    ClusterAnswerTooLarge,
     ClusterError,
     ClusterForbidden,
     ClusterTimeout,
@@ -27,7 +28,7 @@ from fleet.model.errors import (
     ClusterUnreachable,
 )
 from fleet.model.told import foreign, tell
-from fleet.ports import Call, Connection, StreamedAnswer
+from fleet.ports import LIST_BYTES, Call, Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +46,15 @@ class ReflectorOptions(msgspec.Struct, frozen=True):
     """ObjectCounts and times (seconds) of one reflector.
 
     `answer_timeout` bounds a page and the head of a watch; `watch_seconds` is how long a member is asked to keep a
-    watch open; `silence_seconds` ends one that says nothing: API servers send a bookmark a minute.
+    watch open; `silence_seconds` ends one that says nothing: API servers send a bookmark a minute. A list of more than
+    `most_objects` has no end: Kubernetes is made for half as many pods.
     """
 
     page_size: int = 250
     answer_timeout: float = 30.0
     watch_seconds: float = 300.0
     silence_seconds: float = 75.0
+    most_objects: int = 300_000
 
 
 class ReadsKind(Protocol[R]):
@@ -124,6 +127,7 @@ class Reflector(Generic[R]):
         self._on_seen = on_seen
         self._on_change = on_change
         self._options = options or ReflectorOptions()
+        self._page_size = self._options.page_size
         self._turns = turns or Turns()
         self._backoff = backoff or Backoff()
         self._version: str | None = None
@@ -157,10 +161,13 @@ class Reflector(Generic[R]):
     async def _list(self) -> str:
         staged = self._store.stage()
         token: str | None = None
-        version = ""
+        version, count = "", 0
         while True:
             page = await self._list_page(token)
             items = page.items or []
+            count += len(items)
+            if count > self._options.most_objects:
+                raise self._invalid(f"its list has more than {self._options.most_objects:,} objects")
             for start in range(0, len(items), _OBJECTS_A_TURN):
                 await self._turns.wait()
                 cluster = self._connection.cluster
@@ -179,10 +186,11 @@ class Reflector(Generic[R]):
         return version
 
     async def _list_page(self, token: str | None) -> WireList:
-        query = {**self._codec.query, **({} if self._whole_list else {"limit": str(self._options.page_size)})}
+        query = {**self._codec.query, **({} if self._whole_list else {"limit": str(self._page_size)})}
         if token is not None:
             query["continue"] = token
-        call = Call("GET", self._codec.path, self._options.answer_timeout, urlencode(query), self._headers)
+        timeout = self._options.answer_timeout
+        call = Call("GET", self._codec.path, timeout, urlencode(query), self._headers, most_bytes=LIST_BYTES)
         answer = await self._connection.request(call)
         self._on_seen()
         if answer.status == _GONE and token is not None:
@@ -258,6 +266,8 @@ class Reflector(Generic[R]):
 
     def _note_failure(self, error: ClusterError) -> None:
         self.failures += 1
+        if isinstance(error, ClusterAnswerTooLarge):
+            self._page_size, self._whole_list = max(1, self._page_size // 2), False
         if isinstance(error, ClusterAnswerInvalid) and self.failures % _REFUSALS_BEFORE_RELIST == 0:
             self._version = None  # a version that the member never knew (a restored backup) is refused for ever
         if self.problem is None:

@@ -24,7 +24,7 @@ from fleet.model.objects import NodeKey, OnUnavailable, PodKey
 from fleet.model.queries import NodeFilter, PageRequest
 from fleet.model.usage import Point
 from fleet.model.visibility import EVERYTHING
-from fleet.ports import Call, Connection
+from fleet.ports import LIST_BYTES, Call, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Collector:
             return await asyncio.to_thread(decode)  # one answer has all pods of the member
 
     async def _get(self, connection: Connection, path: str) -> bytes:
-        answer = await connection.request(Call("GET", path, timeout=self._options.timeout))
+        answer = await connection.request(Call("GET", path, self._options.timeout, most_bytes=LIST_BYTES))
         if answer.status != 200:
             raise ClusterError(connection.cluster, f"{path} is answered with {answer.status}")
         return answer.body

@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from fleet.aio.bounded import read_bounded
+from fleet.aio.budget import BudgetSpent, ByteBudget
 from fleet.aio.recorder import calling
 from fleet.aio.timed import timed
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
@@ -22,13 +24,25 @@ from fleet.kubernetes.http1.exchange import Exchange
 from fleet.kubernetes.http1.headers import build_request_head, check_target, select_response_headers
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
-from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterUnauthorized, ClusterUnreachable, InvalidQuery
+from fleet.model.errors import (
+    ClusterAnswerTooLarge,
+    ClusterError,
+    ClusterUnauthorized,
+    ClusterUnreachable,
+    InvalidQuery,
+)
 from fleet.model.told import Told, tell
 from fleet.ports import Answer, Call, Headers, Upgraded
 
 logger = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_ANSWER_BYTES = 96 << 20
+"""Of a member, of all answers that are read at once."""
+
+ALL_ANSWERS = ByteBudget(256 << 20)
+"""Of all members of the process, as much as its memory is one: but what is small is always read."""
+
+_SMALL = 4 << 20
 
 # Watches that callers hold open count too: far above what they hold, or the heartbeat would wait behind them.
 _POOL_LIMIT = 4096
@@ -62,7 +76,7 @@ class HttpConnection:
         self.cluster = cluster
         self._target = target
         self._endpoint = target.endpoint.rstrip("/")
-        self._max_answer_bytes = max_answer_bytes
+        self._answers = ByteBudget(max_answer_bytes, ALL_ANSWERS, free=_SMALL)
         parts = urlsplit(self._endpoint)
         self._prefix = parts.path.encode()
         # Only a URL's host and port belong here.
@@ -76,17 +90,21 @@ class HttpConnection:
         Raises ClusterUnauthorized for a 401, ClusterAnswerInvalid for an answer that is too large, other ClusterErrors
         where there is no answer, InvalidQuery for a path or header that can't be sent.
         """
-        limit = self._max_answer_bytes
+        limit = min(call.most_bytes, self._answers.most)
         exchange = Exchange(self._pool)
         try:
-            with calling(self.cluster):
+            with calling(self.cluster), self._answers.share() as share:
                 async with asyncio.timeout(call.timeout):
                     await self.send(exchange, call)
-                    raw = await read_bounded(exchange.reader.chunks(), limit, lambda: _too_large(self.cluster, limit))
-            status = exchange.response.status
-            raw_headers = select_response_headers(exchange.response.headers)
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
-            content = decompress(raw, headers.pop("content-encoding", ""), limit)
+                    too_large = partial(_too_large, self.cluster, limit)
+                    raw = await read_bounded(exchange.reader.chunks(), limit, too_large, share.take)
+                status = exchange.response.status
+                raw_headers = select_response_headers(exchange.response.headers)
+                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
+                content = decompress(raw, headers.pop("content-encoding", ""), limit, share.take)
+        except BudgetSpent as error:
+            message = f"cluster {self.cluster}: its answers, or all members', are more at once than are read"
+            raise ClusterAnswerTooLarge(self.cluster, message) from error
         except FOREIGN as error:
             raise self.translate(error, call.timeout) from error
         finally:
@@ -237,5 +255,5 @@ def _build_framing(call: Call) -> tuple[bytes, int | None]:
     return b"Transfer-Encoding: chunked\r\n", None
 
 
-def _too_large(cluster: str, limit: int) -> ClusterAnswerInvalid:
-    return ClusterAnswerInvalid(cluster, f"cluster {cluster}: its answer is larger than {limit} bytes")
+def _too_large(cluster: str, limit: int) -> ClusterAnswerTooLarge:
+    return ClusterAnswerTooLarge(cluster, f"cluster {cluster}: its answer is larger than {limit} bytes")

@@ -25,7 +25,7 @@ from fleet.model.errors import ClusterError, ClusterUnauthorized, ClusterUnreach
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import Cluster, Outcome, OutcomeState
 from fleet.model.told import tell
-from fleet.ports import Answer, Call, Connection, MemberSource, MemberSpec
+from fleet.ports import PROBE_BYTES, Answer, Call, Connection, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
 
@@ -227,11 +227,16 @@ class Member:
             except TimeoutError:
                 continue
 
+    def _build_probe(self, path: str) -> Call:
+        return Call("GET", path, self._options.member_timeout, most_bytes=PROBE_BYTES)
+
     async def _beat(self, connection: Connection) -> bool:
         """One heartbeat. False where the watches can't be relied on any more."""
         self.health.breaker.record_probe()
         try:
-            answer = await connection.request(Call("GET", "/readyz", timeout=self._options.member_timeout))
+            answer = await connection.request(
+                Call("GET", "/readyz", self._options.member_timeout, most_bytes=PROBE_BYTES)
+            )
             if answer.status == 401:
                 raise ClusterUnauthorized(self.name, f"{self.name} answered 401")
         except ClusterError as error:
@@ -267,7 +272,9 @@ class Member:
         backoff = Backoff(first=1.0, last=60.0)
         while True:
             try:
-                answer = await connection.request(Call("GET", "/version", timeout=self._options.member_timeout))
+                answer = await connection.request(
+                    Call("GET", "/version", self._options.member_timeout, most_bytes=PROBE_BYTES)
+                )
                 if answer.status == 200:
                     self.version = msgspec.json.decode(answer.body, type=WireVersion).git_version
                     self._notify()

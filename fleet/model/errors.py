@@ -11,6 +11,7 @@
     │   ├── ClusterUnauthorized  it refused the server's own credential (401)
     │   ├── ClusterForbidden     it knows the credential and refuses the request (403)
     │   └── ClusterAnswerInvalid it answered something that is not the Kubernetes API
+    │       └── ClusterAnswerTooLarge  and be it only for its size: ask for less at a time
     ├── Busy                     nothing is wrong with the request: it can be sent again in `retry_after` seconds
     │   ├── TooManyRequests      the caller asks for more than its share
     │   └── Overloaded           all callers together ask for more than this server can do
@@ -71,6 +72,10 @@ class ClusterForbidden(ClusterError):
 
 class ClusterAnswerInvalid(ClusterError):
     """The member's answer is not what the Kubernetes API promises."""
+
+
+class ClusterAnswerTooLarge(ClusterAnswerInvalid):
+    """Its answer is larger than what is read of one, or its answers together are."""
 
 
 class MetricsUnavailable(FleetError):

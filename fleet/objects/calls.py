@@ -20,7 +20,7 @@ from fleet.model.request_info import RequestInfo, parse_request
 from fleet.model.told import foreign, tell
 from fleet.model.visibility import EVERYTHING, Scope
 from fleet.objects.pages import MAX_TOKEN
-from fleet.ports import Answer, Call, Connection
+from fleet.ports import LIST_BYTES, Answer, Call, Connection
 
 Authorize = Callable[[str, RequestInfo], None]
 """Lets a request to a cluster pass, or raises Forbidden. Whoever asks brings the rules of its own users."""
@@ -128,7 +128,9 @@ class MemberCalls:
     async def _ask(self, connection: Connection, path: str, query: str) -> Answer:
         timeout = self.timeout
         query = f"{query}&{TABLE_QUERY}" if query else TABLE_QUERY
-        answer = await connection.request(Call("GET", path, timeout, query, [(b"Accept", TABLE)]))
+        answer = await connection.request(
+            Call("GET", path, timeout, query, [(b"Accept", TABLE)], most_bytes=LIST_BYTES)
+        )
         if answer.status != 200:
             raise _error(answer, connection.cluster, path, timeout)
         return answer

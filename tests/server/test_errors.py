@@ -13,6 +13,7 @@ from auth.errors import AuthError, InvalidCredentials, TooManyLogins, Unauthenti
 from fleet.aio.stopping import Stopping
 from fleet.model import errors as fleet_errors
 from fleet.model.errors import (
+    Busy,
     ClusterAnswerInvalid,
     ClusterForbidden,
     ClusterNotFound,
@@ -24,6 +25,8 @@ from fleet.model.errors import (
     InvalidQuery,
     MetricsUnavailable,
     NotFound,
+    Overloaded,
+    TooManyRequests,
 )
 from rest_compat.errors import find_status
 from server.errors import install_error_handlers
@@ -67,6 +70,8 @@ def build_app(error: Exception) -> FastAPI:
         (ClusterUnreachable("c", "gone"), 503, "ServiceUnavailable"),
         (ClusterTimeout("c", "slow"), 504, "Timeout"),
         (MetricsUnavailable("down"), 503, "ServiceUnavailable"),
+        (Overloaded("later"), 503, "ServiceUnavailable"),
+        (TooManyRequests("fewer"), 429, "TooManyRequests"),
     ],
 )
 async def test_an_error_is_answered_by_the_table(error: Exception, status: int, reason: str) -> None:
@@ -76,11 +81,12 @@ async def test_an_error_is_answered_by_the_table(error: Exception, status: int, 
     assert (answer.status, body["code"], body["message"], body["reason"]) == (status, status, str(error), reason)
     assert (body["kind"], body["status"]) == ("Status", "Failure")
     assert answer.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
+    assert answer.headers.get("Retry-After") == ("1" if isinstance(error, Busy) or status == 429 else None)
 
 
 def test_every_error_a_caller_can_meet_has_a_row() -> None:
     classes = [cls for cls in vars(fleet_errors).values() if isinstance(cls, type) and issubclass(cls, FleetError)]
-    parents = (FleetError, fleet_errors.ClusterError)
+    parents = (FleetError, fleet_errors.ClusterError, fleet_errors.Busy)
 
     assert [cls for cls in classes if cls not in parents and find_status(cls.__new__(cls))[0] == 500] == []
     assert find_status(AuthError())[0] == 500

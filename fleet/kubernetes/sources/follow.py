@@ -25,11 +25,12 @@ from fleet.model.errors import (
     ClusterUnreachable,
 )
 from fleet.model.told import foreign, tell
-from fleet.ports import Call, Connection
+from fleet.ports import LIST_BYTES, Call, Connection
 
 logger = logging.getLogger(__name__)
 
 _PAGE_SIZE = 250
+_MOST_PAGES = 1000
 _GONE = 410
 
 
@@ -96,10 +97,12 @@ class Follower(Generic[N]):
 
     async def _list(self, connection: Connection) -> str:
         objects: dict[str, N] = {}
+        pages = 0
         token: str | None = None
         while True:
             query = {"limit": str(_PAGE_SIZE), **({"continue": token} if token else {})}
-            answer = await connection.request(Call("GET", self._codec.path, self._options.answer, urlencode(query)))
+            call = Call("GET", self._codec.path, self._options.answer, urlencode(query), most_bytes=LIST_BYTES)
+            answer = await connection.request(call)
             if answer.status == 404:
                 self._set_absent()
                 raise _RelistError("the API server does not know the kind")
@@ -114,6 +117,11 @@ class Follower(Generic[N]):
             for problem in page.malformed:
                 logger.warning("%s", problem)
             objects.update((record.name, record) for record in page.records)
+            pages += 1
+            if pages > _MOST_PAGES:
+                raise ClusterAnswerInvalid(
+                    connection.cluster, f"cluster {connection.cluster}: its list has more than {_MOST_PAGES} pages"
+                )
             token = page.continue_token
             if token is None:
                 break

@@ -25,6 +25,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
+from fleet.aio.budget import BudgetSpent, ByteBudget, Share
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import querying_metrics, with_recorder
 from fleet.aio.timed import timed
@@ -71,13 +72,14 @@ class InfluxPool:
         self._client = client
         self._threads = threads
         self._complaints = Complaints()
+        self._answers = ByteBudget(options.max_answer_bytes * 3 // 2)
         self.calls_sent = 0
 
     async def ask(self, call: Call, read: Callable[[InfluxAnswer], T], refuse: Refuse) -> T:
         """What `read` makes of the answer, in the thread that received it. Raises MetricsUnavailable."""
         deadline = time.monotonic() + self._options.timeout
         self.calls_sent += 1
-        work = with_recorder(lambda: read(self._send(call, deadline, refuse)))
+        work = with_recorder(lambda: self._work(call, deadline, read, refuse))
         try:
             with (
                 querying_metrics(),
@@ -97,13 +99,17 @@ class InfluxPool:
             logger.warning("usage and history are missing: %s", error)
         return error
 
-    def _send(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
+    def _work(self, call: Call, deadline: float, read: Callable[[InfluxAnswer], T], refuse: Refuse) -> T:
+        with self._answers.share() as share:
+            return read(self._send(call, deadline, refuse, share))
+
+    def _send(self, call: Call, deadline: float, refuse: Refuse, share: Share) -> InfluxAnswer:
         try:
             try:
-                return self._send_once(call, deadline, refuse)
+                return self._send_once(call, deadline, refuse, share)
             except ProtocolError:
                 # A kept connection that the server closed as it was taken: queries only read, so one more try is safe.
-                return self._send_once(call, deadline, refuse)
+                return self._send_once(call, deadline, refuse, share)
         except (HTTPError, ValueError) as error:
             raise self._note(self._failure(error)) from error
 
@@ -122,7 +128,7 @@ class InfluxPool:
             return MetricsUnavailable(tell("{} broke off its answer", server))
         return MetricsUnavailable(tell("{} can't be asked ({})", server, type(error).__name__))
 
-    def _send_once(self, call: Call, deadline: float, refuse: Refuse) -> InfluxAnswer:
+    def _send_once(self, call: Call, deadline: float, refuse: Refuse, share: Share) -> InfluxAnswer:
         # Not `call_api`, nor the query and bucket APIs above it, though they cost the same: they read a refusal to its
         # end, without a bound in bytes or time, so a server that drips one would keep each thread, the probe's too.
         api = self._client.api_client
@@ -138,7 +144,7 @@ class InfluxPool:
             decode_content=False,
         )
         try:
-            body = self._read(response, deadline, refuse)
+            body = self._read(response, deadline, refuse, share)
         except BaseException:
             response.close()
             raise
@@ -147,7 +153,7 @@ class InfluxPool:
         version = headers.get("X-Influxdb-Version", "").removeprefix("v")
         return InfluxAnswer(body, version, headers.get("Content-Type", ""))
 
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse, share: Share) -> bytes:
         if response.status != 200:
             refusal = refuse(response.status, self._read_refusal(response))
             raise self._note(refusal) if response.status in _LASTING else refusal
@@ -161,6 +167,13 @@ class InfluxPool:
                     f"InfluxDB's answer is larger than {self._options.max_answer_bytes} bytes: ask for fewer "
                     "objects, or a shorter time"
                 )
+            try:
+                share.take(len(chunk))
+            except BudgetSpent:
+                raise MetricsUnavailable(
+                    f"InfluxDB's answers are larger than {self._answers.most} bytes at once: ask for fewer objects, or "
+                    "a shorter time"
+                ) from None
             if time.monotonic() > deadline:
                 raise self._slow()
         return b"".join(chunks)

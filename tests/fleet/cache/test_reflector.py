@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -10,8 +11,9 @@ from fleet.cache.reflector import Reflector, ReflectorOptions
 from fleet.cache.store import Store, build_store
 from fleet.kubernetes.codec.codec import PODS
 from fleet.model import kinds
-from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden, ClusterUnreachable
+from fleet.model.errors import ClusterAnswerInvalid, ClusterAnswerTooLarge, ClusterForbidden, ClusterUnreachable
 from fleet.model.objects import Pod
+from fleet.ports import Answer, Call
 from tests.fakes.kubernetes import KINDS, FakeCluster, FakeConnection, build_pod, status_body
 from tests.fakes.waiting import until
 
@@ -21,7 +23,7 @@ PATH = PODS.path
 class Followed:
     """A reflector at work, and what it said."""
 
-    def __init__(self, cluster: FakeCluster, page_size: int) -> None:
+    def __init__(self, cluster: FakeCluster, page_size: int, most_objects: int = 1000) -> None:
         self.cluster = cluster
         self.store: Store[Pod] = build_store(kinds.PODS)
         self.proofs = 0
@@ -30,7 +32,7 @@ class Followed:
             PODS,
             self.store,
             on_seen=self._prove,
-            options=ReflectorOptions(page_size=page_size, answer_timeout=1.0),
+            options=ReflectorOptions(page_size=page_size, answer_timeout=1.0, most_objects=most_objects),
         )
 
     def _prove(self) -> None:
@@ -180,3 +182,35 @@ async def test_an_object_that_cannot_be_read_is_left_out_and_the_watch_goes_on()
         await until(followed.is_equal)
         assert followed.reflector.problem is None
         assert followed.cluster.count(PATH) == lists
+
+
+async def test_a_page_that_is_too_large_is_asked_for_in_halves() -> None:
+    cluster = FakeCluster("c1")
+    for number in range(8):
+        cluster.put(build_pod("x", f"p{number}"))
+    followed = Followed(cluster, page_size=8)
+    connection = followed.reflector._connection
+    asked: list[str] = []
+
+    async def request(call: Call) -> Answer:
+        limit = parse_qs(call.query)["limit"][0]
+        asked.append(limit)
+        if int(limit) > 2:
+            raise ClusterAnswerTooLarge("c1", "its answer is larger than it may be")
+        return await type(connection).request(connection, call)
+
+    connection.request = request  # type: ignore[method-assign]  # it is a fake, made here
+    async with open_task("reflector", followed.reflector.run):
+        await until(lambda: followed.reflector.live and followed.is_equal())
+    assert asked == ["8", "4", "2", "2", "2", "2"]
+
+
+async def test_a_list_without_an_end_is_given_up() -> None:
+    cluster = FakeCluster("c1")
+    for number in range(50):
+        cluster.put(build_pod("x", f"p{number}"))
+    followed = Followed(cluster, page_size=5, most_objects=20)
+    async with open_task("reflector", followed.reflector.run):
+        await until(lambda: followed.reflector.problem is not None)
+        assert "its list has more than 20 objects" in str(followed.reflector.problem)
+        assert (cluster.count(PATH), len(list(followed.store))) == (5, 0)
