@@ -37,7 +37,7 @@ class AuthOptions(Struct, frozen=True):
     """What an authenticator is opened with. `token_lifetime` and `poll_seconds` are in seconds.
 
     Tokens of `verification_keys` count as those of the signing key do. `default_role` is of who signs in at one of the
-    `issuers` and has no entry in the users file.
+    `issuers` and has no entry in the users file. With `impersonate` members decide what callers may see.
     """
 
     signing_key: bytes
@@ -49,6 +49,7 @@ class AuthOptions(Struct, frozen=True):
     poll_seconds: float = POLL_SECONDS
     issuers: tuple[Issuer, ...] = ()
     default_role: Role | None = None
+    impersonate: bool = False
 
     def __repr__(self) -> str:
         """Without the key and the password."""
@@ -172,6 +173,13 @@ class Authenticator:
         return claims, user
 
 
+class ImpersonatingAuthenticator(Authenticator):
+    """The same where members decide what a caller may see: each principal sees nothing until they were asked."""
+
+    async def authenticate(self, credential: Credential) -> Principal:
+        return (await super().authenticate(credential)).as_subject()
+
+
 @asynccontextmanager
 async def open_authenticator(
     options: AuthOptions, reviewed: IdentitySource | None = None
@@ -205,4 +213,5 @@ async def open_authenticator(
             desk = Desk(options.issuers, oidc.find_document)
         if reviewed is not None:
             sources.append(reviewed)
-        yield Authenticator(tokens, access_tokens, directory, passwords, sources, options.default_role, desk)
+        kind = ImpersonatingAuthenticator if options.impersonate else Authenticator
+        yield kind(tokens, access_tokens, directory, passwords, sources, options.default_role, desk)

@@ -1,7 +1,9 @@
 """The authenticated caller, as both faces and the policy see it."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from fleet.model.rights import Granted, Subject
 from fleet.model.visibility import Scope
 
 
@@ -23,3 +25,9 @@ class Principal(Struct, frozen=True):
     def parts(self) -> tuple["Principal", ...]:
         """The caller by each entry alone."""
         return self.apart or (self,)
+
+    def as_subject(self) -> "Principal":
+        """The same where members decide what a caller may see: nothing, until they were asked."""
+        if self.scope.granted is not None:
+            return self
+        return replace(self, scope=replace(self.scope, granted=Granted(Subject(self.name, self.groups))))

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
@@ -11,11 +12,12 @@ from msgspec.structs import replace
 from fleet.aio.recorder import current_recorder, note_cached
 from fleet.aio.turns import Pace, Steps, Turns, finish
 from fleet.kubernetes.discovery import Catalogs
+from fleet.kubernetes.impersonation import ImpersonatedConnection, check_subject
 from fleet.live.changes import ChangeFeed
 from fleet.live.watched_kinds import WatchedKinds
 from fleet.members.member import Member
 from fleet.members.roster import Roster
-from fleet.model.errors import ClusterUnreachable, InvalidQuery
+from fleet.model.errors import ClusterTimeout, ClusterUnreachable, InvalidQuery
 from fleet.model.event_queries import EventFilter, EventPage, check_event_page
 from fleet.model.kinds import KINDS, WORKLOADS, ObjectKind, ResourceName
 from fleet.model.objects import (
@@ -41,6 +43,7 @@ from fleet.reads.availability_cache import Participants
 from fleet.reads.counts import CachedCounts
 from fleet.reads.events import load_event_page
 from fleet.reads.filtering import MemberFilter
+from fleet.reads.grants import Grants
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
 from fleet.reads.problems import ProblemFinder
@@ -60,7 +63,8 @@ class Federation:
     Lists wait for members that have not proved themselves lately, all at once and at most for the member timeout.
 
     `members` is a live view of who belongs to it, `known` is set once its source has spoken for the first time, `feed`
-    notifies of what changes in them, `turns` are shared by all that takes long.
+    notifies of what changes in them, `turns` are shared by all that takes long. With `grants_max_age` (seconds) members
+    decide what callers see, by what they said at most so long ago.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Federation:
         member_timeout: float,
         feed: ChangeFeed | None = None,
         turns: Turns | None = None,
+        grants_max_age: float | None = None,
     ) -> None:
         self.member_timeout = member_timeout
         self.feed = feed or ChangeFeed()
@@ -78,6 +83,8 @@ class Federation:
         self.catalogs = Catalogs()
         self.kinds = WatchedKinds(self.feed, self.catalogs, member_timeout, self.turns)
         self._roster = Roster(members)
+        max_age = grants_max_age
+        self.grants = None if max_age is None else Grants(self._roster, max_age=max_age, timeout=member_timeout)
         self._known = known
         self._synced = False
         self._availability = Availability(self._roster, known, member_timeout)
@@ -115,6 +122,18 @@ class Federation:
             pass
         finally:
             unlisten()
+
+    async def grant(self, scope: Scope, cluster: str | None = None) -> Scope:
+        """The scope with what members let its caller see, all of them or the named one. Raises Forbidden."""
+        if self.grants is None:
+            return scope
+        with suppress(ClusterTimeout):  # whatever is read by it tells that no cluster is known yet
+            await self.wait_known()
+        return await self.grants.load(scope, None if cluster is None else self.own_name(scope, cluster))
+
+    def grant_now(self, scope: Scope) -> Scope:
+        """The same at once, by what is known. Raises Forbidden."""
+        return scope if self.grants is None else self.grants.find(scope)
 
     def list_clusters(self, scope: Scope) -> list[Cluster]:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
@@ -337,11 +356,14 @@ class Federation:
         return None if participants is None else _find_namespaces(participants, scope)
 
     def get_connection(self, scope: Scope, cluster: str) -> Connection:
-        """The pool to a cluster's API server, for pass-through.
+        """The pool to a cluster's API server, for pass-through; as the caller where members decide.
 
         Raises ClusterNotFound, Forbidden, ClusterUnreachable (ill, or cut off by its breaker, with the reason).
         """
-        return self._roster.get(scope, cluster).check_reachable()
+        connection = self._roster.get(scope, cluster).check_reachable()
+        if scope.granted is None:
+            return connection
+        return ImpersonatedConnection(connection, check_subject(scope.granted.subject))
 
     def visible_namespaces(self, scope: Scope, cluster: str, resource: str) -> list[str]:
         """Names of the namespaces of a cluster in memory in which the scope reaches a kind, sorted.

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fleet.model.objects import ClusterRole, K, NodeKey, PlatformInfo, PodKey
 from fleet.model.placements import Placement
+from fleet.model.rights import Subject
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -75,7 +76,7 @@ class Call(Struct, frozen=True):
     `timeout` (s) bounds the whole answer on `request`, the wait for its head on `open_stream` and `open_upgrade`;
     `idle_timeout` (s) the silence between the chunks of a stream (None: no bound). A `body` that is still arriving is
     for `open_stream`; `upgrade` names the protocol that `open_upgrade` asks for. `most_bytes` of an answer are read by
-    `request`.
+    `request`. With `acting_for` the member carries it out as that subject's, whatever `headers` say.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Call(Struct, frozen=True):
     idle_timeout: float | None = None
     upgrade: str = ""
     most_bytes: int = 16 << 20
+    acting_for: Subject | None = None
 
 
 LIST_BYTES = 64 << 20

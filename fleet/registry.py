@@ -22,14 +22,20 @@ logger = logging.getLogger(__name__)
 async def open_federation(source: MemberSource, options: FleetOptions) -> AsyncIterator[Federation]:
     """Follows the source and all its members; on leaving the `with` every task has ended and every pool is closed."""
     registry = _Membership(source, options)
-    async with contextlib.aclosing(registry), open_task("member source", registry.follow):
-        yield Federation(
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(contextlib.aclosing(registry))
+        await stack.enter_async_context(open_task("member source", registry.follow))
+        federation = Federation(
             registry.members,
             registry.known,
             member_timeout=options.member_timeout,
             feed=registry.feed,
             turns=registry.turns,
+            grants_max_age=options.grants_max_age,
         )
+        if federation.grants is not None:
+            await stack.enter_async_context(contextlib.aclosing(federation.grants))
+        yield federation
 
 
 class _Membership:

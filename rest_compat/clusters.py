@@ -22,7 +22,7 @@ from auth.errors import AuthError
 from auth.impersonation import refuse_impersonation
 from fleet.federation import Federation
 from fleet.model.errors import FleetError, Forbidden, InvalidQuery, NotFound
-from rest_compat.dispatch import ApiCall, build_answer
+from rest_compat.dispatch import ApiCall, build_answer, grant
 from rest_compat.errors import ErrorShape, build_status_answer
 from rest_compat.open_streams import PassedOn
 from rest_compat.parameters import read_path, read_query, split_clustername
@@ -66,6 +66,7 @@ class ClusterApi:
         await check_rate(request, principal)
         federation: Federation = request.state["federation"]
         cluster, path = split_target(read_path(request), partial(federation.reaches, principal.scope))
+        principal = await grant(request, principal, cluster)
         query = _check_query(cluster, read_query(request))
         call = ApiCall(cluster=cluster, path=path, query=query, shape=_SHAPE, patient=True)
         return build_answer(request, principal, call, self._passed_on)

@@ -1,6 +1,7 @@
 """A call for the Kubernetes API of one cluster, whichever URL named the cluster: authorized, then passed on."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -44,6 +45,14 @@ class ApiCall(Struct, frozen=True):
     patient: bool
 
 
+async def grant(request: Request, principal: Principal, cluster: str) -> Principal:
+    """The caller, with what the cluster lets him see where members decide. Raises Forbidden."""
+    if principal.scope.granted is None:
+        return principal
+    federation: Federation = request.scope["state"]["federation"]
+    return replace(principal, scope=await federation.grant(principal.scope, cluster))
+
+
 def build_answer(request: Request, principal: Principal, call: ApiCall, passed_on: PassedOn) -> Response:
     """The response that passes the call on.
 
@@ -61,7 +70,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     def check_member() -> object:
         return federation.get_connection(principal.scope, cluster)
 
-    check_rights = build_rights_check(request, cluster, info)
+    check_rights = build_rights_check(request, principal, cluster, info)
     headers: Headers = request.scope["headers"]
     upgrade = read_upgrade(request) if find_header(headers, b"upgrade") is not None else None
     if upgrade is not None:
@@ -94,17 +103,20 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     return PassThrough(member, held.hold(principal.name))
 
 
-def build_rights_check(request: Request, cluster: str, info: RequestInfo) -> Callable[[], Awaitable[None]]:
+def build_rights_check(
+    request: Request, principal: Principal, cluster: str, info: RequestInfo
+) -> Callable[[], Awaitable[None]]:
     """Raises Unauthenticated, Forbidden or NotFound once the request would not be let in any more."""
     authenticator = request.state["authenticator"]
     credential = read_credential(request) or read_subprotocol_token(request)
+    grants = request.scope["state"]["federation"].grants if principal.scope.granted is not None else None
+    check_member = None if grants is None or not info.is_resource else grants.follow(principal.scope, cluster, info)
 
     async def check() -> None:
-        try:
-            principal = await authenticator.authenticate(credential)
-        except IdentityUnavailable:
-            return  # nobody says that the right has ended: asked again the next time
-        authorize_request(principal, cluster, info)
+        with suppress(IdentityUnavailable):  # nobody says that the right has ended: asked again the next time
+            authorize_request(await authenticator.authenticate(credential), cluster, info)
+        if check_member is not None:
+            await check_member()
 
     return check
 

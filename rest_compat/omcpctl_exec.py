@@ -76,7 +76,7 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     ]
     query = _build_query(call.query, words)
     switch = Call("GET", call.path.rstrip("/"), bound, query, headers, upgrade="websocket")
-    rights = partial(check_repeatedly, build_rights_check(request, cluster, info), RIGHTS_SECONDS)
+    rights = partial(check_repeatedly, build_rights_check(request, principal, cluster, info), RIGHTS_SECONDS)
     watcher = DisconnectWatcher(Caller(request.receive), rights)
     try:
         with streams.hold(principal.name):

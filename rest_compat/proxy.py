@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 from auth.dependencies import get_principal
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from rest_compat.dispatch import ApiCall, build_answer
+from rest_compat.dispatch import ApiCall, build_answer, grant
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
 from rest_compat.omcpctl_exec import answer_exec, is_word_exec
 from rest_compat.open_streams import PassedOn
@@ -36,6 +36,7 @@ class ClusternameApi:
             return refuse_method(request)
         principal = await get_principal(request)
         cluster, query = split_clustername(read_query(request))
+        principal = await grant(request, principal, cluster)
         shape = build_error_shape(scope)
         call = ApiCall(cluster=cluster, path=read_path(request), query=query, shape=shape, patient=False)
         if is_word_exec(request, call):

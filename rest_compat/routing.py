@@ -13,7 +13,10 @@ from auth.dependencies import get_principal
 from auth.errors import AuthError
 from auth.principal import Principal
 from fleet.model.errors import FleetError
+from rest_compat.dispatch import grant
 from rest_compat.errors import build_auth_answer, build_error_shape, find_headers, find_status, message_for
+from rest_compat.parameters import read_parameter, read_query
+from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -47,7 +50,8 @@ def build_route(endpoint: CallerEndpoint, answer_error: ErrorAnswer) -> ASGIApp:
     """The same for authenticated callers, who ask for nobody else."""
 
     async def authenticate(request: Request) -> Response:
-        return await endpoint(request, await get_principal(request))
+        named = read_parameter(read_query(request), "clustername") or HOST_CLUSTER
+        return await endpoint(request, await grant(request, await get_principal(request), named))
 
     return build_open_route(authenticate, answer_error)
 

@@ -81,6 +81,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             heartbeat_seconds=settings.timeouts.heartbeat,
             events_kept=settings.clusters.events_kept,
             workloads=settings.clusters.workloads,
+            grants_max_age=settings.auth.review_max_age if settings.auth.authorization == "impersonate" else None,
         )
         federation = await stack.enter_async_context(open_federation(source, options))
         reviewed = build_reviewed_tokens(settings, federation)
@@ -163,6 +164,7 @@ def build_auth_options(whole: Settings) -> AuthOptions:
         administrator=administrator,
         issuers=build_issuers(whole.oidc),
         default_role=Role[whole.oidc.default_role.upper()] if whole.oidc.default_role else None,
+        impersonate=settings.authorization == "impersonate",
     )
 
 

@@ -24,6 +24,7 @@ from fleet.kubernetes.http1.exchange import Exchange
 from fleet.kubernetes.http1.headers import build_request_head, check_target, select_response_headers
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
+from fleet.kubernetes.impersonation import build_impersonation
 from fleet.model.errors import (
     ClusterAnswerTooLarge,
     ClusterError,
@@ -179,6 +180,8 @@ class HttpConnection:
     def _build_head(self, call: Call, authorization: str | None, framing: bytes) -> bytes:
         path = f"{call.path}?{call.query}" if call.query else call.path
         line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
+        if call.acting_for is not None:
+            framing += build_impersonation(call.acting_for)
         return build_request_head(line, call.headers, authorization, framing)
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from fleet.kubernetes.codec.wire import Wire
+from fleet.kubernetes.impersonation import as_server
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden
 from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Answer, Call, Connection
@@ -68,7 +69,7 @@ class Catalog:
 
 
 class Catalogs:
-    """The catalogs of all members, each read by one caller at a time."""
+    """The catalogs of all members, each read by one caller at a time, as this server: they are the same for all."""
 
     def __init__(self) -> None:
         self._entries: WeakKeyDictionary[Connection, _Entry] = WeakKeyDictionary()
@@ -78,6 +79,7 @@ class Catalogs:
 
         `timeout` is in seconds, for each call. Raises ClusterError.
         """
+        connection = as_server(connection)
         entry = self._entries.setdefault(connection, _Entry())
         async with entry.lock:
             catalog = entry.catalog
@@ -90,6 +92,7 @@ class Catalogs:
 
     async def served(self, connection: Connection, timeout: float) -> Collection[Served]:
         """All that the member serves, as of MAX_AGE_SECONDS ago at most. Raises as `find`."""
+        connection = as_server(connection)
         entry = self._entries.setdefault(connection, _Entry())
         async with entry.lock:
             if entry.catalog is None or time.monotonic() - entry.catalog.read_at > MAX_AGE_SECONDS:
@@ -98,11 +101,11 @@ class Catalogs:
 
     def forget(self, connection: Connection) -> None:
         """Reads the member's catalog again the next time: a path of it was not there."""
-        self._entries.pop(connection, None)
+        self._entries.pop(as_server(connection), None)
 
     def near(self, connections: Iterable[Connection], api_version: str, kind: str) -> list[str]:
         """Kinds that may have been meant, as `apps/v1 Deployment`, best first."""
-        entries = [entry for connection in connections if (entry := self._entries.get(connection)) is not None]
+        entries = [entry for connection in connections if (entry := self._entries.get(as_server(connection)))]
         known = {key for entry in entries if entry.catalog is not None for key in entry.catalog.kinds}
         lowered = kind.lower()
         same = sorted(key for key in known if key[1].lower() == lowered)

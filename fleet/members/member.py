@@ -40,7 +40,7 @@ class FleetOptions(msgspec.Struct, frozen=True):
     `member_timeout` bounds what a question waits for a member. One that proved itself (event, bookmark, answer) less
     than `fresh_seconds` ago is answered for from memory at once. `breaker_failures` in a row cut it off. Of each
     member's events the newest `events_kept` are kept; with 0 they are not followed. Without
-    `workloads` these are made of the pods alone.
+    `workloads` these are made of the pods alone. With `grants_max_age` members decide what callers see.
     """
 
     member_timeout: float = 5.0
@@ -49,6 +49,7 @@ class FleetOptions(msgspec.Struct, frozen=True):
     breaker_failures: int = 3
     events_kept: int = 2_000
     workloads: bool = True
+    grants_max_age: float | None = None
     reflector: ReflectorOptions = ReflectorOptions()
 
 

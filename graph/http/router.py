@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, cast
 
 from fastapi import APIRouter
+from msgspec.structs import replace
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute
@@ -81,7 +82,7 @@ async def serve_graphql(routed: Request) -> Response:
             return await answer_events(request)
         rows = pick_row_type(accept)
         kind = GRAPHQL_TYPE if rows else pick_answer_type(accept)
-        principal = await request.state["authenticator"].authenticate(read_credential(request))
+        principal = await _authenticate(request)
         deadline = _arrived_at(request) + request.state["request_timeout"]
         async with asyncio.timeout_at(deadline):
             operation = await read_operation(request)
@@ -178,7 +179,7 @@ async def _list(request: GraphRequest, caller: Principal, operation: Operation, 
     admission = request.state["admission"]
 
     async def ask(page: Operation) -> ExecutionResult:
-        principal = await request.state["authenticator"].authenticate(read_credential(request))
+        principal = await _authenticate(request)
         deadline = asyncio.get_running_loop().time() + request.state["request_timeout"]
         await admission.enter(principal.name, deadline, Rank.BULK)
         try:
@@ -190,6 +191,14 @@ async def _list(request: GraphRequest, caller: Principal, operation: Operation, 
 
     state = request.state
     return await answer_rows(operation, kind, ask, state["limits"], hub=state["live"], user=caller.name)
+
+
+async def _authenticate(request: GraphRequest) -> Principal:
+    """The caller, with what members let him see where they decide. Raises Unauthenticated, Forbidden."""
+    principal = await request.state["authenticator"].authenticate(read_credential(request))
+    if principal.scope.granted is None:
+        return principal
+    return replace(principal, scope=await request.state["federation"].grant(principal.scope))
 
 
 def _arrived_at(request: GraphRequest) -> float:

@@ -252,7 +252,10 @@ async def open_hub(
     """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
     options = options or LiveOptions()
     sessions = Sessions(
-        authenticator, recheck_seconds=options.recheck_seconds, most_of_one=options.max_connections_a_user
+        authenticator,
+        federation,
+        recheck_seconds=options.recheck_seconds,
+        most_of_one=options.max_connections_a_user,
     )
     hub = Hub(
         Grounds(federation, metric_store, request_timeout, limits, redact_env, admission or Admission()),

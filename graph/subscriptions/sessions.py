@@ -7,10 +7,13 @@ from collections import Counter
 from math import inf
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from auth.certificates import Credential
 from auth.errors import Unauthenticated
 from auth.principal import Principal
 from fleet.model.errors import FleetError, Forbidden, TooManyRequests
+from fleet.model.visibility import Scope
 from graph.errors import Code
 from graph.subscriptions.mailbox import Ending
 
@@ -31,6 +34,16 @@ class Authenticates(Protocol):
 
     async def authenticate(self, credential: Credential) -> Principal:
         """The caller. Raises Unauthenticated."""
+
+
+class Grants(Protocol):
+    """The part of the federation that is needed here: what members let a caller see, where they decide."""
+
+    async def grant(self, scope: Scope) -> Scope:
+        """The scope with it. Raises Forbidden."""
+
+    def grant_now(self, scope: Scope) -> Scope:
+        """The same at once, by what is known. Raises Forbidden."""
 
 
 class Session:
@@ -57,9 +70,15 @@ class Sessions:
     """All connections. `run` looks after them until it is cancelled."""
 
     def __init__(
-        self, authenticator: Authenticates, *, recheck_seconds: float = RECHECK_SECONDS, most_of_one: float = inf
+        self,
+        authenticator: Authenticates,
+        grants: Grants,
+        *,
+        recheck_seconds: float = RECHECK_SECONDS,
+        most_of_one: float = inf,
     ) -> None:
         self._authenticator = authenticator
+        self._grants = grants
         self._most_of_one = most_of_one
         self._counts: Counter[str] = Counter()
         self._recheck_seconds = recheck_seconds
@@ -69,9 +88,11 @@ class Sessions:
         return len(self._sessions)
 
     async def open(self, credential: Credential) -> Session:
-        """A session of the caller. Raises Unauthenticated, TooManyRequests."""
-        session = Session(await self._authenticator.authenticate(credential), credential)
-        user = session.principal.name
+        """A session of the caller. Raises Unauthenticated, Forbidden, TooManyRequests."""
+        principal = await self._authenticator.authenticate(credential)
+        if principal.scope.granted is not None:
+            principal = replace(principal, scope=await self._grants.grant(principal.scope))
+        session, user = Session(principal, credential), principal.name
         if self._counts[user] >= self._most_of_one:
             raise TooManyRequests(f"a user has {self._most_of_one:,} connections at once at most: close one first")
         self._counts[user] += 1
@@ -107,6 +128,8 @@ class Sessions:
         before = session.principal
         try:
             now = await self._authenticator.authenticate(session.credential)
+            if now.scope.granted is not None:
+                now = replace(now, scope=self._grants.grant_now(now.scope))
         except Unauthenticated as error:
             expired = before.expires_at is not None and before.expires_at <= time.time()
             session.end(EXPIRED if expired else Ending(Code.UNAUTHENTICATED, str(error)))

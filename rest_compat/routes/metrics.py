@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from json.encoder import encode_basestring
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.model.errors import FleetError, MetricsUnavailable, NotFound
+from fleet.model.errors import FleetError, Forbidden, MetricsUnavailable, NotFound
+from fleet.model.kinds import NODES, PODS, ObjectKind
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.quantities import format_kibibytes, format_nanocores
 from fleet.model.request_info import RequestInfo
@@ -51,7 +52,9 @@ async def answer_metrics(request: Request, principal: Principal) -> Response:
 
 async def answer_node(request: Request, principal: Principal, node: str) -> Response:
     cluster = _authorize(request, principal, "nodes", None, node)
-    points = await _load_points(request, Kind.NODE, NodeKey(cluster, node))
+    key = NodeKey(cluster, node)
+    _check_granted(principal, NODES, key)
+    points = await _load_points(request, Kind.NODE, key)
     named = {"cluster": cluster, "node": node}
     return _build_answer("nodemetrics", points, lambda point: {"time": format_time(point.time_ns), **named})
 
@@ -59,7 +62,9 @@ async def answer_node(request: Request, principal: Principal, node: str) -> Resp
 async def answer_pod(request: Request, principal: Principal, namespace: str, pod: str) -> Response:
     """The points of a pod; each says on which node it was."""
     cluster = _authorize(request, principal, "pods", namespace, pod)
-    points = await _load_points(request, Kind.POD, PodKey(cluster, namespace, pod))
+    key = PodKey(cluster, namespace, pod)
+    _check_granted(principal, PODS, key)
+    points = await _load_points(request, Kind.POD, key)
 
     def describe(point: Point) -> dict[str, str]:
         named = {"cluster": cluster, "namespace": namespace, "node": point.node or "", "pod": pod}
@@ -90,6 +95,13 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
     )
     authorize_request(principal, cluster, info)
     return cluster
+
+
+def _check_granted(principal: Principal, kind: ObjectKind[Any], key: PodKey | NodeKey) -> None:
+    """Where members decide, usage is for who may get the object. Raises Forbidden."""
+    if principal.scope.granted is not None and not kind.is_within(principal.scope, key, "get"):
+        user = principal.name[:100]
+        raise Forbidden(f"{key.cluster} does not let user {user!r} get {kind.name} of this name, whose usage this is")
 
 
 def read_range(request: Request) -> tuple[int | None, int | None]:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.cluster_status import ClusterStatus, StatusStore
+from fleet.model.errors import Forbidden
 from fleet.model.request_info import RequestInfo
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
@@ -35,6 +36,8 @@ async def answer_status(request: Request, principal: Principal) -> Response:
     # Sums over all nodes: who reads the nodes' usage reads these.
     info = RequestInfo(verb="list", is_resource=True, api_group="metrics.k8s.io", version="v1beta1", resource="nodes")
     authorize_request(principal, cluster, info)
+    if principal.scope.granted is not None and not principal.scope.sees_all_namespaces(cluster, "nodes"):
+        raise Forbidden(f"{cluster} does not let user {principal.name[:100]!r} list nodes, of which these are sums")
     start, end = read_range(request)
     store, statuses = request.state["metric_store"], list[ClusterStatus]()
     if isinstance(store, StatusStore):

@@ -154,7 +154,19 @@ class AuthSettings(Group):
         ge=1,
         le=300,
     )
-    authorization: Annotated[Literal["roles"], Word] = setting("roles", "How rights are decided.", values="roles")
+    authorization: Annotated[Literal["roles", "impersonate"], Word] = setting(
+        "roles",
+        "How rights are decided: by roles alone, or by each cluster's own rules for the user, within his role.",
+        values="roles or impersonate",
+    )
+    review_max_age: Seconds = setting(
+        15.0,
+        "With impersonate: how long a cluster's word on what a user may see counts. It is asked again after two fifths "
+        "of it.",
+        values="a duration, 5s to 5m",
+        ge=5,
+        le=300,
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "AuthSettings":
