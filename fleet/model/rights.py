@@ -97,8 +97,9 @@ class ClusterRights(Struct, frozen=True):
         if resource == "workloads":
             # Sums over their pods, and their objects, for which each kind takes a right of its own.
             return rules.allows("list" if verb == "get" else verb, "pods")
-        if resource == "namespaces" and namespace is not None and rules.allows("get", resource, namespace):
-            return True
+        if resource == "namespaces" and namespace is not None:
+            # They are listed for who may list all, and each is got by rules of its own.
+            return self.everywhere.allows(verb, resource) or rules.allows("get", resource, namespace)
         return rules.allows(verb, resource, name)
 
     def allows_somewhere(self, verb: Verb, resource: str) -> bool:

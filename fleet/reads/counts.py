@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Protocol
 
 from fleet.members.member import Member
+from fleet.model.kinds import WORKLOADS
 from fleet.model.visibility import Scope
 
 UNKNOWN_PODS = 1_000
@@ -100,7 +101,11 @@ class CachedCounts:
         if namespaces is not None:
             reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
         store = member.stores.marked_workloads
-        known = len(store) if reached is None else sum(store.count("namespace", name) for name in reached)
+        if self._scope.granted is not None:
+            parts = (store.all(),) if reached is None else (store.select("namespace", name) for name in reached)
+            known = sum(WORKLOADS.admits(self._scope, one, "list") for part in parts for one in part)
+        else:
+            known = len(store) if reached is None else sum(store.count("namespace", name) for name in reached)
         return known + store.marks  # each may come to one more
 
     def unwell(self, cluster: str) -> int:

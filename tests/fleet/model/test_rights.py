@@ -56,6 +56,14 @@ def test_nodes_take_a_right_in_the_whole_cluster() -> None:
     assert [NODES.is_within(named, NodeKey("c1", name), "get") for name in ("n1", "n2")] == [True, False]
 
 
+def test_namespaces_are_seen_by_who_lists_all_or_gets_the_one() -> None:
+    scope = scope_of(
+        ClusterRights(namespaces={"a": rules("get", "namespaces"), "b": rules("list watch", "namespaces")})
+    )
+    assert [scope.sees_namespace("c1", name, "namespaces") for name in "abc"] == [True, False, False]
+    assert scope_of(ClusterRights(rules("list", "namespaces"))).sees_namespace("c1", "c", "namespaces")
+
+
 def test_a_workload_takes_the_right_to_its_object_and_to_its_pods() -> None:
     web = build_workload_record("c1", "shop", "web")
     for held, seen in (("pods", False), ("deployments", False), ("both", True)):
