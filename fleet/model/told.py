@@ -72,5 +72,6 @@ def told_to(scope: Scope, said: str | BaseException | None) -> str | None:
     """What is shown to a caller: the one place that says who reads which wording."""
     if said is None:
         return None
-    runs_all = all(each.role >= Role.ADMIN for each in (scope, *scope.also))
+    # Where members decide, the role only bounds what they may grant: whoever runs this server reads its log.
+    runs_all = scope.granted is None and all(each.role >= Role.ADMIN for each in (scope, *scope.also))
     return detail_of(said) if runs_all else str(said)

@@ -101,6 +101,14 @@ class AsUser(KubeClient):
         heads = [item["metadata"] for items in answers for item in items or ()]
         return {(head.get("namespace", ""), head["name"]) for head in heads}
 
+    def holds(self, binding: Binding) -> bool:
+        """Whether the member's authorizer knows of it."""
+        resource, _, group = binding.kinds[0].partition(".")
+        asked = {"verb": binding.verbs[0], "group": group, "resource": resource, "namespace": binding.namespace or ""}
+        spec = {"resourceAttributes": asked | {"name": binding.names[0] if binding.names else ""}}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+        return bool(self.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)["status"]["allowed"])
+
     def may_read(self, path: str) -> bool:
         return self.read("GET", path)[0] == 200
 
