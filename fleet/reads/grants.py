@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Told(Struct, frozen=True):
-    """What a member said last, and when it was asked (the loop's time, seconds); `tried_at` was in vain."""
+    """What a member said last, and when it was asked (the loop's time, seconds); at `tried_at` that failed."""
 
     at: float = -inf
     rights: ClusterRights | None = None
@@ -91,7 +91,8 @@ class Grants:
 
         Raises Forbidden for a caller who can't be named to a member.
         """
-        caller, oldest = self._ask(scope), asyncio.get_running_loop().time() - self.max_age
+        began = asyncio.get_running_loop().time()
+        caller, oldest = self._ask(scope), began - self.max_age
         waiting = [
             task
             for name, task in caller.asking.items()
@@ -99,11 +100,13 @@ class Grants:
         ]
         if waiting:
             await asyncio.wait(waiting)
-        return self._grant(scope, caller)
+        # What counted when the caller came does so when the slowest member has answered, or has not.
+        return replace(scope, granted=caller.build(began, self.max_age))
 
     def find(self, scope: Scope) -> Scope:
         """The same at once, with what is known already; what is not is being asked. Raises as `load`."""
-        return self._grant(scope, self._ask(scope))
+        caller = self._ask(scope)
+        return replace(scope, granted=caller.build(asyncio.get_running_loop().time(), self.max_age))
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -125,9 +128,6 @@ class Grants:
         if scope.granted is None:
             raise Forbidden("members decide what a caller may see, and nobody said who this one is to them")
         return check_subject(scope.granted.subject)
-
-    def _grant(self, scope: Scope, caller: _Caller) -> Scope:
-        return replace(scope, granted=caller.build(asyncio.get_running_loop().time(), self.max_age))
 
     def _ask(self, scope: Scope) -> _Caller:
         """The caller of a scope, after it was begun to ask for whatever is missing or about to be outdated."""
@@ -169,7 +169,7 @@ class Grants:
             return told
         if self._complaints.is_due(member.name, problem):
             _log.warning("what %s lets user %s see is not known: %s", member.name, subject.user, problem)
-        return replace(known, tried_at=at, problem=problem)
+        return replace(known, tried_at=asyncio.get_running_loop().time(), problem=problem)
 
     async def _load(self, subject: Subject, scope: Scope, member: Member) -> ClusterRights:
         outcome = await member.ensure_fresh("namespaces")

@@ -334,3 +334,25 @@ async def test_who_cannot_be_asked_shows_nothing_until_it_can(
                     return {item["namespace"] for item in answer["data"]["pods"]["items"]} == {"shop"}
 
                 await until(is_seen, what="pods of the namespace shop alone", every=0.1)
+
+
+async def test_a_cluster_that_hangs_costs_its_own_part(
+    real_fleet: Fleet, server: RunningServer, session: aiohttp.ClientSession
+) -> None:
+    members = [real_fleet.cluster(name) for name in ("cluster1", "cluster2")]
+    asker, user, _ = await sign_in(server, session)
+    grant = Binding(user, READS, ("pods",), "shop")
+    with bound(members[0].client, grant), bound(members[1].client, grant):
+        await until(lambda: all(AsUser(member, user, GROUPS[0]).may_read(SHOP) for member in members))
+        with members[1].paused():
+            pods = (await asker.ask(LIST))["data"]["pods"]
+            assert {item["cluster"]["name"] for item in pods["items"]} == {"cluster1"}
+            (outcome,) = (each for each in pods["clusters"] if each["name"] == "cluster2")
+            assert outcome["state"] == "FORBIDDEN"
+            assert "what cluster2 lets you see is not known" in outcome["message"]
+
+        async def are_both_seen() -> bool:
+            answer = await asker.ask(LIST)
+            return {item["cluster"]["name"] for item in answer["data"]["pods"]["items"]} == {"cluster1", "cluster2"}
+
+        await until(are_both_seen, what="pods of both clusters", every=0.2)
