@@ -77,6 +77,8 @@ class _Nodes(msgspec.Struct):
     items: list[_Node]
 
 
+# Made before there are threads: two that look at a type for the first time crash the interpreter.
+_PODS, _NODES = msgspec.json.Decoder(_Pods), msgspec.json.Decoder(_Nodes)
 _Listed = TypeVar("_Listed", _Pods, _Nodes)
 
 
@@ -116,8 +118,8 @@ class Collector:
 
     def _deliver(self, times: Sequence[int]) -> None:
         # A list from the watch cache: nothing is asked of etcd.
-        pods = self._list("/api/v1/pods?resourceVersion=0", _Pods).items
-        nodes = self._list("/api/v1/nodes?resourceVersion=0", _Nodes).items
+        pods = self._list("/api/v1/pods?resourceVersion=0", _PODS).items
+        nodes = self._list("/api/v1/nodes?resourceVersion=0", _NODES).items
         running = [pod for pod in pods if pod.status.phase == "Running" and not pod.metadata.deletion_timestamp]
         batch: list[str] = []
         for moment in times:
@@ -128,11 +130,11 @@ class Collector:
         if batch:
             self._influx.write("\n".join(batch))
 
-    def _list(self, path: str, kind: type[_Listed]) -> _Listed:
+    def _list(self, path: str, decoder: msgspec.json.Decoder[_Listed]) -> _Listed:
         status, body = self._client.read("GET", path)
         if status != 200:
             raise KubeError(status, f"GET {path}: {status}")
-        return msgspec.json.decode(body, type=kind)
+        return decoder.decode(body)
 
     def _build_lines(self, pods: list[_Pod], nodes: list[_Node], moment: int) -> Iterator[str]:
         seconds = moment / 1e9
