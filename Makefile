@@ -8,8 +8,9 @@ MEMBERS ?= 3
 PODS ?= 300
 PORT ?= 8080
 WORKERS ?= 2
+MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check bench lock schema picture graphiql format clean
+.PHONY: help setup demo test coverage real fleet check bench soak lock schema picture graphiql format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -49,6 +50,9 @@ check: setup ## formatter, linter, types, import contracts, schema drift and bre
 
 bench: setup ## side-by-side measurements with their goals, as a table; also in bench/results.md
 	@$(BIN)/python -m bench --write
+
+soak: setup ## queries, calls, watches and subscriptions for MINUTES (30) at half of peak, under churn and faults in turn
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql

@@ -69,6 +69,7 @@ class Running:
     token: str = field(repr=False)
     pid: int
     usage_file: Path
+    ops_url: str = ""
     tls: ssl.SSLContext | None = None
 
     def ask(self, path: str, body: bytes = b"") -> Ask:
@@ -111,7 +112,7 @@ async def open_server(
     `more` are variables of the environment that say otherwise. With `files` it speaks TLS.
     """
     port, ops_port = list_free_ports(2)
-    url = f"{'https' if files else 'http'}://{LOOPBACK}:{port}"
+    url, ops = f"{'https' if files else 'http'}://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{ops_port}"
     tls = _build_careless_context() if files else None
     secure = (
         {"OPENMCP_TLS_CERT_FILE": str(files.serving_certificate), "OPENMCP_TLS_KEY_FILE": str(files.serving_key)}
@@ -143,7 +144,7 @@ async def open_server(
         async with open_process(_COMMAND, "serve", environment=environment) as process:
             await wait_answer(process, Ask(f"{url}/readyz", tls=tls))
             signed_in = orjson.loads(await fetch(Ask(f"{url}/token?username={USER}&password={PASSWORD}", tls=tls)))
-            yield Running(url, signed_in["token"], process.pid, Path(environment["OPENMCP_EMBEDDED_FILE"]), tls)
+            yield Running(url, signed_in["token"], process.pid, Path(environment["OPENMCP_EMBEDDED_FILE"]), ops, tls)
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""`python -m bench.soak --minutes 10`: many subscribers over both transports, while pods churn and members fall ill.
+"""`make soak`: subscribers, queries, legacy calls and watches, while pods churn and members fall ill in turn.
 
-At the end every subscriber must hold what a fresh query gives, and that must be what the API servers themselves list;
-no object was doubled or missed on the way, and the server's memory is flat. Ends with code 1 where that is not so.
+No error but of a member that is ill. At the end every subscriber must hold what a fresh query gives, and that must be
+what the API servers themselves list; no object was doubled or missed on the way, the server's memory is flat, and when
+all have left no descriptor, thread or task is. Ends with code 1 where that is not so.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import uvloop
 
 from bench.live_clients import ILL, Question, Subscriber, ask_now, follow, now
 from bench.servers import Running, load_tokens, open_process, open_server
+from bench.soak_callers import Callers, Left, Memory, Owing, count_left
 
 QUESTIONS = (
     Question("all pods", {}),
@@ -33,12 +35,21 @@ QUESTIONS = (
 FAULTS = (
     ("hang", "resume", 12.0),
     ("drop_watches", "clear", 0.0),
+    ("fail", "clear", 6.0),
     ("expire_versions", "clear", 0.0),
     ("refuse", "clear", 6.0),
+    ("garble", "clear", 6.0),
+    ("slow", "clear", 10.0),
+    ("mute_watches", "clear", 12.0),
 )
-MAX_GROWTH = 1.10
-"""Of the server's memory, from its first quarter to its last."""
+MAX_GROWTH = 1.05
+"""Of the server's memory, from its second quarter to its last."""
 
+_LEAVE_SECONDS = 100.0
+"""Connections to members are kept for a minute after their last use."""
+
+_FLAT_MINUTES = 2
+"""A shorter run is all warm-up."""
 _SETTLE_SECONDS = 30.0
 _START_SECONDS = 60.0
 
@@ -119,38 +130,19 @@ class Churn:
             return answer.status < 300
 
 
-async def fall_ill(fleet: Fleet, every: float) -> None:
+async def fall_ill(fleet: Fleet, every: float, owing: Owing) -> None:
     """One member after the other has one fault after the other."""
     for number in range(10_000):
         await asyncio.sleep(every)
         fault, end, seconds = FAULTS[number % len(FAULTS)]
         cluster = fleet.members[number % len(fleet.members)]
+        owing.begin(cluster)
         await fleet.command(cluster, fault)
         try:
             await asyncio.sleep(seconds)
         finally:
             await fleet.command(cluster, end)
-
-
-@dataclass
-class Memory:
-    """Resident megabytes of a process, as time goes by."""
-
-    pid: int
-    seen: list[float] = field(default_factory=list)
-
-    async def run(self) -> None:
-        while True:
-            text = await asyncio.to_thread(Path(f"/proc/{self.pid}/status").read_text)
-            line = next(line for line in text.splitlines() if line.startswith("VmRSS:"))
-            self.seen.append(int(line.split()[1]) / 1024)
-            await asyncio.sleep(1.0)
-
-    @property
-    def growth(self) -> float:
-        """Of the last quarter to the second one: the first one is the start."""
-        quarter = max(1, len(self.seen) // 4)
-        return mean(self.seen[-quarter:]) / mean(self.seen[quarter : 2 * quarter])
+            owing.end(cluster)
 
 
 async def list_truth(fleet: Fleet, session: aiohttp.ClientSession) -> set[tuple[str, str, str]]:
@@ -209,10 +201,15 @@ async def soak(minutes: float, count: int, *, members: int = 3, pods: int = 60, 
         ]
         churns = [Churn(fleet, name, session, pause) for name in fleet.members]
         memory = Memory(server.pid)
+        owing = Owing()
+        callers = Callers(server, fleet.members, session, owing)
+        before = await count_left(server, session)
+        before = before._replace(descriptors=before.descriptors + len(fleet.urls))  # each has a heartbeat's, later on
         following = [asyncio.create_task(follow(server, one, session)) for one in subscribers]
+        following.append(asyncio.create_task(callers.run()))
         work = [asyncio.create_task(churn.run()) for churn in churns]
         work.append(asyncio.create_task(memory.run()))
-        illness = asyncio.create_task(fall_ill(fleet, min(20.0, minutes * 60 / 6)))
+        illness = asyncio.create_task(fall_ill(fleet, min(20.0, minutes * 60 / 6), owing))
         started = now()
         try:
             await asyncio.wait([*following, *work, illness], timeout=minutes * 60, return_when=asyncio.FIRST_COMPLETED)
@@ -223,12 +220,31 @@ async def soak(minutes: float, count: int, *, members: int = 3, pods: int = 60, 
         finally:
             broken = [task for task in following if task.done()]
             await _end([illness, *work, *following])
+        left = await wait_left(server, session, before) if minutes >= _FLAT_MINUTES else before
+        if is_more(left, before):
+            problems.append(f"left behind: {left}, where it began with {before}")
+        problems += [f"{count} x {what}" for what, count in callers.wrong.most_common()]
         problems += [f"a subscriber ended: {task.exception()!r}" for task in broken]
         problems += [f"{one.transport}, {one.question.name}: {what}" for one in subscribers for what in one.wrong[:3]]
-        if minutes >= 2 and memory.growth > MAX_GROWTH:
+        if minutes >= _FLAT_MINUTES and memory.growth > MAX_GROWTH:
             problems.append(f"memory grew by {memory.growth - 1:.0%}")
+        print(f"{callers.answered:,} queries and legacy calls, {callers.owed:,} errors owed to faults; left: {left}")
         _report(subscribers, churns, memory, now() - started, problems)
         return problems
+
+
+async def wait_left(server: Running, session: aiohttp.ClientSession, before: Left) -> Left:
+    """What the server holds when all have left, as soon as it is no more than before."""
+    deadline = now() + _LEAVE_SECONDS
+    while True:
+        left = await count_left(server, session)
+        if now() > deadline or not is_more(left, before):
+            return left
+        await asyncio.sleep(1.0)
+
+
+def is_more(left: Left, before: Left) -> bool:
+    return any(held > then for held, then in zip(left, before, strict=True))
 
 
 async def _end(tasks: list["asyncio.Task[None]"]) -> None:
@@ -246,22 +262,22 @@ def _report(
     print(f"{len(sockets)} subscribers over WebSocket, {len(subscribers) - len(sockets)} over SSE, {seconds:.0f} s")
     print(f"{changes:,} changes of pods, {messages:,} messages")
     print(f"{sum(one.coalesced for one in subscribers):,} states skipped for slow subscribers, each told so")
-    doubled = sum(what.startswith("doubled") for one in subscribers for what in one.wrong)
-    missed = sum(what.startswith("missed") for one in subscribers for what in one.wrong)
+    doubled, missed = (
+        sum(what.startswith(kind) for one in subscribers for what in one.wrong) for kind in ("doubled", "missed")
+    )
     print(f"{doubled} doubled, {missed} missed")
     before, after = mean(memory.seen[quarter : 2 * quarter]), mean(memory.seen[-quarter:])
     print(
         f"server memory: {before:.1f} MB in the second quarter, {after:.1f} MB in the last ({memory.growth - 1:+.1%})"
     )
-    for problem in problems[:20]:
-        print(f"WRONG: {problem}")
+    print("".join(f"WRONG: {problem}\n" for problem in problems[:20]), end="")
     print("all end with the state of a fresh query" if not problems else f"{len(problems)} things are wrong")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description="Subscribers under churn and faults.")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--subscribers", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--subscribers", type=int, default=100)
     arguments = parser.parse_args()
     sys.exit(1 if uvloop.run(soak(arguments.minutes, arguments.subscribers)) else 0)
 

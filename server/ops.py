@@ -1,5 +1,6 @@
 """The operators' application: probes with names and reasons, and figures in Prometheus' text format (0.0.4)."""
 
+import asyncio
 import resource
 import sys
 import time
@@ -34,7 +35,8 @@ def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | Non
 
 def build_own_exposition(federation: Federation, live: Hub, started_at: float) -> str:
     """The figures of this process as text. `started_at` is in Unix seconds."""
-    return build_exposition(federation.list_clusters(EVERYTHING), started_at) + build_live_exposition(live)
+    tasks = _gauge("openmcp_process_tasks", "Tasks of the event loop.", [("", len(asyncio.all_tasks()))])
+    return build_exposition(federation.list_clusters(EVERYTHING), started_at) + build_live_exposition(live) + tasks
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:

@@ -15,9 +15,22 @@ import msgspec
 import orjson
 from msgspec import Struct
 
+from demo.simulator.faults import HTML, Faults
 from demo.simulator.fleet import SimulatedFleet, open_simulated_fleet
 
-COMMANDS = ("hang", "resume", "refuse", "clear", "drop_watches", "expire_versions", "churn")
+COMMANDS = (
+    "hang",
+    "resume",
+    "refuse",
+    "fail",
+    "garble",
+    "slow",
+    "mute_watches",
+    "clear",
+    "drop_watches",
+    "expire_versions",
+    "churn",
+)
 
 
 class Command(Struct, frozen=True):
@@ -42,6 +55,10 @@ async def run_command(fleet: SimulatedFleet, line: bytes) -> str:
             faults.resume()
         case "refuse":
             await faults.refuse()
+        case "fail" | "garble" | "slow":
+            _answer_ill(faults, command)
+        case "mute_watches":
+            faults.mute_watches()
         case "clear":
             await faults.clear()
         case "drop_watches":
@@ -53,6 +70,16 @@ async def run_command(fleet: SimulatedFleet, line: bytes) -> str:
         case other:
             return f"no fault is named {other!r}; there are {', '.join(COMMANDS)}"
     return "ok"
+
+
+def _answer_ill(faults: Faults, command: Command) -> None:
+    match command.fault:
+        case "fail":
+            faults.failure = 503
+        case "garble":
+            faults.wrong_content = HTML
+        case _:
+            faults.latency = command.seconds
 
 
 async def serve_fleet(clusters: int, pods: int, nodes: int, churn_seconds: float) -> None:
