@@ -22,6 +22,7 @@ from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
 from auth.users import User
+from fleet.model.errors import Forbidden
 from fleet.model.visibility import Role
 
 RENEWABLE_SECONDS = 24 * 3600
@@ -151,6 +152,13 @@ class Authenticator:
         return self._tokens.sign(user.name, user.entry)
 
     def _admit(self, identity: Identity) -> Principal:
+        user = self._directory.get_user(identity.name)
+        if user is not None and user.password_hash:
+            # Two people of one name would share what is counted and written down by names, and what members grant it.
+            raise Forbidden(
+                f"{identity.name[:200]!r}, as you are called elsewhere, is the name of a user with a password here: a "
+                "prefix for names from there, or the entry without its password_hash, would tell who is meant"
+            )
         return admit(identity, self._directory.find_entries(identity.name, identity.groups), self._default_role)
 
     def _identify_script(self, secret: str) -> Principal:

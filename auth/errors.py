@@ -12,7 +12,7 @@ That an authenticated caller may not do something is `fleet.model.errors.Forbidd
 
 import math
 
-from fleet.model.errors import FleetError
+from fleet.model.errors import Busy
 
 
 class AuthError(Exception):
@@ -42,5 +42,5 @@ class FileInvalid(AuthError):
     """A file is missing, unreadable, wrong or can't be written; the message names it, the entry and the field."""
 
 
-class IdentityUnavailable(FleetError):
+class IdentityUnavailable(Busy):
     """Whoever vouches for the caller can't be asked now, and what was known does not do: try again."""

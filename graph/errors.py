@@ -66,10 +66,10 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
     (errors.ClusterUnreachable, Code.CLUSTER_UNREACHABLE),
     (errors.ClusterAnswerInvalid, Code.CLUSTER_UNREACHABLE),
     (errors.MetricsUnavailable, Code.METRICS_UNAVAILABLE),
+    (IdentityUnavailable, Code.IDENTITY_UNAVAILABLE),
     (errors.Busy, Code.OVERLOADED),
     (OutOfRange, Code.OUT_OF_RANGE),
     (Unauthenticated, Code.UNAUTHENTICATED),
-    (IdentityUnavailable, Code.IDENTITY_UNAVAILABLE),
 )
 
 

@@ -80,16 +80,21 @@ class IssuerKeys:
         """Whether the key is among those of the last answer."""
         return thumbprint in self._thumbprints
 
-    async def renew(self) -> None:
-        """Waits until the issuer was asked again, which is not done twice within `least` seconds."""
+    def ask(self) -> "asyncio.Future[None] | None":
+        """What is done when the issuer was asked again; None where that was within `least` seconds."""
         if self._round is None:
             if self.are_known and time.monotonic() - self._asked_at < self._times.least:
-                return
+                return None
             self._round = asyncio.get_running_loop().create_future()
             self._wanted.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._times.wait):
-                await asyncio.shield(self._round)
+        return self._round
+
+    async def renew(self) -> None:
+        """Waits until the issuer was asked again, if it is."""
+        if (asked := self.ask()) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._times.wait):
+                    await asyncio.shield(asked)
 
     async def run(self) -> NoReturn:
         """Asks again and again."""

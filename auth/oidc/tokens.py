@@ -99,7 +99,9 @@ class OidcTokens:
             known = _verify(token, self._keys[_peek(token)])
             self._verified.put(token, known)
         elif not known.keys.publishes(known.thumbprint):
-            raise _NotKnown(f"{known.keys.issuer.url} does not publish the key of this token any more: sign in again")
+            # Nobody waits for it, as who looks after open streams has many to look after.
+            known.keys.ask()
+            raise Unauthenticated(f"{known.keys.issuer.url} does not publish the key of this token: sign in again")
         expires_at = known.identity.expires_at
         if expires_at is not None and expires_at <= time.time():
             raise Unauthenticated("Token is expired")

@@ -92,7 +92,9 @@ async def serve_graphql(routed: Request) -> Response:
     except Forbidden as error:
         return refusal(403, str(error), Code.FORBIDDEN, kind)
     except IdentityUnavailable as error:
-        return refusal(503, str(error), Code.IDENTITY_UNAVAILABLE, kind, headers={"Retry-After": "5"})
+        return refusal(
+            503, str(error), Code.IDENTITY_UNAVAILABLE, kind, headers={"Retry-After": str(error.retry_after)}
+        )
     except Refused as error:
         return refusal(error.status_in(kind), str(error), error.code, kind)
     except Busy as error:

@@ -68,8 +68,12 @@ async def test_an_entry_without_a_hash_is_for_who_signs_in_elsewhere(tmp_path: P
 
 
 async def test_an_entry_with_a_hash_is_not_for_who_is_called_so_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(Forbidden, match=r"signed in as 'root' .* nothing is granted"):
-        await identify(tmp_path, "root,", User("root", hash_password(PASSWORD), Scope(Role.ADMIN)))
+    root = User("root", hash_password(PASSWORD), Scope(Role.ADMIN))
+    for token in ("root,", "root,team-a"):
+        with pytest.raises(
+            Forbidden, match="'root', as you are called elsewhere, is the name of a user with a password"
+        ):
+            await identify(tmp_path, token, root, TEAM_A, default_role=Role.VIEW)
 
 
 async def test_a_name_is_no_group_and_a_group_no_name(tmp_path: Path) -> None:

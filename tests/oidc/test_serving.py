@@ -118,6 +118,12 @@ async def test_an_issuer_that_is_down_is_told_and_known_keys_go_on(serving: Serv
     await until(is_unavailable, every=0.5)
     status, text = await serving.get("/graphql?query={clusters{name}}", unknown)
     assert (status, json.loads(text)["errors"][0]["extensions"]["code"]) == (503, "IDENTITY_UNAVAILABLE")
+    for path in ("/graphql?query={clusters{name}}", "/clusters/cluster1/api", "/api?clustername=cluster1", "/status"):
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {unknown}"}) as session,
+            session.get(f"{serving.server.url}{path}") as answer,
+        ):
+            assert (answer.status, answer.headers.get("retry-after")) == (503, "1"), path
     assert "errors" not in await serving.ask(token)
     status, text = await serving.get("/readyz", "")
     assert (status, json.loads(text)["issuers"]) == (

@@ -153,6 +153,9 @@ async def test_keys_are_exchanged_without_a_refusal(issuer: RunningIssuer) -> No
         await issuer.order(make={"third": "RS256"}, publish=["third", "second"])
         assert (await tokens.load(await issuer.sign("third"))).name == "ann"
         assert "does not publish the key" in await refused(tokens, old)
+        await issuer.order(mode="hang")
+        assert "does not publish the key" in await refused(tokens, old)  # at once
+        await issuer.order(mode="ok")
         assert "publishes no key 'first'" in await refused(tokens, await issuer.sign("first", sub="bob"))
         assert (await tokens.load(new)).name == "ann"
 
