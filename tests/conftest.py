@@ -12,6 +12,7 @@ from realfleet.influx import Influx, start_influx
 from realfleet.influx2 import Influx2, start_influx2
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
+from tests import credentials
 from tests.required import go_without
 
 
@@ -27,6 +28,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if missing := list_missing(build_folder()):
         go_without(f"run make real: {'; '.join(missing)}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_credential_is_logged() -> Iterator[None]:
+    """First of all fixtures, and so the last that ends: by then every server has written all it writes."""
+    yield
+    assert credentials.find_leaks(credentials.LOGS, credentials.KNOWN) == []
 
 
 @pytest.fixture(scope="session")

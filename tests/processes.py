@@ -11,10 +11,12 @@ from pathlib import Path
 
 import aiohttp
 
+from tests import credentials
 from tests.fakes.waiting import PATIENCE
 
 COMMAND = Path(sys.executable).with_name("openmcp-apiserver")
 STOP_SECONDS = 30.0
+_ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "OPENMCP_LOG_LEVEL": "debug"}
 AT_ONCE = {"OPENMCP_SHUTDOWN_DRAIN": "0s"}
 """No proxy is in front of it that would have to notice."""
 
@@ -39,7 +41,10 @@ class RunningServer:
             session.post(f"{self.url}/token", json={"username": username, "password": password}) as answer,
         ):
             assert answer.status == 200, await answer.text()
-            return str((await answer.json())["token"])
+            token = str((await answer.json())["token"])
+            credentials.note(password, f"the password of {username}")
+            credentials.note(token, f"a token of {username}")
+            return token
 
     async def ask(
         self,
@@ -69,7 +74,11 @@ def free_port() -> int:
 async def open_server(
     *arguments: str, environment: Mapping[str, str], port: int, log: Path, ready_seconds: float = 120.0
 ) -> AsyncIterator[RunningServer]:
-    """Starts `openmcp-apiserver ARGUMENTS`, waits for `/readyz`, and stops it by its process id."""
+    """Starts `openmcp-apiserver ARGUMENTS`, waits for `/readyz`, and stops it by its process id.
+
+    It logs all there is to log, which is looked through for credentials once the tests are over.
+    """
+    await asyncio.to_thread(credentials.note_server, log, environment)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             COMMAND,
@@ -77,7 +86,7 @@ async def open_server(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **AT_ONCE, **environment},
+            env={**_ENVIRONMENT, **AT_ONCE, **environment},
         )
     url = f"http://127.0.0.1:{port}"
     try:
