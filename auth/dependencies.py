@@ -52,5 +52,5 @@ def read_credential(connection: HTTPConnection[Any], authorization: str | None =
 async def check_rate(connection: HTTPConnection[S], principal: Principal) -> None:
     """Raises TooManyRequests where the caller sends too many a second."""
     admission: Admission | None = connection.scope["state"].get("admission")
-    if admission is not None:
-        await admission.rate.check(principal.name)
+    if admission is not None and not admission.rate.take(principal.name):
+        await admission.rate.refuse(principal.name)

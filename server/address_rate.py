@@ -20,17 +20,22 @@ class AddressRate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        if client is None or scope["path"] in _PROBES:
+        if client is None:
             await self._app(scope, receive, send)
             return
         host = client[0]
+        address = normalise_address(host) if ":" in host else host
+        if self._rate.take(address) or scope["path"] in _PROBES:
+            await self._app(scope, receive, send)
+        else:
+            await self._refuse(address, scope, receive, send)
+
+    async def _refuse(self, address: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._rate.check(normalise_address(host) if ":" in host else host)
+            await self._rate.refuse(address)
         except TooManyRequests as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": _TOO_FAST})
                 return
             headers = {"Retry-After": str(error.retry_after)}
             await build_error_answer(scope, 429, "TooManyRequests", str(error), headers)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)

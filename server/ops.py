@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse, Response
 
+from fleet.aio.admission import Admission
 from fleet.federation import Federation
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.visibility import EVERYTHING
@@ -36,7 +37,8 @@ def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | Non
 def build_own_exposition(federation: Federation, live: Hub, started_at: float) -> str:
     """The figures of this process as text. `started_at` is in Unix seconds."""
     tasks = _gauge("openmcp_process_tasks", "Tasks of the event loop.", [("", len(asyncio.all_tasks()))])
-    return build_exposition(federation.list_clusters(EVERYTHING), started_at) + build_live_exposition(live) + tasks
+    clusters = build_exposition(federation.list_clusters(EVERYTHING), started_at)
+    return clusters + build_live_exposition(live) + build_admission_exposition(live.grounds.admission) + tasks
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
@@ -70,9 +72,19 @@ def build_live_exposition(hub: Hub) -> str:
     return "".join(_gauge(f"openmcp_live_{name}", words, [("", value)]) for name, words, value in gauges)
 
 
-def _gauge(name: str, words: str, samples: Iterable[tuple[str, object]]) -> str:
+def build_admission_exposition(admission: Admission) -> str:
+    refused = admission.refusals.count + admission.rate.refusals.count
+    families = (
+        _gauge("openmcp_requests_at_work", "Operations of the graph that are worked on.", [("", admission.at_work)]),
+        _gauge("openmcp_requests_waiting", "Operations that wait for their turn.", [("", admission.waiting)]),
+        _gauge("openmcp_requests_refused_total", "Requests that were too many so far.", [("", refused)], "counter"),
+    )
+    return "".join(families)
+
+
+def _gauge(name: str, words: str, samples: Iterable[tuple[str, object]], kind: str = "gauge") -> str:
     """One family; a sample is its labels, in braces, and its value."""
-    head = f"# HELP {name} {words}\n# TYPE {name} gauge\n"
+    head = f"# HELP {name} {words}\n# TYPE {name} {kind}\n"
     return head + "".join(f"{name}{labels} {value}\n" for labels, value in samples)
 
 

@@ -20,8 +20,8 @@ LOOK_SECONDS = 0.05
 BUSY_SHARE = 0.7
 """Of one processor: a process that wanted more since the last look has no time to spare, nor has a late event loop."""
 
-BATCH = 16
-"""Requests beyond `places` that are begun from one look to the next."""
+STEP = 4
+"""Requests beyond `places` that may be at work from the start, and as many more after each look that finds time."""
 
 
 class Rank(IntEnum):
@@ -56,7 +56,7 @@ class Admission:
         self.refusals = Refusals()
         places = self.options.places
         self._places = FairPlaces(places, self.options.waiting, self.options.waiting_of_one, max(1, places - 1))
-        self._spare = self._count_spare()
+        self._beyond = self._most_beyond(STEP)
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = self._demand = 0.0
 
@@ -72,14 +72,14 @@ class Admission:
 
     async def enter(self, caller: str, deadline: float, rank: Rank = Rank.INTERACTIVE) -> None:
         """Returns with a place, to be given back by `leave`. `deadline` is in the loop's time. Raises Busy."""
-        await self.rate.check(caller)
+        if not self.rate.take(caller):
+            await self.rate.refuse(caller)
         if asyncio.get_running_loop().time() > deadline:
             self.refusals.count += 1
             raise Overloaded("the request waited for longer than an answer may take: try again")
         if self._places.take_free(caller):
             return
-        if self._spare and not len(self._places):
-            self._spare -= 1
+        if self._places.lent < self._beyond and not self._places.waited_for:
             self._places.lend(caller)
             self._watch()
             return
@@ -88,6 +88,8 @@ class Admission:
     def leave(self, caller: str) -> None:
         """Gives a place back."""
         self._places.release(caller)
+        if self._places.waited_for and self._places.lent < self._beyond:
+            self._places.lend()
 
     async def _wait(self, caller: str, deadline: float, rank: Rank) -> None:
         self._watch()
@@ -115,16 +117,17 @@ class Admission:
             self._timer = loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        """Lets more begin where the process had time to spare since the last look."""
+        """Lets more be at work where the process had time to spare since the last look, else no more."""
         took, wanted = asyncio.get_running_loop().time() - self._looked_at, read_demand() - self._demand
         self._timer = None
         idle = took < 2 * LOOK_SECONDS and wanted < BUSY_SHARE * took
-        self._spare = self._count_spare() if idle else 0
-        while self._spare and len(self._places):
-            self._spare -= 1
+        self._beyond = self._most_beyond(self._beyond + STEP) if idle else 0
+        while self._places.waited_for and self._places.lent < self._beyond:
             self._places.lend()
-        if self._places.lent or len(self._places) or not idle:
+        if self._places.lent or self._places.waited_for or not idle:
             self._watch()
+        else:
+            self._beyond = self._most_beyond(STEP)
 
-    def _count_spare(self) -> int:
-        return min(BATCH, self.options.most - self.options.places - self._places.lent)
+    def _most_beyond(self, asked: int) -> int:
+        return min(asked, self.options.most - self.options.places)

@@ -30,6 +30,11 @@ class FairPlaces:
         return sum(map(len, self._lines.values()))
 
     @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._lines)
+
+    @property
     def held(self) -> int:
         """How many places are taken, those that are lent among them."""
         return self._held.total()

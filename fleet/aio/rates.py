@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import NoReturn
 
 from fleet.model.errors import TooManyRequests
 
@@ -34,8 +35,10 @@ class Rates:
         if not self._interval:
             return True
         now = self._clock()
-        full_at = max(self._full_at.get(caller, now), now)
-        if full_at > now + BURST_SECONDS:
+        full_at = self._full_at.get(caller, now)
+        if full_at < now:
+            full_at = now
+        elif full_at > now + BURST_SECONDS:
             return False
         self._full_at[caller] = full_at + self._interval
         if len(self._full_at) > self._swept_from:
@@ -64,15 +67,17 @@ class Refusals:
 
 
 class RateLimit:
-    """`a_second` requests of each caller, 0 for as many as come. `who` says in messages whose they are."""
+    """`a_second` requests of each caller, 0 for as many as come. `who` says in messages whose they are.
+
+    `take` says whether one more may pass; it costs each request, and is no coroutine therefore.
+    """
 
     def __init__(self, a_second: float, who: str) -> None:
-        self._rates = Rates(a_second)
+        self.take = Rates(a_second).take
         self._words = f"{who} may send {a_second:g} requests a second: send fewer, or wait"
         self.refusals = Refusals()
 
-    async def check(self, caller: str) -> None:
-        """Raises TooManyRequests, after a while."""
-        if not self._rates.take(caller):
-            await self.refusals.wait(caller)
-            raise TooManyRequests(self._words)
+    async def refuse(self, caller: str) -> NoReturn:
+        """Raises TooManyRequests, after a while: for whom `take` said no."""
+        await self.refusals.wait(caller)
+        raise TooManyRequests(self._words)
