@@ -80,7 +80,7 @@ async def test_an_account_does_what_its_name_and_groups_are_given(stage: Both, r
     on_member = Kubectl(stage.through.program, kubeconfig, tmp_path)
     on_host = Kubectl(stage.through.program, kubeconfig, tmp_path, "openmcp")
 
-    await on_member.must("annotate configmap settings by=robot")
+    await on_member.must("annotate configmap settings by=robot --overwrite")
     who = json.loads(await on_member.must("auth whoami -o json"))["status"]["userInfo"]
     assert who["username"] == ENTRIES[0].name
     assert {"system:serviceaccounts", f"system:serviceaccounts:{ACCOUNTS}"} <= set(who["groups"])
