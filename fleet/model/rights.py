@@ -4,7 +4,7 @@ Source: kubernetes/plugin/pkg/auth/authorizer/rbac/rbac.go, RuleAllows, and pkg/
 resource is named as kubectl names it: `pods`, `pods/log`, `deployments.apps`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -30,12 +30,12 @@ class Rule(Struct, frozen=True):
     resources: frozenset[str]
     names: frozenset[str] = frozenset()
 
-    def allows(self, verb: str, group: str, resource: str, name: str) -> bool:
+    def allows(self, verb: str, group: str, resource: str) -> bool:
+        """Of the objects that it is about."""
         return (
             ("*" in self.verbs or verb in self.verbs)
             and ("*" in self.groups or group in self.groups)
             and self._has(resource)
-            and (not self.names or name in self.names)
         )
 
     def _has(self, resource: str) -> bool:
@@ -70,12 +70,16 @@ class Rules:
         question = (verb, resource)
         known = self._known.get(question)
         if known is None:  # kinds are bounded by what members serve
-            known = self._known[question] = self._find(verb, resource, "")
-        return known or bool(name and self._find(verb, resource, name))
+            known = self._known[question] = any(not rule.names for rule in self._find(verb, resource))
+        return known or bool(name and any(name in rule.names for rule in self._find(verb, resource)))
 
-    def _find(self, verb: str, resource: str, name: str) -> bool:
+    def allows_some(self, verb: str, resource: str) -> bool:
+        """Of all objects, or of any by its name."""
+        return any(True for _ in self._find(verb, resource))
+
+    def _find(self, verb: str, resource: str) -> Iterator[Rule]:
         kind, _, group = resource.partition(".")
-        return any(rule.allows(verb, group, kind, name) for rule in self._all)
+        return (rule for rule in self._all if rule.allows(verb, group, kind))
 
 
 NO_RULES = Rules()
@@ -103,6 +107,10 @@ class ClusterRights(Struct, frozen=True):
         return rules.allows(verb, resource, name)
 
     def allows_somewhere(self, verb: Verb, resource: str) -> bool:
+        if resource == "namespaces" and any(
+            rules.allows_some("get", resource) for rules in (self.everywhere, *self.namespaces.values())
+        ):
+            return True
         return self.allows(verb, resource, None) or any(
             self.allows(verb, resource, namespace) for namespace in self.namespaces
         )

@@ -10,8 +10,8 @@ from tests.fakes.records import build_workload_record
 
 
 def rules(verbs: str, resources: str, groups: str = "", names: str = "") -> Rules:
-    split = [frozenset(text.split() or ([""] if text is groups else [])) for text in (verbs, groups, resources, names)]
-    return Rules([Rule(*split)])
+    of = frozenset(groups.split() or ("",))
+    return Rules([Rule(frozenset(verbs.split()), of, frozenset(resources.split()), frozenset(names.split()))])
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,9 @@ def test_namespaces_are_seen_by_who_lists_all_or_gets_the_one() -> None:
     )
     assert [scope.sees_namespace("c1", name, "namespaces") for name in "abc"] == [True, False, False]
     assert scope_of(ClusterRights(rules("list", "namespaces"))).sees_namespace("c1", "c", "namespaces")
+    named = ClusterRights(rules("get", "namespaces", names="a"))
+    assert [scope_of(named).sees_namespace("c1", name, "namespaces") for name in "ab"] == [True, False]
+    assert named.allows_somewhere("list", "namespaces")
 
 
 def test_a_workload_takes_the_right_to_its_object_and_to_its_pods() -> None:
