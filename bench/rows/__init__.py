@@ -8,6 +8,7 @@ from bench.rows import (
     collecting,
     compression,
     events,
+    grants,
     hanging,
     large_fleet,
     legacy,
@@ -58,5 +59,6 @@ SUBJECTS: Mapping[str, Measure] = {
     "usage_influx": usage.measure_influx,
     "usage_embedded": usage.measure_embedded,
     "live": live.measure,
+    "grants": grants.measure,
 }
 """In the table's order. A new subject is a module and a line here."""
