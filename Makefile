@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := auth bench demo fleet graph realfleet rest_compat server tests
+AUDIT := .venv/audit
+SEMGREP := PATH=$(AUDIT)/bin:$$PATH $(AUDIT)/bin/semgrep scan --metrics off --disable-version-check
+PACKAGES := auth bench checks demo fleet graph realfleet rest_compat server tests
 CLUSTERS ?= 3
 MEMBERS ?= 3
 PODS ?= 300
@@ -10,7 +12,7 @@ PORT ?= 8080
 WORKERS ?= 2
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check bench soak lock schema picture graphiql format clean
+.PHONY: help setup demo test coverage real fleet check audit bench soak lock schema picture graphiql format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -48,6 +50,17 @@ check: setup ## formatter, linter, types, import contracts, schema drift and bre
 	@$(BIN)/openmcp-apiserver schema | diff -u schema.graphql - || (echo 'schema.graphql is not what the code says: run make schema' && exit 1)
 	@$(BIN)/python -m graph.schema_changes docs/schema-baseline.graphql schema.graphql CHANGELOG.md
 
+audit: setup $(AUDIT)/.stamp ## bandit, rules of our own, and what is known against dependencies; UNAUDITED=told where nobody can be asked
+	@$(BIN)/python -m checks.code $(AUDIT)/bin/bandit
+	@$(SEMGREP) --quiet --test --config rules rules >/dev/null || (echo 'a rule of rules does not find its example' && exit 1)
+	@$(SEMGREP) --quiet --error --config rules $(PACKAGES)
+	@$(BIN)/python -m checks.dependencies $(AUDIT)/bin/pip-audit
+
+$(AUDIT)/.stamp: checks/requirements.lock
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
 bench: setup ## side-by-side measurements with their goals, as a table; also in bench/results.md
 	@$(BIN)/python -m bench --write
 
@@ -67,9 +80,11 @@ format: setup ## formats, and mends what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: ## re-resolves requirements.lock (needs uv)
+lock: ## re-resolves requirements.lock and checks/requirements.lock (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --all-extras --custom-compile-command 'make lock' --quiet --output-file requirements.lock pyproject.toml
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --quiet --output-file checks/requirements.lock checks/requirements.in
 
 clean: ## removes .venv and the tools' caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

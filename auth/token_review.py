@@ -18,6 +18,7 @@ from auth.identity import Identity
 from auth.tokens import MAX_TOKEN_CHARACTERS, read_algorithm
 from fleet.aio.lru import Lru
 from fleet.model.errors import FleetError
+from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Connection, Reviewing
 
 MAX_REVIEWED = 4_096
@@ -124,5 +125,5 @@ def _read_times(token: str) -> _Times:
     try:
         claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         return msgspec.json.decode(claims, type=_Times)
-    except (IndexError, ValueError, msgspec.DecodeError, RecursionError):
+    except (IndexError, *UNREADABLE):
         return _Times()

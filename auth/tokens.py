@@ -77,7 +77,9 @@ class Tokens:
 
     def is_for(self, claims: Claims, entry: str) -> bool:
         """Whether a token that counts was given for this entry; yes where it does not say."""
-        return claims.entry is None or hmac.compare_digest(claims.entry, _digest(self._keys[claims.kid], entry, 12))
+        return claims.entry is None or hmac.compare_digest(
+            claims.entry.encode("utf-8", "surrogatepass"), _digest(self._keys[claims.kid], entry, 12).encode()
+        )
 
     def number(self, text: str) -> int:
         """A number that is always the same for a text, and that nobody without the key can tell."""
@@ -111,7 +113,7 @@ class Tokens:
                     if number == len(kids):
                         raise
             return _claims_of(claims, header.get("entry"), candidate)
-        except (jwt.InvalidTokenError, OverflowError) as error:
+        except (jwt.InvalidTokenError, OverflowError, UnicodeEncodeError) as error:
             raise Unauthenticated(_reason(error, token)) from error
 
 

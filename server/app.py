@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATHS, build_graph_router, serve_graphql
@@ -26,11 +26,8 @@ from server.settings.groups import Settings
 def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     """Both faces and health; what they work with is opened by `open_state` at the start and closed at the end."""
     app = build_framework(settings, open_state)
-    app.include_router(build_health_router(detailed=False))
-    app.include_router(build_graph_router())
-    app.include_router(build_index_router())
-    app.include_router(build_openapi_router())
-    app.include_router(build_oidc_router())
+    for router in build_routers():
+        app.include_router(router)
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
     traffic = settings.traffic
@@ -39,6 +36,17 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     fast = FastPath(Compression(app), dict.fromkeys(GRAPH_PATHS, serve_graphql), legacy)
     served = RequestLog(AddressRate(fast, traffic.address_rate))
     return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
+
+
+def build_routers() -> list[APIRouter]:
+    """All that the framework routes; what is served around it is `build_legacy_apis`."""
+    return [
+        build_health_router(detailed=False),
+        build_graph_router(),
+        build_index_router(),
+        build_openapi_router(),
+        build_oidc_router(),
+    ]
 
 
 def build_framework(settings: Settings, open_state: OpenState) -> FastAPI:

@@ -10,6 +10,7 @@ from auth.errors import AuthError, TooManyLogins
 from auth.oidc.sign_in import SignInRefused
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import InvalidQuery
+from fleet.model.unreadable import UNREADABLE
 from rest_compat.errors import BodyTooLarge, BodyTooSlow
 from server.lifespan import StateRequest
 
@@ -62,5 +63,5 @@ async def _read_texts(request: StateRequest) -> dict[str, str]:
         raise BodyTooSlow("the body did not arrive in time") from error
     try:
         return msgspec.json.decode(body, type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidQuery("the body must be a JSON object of texts") from error

@@ -21,6 +21,7 @@ from auth.oidc.keys import IssuerKeys, Key, KeyTimes
 from auth.tokens import LEEWAY_SECONDS
 from fleet.aio.lru import Lru
 from fleet.aio.tasks import open_task
+from fleet.model.unreadable import UNREADABLE
 
 ALGORITHMS = tuple(f"{family}{size}" for family in ("RS", "PS", "ES") for size in (256, 384, 512))
 """Those by which a key that everybody may know proves something: never `none`, nor an HMAC."""
@@ -125,7 +126,7 @@ def _peek(token: str) -> str:
         return ""
     try:
         return msgspec.json.decode(_decode(parts[1]), type=_Peek).iss
-    except (ValueError, msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return ""
 
 
@@ -134,7 +135,7 @@ def _verify(token: str, keys: IssuerKeys) -> _Verified:
         raise IdentityUnavailable(keys.problem or f"issuer {keys.issuer.url} was not asked yet: try again")
     try:
         header = msgspec.json.decode(_decode(token.split(".", 1)[0]), type=_Header)
-    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Unauthenticated("token is malformed") from error
     if header.alg not in ALGORITHMS:
         raise Unauthenticated(f"tokens of issuers are signed by {', '.join(ALGORITHMS)}, not {header.alg[:20]!r}")

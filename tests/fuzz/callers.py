@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from auth.attempts import normalise_address
 from auth.errors import Unauthenticated
+from auth.oidc.tokens import _peek
+from auth.token_review import _read_times
 from auth.tokens import Tokens, bearer_token
 from fleet.model.errors import InvalidQuery, NotFound
 from fleet.model.label_selector import parse_requirements
@@ -176,6 +178,10 @@ CALLERS = (
         spoilt({"user": "a", "iat": NOW, "exp": NOW + 60, "auth_time": NOW, "entry": "e"}).map(signed)
         | texts("e30.", "."),
         (Unauthenticated,),
+    ),
+    *(
+        Parser(read, encoded(spoilt_json({"iss": "a", "iat": 1, "exp": 2})).map(lambda text: f"e30.{text}.e30"))
+        for read in (_peek, _read_times)
     ),
     Parser(normalise_address, texts("10.0.0.1", "::1", "%eth0", "/", ":", "ffff")),
     Parser(

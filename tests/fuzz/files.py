@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from auth.access_tokens import load_access_tokens
 from auth.errors import FileInvalid
+from auth.oidc.configuration import load_issuers
+from auth.oidc.errors import IssuerInvalid
 from auth.users import load_users, parse_users
 from fleet.kubernetes.auth.exec_plugin import ExecPlugin, load_exec_credential
 from fleet.kubernetes.auth.kubeconfig import KubeconfigError, build_kubeconfig, load_access
@@ -114,6 +116,17 @@ CREDENTIAL = {
         "clientKeyData": "k",
     },
 }
+ISSUERS = {
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "kind": "AuthenticationConfiguration",
+    "jwt": [
+        {
+            "issuer": {"url": "https://a", "audiences": ["b"], "certificateAuthority": "c"},
+            "claimMappings": {"username": {"claim": "sub", "prefix": "a:"}, "groups": {"claim": "g", "prefix": ""}},
+            "claimValidationRules": [{"claim": "hd", "requiredValue": "a"}],
+        }
+    ],
+}
 VARIABLES = [name for variable in list_variables() for name in (variable.name, *variable.aliases)]
 WRITTEN = (
     "1",
@@ -173,6 +186,12 @@ def load_written(given: dict[str, str]) -> None:
 
 
 FILES = (
+    Parser(
+        of_file(load_issuers),
+        spoilt_json(ISSUERS) | yaml_of(*LINES),
+        (IssuerInvalid,),
+        ("auth.oidc.configuration.load_issuers",),
+    ),
     Parser(load_yaml, yaml_of(*LINES), (yaml.YAMLError,)),
     Parser(load_first_document, yaml_of(*LINES), (yaml.YAMLError,)),
     Parser(lambda content: parse_users(content, "f"), spoilt([USER]), (FileInvalid,), ("auth.users.parse_users",)),

@@ -286,8 +286,11 @@ def read_watch(pieces: list[bytes]) -> None:
     asyncio.run(read())
 
 
-def influx(*series: Any) -> st.SearchStrategy[InfluxAnswer]:
-    whole = spoilt_json({"results": [{"series": list(series), "messages": []}]})
+def influx(series: dict[str, Any], *rows: list[Any]) -> st.SearchStrategy[InfluxAnswer]:
+    """Spoilt answers of a series, and of the series with each of these rows."""
+    several = (series, *({**series, "values": [row]} for row in rows))
+    samples = [{"results": [{"series": [each], "messages": []}]} for each in several]
+    whole = st.sampled_from(samples).flatmap(spoilt_json)
     return whole.map(lambda body: InfluxAnswer(body, "1.8", "application/json"))
 
 
@@ -409,13 +412,13 @@ MEMBERS = (
     ),
     Parser(
         lambda raw: read_mixed_fields(decode_answer(raw, "m")[0]),
-        influx(KEYS),
+        influx(KEYS, ["cpuScore"], [["cpuScore"], None]),
         USAGE_ERRORS,
         ("fleet.metrics.influx.field_types.read_mixed_fields",),
     ),
     Parser(
         lambda raw: merge_casts(decode_answer(raw, "m")[0]),
-        influx(CASTS),
+        influx(CASTS, [1, 1.5, 10**400]),
         USAGE_ERRORS,
         ("fleet.metrics.influx.field_types.merge_casts",),
     ),

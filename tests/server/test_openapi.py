@@ -6,16 +6,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 import schemathesis
-from fastapi import APIRouter
 from starlette.routing import Route
 
-from graph.http.router import build_graph_router
 from rest_compat.router import build_legacy_apis
 from rest_compat.routing import METHODS
-from server.health import build_health_router
-from server.index import build_index_router
-from server.oidc import build_oidc_router
-from server.openapi import build_openapi_router, load_openapi
+from server.app import build_routers
+from server.openapi import load_openapi
 from tests.clients.serving import open_quiet_server
 from tests.processes import RunningServer
 
@@ -36,14 +32,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
 
 def routed() -> dict[str, set[str]]:
     """The methods of each path of the framework's routes; `HEAD` goes with `GET`."""
-    routers: list[APIRouter] = [
-        build_graph_router(),
-        build_health_router(detailed=False),
-        build_index_router(),
-        build_openapi_router(),
-        build_oidc_router(),
-    ]
-    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    routes = [route for router in build_routers() for route in router.routes if isinstance(route, Route)]
     assert all(route.methods for route in routes)
     return {route.path.rstrip("/") or "/": (route.methods or set()) - {"HEAD"} for route in routes}
 

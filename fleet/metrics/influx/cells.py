@@ -9,6 +9,7 @@ import msgspec
 
 from fleet.metrics.influx.layout import FIELDS
 from fleet.model.quantities import parse_bytes, parse_cores
+from fleet.model.unreadable import UNREADABLE
 from fleet.model.usage import Measure
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def _decoded(decode: Callable[[bytes], list[Any]], text: bytes, count: int) -> l
     """The numbers of a list with a comma behind each; None where they are others than there were cells."""
     try:
         numbers = decode(b"[" + text[:-1] + b"]")
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None  # an empty cell, a leading zero, or a suffix that is not at the end
     return numbers if len(numbers) == count and max(numbers) < _MOST_PLAIN else None
 
