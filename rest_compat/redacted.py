@@ -15,6 +15,7 @@ from fleet.aio.bounded import read_bounded
 from fleet.model.errors import ClusterAnswerInvalid
 from fleet.model.redaction import EnvValues, may_hold, redact
 from fleet.model.request_info import RequestInfo
+from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Headers, StreamedAnswer
 from rest_compat.headers import find_header
 
@@ -92,7 +93,7 @@ class RedactedAnswer:
             return text
         try:
             return orjson.dumps(redact(msgspec.json.decode(text, type=dict[str, object]), self._env))
-        except (msgspec.MsgspecError, RecursionError, TypeError) as error:
+        except (*UNREADABLE, TypeError) as error:
             raise self._invalid("it can't be read as JSON") from error
 
     def _invalid(self, why: str) -> ClusterAnswerInvalid:

@@ -19,6 +19,7 @@ from auth.oidc.calls import Document, load_discovery
 from auth.oidc.errors import IssuerFailed
 from auth.oidc.issuer import Issuer
 from auth.oidc.sign_in import Asking, Grant, SignInRefused, build_authorization_url, redeem
+from fleet.model.unreadable import UNREADABLE
 from server.cli_errors import CliError, ask_password
 from server.kubeconfig import Client, ServerRefused
 from server.loopback import open_loopback
@@ -57,7 +58,7 @@ class Session(Struct, frozen=True, omit_defaults=True):
         part = self.token.split(".")[1] if self.token.count(".") == 2 else ""
         try:
             return msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), type=Claims)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             return Claims()
 
 

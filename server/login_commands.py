@@ -16,6 +16,7 @@ from msgspec import Struct
 from auth.errors import AuthError
 from auth.oidc.issuer import Issuer, check_issuers
 from fleet.model.request_info import survives_urls
+from fleet.model.unreadable import UNREADABLE
 from server.cli_errors import CliError
 from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from server.login import ByIssuer, ByPassword, Way, build_exec_credential, forget, sign_in
@@ -206,5 +207,5 @@ def _may_ask() -> bool:
 def _read_exec_info() -> _ExecInfo:
     try:
         return msgspec.json.decode(os.environ.get("KUBERNETES_EXEC_INFO", "{}"), type=_ExecInfo)
-    except (msgspec.DecodeError, UnicodeError):
+    except UNREADABLE:
         return _ExecInfo()

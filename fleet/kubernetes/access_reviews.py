@@ -18,6 +18,7 @@ from fleet.kubernetes.impersonation import ImpersonatedConnection
 from fleet.model.errors import ClusterAnswerInvalid, ClusterForbidden
 from fleet.model.request_info import RequestInfo
 from fleet.model.rights import ClusterRights, Rule, Rules, Subject
+from fleet.model.unreadable import UNREADABLE
 from fleet.model.workloads import WORKLOAD_RESOURCES
 from fleet.ports import Connection
 
@@ -125,7 +126,7 @@ class _Reviews:
         try:
             answer = await self._api.create_self_subject_rules_review(body, _preload_content=False)
             status = _decode_rules(answer.data).status
-        except (ApiRefused, msgspec.MsgspecError) as error:
+        except (ApiRefused, *UNREADABLE) as error:
             raise self._explain(error) from error
         if status.incomplete:
             return Rules(await self._load_allowed(namespace))
@@ -136,7 +137,7 @@ class _Reviews:
         try:
             answer = await self._api.create_self_subject_access_review(body, _preload_content=False)
             return _decode_access(answer.data).status.allowed
-        except (ApiRefused, msgspec.MsgspecError) as error:
+        except (ApiRefused, *UNREADABLE) as error:
             raise self._explain(error) from error
 
     async def _load_allowed(self, namespace: str | None) -> list[Rule]:
