@@ -9,6 +9,7 @@
   created_at: 1764500000      # Unix seconds
   expires_at: 1772276000      # left out: never
   clusters: [cluster*]        # shell patterns, of what the owner reaches; left out: all of it
+  cluster_labels: env=prod    # of these the clusters whose labels match; left out: all
   namespaces: [team-a]
 ```
 
@@ -32,7 +33,7 @@ from msgspec import Meta, Struct
 
 from auth.errors import FileInvalid, Unauthenticated
 from auth.files import WatchedFile, load_yaml, save_yaml, watching
-from auth.users import User
+from auth.users import User, find_selector_mistake
 from fleet.model.visibility import Role, Scope
 
 PREFIX = "omcp_"
@@ -56,11 +57,12 @@ class AccessToken(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     expires_at: _Time | None = None
     clusters: tuple[_Text, ...] = ("*",)
     namespaces: tuple[_Text, ...] = ("*",)
+    cluster_labels: str | None = None
 
     @property
     def scope(self) -> Scope:
         """What it may do at most; never more than its owner."""
-        return Scope(Role[self.role.upper()], self.clusters, self.namespaces)
+        return Scope(Role[self.role.upper()], self.clusters, self.namespaces, cluster_labels=self.cluster_labels or "")
 
     @property
     def has_expired(self) -> bool:
@@ -145,6 +147,8 @@ def _load(path: Path, *, may_be_empty: bool) -> Mapping[str, AccessToken]:
         except msgspec.ValidationError as error:
             problems.append(f"entry {number}: {error}")
             continue
+        if token.cluster_labels is not None and (wrong := find_selector_mistake(token.cluster_labels)):
+            problems.append(f"entry {number}: cluster_labels: {wrong}")
         if any(token.name == other.name for other in tokens.values()) or token.digest in tokens:
             problems.append(f"entry {number}: token {token.name!r} is there twice")
         tokens[token.digest] = token

@@ -3,17 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from auth.access_tokens import PREFIX, AccessTokens, build_owner_entry, open_access_tokens
 from auth.attempts import Attempts, normalise_address
 from auth.certificates import ClientCertificate, Credential
 from auth.directory import Directory, build_administrator, open_directory
-from auth.errors import InvalidCredentials, TooManyLogins, Unauthenticated
+from auth.errors import IdentityUnavailable, InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.files import POLL_SECONDS
 from auth.identity import Identity, IdentitySource, admit
 from auth.oidc.desk import Desk
@@ -22,7 +23,7 @@ from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
 from auth.users import User
-from fleet.model.errors import Forbidden
+from fleet.model.errors import ClusterTimeout, Forbidden
 from fleet.model.visibility import Role
 
 RENEWABLE_SECONDS = 24 * 3600
@@ -31,7 +32,14 @@ RENEWABLE_SECONDS = 24 * 3600
 MAX_WAIT_SECONDS = 5.0
 """How long a sign-in may take: yesterday's clients give up after 10."""
 
+FindLabels = Callable[[], Awaitable[Mapping[str, Mapping[str, str]]]]
+"""The labels of all clusters by name. Raises ClusterTimeout while it is not known which there are."""
+
 _log = logging.getLogger(__name__)
+
+
+async def _find_none() -> Mapping[str, Mapping[str, str]]:
+    return {}
 
 
 class AuthOptions(Struct, frozen=True):
@@ -69,6 +77,7 @@ class Authenticator:
         sources: Sequence[IdentitySource] = (),
         default_role: Role | None = None,
         desk: Desk | None = None,
+        find_labels: FindLabels = _find_none,
     ) -> None:
         self.desk = desk or Desk((), lambda _: None)
         self._tokens = tokens
@@ -77,6 +86,7 @@ class Authenticator:
         self._passwords = passwords
         self._sources = sources
         self._default_role = default_role
+        self._find_labels = find_labels
         self._attempts = Attempts()
 
     @property
@@ -94,10 +104,21 @@ class Authenticator:
         return self._directory.list_users()
 
     async def authenticate(self, credential: Credential) -> Principal:
-        """The caller who proves it with this.
+        """The caller who proves it with this, with the reach that they have now.
 
         Raises Unauthenticated; Forbidden and IdentityUnavailable of who is known by another's word.
         """
+        principal = await self._identify(credential)
+        if not principal.scope.goes_by_labels:
+            return principal
+        try:
+            labels = await self._find_labels()
+        except ClusterTimeout as error:
+            raise IdentityUnavailable("labels of clusters say what you reach, and are not known yet") from error
+        apart = tuple(replace(part, scope=part.scope.resolve(labels)) for part in principal.apart)
+        return replace(principal, scope=principal.scope.resolve(labels), apart=apart)
+
+    async def _identify(self, credential: Credential) -> Principal:
         if isinstance(credential, ClientCertificate):
             return self._admit(credential.check())
         token = bearer_token(credential)
@@ -190,11 +211,11 @@ class ImpersonatingAuthenticator(Authenticator):
 
 @asynccontextmanager
 async def open_authenticator(
-    options: AuthOptions, reviewed: IdentitySource | None = None
+    options: AuthOptions, reviewed: IdentitySource | None = None, find_labels: FindLabels = _find_none
 ) -> AsyncIterator[Authenticator]:
     """Opens the users, the access tokens and the threads passwords are checked in. Raises FileInvalid.
 
-    `reviewed` is asked about tokens that are nobody else's.
+    `reviewed` is asked about tokens that are nobody else's, `find_labels` which labels the clusters have.
     """
     async with AsyncExitStack() as stack:
         passwords = stack.enter_context(open_passwords())
@@ -222,4 +243,4 @@ async def open_authenticator(
         if reviewed is not None:
             sources.append(reviewed)
         kind = ImpersonatingAuthenticator if options.impersonate else Authenticator
-        yield kind(tokens, access_tokens, directory, passwords, sources, options.default_role, desk)
+        yield kind(tokens, access_tokens, directory, passwords, sources, options.default_role, desk, find_labels)

@@ -136,7 +136,8 @@ def _authorize_fleet(principal: Principal, info: RequestInfo) -> None:
     if info.verb in _READS or not info.api_group.endswith((*_FLEET_GROUPS, "*")):
         return
     scope = principal.scope
-    limits = [("clusters", scope.reaches_all_clusters, scope.clusters)]
+    by_labels = (f"with the labels {scope.cluster_labels}",) if scope.cluster_labels else ()
+    limits = [("clusters", scope.reaches_all_clusters, scope.clusters + by_labels)]
     if (info.api_group, info.resource) in _ORDERS:
         limits.append(("namespaces", scope.reaches_all_namespaces, scope.namespaces))
     for what, unlimited, patterns in limits:

@@ -5,6 +5,7 @@
   password_hash: $argon2id$v=19$m=19456,t=2,p=1$...
   role: view                  # view, edit or admin
   clusters: [cluster*]        # shell patterns; left out: all
+  cluster_labels: env=prod    # of these the clusters whose labels match; left out: all
   namespaces: [team-a]        # shell patterns; left out: all
   groups: [developers]        # left out: none
   writes: [widgets.acme.io]   # what role edit writes beyond Kubernetes' own edit: RESOURCE.GROUP, RESOURCE/SUB.GROUP,
@@ -31,10 +32,13 @@ from msgspec import Struct
 from auth.errors import FileInvalid
 from auth.files import load_yaml, save_yaml
 from auth.passwords import is_password_hash
+from fleet.model.errors import InvalidQuery
+from fleet.model.label_selector import parse_requirements
 from fleet.model.visibility import Role, Scope
 
-_FIELDS = ("name", "password_hash", "role", "clusters", "namespaces", "groups", "writes", "signed_out_at")
-_GROUP_FIELDS = ("group", "role", "clusters", "namespaces", "writes")
+_RIGHTS = ("role", "clusters", "cluster_labels", "namespaces", "writes")
+_FIELDS = ("name", "password_hash", *_RIGHTS, "groups", "signed_out_at")
+_GROUP_FIELDS = ("group", *_RIGHTS)
 _ROLES = {role.name.lower(): role for role in Role}
 _WRITTEN = re.compile(r"\*(\.[a-z0-9-]+)+|[a-z0-9-]+(/[a-z0-9-]+)?(\.[a-z0-9-]+)*")
 
@@ -103,6 +107,17 @@ def save_users(path: Path, users: Iterable[User]) -> None:
     save_yaml(path, "users file", entries)
 
 
+def find_selector_mistake(selector: object) -> str | None:
+    """What is wrong with a label selector that is to limit somebody; None where nothing is."""
+    if not isinstance(selector, str) or not selector.strip():
+        return "must be a label selector such as env=prod; to reach all clusters leave it out"
+    try:
+        parse_requirements(selector)
+    except InvalidQuery as error:
+        return str(error)
+    return None
+
+
 def _as_entry(user: User) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "group" if user.is_group else "name": user.name,
@@ -111,6 +126,8 @@ def _as_entry(user: User) -> dict[str, Any]:
         "clusters": list(user.scope.clusters),
         "namespaces": list(user.scope.namespaces),
     }
+    if user.scope.cluster_labels:
+        entry["cluster_labels"] = user.scope.cluster_labels
     for field in ("groups", "writes"):
         if values := getattr(user, field):
             entry[field] = list(values)
@@ -134,6 +151,7 @@ def _parse_entry(entry: object, number: int) -> tuple[User | None, list[str]]:
         role=_ROLES[entry["role"]],
         clusters=tuple(entry.get("clusters", ["*"])),
         namespaces=tuple(entry.get("namespaces", ["*"])),
+        cluster_labels=entry.get("cluster_labels", ""),
     )
     groups, writes = (tuple(entry.get(field, [])) for field in ("groups", "writes"))
     signed_out_at = entry.get("signed_out_at", 0)
@@ -158,6 +176,8 @@ def _wrong_fields(entry: Mapping[Any, Any]) -> Iterable[tuple[str, str]]:
                 field,
                 "must be names as kubectl takes them, such as widgets.acme.io, widgets/scale.acme.io, *.acme.io",
             )
+    if "cluster_labels" in entry and (wrong := find_selector_mistake(entry["cluster_labels"])):
+        yield "cluster_labels", wrong
     if entry.get("writes") and entry.get("role") != "edit":
         yield "writes", "adds to role edit alone: view writes nothing, admin everything"
     signed_out_at = entry.get("signed_out_at", 0)

@@ -139,6 +139,11 @@ class Federation:
         """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
         return [member.describe() for member in self._roster.reached(scope)]
 
+    async def list_labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Labels of all clusters by name, whoever asks. Raises ClusterTimeout while they are not known."""
+        await self.wait_known()
+        return {member.name: dict(member.spec.labels) for member in self._roster.present()}
+
     def count_objects(self, scope: Scope) -> CachedCounts:
         """How much the clusters in reach hold, from memory. Asks nobody."""
         return CachedCounts(self._roster.all, scope)

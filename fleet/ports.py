@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from fleet.model.objects import ClusterRole, K, NodeKey, PlatformInfo, PodKey
+from fleet.model.objects import ClusterRole, K, NodeKey, Pairs, PlatformInfo, PodKey
 from fleet.model.placements import Placement
 from fleet.model.rights import Subject
 from fleet.model.usage import Column, History, Kind, Measure, Point, TimeRange, Usage
@@ -135,6 +135,7 @@ class MemberSpec(Struct, frozen=True):
     `problem` is set (and `credential` None) when it can't be reached as described: the message says what to mend and
     never holds a secret. `offline` is the platform's own verdict (KubeFed's Offline condition with status True), with
     its message. `other_names` are those that the source has for the same cluster: they lead to it, and give no rights.
+    `labels` are sorted by key: rights may go by them.
     """
 
     name: str
@@ -144,6 +145,7 @@ class MemberSpec(Struct, frozen=True):
     problem: str | None = None
     offline: str | None = None
     other_names: tuple[str, ...] = ()
+    labels: Pairs = ()
 
 
 class MemberSource(Protocol):

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import click
 
+from auth.users import find_selector_mistake
+from fleet.model.visibility import Scope
+
 
 class CliError(click.ClickException):
     """Printed as `Error: <message>`."""
@@ -18,6 +21,18 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def describe_clusters(scope: Scope) -> str:
+    """Patterns and labels in a cell of a table."""
+    patterns = ",".join(scope.clusters) or "-"
+    return f"{patterns} ({scope.cluster_labels})" if scope.cluster_labels else patterns
+
+
+def check_selector(selector: str) -> None:
+    """Raises CliError where it is no label selector."""
+    if wrong := find_selector_mistake(selector):
+        raise CliError(f"--cluster-labels is {selector!r}: {wrong}")
 
 
 def ask_password(*, confirm: bool = False) -> str:

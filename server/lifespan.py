@@ -85,7 +85,9 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         )
         federation = await stack.enter_async_context(open_federation(source, options))
         reviewed = build_reviewed_tokens(settings, federation)
-        authenticator = await stack.enter_async_context(open_authenticator(auth_options, reviewed))
+        authenticator = await stack.enter_async_context(
+            open_authenticator(auth_options, reviewed, federation.list_labels)
+        )
         if writes:  # one of several processes says it
             reaching = partial(watch_reach, authenticator, federation)
             await stack.enter_async_context(open_task("reach of users", reaching))

@@ -22,7 +22,7 @@ from auth.errors import FileInvalid
 from auth.files import locked
 from auth.users import User, load_users
 from fleet.model.visibility import Role, Scope
-from server.cli_errors import CliError, format_table
+from server.cli_errors import CliError, check_selector, describe_clusters, format_table
 from server.settings.units import parse_seconds
 
 _WILDCARDS = "*?["
@@ -51,6 +51,7 @@ def token() -> None:
 @click.option(
     "--namespace", "namespaces", multiple=True, default=["*"], help="Pattern of its namespaces; may be repeated."
 )
+@click.option("--cluster-labels", help="Selector of its clusters by labels, such as env=prod.")
 @click.option("--expires-in", required=True, help="How long it counts, such as 90d or 12h; or never, until revoked.")
 @_file_option
 @click.option(
@@ -68,6 +69,7 @@ def create(
     role: str,
     clusters: tuple[str, ...],
     namespaces: tuple[str, ...],
+    cluster_labels: str | None,
     expires_in: str,
     path: Path,
     users_file: Path | None,
@@ -90,7 +92,10 @@ def create(
         expires_at=_parse_end(expires_in, now),
         clusters=clusters,
         namespaces=namespaces,
+        cluster_labels=cluster_labels,
     )
+    if cluster_labels is not None:
+        check_selector(cluster_labels)
     _check_reach(user, made)
     with _changing(path) as tokens:
         if any(other.name == name for other in tokens):
@@ -106,10 +111,10 @@ def list_tokens(path: Path) -> None:
     """List tokens with their owners and what they may do at most."""
     rows = [("NAME", "OWNER", "ROLE", "CLUSTERS", "NAMESPACES", "CREATED", "EXPIRES")]
     for entry in _load(path):
-        reach = (",".join(part) or "-" for part in (entry.clusters, entry.namespaces))
+        reach = (describe_clusters(entry.scope), ",".join(entry.namespaces) or "-")
         end = "never" if entry.expires_at is None else _format_time(entry.expires_at)
         end += " (has expired)" if entry.has_expired else ""
-        rows.append((entry.name, entry.owner, entry.role, *reach, _format_time(entry.created_at), end))  # type: ignore[arg-type]  # two parts
+        rows.append((entry.name, entry.owner, entry.role, *reach, _format_time(entry.created_at), end))
     click.echo(format_table(rows))
 
 

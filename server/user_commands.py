@@ -13,7 +13,7 @@ from auth.files import locked
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
 from fleet.model.visibility import Role, Scope
-from server.cli_errors import CliError, ask_password, format_table
+from server.cli_errors import CliError, ask_password, check_selector, describe_clusters, format_table
 
 SHORTEST_PASSWORD = 8
 
@@ -42,6 +42,7 @@ def user() -> None:
 @click.option(
     "--namespace", "namespaces", multiple=True, default=["*"], help="Pattern of namespaces in reach; may be repeated."
 )
+@click.option("--cluster-labels", default="", help="Selector of clusters in reach by their labels, such as env=prod.")
 @click.option("--group", "groups", multiple=True, help="A group the user is in; may be repeated.")
 @click.option("--write", "writes", multiple=True, help="A kind that role edit writes besides; may be repeated.")
 @click.option(
@@ -54,6 +55,7 @@ def add(
     role: str,
     clusters: tuple[str, ...],
     namespaces: tuple[str, ...],
+    cluster_labels: str,
     groups: tuple[str, ...],
     writes: tuple[str, ...],
     path: Path,
@@ -62,7 +64,9 @@ def add(
     as_group: bool,
 ) -> None:
     """Add a user or a group; asks for the password of who signs in here, or takes OPENMCP_PASSWORD."""
-    scope = Scope(Role[role.upper()], clusters, namespaces)
+    if cluster_labels:
+        check_selector(cluster_labels)
+    scope = Scope(Role[role.upper()], clusters, namespaces, cluster_labels=cluster_labels)
     # Of who proves elsewhere who they are, what they have there counts at once.
     signed_out_at = 0 if as_group or elsewhere else int(time.time())
     added = User(name, "", scope, groups, writes, signed_out_at, as_group)
@@ -119,8 +123,8 @@ def list_users(path: Path) -> None:
     rows: list[tuple[str, ...]] = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS", "WRITES")]
     for entry in _load(path).values():
         scope = entry.scope
-        reach = (",".join(part) or "-" for part in (scope.clusters, scope.namespaces, entry.groups, entry.writes))
-        rows.append((entry.label, scope.role.name.lower(), *reach))
+        parts = (",".join(part) or "-" for part in (scope.namespaces, entry.groups, entry.writes))
+        rows.append((entry.label, scope.role.name.lower(), describe_clusters(scope), *parts))
     click.echo(format_table(rows))
 
 

@@ -100,6 +100,7 @@ class Member:
             version=self.version,
             info=self.spec.info,
             other_names=self.spec.other_names,
+            labels=self.spec.labels,
             age_seconds=self.health.age_seconds,
         )
 

@@ -344,7 +344,7 @@ class PlatformInfo(Struct, frozen=True, gc=False):
 class Cluster(Struct, frozen=True, gc=False, kw_only=True):
     """A snapshot of one cluster. `message` says what is wrong and what would mend it; None while all is well.
 
-    `other_names` are those by which it can be asked for beside its own.
+    `other_names` are those by which it can be asked for beside its own, `labels` those of its KubeFedCluster, by key.
     """
 
     name: str
@@ -355,3 +355,4 @@ class Cluster(Struct, frozen=True, gc=False, kw_only=True):
     info: PlatformInfo
     age_seconds: float | None
     other_names: tuple[str, ...] = ()
+    labels: Pairs = ()

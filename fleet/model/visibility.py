@@ -5,11 +5,13 @@ granted, is the business of `auth`.
 """
 
 import enum
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fleet.model.label_selector import parse_requirements
 from fleet.model.rights import Granted, Verb
 
 
@@ -31,6 +33,8 @@ class Scope(Struct, frozen=True, gc=False):
     granted beside it, is in reach too; each with a role and patterns of its own.
     Where members decide what a caller sees, `granted` is what they said, and both have to allow it. Kinds are named as
     in `fleet.model.kinds` and `fleet.model.rights`.
+    Where there are `cluster_labels`, a label selector, only clusters whose labels match are reached: `labelled`, which
+    `resolve` finds out; nothing is until then.
     """
 
     role: Role
@@ -39,11 +43,34 @@ class Scope(Struct, frozen=True, gc=False):
     also: tuple["Scope", ...] = ()
     within: "Scope | None" = None
     granted: Granted | None = None
+    cluster_labels: str = ""
+    labelled: frozenset[str] | None = None
 
     @property
     def reaches_all_clusters(self) -> bool:
-        everywhere = "*" in self.clusters and (self.within is None or self.within.reaches_all_clusters)
+        everywhere = self._is_free and (self.within is None or self.within.reaches_all_clusters)
         return everywhere or any(other.reaches_all_clusters for other in self.also)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether nothing of its own keeps it from any cluster."""
+        return "*" in self.clusters and not self.cluster_labels
+
+    @property
+    def goes_by_labels(self) -> bool:
+        """Whether labels decide what it reaches, so that it has to be resolved."""
+        parts = self.also if self.within is None else (*self.also, self.within)
+        return bool(self.cluster_labels) or any(part.goes_by_labels for part in parts)
+
+    def resolve(self, labels: Mapping[str, Mapping[str, str]]) -> "Scope":
+        """The same for the labels that all clusters have now."""
+        labelled = None
+        if self.cluster_labels:
+            terms = parse_requirements(self.cluster_labels)
+            labelled = frozenset(name for name, own in labels.items() if all(term.matches(own) for term in terms))
+        within = None if self.within is None else self.within.resolve(labels)
+        also = tuple(other.resolve(labels) for other in self.also)
+        return replace(self, labelled=labelled, within=within, also=also)
 
     @property
     def reaches_all_namespaces(self) -> bool:
@@ -90,18 +117,22 @@ class Scope(Struct, frozen=True, gc=False):
 
     def narrow(self, to: "Scope") -> "Scope":
         """What both reach, with the lesser of their roles; `to` has neither `also` nor `within`."""
-        pairs = ((self.clusters, to.clusters), (self.namespaces, to.namespaces))
-        clusters, namespaces = (own if "*" in other else other for own, other in pairs)
-        both_limit = any("*" not in own and "*" not in other for own, other in pairs)
+        of_clusters = self if to._is_free else to  # noqa: SLF001 - another one of its kind
+        both_limit = not (self._is_free or to._is_free)  # noqa: SLF001 - as above
+        both_limit |= "*" not in self.namespaces and "*" not in to.namespaces
         return Scope(
             min(self.role, to.role),
-            clusters,
-            namespaces,
+            of_clusters.clusters,
+            self.namespaces if "*" in to.namespaces else to.namespaces,
             tuple(other.narrow(to) for other in self.also),
             replace(self, also=()) if both_limit else self.within,
+            cluster_labels=of_clusters.cluster_labels,
+            labelled=of_clusters.labelled,
         )
 
     def _reaches(self, cluster: str) -> bool:
+        if self.cluster_labels and (self.labelled is None or cluster not in self.labelled):
+            return False
         matches = "*" in self.clusters or any(fnmatchcase(cluster, pattern) for pattern in self.clusters)
         return matches and (self.within is None or self.within.names_cluster(cluster))
 

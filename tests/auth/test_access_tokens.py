@@ -31,6 +31,7 @@ from tests.fakes.waiting import until
 PASSWORD = "secret of alice"
 ALICE = User("alice", hash_password(PASSWORD), Scope(Role.EDIT, ("c*",), ("team-*",)), ("dev",), ("w.acme.io",))
 SECRET = new_secret()
+GOOD = f"name: a, owner: b, digest: '{build_digest(SECRET)}', owner_entry: x, role: view, created_at: 1"
 
 
 def token(**changed: Any) -> AccessToken:
@@ -190,6 +191,8 @@ def test_what_is_saved_is_what_is_loaded_and_says_nothing_of_the_secret(tmp_path
         ("- 7\n", "entry 1: Expected `object`, got `int`"),
         ("- {name: a, extra: 1}\n", "entry 1: Object contains unknown field `extra`"),
         ("- {name: a, owner: b, digest: keti}\n", r"entry 1: Expected `str` matching regex .* at `\$.digest`"),
+        (f"- {{{GOOD}, cluster_labels: 'env in'}}\n", "entry 1: cluster_labels: label selector"),
+        (f"- {{{GOOD}, cluster_labels: ''}}\n", "entry 1: cluster_labels: must be a label selector"),
         ("{a: b}\n", "must be a list of tokens, is a dict"),
         ("- [\n", "not YAML"),
     ],
@@ -208,17 +211,52 @@ def test_a_token_that_is_there_twice_is_named(tmp_path: Path) -> None:
 
 NAMES = st.text("ab", min_size=1, max_size=3)
 PATTERNS = st.lists(st.sampled_from(["*", "a*", "*b", "a", "?b", "ab", "[ab]"]), max_size=2).map(tuple)
-SCOPES = st.builds(Scope, st.sampled_from(list(Role)), PATTERNS, PATTERNS)
+SELECTORS = st.sampled_from(["", "env=prod", "env!=prod", "tier"])
+SCOPES = st.builds(
+    lambda role, clusters, namespaces, labels: Scope(role, clusters, namespaces, cluster_labels=labels),
+    st.sampled_from(list(Role)),
+    PATTERNS,
+    PATTERNS,
+    SELECTORS,
+)
+LABELS = st.dictionaries(NAMES, st.sampled_from([{}, {"env": "prod"}, {"env": "dev", "tier": "1"}]))
 
 
-@given(owner=SCOPES, asked=SCOPES, again=SCOPES, cluster=NAMES, namespace=NAMES)
+@given(owner=SCOPES, asked=SCOPES, again=SCOPES, cluster=NAMES, namespace=NAMES, labels=LABELS)
 def test_a_narrowed_scope_reaches_what_all_do(
-    owner: Scope, asked: Scope, again: Scope, cluster: str, namespace: str
+    owner: Scope, asked: Scope, again: Scope, cluster: str, namespace: str, labels: dict[str, dict[str, str]]
 ) -> None:
-    all_of_them, narrowed = (owner, asked, again), owner.narrow(asked).narrow(again)
+    all_of_them = [scope.resolve(labels) for scope in (owner, asked, again)]
+    narrowed = owner.narrow(asked).narrow(again)
+    assert narrowed.goes_by_labels is any(scope.cluster_labels for scope in all_of_them)
+    narrowed = narrowed.resolve(labels)
     assert narrowed.role is min(scope.role for scope in all_of_them)
     assert narrowed.sees_cluster(cluster) is all(scope.sees_cluster(cluster) for scope in all_of_them)
     sees = all(scope.names_namespace(cluster, namespace) for scope in all_of_them)
     assert narrowed.names_namespace(cluster, namespace) is sees
     assert narrowed.names_all_namespaces(cluster) is all(scope.names_all_namespaces(cluster) for scope in all_of_them)
-    assert narrowed.reaches_all_clusters is all("*" in scope.clusters for scope in all_of_them)
+    assert narrowed.reaches_all_clusters is all(
+        "*" in scope.clusters and not scope.cluster_labels for scope in all_of_them
+    )
+
+
+@pytest.mark.parametrize(
+    ("selector", "reached"),
+    [
+        ("env=prod", {"c1"}),
+        ("env!=prod", {"c2", "c3"}),
+        ("env in (prod, dev), tier", {"c2"}),
+        ("env=test", set()),
+    ],
+)
+def test_labels_decide_as_a_selector_does_and_reach_nothing_until_they_are_known(
+    selector: str, reached: set[str]
+) -> None:
+    labels = {"c1": {"env": "prod"}, "c2": {"env": "dev", "tier": "1"}, "c3": {}}
+    scope = Scope(Role.VIEW, ("c*",), cluster_labels=selector)
+    assert {name for name in labels if scope.names_namespace(name, "a")} == set()
+    resolved = scope.resolve(labels)
+    assert {name for name in labels if resolved.names_namespace(name, "a")} == reached
+    assert not resolved.reaches_all_clusters
+    together = Scope(Role.VIEW, ("c3",), also=(scope,)).resolve(labels)
+    assert {name for name in labels if together.sees_cluster(name)} == reached | {"c3"}

@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from auth.attempts import FREE_OF_A_PAIR
 from auth.authenticator import Authenticator, AuthOptions, open_authenticator
 from auth.directory import Directory
-from auth.errors import FileInvalid, InvalidCredentials, TooManyLogins, Unauthenticated
+from auth.errors import FileInvalid, IdentityUnavailable, InvalidCredentials, TooManyLogins, Unauthenticated
 from auth.passwords import MAX_WAITING_OF_AN_ADDRESS, THREADS, hash_password
 from auth.users import User, save_users
 from fleet.aio.tasks import end_tasks
+from fleet.model.errors import ClusterTimeout
 from fleet.model.visibility import Role, Scope
 from tests.fakes.waiting import until
 
@@ -358,3 +359,23 @@ async def test_a_user_that_is_gone_renews_nothing(tmp_path: Path) -> None:
         await until(lambda: refused(authenticator, token))
         with pytest.raises(Unauthenticated, match="does not exist any more"):
             authenticator.renew(token)
+
+
+async def test_reach_by_labels_is_that_of_the_moment_and_nobody_is_refused_before_it_is_known(tmp_path: Path) -> None:
+    labels: dict[str, dict[str, str]] | None = None
+
+    async def find_labels() -> dict[str, dict[str, str]]:
+        if labels is None:
+            raise ClusterTimeout("", "the clusters are not known yet")
+        return labels
+
+    by_labels = replace(alice(), scope=Scope(Role.VIEW, cluster_labels="env=prod"))
+    path = write(tmp_path / "users", by_labels, User("dev", "", by_labels.scope, is_group=True))
+    async with open_authenticator(options(path), find_labels=find_labels) as authenticator:
+        token = await bearer(authenticator)
+        with pytest.raises(IdentityUnavailable, match="not known yet"):
+            await authenticator.authenticate(token)
+        assert (await authenticator.authenticate(await bearer(authenticator, "openmcp"))).name == "openmcp"
+        for labels in ({"c1": {"env": "prod"}, "c2": {}}, {"c1": {}, "c2": {"env": "prod"}}):
+            scope = (await authenticator.authenticate(token)).scope
+            assert [scope.sees_cluster(name) for name in ("c1", "c2")] == [bool(own) for own in labels.values()]

@@ -40,6 +40,9 @@ def test_an_entry_is_limited_by_its_patterns() -> None:
         ([entry(role=["view"])], ["user 'alice': role:"]),
         ([entry(password_hash="keti")], ["user 'alice': password_hash: must be an argon2id hash"]),
         ([entry(password_hash="$argon2i$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA")], ["user 'alice': password_hash"]),
+        ([entry(cluster_labels="env in")], ["user 'alice': cluster_labels: label selector, character 7"]),
+        ([entry(cluster_labels=" ")], ["user 'alice': cluster_labels: must be a label selector"]),
+        ([entry(cluster_labels=["a"])], ["user 'alice': cluster_labels: must be a label selector"]),
         ([entry(clusters="*")], ["user 'alice': clusters: must be a list"]),
         ([entry(namespaces=["a", 7])], ["user 'alice': namespaces: must be a list"]),
         ([entry(role="edit", writes=["*"])], ["user 'alice': writes: must be names as kubectl takes them"]),
@@ -78,7 +81,7 @@ def test_what_is_saved_is_what_is_loaded_and_only_its_owner_reads_it(tmp_path: P
     path = tmp_path / "users.yaml"
     users = [
         User("alice", HASH, Scope(Role.EDIT, ("c*",), ("a",)), ("dev",), ("*.acme.io",)),
-        User("한글", HASH, Scope(Role.VIEW)),
+        User("한글", HASH, Scope(Role.VIEW, cluster_labels="env=prod")),
     ]
 
     save_users(path, users)

@@ -1,5 +1,6 @@
 """A cluster out of reach is as one that is not there, whatever is asked: by names, counts, statuses and texts."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -112,15 +113,18 @@ class Caller:
 
 @pytest.fixture(
     scope="module",
-    params=[((), None), (("cluster1",), None), (("*",), ("cluster1",))],
-    ids=["of none", "of one", "of one by an access token"],
+    params=[((), None, ""), (("cluster1",), None, ""), (("*",), ("cluster1",), ""), (("*",), None, "reach=one")],
+    ids=["of none", "of one", "of one by an access token", "of one by labels"],
 )
 async def caller(
     real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> AsyncIterator[Caller]:
     folder, port = tmp_path_factory.mktemp("reach"), free_port()
-    of_user, of_token = request.param
-    nora, secret = User("nora", hash_password(PASSWORD), Scope(Role.ADMIN, of_user)), new_secret()
+    of_user, of_token, labels = request.param
+    scope = Scope(Role.ADMIN, of_user, cluster_labels=labels)
+    nora, secret = User("nora", hash_password(PASSWORD), scope), new_secret()
+    label = ("label", "kubefedcluster", "cluster1", "--namespace=kube-federation-system", "--overwrite")
+    await asyncio.to_thread(real_fleet.host.kubectl, *label, labels or "reach-")
     save_users(folder / "users.yaml", [nora])
     token = AccessToken(
         "ci", "nora", build_digest(secret), build_owner_entry(nora), "admin", 0, clusters=of_token or ()
@@ -130,7 +134,8 @@ async def caller(
     files = {f"OPENMCP_{name.upper()}_FILE": str(folder / f"{name}.yaml") for name in ("users", "tokens")}
     environment = real_fleet.environment() | ports | files
     async with open_server("serve", environment=environment, port=port, log=folder / "serve.log") as server:
-        yield Caller(server, secret if of_token else await server.sign_in("nora", PASSWORD), of_token or of_user)
+        reached = ("cluster1",) if labels else of_token or of_user
+        yield Caller(server, secret if of_token else await server.sign_in("nora", PASSWORD), reached)
 
 
 def hears_of_others(caller: Caller, answer: str) -> list[str]:

@@ -23,6 +23,13 @@ def test_patterns_that_match_no_cluster_are_found(clusters: list[str], patterns:
     assert [line.split("'")[3] for line in found] == patterns
 
 
+def test_labels_that_match_no_cluster_are_found() -> None:
+    users = [User(name, "", Scope(Role.VIEW, cluster_labels=f"env={name}")) for name in ("prod", "test")]
+    labels = {"c1": {"env": "prod"}, "c2": {}}
+    found = find_unmatched(users, labels, labels)
+    assert [line.partition(";")[0] for line in found] == ["user 'test': the labels 'env=test' match no cluster"]
+
+
 async def test_a_server_says_it_once_for_each_pattern(tmp_path: Path) -> None:
     users = tmp_path / "users.yaml"
     save_users(users, [build_user("clster*", "d*")])

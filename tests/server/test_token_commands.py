@@ -8,6 +8,7 @@ import pytest
 
 from auth.access_tokens import load_access_tokens
 from auth.authenticator import AuthOptions, open_authenticator
+from auth.users import load_users
 from fleet.model.visibility import Role, Scope
 from tests.processes import COMMAND
 from tests.server.test_cli import run
@@ -69,6 +70,10 @@ async def test_the_administrator_of_the_environment_has_tokens_too(tmp_path: Pat
         (["create", "a", "--owner", "alice", "--expires-in", "1d", "--role", "admin"], "has role edit"),
         (["create", "a", "--owner", "alice", "--expires-in", "1d", "--cluster", "d1"], "does not reach cluster 'd1'"),
         (["create", "a", "--owner", "alice", "--expires-in", "1d", "--namespace", "b"], "not reach namespace 'b'"),
+        (
+            ["create", "a", "--owner", "alice", "--expires-in", "1d", "--cluster-labels", "env in"],
+            "label selector, character 7",
+        ),
         (["create", " ", "--owner", "alice", "--expires-in", "1d"], "1 to 100 printable characters"),
         (["create", "a\n", "--owner", "alice", "--expires-in", "1d"], "1 to 100 printable characters"),
         (["list"], "No such file"),
@@ -79,6 +84,20 @@ def test_what_is_wrong_is_told_and_nothing_is_written(users: Path, arguments: li
     result = run("token", *arguments, **build_environment(users))
     assert (result.exit_code, said in result.output) == (2, True), result.output
     assert not users.with_name("tokens").exists()
+
+
+def test_reach_by_labels_is_written_and_listed(users: Path) -> None:
+    environment = build_environment(users)
+    by_labels = ("--cluster-labels", "env=prod")
+    made = run("token", "create", "a", "--owner", "alice", "--expires-in", "never", *by_labels, **environment)
+    added = run("user", "add", "bob", "--role", "view", *by_labels, "--file", str(users))
+    assert (made.exit_code, added.exit_code) == (0, 0)
+    for listed in (run("token", "list", **environment), run("user", "list", "--file", str(users))):
+        assert "* (env=prod)" in listed.stdout
+    assert load_access_tokens(users.with_name("tokens"))[0].scope.cluster_labels == "env=prod"
+    assert load_users(users)["bob"].scope.cluster_labels == "env=prod"
+    wrong = run("user", "add", "eve", "--role", "view", "--cluster-labels", "env in", "--file", str(users))
+    assert (wrong.exit_code, "--cluster-labels is 'env in'" in wrong.output) == (2, True)
 
 
 def test_a_token_that_is_not_there_revokes_none(users: Path) -> None:

@@ -187,9 +187,9 @@ class KubefedSource:
         offline = offline_message(cluster)
         reachable = await self._resolve(cluster)
         if isinstance(reachable, str):
-            return MemberSpec(cluster.name, ClusterRole.MEMBER, None, info, reachable, offline)
+            return MemberSpec(cluster.name, ClusterRole.MEMBER, None, info, reachable, offline, labels=cluster.labels)
         credential = Credential(reachable.fingerprint, reachable.target.endpoint)
-        return MemberSpec(cluster.name, ClusterRole.MEMBER, credential, info, None, offline)
+        return MemberSpec(cluster.name, ClusterRole.MEMBER, credential, info, None, offline, labels=cluster.labels)
 
     async def _resolve(self, cluster: KubeFedCluster) -> Reachable | str:
         """What to connect to, or what is wrong; made anew only when what the objects say has changed."""

@@ -13,15 +13,16 @@ from msgspec import Struct
 
 from fleet.kubernetes.codec.codec import Codec
 from fleet.kubernetes.codec.wire import Named
-from fleet.model.objects import PlatformInfo
+from fleet.model.objects import Pairs, PlatformInfo
 
 
 class KubeFedCluster(Struct, frozen=True):
-    """`name`, and `spec` and `status` as they are."""
+    """`name` and labels, and `spec` and `status` as they are."""
 
     name: str
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
+    labels: Pairs = ()
 
 
 class Secret(Struct, frozen=True):
@@ -38,8 +39,12 @@ class OpenMCPCluster(Struct, frozen=True):
     info: PlatformInfo
 
 
+class _Labelled(Named, frozen=True):
+    labels: Mapping[str, str] | None = None
+
+
 class _WireCustom(Struct):
-    metadata: Named
+    metadata: _Labelled
     spec: Any = None
     status: Any = None
 
@@ -102,7 +107,8 @@ def as_text(value: object) -> str | None:
 def _build_kubefed_cluster(raw: bytes, cluster: str) -> KubeFedCluster:
     del cluster
     wire = _CUSTOM.decode(raw)
-    return KubeFedCluster(wire.metadata.name, _mapping(wire.spec), _mapping(wire.status))
+    labels = tuple(sorted((wire.metadata.labels or {}).items()))
+    return KubeFedCluster(wire.metadata.name, _mapping(wire.spec), _mapping(wire.status), labels)
 
 
 def _build_secret(raw: bytes, cluster: str) -> Secret:

@@ -76,6 +76,18 @@ async def test_changes_leave_other_members_equal(tmp_path: Path) -> None:
             await source.open_connection(added["three"])
 
 
+async def test_labels_come_with_the_members_and_change_with_them(tmp_path: Path) -> None:
+    async with open_source(tmp_path) as (api, _, follower):
+        first = await follower.until()
+        assert first["one"].labels == ()
+        cluster = api.objects[CLUSTERS]["one"]
+        labelled = {"name": "one", "labels": {"tier": "1", "env": "prod"}}
+        await api.put(CLUSTERS, "one", spec=cluster["spec"], status={}, metadata=labelled)
+        changed = await follower.until(lambda picture: picture["one"] != first["one"])
+        assert changed["one"].labels == (("env", "prod"), ("tier", "1"))
+        assert (changed["one"].credential, changed["two"]) == (first["one"].credential, first["two"])
+
+
 async def test_offline_and_back(tmp_path: Path) -> None:
     spec = {"apiEndpoint": "127.0.0.1:1", "secretRef": {"name": "one"}}
     said = [{"type": "Offline", "status": "True", "message": "it is gone"}]
