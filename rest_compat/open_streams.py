@@ -1,11 +1,13 @@
 """How many calls are passed on at once: each holds two sockets, and a stream for as long as its caller likes."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from msgspec import Struct
 
+from fleet.aio.rates import Refusals
 from fleet.model.errors import TooManyRequests
 
 MAX_STREAMS = 5000
@@ -14,6 +16,16 @@ MAX_CALLS = 5000
 
 class TooManyStreams(TooManyRequests):
     """So many streams or calls are open that no other is opened; the message says whose."""
+
+    def __init__(self, message: str, turn: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(message)
+        self.turn = turn
+
+
+async def wait_turn(error: Exception) -> None:
+    """Until a refusal is to be told: who is told at once asks at once."""
+    if isinstance(error, TooManyStreams):
+        await error.turn()
 
 
 class OpenStreams:
@@ -24,17 +36,17 @@ class OpenStreams:
         self._of_a_user = of_a_user
         self._what = what
         self._counts: Counter[str] = Counter()
+        self._refusals = Refusals()
 
     @contextmanager
     def hold(self, user: str) -> Iterator[None]:
         """A stream of the user's inside the `with`. Raises TooManyStreams."""
         if self._counts.total() >= self._total:
-            what = f"{self._total} {self._what} are open, which is all that this server holds: close some"
-            raise TooManyStreams(what)
+            words = f"{self._total} {self._what} are open, which is all that this server holds: close some"
+            raise TooManyStreams(words, partial(self._refusals.wait, user))
         if self._counts[user] >= self._of_a_user:
-            raise TooManyStreams(
-                f"user {user[:100]!r} has {self._of_a_user} {self._what} open, close some of them first"
-            )
+            words = f"user {user[:100]!r} has {self._of_a_user} {self._what} open, close some of them first"
+            raise TooManyStreams(words, partial(self._refusals.wait, user))
         self._counts[user] += 1
         try:
             yield

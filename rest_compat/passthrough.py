@@ -57,6 +57,7 @@ from rest_compat.headers import (
     select_caller_headers,
     select_member_headers,
 )
+from rest_compat.open_streams import wait_turn
 from rest_compat.redacted import RedactedAnswer
 
 MAX_DELETE_BODY = 1024 * 1024
@@ -168,6 +169,7 @@ class PassThrough(Response):
             await self._answer(answer, send)
 
     async def _fail(self, error: FleetError | AuthError, scope: Scope, receive: Receive, send: Send) -> None:
+        await wait_turn(error)
         if self._started:
             if self._member.watches and isinstance(error, ServerStopping):
                 # As an API server that stops ends it: clients go on from the version that they have seen.

@@ -9,7 +9,7 @@ from fleet.model.errors import FleetError
 from rest_compat.dispatch import ApiCall, build_answer, grant
 from rest_compat.errors import build_error_shape, build_kubernetes_answer
 from rest_compat.omcpctl_exec import answer_exec, is_word_exec
-from rest_compat.open_streams import PassedOn
+from rest_compat.open_streams import PassedOn, wait_turn
 from rest_compat.parameters import read_path, read_query, split_clustername
 from rest_compat.request import Request
 from rest_compat.routing import METHODS, refuse_method
@@ -26,6 +26,7 @@ class ClusternameApi:
         try:
             answer = await self._answer(request)
         except (AuthError, FleetError) as error:
+            await wait_turn(error)
             answer = build_kubernetes_answer(request, error)
         await answer(scope, receive, send)
 

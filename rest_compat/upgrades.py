@@ -24,7 +24,7 @@ from fleet.ports import Headers, Upgraded
 from rest_compat.errors import NotServed, ServerStopping, build_status_answer
 from rest_compat.headers import build_reshaped_headers, find_header, select_caller_headers, select_member_headers
 from rest_compat.last_words import Frames
-from rest_compat.open_streams import OpenStreams
+from rest_compat.open_streams import OpenStreams, wait_turn
 from rest_compat.passthrough import LAST_WORD_SECONDS, MemberCall
 from rest_compat.request import Request
 
@@ -100,6 +100,7 @@ class Upgrade(Response):
                     "%s %s: the stream was cut off: %s", self._member.call.method, self._member.call.path, error
                 )
                 return
+            await wait_turn(error)
             await build_status_answer(scope, self._member.shape, error)(scope, receive, send)
 
     async def _open(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:

@@ -74,6 +74,7 @@ async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits,
     """The rows of an operation's list, or what is wrong with the operation. Raises Refused, Unauthenticated, Busy."""
     if not hub.may_export(user):
         most = hub.options.max_exports_a_user
+        await hub.grounds.admission.refusals.wait(user)
         words = f"{most} lists at most are on their way as rows to one user: wait until one of them has ended"
         return refusal(429, words, Code.COST_EXCEEDED, GRAPHQL_TYPE, headers={"Retry-After": "5"})
     listing = _find(operation, limits)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from auth.certificates import Credential
 from auth.errors import Unauthenticated
 from auth.principal import Principal
+from fleet.aio.rates import Refusals
 from fleet.model.errors import FleetError, Forbidden, TooManyRequests
 from fleet.model.visibility import Scope
 from graph.errors import Code
@@ -25,6 +26,9 @@ RECHECK_SECONDS = 2.0
 EXPIRED = Ending(Code.UNAUTHENTICATED, "token expired")
 CHANGED = Ending(Code.FORBIDDEN, "your rights have changed: subscribe again")
 SHUT_DOWN = Ending(Code.INTERNAL, "the server is shutting down: subscribe again", 1012)
+
+MOST_WAITED = 1.0
+"""Seconds that a connection too many waits to be told so; it counts meanwhile as one that has not said who it is."""
 
 _CHECKS_A_TURN = 50
 
@@ -81,6 +85,7 @@ class Sessions:
         self._grants = grants
         self._most_of_one = most_of_one
         self._counts: Counter[str] = Counter()
+        self._refusals = Refusals()
         self._recheck_seconds = recheck_seconds
         self._sessions: dict[Session, asyncio.TimerHandle | None] = {}
 
@@ -94,6 +99,7 @@ class Sessions:
             principal = replace(principal, scope=await self._grants.grant(principal.scope))
         session, user = Session(principal, credential), principal.name
         if self._counts[user] >= self._most_of_one:
+            await self._refusals.wait(user, MOST_WAITED)
             raise TooManyRequests(f"a user has {self._most_of_one:,} connections at once at most: close one first")
         self._counts[user] += 1
         self._sessions[session] = self._set_timer(session)

@@ -47,7 +47,11 @@ async def test_calls_and_streams_of_a_user_are_bounded_apart(
         await until(lambda: upstream.begun == 3)
         await expect_refused(client, PODS, b"has 2 calls open")
         await expect_refused(client, f"{PODS}?watch=true", b"has 1 streams open")
+        flood = [asyncio.create_task(client.ask("GET", PODS)) for _ in range(100)]
+        await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
         other = await client.ask("GET", "/clusters/cluster1/api/v1/namespaces/shop/services", token=viewer)
+        assert sum(task.done() for task in flood) < 100
+        assert {answer.status for answer in await asyncio.gather(*flood)} == {429}
         assert (other.status, upstream.begun) == (200, 4)
         for task in begun:
             task.cancel()
