@@ -132,7 +132,7 @@ class ByIssuer(Struct, frozen=True):
 
     def renew(self, kept: Session) -> Session | None:
         if kept.refresh_token is None:
-            return None
+            return kept if time.time() < kept.times[1] else None
         form = {"grant_type": "refresh_token", "refresh_token": kept.refresh_token}
         try:
             return _as_session(redeem(self.issuer, load_discovery(self.issuer), form))

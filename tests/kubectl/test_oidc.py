@@ -1,9 +1,12 @@
 """kubectl as a user of a real OIDC issuer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,14 +14,17 @@ import yaml
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
-from tests.kubectl.conftest import Secured, open_secured
+from tests.fakes.waiting import until
+from tests.kubectl.conftest import Both, Secured, open_secured
 from tests.kubectl.running import Kubectl, Outcome
+from tests.kubectl.test_rights_end import END_SECONDS, counts, end_streams, open_subscription
 from tests.oidc.browser import build_browser
 from tests.oidc.issuer import RunningIssuer, open_issuer
 from tests.processes import COMMAND
 
 pytestmark = pytest.mark.real
 
+ALL = User("oidc:all", "", Scope(Role.EDIT), is_group=True)
 TEAM = User("oidc:team-a", "", Scope(Role.EDIT, ("cluster1",), ("default",)), is_group=True)
 
 
@@ -39,7 +45,7 @@ class SignedIn:
 @pytest.fixture(scope="module")
 async def signed_in(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SignedIn]:
     folder = tmp_path_factory.mktemp("oidc")
-    save_users(folder / "users", [TEAM])
+    save_users(folder / "users", [ALL, TEAM])
     async with open_issuer(folder / "issuer") as issuer:
         environment = real_fleet.environment() | {
             "OPENMCP_USERS_FILE": str(folder / "users"),
@@ -99,6 +105,40 @@ async def test_a_kubeconfig_of_a_user_with_a_password(signed_in: SignedIn, tmp_p
     assert (await kubectl.run("get nodes", **cache)).code == 0
     stopped = await kubectl.run("get nodes", XDG_CACHE_HOME=str(tmp_path / "another"))
     assert "sign in first: openmcp-apiserver login" in stopped.errors
+
+
+async def leave(signed_in: SignedIn) -> None:
+    save_users(signed_in.folder / "users", [TEAM])
+
+
+async def unpublish(signed_in: SignedIn) -> None:
+    """Another key is published, and asked for, since somebody has a token of it."""
+    await signed_in.issuer.order(make={"next": "RS256"}, publish=["next"])
+    await until(partial(counts, signed_in.secured, await signed_in.issuer.sign("next", groups=["all"])), every=0.5)
+
+
+async def expire(_: SignedIn) -> None:
+    """The token ends by itself."""
+
+
+@pytest.mark.parametrize("change", [leave, unpublish, expire])
+async def test_every_stream_ends_within_seconds(
+    stage: Both, signed_in: SignedIn, tmp_path: Path, change: Callable[[SignedIn], Awaitable[None]]
+) -> None:
+    save_users(signed_in.folder / "users", [ALL, TEAM])
+    ends_at = int(time.time()) + 40 if change is expire else 0
+    limits: dict[str, Any] = {"exp": ends_at} if ends_at else {}
+    token = await signed_in.issuer.sign(groups=["all"], **limits)
+    await until(partial(counts, signed_in.secured, token), what="the token", every=0.5)
+    kubeconfig = signed_in.secured.write_kubeconfig(tmp_path / "through", ["cluster1"], token)
+    kubectl = Kubectl(stage.through.program, kubeconfig, tmp_path)
+    try:
+        async with open_subscription(signed_in.secured, token) as socket:
+            took, said = await end_streams(kubectl, socket, lambda: change(signed_in), ends_at)
+    finally:
+        await signed_in.issuer.order(publish=["first"])
+    assert {name for name, seconds in took.items() if seconds > END_SECONDS} == set(), took
+    assert ("nothing is granted" if change is leave else "oken") in said
 
 
 async def test_kubectl_says_why_it_may_not(signed_in: SignedIn) -> None:

@@ -141,6 +141,14 @@ async def test_a_refresh_token_that_counts_no_more_leads_to_the_browser(person: 
     assert claims_of(await person.login(**person.browser("ann")))["sub"] == "ann"
 
 
+async def test_a_token_that_is_not_renewed_does_until_its_end(person: Person) -> None:
+    await person.login(**person.browser("bob"))
+    kept = age()
+    person.kept.write_text(f"token: {kept}")
+
+    assert await person.login(**NO_BROWSER) == kept
+
+
 async def test_a_kept_token_does_while_the_issuer_is_down(person: Person) -> None:
     await person.login(**person.browser("bob"))
     kept = age()
