@@ -4,7 +4,8 @@ A framework's routing, dependencies and middleware cost such a route several tim
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auth.dependencies import get_principal
 from auth.errors import AuthError
 from auth.principal import Principal
+from fleet.aio.hang_up import HungUp, while_awaited
 from fleet.model.errors import FleetError
 from rest_compat.dispatch import grant
 from rest_compat.errors import build_auth_answer, build_error_shape, find_headers, find_status, message_for
@@ -21,8 +23,8 @@ from rest_compat.request import Request
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-CallerEndpoint = Callable[[Request, Principal], Awaitable[Response]]
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+CallerEndpoint = Callable[[Request, Principal], Coroutine[Any, Any, Response]]
 """An endpoint for authenticated callers only."""
 
 ErrorAnswer = Callable[[Request, FleetError], Response]
@@ -54,6 +56,18 @@ def build_route(endpoint: CallerEndpoint, answer_error: ErrorAnswer) -> ASGIApp:
         return await endpoint(request, await grant(request, await get_principal(request), named))
 
     return build_open_route(authenticate, answer_error)
+
+
+def build_reading_route(endpoint: CallerEndpoint, answer_error: ErrorAnswer) -> ASGIApp:
+    """The same for what only reads: nothing more is done for a caller that hangs up."""
+
+    async def read(request: Request, principal: Principal) -> Response:
+        try:
+            return await while_awaited(request.scope["state"], endpoint(request, principal))
+        except HungUp:
+            return Response(status_code=400)  # nobody is there to read it
+
+    return build_route(read, answer_error)
 
 
 def refuse_method(request: Request) -> Response:

@@ -3,9 +3,8 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Coroutine
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 from fastapi import APIRouter
 from msgspec.structs import replace
@@ -21,6 +20,7 @@ from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
 from fleet.aio.admission import Rank
+from fleet.aio.hang_up import HungUp, while_awaited
 from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy, Forbidden, TooManyRequests
 from fleet.model.redaction import EnvValues
@@ -86,7 +86,8 @@ async def serve_graphql(routed: Request) -> Response:
         deadline = _arrived_at(request) + request.state["request_timeout"]
         async with asyncio.timeout_at(deadline):
             operation = await read_operation(request)
-        return await _while_awaited(request, _answer(request, principal, operation, rows, kind, deadline))
+        answering = _answer(request, principal, operation, rows, kind, deadline)
+        return await while_awaited(request.scope["state"], answering)
     except Unauthenticated as error:
         return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
     except Forbidden as error:
@@ -102,7 +103,7 @@ async def serve_graphql(routed: Request) -> Response:
         return refusal(status, str(error), Code.OVERLOADED, kind, headers={"Retry-After": str(error.retry_after)})
     except TimeoutError:
         return refusal(408, "the request's body did not arrive in time", Code.BAD_USER_INPUT, kind)
-    except ClientDisconnect:
+    except (ClientDisconnect, HungUp):
         return Response(status_code=400)  # nobody is there to read it
 
 
@@ -125,27 +126,6 @@ def _lead_to_page(request: GraphRequest) -> Response:
     """To the URL without the slash, from which the page's own URLs count."""
     asked = request.scope["query_string"].decode("latin-1")
     return Response(status_code=307, headers={"location": f"../graphql{asked and '?'}{asked}"})
-
-
-async def _while_awaited(request: GraphRequest, answering: Coroutine[Any, Any, Response]) -> Response:
-    """The answer, unless the client hangs up meanwhile: then nothing more is done for it. Raises ClientDisconnect."""
-    task, gone = asyncio.current_task(), False
-
-    def hang_up() -> None:
-        nonlocal gone
-        gone = True
-        if task is not None:
-            task.cancel()
-
-    request.scope["state"]["hang_up"] = hang_up
-    try:
-        return await answering
-    except asyncio.CancelledError:
-        if not gone or task is None or task.uncancel():
-            raise
-        raise ClientDisconnect from None
-    finally:
-        request.scope["state"]["hang_up"] = None
 
 
 async def _answer(

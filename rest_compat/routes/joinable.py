@@ -12,11 +12,11 @@ from fleet.model.errors import ClusterTimeout
 from fleet.model.request_info import RequestInfo
 from rest_compat.platform import HOST_CLUSTER
 from rest_compat.request import Request
-from rest_compat.routing import build_json, build_null, build_route
+from rest_compat.routing import build_json, build_null, build_reading_route
 
 
 def build_joinable_routes() -> dict[str, ASGIApp]:
-    route = build_route(answer_joinable, lambda request, error: build_null(request, "items", error))
+    route = build_reading_route(answer_joinable, lambda request, error: build_null(request, "items", error))
     return {"/joinable": route, "/joinable/": route}
 
 

@@ -18,7 +18,7 @@ from fleet.model.request_info import RequestInfo
 from fleet.model.usage import Kind, Point
 from rest_compat.parameters import read_parameter, read_query, split_clustername
 from rest_compat.request import Request
-from rest_compat.routing import build_null, build_route
+from rest_compat.routing import build_null, build_reading_route
 from rest_compat.times import format_time, parse_time
 
 MAX_POINTS = 100_000
@@ -33,7 +33,7 @@ _BLOCK = 200
 
 
 def build_metrics_routes() -> dict[str, ASGIApp]:
-    return {"metrics": build_route(answer_metrics, _build_error)}
+    return {"metrics": build_reading_route(answer_metrics, _build_error)}
 
 
 async def answer_metrics(request: Request, principal: Principal) -> Response:

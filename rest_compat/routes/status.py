@@ -14,7 +14,7 @@ from fleet.model.request_info import RequestInfo
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
 from rest_compat.routes.metrics import ask_store, read_range
-from rest_compat.routing import build_json, build_null, build_route
+from rest_compat.routing import build_json, build_null, build_reading_route
 from rest_compat.times import format_time
 
 MAX_STATUSES = 10_000
@@ -24,7 +24,7 @@ _MEASURES = ("cpu", "memory", "disk", "network", "latency")
 
 
 def build_status_routes() -> dict[str, ASGIApp]:
-    route = build_route(answer_status, lambda request, error: build_null(request, "cluster_status", error))
+    route = build_reading_route(answer_status, lambda request, error: build_null(request, "cluster_status", error))
     return {"/status": route, "/status/": route}
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from fleet.aio.hang_up import HANG_UP
 from server.asgi.client_certificates import ClientCertificates
 from server.asgi.connections import Connections
 from server.asgi.upgrade import UpgradeProtocol
@@ -67,7 +68,7 @@ class BoundedProtocol(UpgradeProtocol):
         if self.book is not None:
             self.book.leave(self.transport)
         super().connection_lost(exc)
-        if self._is_answering() and (hang_up := self.cycle.scope["state"].get("hang_up")) is not None:
+        if self._is_answering() and (hang_up := self.cycle.scope["state"].get(HANG_UP)) is not None:
             hang_up()
 
     def data_received(self, data: bytes) -> None:

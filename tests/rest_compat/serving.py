@@ -62,6 +62,7 @@ class Points:
     stored: dict[PodKey | NodeKey, list[Point]] = field(default_factory=dict)
     broken: bool = False
     hung: bool = False
+    waiting: int = 0
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -69,7 +70,11 @@ class Points:
         if self.broken:
             raise MetricsUnavailable("InfluxDB can't be reached")
         if self.hung:
-            await asyncio.Event().wait()
+            self.waiting += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.waiting -= 1
         assert (kind is Kind.POD) == isinstance(key, PodKey)
         found = self.stored.get(key, [])
         if start_ns is None and end_ns is None:

@@ -1,13 +1,19 @@
 """Stored usage is answered in the documented shapes, over the documented times."""
 
+import asyncio
 import json
 
 import pytest
 
+from auth.authenticator import Authenticator
+from fleet.aio.tasks import end_tasks
+from fleet.kubernetes.connection import HttpConnection, Target
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Point
 from rest_compat.times import parse_time
-from tests.rest_compat.serving import IMPATIENT, Answered, Client, Points
+from server.asgi.bounds import BoundedProtocol
+from tests.fakes.waiting import PATIENCE, until
+from tests.rest_compat.serving import IMPATIENT, Answered, Client, Clusters, Points, open_client, open_served
 
 NINE = 1_599_123_600 * NANOSECONDS  # 2020-09-03 09:00:00 UTC
 NODE = "/metrics/nodes/kube1-worker1?clustername=cluster1"
@@ -187,3 +193,20 @@ def test_times_are_utc_to_the_nanosecond() -> None:
     assert parse_time("2020-09-03_09:00:00") == NINE
     assert parse_time("2020-09-03_09:00:00.25") == NINE + NANOSECONDS // 4
     assert parse_time("1969-12-31_23:59:59.999999999") == -1
+
+
+async def test_the_store_works_for_nobody_who_hung_up(authenticator: Authenticator) -> None:
+    points = Points(hung=True)
+    connections = {"cluster1": HttpConnection("cluster1", Target("http://127.0.0.1:1"))}
+    state = {
+        "federation": Clusters(connections),
+        "metric_store": points,
+        "authenticator": authenticator,
+        "request_timeout": PATIENCE,
+    }
+    token = await authenticator.login("openmcp", "keti")
+    async with open_served(state, http=BoundedProtocol) as url, open_client(url, token) as client:
+        asking = [asyncio.create_task(client.ask("GET", POD)) for _ in range(5)]
+        await until(lambda: points.waiting == 5)
+        await end_tasks(*asking)  # type: ignore[arg-type]  # what they return is not looked at
+        await until(lambda: points.waiting == 0)
