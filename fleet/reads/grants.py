@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from math import inf
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,6 +33,9 @@ AGAIN = 0.4
 
 RETRY_SECONDS = 1.0
 """After which a member that could not be asked is asked again, for whoever comes meanwhile."""
+
+CALLERS_AT_ONCE = 4
+"""Callers about whom a member is asked at a time, so that many who come at once leave it its other work."""
 
 _MOST_RULES = 4_096
 
@@ -85,6 +89,7 @@ class Grants:
         self._rules: Lru[Rules, Rules] = Lru(_MOST_RULES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._complaints = Complaints()
+        self._turns: WeakKeyDictionary[Member, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def load(self, scope: Scope, cluster: str | None = None) -> Scope:
         """The scope with what members grant by now, waiting for those not asked lately, or for the named one alone.
@@ -158,7 +163,8 @@ class Grants:
 
     async def _tell(self, known: _Told, at: float, subject: Subject, scope: Scope, member: Member) -> _Told:
         try:
-            async with asyncio.timeout(self._timeout):
+            turn = self._turns.setdefault(member, asyncio.Semaphore(CALLERS_AT_ONCE))
+            async with asyncio.timeout(self._timeout), turn:
                 told = _Told(at, await self._load(subject, scope, member))
         except TimeoutError:
             problem = f"it did not say so within {self._timeout:g} s"

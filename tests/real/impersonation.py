@@ -101,6 +101,14 @@ class AsUser(KubeClient):
         heads = [item["metadata"] for items in answers for item in items or ()]
         return {(head.get("namespace", ""), head["name"]) for head in heads}
 
+    def list_events(self, namespaces: Iterable[str]) -> set[tuple[str, str, str]]:
+        """Namespace, reason and the name of the object of all events that it may list."""
+        answers = [self._list_items("/api/v1/events")]
+        if answers[0] is None:
+            answers = [self._list_items(f"/api/v1/namespaces/{name}/events") for name in namespaces]
+        found = [item for items in answers for item in items or ()]
+        return {(one["metadata"]["namespace"], one["reason"], one["involvedObject"]["name"]) for one in found}
+
     def holds(self, binding: Binding) -> bool:
         """Whether the member's authorizer knows of it."""
         resource, _, group = binding.kinds[0].partition(".")

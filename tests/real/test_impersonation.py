@@ -42,7 +42,8 @@ QUERIES = (  # each by itself: where a cluster that is named shows nothing, that
     """{ nodes(first: 1000, filter: {clusters: ["cluster1"]}) { totalCount
       items { name requested { cpuCores } } } }""",
     """{ workloads(first: 1000, filter: {clusters: ["cluster1"]}) { totalCount items { namespace name } } }""",
-    """{ events(first: 1000, filter: {clusters: ["cluster1"]}) { totalCount items { namespace } } }""",
+    """{ events(first: 1000, filter: {clusters: ["cluster1"]}) { totalCount
+      items { namespace reason regarding { name } } } }""",
     """{ search(text: "e", first: 100, kinds: [POD, NODE, NAMESPACE, WORKLOAD]) {
       hits { kind cluster namespace name } } }""",
     """{ clusters { name namespaces { name } capacity { cpuCores } requested { cpuCores } } }""",
@@ -137,16 +138,18 @@ def compare(data: dict[str, Any], oracle: AsUser) -> dict[str, Any]:
     all_pods, in_namespaces = oracle.may_read(f"{CORE}/pods"), {name for name in NAMESPACES if may_list(oracle, name)}
     workloads = {entry for entry in deployments if entry[0] in in_namespaces}
     every = real_namespaces(oracle)
-    shown = {
+    shown: dict[str, tuple[set[Any], set[Any]]] = {
         "pods": ({(pod["namespace"], pod["name"]) for pod in items(data, "pods")}, pods),
         "nodes": ({("", node["name"]) for node in items(data, "nodes")}, nodes),
         "workloads": ({(one["namespace"], one["name"]) for one in items(data, "workloads")}, workloads),
+        "events": (
+            {(one["namespace"], one["reason"], one["regarding"]["name"]) for one in items(data, "events")},
+            oracle.list_events(NAMESPACES),
+        ),
         "namespaces": ({("", name) for name in named_namespaces(data)}, every),
     }
     for kind, (ours, theirs) in shown.items():
         assert ours <= theirs, (kind, ours - theirs)
-    events = {event["namespace"] for event in items(data, "events")}
-    assert all(oracle.may_read(f"{CORE}/namespaces/{name}/events") for name in events)
     seen = {"POD": pods, "NODE": nodes, "NAMESPACE": every, "WORKLOAD": workloads}
     for hit in (data.get("search") or {"hits": ()})["hits"]:
         assert hit["cluster"] != CLUSTER or (hit["namespace"] or "", hit["name"]) in seen[hit["kind"]], hit
@@ -208,10 +211,12 @@ async def open_events(asker: Asker, query: str) -> AsyncIterator[AsyncIterator[b
 
 
 async def read_on(lines: AsyncIterator[bytes], wanted: bytes) -> bytes:
-    """The first line that has it. What ends without one fails the test."""
+    """What comes until a line has it. What ends without one fails the test."""
+    read = b""
     async for line in lines:
+        read += line
         if wanted in line:
-            return line
+            return read
     raise AssertionError(f"the stream ended without {wanted!r}")
 
 
@@ -356,3 +361,54 @@ async def test_a_cluster_that_hangs_costs_its_own_part(
             return {item["cluster"]["name"] for item in answer["data"]["pods"]["items"]} == {"cluster1", "cluster2"}
 
         await until(are_both_seen, what="pods of both clusters", every=0.2)
+
+
+async def test_names_take_get_and_subscriptions_take_watch(
+    real_fleet: Fleet, server: RunningServer, session: aiohttp.ClientSession
+) -> None:
+    member = real_fleet.cluster(CLUSTER)
+    asker, user, _ = await sign_in(server, session)
+    pods = [pod["metadata"]["name"] for pod in member.client.get(f"{SHOP}?limit=2")["items"]]
+    bindings = (
+        Binding(user, ("get",), ("pods",), "shop", (pods[0],)),
+        Binding(user, ("get",), ("nodes",), None, ("kube1-worker1",)),
+        Binding(user, ("watch",), ("pods", "configmaps"), "data"),
+        Binding(user, ("list",), ("pods", "configmaps"), "monitoring"),
+        Binding(user, ("list",), ("configmaps",), "data"),
+    )
+    with bound(member.client, *bindings):
+        oracle = AsUser(member, user, GROUPS[0])
+        await until(lambda: all(map(oracle.holds, bindings)), what="that all bindings are in force", every=0.05)
+        answers = [
+            await asker.ask(f'{{ pod(cluster: "cluster1", namespace: "shop", name: "{name}") {{ name }} }}')
+            for name in pods
+        ]
+        answers += [
+            await asker.ask(f'{{ node(cluster: "cluster1", name: "{name}") {{ name requested {{ cpuCores }} }} }}')
+            for name in ("kube1-worker1", "kube1-worker2")
+        ]
+        assert [
+            answer.get("errors", [{"extensions": {"code": None}}])[0]["extensions"]["code"] for answer in answers
+        ] == [
+            None,
+            "FORBIDDEN",
+            None,
+            "FORBIDDEN",
+        ]
+        assert answers[2]["data"]["node"]["requested"]["cpuCores"] is None
+        listed = await asker.ask(LIST)
+        assert {item["namespace"] for item in listed["data"]["pods"]["items"]} == {"monitoring"}
+        name = f"of-{user}"
+        maps = [f"{CORE}/namespaces/{namespace}/configmaps" for namespace in ("monitoring", "data")]
+        objects = 'subscription { resourceEvents(apiVersion: "v1", kind: "ConfigMap") { resource { namespace name } } }'
+        pods_of = "subscription { podEvents(filter: {namespaces: [%s]}) { pod { namespace } } }"
+        async with open_events(asker, objects) as changed, open_events(asker, pods_of % '"data"') as told:
+            assert b'"data"' in await read_on(told, b"namespace")
+            for path in maps:
+                member.client.create(path, {"metadata": {"name": name}})
+            # The one that may not be watched was made first.
+            assert b"monitoring" not in await read_on(changed, name.encode())
+        async with open_events(asker, pods_of % '"monitoring"') as told:
+            assert b"FORBIDDEN" in await read_on(told, b"errors")
+        for path in maps:
+            member.client.delete(f"{path}/{name}")
