@@ -167,7 +167,8 @@ def locked(path: Path, named: str) -> Iterator[None]:
     """
     target = path.resolve()
     try:
-        descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(target.with_name(f".{target.name}.lock"), flags, 0o600)
     except OSError as error:
         raise FileInvalid(f"{named} {path}: can't be written: {error.strerror or error}") from error
     try:

@@ -42,7 +42,7 @@ def user() -> None:
 @click.option(
     "--namespace", "namespaces", multiple=True, default=["*"], help="Pattern of namespaces in reach; may be repeated."
 )
-@click.option("--cluster-labels", default="", help="Selector of clusters in reach by their labels, such as env=prod.")
+@click.option("--cluster-labels", help="Selector of clusters in reach by their labels, such as env=prod.")
 @click.option("--group", "groups", multiple=True, help="A group the user is in; may be repeated.")
 @click.option("--write", "writes", multiple=True, help="A kind that role edit writes besides; may be repeated.")
 @click.option(
@@ -55,7 +55,7 @@ def add(
     role: str,
     clusters: tuple[str, ...],
     namespaces: tuple[str, ...],
-    cluster_labels: str,
+    cluster_labels: str | None,
     groups: tuple[str, ...],
     writes: tuple[str, ...],
     path: Path,
@@ -64,9 +64,9 @@ def add(
     as_group: bool,
 ) -> None:
     """Add a user or a group; asks for the password of who signs in here, or takes OPENMCP_PASSWORD."""
-    if cluster_labels:
+    if cluster_labels is not None:
         check_selector(cluster_labels)
-    scope = Scope(Role[role.upper()], clusters, namespaces, cluster_labels=cluster_labels)
+    scope = Scope(Role[role.upper()], clusters, namespaces, cluster_labels=cluster_labels or "")
     # Of who proves elsewhere who they are, what they have there counts at once.
     signed_out_at = 0 if as_group or elsewhere else int(time.time())
     added = User(name, "", scope, groups, writes, signed_out_at, as_group)

@@ -71,7 +71,9 @@ async def robots(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) ->
         "OPENMCP_TOKEN_REVIEW_CACHE": f"{CACHE_SECONDS:g}s",
     }
     async with open_secured(environment, folder) as secured:
-        yield Robots(secured, real_fleet)
+        robots = Robots(secured, real_fleet)
+        yield robots
+        await robots.run("delete", "serviceaccount", "deployer", "other", "waiting", "--ignore-not-found")
 
 
 async def test_an_account_does_what_its_name_and_groups_are_given(stage: Both, robots: Robots, tmp_path: Path) -> None:

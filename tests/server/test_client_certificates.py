@@ -136,6 +136,8 @@ async def test_what_can_not_count_is_refused_in_the_handshake(port: Port, why: s
 async def test_a_certificate_to_whom_nothing_is_given_is_told_so(port: Port) -> None:
     status, said = await port.ask(port.clients.issue(common_name="eve", groups=["team"]))
     assert (status, "signed in as 'eve' (groups: 'team')" in said) == (403, True)
+    # A certificate does not make its holder a user who has a password here, the administrator for instance.
+    assert (await port.ask(port.clients.issue(common_name="openmcp")))[0] == 403
     status, said = await port.ask(port.clients.issue(common_name="", groups=["ops"]))
     assert (status, "Required authorization token not found" in said) == (401, True)
 

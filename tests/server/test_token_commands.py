@@ -96,8 +96,9 @@ def test_reach_by_labels_is_written_and_listed(users: Path) -> None:
         assert "* (env=prod)" in listed.stdout
     assert load_access_tokens(users.with_name("tokens"))[0].scope.cluster_labels == "env=prod"
     assert load_users(users)["bob"].scope.cluster_labels == "env=prod"
-    wrong = run("user", "add", "eve", "--role", "view", "--cluster-labels", "env in", "--file", str(users))
-    assert (wrong.exit_code, "--cluster-labels is 'env in'" in wrong.output) == (2, True)
+    for selector in ("env in", ""):  # as of a variable that is not set: that is no reach to all
+        wrong = run("user", "add", "eve", "--role", "view", "--cluster-labels", selector, "--file", str(users))
+        assert (wrong.exit_code, f"--cluster-labels is {selector!r}" in wrong.output) == (2, True)
 
 
 def test_a_token_that_is_not_there_revokes_none(users: Path) -> None:
