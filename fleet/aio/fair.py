@@ -73,10 +73,10 @@ class FairPlaces:
         try:
             await waiting
         except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
-                self.release(caller)
-            else:
+            if not waiting.done() or waiting.cancelled():
                 self._leave(key, waiting)
+            elif waiting.exception() is None:
+                self.release(caller)
             raise
 
     def release(self, caller: str) -> None:
@@ -86,7 +86,7 @@ class FairPlaces:
             _subtract(self._lent, caller)
         else:
             self._free += 1
-        while self._lines and self._free and self._give(self._held_of_one):
+        while self._lines and self._free and self._give(self._held_of_one) is not None:
             self._free -= 1
 
     def lend(self, caller: str | None = None) -> None:

@@ -59,3 +59,17 @@ async def test_a_full_house_makes_room_for_a_shorter_line() -> None:
     with pytest.raises(Full):
         await places.take("a")
     await end_tasks(*tasks)
+
+
+@pytest.mark.parametrize("caller", ["a", ""])
+async def test_who_is_refused_and_gone_at_once_gives_back_nothing(caller: str) -> None:
+    places = FairPlaces(1, most=2, most_of_one=2)
+    await places.take(caller)
+    served, tasks = await wait_for_places(places, caller, caller, "b")
+    tasks[1].cancel()  # it has made room for b, and was not told yet
+    await asyncio.wait(tasks[1:2])
+    assert (served, places.held, len(places)) == ([], 1, 2)
+    places.release(caller)
+    await tasks[0]
+    assert (places.held, places.take_free("c")) == (1, False)
+    await end_tasks(*tasks)
