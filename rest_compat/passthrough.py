@@ -163,7 +163,7 @@ class PassThrough(Response):
         call = member.call if member.call.method in BODILESS else await self._take_body(caller)
         async with member.connection.open_stream(call) as streamed:
             answer: StreamedAnswer = streamed
-            if member.redacts is not None and answer.status == 200:
+            if member.redacts is not None and answer.status in (200, 201, 202):
                 cluster = member.connection.cluster
                 answer = RedactedAnswer(answer, cluster, member.redacts, watches=member.watches)
             await self._answer(answer, send)

@@ -1,4 +1,4 @@
-"""A member's answer without secrets, for callers who may not read Secrets: lists, single objects, tables and watches.
+"""A member's answer without secrets, for callers who may not read Secrets: lists, objects, tables, watches, writes.
 
 Such a call is asked for as JSON without compression, whatever the caller would take. Kinds of Secrets are refused to
 such callers by the policy; what is left are kinds that hold one inside.
@@ -30,7 +30,7 @@ _WITH_ENVIRONMENT = frozenset({"pods", "podtemplates", "replicationcontrollers",
 
 def must_redact(principal: Principal, cluster: str, info: RequestInfo, env: EnvValues) -> bool:
     """Whether the answer can hold what this caller is not shown."""
-    if not info.is_resource or info.verb not in ("get", "list", "watch") or info.subresource in ("log", "proxy"):
+    if not info.is_resource or info.subresource in ("log", "proxy"):
         return False
     built_in = info.api_group in _BUILT_IN or info.api_group.endswith(".k8s.io")
     platforms = info.api_group == "openmcp.k8s.io"

@@ -26,7 +26,8 @@ KEY = b"a key for these tests and nothing else, long enough"
 async def authenticator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Authenticator]:
     users: Path = tmp_path_factory.mktemp("users") / "users.yaml"
     viewer = User("vera", hash_password("vera's password"), Scope(Role.VIEW, ("cluster*",), ("shop",)))
-    save_users(users, [viewer])
+    edits = Scope(Role.EDIT, ("cluster*",))
+    save_users(users, [viewer, User("edgar", hash_password("edgar's password"), edits, writes=("*.work.karmada.io",))])
     options = AuthOptions(signing_key=KEY, users_file=users, administrator=("openmcp", "keti"))
     async with open_authenticator(options) as opened:
         yield opened
@@ -36,6 +37,12 @@ async def authenticator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 async def viewer(authenticator: Authenticator) -> str:
     """The token of a user who reads namespace `shop` of the clusters `cluster...`."""
     return await authenticator.login("vera", "vera's password")
+
+
+@pytest.fixture(scope="session")
+async def editor(authenticator: Authenticator) -> str:
+    """The token of a user who edits in the clusters `cluster...`, and there Karmada's objects of all of a cluster."""
+    return await authenticator.login("edgar", "edgar's password")
 
 
 @pytest.fixture

@@ -111,6 +111,20 @@ async def test_what_can_not_be_read_is_not_shown(
     assert "is not shown to who may not read Secrets" in answer.body.decode()
 
 
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST", "DELETE"])
+@pytest.mark.parametrize("status", [200, 201])
+async def test_what_a_write_answers_holds_none(
+    client: Client, upstream: Upstream, editor: str, method: str, status: int
+) -> None:
+    path = "/apis/work.karmada.io/v1alpha1/clusterworks" + ("" if method == "POST" else "/w")
+    upstream.answers[path] = answering(status, json.dumps(WORK).encode())
+    headers = {"Content_Type": "application/merge-patch+json"}
+    answer = await client.ask(method, f"/clusters/cluster1{path}?dryRun=All", token=editor, body=b"{}", **headers)
+    assert answer.status == status
+    assert SECRET not in answer.body.decode()
+    assert REDACTED in answer.body.decode()
+
+
 @pytest.mark.parametrize("path", ["secrets", "secrets/s", "secrets?watch=1", "serviceaccounts/default/token"])
 async def test_secrets_themselves_are_refused(client: Client, upstream: Upstream, viewer: str, path: str) -> None:
     mark = "&" if "?" in path else "?"
