@@ -4,22 +4,43 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
+import msgspec
+from msgspec import Struct
+
 from server.settings.environment import SettingsInvalid
+from server.settings.groups import HttpSettings
+
+
+class Port(Struct, frozen=True):
+    """A port that is asked for, and the fields of the settings that say so."""
+
+    host: str
+    number: int
+    field: str
+    host_field: str = "host"
+
+
+def list_ports(http: HttpSettings) -> tuple[Port, Port, Port | None]:
+    """The main port, that for operators, and the plain one where there is one."""
+    plain = None if http.plain_port is None else Port(http.host, http.plain_port, "plain_port")
+    return Port(http.host, http.port, "port"), Port(http.ops_host, http.ops_port, "ops_port", "ops_host"), plain
 
 
 @contextlib.contextmanager
-def bind(host: str, port: int, name: str, *, shared: bool = False) -> Iterator[socket.socket]:
+def bind(port: Port, *, shared: bool = False) -> Iterator[socket.socket]:
     """A bound socket that does not listen yet; `shared` with other processes of the same user that say so too.
 
-    `name` is the port's variable, for the message. Raises SettingsInvalid.
+    Raises SettingsInvalid.
     """
+    host, number = port.host, port.number
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise SettingsInvalid([f"OPENMCP_HOST is {host!r}, must be an address of this machine ({error})"]) from error
+        named = f"OPENMCP_{port.host_field.upper()}"
+        raise SettingsInvalid([f"{named} is {host!r}, must be an address of this machine ({error})"]) from error
     with bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
@@ -27,17 +48,18 @@ def bind(host: str, port: int, name: str, *, shared: bool = False) -> Iterator[s
         try:
             bound.bind(address)
         except OSError as error:
-            raise SettingsInvalid([f"{name} is {port}, must be a free port of {host} ({error.strerror})"]) from error
+            named = f"OPENMCP_{port.field.upper()}"
+            raise SettingsInvalid([f"{named} is {number}, must be a free port of {host} ({error.strerror})"]) from error
         yield bound
 
 
 @contextlib.contextmanager
-def reserve_port(host: str, port: int, name: str) -> Iterator[int]:
+def reserve_port(port: Port) -> Iterator[int]:
     """The number of a port that was free and that others may now share, until the `with` is left.
 
     The socket that holds it never listens, so no connection goes to it. Raises SettingsInvalid.
     """
-    with bind(host, port, name) as alone:
+    with bind(port) as alone:
         number = int(alone.getsockname()[1])  # it was nobody's: one that is shared could be another server's
-    with bind(host, number, name, shared=True):
+    with bind(msgspec.structs.replace(port, number=number), shared=True):
         yield number

@@ -20,7 +20,7 @@ from fleet.aio.tasks import end_tasks, open_task
 from server.app import create_app
 from server.asgi.bounds import build_protocols
 from server.asgi.connections import ConnectionOptions, Connections, count_most, raise_descriptor_limit
-from server.binding import bind
+from server.binding import Port, bind, list_ports
 from server.free_memory import bound_free_memory
 from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
@@ -149,11 +149,11 @@ class _Ports(NamedTuple):
 def _bind_ports(http: HttpSettings, stack: contextlib.ExitStack, *, shared: bool) -> _Ports:
     """Ports that are held until the stack is left. Raises SettingsInvalid."""
 
-    def hold(port: int, name: str) -> socket.socket:
-        return stack.enter_context(bind(http.host, port, name, shared=shared))
+    def hold(port: Port) -> socket.socket:
+        return stack.enter_context(bind(port, shared=shared))
 
-    main, ops = hold(http.port, "OPENMCP_PORT"), hold(http.ops_port, "OPENMCP_OPS_PORT")
-    return _Ports(main, ops, None if http.plain_port is None else hold(http.plain_port, "OPENMCP_PLAIN_PORT"))
+    main, ops, plain = list_ports(http)
+    return _Ports(hold(main), hold(ops), None if plain is None else hold(plain))
 
 
 def _build_servers(

@@ -27,8 +27,15 @@ NO_SIGNING_KEY = (
 class HttpSettings(Group):
     """Where the server listens."""
 
-    host: str = setting("0.0.0.0", "Address all ports listen on.", values="an IP address or a host name", min_length=1)  # noqa: S104 - as the original does; a container has one network
+    host: str = setting("0.0.0.0", "Address of the users' ports.", values="an IP address or a host name", min_length=1)  # noqa: S104 - as the original does; a container has one network
     port: int = setting(8080, "Main port.", values="a port, 0 to 65535 (0: any free one)", ge=0, le=65535)
+    ops_host: str = setting(
+        "127.0.0.1",
+        "Address of the operators' port. It asks for no token and names clusters, their addresses and what is wrong: "
+        "open it to nobody but who watches over the server.",
+        values="an IP address or a host name",
+        min_length=1,
+    )
     ops_port: int = setting(
         8081,
         "Port of Prometheus exposition and probes, away from users.",

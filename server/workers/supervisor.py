@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from server.binding import reserve_port
+from server.binding import list_ports, reserve_port
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
 from server.workers.peers import Worker
@@ -228,14 +228,9 @@ def run_workers(settings: Settings, serve: Serve) -> int:
 
 def _reserve_ports(settings: Settings, stack: contextlib.ExitStack) -> Settings:
     """The settings with ports that were free, held until the stack is left."""
-    http = settings.http
-    wanted = {"port": http.port, "ops_port": http.ops_port, "plain_port": http.plain_port}
-    held = {
-        name: stack.enter_context(reserve_port(http.host, port, f"OPENMCP_{name.upper()}"))
-        for name, port in wanted.items()
-        if port is not None
-    }
-    return settings.model_copy(update={"http": http.model_copy(update=held)})
+    wanted = [port for port in list_ports(settings.http) if port is not None]
+    held = {port.field: stack.enter_context(reserve_port(port)) for port in wanted}
+    return settings.model_copy(update={"http": settings.http.model_copy(update=held)})
 
 
 def _report_listening(report: int) -> None:

@@ -91,6 +91,14 @@ async def until_ready(url: str) -> None:
         ({"OPENMCP_KUBECONFIG": "nowhere:no-more"}, "(or KUBECONFIG) names nowhere, no-more, must name one"),
         ({"OPENMCP_KUBECONFIG": "nowhere", "OPENMCP_HOST_CONTEXT": "x"}, "(or KUBECONFIG) names nowhere, must name"),
         ({"OPENMCP_HOST": "203.0.113.7"}, "must be a free port of 203.0.113.7"),
+        (
+            {"OPENMCP_OPS_HOST": "203.0.113.7", "OPENMCP_OPS_PORT": "0"},
+            "OPENMCP_OPS_PORT is 0, must be a free port of 203",
+        ),
+        (
+            {"OPENMCP_OPS_HOST": "no such host"},
+            "OPENMCP_OPS_HOST is 'no such host', must be an address of this machine",
+        ),
     ],
 )
 async def test_what_is_wrong_at_the_start_is_one_line_and_exit_code_2(
@@ -112,6 +120,17 @@ async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
     assert code == 2
     assert f"OPENMCP_PORT is {port}, must be a free port" in text
+
+
+async def test_operators_are_served_on_loopback_unless_told_otherwise(tmp_path: Path) -> None:
+    """All of 127.0.0.0/8 is this machine's, and stands for its other addresses."""
+    for told, reached in (({}, False), ({"OPENMCP_OPS_HOST": "127.0.0.2"}, True)):
+        variables = environ(tmp_path, OPENMCP_HOST="0.0.0.0", **told)  # noqa: S104 - the default, said
+        async with open_process(variables):
+            assert await ask(f"http://127.0.0.2:{variables['OPENMCP_PORT']}/healthz") == (200, "ok\n")
+            with socket.socket() as asking:
+                refused = asking.connect_ex(("127.0.0.2", int(variables["OPENMCP_OPS_PORT"])))
+            assert (refused == 0) is reached
 
 
 async def test_it_serves_users_and_operators_and_ends_well(tmp_path: Path) -> None:
