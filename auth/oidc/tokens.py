@@ -65,7 +65,7 @@ class _Verified(Struct, frozen=True):
 
 
 class _NotKnown(Unauthenticated):
-    """The token names a key that the issuer did not publish when it was last asked."""
+    """The token is of a key that the issuer did not publish when it was last asked, or published as another."""
 
 
 class OidcTokens:
@@ -157,7 +157,7 @@ def _check_signature(token: str, candidates: Sequence[Key]) -> tuple[dict[str, A
             return jwt.decode(token, key, registry=_REGISTRY).claims, key
         except (JoseError, ValueError, TypeError, RecursionError) as error:
             _log.debug("a token is not signed by key %s: %s", key.kid, error)
-    raise Unauthenticated("signature is invalid")
+    raise _NotKnown("signature is invalid")
 
 
 def _build_identity(claims: dict[str, Any], issuer: Issuer) -> Identity:

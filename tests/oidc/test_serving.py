@@ -133,7 +133,7 @@ async def test_an_issuer_that_is_down_is_told_and_known_keys_go_on(serving: Serv
 
 
 async def test_a_subscription_ends_with_the_token(serving: Serving, issuer: RunningIssuer) -> None:
-    expires = int(time.time()) + 4
+    expires = int(time.time()) + 10
     token = await issuer.sign(groups=["team-a"], exp=expires)
     async with (
         asyncio.timeout(PATIENCE),
@@ -153,7 +153,7 @@ async def test_a_subscription_ends_with_the_token(serving: Serving, issuer: Runn
 
 
 async def test_a_passed_on_watch_ends_with_the_token(serving: Serving, issuer: RunningIssuer) -> None:
-    expires = int(time.time()) + 4
+    expires = int(time.time()) + 10
     token = await issuer.sign(groups=["team-a"], exp=expires)
     url = f"{serving.server.url}/clusters/cluster1/api/v1/pods?watch=1"
     async with (

@@ -160,6 +160,17 @@ async def test_keys_are_exchanged_without_a_refusal(issuer: RunningIssuer) -> No
         assert (await tokens.load(new)).name == "ann"
 
 
+async def test_another_key_under_an_id_that_is_known_is_found(issuer: RunningIssuer) -> None:
+    await issuer.order(make={"same": "RS256"}, publish=["same"])
+    old = await issuer.sign("same")
+    async with judging(issuer) as tokens:
+        await tokens.load(old)
+        await issuer.order(make={"same": "RS256"}, publish=["same"])
+
+        assert (await tokens.load(await issuer.sign("same"))).name == "ann"
+        assert "does not publish the key" in await refused(tokens, old)
+
+
 async def test_keys_are_asked_for_again_by_themselves(issuer: RunningIssuer) -> None:
     old = await issuer.sign()
     async with judging(issuer, replace(QUICK, refresh=0.05)) as tokens:
@@ -183,6 +194,7 @@ async def test_unknown_keys_are_asked_for_once_in_a_while(issuer: RunningIssuer)
         before = (await issuer.order())["asked"]
         for number in range(20):
             await refused(tokens, await issuer.sign("mine", header={"kid": f"unknown {number}"}))
+            await refused(tokens, await issuer.sign("mine", header={"kid": "first"}, sub=f"user {number}"))
 
         assert (await issuer.order())["asked"] == before
 

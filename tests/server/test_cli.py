@@ -48,6 +48,25 @@ def test_users_are_added_listed_changed_and_removed(tmp_path: Path) -> None:
     assert load_users(path) == {}
 
 
+def test_users_and_groups_of_elsewhere_have_no_password(tmp_path: Path) -> None:
+    path = ("--file", str(tmp_path / "users.yaml"))
+
+    added = run("user", "add", "bob@a", "--role", "edit", "--elsewhere", *path, OPENMCP_PASSWORD=None)
+    group = run("user", "add", "devs", "--role", "view", "--as-group", *path, OPENMCP_PASSWORD=None)
+
+    assert [added.exit_code, group.exit_code] == [0, 0]
+    assert [(user.label, user.password_hash) for user in load_users(Path(path[1])).values()] == [
+        ("bob@a", ""),
+        ("group devs", ""),
+    ]
+    assert "group devs" in run("user", "list", *path).output
+    for command in ("passwd", "logout"):
+        assert "is a group" in run("user", command, "group devs", *path).output
+    assert "is there already" in run("user", "add", "devs", "--role", "view", "--as-group", *path).output
+    assert run("user", "remove", "group devs", *path).exit_code == 0
+    assert list(load_users(Path(path[1]))) == ["bob@a"]
+
+
 def test_a_user_is_not_added_twice(tmp_path: Path) -> None:
     path = str(tmp_path / "users.yaml")
     run("user", "add", "alice", "--role", "view", "--file", path)
