@@ -19,7 +19,7 @@ from fleet.kubernetes.access_reviews import load_rights, may
 from fleet.kubernetes.impersonation import check_subject
 from fleet.members.member import Member
 from fleet.members.roster import Roster
-from fleet.model.errors import ClusterError, Forbidden
+from fleet.model.errors import ClusterError, FleetError, Forbidden
 from fleet.model.objects import OutcomeState
 from fleet.model.request_info import RequestInfo
 from fleet.model.rights import ClusterRights, Granted, Rules, Subject
@@ -168,7 +168,7 @@ class Grants:
                 told = _Told(at, await self._load(subject, scope, member))
         except TimeoutError:
             problem = f"it did not say so within {self._timeout:g} s"
-        except ClusterError as error:
+        except FleetError as error:
             problem = str(error)
         else:
             self._complaints.settle(member.name)

@@ -1,11 +1,12 @@
 """What a member is asked about a subject, and what is made of its answers."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
 import pytest
 
-from fleet.kubernetes.access_reviews import load_rights, may
+from fleet.kubernetes.access_reviews import AT_ONCE, load_rights, may
 from fleet.model.errors import ClusterAnswerInvalid, ClusterError, ClusterForbidden
 from fleet.model.request_info import parse_request
 from fleet.model.rights import Subject
@@ -30,6 +31,8 @@ class Member:
         self.webhook = webhook
         self.asked: list[str] = []
         self.broken: Answer | None = None
+        self.broken_in: str | None = None
+        self.at_once = self.most_at_once = 0
 
     async def request(self, call: Call) -> Answer:
         assert call.acting_for == ANN
@@ -37,8 +40,14 @@ class Member:
         kind = call.path.rpartition("/")[2]
         self.asked.append(kind)
         spec = msgspec.json.decode(call.body)["spec"]
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
         if self.broken is not None:
             return self.broken
+        if self.broken_in is not None and spec.get("namespace") == self.broken_in:
+            return Answer(403, {}, b"{}")
         if kind == "selfsubjectrulesreviews":
             found = self.rules.get("*", []) + self.rules.get(spec["namespace"], [])
             return _answer({"resourceRules": found, "incomplete": self.webhook is not None})
@@ -78,11 +87,13 @@ async def test_others_are_asked_about_in_each_namespace() -> None:
 
 async def test_of_incomplete_rules_none_counts_and_each_kind_is_asked_about() -> None:
     webhook = {("list", "pods", "a"): True, ("watch", "nodes", ""): True, ("get", "namespaces", "b"): True}
-    rights = await load_rights(Member({"*": [ALL]}, webhook), ANN, ["a", "b"], 5.0)
+    member = Member({"*": [ALL]}, webhook)
+    rights = await load_rights(member, ANN, ["a", "b"], 5.0)
     assert [rights.allows("list", "pods", name) for name in ("a", "b", None)] == [True, False, False]
     assert rights.allows("watch", "nodes", None)
     assert [rights.allows("list", "namespaces", name) for name in ("a", "b")] == [False, True]
     assert not rights.allows("list", "secrets", "a")
+    assert member.most_at_once == AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -100,6 +111,13 @@ async def test_what_is_no_answer_is_an_error_of_the_member(
     member.broken = answer
     with pytest.raises(error, match=said):
         await load_rights(member, ANN, [], 5.0)
+
+
+async def test_what_fails_in_one_namespace_is_an_error_of_the_member() -> None:
+    member = Member({})
+    member.broken_in = "n7"
+    with pytest.raises(ClusterForbidden):
+        await load_rights(member, ANN, [f"n{number}" for number in range(20)], 5.0)
 
 
 async def test_a_single_request_is_asked_about_as_it_is() -> None:
