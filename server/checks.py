@@ -11,12 +11,14 @@ from msgspec.structs import replace
 from auth.authenticator import open_authenticator
 from auth.errors import AuthError
 from auth.oidc.calls import load_key_set
+from fleet.kubernetes.access_reviews import load_rights
 from fleet.kubernetes.codec.wire import WireVersion
 from fleet.kubernetes.sources.kubeconfig import LOST
 from fleet.metrics.embedded.file import describe_file
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
+from fleet.model.rights import Subject
 from fleet.model.told import detail_of
 from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Call, MemberSource, MemberSpec
@@ -30,6 +32,9 @@ from server.settings.groups import Settings
 from server.tls import open_certificate
 
 SOURCE_SECONDS = 15.0
+
+_NOBODY = Subject("openmcp-apiserver-check", ("openmcp-apiserver-check",))
+"""Whom members are asked about where they decide what callers see: whether they can be asked."""
 
 
 class Row(Struct, frozen=True):
@@ -145,7 +150,8 @@ async def _check_clusters(settings: Settings) -> list[Row]:
         async with asyncio.timeout(SOURCE_SECONDS), open_source(settings) as source:
             specs = await _load_specs(source)
             timeout = settings.timeouts.member_timeout
-            rows = await asyncio.gather(*(_check_cluster(source, spec, timeout) for spec in specs.values()))
+            subject = _NOBODY if settings.auth.authorization == "impersonate" else None
+            rows = await asyncio.gather(*(_check_cluster(source, spec, timeout, subject) for spec in specs.values()))
     except FleetError as error:
         return [Row(source_name, works=False, said=detail_of(error))]
     except TimeoutError:
@@ -173,8 +179,8 @@ async def _load_specs(source: MemberSource) -> Mapping[str, MemberSpec]:
     return {}
 
 
-async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float) -> Row:
-    """Its row; the caller says what a cluster that does not work means."""
+async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float, subject: Subject | None) -> Row:
+    """Its row; the caller says what a cluster that does not work means. It has to answer reviews of a subject, too."""
     what = f"{'host' if spec.role is ClusterRole.HOST else 'member'} {spec.name}"
     try:
         if spec.problem is not None:
@@ -182,6 +188,8 @@ async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float)
         connection = await source.open_connection(spec)
         try:
             answer = await connection.request(Call("GET", "/version", timeout=timeout))
+            if subject is not None:
+                await load_rights(connection, subject, (), timeout)
         finally:
             await connection.close()
         if answer.status != 200:

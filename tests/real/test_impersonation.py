@@ -21,7 +21,7 @@ from graph.subscriptions.sessions import RECHECK_SECONDS
 from realfleet.fleet import Fleet
 from realfleet.kubeconfig import Access, build_kubeconfig, write_private
 from tests.fakes.waiting import PATIENCE, until
-from tests.processes import RunningServer, free_port, open_server
+from tests.processes import COMMAND, RunningServer, free_port, open_server
 from tests.real.impersonation import GROUPS, PASSWORD, Asker, AsUser, Binding, bound, name_users, write_users
 
 pytestmark = pytest.mark.real
@@ -324,6 +324,7 @@ async def test_who_cannot_be_asked_shows_nothing_until_it_can(
         "OPENMCP_USERS_FILE": str(write_users(tmp_path / "users.yaml")),
         "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.db"),
     }
+    assert "needs the rights to impersonate users and groups" in await check(environment)
     opening = open_server("serve", environment=environment, port=port, log=tmp_path / "serve.log")
     async with opening as server:
         asker, user, _ = await sign_in(server, session)
@@ -339,6 +340,14 @@ async def test_who_cannot_be_asked_shows_nothing_until_it_can(
                     return {item["namespace"] for item in answer["data"]["pods"]["items"]} == {"shop"}
 
                 await until(is_seen, what="pods of the namespace shop alone", every=0.1)
+                assert "  ok  " in await check(environment)
+
+
+async def check(environment: dict[str, str]) -> str:
+    """What `openmcp-apiserver check` says of the cluster."""
+    process = await asyncio.create_subprocess_exec(COMMAND, "check", env=environment, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    return next(line for line in said.decode().splitlines() if CLUSTER in line)
 
 
 async def test_a_cluster_that_hangs_costs_its_own_part(
