@@ -66,7 +66,7 @@ class Desk:
         except Full as error:
             raise TooManyLogins from error
         except (TimeoutError, IssuerFailed, IssuerInvalid) as error:
-            raise IdentityUnavailable(f"issuer {url}: {error or 'does not answer'}") from error
+            raise IdentityUnavailable(f"issuer {url}: {str(error) or 'does not answer'}") from error
 
     def _build_offer(self, issuer: Issuer, document: Document) -> Offer:
         endpoint = document.get("authorization_endpoint")

@@ -119,7 +119,7 @@ class IssuerKeys:
             self._known, self.document = import_keys(written), document
             self._thumbprints = frozenset(key.thumbprint() for key in self.find(None))
         except (IssuerFailed, IssuerInvalid, TimeoutError) as error:
-            self.problem = f"issuer {self.issuer.url}: {error or 'does not answer'}"
+            self.problem = f"issuer {self.issuer.url}: {str(error) or 'does not answer'}"
             if self._complaints.is_due("keys", type(error).__name__):
                 held = "its known keys count" if self.are_known else "nobody can sign in by it"
                 _log.error("%s; until it answers %s", self.problem, held)

@@ -1,5 +1,6 @@
 """Which published keys count."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from auth.oidc.errors import IssuerFailed
-from auth.oidc.keys import MAX_KEYS, import_keys
+from auth.oidc.issuer import Issuer
+from auth.oidc.keys import MAX_KEYS, IssuerKeys, KeyTimes, import_keys
+from fleet.aio.tasks import open_task
+from tests.fakes.waiting import until
 
 EC: dict[str, Any] = dict(ECKey.generate_key("P-256", {"kid": "ec"}).as_dict(private=False))
 RSA: dict[str, Any] = dict(RSAKey.generate_key(2048, {"kid": "rsa"}).as_dict(private=False))
@@ -53,3 +57,14 @@ def test_no_more_keys_are_read_than_anybody_has() -> None:
     assert len(import_keys([EC, *[RSA] * MAX_KEYS])["rsa"]) == MAX_KEYS - 1
     with pytest.raises(IssuerFailed):
         import_keys([*[{}] * MAX_KEYS, EC])
+
+
+async def test_an_issuer_that_hangs_is_said_to_do_so() -> None:
+    listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        keys = IssuerKeys(Issuer(f"http://127.0.0.1:{port}", ("a",)), KeyTimes(answer=0.01))
+        async with open_task("keys", keys.run):
+            await until(lambda: keys.problem)
+
+    assert keys.problem == f"issuer http://127.0.0.1:{port}: does not answer"
