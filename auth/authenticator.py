@@ -120,15 +120,17 @@ class Authenticator:
 
     async def _identify(self, credential: Credential) -> Principal:
         if isinstance(credential, ClientCertificate):
-            return self._admit(credential.check())
+            return replace(self._admit(credential.check()), credential="client certificate")
         token = bearer_token(credential)
         if token.startswith(PREFIX):
             return self._identify_script(token)
         source = next((source for source in self._sources if source.knows(token)), None)
         if source is not None:
-            return self._admit(await source.load(token))
+            return replace(self._admit(await source.load(token)), credential="token of another issuer")
         claims, user = self._find(token)
-        return Principal(user.name, user.scope, user.groups, claims.expires_at, user.writes)
+        return Principal(
+            user.name, user.scope, user.groups, claims.expires_at, user.writes, credential="token of a sign-in"
+        )
 
     def renew(self, authorization: str | None) -> str:
         """A new token for who has one that counts. Raises Unauthenticated, too long after the password was given."""
@@ -168,7 +170,7 @@ class Authenticator:
         if user is None or not right:
             # An unknown name stays out of the log: it may be a password typed into the wrong field.
             _log.warning("sign-in refused for %s", f"user {user.name!r}" if user else "an unknown user")
-            raise InvalidCredentials
+            raise InvalidCredentials(user.name if user else None)
         self._attempts.add_success(address, username)
         return self._tokens.sign(user.name, user.entry)
 
@@ -189,7 +191,8 @@ class Authenticator:
             raise Unauthenticated("the owner of this access token does not exist any more")
         if token.owner_entry != build_owner_entry(user):
             raise Unauthenticated("this access token was ended by a new password or a sign-out of its owner")
-        return Principal(user.name, user.scope.narrow(token.scope), user.groups, token.expires_at, user.writes)
+        named, scope = f"access token {token.name}", user.scope.narrow(token.scope)
+        return Principal(user.name, scope, user.groups, token.expires_at, user.writes, credential=named)
 
     def _find(self, token: str) -> tuple[Claims, User]:
         claims = self._tokens.verify(token)

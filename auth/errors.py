@@ -24,10 +24,14 @@ class Unauthenticated(AuthError):
 
 
 class InvalidCredentials(AuthError):
-    """Name and password do not belong together; which of the two is wrong is never said."""
+    """Name and password do not belong together; which of the two is wrong is never said.
 
-    def __init__(self) -> None:
+    `user` is whose password was wrong, for the audit log; None where nobody has the name, which may be a password.
+    """
+
+    def __init__(self, user: str | None = None) -> None:
         super().__init__("invalid_credentials")
+        self.user = user
 
 
 class TooManyLogins(AuthError):

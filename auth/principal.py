@@ -12,6 +12,7 @@ class Principal(Struct, frozen=True):
 
     `writes` are the kinds that role edit writes beyond Kubernetes' own, as `auth.users` has them. Who has several
     entries there is in `apart` once for each; `scope` reaches what they reach together.
+    `credential` is what the caller proved it with, as the audit log has it.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Principal(Struct, frozen=True):
     expires_at: float | None = None
     writes: tuple[str, ...] = ()
     apart: tuple["Principal", ...] = ()
+    credential: str = ""
 
     @property
     def parts(self) -> tuple["Principal", ...]:

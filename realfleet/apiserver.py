@@ -12,6 +12,14 @@ from realfleet.pki import ClusterFiles
 from realfleet.processes import Server, Servers
 
 _READY_TIMEOUT = 120.0
+_AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, namespaces: [audited]}
+- {level: None}
+"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class ApiServer:
     files: ClusterFiles
     tokens: Tokens
     server: Server
+    audit_log: Path
+    """What was done in namespace `audited`, an event a line."""
 
     @cached_property
     def client(self) -> KubeClient:
@@ -69,6 +79,7 @@ def start_api_server(
     """Starts a kube-apiserver; `wait_ready` tells when it answers."""
     folder = servers.folder / cluster
     tokens = Tokens()
+    policy, audit_log = write_private(folder / "audit-policy.yaml", _AUDIT_POLICY), folder / "audit.jsonl"
     token_file = write_private(folder / "tokens.csv", tokens.as_csv())
     server = servers.start(
         f"{cluster}-apiserver",
@@ -94,9 +105,11 @@ def start_api_server(
             "--service-cluster-ip-range=10.0.0.0/24",
             "--kubelet-preferred-address-types=InternalIP",
             "--profiling=false",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={audit_log}",
         ],
     )
-    return ApiServer(cluster, f"https://127.0.0.1:{port}", files, tokens, server)
+    return ApiServer(cluster, f"https://127.0.0.1:{port}", files, tokens, server, audit_log)
 
 
 def wait_ready(servers: Servers, api: ApiServer, timeout: float = _READY_TIMEOUT) -> None:

@@ -61,6 +61,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     info = parse_request(request.scope["method"], call.path, call.query)
     federation: Federation = request.scope["state"]["federation"]
     cluster = federation.resolve_name(principal.scope, call.cluster)
+    request.scope["call"] = (cluster, info)
     if is_self_review(info):
         connection = federation.get_connection(principal.scope, cluster)
         return SelfReview(principal, federation, connection, _build_call(request, call, info), call.shape)

@@ -4,7 +4,7 @@ from fleet.ports import Headers
 
 # Who the caller is, to a member, is what this server says: its own credential, and none of these.
 _NEVER_SENT = frozenset(
-    {b"authorization", b"cookie", b"expect", b"forwarded", b"host", b"via", b"x-real-ip", b"x_real_ip"}
+    {b"audit-id", b"authorization", b"cookie", b"expect", b"forwarded", b"host", b"via", b"x-real-ip", b"x_real_ip"}
 )
 # `_` is taken for `-` by some servers.
 _NEVER_SENT_PREFIXES = (b"impersonate", b"x-remote", b"x_remote", b"x-forwarded", b"x_forwarded")

@@ -63,6 +63,7 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     info = parse_request("POST", call.path, call.query)
     federation = request.state["federation"]
     cluster = federation.resolve_name(principal.scope, call.cluster)
+    request.scope["call"] = (cluster, info)
     authorize_request(principal, cluster, info)
     if info.subresource != "exec":
         raise InvalidQuery(f"{call.path[:200]!r} is not the path of a pod's exec")

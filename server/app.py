@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from graph.http.router import GRAPH_PATHS, build_graph_router, serve_graphql
 from rest_compat.router import PASSED_ON, build_legacy_apis
 from server.address_rate import AddressRate
+from server.asgi.audit import Audit
 from server.asgi.compression import Compression
 from server.asgi.cors import CrossOrigin
 from server.asgi.fast_path import FastPath
@@ -34,7 +35,7 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     apis = build_legacy_apis(traffic.user_streams, traffic.user_calls)
     legacy = {at: api if at in PASSED_ON else Compression(api) for at, api in apis.items()}
     fast = FastPath(Compression(app), dict.fromkeys(GRAPH_PATHS, serve_graphql), legacy)
-    served = RequestLog(AddressRate(fast, traffic.address_rate))
+    served = RequestLog(Audit(AddressRate(fast, traffic.address_rate)))
     return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
 
 

@@ -74,6 +74,11 @@ def _load_issuers_part(problem: str | None) -> Mapping[str, Part]:
     return {"issuers": Part(ready=True, reason=reason, detail=problem)} if problem else {}
 
 
+def build_audit_part(problem: str | None) -> Part:
+    """Never makes the server unready: a full disk stops nothing."""
+    return Part(ready=True, reason="ok" if problem is None else "the audit log can't be written", detail=problem)
+
+
 def build_clusters_part(clusters: list[Cluster], *, known: bool, synced: bool) -> Part:
     """Ready as soon as no question waits for a first list, however the clusters are."""
     if not known:
@@ -108,6 +113,8 @@ def build_health_router(*, detailed: bool) -> APIRouter:
         parts = await load_parts(
             state["federation"], state["metric_store"], state["authenticator"], probe, synced=synced
         )
+        if (audit := request.scope["state"].get("audit")) is not None:
+            parts = {**parts, "audit": build_audit_part(audit.problem)}
         ready = all(part.ready for part in parts.values())
         shown = {name: part.detail if detailed and part.detail else part.reason for name, part in parts.items()}
         return JSONResponse({"ready": ready, **shown}, 200 if ready else 503)

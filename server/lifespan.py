@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import NotRequired
 
 import msgspec
 from starlette.requests import Request
@@ -45,8 +46,10 @@ from graph.loading.timeslice import TimeSlices
 from graph.subscriptions.hub import LiveOptions, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
+from server.audit_log import AuditLog, open_audit_log
 from server.metric_file import DEFAULT_FILE, open_metric_file
 from server.reach import watch_reach
+from server.settings.disclosure import DisclosureSettings
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import NO_SIGNING_KEY, GraphSettings, LimitSettings, Settings
 from server.settings.metrics import MetricSettings
@@ -55,6 +58,8 @@ from server.settings.oidc import OidcSettings
 
 class State(RestState, GraphState):
     """What a request finds in `request.state`: what each face declares that it reads."""
+
+    audit: NotRequired[AuditLog | None]
 
 
 class StateRequest(Request[State]):
@@ -112,7 +117,9 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 redact_env=redact_env,
             )
         )
+        audit = _open_audit(settings.disclosure, stack)
         yield State(
+            audit=audit,
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,
@@ -132,6 +139,12 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             stopping=Stopping(),
             held_usage=UsageCache(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
+
+
+def _open_audit(settings: DisclosureSettings, stack: AsyncExitStack) -> AuditLog | None:
+    if settings.audit_log is None:
+        return None
+    return stack.enter_context(open_audit_log(settings.audit_log, settings.audit_log_bytes, settings.audit_log_files))
 
 
 def build_limits(settings: LimitSettings) -> Limits:

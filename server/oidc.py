@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from auth.dependencies import note_principal
 from auth.errors import AuthError, TooManyLogins
 from auth.oidc.sign_in import SignInRefused
 from fleet.aio.bounded import read_bounded
@@ -44,6 +45,7 @@ async def _exchange(request: StateRequest) -> Response:
         return _refuse(400, error)
     except AuthError as error:  # what the issuer gave does not count here
         return _refuse(401, error)
+    note_principal(request, principal)
     said = {"user": principal.name, "token": grant.id_token}
     if grant.refresh_token is not None:
         said["refreshToken"] = grant.refresh_token

@@ -15,6 +15,7 @@ from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.visibility import EVERYTHING
 from graph.subscriptions.hub import Hub
 from server.app import build_framework
+from server.audit_log import AuditLog
 from server.health import build_health_router
 from server.lifespan import OpenState, StateRequest
 from server.settings.groups import Settings
@@ -34,11 +35,12 @@ def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | Non
     return app
 
 
-def build_own_exposition(federation: Federation, live: Hub, started_at: float) -> str:
+def build_own_exposition(federation: Federation, live: Hub, audit: AuditLog | None, started_at: float) -> str:
     """The figures of this process as text. `started_at` is in Unix seconds."""
     tasks = _gauge("openmcp_process_tasks", "Tasks of the event loop.", [("", len(asyncio.all_tasks()))])
     clusters = build_exposition(federation.list_clusters(EVERYTHING), started_at)
-    return clusters + build_live_exposition(live) + build_admission_exposition(live.grounds.admission) + tasks
+    admission = build_admission_exposition(live.grounds.admission)
+    return clusters + build_live_exposition(live) + admission + tasks + _build_audit_exposition(audit)
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
@@ -82,6 +84,15 @@ def build_admission_exposition(admission: Admission) -> str:
     return "".join(families)
 
 
+def _build_audit_exposition(audit: AuditLog | None) -> str:
+    if audit is None:
+        return ""
+    words = "Lines of the audit log that"
+    written = _gauge("openmcp_audit_lines_written_total", f"{words} were written.", [("", audit.written)], "counter")
+    lost = _gauge("openmcp_audit_lines_lost_total", f"{words} could not be written.", [("", audit.dropped)], "counter")
+    return written + lost
+
+
 def _gauge(name: str, words: str, samples: Iterable[tuple[str, object]], kind: str = "gauge") -> str:
     """One family; a sample is its labels, in braces, and its value."""
     head = f"# HELP {name} {words}\n# TYPE {name} {kind}\n"
@@ -93,7 +104,9 @@ def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:
 
     @router.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False)
     async def metrics(request: StateRequest) -> Response:
-        own = build_own_exposition(request.state["federation"], request.state["live"], started_at)
+        own = build_own_exposition(
+            request.state["federation"], request.state["live"], request.scope["state"].get("audit"), started_at
+        )
         text = own if peers is None else await peers.merge(own)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 

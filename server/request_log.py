@@ -8,10 +8,12 @@ import logging
 import random
 import re
 import time
+import uuid
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fleet.aio.request_id import REQUEST_ID
 from fleet.aio.stopping import Stopping
 from server.errors import build_error_answer
 
@@ -36,12 +38,16 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         request_id = _request_id(scope)
+        REQUEST_ID.set(request_id)
         scope.setdefault("state", {})["request_id"] = request_id
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
         status = 0
         stopping: Stopping = scope["state"]["stopping"]
 
@@ -77,7 +83,7 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
             return str(value.decode())
     # To tell requests apart is all that it is for: a secret would cost a system call.
-    return f"{random.getrandbits(64):016x}"  # nosec B311 - see above
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))  # nosec B311 - see above
 
 
 def _with_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

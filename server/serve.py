@@ -203,7 +203,7 @@ async def _open_peers(worker: Worker | None, state: State) -> AsyncIterator[Peer
         yield None
         return
     async with open_peers(
-        worker, partial(build_own_exposition, state["federation"], state["live"], time.time())
+        worker, partial(build_own_exposition, state["federation"], state["live"], state.get("audit"), time.time())
     ) as peers:
         yield peers
 

@@ -18,7 +18,7 @@ _SHORTEST = 8
 _NAMES = re.compile(r"KEY|KEYS|PASSWORD|TOKEN|SECRET")
 _FORMS = re.compile(
     rb"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+|omcp_[A-Za-z0-9]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY|\$argon2id?\$\S+"
-    rb"|[Aa]uthorization:? \S+|Bearer (?!realm)[\w.-]{8,}"
+    rb"|Bearer [\w.-]{20,}"
 )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from fleet.aio.bounded import read_bounded
 from fleet.aio.budget import BudgetSpent, ByteBudget
 from fleet.aio.recorder import calling
+from fleet.aio.request_id import REQUEST_ID
 from fleet.aio.timed import timed
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
 from fleet.kubernetes.errors import FOREIGN, translate
@@ -182,6 +183,8 @@ class HttpConnection:
         line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
         if call.acting_for is not None:
             framing += build_impersonation(call.acting_for)
+        if (request_id := REQUEST_ID.get()) is not None:
+            framing += b"Audit-ID: %b\r\n" % request_id.encode("ascii")
         return build_request_head(line, call.headers, authorization, framing)
 
     async def close(self) -> None:

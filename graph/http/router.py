@@ -15,7 +15,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from auth.dependencies import read_credential
+from auth.dependencies import note_principal, read_credential
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
@@ -153,6 +153,8 @@ async def _execute(
         if isinstance(error, _NeedsStream) and takes_events(read_accept(request)):
             return await answer_events(request, operation)
         return refusal(error.status_in(kind), str(error), error.code, kind, extensions=finish(context, recorder))
+    if any((error.extensions or {}).get("code") == Code.FORBIDDEN for error in result.errors or ()):
+        request.scope["refused"] = True
     return answer(result, kind, finish(context, recorder))
 
 
@@ -177,7 +179,8 @@ async def _list(request: GraphRequest, caller: Principal, operation: Operation, 
 
 async def _authenticate(request: GraphRequest) -> Principal:
     """The caller, with what members let him see where they decide. Raises Unauthenticated, Forbidden."""
-    principal = await request.state["authenticator"].authenticate(read_credential(request))
+    authenticator = request.state["authenticator"]
+    principal = note_principal(request, await authenticator.authenticate(read_credential(request)))
     if principal.scope.granted is None:
         return principal
     return replace(principal, scope=await request.state["federation"].grant(principal.scope))

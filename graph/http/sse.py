@@ -13,7 +13,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from auth.dependencies import read_credential
+from auth.dependencies import note_principal, read_credential
 from fleet.aio.tasks import end_tasks
 from graph.errors import Code
 from graph.http.protocol import pick_weights, read_operation, refusal
@@ -63,6 +63,7 @@ async def answer_events(request: GraphRequest, operation: Operation | None = Non
         words = "the server takes no more connections: try again later"
         return refusal(503, words, Code.COST_EXCEEDED, headers={"Retry-After": "5"})
     session = await hub.sessions.open(read_credential(request))
+    note_principal(request, session.principal)
     try:
         async with asyncio.timeout(request.state["request_timeout"]):
             return EventStream(hub, session, operation or await read_operation(request))

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 from starlette.websockets import WebSocketDisconnect
 
-from auth.dependencies import read_credential
+from auth.dependencies import note_principal, read_credential
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
 from fleet.aio.tasks import end_tasks
@@ -170,6 +170,7 @@ class _Connection:
         try:
             given = authorization if isinstance(authorization, str) else None
             self._session = await self._hub.sessions.open(read_credential(self._websocket, given))
+            note_principal(self._websocket, self._session.principal)
         except (Unauthenticated, Forbidden) as error:
             logger.info("a WebSocket was refused: %s", error)
             raise _Close(4403, "Forbidden") from None

@@ -9,6 +9,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from auth.errors import InvalidCredentials
 from fleet.aio.bounded import read_bounded
 from fleet.model.errors import InvalidQuery
 from rest_compat.disconnect import Caller, DisconnectWatcher
@@ -54,6 +55,10 @@ async def issue_token(request: Request) -> Response:
     watcher = DisconnectWatcher(Caller(request.receive))
     try:
         token = await authenticator.login(given["username"], given["password"], address=host)
+        request.scope["sign_in"] = given["username"]
+    except InvalidCredentials as error:
+        request.scope["sign_in"] = error.user
+        raise
     except asyncio.CancelledError:
         if not watcher.was_interrupted():
             raise
