@@ -1,6 +1,7 @@
 """A cluster's API server: a real kube-apiserver with an authority, tokens and a part of etcd of its own."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -74,9 +75,15 @@ class ApiServer:
 
 
 def start_api_server(
-    servers: Servers, binaries: Binaries, cluster: str, port: int, files: ClusterFiles, etcd_url: str
+    servers: Servers,
+    binaries: Binaries,
+    cluster: str,
+    port: int,
+    files: ClusterFiles,
+    etcd_url: str,
+    authorization: Sequence[str] = ("--authorization-mode=RBAC",),
 ) -> ApiServer:
-    """Starts a kube-apiserver; `wait_ready` tells when it answers."""
+    """Starts a kube-apiserver; `wait_ready` tells when it answers. `authorization` are its flags of that."""
     folder = servers.folder / cluster
     tokens = Tokens()
     policy, audit_log = write_private(folder / "audit-policy.yaml", _AUDIT_POLICY), folder / "audit.jsonl"
@@ -98,7 +105,7 @@ def start_api_server(
             f"--tls-private-key-file={files.serving_key}",
             f"--client-ca-file={files.ca}",
             f"--token-auth-file={token_file}",
-            "--authorization-mode=RBAC",
+            *authorization,
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={files.service_account_key}",
             f"--service-account-signing-key-file={files.service_account_key}",
