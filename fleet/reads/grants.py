@@ -64,6 +64,16 @@ class _Caller:
         self._problems: dict[str, str] = {}
         self._granted = Granted(subject, problems=self._problems)
 
+    async def wait(self, oldest: float, cluster: str | None) -> None:
+        """Waits for the members, or the one, that said nothing since, and are being asked."""
+        waiting = [
+            task
+            for name, task in self.asking.items()
+            if cluster in (None, name) and max((told := self.told[name]).at, told.tried_at) < oldest
+        ]
+        if waiting:
+            await asyncio.wait(waiting)
+
     def build(self, now: float, max_age: float) -> Granted:
         """What counts at this moment; the same object for as long as it says the same."""
         clusters: dict[str, ClusterRights] = {}
@@ -96,17 +106,15 @@ class Grants:
 
         Raises Forbidden for a caller who can't be named to a member.
         """
-        began = asyncio.get_running_loop().time()
-        caller, oldest = self._ask(scope), began - self.max_age
-        waiting = [
-            task
-            for name, task in caller.asking.items()
-            if cluster in (None, name) and max((told := caller.told[name]).at, told.tried_at) < oldest
-        ]
-        if waiting:
-            await asyncio.wait(waiting)
+        began, caller = asyncio.get_running_loop().time(), self._ask(scope)
+        await caller.wait(began - self.max_age, cluster)
         # What counted when the caller came does so when the slowest member has answered, or has not.
-        return replace(scope, granted=caller.build(began, self.max_age))
+        granted = caller.build(began, self.max_age)
+        if cluster is not None and (cluster not in caller.told or not granted.reaches(cluster)):
+            # One that is not to be heard of takes as long as one that is not there.
+            await caller.wait(began - self.max_age, None)
+            granted = caller.build(began, self.max_age)
+        return replace(scope, granted=granted)
 
     def find(self, scope: Scope) -> Scope:
         """The same at once, with what is known already; what is not is being asked. Raises as `load`."""

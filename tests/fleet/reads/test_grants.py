@@ -55,7 +55,7 @@ class Member:
         self.at_once -= 1
         if self.broken:
             raise ClusterUnreachable(self.cluster, f"{self.cluster} is gone")
-        rules = [{"verbs": self.verbs, "apiGroups": [""], "resources": ["pods"]}]
+        rules = [{"verbs": self.verbs, "apiGroups": [""], "resources": ["pods"]}] if self.verbs else []
         return Answer(201, {}, msgspec.json.encode({"status": {"resourceRules": rules, "incomplete": False}}))
 
     @asynccontextmanager
@@ -121,6 +121,20 @@ async def test_a_request_for_one_cluster_waits_for_no_other(members: list[Member
         assert sees(scope) == [True, False]
         members[1].open.set()
         assert sees(await federation.grant(scope_of("ann"))) == [True, True]
+
+
+async def test_a_cluster_out_of_reach_takes_as_long_as_one_that_is_not_there(members: list[Member]) -> None:
+    members[0].verbs = []
+    members[1].open.clear()
+    async with open_granting(members) as federation:
+        hidden = asyncio.create_task(federation.grant(scope_of("ann"), "c1"))
+        none = asyncio.create_task(federation.grant(scope_of("ann"), "nope"))
+        await until(lambda: members[0].at_once == 0 and members[0].reviews and members[1].reviews)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (hidden.done(), none.done()) == (False, False)
+        members[1].open.set()
+        assert [(await each).sees_cluster("c1") for each in (hidden, none)] == [False, False]
 
 
 async def test_many_callers_take_turns_at_a_member(members: list[Member]) -> None:
