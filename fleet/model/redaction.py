@@ -9,13 +9,16 @@ import enum
 import re
 from typing import Any
 
+from fleet.model.objects import Pairs
+
 REDACTED = "REDACTED"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
 _SECRET_PARTS = frozenset({"data", "stringData", "overrides"})
 _HELM = frozenset({("owner", "helm"), ("OWNER", "TILLER")})  # Helm 3's and 2's storage in ConfigMaps
-_COPIES = ("last-applied-configuration", "last-handled-configuration", "rio.cattle.io/applied")
+_CODED = "rio.cattle.io/applied"
+_COPIES = ("last-applied-configuration", "last-handled-configuration", _CODED)
 # A text inside of JSON has its quotes escaped, once for each level.
 _MAY_HOLD = re.compile(
     rb'kind\\*"\s*:\s*\\*"(?:Secret|FederatedSecret|OpenMCPSecret|OpenMCPPullSecret|OpenMCPCluster)(?:List)?\\*"'
@@ -47,6 +50,16 @@ def may_hold(raw: bytes, env: EnvValues = EnvValues.SHOWN) -> bool:
 def is_literal_secret(name: str, value: str) -> bool:
     """Whether a literal environment variable is one by its name, or is a URL with a password."""
     return bool(value) and (_SOUNDS_SECRET.search(name) is not None or _HAS_PASSWORD.match(value) is not None)
+
+
+def redact_annotations(annotations: Pairs, env: EnvValues) -> Pairs:
+    """An object's annotations without those that repeat secrets; of copies of it none that have an environment."""
+
+    def may_repeat(name: str, text: str) -> bool:
+        coded = name.endswith(_CODED) and env is not EnvValues.SHOWN
+        return coded or may_hold(text.encode(), EnvValues.ALL if name.endswith(_COPIES) else env)
+
+    return tuple((name, REDACTED if may_repeat(name, text) else text) for name, text in annotations)
 
 
 def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:

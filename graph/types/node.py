@@ -8,6 +8,7 @@ from fleet.model import objects as models
 from fleet.model.kinds import PODS
 from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
+from fleet.model.redaction import redact_annotations
 from fleet.model.usage import Kind
 from fleet.objects.details import annotations_of
 from graph.ids import encode_node_id, encode_node_ids
@@ -88,9 +89,9 @@ class Node(PureView[models.Node], Object):
     def labels(self) -> list[Label]:
         return labels_of(self.model.labels)
 
-    @resolved("Its annotations.")
-    def annotations(self) -> list[Label]:
-        return labels_of(annotations_of(self.model.manifest))
+    @resolved("Its annotations; those that repeat secrets are redacted.")
+    def annotations(self, info: Info) -> list[Label]:
+        return labels_of(redact_annotations(annotations_of(self.model.manifest), info.context.redact_env))
 
     @resolved("Its conditions.")
     def conditions(self) -> list[Condition]:

@@ -9,6 +9,7 @@ from fleet.model import objects as models
 from fleet.model.kinds import NODES
 from fleet.model.kube_objects import Subject
 from fleet.model.manifests import load_manifest
+from fleet.model.redaction import redact_annotations
 from fleet.model.usage import Kind
 from fleet.objects.details import pod_details
 from graph.enums import PodPhase
@@ -82,9 +83,9 @@ class Pod(PureView[models.Pod], Object):
     def labels(self) -> list[Label]:
         return labels_of(self.model.labels)
 
-    @resolved("Its annotations.")
-    def annotations(self) -> list[Label]:
-        return labels_of(self._details.annotations)
+    @resolved("Its annotations; those that repeat secrets are redacted.")
+    def annotations(self, info: Info) -> list[Label]:
+        return labels_of(redact_annotations(self._details.annotations, info.context.redact_env))
 
     @resolved(
         "What runs it: the Deployment rather than its ReplicaSet, the CronJob rather than its Job.",

@@ -25,7 +25,7 @@ from fleet.kubernetes.codec.wire import (
 from fleet.model.errors import ClusterAnswerInvalid
 from fleet.model.manifests import load_raw_manifest
 from fleet.model.objects import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase, ResourceClaim
-from fleet.model.redaction import LAST_APPLIED, REDACTED, is_literal_secret
+from fleet.model.redaction import is_literal_secret
 from fleet.model.unreadable import UNREADABLE
 
 _PHASES = {phase.value: phase for phase in PodPhase}
@@ -108,14 +108,14 @@ def _images_of(spec: ListedSpec) -> tuple[str, ...]:
 
 
 def pod_details(pod: Pod) -> PodDetails:
-    """Annotations, containers (init ones first, ephemeral ones last), conditions and claims, from the pod's manifest.
+    """Annotations, not redacted, containers (init ones first, ephemeral ones last), conditions and claims, from the pod's manifest.
 
     Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
     """
     try:
         detailed = _DETAILS.decode(load_raw_manifest(pod.manifest))
         return PodDetails(
-            annotations=_without_copies(as_pairs(detailed.metadata.annotations)),
+            annotations=as_pairs(detailed.metadata.annotations),
             containers=_build_containers(detailed),
             conditions=as_conditions(detailed.status.conditions),
             resource_claims=_build_claims(detailed),
@@ -126,16 +126,11 @@ def pod_details(pod: Pod) -> PodDetails:
 
 
 def annotations_of(manifest: bytes) -> Pairs:
-    """An object's annotations, read from its compressed manifest. Raises DecodeError where it holds no object."""
+    """An object's annotations, not redacted, read from its compressed manifest. Raises DecodeError where it holds no object."""
     try:
-        return _without_copies(as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations))
+        return as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations)
     except UNREADABLE as error:
         raise DecodeError(f"not an object's manifest: {error}") from error
-
-
-def _without_copies(annotations: Pairs) -> Pairs:
-    """Without what `kubectl apply` repeats of the object where that has environment variables."""
-    return tuple((key, REDACTED if key == LAST_APPLIED and '"env":' in text else text) for key, text in annotations)
 
 
 def _build_claims(pod: _DetailedPod) -> tuple[ResourceClaim, ...]:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fleet.model.redaction import LAST_APPLIED, EnvValues
-from tests.fakes.kubernetes import build_pod
+from fleet.model.redaction import LAST_APPLIED, REDACTED, EnvValues
+from tests.fakes.kubernetes import build_plain, build_pod
 from tests.fakes.waiting import until
 from tests.graph.conftest import OpenGraph
 
@@ -40,3 +40,29 @@ async def test_literal_secrets_are_named_and_hidden_where_that_is_wished(
     assert {value for value in (SECRET, "fast") if value in json.dumps(answer["manifest"])} == shown
     assert SECRET not in json.dumps(answer["annotations"])
     assert answer["containers"] == [{"name": "c", "literalSecrets": ["DB_PASSWORD", "DATABASE"]}]
+
+
+@pytest.mark.parametrize("env", EnvValues)
+@pytest.mark.parametrize("kind", ["pod", "node"])
+async def test_no_annotation_shows_what_the_manifest_hides_in_it(open_graph: OpenGraph, env: EnvValues, kind: str) -> None:
+    secret = json.dumps({"kind": "Secret", "data": {"password": SECRET}})
+    environment = json.dumps({"spec": {"containers": [{"env": ENVIRONMENT}]}})
+    annotations = {"note": "kept", "tool/secret": secret, "tool/spec": environment, f"tool/{LAST_APPLIED}": environment}
+    objects = {"pod": build_pod("shop", "web"), "node": build_plain("Node", "n1")}
+    named = {"pod": 'namespace: "shop", name: "web"', "node": 'name: "n1"'}[kind]
+    query = f'{{ {kind}(cluster: "c1", {named}) {{ manifest annotations {{ key value }} }} }}'
+    objects[kind]["metadata"]["annotations"] = annotations
+    async with open_graph("c1") as graph:
+        graph.redact_env = env
+        graph["c1"].put(objects[kind])
+
+        async def found() -> bool:
+            return "tool/spec" in json.dumps((await graph.ask(query))[kind])
+
+        await until(found)
+        answer = (await graph.ask(query))[kind]
+    shown = {label["key"]: label["value"] for label in answer["annotations"]}
+    hidden = {name for name, text in answer["manifest"]["metadata"]["annotations"].items() if text == REDACTED}
+    assert shown["note"] == "kept"
+    assert "tool/secret" in hidden <= {name for name, text in shown.items() if text == REDACTED}
+    assert (SECRET in json.dumps(shown)) is (env is EnvValues.SHOWN)  # of what is no copy
