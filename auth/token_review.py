@@ -54,6 +54,7 @@ class ReviewedTokens:
         self._kept = kept
         self._timeout = timeout
         self._answers: Lru[bytes, _Answer] = Lru(MAX_REVIEWED)
+        self._refused: Lru[bytes, _Answer] = Lru(MAX_REVIEWED)  # apart: whoever makes tokens up drives out nobody's
         self._asking: dict[bytes, asyncio.Task[_Answer]] = {}
         self._strangers = asyncio.Semaphore(MAX_STRANGERS)
         self.problem: str | None = None
@@ -67,7 +68,7 @@ class ReviewedTokens:
         if len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
             raise Unauthenticated("token is malformed")
         key, now = hashlib.sha256(token.encode()).digest(), time.monotonic()
-        answer = self._answers.get(key)
+        answer = self._answers.get(key) or self._refused.get(key)
         if answer is None or answer.until <= now:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -110,11 +111,13 @@ class ReviewedTokens:
         now = time.monotonic()
         if user is None:
             answer = _Answer(now + min(REFUSED_SECONDS, self._kept), None)
-        else:
-            times = _read_times(token)
-            # One that says no time of issue is ended where it was made; a sign-out here does not reach it.
-            issued_at = time.time() if times.iat is None else times.iat
-            answer = _Answer(now + self._kept, Identity(user.name, user.groups, issued_at, times.exp, is_person=False))
+            self._answers.discard(key)
+            self._refused.put(key, answer)
+            return answer
+        times = _read_times(token)
+        # One that says no time of issue is ended where it was made; a sign-out here does not reach it.
+        issued_at = time.time() if times.iat is None else times.iat
+        answer = _Answer(now + self._kept, Identity(user.name, user.groups, issued_at, times.exp, is_person=False))
         self._answers.put(key, answer)
         return answer
 

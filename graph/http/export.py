@@ -73,10 +73,7 @@ def pick_row_type(accept: str | None) -> str | None:
 async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits, *, hub: Hub, user: str) -> Response:
     """The rows of an operation's list, or what is wrong with the operation. Raises Refused, Unauthenticated, Busy."""
     if not hub.may_export(user):
-        most = hub.options.max_exports_a_user
-        await hub.grounds.admission.refusals.wait(user)
-        words = f"{most} lists at most are on their way as rows to one user: wait until one of them has ended"
-        return refusal(429, words, Code.COST_EXCEEDED, GRAPHQL_TYPE, headers={"Retry-After": "5"})
+        return await _refuse_another(hub, user)
     listing = _find(operation, limits)
     if listing is None:
         result = await ask(operation)
@@ -93,6 +90,13 @@ async def answer_rows(operation: Operation, kind: str, ask: Ask, limits: Limits,
     if result.errors:
         return _refuse(result.errors)
     return Rows(listing, kind, ask, result.data or {}, size=size, hub=hub, user=user)
+
+
+async def _refuse_another(hub: Hub, user: str) -> Response:
+    await hub.grounds.admission.refusals.wait(user)
+    most = hub.options.max_exports_a_user
+    words = f"{most} lists at most are on their way as rows to one user: wait until one of them has ended"
+    return refusal(429, words, Code.COST_EXCEEDED, GRAPHQL_TYPE, headers={"Retry-After": "5"})
 
 
 class Rows(Response):
@@ -120,9 +124,12 @@ class Rows(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends until the list ends, an error comes or the client leaves."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         if scope["method"] == "HEAD":
+            await self._start(send)
             await send({"type": "http.response.body", "body": b""})
+            return
+        if not self._hub.may_export(self._user):  # others were begun while the first page was made
+            await (await _refuse_another(self._hub, self._user))(scope, receive, send)
             return
         self._hub.exports[self._user] += 1
         leaving = asyncio.create_task(wait_for_disconnect(receive))
@@ -135,8 +142,12 @@ class Rows(Response):
         if not sending.cancelled() and (error := sending.exception()) is not None:
             raise error
 
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+
     async def _send_all(self, send: Send) -> None:
         try:
+            await self._start(send)
             await self._put(send, self._format.head)
             async for text in self._texts():
                 await self._put(send, text)

@@ -11,7 +11,7 @@ import pytest
 
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.identity import admit
-from auth.token_review import MAX_STRANGERS, MAX_WAITING, ReviewedTokens
+from auth.token_review import MAX_REVIEWED, MAX_STRANGERS, MAX_WAITING, ReviewedTokens
 from fleet.model.errors import ClusterUnreachable, Forbidden
 from fleet.model.visibility import Role
 from fleet.ports import Connection, ReviewedUser
@@ -129,6 +129,17 @@ async def test_a_flood_of_strange_tokens_asks_little_and_keeps_nobody_out() -> N
     assert (await known).name == ROBOT.name
     ends = [type(end) for end in await asyncio.gather(*flood, return_exceptions=True)]
     assert (ends.count(Unauthenticated), ends.count(IdentityUnavailable)) == (MAX_WAITING, 10)
+
+
+async def test_tokens_of_no_worth_drive_out_nobody_s_answer() -> None:
+    host = Host("robot")
+    reviewed = host.open()
+    await reviewed.load("robot")
+    for number in range(MAX_REVIEWED):
+        with pytest.raises(Unauthenticated):
+            await reviewed.load(f"strange {number}")
+    await reviewed.load("robot")
+    assert host.asked.count("robot") == 1
 
 
 async def test_a_token_says_when_it_was_issued_and_ends() -> None:

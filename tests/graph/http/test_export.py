@@ -61,6 +61,7 @@ class StoppingStore(BreakingStore):
         if self.calls and call.keys != self.calls[0].keys:
             await asyncio.Event().wait()
         self.calls.append(call)
+        await self.answering.wait()
 
 
 async def read(session: aiohttp.ClientSession, query: str, accept: Mapping[str, str] = CSV, **more: Any) -> Any:
@@ -334,6 +335,22 @@ async def test_a_user_has_so_many_lists_on_their_way_and_no_more(open_graph: Ope
                 return (await send(session, "POST", "/graphql", json={"query": NAMES}, headers=CSV)).status == 200
 
             await until(is_answered)
+
+
+async def test_nor_where_all_are_asked_for_at_once(open_graph: OpenGraph) -> None:
+    asked = {"query": "{ pods { items { name usage { cpuCores } } } }"}
+    async with open_graph("c1", pods=600) as graph:
+        slow_down(graph)
+        graph.store = StoppingStore(graph.store.known)
+        graph.store.answering.clear()
+        async with open_served(graph) as session:
+            flood = [asyncio.create_task(session.post("/graphql", json=asked, headers=CSV)) for _ in range(12)]
+            await until(lambda: len(graph.store.calls) == len(flood))
+            graph.store.answering.set()
+            answers = await asyncio.gather(*flood)
+            assert sorted(answer.status for answer in answers) == [200] * 10 + [429] * 2
+            for answer in answers:
+                answer.close()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ async def test_literal_secrets_are_named_and_hidden_where_that_is_wished(
 
 @pytest.mark.parametrize("env", EnvValues)
 @pytest.mark.parametrize("kind", ["pod", "node"])
-async def test_no_annotation_shows_what_the_manifest_hides_in_it(open_graph: OpenGraph, env: EnvValues, kind: str) -> None:
+async def test_no_annotation_shows_what_the_manifest_hides_in_it(
+    open_graph: OpenGraph, env: EnvValues, kind: str
+) -> None:
     secret = json.dumps({"kind": "Secret", "data": {"password": SECRET}})
     environment = json.dumps({"spec": {"containers": [{"env": ENVIRONMENT}]}})
     annotations = {"note": "kept", "tool/secret": secret, "tool/spec": environment, f"tool/{LAST_APPLIED}": environment}
