@@ -16,6 +16,7 @@ _ELSEWHERE = "(...)"
 _INTERNAL = re.compile(
     r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+"
     r"|(?<=lookup )[^\s:]+"
+    r"|(?<=certificate is valid for )[^:;\n]+|(?<=certificate is not valid for )'[^']*'"
     r"|\[[0-9A-Fa-f:.%]+\](?::\d+)?"
     r"|(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])"
     r"|(?<![\w:.-])(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{0,4}(?![\w:.-])"

@@ -234,6 +234,11 @@ async def test_administrators_and_the_log_have_both(ill: Ill) -> None:
     [
         ("dial tcp 10.0.0.5:10250: connect: refused", "dial tcp (...): connect: refused"),
         ("dial tcp [fd00::1]:443: i/o timeout", "dial tcp (...): i/o timeout"),
+        (
+            "Hostname mismatch, certificate is not valid for 'etcd.hidden'.",
+            "Hostname mismatch, certificate is not valid for (...).",
+        ),
+        ("x509: certificate is valid for etcd, etcd.hidden, not other.hidden", "x509: certificate is valid for (...)"),
         ("lookup etcd.hidden on 10.96.0.10:53: no such host", "lookup (...) on (...): no such host"),
         ('Get "https://a.b:6443/x?y=z": EOF', 'Get "(...)": EOF'),
         ('pods is forbidden: User "x:y" cannot list', "pods is forbidden: User cannot list"),

@@ -108,9 +108,9 @@ def _images_of(spec: ListedSpec) -> tuple[str, ...]:
 
 
 def pod_details(pod: Pod) -> PodDetails:
-    """Annotations, not redacted, containers (init ones first, ephemeral ones last), conditions and claims, from the pod's manifest.
+    """Annotations, containers (init ones first, ephemeral ones last), conditions and claims, from the pod's manifest.
 
-    Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
+    Annotations are not redacted. Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
     """
     try:
         detailed = _DETAILS.decode(load_raw_manifest(pod.manifest))
@@ -126,7 +126,7 @@ def pod_details(pod: Pod) -> PodDetails:
 
 
 def annotations_of(manifest: bytes) -> Pairs:
-    """An object's annotations, not redacted, read from its compressed manifest. Raises DecodeError where it holds no object."""
+    """An object's annotations, not redacted, from its compressed manifest. Raises DecodeError where it is no object."""
     try:
         return as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations)
     except UNREADABLE as error:
