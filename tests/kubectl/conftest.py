@@ -47,6 +47,7 @@ class Both:
     server: RunningServer
     ca_file: Path
     token: str
+    audit_log: Path
 
     @property
     def url(self) -> str:
@@ -99,11 +100,13 @@ async def open_secured(environment: Mapping[str, str], folder: Path) -> AsyncIte
 async def both(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
     folder = tmp_path_factory.mktemp("kubectl")
     member = real_fleet.cluster("cluster1")
-    async with open_secured(real_fleet.environment(), folder) as secured:
+    audit_log = folder / "audit.jsonl"
+    audited = {"OPENMCP_AUDIT_LOG": str(audit_log)}
+    async with open_secured(real_fleet.environment() | audited, folder) as secured:
         kubeconfig = secured.write_kubeconfig(folder / "through.yaml", ["openmcp", "cluster1"])
         through = Kubectl(member.kubectl_program, kubeconfig, folder / "through")
         directly = Kubectl(member.kubectl_program, real_fleet.kubeconfig, folder / "directly")
-        yield Both(through, directly, member, secured.server, secured.ca_file, secured.token)
+        yield Both(through, directly, member, secured.server, secured.ca_file, secured.token, audit_log)
 
 
 @pytest.fixture(scope="package")

@@ -158,6 +158,17 @@ async def test_sign_ins_are_lines_and_a_mistyped_name_is_not_shown(audited: Audi
     assert not [text for text in (PASSWORD, 'not-the-password"', "a-password-as-name") if f'"{text}"' in written]
 
 
+async def test_guesses_that_are_too_many_are_lines(audited: Audited) -> None:
+    async def guess() -> bool:
+        body = {"username": "mallory", "password": "a-guess"}
+        async with audited.session.post(f"{audited.server.url}/token", json=body) as answer:
+            return answer.status == 429
+
+    await until(guess)
+    line = await audited.find(kind="sign-in", status=429)
+    assert line["result"] == "refused"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "accept", "expected"),
     [
