@@ -137,6 +137,10 @@ class Authenticator:
         token = bearer_token(authorization)
         if token.startswith(PREFIX):
             raise Unauthenticated("an access token is not renewed: it counts until it expires or is revoked")
+        if any(source.knows(token) for source in self._sources):
+            raise Unauthenticated(
+                "a token of somebody else's is renewed there; an issuer's at /oidc, by a refresh token"
+            )
         claims, user = self._find(token)
         if time.time() - claims.signed_in_at > RENEWABLE_SECONDS:
             hours = RENEWABLE_SECONDS // 3600

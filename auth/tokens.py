@@ -165,8 +165,19 @@ def _reason(error: Exception, token: str) -> str:
             return "signature is invalid"
         case jwt.InvalidAlgorithmError():
             algorithm = str(jwt.get_unverified_header(token).get("alg"))
-            return f"Expected {ALGORITHM} signing method but token specified {algorithm[:20]}"
+            said = f"Expected {ALGORITHM} signing method but token specified {algorithm[:20]}"
+            issuer = _read_issuer(token)
+            return f"{said}: it is of issuer {issuer[:200]!r}, whose tokens do not count here" if issuer else said
         case jwt.MissingRequiredClaimError():
             return f"Token has no claim {error.claim}"
         case _:
             return "token is malformed"
+
+
+def _read_issuer(token: str) -> str:
+    """Whose token it says it is; empty where it says nothing."""
+    try:
+        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    except (jwt.InvalidTokenError, OverflowError):
+        return ""
+    return issuer if isinstance(issuer, str) else ""

@@ -67,6 +67,16 @@ def test_the_file_describes_several(tmp_path: Path) -> None:
     assert other.document_url == "https://inside.example.org/.well-known/openid-configuration"
 
 
+def test_the_file_is_named_by_a_variable(tmp_path: Path) -> None:
+    path = write(tmp_path / "oidc.yaml", jwt())
+    settings = load_settings({"OPENMCP_OIDC_FILE": str(path), "OPENMCP_OIDC_SCOPE": "openid roles"})
+
+    assert build_issuers(settings.oidc) == (
+        Issuer(URL, ("openmcp",), "email", "", "groups", "g:", scope="openid roles"),
+    )
+    assert build_issuers(load_settings({}).oidc) == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

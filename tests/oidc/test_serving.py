@@ -3,61 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
-import pytest
 
-from auth.oidc.issuer import Issuer
-from auth.oidc.sign_in import Asking, build_authorization_url
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
 from server.checks import run_checks
 from server.settings.environment import load_settings
-from tests.clients.serving import open_quiet_server
 from tests.fakes.waiting import PATIENCE, until
 from tests.oidc.issuer import RunningIssuer
-from tests.processes import RunningServer
-
-ENTRIES = [
-    User("oidc:team-a", "", Scope(Role.EDIT, ("cluster1",)), is_group=True),
-    User("oidc:readers", "", Scope(Role.VIEW), is_group=True),
-]
-CLUSTERS = "{ viewer { name groups role } clusters { name } }"
-
-
-@dataclass(frozen=True)
-class Serving:
-    server: RunningServer
-    users: Path
-
-    async def get(self, path: str, token: str) -> tuple[int, str]:
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
-            session.get(f"{self.server.url}{path}") as answer,
-        ):
-            return answer.status, await answer.text()
-
-    async def ask(self, token: str, query: str = CLUSTERS) -> Any:
-        return await self.server.ask(token, query)
-
-
-@pytest.fixture(scope="module")
-async def serving(lasting_issuer: RunningIssuer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serving]:
-    folder = tmp_path_factory.mktemp("serving")
-    save_users(folder / "users", ENTRIES)
-    settings = {
-        "OPENMCP_OIDC_ISSUER": lasting_issuer.url,
-        "OPENMCP_OIDC_AUDIENCE": "openmcp",
-        "OPENMCP_OIDC_GROUPS_PREFIX": "oidc:",
-        "OPENMCP_USERS_FILE": str(folder / "users"),
-    }
-    async with open_quiet_server(folder, **settings) as server:
-        yield Serving(server, folder / "users")
+from tests.oidc.serving import ENTRIES, Serving
 
 
 async def test_groups_give_what_the_users_file_says(serving: Serving, issuer: RunningIssuer) -> None:
@@ -101,6 +56,18 @@ async def test_tokens_that_do_not_count_are_refused_everywhere(serving: Serving,
     for token in wrong:
         for path in ("/api/v1/pods?clustername=cluster1", "/clusters/cluster1/api", "/graphql?query={clusters{name}}"):
             assert (await serving.get(path, token))[0] == 401
+
+
+async def test_who_is_of_another_issuer_is_told_so(serving: Serving, issuer: RunningIssuer) -> None:
+    _, text = await serving.get("/clusters/cluster1/api", await issuer.sign(iss="https://other.example.org"))
+
+    assert "it is of issuer 'https://other.example.org', whose tokens do not count here" in text
+
+
+async def test_an_issuers_token_is_not_renewed_as_our_own_are(serving: Serving, issuer: RunningIssuer) -> None:
+    status, text = await serving.get("/token", await issuer.sign(groups=["team-a"]))
+
+    assert (status, "an issuer's at /oidc, by a refresh token" in text) == (401, True)
 
 
 async def test_tokens_of_our_own_are_no_other_than_before(serving: Serving) -> None:
@@ -216,78 +183,3 @@ async def test_check_asks_the_issuer(issuer: RunningIssuer) -> None:
     works, words = await said()
     assert not works
     assert "is of issuer 'https://other.example.org'" in words
-
-
-async def exchange(serving: Serving, given: Any) -> tuple[int, Any]:
-    async with aiohttp.ClientSession() as session, session.post(f"{serving.server.url}/oidc", json=given) as answer:
-        return answer.status, await answer.json()
-
-
-async def test_pages_are_told_where_to_sign_in(serving: Serving, issuer: RunningIssuer) -> None:
-    async def offers() -> Any:
-        return json.loads((await serving.get("/oidc", ""))[1])["issuers"]
-
-    assert await offers() == [
-        {
-            "issuer": issuer.url,
-            "clientId": "openmcp",
-            "scope": "openid profile email groups offline_access",
-            "authorizationEndpoint": f"{issuer.url}/auth",
-        }
-    ]
-
-
-async def test_a_code_is_exchanged_and_renewed(serving: Serving, issuer: RunningIssuer) -> None:
-    asking, redirect = Asking.new(), "http://127.0.0.1/callback"
-    document = {"authorization_endpoint": f"{issuer.url}/auth"}
-    described = Issuer(issuer.url, ("openmcp",), scope="openid offline_access")
-    save_users(serving.users, [*ENTRIES, User("bob", "", Scope(Role.VIEW))])
-    url = build_authorization_url(described, document, redirect, asking)
-    back = dict(parse_qsl(urlsplit(await issuer.browse(url, "bob")).query))
-    given = {"issuer": issuer.url, "code": back["code"], "redirect_uri": redirect}
-    assert back["state"] == asking.state
-
-    status, wrong = await exchange(serving, given | {"code_verifier": Asking.new().verifier})
-    assert (status, "refuses the sign-in" in wrong["error"]) == (400, True)
-
-    back = dict(parse_qsl(urlsplit(await issuer.browse(url, "bob")).query))
-    status, said = await exchange(serving, given | {"code": back["code"], "code_verifier": asking.verifier})
-    assert (status, said["user"]) == (200, "bob")
-    assert "errors" not in await serving.ask(said["token"])
-    status, again = await exchange(serving, {"issuer": issuer.url, "refresh_token": said["refreshToken"]})
-    assert (status, again["user"]) == (200, "bob")
-    save_users(serving.users, ENTRIES)
-
-    async def is_refused() -> bool:
-        nonlocal again
-        status, again = await exchange(serving, {"issuer": issuer.url, "refresh_token": again["refreshToken"]})
-        return status == 403
-
-    await until(is_refused)
-    assert "to whom nothing is granted" in again["message"]
-
-
-@pytest.mark.parametrize(
-    ("given", "status"),
-    [
-        ({}, 400),
-        ([], 400),
-        ({"issuer": 7}, 400),
-        ({"issuer": "https://other.example.org", "refresh_token": "a"}, 400),
-        ({"issuer": "http://127.0.0.1:1", "code": "a", "code_verifier": "b", "redirect_uri": "c"}, 400),
-        ({"pad": "x" * 70_000}, 413),
-    ],
-)
-async def test_what_is_no_sign_in_is_refused(serving: Serving, given: Any, status: int) -> None:
-    assert (await exchange(serving, given))[0] == status
-
-
-async def test_many_exchanges_of_one_address_leave_room(serving: Serving, issuer: RunningIssuer) -> None:
-    await serving.ask(await issuer.sign())
-    await issuer.order(mode="hang")
-    given = {"issuer": issuer.url, "refresh_token": "a"}
-
-    statuses = [status for status, _ in await asyncio.gather(*(exchange(serving, given) for _ in range(40)))]
-
-    assert set(statuses) == {429, 503}
-    assert 4 <= statuses.count(503) <= 24
