@@ -205,7 +205,7 @@ async def test_where_this_server_may_not_read_all_of_a_kind_it_is_refused() -> N
         refusal = {"kind": "Status", "code": 403, "message": "replicasets is forbidden: User openmcp cannot list"}
         live["c1"].statuses[PATH] = (403, json.dumps(refusal).encode())
         live["c1"].put(build_plain("Namespace", "shop"))
-        await until(partial(live.federation.visible_namespaces, SHOPPER.scope, "c1"))
+        await until(partial(live.federation.visible_namespaces, SHOPPER.scope, "c1", "replicasets.apps"))
         live["c1"].put(build_set("a"))
         live["c2"].put(build_set("b"))
         for who, wanted in (
