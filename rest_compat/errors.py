@@ -159,6 +159,14 @@ def hide_internals(caller: Principal, status: int, content_type: str, body: byte
     return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def reshape_for(caller: Principal, shape: ErrorShape, status: int, content_type: str, body: bytes) -> bytes | None:
+    """What the caller is answered, in JSON, in the place of an error of a member; None where that can go as it is."""
+    hidden = hide_internals(caller, status, content_type, body)
+    if hidden is None:
+        return shape.reshape(status, content_type, body)
+    return shape.reshape(status, "application/json", hidden) or hidden
+
+
 def build_error_shape(scope: Scope) -> ErrorShape:
     method, any_will_do = scope["method"], find_header(scope["headers"], b"accept") is None
     return ErrorShape(

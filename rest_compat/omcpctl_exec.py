@@ -20,9 +20,11 @@ from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
+from fleet.model.told import foreign, told_to
 from fleet.ports import Call, Upgraded
 from rest_compat.disconnect import RIGHTS_SECONDS, Caller, DisconnectWatcher, check_repeatedly, read_body
 from rest_compat.dispatch import ApiCall, build_rights_check
+from rest_compat.errors import reshape_for
 from rest_compat.headers import find_header
 from rest_compat.open_streams import OpenStreams
 from rest_compat.parameters import read_parameter
@@ -83,8 +85,10 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
         with streams.hold(principal.name):
             async with asyncio.timeout(bound), connection.open_upgrade(switch) as member:
                 if member.status != 101:
-                    return _build_refusal(member, call)
-                return _build_message(await _collect(member, call.cluster))
+                    return _build_refusal(member, call, principal)
+                ended = await _collect(member, call.cluster)
+                failure = told_to(principal.scope, foreign(ended.failure, principal.name))
+                return _build_message(ended.output, failure)
     except TimeoutError as error:
         message = f"the command did not end within {bound:g} s; its process may be running on"
         raise ClusterTimeout(call.cluster, message) from error
@@ -157,14 +161,15 @@ def _read_failure(verdict: bytes) -> str:
     return str(status.get("message", "the command failed"))[:1000]
 
 
-def _build_message(ended: _Ended) -> Response:
-    said = [ended.output.decode(errors="replace"), ended.failure]
+def _build_message(output: bytes, failure: str) -> Response:
+    said = [output.decode(errors="replace"), failure]
     body = json.dumps({"message": "\n".join(part for part in said if part)}, ensure_ascii=False)
     return Response(body, media_type="application/json")
 
 
-def _build_refusal(member: Upgraded, call: ApiCall) -> Response:
+def _build_refusal(member: Upgraded, call: ApiCall, principal: Principal) -> Response:
     if member.status == 401:
         raise ClusterUnauthorized(call.cluster, f"cluster {call.cluster} refused this server's credential (401)")
-    reshaped = call.shape.reshape(member.status, find_header(member.headers, b"content-type") or "", member.body)
+    kind = find_header(member.headers, b"content-type") or ""
+    reshaped = reshape_for(principal, call.shape, member.status, kind, member.body)
     return Response(member.body if reshaped is None else reshaped, member.status, media_type="application/json")

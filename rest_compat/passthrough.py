@@ -47,8 +47,8 @@ from rest_compat.errors import (
     build_deletion_status,
     build_status_answer,
     find_status,
-    hide_internals,
     message_for,
+    reshape_for,
 )
 from rest_compat.headers import (
     build_reshaped_headers,
@@ -110,11 +110,7 @@ class MemberCall(Struct, frozen=True):
 
     def reshape(self, status: int, headers: Headers, body: bytes) -> bytes | None:
         """What is answered in the place of an error of the member, in JSON; None where that can go as it is."""
-        kind = find_header(headers, b"content-type") or ""
-        hidden = hide_internals(self.caller, status, kind, body)
-        if hidden is None:
-            return self.shape.reshape(status, kind, body)
-        return self.shape.reshape(status, "application/json", hidden) or hidden
+        return reshape_for(self.caller, self.shape, status, find_header(headers, b"content-type") or "", body)
 
     def refuse_unauthorized(self, status: int) -> None:
         """Raises ClusterUnauthorized for a 401 which, passed on, would tell the caller that its own token is bad."""

@@ -20,11 +20,12 @@ from auth.principal import Principal
 from fleet.federation import Federation
 from fleet.model.errors import ClusterAnswerInvalid, FleetError, Forbidden
 from fleet.model.request_info import RequestInfo
+from fleet.model.told import Told, foreign, told_to
 from fleet.model.unreadable import load_yaml
 from fleet.model.visibility import Role
 from fleet.ports import Call, Connection
 from rest_compat.disconnect import Caller, read_body
-from rest_compat.errors import ErrorShape, NotReadable, build_status_answer
+from rest_compat.errors import ErrorShape, NotReadable, build_status_answer, reshape_for
 
 MAX_REVIEW = 16 * 1024
 _KINDS = {
@@ -96,7 +97,11 @@ class SelfReview(Response):
         headers.append((b"accept", b"application/json"))
         found = await self._connection.request(Call("POST", call.path, call.timeout, call.query, headers, body))
         if found.status >= 400:
-            return Response(found.body, found.status, media_type=found.headers.get("content-type"))
+            kind = found.headers.get("content-type", "")
+            reshaped = reshape_for(self._asker.principal, self._shape, found.status, kind, found.body)
+            if reshaped is not None:
+                return Response(reshaped, found.status, media_type="application/json")
+            return Response(found.body, found.status, media_type=kind or None)
         try:
             review = json.loads(found.body)
             spec = review.get("spec") or {"namespace": read_namespace(body) if "rules" in call.path else ""}
@@ -120,6 +125,9 @@ class _Asker(Struct, frozen=True):
 
     async def narrow(self, spec: Json, status: Json) -> None:
         """Changes the status of a review of this server's credential to what it is for the caller."""
+        for name in ("reason", "evaluationError"):
+            if isinstance(said := status.get(name), str):
+                status[name] = told_to(self.principal.scope, self._word(said))
         if "userInfo" in status:
             status["userInfo"] = {"username": self.principal.name, "groups": list(self.principal.groups)}
         elif "resourceRules" in status:
@@ -136,6 +144,10 @@ class _Asker(Struct, frozen=True):
                 authorize_request(self.principal, self.connection.cluster, await self._read_question(spec))
             except Forbidden as error:
                 status |= {"allowed": False, "reason": str(error)}
+
+    def _word(self, said: str) -> str:
+        """The member's words on why, which name whose rights they are: the caller's, or this server's own."""
+        return Told("", said) if self.principal.scope.granted is None else foreign(said, self.principal.name)
 
     async def _read_question(self, spec: Json) -> RequestInfo:
         """The request that is asked about; of all kinds or verbs, one that takes an administrator."""

@@ -59,3 +59,19 @@ async def test_what_the_member_and_this_server_allow_is_allowed(
     for target in (f"{path}?clustername=cluster1", f"/clusters/cluster1{path}"):
         answer = await client.ask("POST", target, token=viewer, body=json.dumps(review))
         assert (answer.status, json.loads(answer.body)["status"]["allowed"]) == (201, expected)
+
+
+async def test_only_administrators_learn_whose_credential_is_asked_about(
+    client: Client, upstream: Upstream, viewer: str
+) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    target = f"{path}?clustername=cluster1"
+    review = {"spec": {"resourceAttributes": {"namespace": "shop", "verb": "get", "resource": "pods"}}}
+    reason = 'RBAC: allowed by ClusterRoleBinding "all" of ClusterRole "all" to ServiceAccount "hidden/server"'
+    status = {"allowed": True, "reason": reason, "evaluationError": "https://10.0.0.1/hidden: EOF"}
+    refused = {"kind": "Status", "message": 'selfsubjectaccessreviews is forbidden: User "hidden" cannot create'}
+    for code, answered in ((201, review | {"status": status}), (403, refused)):
+        upstream.answers[path] = answering(code, json.dumps(answered).encode())
+        told = await client.ask("POST", target, token=viewer, body=json.dumps(review))
+        assert (told.status, b"hidden" in told.body) == (code, False)
+        assert b"hidden" in (await client.ask("POST", target, body=json.dumps(review))).body

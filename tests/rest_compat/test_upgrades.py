@@ -227,6 +227,29 @@ async def test_omcpctls_words_are_run_and_answered_as_a_message(streams: Client,
     )
 
 
+@pytest.mark.parametrize("switches", [True, False])
+async def test_only_administrators_learn_where_a_command_was_sent(
+    streams: Client, upstream: Upstream, editor: str, *, switches: bool
+) -> None:
+    failed = {"kind": "Status", "status": "Failure", "message": "dial tcp 10.0.0.5:10250: connection refused"}
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if not switches:
+            return web.json_response(failed, status=500)
+        socket = web.WebSocketResponse(protocols=(V5,))
+        await socket.prepare(request)
+        await socket.send_bytes(b"\x03" + json.dumps(failed).encode())
+        await socket.close()
+        return socket
+
+    upstream.answers[f"{POD}/exec"] = answer
+    for token, shown in ((editor, False), ("", True)):
+        target = f"{POD}/exec?clustername=cluster1&podname=web"
+        told = await streams.ask("POST", target, token=token, body=b"ls")
+        assert "connection refused" in told.body.decode()
+        assert ("10.0.0.5" in told.body.decode()) is shown
+
+
 async def test_without_the_extension_a_stream_is_refused(client: Client) -> None:
     headers = {"Upgrade": "SPDY/3.1", "Connection": "Upgrade", "Accept": "*/*"}
     answer = await client.ask("POST", f"{EXEC}&clustername=cluster1", **headers)
