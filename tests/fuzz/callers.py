@@ -1,5 +1,6 @@
 """Parsers of what callers send: credentials, paths and queries, selectors, cursors, scalars, headers, documents."""
 
+import asyncio
 import base64
 import time
 from typing import Any, cast
@@ -8,6 +9,7 @@ import jwt
 import orjson
 from graphql import GraphQLError
 from hypothesis import strategies as st
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from auth.attempts import normalise_address
 from auth.errors import Unauthenticated
@@ -171,7 +173,26 @@ def read(raw: bytes) -> Any:
     return orjson.loads(raw)
 
 
+def read_forwarded(value: str) -> None:
+    """What a trusted proxy says of who calls, as it is counted by."""
+    seen: list[Any] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["client"])
+
+    named = [(b"x-forwarded-for", value.encode("latin-1", "ignore")), (b"x-forwarded-proto", b"https")]
+    scope: Any = {"type": "http", "client": ("127.0.0.1", 1), "scheme": "http", "headers": named}
+    asyncio.run(ProxyHeadersMiddleware(app, ["127.0.0.1", "10.0.0.0/8"])(scope, cast("Any", None), cast("Any", None)))
+    normalise_address(seen[0][0])
+
+
 CALLERS = (
+    Parser(
+        read_forwarded,
+        texts("10.0.0.1", "203.0.113.9", "::1", "[::1]:80", ",", " ", "unknown", "_hidden", '"', "%"),
+        (),
+        ("uvicorn.ProxyHeadersMiddleware",),
+    ),
     Parser(bearer_token, texts(*WORDS), (Unauthenticated,)),
     Parser(
         TOKENS.verify,

@@ -15,6 +15,7 @@ _LONG = {
     "@long@": "a" * 5_000,
     "@digits@": "9" * 5_000,
     "@items@": "- " * 5_000,
+    "@fields@": "X: y\r\n" * 300,
 }
 """What is written late, so that what hypothesis holds and shows stays small."""
 

@@ -47,6 +47,7 @@ from fleet.model.unreadable import UNREADABLE
 from fleet.model.usage import Kind, Measure
 from fleet.ports import Answer, Call, Connection
 from rest_compat.errors import build_deletion_status
+from rest_compat.last_words import Frames
 from tests.fleet.collector.summaries import build_metrics, build_summary
 from tests.fleet.kubernetes.codec.objects import pod, running, terminated, waiting
 from tests.fuzz.hostile import ODD_VALUES, blobs, spoilt_bytes, spoilt_json, texts
@@ -274,6 +275,17 @@ def feed(pieces: list[bytes]) -> None:
     asyncio.run(parse())
 
 
+def feed_frames(pieces: list[bytes]) -> None:
+    """However what a member says over a stream arrives, its frames end in the same places."""
+    for protocol in ("websocket", "spdy/3.1"):
+        whole, parts = Frames(protocol, "v4.channel.k8s.io"), Frames(protocol, "v4.channel.k8s.io")
+        whole.feed(b"".join(pieces))
+        for piece in pieces:
+            while piece:
+                piece = piece[parts.feed(piece, one=True) :]
+        assert whole.at_end == parts.at_end
+
+
 def read_watch(pieces: list[bytes]) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for piece in pieces:
@@ -325,6 +337,14 @@ def build_member(given: tuple[bytes, bytes, bytes]) -> None:
 USAGE_ERRORS = (MetricsUnavailable,)
 
 MEMBERS = (
+    Parser(
+        feed_frames,
+        st.lists(
+            blobs(b"\x82\x03abc", b"\x82\x7e\x00\x01a", b"\x89\x80", b"\x80\x03", b"\x00\x00\x00\x01"), max_size=4
+        ),
+        (),
+        ("rest_compat.last_words.Frames.feed",),
+    ),
     *codec_parsers(PODS, "Pod", POD),
     *codec_parsers(NODES, "Node", NODE),
     *codec_parsers(NAMESPACES, "Namespace", {"metadata": META, "status": {"phase": "Active"}}),

@@ -19,6 +19,7 @@ CASES = int(os.environ.get("FUZZ_CASES", "60"))
 PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS, *ISSUERS)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # it would hide what failed
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.all_names[0])
 def test_only_documented_errors_come_out(parser: Parser) -> None:
     @settings(
