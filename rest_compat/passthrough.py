@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
-import msgspec
-import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 from starlette.requests import ClientDisconnect
@@ -29,8 +27,8 @@ from fleet.model.errors import (
 )
 from fleet.model.redaction import EnvValues
 from fleet.model.request_info import parse_request
-from fleet.model.unreadable import UNREADABLE, load_yaml
 from fleet.ports import Call, Connection, Headers, StreamedAnswer
+from rest_compat.delete_options import is_delete_options
 from rest_compat.disconnect import (
     CHECK_SECONDS,
     RIGHTS_SECONDS,
@@ -61,7 +59,6 @@ from rest_compat.open_streams import wait_turn
 from rest_compat.redacted import RedactedAnswer
 
 MAX_DELETE_BODY = 1024 * 1024
-MAX_YAML_OPTIONS = 64 * 1024
 MAX_ERROR_BODY = 1024 * 1024
 MAX_HELD = 1024 * 1024
 """Of an answer to a client that breaks on half of one: held back until it is whole, or known to be larger."""
@@ -70,7 +67,6 @@ LAST_WORD_SECONDS = 1.0
 """A caller that does not read has this long to take why it gets no more."""
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
-_BINARY_OPTIONS = frozenset({"application/vnd.kubernetes.protobuf", "application/cbor"})
 
 _log = logging.getLogger(__name__)
 
@@ -271,30 +267,6 @@ class PassThrough(Response):
     async def _start(self, status: int, headers: Headers, send: Send) -> None:
         self._started = True
         await send({"type": "http.response.start", "status": status, "headers": headers})
-
-
-def is_delete_options(content_type: str, body: bytes) -> bool:
-    """Whether a DELETE's body is meant for the API server.
-
-    `omcpctl delete -f` sends the manifest of what is to be deleted, which an API server would refuse as DeleteOptions.
-    """
-    if content_type in _BINARY_OPTIONS:
-        return True
-    try:
-        options = msgspec.json.decode(body)
-    except UNREADABLE:
-        options = _load_yaml(body)
-    return isinstance(options, dict) and options.get("kind", "DeleteOptions") == "DeleteOptions"
-
-
-def _load_yaml(body: bytes) -> object:
-    # Options in YAML are a few lines; a manifest can be long, and YAML is slow to read.
-    if len(body) > MAX_YAML_OPTIONS:
-        return None
-    try:
-        return load_yaml(body)
-    except yaml.YAMLError:
-        return None
 
 
 def _content_type(headers: Headers) -> str:

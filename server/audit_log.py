@@ -19,6 +19,7 @@ from pathlib import Path
 import orjson
 
 from fleet.aio.complaints import Complaints
+from server.settings.disclosure import DisclosureSettings
 
 MOST_WAITING = 10_000
 """Lines: some 5 MB."""
@@ -178,10 +179,14 @@ def write_stdout(lines: bytes) -> None:
 
 
 @contextmanager
-def open_audit_log(target: str, max_bytes: int, files: int) -> Iterator[AuditLog]:
-    """The log that writes to a path, or to standard output for `-`."""
-    write = write_stdout if target == "-" else RotatedFile(Path(target), max_bytes, files).write
-    log = AuditLog("on standard output" if target == "-" else target, write)
+def open_audit_log(settings: DisclosureSettings) -> Iterator[AuditLog | None]:
+    """The log that is named; None where none is."""
+    target = settings.audit_log
+    if target is None:
+        yield None
+        return
+    file = RotatedFile(Path(target), settings.audit_log_bytes, settings.audit_log_files)
+    log = AuditLog("on standard output" if target == "-" else target, write_stdout if target == "-" else file.write)
     try:
         yield log
     finally:

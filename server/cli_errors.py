@@ -6,11 +6,15 @@ from collections.abc import Sequence
 import click
 
 from auth.users import find_selector_mistake
+from fleet.model.told import detail_of
 from fleet.model.visibility import Scope
 
 
 class CliError(click.ClickException):
-    """Printed as `Error: <message>`."""
+    """Printed as `Error: <message>`, with what only who runs the server is told."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(detail_of(message))
 
     exit_code = 2
 

@@ -49,7 +49,6 @@ from rest_compat.request import RestState
 from server.audit_log import AuditLog, open_audit_log
 from server.metric_file import DEFAULT_FILE, open_metric_file
 from server.reach import watch_reach
-from server.settings.disclosure import DisclosureSettings
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import NO_SIGNING_KEY, GraphSettings, LimitSettings, Settings
 from server.settings.metrics import MetricSettings
@@ -117,7 +116,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 redact_env=redact_env,
             )
         )
-        audit = _open_audit(settings.disclosure, stack)
+        audit = stack.enter_context(open_audit_log(settings.disclosure))
         yield State(
             audit=audit,
             federation=federation,
@@ -139,12 +138,6 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             stopping=Stopping(),
             held_usage=UsageCache(metric_store, federation.pods_of, max_age=settings.metrics.usage_max_age),
         )
-
-
-def _open_audit(settings: DisclosureSettings, stack: AsyncExitStack) -> AuditLog | None:
-    if settings.audit_log is None:
-        return None
-    return stack.enter_context(open_audit_log(settings.audit_log, settings.audit_log_bytes, settings.audit_log_files))
 
 
 def build_limits(settings: LimitSettings) -> Limits:

@@ -41,6 +41,14 @@ class Told(str):
     def __str__(self) -> str:
         return self
 
+    def __reduce__(self) -> tuple[type["Told"], tuple[str, str]]:
+        return Told, (plain(self), self.detail)
+
+
+def plain(text: str) -> str:
+    """The public text alone."""
+    return str.__str__(text)
+
 
 def tell(template: str, *parts: object) -> str:
     """`template.format(*parts)` in both wordings, of parts that may have two themselves: texts and errors."""
@@ -75,4 +83,4 @@ def told_to(scope: Scope, said: str | BaseException | None) -> str | None:
         return None
     # Where members decide, the role only bounds what they may grant: whoever runs this server reads its log.
     runs_all = scope.granted is None and all(each.role >= Role.ADMIN for each in (scope, *scope.also))
-    return detail_of(said) if runs_all else str(said)
+    return detail_of(said) if runs_all else plain(str(said))

@@ -39,9 +39,9 @@ from graph.operation import Refused, build_operation
 from graph.scalars import _parse_big_int, parse_date_time, parse_duration
 from graph.types.problem import parse_place
 from rest_compat.clusters import split_target
+from rest_compat.delete_options import is_delete_options
 from rest_compat.errors import NotReadable
 from rest_compat.parameters import read_parameter, split_clustername
-from rest_compat.passthrough import is_delete_options
 from rest_compat.request import Request
 from rest_compat.self_reviews import read_namespace
 from rest_compat.times import parse_time
@@ -296,6 +296,6 @@ CALLERS = (
         lambda body: is_delete_options("", body),
         spoilt_json({"kind": "DeleteOptions"}) | yaml_of("kind: DeleteOptions", "apiVersion: v1"),
         (),
-        ("rest_compat.passthrough.is_delete_options",),
+        ("rest_compat.delete_options.is_delete_options",),
     ),
 )

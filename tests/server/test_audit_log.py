@@ -2,13 +2,23 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from server.audit_log import MOST_WAITING, AuditLog, RotatedFile, open_audit_log
+from server.settings.disclosure import DisclosureSettings
 from tests.fakes.waiting import until
+
+
+@contextmanager
+def open_log(target: str) -> Iterator[AuditLog]:
+    with open_audit_log(DisclosureSettings(audit_log=target)) as log:
+        assert log is not None
+        yield log
 
 
 def read_lines(folder: Path, name: str) -> list[dict[str, object]]:
@@ -18,7 +28,7 @@ def read_lines(folder: Path, name: str) -> list[dict[str, object]]:
 
 
 def test_a_line_is_an_object_in_a_file_of_its_owner(tmp_path: Path) -> None:
-    with open_audit_log(str(tmp_path / "audit"), 1 << 20, 3) as log:
+    with open_log(str(tmp_path / "audit")) as log:
         for number in range(1_000):
             log.write({"number": number, "user": "ann\nbob"})
     assert [line["number"] for line in read_lines(tmp_path, "audit")] == list(range(1_000))
@@ -66,7 +76,7 @@ async def test_a_full_disk_stops_nothing_and_is_told_until_there_is_room(
     caplog.set_level("INFO", "server")
     path = tmp_path / "audit"
     path.symlink_to("/dev/full")
-    with open_audit_log(str(path), 1 << 20, 3) as log:
+    with open_log(str(path)) as log:
         log.write({"number": 1})
         await until(lambda: log.problem is not None)
         assert "No space left on device; 1 lines are lost" in str(log.problem)
@@ -102,6 +112,6 @@ async def test_a_disk_that_hangs_holds_nobody_up_and_is_told() -> None:
 
 
 def test_standard_output_takes_lines(capfd: pytest.CaptureFixture[str]) -> None:
-    with open_audit_log("-", 1 << 20, 1) as log:
+    with open_log("-") as log:
         log.write({"number": 1})
     assert capfd.readouterr().out == '{"number":1}\n'
