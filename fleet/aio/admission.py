@@ -56,6 +56,7 @@ class Admission:
         self.refusals = Refusals()
         places = self.options.places
         self._places = FairPlaces(places, self.options.waiting, self.options.waiting_of_one, max(1, places - 1))
+        self._most_of_one = self.options.most * 3 // 4
         self._beyond = self._most_beyond(STEP)
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = self._demand = 0.0
@@ -79,8 +80,7 @@ class Admission:
             raise Overloaded("the request waited for longer than an answer may take: try again")
         if self._places.take_free(caller):
             return
-        if self._places.lent < self._beyond and not self._places.waited_for:
-            self._places.lend(caller)
+        if self._may_lend and not self._places.waited_for and self._places.lend(self._most_of_one, caller):
             self._watch()
             return
         await self._wait(caller, deadline, rank)
@@ -88,8 +88,8 @@ class Admission:
     def leave(self, caller: str) -> None:
         """Gives a place back."""
         self._places.release(caller)
-        if self._places.waited_for and self._places.lent < self._beyond:
-            self._places.lend()
+        if self._places.waited_for and self._may_lend:
+            self._places.lend(self._most_of_one)
 
     async def _wait(self, caller: str, deadline: float, rank: Rank) -> None:
         self._watch()
@@ -122,12 +122,16 @@ class Admission:
         self._timer = None
         idle = took < 2 * LOOK_SECONDS and wanted < BUSY_SHARE * took
         self._beyond = self._most_beyond(self._beyond + STEP) if idle else 0
-        while self._places.waited_for and self._places.lent < self._beyond:
-            self._places.lend()
+        while self._places.waited_for and self._may_lend and self._places.lend(self._most_of_one):
+            pass
         if self._places.lent or self._places.waited_for or not idle:
             self._watch()
         else:
             self._beyond = self._most_beyond(STEP)
+
+    @property
+    def _may_lend(self) -> bool:
+        return self._places.lent < self._beyond
 
     def _most_beyond(self, asked: int) -> int:
         return min(asked, self.options.most - self.options.places)

@@ -89,13 +89,18 @@ class FairPlaces:
         while self._lines and self._free and self._give(self._held_of_one) is not None:
             self._free -= 1
 
-    def lend(self, caller: str | None = None) -> None:
-        """A place beyond all others, for the caller or for whose turn it is, however many that one holds."""
-        if caller is not None:
+    def lend(self, most_of_one: float, caller: str | None = None) -> bool:
+        """A place beyond all others, for the caller or for whose turn it is, if they hold fewer; whether they do."""
+        if caller is None:
+            caller = self._give(most_of_one)
+        elif self._held.get(caller, 0) < most_of_one:
             self._held[caller] += 1
-            self._lent[caller] += 1
-        elif (given := self._give(inf)) is not None:
-            self._lent[given] += 1
+        else:
+            return False
+        if caller is None:
+            return False
+        self._lent[caller] += 1
+        return True
 
     def _give(self, held_of_one: float) -> str | None:
         """Who waited, and has a place now."""

@@ -57,12 +57,13 @@ async def test_lower_ranks_wait_for_higher_ones_whoever_came_first() -> None:
     assert begun == sorted(begun)
 
 
-async def test_while_the_process_is_idle_more_is_begun() -> None:
+async def test_while_the_process_is_idle_more_is_begun_a_quarter_of_it_for_others() -> None:
     admission = Admission(AdmissionOptions(places=2, most=40, wait_seconds=inf))
     flood = [asyncio.create_task(admission.enter("often", inf)) for _ in range(60)]
-    await until(lambda: sum(task.done() for task in flood) == 39)  # of the two places one is left for others
-    await enter(admission, "once")
-    for _ in range(39):
+    await until(lambda: sum(task.done() for task in flood) == 30)
+    await enter(admission, *["once"] * 10)
+    assert (admission.at_work, sum(task.done() for task in flood)) == (40, 30)
+    for _ in range(30):
         admission.leave("often")
     await asyncio.gather(*flood)
 
