@@ -7,6 +7,7 @@ rotates too.
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import queue
@@ -70,7 +71,11 @@ class AuditLog:
     def write(self, entry: Mapping[str, object]) -> None:
         """Never waits, never raises."""
         try:
-            self._queue.put_nowait(orjson.dumps(entry, default=str, option=orjson.OPT_APPEND_NEWLINE))
+            line = orjson.dumps(entry, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # half of a surrogate pair, which an issuer's JSON may hold
+            line = json.dumps(entry, default=str).encode() + b"\n"
+        try:
+            self._queue.put_nowait(line)
         except queue.Full:
             self._crowded_out += 1
             self._complain("it takes lines too slowly")

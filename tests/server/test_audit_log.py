@@ -36,6 +36,12 @@ def test_a_line_is_an_object_in_a_file_of_its_owner(tmp_path: Path) -> None:
     assert (log.written, log.dropped, log.problem) == (1_000, 0, None)
 
 
+def test_a_name_that_is_no_text_keeps_no_line_out(tmp_path: Path) -> None:
+    with open_audit_log(str(tmp_path / "audit"), 1 << 20, 3) as log:
+        log.write({"user": "eve", "groups": ["\ud800"]})
+    assert read_lines(tmp_path, "audit") == [{"user": "eve", "groups": ["\ud800"]}]
+
+
 def test_a_file_is_rotated_before_it_is_too_large_and_the_oldest_goes(tmp_path: Path) -> None:
     file = RotatedFile(tmp_path / "audit", 1_000, 2)
     for number in range(100):
