@@ -37,7 +37,7 @@ def test_a_line_is_an_object_in_a_file_of_its_owner(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_text_keeps_no_line_out(tmp_path: Path) -> None:
-    with open_audit_log(str(tmp_path / "audit"), 1 << 20, 3) as log:
+    with open_log(str(tmp_path / "audit")) as log:
         log.write({"user": "eve", "groups": ["\ud800"]})
     assert read_lines(tmp_path, "audit") == [{"user": "eve", "groups": ["\ud800"]}]
 
