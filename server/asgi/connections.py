@@ -77,6 +77,7 @@ class Connections:
         self._addresses: Counter[str] = Counter()
         self._proxies = [ip_network(proxy, strict=False) for proxy in self.options.proxies]
         self._complaints = Complaints()
+        self._idle_again_at = 0.0
 
     def __len__(self) -> int:
         return len(self._places)
@@ -132,8 +133,13 @@ class Connections:
 
     def _close_idle(self) -> None:
         """Makes room for a tenth of all by closing connections on which nothing is asked, the oldest first."""
-        oldest = asyncio.get_running_loop().time() - YOUNG_SECONDS
+        now = asyncio.get_running_loop().time()
+        if now < self._idle_again_at:
+            return
+        oldest = now - YOUNG_SECONDS
         idle = [one for one, place in self._places.items() if place.opened_at <= oldest and place.protocol.is_idle]
+        if not idle:  # to look through all of them for each new one would cost more than it is worth
+            self._idle_again_at = now + YOUNG_SECONDS / 4
         for transport in idle[: max(1, self.options.most // 10)]:
             transport.close()
             self.leave(transport)

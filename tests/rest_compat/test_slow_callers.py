@@ -131,7 +131,7 @@ async def test_silence_is_no_reason_and_slowness_neither(slow: Slow) -> None:
 
         async with open_task("reads", read_slowly), slow.ask("/api/v1/pods"):
             await until(lambda: slow.connections.stalled == 1)
-            assert len(slow.connections) == 2
+            await until(lambda: len(slow.connections) == 2)
         pieces.put_nowait(b"{}\n")
         assert b"200 OK" in await loop.sock_recv(silent, 65536)
     assert slow.connections.stalled == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,11 +20,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def open_serving(app: ASGIApp, *, http: Any = "auto", ws: Any = "auto") -> AsyncIterator[str]:
-    """Serves the application by these protocols; yields its URL."""
+async def open_serving(
+    app: ASGIApp, *, http: Any = "auto", ws: Any = "auto", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """Serves the application by these protocols; yields its URL, that of plain HTTP."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_config=None, http=http, ws=ws, timeout_graceful_shutdown=1
     )
+    if tls is not None:
+        config.ssl_context_factory = lambda *_: tls
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from fleet.aio.tasks import open_task
 from server.asgi.bounds import MAX_CHUNK_BYTES, MAX_HEADERS, build_protocols
 from server.asgi.connections import YOUNG_SECONDS, ConnectionOptions, Connections, count_most
 from tests.fakes.waiting import until
+from tests.fleet.kubernetes.certificates import Authority, server_context
 from tests.processes import open_server
 from tests.server.serving import open_serving
 from tests.server.test_serve import environ
@@ -137,6 +140,27 @@ async def test_bytes_beside_a_body_are_counted(body: bytes, status: bytes) -> No
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(POST + body)
         assert (await reader.read(4096)).split(b" ")[1] == status
+        writer.close()
+
+
+async def pour(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+        await asyncio.sleep(0)
+
+
+async def test_who_takes_nothing_over_tls_is_cut_off_too(tmp_path: Path) -> None:
+    connections = Connections(ConnectionOptions(stall_seconds=0.3))
+    http, ws = build_protocols(connections)
+    tls = server_context(Authority().issue("127.0.0.1"), tmp_path)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with open_task("cut", connections.watch), open_serving(pour, http=http, ws=ws, tls=tls) as url:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), ssl=trusting, limit=1024)
+        writer.write(GET)  # what then arrives is read until the reader's limit, and no further
+        await until(lambda: connections.stalled == 1)
+        await until(lambda: len(connections) == 0)
         writer.close()
 
 
