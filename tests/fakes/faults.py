@@ -15,12 +15,13 @@ class Faults:
     """What the line does now; every attribute may be changed while it runs.
 
     `latency` (seconds) holds up each chunk. `black_hole` takes connections and bytes and passes nothing on. `refusing`
-    closes new connections at once. `cut_after` ends each connection after so many bytes of answers.
+    closes new connections at once, `resetting` resets them. `cut_after` ends each one after so many bytes of answers.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.latency = 0.0
         self.refusing = False
+        self.resetting = False
         self.cut_after: int | None = None
         self.connections = 0
         self.waiting = 0
@@ -43,9 +44,7 @@ class Faults:
         """Ends every open connection with a reset."""
         for line in self._lines:
             for writer in line:
-                raw = writer.get_extra_info("socket")
-                with contextlib.suppress(OSError):
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                _set_reset(writer)
                 writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,7 +52,9 @@ class Faults:
         assert task is not None
         self._tasks.add(task)
         try:
-            if self.refusing:
+            if self.refusing or self.resetting:
+                if self.resetting:
+                    _set_reset(writer)
                 return
             self.connections += 1
             with contextlib.suppress(OSError):
@@ -101,6 +102,11 @@ class Faults:
             await writer.drain()
             if left is not None and left <= 0:
                 return
+
+
+def _set_reset(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
 @contextlib.asynccontextmanager

@@ -138,11 +138,15 @@ class EmbeddedStore:
         await self._write(lambda writer: writer.write(build_rows(pods, nodes)))
 
     async def cut(self) -> None:
-        """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk."""
+        """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk.
+
+        Where all is too old, nothing is until a newer point comes: a clock that jumped ahead takes no history away.
+        """
         oldest = self._options.clock() - int(self._options.max_age * NANOSECONDS)
 
         def cut(writer: PointWriter) -> None:
-            writer.cut_before(oldest)
+            if (newest := writer.newest_ns()) is not None and newest >= oldest:
+                writer.cut_before(oldest)
             if writer.needs_cut():
                 writer.cut_to_size()
             else:

@@ -100,6 +100,10 @@ class PointWriter:
         self._series_ids.clear()
         self._place_ids.clear()
 
+    def newest_ns(self) -> int | None:
+        """The time of the newest point; None where there is none."""
+        return self._time_span()[1]
+
     def cut_before(self, time_ns: int) -> int:
         """Removes the points before a time, and series that have none left; answers how many points went."""
         removed = 0
