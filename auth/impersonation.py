@@ -1,8 +1,8 @@
 """Whom a caller wants to be taken for, by Kubernetes' `Impersonate-...` headers.
 
-They narrow a request (or widen it): without them another one would be carried out than was sent. This server acts in a
-cluster under its own credential and impersonates nobody there, so it refuses them wherever a principal asks for
-something. A mode that lets members authorize callers would pass them on, for those who may impersonate.
+They narrow a request (or widen it): without them another one would be carried out than was sent. This server refuses
+them wherever a principal asks for something. Where members decide (`OPENMCP_AUTHORIZATION=impersonate`), it names the
+caller to them itself, and nobody else: `fleet/kubernetes/impersonation.py`.
 """
 
 from collections.abc import Iterable

@@ -15,6 +15,7 @@ from fleet.kubernetes.discovery import Catalogs
 from fleet.kubernetes.impersonation import ImpersonatedConnection, check_subject
 from fleet.live.changes import ChangeFeed
 from fleet.live.watched_kinds import WatchedKinds
+from fleet.members.grants import Grants
 from fleet.members.member import Member
 from fleet.members.roster import Roster
 from fleet.model.errors import ClusterTimeout, ClusterUnreachable, InvalidQuery
@@ -43,7 +44,6 @@ from fleet.reads.availability_cache import Participants
 from fleet.reads.counts import CachedCounts
 from fleet.reads.events import load_event_page
 from fleet.reads.filtering import MemberFilter
-from fleet.reads.grants import Grants
 from fleet.reads.liveness import require_live
 from fleet.reads.paging import build_page, build_sorting, check_page
 from fleet.reads.problems import ProblemFinder

@@ -10,13 +10,13 @@ import pytest
 
 from fleet.federation import Federation
 from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
+from fleet.members.grants import CALLERS_AT_ONCE
 from fleet.members.member import FleetOptions
 from fleet.model.errors import ClusterUnreachable, Forbidden
 from fleet.model.objects import ClusterRole
 from fleet.model.rights import Granted, Subject
 from fleet.model.visibility import Role, Scope
 from fleet.ports import Answer, Call, Credential, MemberSpec, StreamedAnswer, Upgraded
-from fleet.reads.grants import CALLERS_AT_ONCE
 from fleet.registry import open_federation
 from tests.fakes.waiting import until
 
