@@ -1,7 +1,7 @@
 """One member asked for objects of any kind: the call, and what its statuses mean."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from fleet.federation import Federation
@@ -112,7 +112,8 @@ class MemberCalls:
         connection = self.federation.get_connection(self.scope, key.cluster)
         served = await self.find(connection, key.api_version, key.kind)
         if served is None:
-            raise unknown_kind(self.federation, [connection], key.api_version, key.kind)
+            near = self.federation.catalogs.near([connection], key.api_version, key.kind)
+            raise unknown_kind(key.api_version, key.kind, near)
         if served.namespaced and not key.namespace:
             raise InvalidQuery(f"{key.kind} is of a namespace: name it")
         if not key.name:
@@ -136,9 +137,8 @@ class MemberCalls:
         return answer
 
 
-def unknown_kind(federation: Federation, connections: list[Connection], api_version: str, kind: str) -> InvalidQuery:
-    """For a kind that none of these members serves, naming near ones."""
-    near = federation.catalogs.near(connections, api_version, kind)
+def unknown_kind(api_version: str, kind: str, near: Sequence[str]) -> InvalidQuery:
+    """For a kind that no member serves, or none that can be asked, naming near ones."""
     meant = f"; did you mean {', '.join(near)}?" if near else ""
     return InvalidQuery(f"no cluster serves the kind {kind[:100]!r} of {api_version[:100]!r}{meant}")
 

@@ -56,9 +56,10 @@ async def list_resources(
     kept of these kinds. `has_next` is never false where there is more; it may be true before an empty page where a
     name, a selector or namespaces are asked for, or not all are in reach, since only reading on would tell.
 
-    Raises InvalidQuery for a kind that no cluster serves (naming near ones), a selector that a member refuses, and a
-    cursor that has expired; ClusterNotFound for a named cluster that does not exist; Forbidden where no cluster's
-    answer is within the caller's reach; with STRICT the error of the first member that is missing.
+    Raises InvalidQuery for a kind that no cluster serves (naming near ones; only where there are any, if not all can be
+    asked), a selector that a member refuses, and a cursor that has expired; ClusterNotFound for a named cluster that
+    does not exist; Forbidden where no cluster's answer is within the caller's reach; with STRICT the error of the first
+    member that is missing.
     """
     after = _check(question, page)
     wanted = question.filter
@@ -220,9 +221,12 @@ def _raise_what_concerns_all(
     for answer in answers.values():
         if strict and isinstance(answer, ClusterError):
             raise answer
-    if found and len(found) == len(answers) and not serving:
+    if found and not serving:
         connections = [answer.connection for answer in found if answer.connection is not None]
-        raise unknown_kind(calls.federation, connections, question.api_version, question.kind)
+        near = calls.federation.catalogs.near(connections, question.api_version, question.kind)
+        # What a member serves that can't be asked is not known; a word that is nearly another is a slip all the same.
+        if near or len(found) == len(answers):
+            raise unknown_kind(question.api_version, question.kind, near)
 
 
 def _merge(

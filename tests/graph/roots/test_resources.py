@@ -144,6 +144,23 @@ async def test_a_member_that_hides_its_kinds_is_told_of(open_graph: OpenGraph, s
     assert [outcome["state"] for outcome in page["clusters"]] == ["OK", "FORBIDDEN" if status == 403 else "UNREACHABLE"]
 
 
+@pytest.mark.parametrize(("kind", "meant"), [("Pods", "v1 Pod"), ("pod", "v1 Pod"), ("Widget", None)])
+async def test_a_slip_is_told_though_a_member_can_not_be_asked(
+    open_graph: OpenGraph, kind: str, meant: str | None
+) -> None:
+    query = """query Find($kind: String!) { resources(apiVersion: "v1", kind: $kind) { clusters { state message } } }"""
+    async with open_graph("c1", "c2", pods=1) as graph:
+        serve_kinds(graph["c1"])
+        graph["c2"].statuses["/api"] = graph["c2"].statuses["/apis"] = (500, b"")
+        if meant is not None:
+            error = await graph.fail(query, {"kind": kind})
+            assert (error["code"], meant in error["message"]) == ("BAD_USER_INPUT", True)
+            return
+        outcomes = (await graph.ask(query, {"kind": kind}))["resources"]["clusters"]
+    assert [outcome["state"] for outcome in outcomes] == ["OK", "UNREACHABLE"]
+    assert "does not serve the kind Widget" in outcomes[0]["message"]
+
+
 async def test_no_value_of_a_secret_gets_out(open_graph: OpenGraph) -> None:
     secret = build_plain("Secret", "s") | {"data": {"password": "aHVudGVyMg=="}, "stringData": {"a": "hunter2"}}
     secret["metadata"]["annotations"] = {LAST_APPLIED: "hunter2", "note": "kept"}

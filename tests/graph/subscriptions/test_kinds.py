@@ -222,6 +222,15 @@ async def test_where_this_server_may_not_read_all_of_a_kind_it_is_refused() -> N
             assert await told(socket) == [("ADDED", "b")]
 
 
+async def test_a_slip_ends_it_though_a_member_can_not_be_asked() -> None:
+    async with open_live("c1", "c2", pods=0) as live:
+        serve(live)
+        live["c2"].statuses["/api"] = live["c2"].statuses["/apis"] = (500, b"")
+        async with live.ready(FOLLOW.replace('"ReplicaSet"', '"Replicaset"')) as socket:
+            (error,) = (await socket.receive())["payload"]
+            assert "did you mean apps/v1 ReplicaSet?" in error["message"]
+
+
 async def test_nothing_is_left_when_the_last_one_leaves() -> None:
     async with open_live("c1", "c2", pods=0) as live:
         serve(live)
