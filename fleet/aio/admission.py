@@ -41,8 +41,8 @@ class AdmissionOptions(Struct, frozen=True):
 
     places: int = 4
     most: int = 256
-    waiting: int = 4_000
-    waiting_of_one: int = 2_000
+    waiting: int = 1_000
+    waiting_of_one: int = 200
     wait_seconds: float = 0.5
     a_second: float = 0.0
 
