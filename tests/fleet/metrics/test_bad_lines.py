@@ -1,8 +1,10 @@
 """A metric store behind a bad line: refused in time, naming the store; then well by itself."""
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.fakes.faults import Faults, open_proxy
 from tests.fakes.http_faults import ANSWERS, HttpFaults, open_http_faults
 from tests.fakes.waiting import until
 from tests.fleet.metrics.stores import FilledInflux, reopen
+from tests.server.test_serve import write_certificate
 
 pytestmark = pytest.mark.real
 
@@ -27,7 +30,8 @@ LINES: dict[str, Callable[[Faults], None]] = {
     "black hole": lambda line: setattr(line, "black_hole", True),
     "reset": lambda line: setattr(line, "resetting", True),
 }
-FAULTS = (*LINES, *ANSWERS)
+ELSEWHERE = ("name that does not resolve", "certificate of another authority")
+FAULTS = (*LINES, *ANSWERS, *ELSEWHERE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ async def reached(any_influx: FilledInflux) -> AsyncIterator[Reached]:
         yield Reached(store, line, http)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [*LINES, *ANSWERS])
 async def test_a_bad_line_costs_usage_alone_and_for_its_time(reached: Reached, fault: str) -> None:
     assert await reached.ask()
     if fault in LINES:
@@ -78,3 +82,16 @@ async def test_a_bad_line_costs_usage_alone_and_for_its_time(reached: Reached, f
             return False
 
     await until(is_well, what="recovery", every=0.1)
+
+
+@pytest.mark.parametrize("fault", ELSEWHERE)
+async def test_who_is_not_the_store_is_told_from_it(any_influx: FilledInflux, tmp_path: Path, fault: str) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*write_certificate(tmp_path))
+    async with open_http_faults(any_influx.options.url, tls=tls) as (foreign, _):
+        url = "http://influx.invalid:8086" if fault == ELSEWHERE[0] else foreign
+        async with reopen(any_influx, url=url, timeout=TIMEOUT) as store:
+            began = time.monotonic()
+            with pytest.raises(MetricsUnavailable, match="InfluxDB"):
+                await store.latest(Kind.POD, frozenset({WEB}), ALL_MEASURES)
+            assert time.monotonic() - began < ANSWERED_WITHIN
