@@ -77,12 +77,17 @@ class CachedCounts:
         reached = self._reached(member)
         if reached is None and namespaces is None and nodes is None:
             return len(member.pods)
+        everywhere = reached is None
         if namespaces is not None:
             reached = frozenset(namespaces) if reached is None else reached & frozenset(namespaces)
         counts = [len(member.pods)]
-        for index, values in (("namespace", reached), ("node", nodes)):
-            if values is not None:
-                counts.append(sum(member.pods.count(index, value) for value in values))
+        if nodes is not None and everywhere:
+            counts.append(sum(member.pods.count("node", name) for name in nodes))
+        if reached is not None:
+            counts.append(sum(member.pods.count("namespace", name) for name in reached))
+            if nodes is not None:  # how many others a node has is nothing that an estimate may tell
+                here = (pod.namespace for name in nodes for pod in member.pods.select("node", name))
+                counts.append(sum(namespace in reached for namespace in here))
         return min(counts)
 
     def nodes(self, cluster: str) -> int:

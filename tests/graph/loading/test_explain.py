@@ -85,7 +85,14 @@ async def test_an_answer_that_came_too_late_says_what_it_waited_for(open_graph: 
     assert 0 < waited_for["tookMs"] <= body["extensions"]["explain"]["tookMs"]
 
 
-@pytest.mark.parametrize("query", ["{ problems { totalCount } }", "{ events { totalCount } }"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ problems { totalCount } }",
+        "{ events { totalCount } }",
+        '{ pods(filter: { nodes: ["n9"] }) { totalCount items { name } } }',
+    ],
+)
 async def test_what_is_out_of_reach_moves_no_number(open_graph: OpenGraph, query: str) -> None:
     asked = {"query": query, "extensions": {"explain": True, "cost": True}}
     seen = []
@@ -94,7 +101,7 @@ async def test_what_is_out_of_reach_moves_no_number(open_graph: OpenGraph, query
         assert stores is not None
         for number in (0, 40):
             for name in map(str, range(number)):
-                graph["c1"].put(build_pod("ops", f"hidden{name}", node=None))
+                graph["c1"].put(build_pod("ops", f"hidden{name}", node="n9"))
                 graph["c1"].put(build_event(f"hidden{name}", 1, namespace="ops"))
             await until(lambda: len(stores.events) == len(stores.pods) - 1 == number)  # noqa: B023 - waited for here
             answer = await send(session, "POST", "/graphql", json=asked, headers={"Authorization": "Bearer sam"})
