@@ -40,6 +40,7 @@ _OBJECTS_A_TURN = 125  # some 2 ms
 _ORDINARY_SECONDS = 5.0  # a watch that was open this long is followed by the next one at once
 _REFUSALS_BEFORE_RELIST = 3
 _GONE = 410
+_REFUSALS = {401: ClusterUnauthorized, 403: ClusterForbidden}
 
 
 class ReflectorOptions(msgspec.Struct, frozen=True):
@@ -165,8 +166,7 @@ class Reflector(Generic[R]):
         while True:
             page = await self._list_page(token)
             items = page.items or []
-            count += len(items)
-            if count > self._options.most_objects:
+            if (count := count + len(items)) > self._options.most_objects:
                 raise self._invalid(f"its list has more than {self._options.most_objects:,} objects")
             for start in range(0, len(items), _OBJECTS_A_TURN):
                 await self._turns.wait()
@@ -292,13 +292,7 @@ class Reflector(Generic[R]):
         cluster = self._connection.cluster
         said = foreign(message[:300])
         text = tell("{} answered {} to a list of {}: {}", cluster, status, self._codec.path, said)
-        match status:
-            case 401:
-                return ClusterUnauthorized(cluster, text)
-            case 403:
-                return ClusterForbidden(cluster, text)
-            case _:
-                return ClusterAnswerInvalid(cluster, text)
+        return _REFUSALS.get(status, ClusterAnswerInvalid)(cluster, text)
 
 
 class _ExpiredError(Exception):
