@@ -133,6 +133,7 @@ async def test_what_ends_a_token_is_told(opened: Opened, end: Callable[[Opened],
         ("omcp_", "is not whole"),
         ("omcp_é", "is not whole"),
     ],
+    ids=["unknown", "short", "long", "other letters", "empty", "no ASCII"],
 )
 async def test_what_is_no_token_is_refused(opened: Opened, secret: str, why: str) -> None:
     with pytest.raises(Unauthenticated, match=why):
