@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jwt
+import msgspec
 from msgspec import Struct
 
 from auth.errors import Unauthenticated
@@ -30,6 +31,10 @@ LEEWAY_SECONDS = 10.0
 
 _OPTIONS: Any = {"require": ["exp", "user"], "verify_iat": False}
 _SHORTEST_KEY_THAT_PYJWT_TAKES_QUIETLY = 32
+
+
+class _Issued(Struct):
+    iss: str = ""
 
 
 class Claims(Struct, frozen=True):
@@ -166,7 +171,7 @@ def _reason(error: Exception, token: str) -> str:
         case jwt.InvalidAlgorithmError():
             algorithm = str(jwt.get_unverified_header(token).get("alg"))
             said = f"Expected {ALGORITHM} signing method but token specified {algorithm[:20]}"
-            issuer = _read_issuer(token)
+            issuer = read_issuer(token)
             return f"{said}: it is of issuer {issuer[:200]!r}, whose tokens do not count here" if issuer else said
         case jwt.MissingRequiredClaimError():
             return f"Token has no claim {error.claim}"
@@ -174,10 +179,17 @@ def _reason(error: Exception, token: str) -> str:
             return "token is malformed"
 
 
-def _read_issuer(token: str) -> str:
-    """Whose token it says it is; empty where it says nothing."""
-    try:
-        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
-    except (jwt.InvalidTokenError, OverflowError):
+def read_issuer(token: str) -> str:
+    """Whose token it says it is, of which nothing is believed; empty where it says nothing."""
+    parts = token.split(".", 3)
+    if len(parts) != 3:
         return ""
-    return issuer if isinstance(issuer, str) else ""
+    try:
+        return msgspec.json.decode(read_part(parts[1]), type=_Issued).iss
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        return ""
+
+
+def read_part(part: str) -> bytes:
+    """Header or claims of a token. Raises ValueError."""
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

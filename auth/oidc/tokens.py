@@ -1,6 +1,5 @@
 """Tokens of issuers (OpenID Connect Core 1.0, section 2): JSON Web Tokens that are signed by a published key."""
 
-import base64
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from auth.identity import Identity
 from auth.oidc.calls import Document
 from auth.oidc.issuer import Issuer
 from auth.oidc.keys import IssuerKeys, Key, KeyTimes
-from auth.tokens import LEEWAY_SECONDS
+from auth.tokens import LEEWAY_SECONDS, read_issuer, read_part
 from fleet.aio.lru import Lru
 from fleet.aio.tasks import open_task
 from fleet.model.unreadable import UNREADABLE
@@ -46,10 +45,6 @@ class _Registry(JWSRegistry):
 
 
 _REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
-
-
-class _Peek(Struct):
-    iss: str = ""
 
 
 class _Header(Struct):
@@ -121,20 +116,14 @@ async def open_oidc_tokens(issuers: Sequence[Issuer], times: KeyTimes | None = N
 
 def _peek(token: str) -> str:
     """Whose token it says it is; nothing is believed of it."""
-    parts = token.split(".", 3)
-    if len(parts) != 3 or len(token) > MAX_TOKEN_CHARACTERS:
-        return ""
-    try:
-        return msgspec.json.decode(_decode(parts[1]), type=_Peek).iss
-    except UNREADABLE:
-        return ""
+    return read_issuer(token) if len(token) <= MAX_TOKEN_CHARACTERS else ""
 
 
 def _verify(token: str, keys: IssuerKeys) -> _Verified:
     if not keys.are_known:
         raise IdentityUnavailable(keys.problem or f"issuer {keys.issuer.url} was not asked yet: try again")
     try:
-        header = msgspec.json.decode(_decode(token.split(".", 1)[0]), type=_Header)
+        header = msgspec.json.decode(read_part(token.split(".", 1)[0]), type=_Header)
     except UNREADABLE as error:
         raise Unauthenticated("token is malformed") from error
     if header.alg not in ALGORITHMS:
@@ -225,7 +214,3 @@ def _read_groups(claims: dict[str, Any], issuer: Issuer) -> list[str]:
             f"the token's claim {claim}, which names groups, is no list of at most {MAX_GROUPS} texts"
         )
     return groups
-
-
-def _decode(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
