@@ -64,7 +64,10 @@ class RequestLog:
             await self._app(scope, receive, send_on)
         except ClientDisconnect:
             status = status or 499  # the caller left; there is nobody to answer
-        except asyncio.CancelledError:  # the time that requests have after SIGTERM is over
+        except asyncio.CancelledError:
+            if not stopping.begun:
+                raise
+            # The time that requests have after SIGTERM is over.
             if not status:  # else half an answer is out: only a cut connection tells the caller
                 answer = build_error_answer(scope, 503, "ServiceUnavailable", _STOPPED, {"Retry-After": "1"})
                 await answer(scope, receive, send_on)

@@ -69,7 +69,8 @@ class Stop:
         stopping.begin()
         if self._drains:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.at_once.wait(), self._http.shutdown_drain)
+                drain = min(self._http.shutdown_drain, self._http.shutdown_grace)
+                await asyncio.wait_for(self.at_once.wait(), drain)
         for port in ports:
             _take_no_more(port)
         await asyncio.sleep(_BACKLOG_SECONDS)

@@ -259,3 +259,33 @@ async def test_guesses_count_by_the_address_that_a_trusted_proxy_names(
         # What a caller writes itself stands before what the proxy adds.
         answer = await session.get(url + "keti", headers={"X-Forwarded-For": "192.0.2.1, 198.51.100.2"})
         assert answer.status == status
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)])
+async def test_a_drain_is_ended_by_a_second_signal_and_a_person_waits_for_none(
+    tmp_path: Path, workers: int, signals: tuple[signal.Signals, ...]
+) -> None:
+    never = {"OPENMCP_SHUTDOWN_DRAIN": "10m", "OPENMCP_SHUTDOWN_GRACE": "10m", "OPENMCP_WORKERS": str(workers)}
+    variables = environ(tmp_path, **never)
+    main, ops = (f"http://127.0.0.1:{variables[name]}" for name in ("OPENMCP_PORT", "OPENMCP_OPS_PORT"))
+    async with open_process(variables) as process:
+        await until_ready(main)
+        process.send_signal(signals[0])
+        for number in signals[1:]:
+
+            async def is_told() -> bool:
+                return (await ask(f"{ops}/readyz"))[0] == 503 and (await ask(f"{main}/healthz"))[0] == 200
+
+            await until(is_told, what="the 503", every=0.05)
+            process.send_signal(number)
+        assert (await ended(process))[0] == 0
+
+
+async def test_a_drain_takes_no_longer_than_the_grace(tmp_path: Path) -> None:
+    variables = environ(tmp_path, OPENMCP_SHUTDOWN_DRAIN="10m", OPENMCP_SHUTDOWN_GRACE="100ms")
+    async with open_process(variables) as process:
+        await until_ready(f"http://127.0.0.1:{variables['OPENMCP_PORT']}")
+        process.send_signal(signal.SIGTERM)
+        code, said = await ended(process)
+    assert (code, "does not end" in said) == (0, False)
