@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from auth.errors import Unauthenticated
 from fleet.aio.lru import Lru
+from fleet.model.unreadable import UNREADABLE
 
 ALGORITHM = "HS256"
 MAX_TOKEN_CHARACTERS = 8192
@@ -186,7 +187,7 @@ def read_issuer(token: str) -> str:
         return ""
     try:
         return msgspec.json.decode(read_part(parts[1]), type=_Issued).iss
-    except (ValueError, msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return ""
 
 
