@@ -129,9 +129,11 @@ class FairPlaces:
         line = self._lines[key]
         if key[0] <= rank and len(line) <= length:
             raise Full
-        line.pop().set_exception(Full())
+        last = line.pop()
         if not line:
             del self._lines[key]
+        if not last.done():  # else it is gone, and does not know it yet
+            last.set_exception(Full())
 
 
 def _subtract(counts: Counter[str], caller: str) -> None:

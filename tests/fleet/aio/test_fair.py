@@ -73,3 +73,16 @@ async def test_who_is_refused_and_gone_at_once_gives_back_nothing(caller: str) -
     await tasks[0]
     assert (places.held, places.take_free("c")) == (1, False)
     await end_tasks(*tasks)
+
+
+async def test_who_is_gone_already_makes_room_and_ends_nobody_s_turns() -> None:
+    places = FairPlaces(1, most=1, most_of_one=2)
+    await places.take("a")
+    served, tasks = await wait_for_places(places, "a")
+    late = asyncio.create_task(places.take("b", -1))
+    tasks[0].cancel()  # what it waits for is cancelled at once, and it learns of that after b came
+    await asyncio.wait(tasks)
+    assert not late.done()
+    places.release("a")
+    await late
+    assert (served, places.held, len(places)) == ([], 1, 0)
