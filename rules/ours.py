@@ -51,6 +51,11 @@ def reads(text):
     except msgspec.MsgspecError:
         pass
     try:
+        msgspec.json.decode(text)
+    # ok: decoders-raise-unreadable
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        pass
+    try:
         msgspec.convert(text, str)
     # ok: decoders-raise-unreadable
     except msgspec.ValidationError:
