@@ -1,6 +1,7 @@
 """Callers take turns at dear work; what is gone takes none."""
 
 import asyncio
+import random
 
 import pytest
 
@@ -86,3 +87,30 @@ async def test_who_is_gone_already_makes_room_and_ends_nobody_s_turns() -> None:
     places.release("a")
     await late
     assert (served, places.held, len(places)) == ([], 1, 0)
+
+
+async def test_however_callers_come_and_go_no_place_is_lost_or_made() -> None:
+    chance = random.Random(1)
+    places = FairPlaces(3, most=4, most_of_one=3, held_of_one=2)
+
+    async def work(caller: str, rank: int, turns: int) -> None:
+        await places.take(caller, rank)
+        try:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        finally:
+            places.release(caller)
+
+    tasks: list[asyncio.Task[None]] = []
+    for _ in range(5_000):
+        tasks.append(asyncio.create_task(work(chance.choice("abc"), chance.randrange(3), chance.randrange(4))))
+        if places.waited_for and chance.random() < 0.1:
+            places.lend(5)
+        if chance.random() < 0.5:
+            chance.choice(tasks[-8:]).cancel()
+        if chance.random() < 0.5:
+            await asyncio.sleep(0)
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(end) for end in ends} == {type(None), asyncio.CancelledError, Full}
+    assert (places.held, places.lent, len(places)) == (0, 0, 0)
+    assert [places.take_free(name) for name in "abcd"] == [True] * 3 + [False]
