@@ -45,6 +45,11 @@ async def test_a_code_is_exchanged_and_renewed(serving: Serving, issuer: Running
     document = {"authorization_endpoint": f"{issuer.url}/auth"}
     described = Issuer(issuer.url, ("openmcp",), scope="openid offline_access")
     save_users(serving.users, [*ENTRIES, User("bob", "", Scope(Role.VIEW))])
+
+    async def is_there() -> bool:
+        return "errors" not in await serving.ask(await issuer.sign(sub="bob"))
+
+    await until(is_there)
     url = build_authorization_url(described, document, redirect, asking)
     back = dict(parse_qsl(urlsplit(await issuer.browse(url, "bob")).query))
     given = {"issuer": issuer.url, "code": back["code"], "redirect_uri": redirect}
