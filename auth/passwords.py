@@ -90,7 +90,11 @@ class Passwords:
         except Full as error:
             raise TooManyLogins from error
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, _verify, checked, password)
+        try:
+            running = loop.run_in_executor(self._threads, _verify, checked, password)
+        except RuntimeError:  # no thread is to be had
+            self._places.release(address)
+            raise
 
         def settle(done: "asyncio.Future[bool]") -> None:
             # The thread was at it until now, whether or not anybody still waits for what it found.

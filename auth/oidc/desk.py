@@ -59,7 +59,11 @@ class Desk:
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 await self._places.take(address)
-                running = start(lambda: redeem(issuer, document, form))
+                try:
+                    running = start(lambda: redeem(issuer, document, form))
+                except RuntimeError:  # no thread is to be had
+                    self._places.release(address)
+                    raise
                 # Who gave up leaves the thread at it: the place is free when it ends.
                 running.add_done_callback(lambda _: self._places.release(address))
                 return await asyncio.shield(running)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auth.passwords import MAX_KNOWN, Passwords, hash_password
+from auth.passwords import MAX_KNOWN, THREADS, Passwords, hash_password
 from tests.fakes.waiting import until
 
 HASH, OTHER = hash_password("right"), hash_password("right")
@@ -57,3 +57,11 @@ async def test_what_is_known_is_forgotten_in_time_and_bounded(threads: Counted) 
     await until(lambda: not len(passwords.known), what="the end of what is known")
     assert (await passwords.matches(HASH, "right"), threads.asked) == (True, 2)
     assert passwords.known.most == MAX_KNOWN
+
+
+async def test_who_gets_no_thread_keeps_no_place(threads: Counted) -> None:
+    passwords = Passwords(threads)
+    threads.shutdown()
+    for _ in range(THREADS + 1):
+        with pytest.raises(RuntimeError):
+            await passwords.matches(HASH, "right")
