@@ -142,7 +142,8 @@ class CachedCounts:
         if not member.has_listed("pods"):
             return UNKNOWN_PODS
         if self._reached(member) is not None:  # how many others a node has is nothing that an estimate may tell
-            return self.pods(cluster, None, None)
+            # By patterns who does not reach all pods reaches no node.
+            return 0 if self._scope.granted is None else self.pods(cluster, None, None)
         if cluster not in self._fullest:
             buckets = (member.pods.count("node", node) for node in member.pods.values("node"))
             self._fullest[cluster] = max(buckets, default=0)
