@@ -19,6 +19,7 @@ import yaml
 
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.model.errors import ClusterError
+from fleet.model.told import detail_of
 from fleet.ports import Call
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
@@ -468,11 +469,11 @@ async def _ask_ours(path: Path) -> str | None:
         try:
             connection = await source.open_connection(picture["one"])
         except ClusterError as error:
-            return str(error)
+            return detail_of(error)
         try:
             answer = await connection.request(Call("GET", PATH, timeout=10))
         except ClusterError as error:
-            return f"{error} {'401' if 'Unauthorized' in type(error).__name__ else ''}"
+            return f"{detail_of(error)} {'401' if 'Unauthorized' in type(error).__name__ else ''}"
         finally:
             await connection.close()
         return None if answer.status == 200 else str(answer.status)
