@@ -193,10 +193,13 @@ async def test_a_connection_is_kept_for_many_requests(served: Served) -> None:
 
 async def test_a_connection_that_says_nothing_is_closed(served: Served) -> None:
     async with served.connect() as silent, served.connect() as slow:
+        no_handshake, writer = await asyncio.open_connection("127.0.0.1", served.port)
         slow.writer.write(KEPT[:20])
         async with asyncio.timeout(PATIENCE):
+            assert await no_handshake.read() == b""
             assert await silent.reader.read() == b""
             assert (await slow.reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
 
 
 async def test_http_2_is_not_offered(served: Served) -> None:
