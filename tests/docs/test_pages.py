@@ -40,6 +40,13 @@ def test_each_page_is_in_an_index() -> None:
     assert [page for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in {*listed, indexes[0]}] == []
 
 
+def test_the_table_of_decisions_is_what_they_say() -> None:
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(folder.glob("0*.md"))
+    titles = [(page.name, page.read_text().partition("\n")[0].removeprefix(f"# {page.name[:4]}: ")) for page in records]
+    assert re.findall(r"^\| \[\d+\]\((.+?)\) \| (.+?) \| ", (folder / "README.md").read_text(), re.MULTILINE) == titles
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=page_id)
 def test_files_and_names_of_the_code_exist(page: Path) -> None:
     for path, name in NAMED.findall(page.read_text()):
