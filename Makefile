@@ -9,7 +9,7 @@ CLUSTERS ?= 3
 MEMBERS ?= 3
 PODS ?= 300
 PORT ?= 8080
-WORKERS ?= 2
+WORKERS ?= 4
 MINUTES ?= 30
 
 .PHONY: help setup demo test coverage real fleet check audit bench soak lock schema picture graphiql format clean
@@ -30,7 +30,7 @@ $(VENV)/.stamp: requirements.lock pyproject.toml
 demo: setup ## a simulated fleet and the server in front of it, on http://127.0.0.1:8080
 	@$(BIN)/openmcp-apiserver demo --port $(PORT)
 
-test: setup ## all tests, two files at a time; REQUIRE_REAL=1 makes a missing real server a failure
+test: setup ## all tests, some files at a time; REQUIRE_REAL=1 makes a missing real server a failure
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 coverage: setup ## all tests, and the lines of auth, fleet and graph that they reach; fails below the floor (pyproject.toml)

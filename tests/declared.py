@@ -7,7 +7,7 @@ from typing import Any
 from server.openapi import load_openapi
 
 _SEGMENT = re.compile(r"\{(\w+)\}")
-_EXACT = frozenset({"/", "/token", "/join", "/joinCloud"})
+_EXACT = frozenset({"/", "/healthz", "/readyz", "/token", "/join", "/joinCloud"})
 """Paths that are not served with a slash at their end."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ async def test_a_suite_that_logs_one_fails(tmp_path: Path, logged: str, failed: 
         *(sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-p", "tests.conftest"),
         *("-c", str(root / "pyproject.toml"), str(planted)),
         cwd=root,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

@@ -90,7 +90,7 @@ async def test_a_server_of_another_kind_is_named(any_influx: FilledInflux, influ
     if any_influx.options.dialect is Dialect.FLUX:
         other = influxd.url
     async with reopen(any_influx, url=other) as store:
-        await assert_refused(store, "there is no InfluxDB 2.x at|does not accept connections")
+        await assert_refused(store, "there is no InfluxDB 2.x|does not accept connections")
 
 
 @asynccontextmanager
