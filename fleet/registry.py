@@ -93,7 +93,7 @@ class _Membership:
 
     async def _renew(self, member: Member, spec: MemberSpec) -> None:
         await self._end(member.name)
-        member.renew(spec)
+        member.health.renew(spec)
         await self._run(member)
         self.feed.touch(member.name)
 

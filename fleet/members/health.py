@@ -114,7 +114,7 @@ class MemberHealth:
         self.note_change()
 
     def renew(self, spec: MemberSpec) -> None:
-        """It is reached in another way: what failed before says nothing, and when it was last seen stays true."""
+        """It is reached with another credential: what failed says nothing now, and who waits for it goes on waiting."""
         self.breaker.record_success()
         self.failure = None
         self._reflectors = {}

@@ -146,10 +146,6 @@ class Member:
         asked = now()
         return all(self.has_listed(kind) or self.health.verdict(kind, asked) is not None for kind in _CODECS)
 
-    def renew(self, spec: MemberSpec) -> None:
-        """It is reached with another credential from the next `run` on; who waits for it goes on waiting."""
-        self.health.renew(spec)
-
     def note_closed(self) -> None:
         """It is of the federation no more: no failure of its own, and who waits for it is notified."""
         self.health.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
