@@ -3,25 +3,31 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from fleet.aio.tasks import open_task
 from fleet.aio.turns import Turns
 from fleet.federation import Federation
 from fleet.live.changes import ChangeFeed
-from fleet.members.member import FleetOptions, Member
+from fleet.members.member import Filler, FleetOptions, Member
+from fleet.members.watching import Watching
 from fleet.ports import MemberSource, MemberSpec
 
 __all__ = ["FleetOptions", "open_federation"]
 
 logger = logging.getLogger(__name__)
 
+BuildFiller = Callable[[MemberSource, FleetOptions, Turns], Filler]
+"""Gives what fills the stores of all members."""
+
 
 @contextlib.asynccontextmanager
-async def open_federation(source: MemberSource, options: FleetOptions) -> AsyncIterator[Federation]:
+async def open_federation(
+    source: MemberSource, options: FleetOptions, build_filler: BuildFiller = Watching
+) -> AsyncIterator[Federation]:
     """Follows the source and all its members; on leaving the `with` every task has ended and every pool is closed."""
-    registry = _Membership(source, options)
+    registry = _Membership(source, options, build_filler)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(contextlib.aclosing(registry))
         await stack.enter_async_context(open_task("member source", registry.follow))
@@ -41,12 +47,13 @@ async def open_federation(source: MemberSource, options: FleetOptions) -> AsyncI
 class _Membership:
     """The members of the last snapshot, each with the task that keeps it going."""
 
-    def __init__(self, source: MemberSource, options: FleetOptions) -> None:
+    def __init__(self, source: MemberSource, options: FleetOptions, build_filler: BuildFiller) -> None:
         self.known = asyncio.Event()
         self.feed = ChangeFeed()
         self.turns = Turns()
         self._source = source
         self._options = options
+        self._filler = build_filler(source, options, self.turns)
         self._members: dict[str, Member] = {}
         self._lives: dict[str, contextlib.AsyncExitStack] = {}
 
@@ -85,7 +92,7 @@ class _Membership:
         await asyncio.gather(*renewing, *ending)
 
     async def _begin(self, spec: MemberSpec) -> None:
-        member = Member(spec, self._source, self._options, turns=self.turns)
+        member = Member(spec, self._filler, self._options)
         self._members[spec.name] = member
         self.feed.join(member)
         await self._run(member)

@@ -12,6 +12,7 @@ from fleet.cache.reflector import Reflector
 from fleet.kubernetes.codec.codec import NAMESPACES, NODES, PODS
 from fleet.members.member import FleetOptions, Member
 from fleet.members.roster import Roster
+from fleet.members.watching import Watching
 from fleet.model.errors import ClusterError, ClusterForbidden, ClusterTimeout, ClusterUnauthorized
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable
@@ -23,6 +24,7 @@ from tests.fakes.records import build_pod_record
 
 NAMES = ("openmcp", "c1", "c2", "c3")
 FRESH = 60.0
+OPTIONS = FleetOptions(fresh_seconds=FRESH)
 SCOPES = (Scope(Role.VIEW), Scope(Role.VIEW, clusters=("c*",)), Scope(Role.VIEW, namespaces=("shop",)))
 RESOURCES: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces")
 
@@ -53,7 +55,7 @@ class Fleet:
         self.build_availability: Callable[[], Availability] = lambda: Availability(Roster(self.members), known, 5.0)
 
     def join(self, name: str) -> None:
-        member = self.members[name] = Member(build_spec(name), self.source, FleetOptions(fresh_seconds=FRESH))
+        member = self.members[name] = Member(build_spec(name), Watching(self.source, OPTIONS), OPTIONS)
         if name != "c3":  # nothing of it was ever listed
             member.pods.put(build_pod_record(name, "shop", "p"))
         connection = FakeConnection(self.source.clusters[name])

@@ -8,6 +8,7 @@ import pytest
 
 from fleet.aio.turns import Steps, finish
 from fleet.members.member import FleetOptions, Member
+from fleet.members.watching import Watching
 from fleet.model.kinds import PODS
 from fleet.model.objects import Pod
 from fleet.model.queries import NameFilter, PodFilter
@@ -29,7 +30,7 @@ FILTERS = (
 
 
 def build_members(*names: str) -> list[Member]:
-    return [Member(build_spec(name), FakeSource(), FleetOptions()) for name in names]
+    return [Member(build_spec(name), Watching(FakeSource(), FleetOptions()), FleetOptions()) for name in names]
 
 
 def put(member: Member, number: int, app: int = 0) -> None:
