@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-DEPLOYMENT = Path(__file__).parents[2] / "k8s" / "deployment.yaml"
+DEPLOYMENT = Path(__file__).parents[2] / "k8s" / "base" / "deployment.yaml"
 
 
 def test_the_port_that_is_probed_listens_on_the_pods_address() -> None:
