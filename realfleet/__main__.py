@@ -11,7 +11,8 @@ import click
 from realfleet.build import build_servers
 from realfleet.build_clients import build_clients, find_client
 from realfleet.build_influx2 import build_influx2
-from realfleet.cache import MissingServersError, build_folder, find_influx2, list_missing
+from realfleet.build_nats import build_nats
+from realfleet.cache import MissingServersError, build_folder, find_influx2, find_nats, list_missing
 from realfleet.client import KubeError
 from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import InfluxError
@@ -35,12 +36,13 @@ def build(*, check: bool) -> None:
             if missing := list_missing(build_folder()):
                 raise click.ClickException("\n".join(missing))
             find_influx2()
+            find_nats()
             find_client("helm")
             return
-        folder, influx2, clients = build_servers(), build_influx2(), build_clients()
+        built = build_servers(), build_influx2().parent, build_nats().parent, build_clients()
     except MissingServersError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"real servers are in {folder} and {influx2.parent}, clients in {clients}")
+    click.echo(f"real servers and clients are in {', '.join(map(str, built))}")
 
 
 @main.command()

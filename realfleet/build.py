@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,35 +27,19 @@ def build_servers() -> Path:
 
     A cold build takes up to ten minutes on two cores and is said so; two calls at once build one time.
     """
-    folder = build_folder()
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.parent / f"{folder.name}.lock"):
-            if not folder.is_dir():
-                _build_into(folder)
+    folder = build_once(build_folder(), _build_into)
     if missing := list_missing(folder):
         raise MissingServersError("; ".join(missing))
     return folder
 
 
-def _build_into(folder: Path) -> None:
-    """Builds beside the folder and renames: a folder that exists is whole."""
-    go = shutil.which("go")
-    if go is None:
-        raise MissingServersError("go is not installed: install Go 1.26 or newer (https://go.dev/doc/install)")
-    # Whoever holds the lock owns it; what a build that was killed left there goes.
-    staging = folder.parent / f".building-{folder.name}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        _build_controlplane(go, staging)
-        _build_kwok(go, staging)
-        kubectl = staging / "kubectl"
-        kubectl.write_text(_KUBECTL)
-        kubectl.chmod(0o755)
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+def _build_into(staging: Path) -> None:
+    go = find_go()
+    _build_controlplane(go, staging)
+    _build_kwok(go, staging)
+    kubectl = staging / "kubectl"
+    kubectl.write_text(_KUBECTL)
+    kubectl.chmod(0o755)
 
 
 def _build_controlplane(go: str, staging: Path) -> None:
@@ -73,6 +57,35 @@ def _build_kwok(go: str, staging: Path) -> None:
     run_go([go, "install", f"sigs.k8s.io/kwok/cmd/kwok@v{KWOK_VERSION}"], cwd=staging, GOBIN=str(staging))
 
 
+def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Has `build` fill the folder, unless it is there.
+
+    It fills one beside it, which is then renamed: a folder that exists is whole. What a killed build left there goes.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent / f"{folder.name}.lock"):
+        if not folder.is_dir():
+            staging = folder.parent / f".building-{folder.name}"
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            try:
+                build(staging)
+                staging.rename(folder)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def find_go() -> str:
+    """Go's path. Raises MissingServersError."""
+    go = shutil.which("go")
+    if go is None:
+        raise MissingServersError("go is not installed: install Go 1.26 or newer (https://go.dev/doc/install)")
+    return go
+
+
 def run_go(command: list[str], cwd: Path, **environment: str) -> None:
     """Runs Go with nothing of the caller's flags but the module proxy. Raises MissingServersError."""
     settings = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"} | environment
@@ -84,7 +97,7 @@ def run_go(command: list[str], cwd: Path, **environment: str) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Holds the file's lock; the kernel lets it go when the process dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

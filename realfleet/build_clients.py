@@ -1,10 +1,9 @@
 """Builds clients of Kubernetes that tests run through the server: a small program on client-go, and Helm."""
 
 import hashlib
-import shutil
 from pathlib import Path
 
-from realfleet.build import locked, run_go
+from realfleet.build import build_once, find_go, run_go
 from realfleet.cache import MissingServersError, cache_root
 
 HELM_VERSION = "4.3.1"
@@ -34,29 +33,12 @@ def build_clients() -> Path:
 
     Two minutes from cold on two cores, nearly all of them Helm's.
     """
-    folder = clients_folder()
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.parent / f"{folder.name}.lock"):
-            if not folder.is_dir():
-                _build_into(folder)
-    return folder
+    return build_once(clients_folder(), _build_into)
 
 
-def _build_into(folder: Path) -> None:
-    """Builds beside the folder and renames: a folder that exists is whole."""
-    go = shutil.which("go")
-    if go is None:
-        raise MissingServersError("go is not installed: install Go 1.26 or newer (https://go.dev/doc/install)")
-    staging = folder.parent / f".building-{folder.name}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        print(f"building clients on client-go, Helm {HELM_VERSION} among them", flush=True)
-        flags = ["-trimpath", "-ldflags", "-s -w"]
-        run_go([go, "build", *flags, "-o", str(staging / "gocaller"), "."], cwd=_SOURCES)
-        helm = f"helm.sh/helm/v4/cmd/helm@v{HELM_VERSION}"
-        run_go([go, "install", *flags, helm], cwd=staging, GOBIN=str(staging))
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+def _build_into(staging: Path) -> None:
+    go, flags = find_go(), ["-trimpath", "-ldflags", "-s -w"]
+    print(f"building clients on client-go, Helm {HELM_VERSION} among them", flush=True)
+    run_go([go, "build", *flags, "-o", str(staging / "gocaller"), "."], cwd=_SOURCES)
+    helm = f"helm.sh/helm/v4/cmd/helm@v{HELM_VERSION}"
+    run_go([go, "install", *flags, helm], cwd=staging, GOBIN=str(staging))

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from realfleet.build import locked, run_go
+from realfleet.build import build_once, run_go
 from realfleet.cache import INFLUX2_VERSION, MissingServersError, influx2_folder
 
 _MODULE = "github.com/influxdata/influxdb/v2"
@@ -26,39 +26,25 @@ def build_influx2() -> Path:
 
     Five minutes from cold on two cores. Raises MissingServersError: a compiler is missing, or the build failed.
     """
-    folder = influx2_folder()
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.parent / f"{folder.name}.lock"):
-            if not folder.is_dir():
-                _build_into(folder)
-    return folder / "influxd"
+    return build_once(influx2_folder(), _build_into) / "influxd"
 
 
-def _build_into(folder: Path) -> None:
-    """Builds beside the folder and renames: a folder that exists is whole."""
+def _build_into(staging: Path) -> None:
     go = _find_compilers()
-    staging = folder.parent / f".building-{folder.name}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        print(f"building InfluxDB {INFLUX2_VERSION}: minutes the first time", flush=True)
-        run_go([go, "install", _PKG_CONFIG], cwd=staging, GOBIN=str(staging))
-        wrapper = staging / "rustc"
-        wrapper.write_text(_RUSTC)
-        wrapper.chmod(0o755)
-        options = ["-trimpath", "-ldflags", f"-s -w -X main.version=v{INFLUX2_VERSION}", "-tags", _TAGS]
-        run_go(
-            [go, "build", *options, "-o", str(staging / "influxd"), "./cmd/influxd"],
-            cwd=_download(go, staging),
-            CGO_ENABLED="1",
-            PKG_CONFIG=str(staging / "pkg-config"),
-            RUSTC_WRAPPER=str(wrapper),
-            **_toolchain(staging),
-        )
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    print(f"building InfluxDB {INFLUX2_VERSION}: minutes the first time", flush=True)
+    run_go([go, "install", _PKG_CONFIG], cwd=staging, GOBIN=str(staging))
+    wrapper = staging / "rustc"
+    wrapper.write_text(_RUSTC)
+    wrapper.chmod(0o755)
+    options = ["-trimpath", "-ldflags", f"-s -w -X main.version=v{INFLUX2_VERSION}", "-tags", _TAGS]
+    run_go(
+        [go, "build", *options, "-o", str(staging / "influxd"), "./cmd/influxd"],
+        cwd=_download(go, staging),
+        CGO_ENABLED="1",
+        PKG_CONFIG=str(staging / "pkg-config"),
+        RUSTC_WRAPPER=str(wrapper),
+        **_toolchain(staging),
+    )
 
 
 def _find_compilers() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 KUBERNETES_VERSION = "1.36.3"
 KWOK_VERSION = "0.7.0"
 INFLUX2_VERSION = "2.7.12"
+NATS_VERSION = "2.15.2"
 
 CONTROLPLANE_SOURCES = Path(__file__).parent / "controlplane"
 _SOURCE_NAMES = ("go.mod", "go.sum", "main.go")
@@ -52,7 +53,11 @@ def build_folder(root: Path | None = None) -> Path:
 
 def find_influxd() -> Path | None:
     """InfluxDB 1.x as the system has it, or None."""
-    found = shutil.which("influxd", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_FOLDERS)))
+    return _find_program("influxd")
+
+
+def _find_program(name: str) -> Path | None:
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_FOLDERS)))
     return Path(found) if found else None
 
 
@@ -67,6 +72,24 @@ def find_influx2() -> Path:
     if not found.is_file():
         raise MissingServersError(f"InfluxDB {INFLUX2_VERSION} is not built in {found.parent}")
     return found
+
+
+def nats_folder(root: Path | None = None) -> Path:
+    """The folder of today's nats-server."""
+    return (root or cache_root()) / f"nats-{NATS_VERSION}"
+
+
+def find_nats(*, packaged: bool = False) -> Path:
+    """nats-server as `build_nats` left it, or the older one that the system has. Raises MissingServersError."""
+    if packaged:
+        found = _find_program("nats-server")
+        if found is None:
+            raise MissingServersError("nats-server is not installed: apt-get install nats-server")
+        return found
+    built = nats_folder() / "nats-server"
+    if not built.is_file():
+        raise MissingServersError(f"nats-server {NATS_VERSION} is not built in {built.parent}")
+    return built
 
 
 def list_missing(folder: Path) -> list[str]:

@@ -101,6 +101,14 @@ class Server:
             process.wait(_KILL_TIMEOUT)
         self._report(f"-{process.pid}\n")
 
+    def kill(self) -> None:
+        """SIGKILL, so that it has no last word; returns when the process is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            _signal_group(process, signal.SIGKILL)
+            process.wait(_KILL_TIMEOUT)
+            self._report(f"-{process.pid}\n")
+
     def pause(self) -> None:
         """SIGSTOP: connections are accepted by the kernel and nothing is ever answered."""
         os.kill(self.pid, signal.SIGSTOP)

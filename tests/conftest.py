@@ -3,13 +3,15 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from realfleet.cache import MissingServersError, build_folder, find_binaries, find_influx2, list_missing
+from realfleet.cache import MissingServersError, build_folder, find_binaries, find_influx2, find_nats, list_missing
 from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import Influx, start_influx
 from realfleet.influx2 import Influx2, start_influx2
+from realfleet.nats import NatsCluster, NatsConfig, NatsServer, start_nats, start_nats_cluster
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
 from tests import credentials
@@ -74,6 +76,35 @@ def start_real_influx2() -> Iterator[Callable[..., Influx2]]:
 def real_influx2(start_real_influx2: Callable[..., Influx2]) -> Influx2:
     """An InfluxDB 2.7 shared by all tests; each makes a bucket of its own."""
     return start_real_influx2()
+
+
+@pytest.fixture
+def nats_program(request: pytest.FixtureRequest) -> Path:
+    """Today's nats-server; `both_versions` runs a test with Debian's as well."""
+    try:
+        return find_nats(packaged=getattr(request, "param", "built") == "packaged")
+    except MissingServersError as error:
+        go_without(f"run make real: {error!s}")
+
+
+@pytest.fixture
+def start_nats_server(nats_program: Path) -> Iterator[Callable[..., NatsServer]]:
+    """Starts a server; arguments are of `NatsConfig`."""
+    with open_servers() as servers:
+        yield lambda **config: start_nats(servers, nats_program, NatsConfig(**config))
+
+
+@pytest.fixture
+def nats_server(start_nats_server: Callable[..., NatsServer]) -> NatsServer:
+    """A server of the test's own, where everybody may do everything."""
+    return start_nats_server()
+
+
+@pytest.fixture
+def nats_cluster(nats_program: Path) -> Iterator[NatsCluster]:
+    """Three servers of the test's own."""
+    with open_servers() as servers:
+        yield start_nats_cluster(servers, nats_program)
 
 
 @pytest.fixture

@@ -20,3 +20,7 @@ def go_without(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_REAL") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+both_versions = pytest.mark.parametrize("nats_program", ["packaged", "built"], indirect=True)
+"""Runs a test with Debian's nats-server and with today's."""
