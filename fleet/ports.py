@@ -1,6 +1,6 @@
 """The seams: what the federation needs of the world, as Protocols that `fleet.kubernetes` and `fleet.metrics` adapt."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -223,6 +223,13 @@ class Reviewing(Protocol):
 
     async def review(self, host: Connection, token: str) -> ReviewedUser | None:
         """Whom the token is for; None for nobody. Raises ClusterError."""
+
+
+class PointStore(Protocol):
+    """Where points are written."""
+
+    async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
+        """Writes one delivery, whole or not at all. Raises MetricsUnavailable."""
 
 
 class MetricStore(Protocol):

@@ -8,8 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -20,11 +19,10 @@ from fleet.collector.readings import Reading, decode_metrics, decode_summary
 from fleet.federation import Federation
 from fleet.model.errors import ClusterError, FleetError
 from fleet.model.kinds import NODES
-from fleet.model.objects import NodeKey, OnUnavailable, PodKey
+from fleet.model.objects import OnUnavailable
 from fleet.model.queries import NodeFilter, PageRequest
-from fleet.model.usage import Point
 from fleet.model.visibility import EVERYTHING
-from fleet.ports import LIST_BYTES, Call, Connection
+from fleet.ports import LIST_BYTES, Call, Connection, PointStore
 
 logger = logging.getLogger(__name__)
 
@@ -33,22 +31,17 @@ _AT_ONCE = 8  # kubelets of one member
 _RETRY_SECONDS = 300.0
 
 
-class PointStore(Protocol):
-    """Where points are written."""
-
-    async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
-        """Writes one delivery, whole or not at all. Raises MetricsUnavailable."""
-
-
 class CollectorOptions(Struct, frozen=True):
     """`interval` between the beginnings of two rounds and `timeout` of a call to a member, in seconds.
 
-    `clock` says the time in Unix nanoseconds.
+    `clock` says the time in Unix nanoseconds, `is_ours` of a cluster whether it is asked here: of several replicas one
+    asks it.
     """
 
     interval: float = 15.0
     timeout: float = 5.0
     clock: Callable[[], int] = time.time_ns
+    is_ours: Callable[[str], bool] = lambda _cluster: True
 
 
 class Collector:
@@ -75,7 +68,8 @@ class Collector:
             await asyncio.sleep(max(0.0, begun + self._options.interval - asyncio.get_running_loop().time()))
 
     async def collect(self) -> None:
-        names = [cluster.name for cluster in self._federation.list_clusters(EVERYTHING)]
+        listed = self._federation.list_clusters(EVERYTHING)
+        names = [cluster.name for cluster in listed if self._options.is_ours(cluster.name)]
         for gone in self.sources.keys() - set(names):
             del self.sources[gone]
             self._no_kubelets_until.pop(gone, None)

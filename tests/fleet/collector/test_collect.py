@@ -114,6 +114,20 @@ async def test_a_member_without_usage_is_told_of_and_others_are_collected(
     assert len(await newest(store, Kind.POD, P0)) == 1
 
 
+async def test_a_member_is_asked_while_it_is_ours(open_fleet: OpenFleet, store: EmbeddedStore) -> None:
+    ours = {"c1"}
+    async with open_fleet("c1", "c2") as fleet:
+        for name in ("c1", "c2"):
+            serve_kubelets(fleet[name])
+        options = CollectorOptions(clock=lambda: NOW, is_ours=ours.__contains__)
+        collector = Collector(fleet.federation, store, options)
+        await collector.collect()
+        assert (collector.sources, fleet["c2"].count(SUMMARY.format("n1"))) == ({"c1": "its kubelets"}, 0)
+        ours.symmetric_difference_update({"c1", "c2"})
+        await collector.collect()
+        assert (collector.sources, fleet["c1"].count(SUMMARY.format("n1"))) == ({"c2": "its kubelets"}, 1)
+
+
 async def test_a_member_s_lasting_trouble_is_told_once_and_its_end(
     open_fleet: OpenFleet, store: EmbeddedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
