@@ -16,6 +16,7 @@ from fleet.model.visibility import EVERYTHING
 from graph.subscriptions.hub import Hub
 from server.app import build_framework
 from server.audit_log import AuditLog
+from server.exposition import build_family, label_cluster
 from server.health import build_health_router
 from server.lifespan import OpenState, StateRequest
 from server.settings.groups import Settings
@@ -37,7 +38,7 @@ def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | Non
 
 def build_own_exposition(federation: Federation, live: Hub, audit: AuditLog | None, started_at: float) -> str:
     """The figures of this process as text. `started_at` is in Unix seconds."""
-    tasks = _gauge("openmcp_process_tasks", "Tasks of the event loop.", [("", len(asyncio.all_tasks()))])
+    tasks = build_family("openmcp_process_tasks", "Tasks of the event loop.", [("", len(asyncio.all_tasks()))])
     clusters = build_exposition(federation.list_clusters(EVERYTHING), started_at)
     admission = build_admission_exposition(live.grounds.admission)
     return clusters + build_live_exposition(live) + admission + tasks + _build_audit_exposition(audit)
@@ -45,19 +46,19 @@ def build_own_exposition(federation: Federation, live: Hub, audit: AuditLog | No
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
     """The figures as text. `started_at` is in Unix seconds."""
-    listed = [(f'{{cluster="{_escape(cluster.name)}"}}', cluster) for cluster in clusters]
+    listed = [(label_cluster(cluster.name), cluster) for cluster in clusters]
     ready = [(labels, int(cluster.health is ClusterHealth.READY)) for labels, cluster in listed]
     ages = [(labels, f"{cluster.age_seconds:.3f}") for labels, cluster in listed if cluster.age_seconds is not None]
     families = (
-        _gauge("openmcp_up", "Always 1: the process answers.", [("", 1)]),
-        _gauge("process_start_time_seconds", "Start of the process in Unix time.", [("", f"{started_at:.3f}")]),
-        _gauge(
+        build_family("openmcp_up", "Always 1: the process answers.", [("", 1)]),
+        build_family("process_start_time_seconds", "Start of the process in Unix time.", [("", f"{started_at:.3f}")]),
+        build_family(
             "openmcp_process_max_resident_bytes",
             "Largest resident size of the process so far.",
             [("", _max_resident_bytes())],
         ),
-        _gauge("openmcp_cluster_ready", "Whether the cluster is ready (1) or not (0).", ready),
-        _gauge("openmcp_cluster_age_seconds", "Time since the cluster last proved itself.", ages),
+        build_family("openmcp_cluster_ready", "Whether the cluster is ready (1) or not (0).", ready),
+        build_family("openmcp_cluster_age_seconds", "Time since the cluster last proved itself.", ages),
     )
     return "".join(families)
 
@@ -71,15 +72,19 @@ def build_live_exposition(hub: Hub) -> str:
         ("max_held_bytes", "What they may hold at most.", hub.options.max_held_bytes),
         ("watched_bytes", "What is kept of kinds that are followed.", hub.grounds.federation.kinds.held_bytes),
     )
-    return "".join(_gauge(f"openmcp_live_{name}", words, [("", value)]) for name, words, value in gauges)
+    return "".join(build_family(f"openmcp_live_{name}", words, [("", value)]) for name, words, value in gauges)
 
 
 def build_admission_exposition(admission: Admission) -> str:
     refused = admission.refusals.count + admission.rate.refusals.count
     families = (
-        _gauge("openmcp_requests_at_work", "Operations of the graph that are worked on.", [("", admission.at_work)]),
-        _gauge("openmcp_requests_waiting", "Operations that wait for their turn.", [("", admission.waiting)]),
-        _gauge("openmcp_requests_refused_total", "Requests that were too many so far.", [("", refused)], "counter"),
+        build_family(
+            "openmcp_requests_at_work", "Operations of the graph that are worked on.", [("", admission.at_work)]
+        ),
+        build_family("openmcp_requests_waiting", "Operations that wait for their turn.", [("", admission.waiting)]),
+        build_family(
+            "openmcp_requests_refused_total", "Requests that were too many so far.", [("", refused)], "counter"
+        ),
     )
     return "".join(families)
 
@@ -88,15 +93,13 @@ def _build_audit_exposition(audit: AuditLog | None) -> str:
     if audit is None:
         return ""
     words = "Lines of the audit log that"
-    written = _gauge("openmcp_audit_lines_written_total", f"{words} were written.", [("", audit.written)], "counter")
-    lost = _gauge("openmcp_audit_lines_lost_total", f"{words} could not be written.", [("", audit.dropped)], "counter")
+    written = build_family(
+        "openmcp_audit_lines_written_total", f"{words} were written.", [("", audit.written)], "counter"
+    )
+    lost = build_family(
+        "openmcp_audit_lines_lost_total", f"{words} could not be written.", [("", audit.dropped)], "counter"
+    )
     return written + lost
-
-
-def _gauge(name: str, words: str, samples: Iterable[tuple[str, object]], kind: str = "gauge") -> str:
-    """One family; a sample is its labels, in braces, and its value."""
-    head = f"# HELP {name} {words}\n# TYPE {name} {kind}\n"
-    return head + "".join(f"{name}{labels} {value}\n" for labels, value in samples)
 
 
 def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:
@@ -111,10 +114,6 @@ def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
     return router
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _max_resident_bytes() -> int:
