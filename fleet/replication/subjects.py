@@ -78,7 +78,7 @@ class Subjects:
         if not subject.startswith(self._base):
             return None
         kind, *names = subject[len(self._base) :].split(".")
-        if kind not in _KINDS or len(names) != 2:  # noqa: PLR2004 - a namespace and a name
+        if kind not in _KINDS or len(names) != 2:
             return None
         try:
             return _KINDS[kind], (text_of(names[0]), text_of(names[1]))
