@@ -1,0 +1,131 @@
+"""Three real nats-servers by the file that the pods have, with its places put on loopback."""
+
+import json
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
+
+from realfleet.ports import list_free_ports
+from realfleet.processes import open_servers
+from tests.fakes.waiting import until
+from tests.required import both_versions, need
+
+CONF = (Path(__file__).parents[2] / "k8s" / "nats" / "nats.conf").read_text()
+PASSWORDS = {"writer": "1e9", "follower": "$x #,{'y"}
+"""Which the file would read as a number and a variable, if they were not quoted."""
+STREAM = StreamConfig(name="openmcp-a", subjects=["openmcp.a.>"], num_replicas=3, max_msgs_per_subject=1)
+FORBIDDEN = {
+    "openmcp.a.mark": b"x",
+    "$KV.openmcp-leases.member.a": b"x",
+    "$JS.API.STREAM.CREATE.more": b'{"name": "more", "subjects": ["more"]}',
+    "$JS.API.STREAM.UPDATE.openmcp-a": b'{"name": "openmcp-a", "subjects": ["x"]}',
+    "$JS.API.STREAM.DELETE.openmcp-a": b"",
+    "$JS.API.STREAM.PURGE.openmcp-a": b"",
+    "$JS.API.STREAM.MSG.DELETE.openmcp-a": b'{"seq": 1}',
+}
+
+
+class Nats:
+    """The three, and who connects to them."""
+
+    def __init__(self, ports: list[int], ca_file: Path) -> None:
+        self.urls = [f"tls://localhost:{port}" for port in ports]
+        self.refused: list[str] = []
+        self._context = ssl.create_default_context(cafile=ca_file)
+
+    async def connect(self, user: str) -> Client:
+        return await nats.connect(
+            self.urls, user=user, password=PASSWORDS[user], tls=self._context, error_cb=self._note
+        )
+
+    async def _note(self, error: Exception) -> None:
+        self.refused.append(str(error))
+
+
+@pytest.fixture
+def three_servers(nats_program: Path, tmp_path: Path) -> Iterator[Nats]:
+    names = [f"openmcp-nats-{number}" for number in range(3)]
+    asked = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout tls.key -out tls.crt -subj /CN=x"
+    )
+    command = [need("openssl"), *asked.split(), "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    (tmp_path / "ca.crt").write_bytes((tmp_path / "tls.crt").read_bytes())
+    ports = list_free_ports(9)
+    with open_servers() as servers:
+        for number, name in enumerate(names):
+            text = CONF.replace("/etc/nats-tls", str(tmp_path)).replace('"/data"', f'"{tmp_path / name}"')
+            for at, published in enumerate((4222, 8222, 6222)):
+                text = text.replace(f"0.0.0.0:{published}", f"127.0.0.1:{ports[3 * at + number]}")
+            for other, port in zip(names, ports[6:], strict=True):
+                text = text.replace(f"{other}.openmcp-nats:6222", f"localhost:{port}")
+            (tmp_path / f"{name}.conf").write_text(text)
+            said = [f"{user.upper()}_PASSWORD={json.dumps(password)}" for user, password in PASSWORDS.items()]
+            program = ["/usr/bin/env", f"SERVER_NAME={name}", *said, str(nats_program), "-c", f"{tmp_path / name}.conf"]
+            subprocess.run([*program, "-t"], capture_output=True, timeout=60, check=True)
+            servers.start(name, program)
+        yield Nats(ports[:3], tmp_path / "ca.crt")
+
+
+@pytest_asyncio.fixture
+async def streaming(three_servers: Nats) -> AsyncIterator[tuple[Nats, Client]]:
+    """With a stream of one message, and the writer's connection."""
+    writer: Client | None = None
+
+    async def is_there() -> bool:
+        nonlocal writer
+        try:
+            writer = writer or await three_servers.connect("writer")
+            await writer.jetstream().add_stream(STREAM)
+        except (OSError, nats.errors.Error, nats.js.errors.Error):
+            return False
+        return True
+
+    await until(is_there, what="JetStream", every=0.1)
+    assert writer is not None
+    await writer.jetstream().publish("openmcp.a.mark", b"1")
+    try:
+        yield three_servers, writer
+    finally:
+        await writer.close()
+
+
+@both_versions
+async def test_a_follower_reads_and_changes_nothing(streaming: tuple[Nats, Client]) -> None:
+    servers, writer = streaming
+    await writer.jetstream().add_stream(name="openmcp-b", subjects=["openmcp.b.>"])
+    read: list[bytes] = []
+
+    async def note(message: Any) -> None:
+        read.append(message.data)
+
+    async with await servers.connect("follower") as follower:
+        await follower.jetstream().subscribe(
+            "openmcp.a.>",
+            stream="openmcp-a",
+            ordered_consumer=True,
+            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+            cb=note,
+        )
+        await until(lambda: read == [b"1"], what="the message")
+        # What JetStream is asked to deliver into another stream is no way around.
+        elsewhere = ConsumerConfig(deliver_subject="openmcp.b.mark", deliver_policy=DeliverPolicy.ALL)
+        await follower.jetstream().add_consumer("openmcp-a", elsewhere)
+        for subject, body in FORBIDDEN.items():
+            await follower.publish(subject, body)
+        await until(lambda: len(servers.refused) >= len(FORBIDDEN), what="refusals")
+    states = {info.config.name: info.state for info in await writer.jetstream().streams_info()}
+    assert {name: (state.messages, state.last_seq) for name, state in states.items()} == {
+        "openmcp-a": (1, 1),
+        "openmcp-b": (0, 0),
+    }
+    for subject in FORBIDDEN:
+        assert any(subject.lower() in said.lower() for said in servers.refused), subject
