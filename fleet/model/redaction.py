@@ -19,12 +19,12 @@ _SECRET_PARTS = frozenset({"data", "stringData", "overrides"})
 _HELM = frozenset({("owner", "helm"), ("OWNER", "TILLER")})  # Helm 3's and 2's storage in ConfigMaps
 _CODED = "rio.cattle.io/applied"
 _COPIES = ("last-applied-configuration", "last-handled-configuration", _CODED)
-# A text inside of JSON has its quotes escaped, once for each level.
-_MAY_HOLD = re.compile(
-    rb'kind\\*"\s*:\s*\\*"(?:Secret|FederatedSecret|OpenMCPSecret|OpenMCPPullSecret|OpenMCPCluster)(?:List)?\\*"'
-    rb'|owner\\*"\s*:\s*\\*"(?:helm|tiller)\\*"',
-    re.IGNORECASE,
+# A text inside of JSON has its quotes escaped, once for each level. Two patterns of small letters, as what ignores
+# case, or begins in two ways, is looked for at every byte, which takes ten times as long.
+_KINDS = re.compile(
+    rb'kind\\*"\s*:\s*\\*"(?:secret|federatedsecret|openmcpsecret|openmcppullsecret|openmcpcluster)(?:list)?\\*"'
 )
+_OWNERS = re.compile(rb'owner\\*"\s*:\s*\\*"(?:helm|tiller)\\*"')
 _ENVIRONMENT = re.compile(rb'"env\\*"\s*:')
 _SOUNDS_SECRET = re.compile(
     r"PASS(WORD|WD|PHRASE)?(_|$)|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ENCRYPTION_?KEY|(^|_)(PWD|AUTH|DSN)(_|$)"
@@ -44,7 +44,10 @@ class EnvValues(enum.StrEnum):
 
 def may_hold(raw: bytes, env: EnvValues = EnvValues.SHOWN) -> bool:
     """Whether JSON can hold anything that is hidden; False is certain."""
-    return _MAY_HOLD.search(raw) is not None or (env is not EnvValues.SHOWN and _ENVIRONMENT.search(raw) is not None)
+    small = raw.lower()
+    if _KINDS.search(small) is not None or _OWNERS.search(small) is not None:
+        return True
+    return env is not EnvValues.SHOWN and _ENVIRONMENT.search(raw) is not None
 
 
 def is_literal_secret(name: str, value: str) -> bool:
