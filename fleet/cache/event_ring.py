@@ -25,13 +25,17 @@ _GENERATIONS = GenerationCounter()
 
 
 class EventRing:
-    """The `most` newest events. `dropped` fell out; the newest of those was last seen at `complete_since`."""
+    """The `most` newest events. `dropped` fell out; the newest of those was last seen at `complete_since`.
+
+    `on_dropped` is called (quick, never raising) with the key of each that falls out.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.generation = 0
         self.dropped = 0
         self.complete_since: float | None = None
+        self.on_dropped: Callable[[StoreKey], None] = _nobody_listens
         self._events: dict[StoreKey, Event] = {}
         self._order: list[Event] = []
         self._listeners: tuple[Listener, ...] = ()
@@ -88,7 +92,9 @@ class EventRing:
         insort(self._order, event, key=position_of)
         if len(self._order) > self.most:
             oldest = self._order.pop(0)
-            del self._events[oldest.namespace, oldest.name]
+            gone = (oldest.namespace, oldest.name)
+            del self._events[gone]
+            self.on_dropped(gone)
             seen = oldest.last_seen or 0.0
             self.dropped += seen > counted_after
             self.complete_since = max(seen, self.complete_since or 0.0)
@@ -122,3 +128,7 @@ class _Listed:
         self._ring.generation = _GENERATIONS.next()
         if first:
             self._ring._notify(None)  # noqa: SLF001 - likewise
+
+
+def _nobody_listens(_: StoreKey) -> None:
+    """What `on_dropped` is until somebody publishes events."""

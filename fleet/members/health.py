@@ -1,112 +1,52 @@
 """The health of one member: what its answers, failures and watches say of it, and what follows for a question."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
 
 from fleet.aio.generations import GenerationCounter
-from fleet.cache.reflector import Reflector
 from fleet.members.breaker import Breaker
-from fleet.model.errors import (
-    ClusterAnswerInvalid,
-    ClusterError,
-    ClusterForbidden,
-    ClusterTimeout,
-    ClusterUnauthorized,
-    ClusterUnreachable,
-)
+from fleet.members.signs import NEVER, Followed, Signs, age_between, because, now
+from fleet.members.standing import NO_WORD, Reported, Standing, standing_of
+from fleet.model.errors import ClusterError, ClusterUnauthorized
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import ClusterHealth, Outcome, OutcomeState
 from fleet.model.told import MISCONFIGURED, Told, foreign, tell
 from fleet.ports import Answer, MemberSpec
 
-NEVER = float("-inf")
 CHANGES = GenerationCounter()
 """Of the health of all members. One for the process, as it holds nothing but the number of the last change: whoever
 keeps verdicts on many members compares it before it looks at each of them."""
 
-_STATES: dict[type[ClusterError], OutcomeState] = {
-    ClusterTimeout: OutcomeState.TIMEOUT,
-    ClusterUnauthorized: OutcomeState.UNAUTHORIZED,
-    ClusterForbidden: OutcomeState.FORBIDDEN,
-    ClusterUnreachable: OutcomeState.UNREACHABLE,
-    ClusterAnswerInvalid: OutcomeState.UNREACHABLE,
-}
-_ERRORS: dict[OutcomeState, type[ClusterError]] = {
-    OutcomeState.TIMEOUT: ClusterTimeout,
-    OutcomeState.UNAUTHORIZED: ClusterUnauthorized,
-    OutcomeState.FORBIDDEN: ClusterForbidden,
-}
+_SETTLED_BY: frozenset[ResourceName] = frozenset(("pods", "nodes", "namespaces"))
 
 
-class Followed(Protocol):
-    """Whether something of a member is followed, as `Reflector` says it."""
+class MemberHealth(Signs):
+    """What this process knows of a member by itself, and what was reported to it.
 
-    @property
-    def live(self) -> bool: ...
-
-    @property
-    def problem(self) -> ClusterError | None: ...
-
-    @property
-    def failures(self) -> int: ...
-
-
-class FollowedWorkloads:
-    """Workloads: those of all kinds that can be had, beside the pods that they run."""
-
-    def __init__(self, pods: Reflector[Any], kinds: Sequence[Reflector[Any]], limit: int) -> None:
-        self._pods = pods
-        self._kinds = kinds
-        self._limit = limit
-
-    @property
-    def live(self) -> bool:
-        return self._pods.live and all(kind.live or lasting(kind, self._limit) for kind in self._kinds)
-
-    @property
-    def problem(self) -> ClusterError | None:
-        return self._pods.problem
-
-    @property
-    def failures(self) -> int:
-        return self._pods.failures
-
-    @property
-    def missing(self) -> str | None:
-        """Which kinds are not in the answer, and why; None where all are."""
-        problems = [str(kind.problem) for kind in self._kinds if kind.problem is not None]
-        template = f"workloads are known by their pods alone where {'; '.join('{}' for _ in problems)}"
-        return tell(template, *problems) if problems else None
-
-
-class MemberHealth:
-    """What is known of a member. Times are those of the event loop's clock, in seconds.
-
-    `last_seen` is when it last gave a sign of life, NEVER where it did not. `changes` grows whenever a verdict may be
-    another than before though its sign of life is as young as it has to be: whoever keeps verdicts looks at both.
+    `changes` grows whenever a verdict may be another than before though its sign of life is as young as it has to be:
+    whoever keeps verdicts looks at both.
+    What was reported answers until the member's own signs say something of each kind.
     """
 
     def __init__(self, spec: MemberSpec, breaker: Breaker, fresh_seconds: float) -> None:
-        self.name = spec.name
+        super().__init__(spec.name, fresh_seconds, breaker.limit)
         self.breaker = breaker
         self.changes = CHANGES.next()
-        self.last_seen = NEVER
-        self.failure: ClusterError | None = None
-        self.fresh_seconds = fresh_seconds
         self.spec = spec
-        self._failed_at = 0.0
-        self._unready: str | None = None
-        self._reflectors: Mapping[ResourceName, Followed] = {}
+        self._reported: Reported | None = None
+
+    @property
+    def signs(self) -> Signs:
+        """Those that verdicts are made of."""
+        return self._reported or self
 
     @property
     def age_seconds(self) -> float | None:
         """Seconds since it last proved itself; None where it never did."""
-        return age_between(self.last_seen, now())
+        return age_between(self.signs.last_seen, now())
 
     def follow(self, reflectors: Mapping[ResourceName, Followed]) -> None:
         """From now on these say whether a resource is followed."""
-        self._reflectors = reflectors
+        self.followed = reflectors
         self.note_change()
 
     def note_spec(self, spec: MemberSpec) -> None:
@@ -117,12 +57,16 @@ class MemberHealth:
         """It is reached with another credential: what failed says nothing now, and who waits for it goes on waiting."""
         self.breaker.record_success()
         self.failure = None
-        self._reflectors = {}
+        self.followed = {}
         self.note_spec(spec)
 
     def note_change(self) -> None:
         """A verdict may be another than before."""
         self.changes = CHANGES.next()
+        if self._reported is not None:
+            at = now()
+            if all(self.judge(resource, NEVER, at) is not None for resource in {*_SETTLED_BY, *self.followed}):
+                self._reported = None
 
     def note_seen(self) -> bool:
         """It gave a sign of life. Whether that is news, after more than the time for which one holds."""
@@ -135,11 +79,12 @@ class MemberHealth:
         """It answered whether it is ready."""
         # 403 and 404 come from members that hide their readiness: they do answer.
         unready = unready_message(answer) if answer.status >= 500 else None
-        if self.failure is not None or unready != self._unready:
-            self.note_change()
+        changed = self.failure is not None or unready != self.unready
         self.breaker.record_success()
-        self.failure, self._unready = None, unready
+        self.failure, self.unready = None, unready
         self.note_seen()
+        if changed:
+            self.note_change()
 
     def note_failure(self, error: ClusterError) -> None:
         """It did not answer, or refused the credential."""
@@ -151,8 +96,32 @@ class MemberHealth:
 
     def note_end(self, error: ClusterError) -> None:
         """It is not asked any more, which is no failure of its own."""
-        self.failure, self._failed_at = error, now()
+        self.failure, self.failed_at = error, now()
         self.note_change()
+
+    def expect_reports(self, reason: str = NO_WORD) -> None:
+        """Others say from now on how it is; the reason is why they may not."""
+        if self._reported is None:
+            self._reported = Reported(self.name, self.fresh_seconds, self.limit)
+            self.breaker.record_success()
+            self.failure, self.unready, self.followed, self.last_seen = None, None, {}, NEVER
+            self.note_change()
+        self._reported.reason = reason
+
+    def report(self, standing: Standing, at: float, last_seen: float) -> bool:
+        """What its writer said of it at a time, and when it last gave a sign of life. Whether that is news."""
+        self.expect_reports()
+        reported = self._reported
+        assert reported is not None  # noqa: S101 - it was just made
+        is_news = now() - reported.last_seen > self.fresh_seconds
+        if reported.take_in(standing, at, last_seen):
+            self.note_change()
+            return True
+        return is_news
+
+    def standing(self, version: str | None, listed: frozenset[ResourceName]) -> Standing:
+        """What others are told of it."""
+        return standing_of(self.signs, self._breaker_reason(), version, listed)
 
     def cut_off(self) -> str | None:
         """Why the member is not to be asked, None where it may be."""
@@ -161,6 +130,11 @@ class MemberHealth:
             return Told(f"{self.name} can't be reached: {MISCONFIGURED}", problem)
         if self.spec.offline is not None:
             return tell("the platform reports {} as offline: {}", self.name, foreign(self.spec.offline))
+        return self._breaker_reason()
+
+    def _breaker_reason(self) -> str | None:
+        if (reported := self._reported) is not None:
+            return None if reported.cut_off is None or reported.is_stale(now()) else reported.cut_off
         if self.breaker.refuses:
             attempts = self.breaker.failures
             return tell("{} is cut off after {} failed attempts{}", self.name, attempts, because(self.failure))
@@ -172,81 +146,17 @@ class MemberHealth:
         Who has just read the clock for many members gives that as `read_at`.
         """
         if (reason := self.cut_off()) is not None:
-            return self._outcome(OutcomeState.UNREACHABLE, reason)
-        failure = self.failure
-        if failure is not None and (self._failed_at >= asked or isinstance(failure, ClusterUnauthorized)):
-            return self._outcome(state_of(failure), str(failure))
-        age = max(0.0, (now() if read_at is None else read_at) - self.last_seen)
-        if age > self.fresh_seconds:
-            return None
-        if (reflector := self._reflectors.get(resource)) is None:
-            return None
-        if not reflector.live:
-            problem = reflector.problem
-            if problem is None or not lasting(reflector, self.breaker.limit):
-                return None
-            return self._outcome(state_of(problem), str(problem))
-        missing = reflector.missing if isinstance(reflector, FollowedWorkloads) else None
-        return Outcome(self.name, OutcomeState.OK, self._unready or missing, age, 0.0)
+            return self.signs.build_outcome(OutcomeState.UNREACHABLE, reason)
+        return (self._reported or self).judge(resource, asked, now() if read_at is None else read_at)
 
     def explain_wait(self, resource: ResourceName, seconds: float) -> str:
-        """Why no verdict came of waiting so long."""
-        age, reflector = self.age_seconds, self._reflectors.get(resource)
-        if age is None or age > self.fresh_seconds or reflector is None:
-            return f"{self.name} gave no sign of life within {seconds:g} s"
-        late = "{} answers, but its {} were not read within {:g} s{}"
-        return tell(late, self.name, resource, seconds, because(reflector.problem))
+        reported = self._reported
+        return super().explain_wait(resource, seconds) if reported is None else reported.explain_wait(resource, seconds)
 
     def summary(self) -> tuple[ClusterHealth, str | None]:
         """What is said of it where nobody asks a question, and why."""
-        if (reason := self.cut_off()) is not None:
-            return ClusterHealth.OFFLINE, reason
-        if self.failure is not None:
-            unauthorized = isinstance(self.failure, ClusterUnauthorized)
-            return ClusterHealth.NOT_READY if unauthorized else ClusterHealth.OFFLINE, str(self.failure)
-        if self._unready is not None:
-            return ClusterHealth.NOT_READY, self._unready
-        if self.last_seen == NEVER:
-            return ClusterHealth.UNKNOWN, f"{self.name} has not answered yet"
-        # A member whose events can't be had is as well as any: whoever asks for them is told.
-        followed = [reflector for resource, reflector in self._reflectors.items() if resource != "events"]
-        problems = [str(reflector.problem) for reflector in followed if reflector.problem is not None]
-        workloads = self._reflectors.get("workloads")
-        if isinstance(workloads, FollowedWorkloads) and (missing := workloads.missing) is not None:
-            problems.append(missing)
-        return ClusterHealth.READY, problems[0] if problems else None
-
-    def _outcome(self, state: OutcomeState, message: str | None) -> Outcome:
-        return Outcome(self.name, state, message, self.age_seconds, 0.0)
-
-
-def age_between(last_seen: float, at: float) -> float | None:
-    """Seconds from a sign of life to a time; None where there was none."""
-    return None if last_seen == NEVER else max(0.0, at - last_seen)
-
-
-def lasting(followed: Followed, limit: int) -> bool:
-    """Whether it fails in a way that waiting does not mend."""
-    return isinstance(followed.problem, ClusterForbidden | ClusterUnauthorized) or (
-        followed.problem is not None and followed.failures >= limit
-    )
-
-
-def because(failure: ClusterError | None) -> str:
-    return "" if failure is None else tell(": {}", failure)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def state_of(error: ClusterError) -> OutcomeState:
-    return _STATES.get(type(error), OutcomeState.UNREACHABLE)
-
-
-def error_of(outcome: Outcome) -> ClusterError:
-    """The error that an outcome of a missing member is."""
-    return _ERRORS.get(outcome.state, ClusterUnreachable)(outcome.cluster, outcome.message or outcome.state.value)
+        reason = self.cut_off()
+        return self.signs.summarize() if reason is None else (ClusterHealth.OFFLINE, reason)
 
 
 def unready_message(answer: Answer) -> str:

@@ -11,7 +11,9 @@ from fleet.cache.reflector import ReflectorOptions
 from fleet.cache.stores import Stores
 from fleet.cache.workloads import WorkloadStore
 from fleet.members.breaker import Breaker
-from fleet.members.health import MemberHealth, because, now
+from fleet.members.health import MemberHealth
+from fleet.members.signs import because, now
+from fleet.members.standing import Standing
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import Cluster, Outcome, OutcomeState
@@ -19,6 +21,7 @@ from fleet.model.told import tell
 from fleet.ports import Connection, MemberSpec
 
 _ASKED_FIRST: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces")
+_KINDS: tuple[ResourceName, ...] = (*_ASKED_FIRST, "workloads", "events")
 
 
 class FleetOptions(msgspec.Struct, frozen=True):
@@ -106,7 +109,7 @@ class Member:
             raise ClusterUnreachable(self.name, reason)
         if self.connection is None:
             raise ClusterUnreachable(
-                self.name, tell("{} is not connected yet{}", self.name, because(self.health.failure))
+                self.name, tell("{} is not connected yet{}", self.name, because(self.health.signs.failure))
             )
         return self.connection
 
@@ -142,6 +145,16 @@ class Member:
     async def run(self) -> NoReturn:
         """Keeps its stores filled until cancelled."""
         await self._filler.run(self)
+
+    def standing(self) -> Standing:
+        """How it stands, for others."""
+        return self.health.standing(self.version, frozenset(filter(self.has_listed, _KINDS)))
+
+    def report(self, standing: Standing, at: float, last_seen: float) -> None:
+        """Takes in what its writer said of it at a time, and when it last gave a sign of life."""
+        self.version = standing.version
+        if self.health.report(standing, at, last_seen):
+            self.notify()
 
     async def wait_changed(self) -> None:
         """Waits until something about it changes that `describe` or a verdict may tell."""

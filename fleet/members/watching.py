@@ -16,8 +16,8 @@ from fleet.aio.turns import Turns
 from fleet.cache.reflector import R, Reflector, Target
 from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
 from fleet.kubernetes.codec.wire import WireVersion
-from fleet.members.health import FollowedWorkloads, now
 from fleet.members.member import FleetOptions, Member
+from fleet.members.signs import FollowedWorkloads, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized
 from fleet.model.kinds import ResourceName
 from fleet.ports import PROBE_BYTES, Answer, Call, Connection, MemberSource

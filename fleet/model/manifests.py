@@ -78,6 +78,21 @@ def load_manifest(blob: bytes, env: EnvValues = EnvValues.SHOWN) -> dict[str, An
     return load_object(_CODEC.decompress(blob), env)
 
 
+def shareable(blob: bytes, env: EnvValues) -> bytes:
+    """The manifest as others may keep it: without what `load_manifest` and answers made of it hide, with this `env`.
+
+    They all read the same from it. Empty where it is none, or can't be written without.
+    """
+    try:
+        raw = _CODEC.decompress(blob)
+        if not may_hold(raw, env):
+            return blob
+        redacted = redact(msgspec.json.decode(raw, type=dict[str, Any]), env, answerable=True)
+        return compress(msgspec.json.encode(redacted))
+    except (*UNREADABLE, OverflowError):
+        return b""
+
+
 def load_object(raw: bytes, env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:
     """The same of an object's JSON. Raises ValueError for bytes that are no object."""
     try:

@@ -31,6 +31,7 @@ _SOUNDS_SECRET = re.compile(
     r"|CONN(ECTION)?_?STR",
     re.IGNORECASE,
 )
+_STILL_SECRET = f"redacted://:{REDACTED}@"  # whatever variable has it
 _HAS_PASSWORD = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@\s:]*:[^/@\s]+@")
 
 
@@ -57,16 +58,22 @@ def is_literal_secret(name: str, value: str) -> bool:
 
 def redact_annotations(annotations: Pairs, env: EnvValues) -> Pairs:
     """An object's annotations without those that repeat secrets; of copies of it none that have an environment."""
-
-    def may_repeat(name: str, text: str) -> bool:
-        coded = name.endswith(_CODED) and env is not EnvValues.SHOWN
-        return coded or may_hold(text.encode(), EnvValues.ALL if name.endswith(_COPIES) else env)
-
-    return tuple((name, REDACTED if may_repeat(name, text) else text) for name, text in annotations)
+    return tuple((name, REDACTED if _may_repeat(name, text, env) else text) for name, text in annotations)
 
 
-def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:
-    """The object, list, table or event of a watch without secrets (changed in place and returned)."""
+def _may_repeat(name: str, text: str, env: EnvValues) -> bool:
+    coded = name.endswith(_CODED) and env is not EnvValues.SHOWN
+    return coded or may_hold(text.encode(), EnvValues.ALL if name.endswith(_COPIES) else env)
+
+
+def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN, *, answerable: bool = False) -> dict[str, Any]:
+    """The object, list, table or event of a watch without secrets (changed in place and returned).
+
+    One that is `answerable` shows what any answer shows: what is made of it afterwards, with the same `env`, is what is
+    made of the object itself: the redacted object, its redacted annotations, and which variables are secrets.
+    """
+    metadata = manifest.get("metadata") if answerable else None
+    own = metadata.get("annotations") if isinstance(metadata, dict) else None
     annotations: list[dict[str, Any]] = []
     hidden = False
     waiting: list[tuple[Any, str]] = [(manifest, "")]
@@ -79,7 +86,7 @@ def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN) -> dict[s
         kind = named if isinstance(named, str) else ""
         hidden |= _redact_kind(value, kind)
         if env is not EnvValues.SHOWN and isinstance(value.get("env"), list):
-            hidden |= _redact_env(value["env"], env)
+            hidden |= _redact_env(value["env"], env, answerable)
         for name, part in value.items():
             if name == "annotations" and isinstance(part, dict):
                 annotations.append(part)
@@ -88,7 +95,8 @@ def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN) -> dict[s
     for texts in annotations:
         for name, text in texts.items():
             if isinstance(text, str) and ((hidden and name.endswith(_COPIES)) or may_hold(text.encode(), env)):
-                texts[name] = REDACTED
+                shown = texts is own and not _may_repeat(name, text, env)
+                texts[name] = text if shown else REDACTED
     return manifest
 
 
@@ -116,12 +124,15 @@ def _is_helms(value: dict[str, Any]) -> bool:
     return isinstance(labels, dict) and any(labels.get(name) == text for name, text in _HELM)
 
 
-def _redact_env(entries: list[Any], env: EnvValues) -> bool:
+def _redact_env(entries: list[Any], env: EnvValues, answerable: bool) -> bool:
     hidden = False
     for entry in entries:
         text = entry.get("value") if isinstance(entry, dict) else None
-        if isinstance(text, str) and (env is EnvValues.ALL or is_literal_secret(str(entry.get("name", "")), text)):
-            entry["value"] = REDACTED
+        if not isinstance(text, str):
+            continue
+        secret = is_literal_secret(str(entry.get("name", "")), text)
+        if secret or env is EnvValues.ALL:
+            entry["value"] = (_STILL_SECRET if secret else "") if answerable else REDACTED
             hidden = True
     return hidden
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fleet.aio.fanout import ask_all
 from fleet.kubernetes.discovery import Served
-from fleet.members.health import state_of
+from fleet.members.signs import state_of
 from fleet.model.errors import ClusterError, ClusterNotFound, ClusterUnreachable, Forbidden, InvalidQuery, NotFound
 from fleet.model.kube_objects import KubeObject
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState

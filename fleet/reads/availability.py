@@ -13,9 +13,8 @@ from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
 from fleet.model.visibility import Scope
 from fleet.reads.availability_cache import CachedParticipants, Participants, is_cacheable
-from fleet.reads.liveness import apply_mode, check_now, wait_until_live
+from fleet.reads.liveness import ANSWERED, apply_mode, check_now, wait_until_live
 
-_ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 _MOST_KNOWN = 64
 
 _Question = tuple[Scope, ResourceName, OnUnavailable, tuple[ResourceName, ...]]
@@ -56,7 +55,7 @@ class _Candidates(NamedTuple):
                 continue
             outcome = apply_mode(proofs[member.name], member, self.resource, self.on_unavailable)
             outcomes.append(outcome)
-            if outcome.state in _ANSWERED:
+            if outcome.state in ANSWERED:
                 answering.append(member)
         return Participants(sorted(answering, key=attrgetter("name")), tuple(outcomes), object())
 
@@ -119,9 +118,10 @@ class Availability:
         question, present = (scope, resource, on_unavailable, others), self._roster.present()
         cached = self._cache.get(question)
         if cached is not None:
-            if cached.is_unchanged(present):
-                return cached.read(asyncio.get_running_loop().time())
-            self._cache.clear()  # they all hold the same members, some of which may be gone
+            if not cached.is_unchanged(present):
+                self._cache.clear()  # they all hold the same members, some of which may be gone
+            elif (found := cached.read(asyncio.get_running_loop().time())) is not None:
+                return found
         candidates = self._build(scope, resource, names, on_unavailable, others)
         found = candidates.read()
         forbidden = frozenset(candidates.refusals)

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fleet.members.health import CHANGES, NEVER, age_between
+from fleet.members.health import CHANGES
 from fleet.members.member import Member
+from fleet.members.signs import NEVER, age_between
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
 from fleet.model.ordered import DeferredSequence
 
 _LAST_SEEN = attrgetter("last_seen")
+_HEARD_AT = attrgetter("heard_at")
 _CHANGES = attrgetter("changes")
 
 
@@ -36,8 +38,8 @@ class CachedParticipants:
         self._changes = list(map(_CHANGES, self._healths))
         self._members = participants.members
         self._outcomes = tuple(participants.outcomes)
-        self._reported = [healths[each.cluster] for each in self._outcomes if each.cluster not in forbidden]
-        self._answering = [healths[member.name] for member in participants.members]
+        self._reported = [healths[each.cluster].signs for each in self._outcomes if each.cluster not in forbidden]
+        self._answering = [healths[member.name].signs for member in participants.members]
         self._fresh_until = NEVER
 
     def is_unchanged(self, present: list[Member]) -> bool:
@@ -52,7 +54,8 @@ class CachedParticipants:
         """Who answers a question that is asked at a time; None where somebody has been silent for too long."""
         if at > self._fresh_until:
             proofs = list(map(_LAST_SEEN, self._answering))
-            self._fresh_until = min(proofs) + self._answering[0].fresh_seconds if proofs else inf
+            proofs += map(_HEARD_AT, self._reported)
+            self._fresh_until = min(proofs) + self._reported[0].fresh_seconds if proofs else inf
             if at > self._fresh_until:
                 return None
         return Participants(
@@ -60,7 +63,7 @@ class CachedParticipants:
         )
 
     def _build_outcomes(self, at: float) -> tuple[Outcome, ...]:
-        ages = {health.name: age_between(health.last_seen, at) for health in self._reported}
+        ages = {signs.name: age_between(signs.last_seen, at) for signs in self._reported}
         return tuple(
             replace(each, age_seconds=ages[each.cluster]) if each.cluster in ages else each for each in self._outcomes
         )

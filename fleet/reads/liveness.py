@@ -5,10 +5,12 @@ from collections.abc import Collection
 
 import msgspec
 
-from fleet.members.health import error_of
 from fleet.members.member import Member
+from fleet.members.signs import error_of
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import OnUnavailable, Outcome, OutcomeState
+
+ANSWERED = (OutcomeState.OK, OutcomeState.STALE)
 
 
 def check_now(members: Collection[Member], resource: ResourceName) -> dict[str, Outcome] | None:
@@ -46,7 +48,7 @@ def apply_mode(outcome: Outcome, member: Member, resource: ResourceName, mode: O
 
 
 async def require_live(member: Member, resource: ResourceName) -> None:
-    """That a member is live, for a question about it alone. Raises its ClusterError."""
+    """That a member answers, be it by what is known of it, for a question about it alone. Raises its ClusterError."""
     outcome = await member.ensure_fresh(resource)
-    if outcome.state is not OutcomeState.OK:
+    if outcome.state not in ANSWERED:
         raise error_of(outcome)

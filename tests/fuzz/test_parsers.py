@@ -14,9 +14,10 @@ from tests.fuzz.files import FILES, PLUGINS
 from tests.fuzz.issuers import ISSUERS
 from tests.fuzz.members import MEMBERS
 from tests.fuzz.parsers import Parser
+from tests.fuzz.replication import REPLICATION
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
-PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS, *ISSUERS)
+PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS, *ISSUERS, *REPLICATION)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # it would hide what failed

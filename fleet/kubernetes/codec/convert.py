@@ -1,6 +1,6 @@
 """Small conversions from wire values to model values that every kind needs."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from sys import intern
 from typing import Generic, TypeVar
@@ -36,7 +36,7 @@ class InternTable(Generic[V]):
 
 
 class DecodeCache(Generic[W]):
-    """Values of JSON that recurs byte for byte, such as the labels of a workload's pods: decoded once.
+    """Values of bytes that recur, such as the labels of a workload's pods: decoded once.
 
     `read` is given what is not cached, and what it raises is not cached. Cleared where the keys exceed `_MOST_BYTES`.
     """
@@ -46,7 +46,7 @@ class DecodeCache(Generic[W]):
         self._bytes = 0
         self._values: dict[bytes, W] = {}
 
-    def decode(self, raw: Raw) -> W:
+    def decode(self, raw: Raw | bytes) -> W:
         """What is read from these bytes; an equal object may be the same one."""
         text = bytes(raw)
         try:
@@ -64,8 +64,9 @@ class DecodeCache(Generic[W]):
         return value
 
 
-_PAIRS: InternTable[Pairs] = InternTable()
-_OWNERS: InternTable[Owner] = InternTable()
+PAIRS: InternTable[Pairs] = InternTable()
+OWNERS: InternTable[Owner] = InternTable()
+IMAGES: InternTable[tuple[str, ...]] = InternTable()
 
 
 def seconds(time: datetime | None) -> float | None:
@@ -91,7 +92,12 @@ def as_pairs(labels: Mapping[str, str] | None) -> Pairs:
     """Labels sorted by key, one copy of equal ones: labels of one workload's pods are the same."""
     if not labels:
         return ()
-    return _PAIRS.intern(tuple(sorted([(intern(key), intern(value)) for key, value in labels.items()])))
+    return shared_pairs(sorted(labels.items()))
+
+
+def shared_pairs(pairs: Iterable[tuple[str, str]]) -> Pairs:
+    """The one copy of sorted labels."""
+    return PAIRS.intern(tuple([(intern(key), intern(value)) for key, value in pairs]))
 
 
 KNOWN_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
@@ -122,7 +128,11 @@ def as_owner(references: list[OwnerReference] | None) -> Owner | None:
     if not references:
         return None
     chosen = next((reference for reference in references if reference.controller), references[0])
-    return _OWNERS.intern(Owner(intern(chosen.api_version), intern(chosen.kind), chosen.name, chosen.uid))
+    return shared_owner(Owner(chosen.api_version, chosen.kind, chosen.name, chosen.uid))
+
+
+def shared_owner(owner: Owner) -> Owner:
+    return OWNERS.intern(Owner(intern(owner.api_version), intern(owner.kind), owner.name, owner.uid))
 
 
 def as_conditions(conditions: list[WireCondition] | None) -> tuple[Condition, ...]:

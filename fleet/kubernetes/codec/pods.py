@@ -5,7 +5,7 @@ from sys import intern
 
 import msgspec
 
-from fleet.kubernetes.codec.convert import DecodeCache, InternTable, as_conditions, as_owner, as_pairs, parse_time
+from fleet.kubernetes.codec.convert import IMAGES, DecodeCache, as_conditions, as_owner, as_pairs, parse_time
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts, resize_container
 from fleet.kubernetes.codec.pod_status import is_resize_infeasible, pod_columns
 from fleet.kubernetes.codec.pod_unwell import find_unwell, is_well
@@ -35,7 +35,6 @@ _LABELS_DECODER = msgspec.json.Decoder(dict[str, str] | None)
 _OWNERS_DECODER = msgspec.json.Decoder(list[OwnerReference] | None)
 _LABELS: DecodeCache[Pairs] = DecodeCache(lambda raw: as_pairs(_LABELS_DECODER.decode(raw)))
 _OWNERS: DecodeCache[Owner | None] = DecodeCache(lambda raw: as_owner(_OWNERS_DECODER.decode(raw)))
-_IMAGES: InternTable[tuple[str, ...]] = InternTable()
 
 _MOST_RESTARTS = 2**31 - 1
 """What the API's own counter holds, which is of one container: the sum of several is shown as no more."""
@@ -93,7 +92,7 @@ def build_pod(pod: WirePod, cluster: str, manifest: bytes) -> Pod:
         requests=amounts.requests,
         limits=amounts.limits,
         manifest=manifest,
-        images=_IMAGES.intern(_images_of(spec)),
+        images=IMAGES.intern(_images_of(spec)),
         missing=amounts.missing,
         unwell=None if is_well(pod, columns) else find_unwell(manifest),
     )

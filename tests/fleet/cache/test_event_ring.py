@@ -4,6 +4,7 @@ import random
 import time
 
 from fleet.cache.event_ring import AHEAD_SECONDS, EventRing
+from fleet.cache.rows import StoreKey
 from fleet.kubernetes.codec.codec import EVENTS, MAX_MESSAGE
 from fleet.model.event_queries import position_of
 from fleet.model.kube_objects import Event, Subject
@@ -47,6 +48,15 @@ def test_the_oldest_fall_out_and_are_told() -> None:
     assert (names(ring), ring.dropped, ring.complete_since) == (["e5", "e4", "e3"], 2, 2)
     ring.put(build("e6", 6))
     assert (names(ring), ring.dropped, ring.complete_since) == (["e6", "e5", "e4"], 3, 3)
+
+
+def test_whoever_asks_is_told_what_falls_out() -> None:
+    ring, gone = EventRing(2), list[StoreKey]()
+    ring.on_dropped = gone.append
+    listed(ring, build("e1", 1), build("e2", 2))
+    ring.put(build("e3", 3))
+    ring.put(build("e0", 0))
+    assert gone == [("shop", "e1"), ("shop", "e0")]
 
 
 def test_what_fell_out_is_not_counted_again_when_it_is_listed_again() -> None:

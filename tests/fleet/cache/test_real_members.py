@@ -61,7 +61,7 @@ async def trouble(what: str, lines: Lines, member: Cluster) -> None:
             faults.black_hole = False
         case "expired version":
             # Version 1 is older than anything an API server remembers; the watch that starts from it is answered 410.
-            reflector: Any = lines.federation._roster.get(EVERYTHING, member.name).health._reflectors["pods"]
+            reflector: Any = lines.federation._roster.get(EVERYTHING, member.name).health.followed["pods"]
             reflector._version = "1"
             faults.reset()
         case "restarted server":

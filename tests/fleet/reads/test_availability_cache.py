@@ -19,6 +19,7 @@ from fleet.model.objects import OnUnavailable
 from fleet.model.visibility import Role, Scope
 from fleet.ports import Answer
 from fleet.reads.availability import Availability
+from tests.fakes.clock import Loop
 from tests.fakes.kubernetes import FakeCluster, FakeConnection, FakeSource, build_spec
 from tests.fakes.records import build_pod_record
 
@@ -27,15 +28,6 @@ FRESH = 60.0
 OPTIONS = FleetOptions(fresh_seconds=FRESH)
 SCOPES = (Scope(Role.VIEW), Scope(Role.VIEW, clusters=("c*",)), Scope(Role.VIEW, namespaces=("shop",)))
 RESOURCES: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces")
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be put forward."""
-
-    ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.ahead
 
 
 class Fleet:
@@ -81,7 +73,7 @@ class Fleet:
             self.join(name)
             return f"{name} joins"
         event = chance.choice(
-            (self.answer, self.fail, self.fall_silent, self.follow, self.refuse, self.tell, self.leave)
+            (self.answer, self.fail, self.fall_silent, self.follow, self.refuse, self.tell, self.leave, self.report)
         )
         event(name, chance)
         return f"{event.__name__} {name}"
@@ -114,6 +106,12 @@ class Fleet:
     def tell(self, name: str, chance: random.Random) -> None:
         offline = None if chance.random() < 0.8 else f"gone {chance.random()}"
         self.members[name].health.note_spec(build_spec(name, offline=offline))
+
+    def report(self, name: str, chance: random.Random) -> None:
+        """It is followed from now on, until its own reflectors are live."""
+        at = self.loop.time()
+        member, reports = self.members[name], self.members[chance.choice([*self.members])]
+        member.report(reports.standing(), at - chance.choice((0, FRESH / 4)), at - chance.choice((0, FRESH / 2)))
 
     def leave(self, name: str, chance: random.Random) -> None:
         if chance.random() < 0.3:

@@ -139,7 +139,7 @@ async def test_a_cluster_that_forbids_events_is_well_and_says_so(open_graph: Ope
 
         described = graph.federation.get_cluster
         stores = graph.federation._roster.get(ADMIN.scope, "c1")
-        await until(lambda: stores.health._reflectors["events"].problem is not None)
+        await until(lambda: stores.health.followed["events"].problem is not None)
         found = await outcome()
         assert "events is forbidden" in found["message"]
         assert (described(ADMIN.scope, "c1").health.name, described(ADMIN.scope, "c1").message) == ("READY", None)
@@ -150,7 +150,7 @@ async def test_a_cluster_whose_events_are_not_read_yet_is_not_called_silent(open
     async with open_graph("c1", pods=1) as graph:
         graph["c1"].statuses[PATH] = (500, status_body(500, "etcd is slow"))
         graph["c1"].expire_watches()
-        reflector = graph.federation._roster.get(ADMIN.scope, "c1").health._reflectors["events"]
+        reflector = graph.federation._roster.get(ADMIN.scope, "c1").health.followed["events"]
         await until(lambda: reflector.problem is not None)
         page = (await graph.ask("{ events(onUnavailable: PARTIAL) { clusters { state message } } }"))["events"]
         (outcome,) = page["clusters"]

@@ -1,0 +1,19 @@
+"""Parsers of what replicas tell each other through the shared state."""
+
+from hypothesis import strategies as st
+
+from fleet.kubernetes.codec.codec import PODS
+from fleet.model.unreadable import UNREADABLE
+from fleet.replication.pod_records import decode_pod, encode_pod
+from tests.fuzz.hostile import as_json, spoilt_bytes
+from tests.fuzz.members import POD
+from tests.fuzz.parsers import Parser
+
+
+def packed() -> st.SearchStrategy[bytes]:
+    return spoilt_bytes(encode_pod(PODS.build(as_json(POD), "c"), b"m"))
+
+
+REPLICATION = (
+    Parser(lambda body: decode_pod(body, "c"), packed(), UNREADABLE, ("fleet.replication.pod_records.decode_pod",)),
+)
