@@ -87,8 +87,8 @@ def shareable(blob: bytes, env: EnvValues) -> bytes:
         raw = _CODEC.decompress(blob)
         if not may_hold(raw, env):
             return blob
-        redacted = redact(msgspec.json.decode(raw, type=dict[str, Any]), env, answerable=True)
-        return compress(msgspec.json.encode(redacted))
+        redacted = msgspec.json.encode(redact(msgspec.json.decode(raw, type=dict[str, Any]), env, answerable=True))
+        return blob if redacted == raw else compress(redacted)
     except (*UNREADABLE, OverflowError):
         return b""
 

@@ -15,6 +15,8 @@ REDACTED = "REDACTED"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
+_HIDING = SPREAD_SECRETS | {"Secret", "ConfigMap", "OpenMCPCluster"}
+_PARTS = (dict, list)
 _SECRET_PARTS = frozenset({"data", "stringData", "overrides"})
 _HELM = frozenset({("owner", "helm"), ("OWNER", "TILLER")})  # Helm 3's and 2's storage in ConfigMaps
 _CODED = "rio.cattle.io/applied"
@@ -80,17 +82,20 @@ def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN, *, answer
     while waiting:
         value, kind = waiting.pop()
         if isinstance(value, list):
-            waiting += [(item, kind) for item in value if isinstance(item, dict | list)]
+            waiting += [(item, kind) for item in value if isinstance(item, _PARTS)]
             continue
         named = value.get("kind", kind)
         kind = named if isinstance(named, str) else ""
-        hidden |= _redact_kind(value, kind)
+        if kind in _HIDING:
+            hidden |= _redact_kind(value, kind)
         if env is not EnvValues.SHOWN and isinstance(value.get("env"), list):
             hidden |= _redact_env(value["env"], env, answerable)
         for name, part in value.items():
+            if not isinstance(part, _PARTS):
+                continue
             if name == "annotations" and isinstance(part, dict):
                 annotations.append(part)
-            elif isinstance(part, dict | list):
+            else:
                 waiting.append((part, kind.removesuffix("List") if name == "items" else ""))
     for texts in annotations:
         for name, text in texts.items():

@@ -86,14 +86,20 @@ def _write(kind: ResourceName, record: Any, manifest: bytes) -> bytes:
 
 def decode(kind: ResourceName, body: bytes, cluster: str) -> Any:
     """The record that `encode` was given, but for what it hid. Raises RecordUnreadable."""
+    rest = read_form(body)
+    try:
+        return _READERS[kind](rest, cluster)
+    except UNREADABLE as error:
+        raise RecordUnreadable(f"not a record of {kind}: {error}") from error
+
+
+def read_form(body: bytes) -> memoryview:
+    """What follows the form, if that is one of those which this version reads. Raises RecordUnreadable."""
     form = body[0] if body else 0
     if not max(1, NEWEST - 1) <= form <= NEWEST:
         mends = "upgrade this replica" if form > NEWEST else "delete the member's stream: its writer fills it again"
         raise RecordUnreadable(f"a record of form {form}, and this version reads {NEWEST} and the one before: {mends}")
-    try:
-        return _READERS[kind](memoryview(body)[1:], cluster)
-    except UNREADABLE as error:
-        raise RecordUnreadable(f"not a record of {kind}: {error}") from error
+    return memoryview(body)[1:]
 
 
 def _read_node(body: memoryview, cluster: str) -> Node:

@@ -3,8 +3,11 @@
 from hypothesis import strategies as st
 
 from fleet.kubernetes.codec.codec import PODS
+from fleet.members.standing import Standing
 from fleet.model.unreadable import UNREADABLE
+from fleet.replication.marks import Mark, decode_mark, encode_mark
 from fleet.replication.pod_records import decode_pod, encode_pod
+from fleet.replication.records import RecordUnreadable
 from tests.fuzz.hostile import as_json, spoilt_bytes
 from tests.fuzz.members import POD
 from tests.fuzz.parsers import Parser
@@ -14,6 +17,8 @@ def packed() -> st.SearchStrategy[bytes]:
     return spoilt_bytes(encode_pod(PODS.build(as_json(POD), "c"), b"m"))
 
 
+MARK = encode_mark(Mark(writer="r", complete=True, age=0.1, standing=Standing(version="v1")))
 REPLICATION = (
+    Parser(decode_mark, spoilt_bytes(MARK), (RecordUnreadable,)),
     Parser(lambda body: decode_pod(body, "c"), packed(), UNREADABLE, ("fleet.replication.pod_records.decode_pod",)),
 )

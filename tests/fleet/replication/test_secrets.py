@@ -1,0 +1,104 @@
+"""Nothing that answers hide leaves the process with a record, and answers made of what leaves are the same."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fleet.kubernetes.codec.codec import NODES, PODS, Codec
+from fleet.kubernetes.codec.pods import annotations_of, pod_details
+from fleet.model.kinds import ResourceName
+from fleet.model.manifests import compress, load_manifest, load_raw_manifest, shareable
+from fleet.model.objects import Node, Pod
+from fleet.model.redaction import LAST_APPLIED, EnvValues, redact_annotations
+from fleet.replication.records import decode, encode
+from tests.fuzz.members import NODE, POD
+
+PLANTED = "hunter2"
+URL = f"postgres://ann:{PLANTED}@db/shop"
+VARIABLES = [
+    {"name": "DB_PASSWORD", "value": PLANTED},
+    {"name": "DATABASE", "value": URL},
+    {"name": "API_TOKEN", "value": ""},
+    {"name": "API_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}},
+    {"name": "MODE", "value": "fast"},
+    {"name": "MODE", "value": ""},
+    {"value": URL},
+]
+SECRETS = [
+    {"kind": "Secret", "metadata": {"name": "s"}, "data": {"a": PLANTED}},
+    {"kind": "SecretList", "items": [{"stringData": {"a": PLANTED}}]},
+    {"kind": "FederatedSecret", "spec": {"template": {"data": PLANTED}}},
+    {"kind": "OpenMCPCluster", "spec": {"kubeconfigInfo": PLANTED}},
+    {"kind": "ConfigMap", "metadata": {"labels": {"owner": "helm"}}, "data": {"release": PLANTED}},
+]
+COPIES = [
+    "plain text",
+    *map(json.dumps, SECRETS),
+    json.dumps({"spec": {"containers": [{"env": VARIABLES}]}}),
+    json.dumps({"metadata": {"annotations": {LAST_APPLIED: json.dumps(SECRETS[0])}}}),
+]
+NAMES = [
+    "note",
+    LAST_APPLIED,
+    f"tool/{LAST_APPLIED}",
+    "objectset.rio.cattle.io/applied",
+    "x/last-handled-configuration",
+]
+ANNOTATIONS = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(COPIES), max_size=3)
+ENVIRONMENTS = st.lists(st.sampled_from(VARIABLES), max_size=3)
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> Pod:
+    """Pods with secrets in each place that may have one."""
+    containers = [{"name": name, "env": draw(ENVIRONMENTS)} for name in "ab"]
+    claim = {"ephemeral": {"volumeClaimTemplate": {"metadata": {"annotations": draw(ANNOTATIONS)}}}}
+    spec = {"containers": containers, "initContainers": [{"name": "i", "env": draw(ENVIRONMENTS)}], "volumes": [claim]}
+    if draw(st.booleans()):
+        spec["embedded"] = draw(st.sampled_from(SECRETS))
+    metadata = POD["metadata"] | {"annotations": draw(ANNOTATIONS)}
+    return PODS.build(as_json(POD | {"metadata": metadata, "spec": POD["spec"] | spec}), "c")
+
+
+def answers(record: Pod | Node, env: EnvValues) -> tuple[Any, ...]:
+    """All that is made of a manifest."""
+    annotations = redact_annotations(annotations_of(record.manifest), env)
+    details = replace(pod_details(record), annotations=()) if isinstance(record, Pod) else None
+    return load_manifest(record.manifest, env), annotations, details
+
+
+@pytest.mark.parametrize("env", EnvValues)
+@settings(max_examples=300)
+@given(pod=pods())
+def test_answers_of_what_is_shared_are_those_of_the_object(env: EnvValues, pod: Pod) -> None:
+    shared = decode("pods", encode("pods", pod, manifests=True, env=env), "c")
+    assert answers(shared, env) == answers(pod, env)
+    shown = PLANTED in json.dumps(answers(pod, env)[:2])
+    assert (PLANTED in load_raw_manifest(shared.manifest).decode()) is shown
+
+
+@pytest.mark.parametrize("env", [EnvValues.SECRETS, EnvValues.ALL])
+def test_no_planted_secret_is_shared(env: EnvValues) -> None:
+    annotations = {f"{number}/{LAST_APPLIED}": text for number, text in enumerate(COPIES)}
+    kinds: tuple[tuple[ResourceName, Codec[Any], Any], ...] = (("pods", PODS, POD), ("nodes", NODES, NODE))
+    for kind, codec, sample in kinds:
+        planted = sample | {"metadata": sample["metadata"] | {"annotations": annotations}, "embedded": SECRETS}
+        planted["spec"] = sample["spec"] | {"containers": [{"name": "c", "env": VARIABLES}]}
+        record = codec.build(as_json(planted), "c")
+        shared = decode(kind, encode(kind, record, manifests=True, env=env), "c")
+        assert answers(shared, env) == answers(record, env)
+        assert load_raw_manifest(record.manifest).decode().count(PLANTED) > 10
+        assert PLANTED not in load_raw_manifest(shared.manifest).decode()
+
+
+def test_what_is_no_object_is_not_shared() -> None:
+    for blob in (b"", b"x", compress(b'{"kind":"Secret"'), compress(b'["kind":"Secret"]')):
+        assert shareable(blob, EnvValues.SHOWN) == b""
