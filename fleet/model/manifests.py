@@ -11,6 +11,7 @@ import msgspec
 import orjson
 import zstandard
 
+from fleet.model.errors import NotFound
 from fleet.model.redaction import EnvValues, may_hold, redact
 from fleet.model.unreadable import UNREADABLE
 
@@ -74,23 +75,25 @@ def load_raw_manifest(blob: bytes) -> bytes:
 
 
 def load_manifest(blob: bytes, env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:
-    """The whole object as JSON values, redacted. Raises ValueError for bytes that `compress` did not make."""
-    return load_object(_CODEC.decompress(blob), env)
+    """The whole object as JSON values, redacted.
 
-
-def shareable(blob: bytes, env: EnvValues) -> bytes:
-    """The manifest as others may keep it: without what `load_manifest` and answers made of it hide, with this `env`.
-
-    They all read the same from it. Empty where it is none, or can't be written without.
+    Raises ValueError for bytes that `compress` did not make, NotFound where only what details are made of is here.
     """
-    try:
-        raw = _CODEC.decompress(blob)
-        if not may_hold(raw, env):
-            return blob
-        redacted = msgspec.json.encode(redact(msgspec.json.decode(raw, type=dict[str, Any]), env, answerable=True))
-        return blob if redacted == raw else compress(redacted)
-    except (*UNREADABLE, OverflowError):
-        return b""
+    manifest = load_object(_CODEC.decompress(blob), env)
+    if manifest.get("reduced") is True:
+        raise NotFound("this replica has no manifest of the object: ask its cluster for it, at /clusters/NAME/api/...")
+    return manifest
+
+
+def redact_to_share(raw: bytes, env: EnvValues) -> bytes:
+    """An object's JSON as others may keep it: without what `load_manifest`, and all answers made of it, hide.
+
+    They read the same from it, and it is the same where there is nothing to hide. Raises ValueError, RecursionError.
+    """
+    if not may_hold(raw, env):
+        return raw
+    redacted = msgspec.json.encode(redact(msgspec.json.decode(raw, type=dict[str, Any]), env, answerable=True))
+    return raw if redacted == raw else redacted
 
 
 def load_object(raw: bytes, env: EnvValues = EnvValues.SHOWN) -> dict[str, Any]:

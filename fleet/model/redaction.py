@@ -12,6 +12,8 @@ from typing import Any
 from fleet.model.objects import Pairs
 
 REDACTED = "REDACTED"
+STILL_SECRET = f"redacted://:{REDACTED}@"
+"""A literal secret by `is_literal_secret`, whatever variable has it."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 SPREAD_SECRETS = frozenset({"FederatedSecret", "OpenMCPSecret", "OpenMCPPullSecret"})
@@ -33,7 +35,6 @@ _SOUNDS_SECRET = re.compile(
     r"|CONN(ECTION)?_?STR",
     re.IGNORECASE,
 )
-_STILL_SECRET = f"redacted://:{REDACTED}@"  # whatever variable has it
 _HAS_PASSWORD = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@\s:]*:[^/@\s]+@")
 
 
@@ -137,7 +138,7 @@ def _redact_env(entries: list[Any], env: EnvValues, answerable: bool) -> bool:
             continue
         secret = is_literal_secret(str(entry.get("name", "")), text)
         if secret or env is EnvValues.ALL:
-            entry["value"] = (_STILL_SECRET if secret else "") if answerable else REDACTED
+            entry["value"] = (STILL_SECRET if secret else "") if answerable else REDACTED
             hidden = True
     return hidden
 

@@ -4,7 +4,7 @@ A body is a byte that names its form, and MessagePack. A version reads and write
 field that is added to a record has a default, and is no new form: who knows less leaves it out. Another form is for
 what can't be read so: another meaning, another order, or another sample that manifests are compressed with.
 
-Nothing secret is in a body: its manifest hides what an answer hides, and is left out where that can't be.
+Nothing secret is in a body: its manifest hides what answers hide.
 """
 
 import logging
@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from fleet.kubernetes.codec.convert import interned, shared_owner, shared_pairs
 from fleet.model.kinds import ResourceName
 from fleet.model.kube_objects import Event
-from fleet.model.manifests import shareable
 from fleet.model.objects import NO_RESOURCES, Namespace, Node, Resources
 from fleet.model.redaction import EnvValues
 from fleet.model.unreadable import UNREADABLE
 from fleet.model.workloads import Workload
+from fleet.replication.manifests import share_manifest
 from fleet.replication.pod_records import decode_pod, encode_pod
 from fleet.replication.subjects import Unpublishable
 
@@ -52,20 +52,20 @@ def encode(
     most: int = MOST_BODY,
     form: int | None = None,
 ) -> bytes:
-    """A record's body: with its manifest if those are wished, `env` being what answers hide of environments.
+    """A record's body. `env` is what answers hide of environments, and `form` what all read who follow.
 
-    The manifest is left out where `most` bytes would not hold it. The form is the newest, unless others read only the
-    one before. Raises Unpublishable.
+    Without `manifests`, or where `most` bytes would not hold it, a manifest is reduced to what details are made of.
+    Raises Unpublishable.
     """
     head = bytes((form or NEWEST,))
-    manifest = shareable(record.manifest, env) if manifests and kind in _MANIFESTS else b""
+    manifest = share_manifest(record.manifest, env, whole=manifests) if kind in _MANIFESTS else b""
     body = head + _write(kind, record, manifest)
-    if len(body) > most and manifest:
+    if len(body) > most and kind in _MANIFESTS and manifests:
         _LOG.warning(
             "%s %s/%s of %s takes %d bytes, and the shared state %d of one object: it is shared without its manifest",
             *(kind, record.namespace, record.name, record.cluster, len(body), most),
         )
-        body = head + _write(kind, record, b"")
+        body = head + _write(kind, record, share_manifest(record.manifest, env, whole=False))
     if len(body) > most:
         raise Unpublishable(f"{kind} {record.name[:100]} takes {len(body)} bytes, and the shared state {most} of one")
     return body

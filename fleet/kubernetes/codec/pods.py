@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from sys import intern
 
 import msgspec
+from msgspec.structs import replace
 
 from fleet.kubernetes.codec.convert import IMAGES, DecodeCache, as_conditions, as_owner, as_pairs, parse_time
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts, resize_container
@@ -21,11 +22,12 @@ from fleet.kubernetes.codec.wire import (
     WireCondition,
     WireContainer,
     WireContainerState,
+    WireVariable,
 )
 from fleet.model.errors import ClusterAnswerInvalid
 from fleet.model.manifests import load_raw_manifest
 from fleet.model.objects import Container, ContainerState, Owner, Pairs, Pod, PodDetails, PodPhase, ResourceClaim
-from fleet.model.redaction import is_literal_secret
+from fleet.model.redaction import STILL_SECRET, EnvValues, is_literal_secret, redact_annotations
 from fleet.model.unreadable import UNREADABLE
 
 _PHASES = {phase.value: phase for phase in PodPhase}
@@ -40,7 +42,7 @@ _MOST_RESTARTS = 2**31 - 1
 """What the API's own counter holds, which is of one container: the sum of several is shown as no more."""
 
 
-class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
+class _DetailedStatus(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, gc=False):
     conditions: list[WireCondition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
@@ -48,10 +50,11 @@ class _DetailedStatus(msgspec.Struct, rename="camel", frozen=True, gc=False):
     resource_claim_statuses: list[WireClaim] | None = None
 
 
-class _DetailedPod(msgspec.Struct, rename="camel", gc=False):
+class _DetailedPod(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     metadata: Annotated
     spec: PodSpec = PodSpec()
     status: _DetailedStatus = _DetailedStatus()
+    reduced: bool = False
 
 
 _DETAILS = msgspec.json.Decoder(_DetailedPod)
@@ -132,6 +135,30 @@ def annotations_of(manifest: bytes) -> Pairs:
         raise DecodeError(f"not an object's manifest: {error}") from error
 
 
+def reduce_manifest(raw: bytes, env: EnvValues) -> bytes:
+    """The JSON of a pod or node reduced to what its details are made of. Raises msgspec.DecodeError.
+
+    Annotations are as answers show them, and of variables there is no value: that one is a secret can still be seen.
+    """
+    detailed = _DETAILS.decode(raw)
+    detailed.metadata = Annotated(dict(redact_annotations(as_pairs(detailed.metadata.annotations), env)) or None)
+    detailed.spec = replace(
+        detailed.spec,
+        containers=_without_values(detailed.spec.containers),
+        init_containers=_without_values(detailed.spec.init_containers),
+        ephemeral_containers=_without_values(detailed.spec.ephemeral_containers),
+    )
+    detailed.reduced = True
+    return msgspec.json.encode(detailed)
+
+
+def _without_values(containers: list[WireContainer] | None) -> list[WireContainer]:
+    return [
+        replace(each, env=[WireVariable(name, STILL_SECRET) for name in _literal_secrets(each)])
+        for each in containers or ()
+    ]
+
+
 def _build_claims(pod: _DetailedPod) -> tuple[ResourceClaim, ...]:
     """A claim that is named, or the one that was made from its template."""
     made = {entry.name: entry.resource_claim_name for entry in pod.status.resource_claim_statuses or ()}
@@ -182,10 +209,12 @@ def _build_container(
         last_state=None if status is None else _build_state(status.last_state),
         requests=requests,
         limits=limits,
-        literal_secrets=tuple(
-            entry.name for entry in container.env or () if is_literal_secret(entry.name, entry.value or "")
-        ),
+        literal_secrets=_literal_secrets(container),
     )
+
+
+def _literal_secrets(container: WireContainer) -> tuple[str, ...]:
+    return tuple(entry.name for entry in container.env or () if is_literal_secret(entry.name, entry.value or ""))
 
 
 def _build_state(state: WireContainerState) -> ContainerState | None:

@@ -20,7 +20,7 @@ class DecodeError(ValueError):
     """Bytes of a member that are not what the Kubernetes API promises; the message names the object where it can."""
 
 
-class Wire(Struct, frozen=True, rename="camel", gc=False):
+class Wire(Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """The base of everything on the wire."""
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.members.standing import KindStanding, Problem, Standing, Words
@@ -39,6 +39,7 @@ def test_a_newer_form_says_to_upgrade() -> None:
         decode_mark(encode_mark(msgspec.structs.replace(MARK, form=NEWEST + 1)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 200))
 def test_other_bytes_are_unreadable(spoilt: bytes, place: int) -> None:
     for body in (spoilt, encode_mark(MARK)[:place] + spoilt):

@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
+from fleet.kubernetes.codec.pods import annotations_of, pod_details
+from fleet.model.errors import NotFound
 from fleet.model.kinds import ResourceName
+from fleet.model.manifests import load_manifest
 from fleet.model.objects import Resources
 from fleet.model.unreadable import UNREADABLE
 from fleet.replication.records import NEWEST, RecordUnreadable, decode, encode
@@ -39,6 +42,7 @@ def travelled(kind: ResourceName, record: Any) -> Any:
 
 
 @EACH_KIND
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_written_is_read(kind: ResourceName, codec: Codec[Any], sample: Any, data: st.DataObject) -> None:
     try:
@@ -87,13 +91,24 @@ def test_a_workload_travels_without_what_its_pods_come_to() -> None:
 
 
 def test_a_record_too_large_travels_without_its_manifest(caplog: pytest.LogCaptureFixture) -> None:
-    pod = build(PODS, POD)
-    body = encode("pods", pod, manifests=True, most=600)
-    assert decode("pods", body, "c") == replace(pod, manifest=b"")
+    pod = build(PODS, POD | {"data": "".join(map(str, range(9_999)))})
+    body = encode("pods", pod, manifests=True, most=2_000)
+    assert replace(decode("pods", body, "c"), manifest=pod.manifest) == pod
     assert "shared without its manifest" in caplog.text
     assert encode("pods", pod, manifests=False) == body
     with pytest.raises(Unpublishable, match="bytes"):
         encode("pods", pod, manifests=True, most=100)
+
+
+def test_details_are_read_without_manifests() -> None:
+    for kind, codec, sample in KINDS[:2]:
+        annotated = sample | {"metadata": META | {"annotations": {"a": "b"}}, "kind": codec.kind, "data": "x"}
+        record = build(codec, annotated)
+        shared = decode(kind, encode(kind, record, manifests=False), "c")
+        assert annotations_of(shared.manifest) == (("a", "b"),)
+        assert kind == "nodes" or pod_details(shared) == pod_details(record)
+        with pytest.raises(NotFound, match="ask its cluster"):
+            load_manifest(shared.manifest)
 
 
 def test_a_number_that_no_api_server_serves_is_named() -> None:
@@ -133,6 +148,7 @@ def encode_as(form: int, fields: Any) -> bytes:
 
 
 @EACH_KIND
+@settings(deadline=None)
 @given(st.data())
 def test_other_bytes_are_unreadable(kind: ResourceName, codec: Codec[Any], sample: Any, data: st.DataObject) -> None:
     body = encode(kind, build(codec, sample), manifests=True) if codec.kind != "Job" else b"\x01"

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from fleet.kubernetes.codec.codec import NODES, PODS, Codec
 from fleet.kubernetes.codec.pods import annotations_of, pod_details
 from fleet.model.kinds import ResourceName
-from fleet.model.manifests import compress, load_manifest, load_raw_manifest, shareable
+from fleet.model.manifests import compress, load_manifest, load_raw_manifest
 from fleet.model.objects import Node, Pod
 from fleet.model.redaction import LAST_APPLIED, EnvValues, redact_annotations
+from fleet.replication.manifests import share_manifest
 from fleet.replication.records import decode, encode
 from tests.fuzz.members import NODE, POD
 
@@ -70,19 +71,26 @@ def pods(draw: st.DrawFn) -> Pod:
 
 def answers(record: Pod | Node, env: EnvValues) -> tuple[Any, ...]:
     """All that is made of a manifest."""
+    return load_manifest(record.manifest, env), *details_of(record, env)
+
+
+def details_of(record: Pod | Node, env: EnvValues) -> tuple[Any, ...]:
     annotations = redact_annotations(annotations_of(record.manifest), env)
-    details = replace(pod_details(record), annotations=()) if isinstance(record, Pod) else None
-    return load_manifest(record.manifest, env), annotations, details
+    return annotations, replace(pod_details(record), annotations=()) if isinstance(record, Pod) else None
 
 
 @pytest.mark.parametrize("env", EnvValues)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(pod=pods())
 def test_answers_of_what_is_shared_are_those_of_the_object(env: EnvValues, pod: Pod) -> None:
     shared = decode("pods", encode("pods", pod, manifests=True, env=env), "c")
     assert answers(shared, env) == answers(pod, env)
     shown = PLANTED in json.dumps(answers(pod, env)[:2])
     assert (PLANTED in load_raw_manifest(shared.manifest).decode()) is shown
+    reduced = decode("pods", encode("pods", pod, manifests=False, env=env), "c")
+    assert details_of(reduced, env) == details_of(pod, env)
+    shown = PLANTED in json.dumps(details_of(pod, env)[0])
+    assert (PLANTED in load_raw_manifest(reduced.manifest).decode()) is shown
 
 
 @pytest.mark.parametrize("env", [EnvValues.SECRETS, EnvValues.ALL])
@@ -101,4 +109,4 @@ def test_no_planted_secret_is_shared(env: EnvValues) -> None:
 
 def test_what_is_no_object_is_not_shared() -> None:
     for blob in (b"", b"x", compress(b'{"kind":"Secret"'), compress(b'["kind":"Secret"]')):
-        assert shareable(blob, EnvValues.SHOWN) == b""
+        assert share_manifest(blob, EnvValues.SHOWN, whole=True) == b""

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fleet.model.kinds import ResourceName
@@ -13,6 +13,7 @@ KINDS: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces", "events", "wor
 NAMES = st.text(st.characters(codec=None), max_size=40)
 
 
+@settings(deadline=None)
 @given(NAMES)
 @example("")
 @example("=")
@@ -25,11 +26,13 @@ def test_every_name_is_one_token_that_is_read_back(name: str) -> None:
     assert text_of(written) == name
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_different_names_are_different_tokens(one: str, other: str) -> None:
     assert (token(one) == token(other)) == (one == other)
 
 
+@settings(deadline=None)
 @given(st.text("=-_aA0129EFef.", max_size=8))
 def test_what_is_no_token_of_a_name_is_none(written: str) -> None:
     try:
@@ -39,6 +42,7 @@ def test_what_is_no_token_of_a_name_is_none(written: str) -> None:
     assert token(text) == written or "=" not in written
 
 
+@settings(deadline=None)
 @given(st.sampled_from(KINDS), NAMES, NAMES, NAMES)
 @example("workloads", "arn:aws:eks:eu-1:1:cluster/a", "default", "web Deployment.apps")
 def test_a_subject_names_its_object(kind: ResourceName, cluster: str, namespace: str, name: str) -> None:
