@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from fleet.kubernetes.codec.codec import PODS
 from fleet.model.redaction import LAST_APPLIED, REDACTED, EnvValues
+from fleet.model.visibility import EVERYTHING
+from fleet.replication.records import decode, encode
 from tests.fakes.kubernetes import build_plain, build_pod
 from tests.fakes.waiting import until
 from tests.graph.conftest import OpenGraph
@@ -68,3 +71,25 @@ async def test_no_annotation_shows_what_the_manifest_hides_in_it(
     assert shown["note"] == "kept"
     assert "tool/secret" in hidden <= {name for name, text in shown.items() if text == REDACTED}
     assert (SECRET in json.dumps(shown)) is (env is EnvValues.SHOWN)  # of what is no copy
+
+
+async def test_a_manifest_that_replicas_do_not_share_is_null_and_says_so(open_graph: OpenGraph) -> None:
+    pod = build_pod("shop", "web")
+    pod["spec"]["containers"][0]["env"] = ENVIRONMENT
+    pod["metadata"]["annotations"] = {"note": "kept"}
+    record = PODS.build(json.dumps(pod).encode(), "c1")
+    async with open_graph("c1") as graph:
+        pods = graph.federation._roster.get(EVERYTHING, "c1").stores.pods
+        pods.put(decode("pods", encode("pods", record, manifests=False), "c1"))
+        result = await graph.execute(QUERY)
+    assert result.data == {
+        "pod": {
+            "manifest": None,
+            "annotations": [{"key": "note", "value": "kept"}],
+            "containers": [{"name": "c", "literalSecrets": ["DB_PASSWORD", "DATABASE"]}],
+        }
+    }
+    assert result.errors is not None
+    (error,) = result.errors
+    assert (error.path, (error.extensions or {})["code"]) == (["pod", "manifest"], "NOT_FOUND")
+    assert "ask its cluster for it, at /clusters/NAME/api/..." in error.message
