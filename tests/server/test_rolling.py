@@ -1,10 +1,11 @@
-"""Two servers behind nginx, restarted in turn under load: nobody notices."""
+"""Servers behind nginx, restarted in turn under load: nobody notices."""
 
 import asyncio
 import getpass
 import os
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -25,13 +26,15 @@ NGINX = """
 http {{
   access_log off; {temporary}
   upstream openmcp {{
-    server 127.0.0.1:{first} fail_timeout=1s;
-    server 127.0.0.1:{second} fail_timeout=1s;
+    {servers}
     keepalive 32;
   }}
   server {{
     listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://openmcp; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    location / {{
+      proxy_pass http://openmcp; proxy_http_version 1.1; proxy_set_header Connection "";
+      add_header Served-By $upstream_addr;
+    }}
   }}
 }}
 """
@@ -43,7 +46,9 @@ class Load:
 
     def __init__(self, url: str, token: str) -> None:
         self.answered: Counter[str] = Counter()
-        self._url = url
+        self.served: Counter[str] = Counter()
+        self.url = url
+        self.token = token
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def run(self) -> None:
@@ -57,12 +62,19 @@ class Load:
             method, path, body = "POST", "/graphql", QUERY
         while True:
             try:
-                async with session.request(method, self._url + path, json=body) as answer:
+                async with session.request(method, self.url + path, json=body) as answer:
                     text = await answer.text()
                 whole = answer.status == 200 and ("errors" not in text) and ('"kind":"PodList"' in text or by_post)
                 self.answered["whole" if whole else f"{method} {answer.status} {text[:300]}"] += 1
+                self.served[answer.headers.get("Served-By", "")] += 1
             except aiohttp.ClientError as error:
                 self.answered[f"{method} {error!r}"] += 1
+
+    async def go_on(self, port: int) -> None:
+        """Until the proxy has a server answer, as it does seconds after it last failed to."""
+        served = f"127.0.0.1:{port}"
+        before = self.served[served]
+        await until(lambda: self.served[served] > before + 50, what=f"answers of {served}")
 
 
 @asynccontextmanager
@@ -73,8 +85,7 @@ async def open_nginx(folder: Path, ports: list[int]) -> AsyncIterator[str]:
         user=f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
         folder=folder,
         temporary="".join(f"{kind}_temp_path {folder}/{kind}; " for kind in kinds),
-        first=ports[0],
-        second=ports[1],
+        servers=" ".join(f"server 127.0.0.1:{each} fail_timeout=1s;" for each in ports),
         port=port,
     )
     (folder / "nginx.conf").write_text(config)
@@ -89,34 +100,58 @@ async def open_nginx(folder: Path, ports: list[int]) -> AsyncIterator[str]:
         await started.wait()
 
 
-async def test_restarting_two_servers_in_turn_fails_no_request(real_fleet: Fleet, tmp_path: Path) -> None:
-    ports = [free_port(), free_port()]
+class Rolling:
+    """Servers of one fleet, behind nginx and under load, of which each is restarted by itself."""
 
-    async def start(stack: AsyncExitStack, number: int) -> RunningServer:
-        environment = real_fleet.environment() | {
+    def __init__(self, stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], ports: list[int]) -> None:
+        self.folder = folder
+        self.ports = ports
+        self.servers: dict[int, RunningServer] = {}
+        self._stack = stack
+        self._environment = environment
+
+    async def start(self, number: int) -> None:
+        port = self.ports[number]
+        environment = {
             "OPENMCP_HOST": "127.0.0.1",
-            "OPENMCP_PORT": str(ports[number]),
+            "OPENMCP_PORT": str(port),
             "OPENMCP_OPS_PORT": "0",
             "OPENMCP_SHUTDOWN_DRAIN": "1s",
         }
-        log = tmp_path / f"{number}.log"
-        return await stack.enter_async_context(
-            open_server("serve", environment=environment, port=ports[number], log=log)
-        )
+        log = self.folder / f"{number}-{time.monotonic_ns()}.log"
+        opened = open_server("serve", environment={**self._environment, **environment}, port=port, log=log)
+        self.servers[number] = await self._stack.enter_async_context(opened)
 
+    async def restart(self, number: int, load: Load) -> None:
+        """Under load, and so that all servers are under load again when this returns."""
+        self.servers[number].process.terminate()
+        assert await self.servers[number].process.wait() == 0
+        await self.start(number)
+        for port in self.ports:
+            await load.go_on(port)
+
+
+@asynccontextmanager
+async def open_rolling(folder: Path, environment: Mapping[str, str], count: int) -> AsyncIterator[tuple[Rolling, Load]]:
+    """Fails where a single request was not answered as it should be."""
+    ports = [free_port() for _ in range(count)]
     async with AsyncExitStack() as stack:
-        servers = [await start(stack, number) for number in (0, 1)]
-        url = await stack.enter_async_context(open_nginx(tmp_path, ports))
-        load = Load(url, await servers[0].sign_in())
+        rolling = Rolling(stack, folder, environment, ports)
+        await asyncio.gather(*(rolling.start(number) for number in range(count)))
+        url = await stack.enter_async_context(open_nginx(folder, ports))
+        load = Load(url, await rolling.servers[0].sign_in())
         loading = asyncio.create_task(load.run())
+        try:
+            for port in ports:
+                await load.go_on(port)
+            yield rolling, load
+        finally:
+            loading.cancel()
+            await asyncio.wait([loading])
+    assert set(load.answered) == {"whole"}, (load.answered, (folder / "error.log").read_text()[-2000:])
+
+
+async def test_restarting_two_servers_in_turn_fails_no_request(real_fleet: Fleet, tmp_path: Path) -> None:
+    async with open_rolling(tmp_path, real_fleet.environment(), 2) as (rolling, load):
         for number in (0, 1):
-            before = load.answered["whole"]
-            await until(lambda seen=before: load.answered["whole"] > seen + 200, what="load")  # type: ignore[misc]
-            servers[number].process.terminate()
-            assert await servers[number].process.wait() == 0
-            servers[number] = await start(stack, number)
-        before = load.answered["whole"]
-        await until(lambda: load.answered["whole"] > before + 200, what="load")
-        loading.cancel()
-        await asyncio.wait([loading])
-    assert set(load.answered) == {"whole"}, (load.answered, (tmp_path / "error.log").read_text()[-2000:])
+            await rolling.restart(number, load)
