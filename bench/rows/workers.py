@@ -54,9 +54,13 @@ def read_memory(pid: int) -> float:
 
     Source: proc(5), the proportional set size of smaps_rollup.
     """
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     total = 0
-    for each in (pid, *children):
+    for each in (pid, *list_children(pid)):
         lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
         total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total / 1024
+
+
+def list_children(pid: int) -> list[int]:
+    """The processes that it has started. Source: proc(5)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
