@@ -29,6 +29,7 @@ from server.metric_file import DEFAULT_FILE, find_metric_file
 from server.reach import find_unmatched
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
+from server.shared_state import OWN_HISTORY, keeps_own_history
 from server.tls import open_certificate
 
 SOURCE_SECONDS = 15.0
@@ -135,7 +136,8 @@ def _check_metric_file(settings: Settings) -> Row:
 
 async def _check_metrics(settings: Settings) -> Row:
     if settings.metrics.metric_store == "embedded":
-        return await asyncio.to_thread(_check_metric_file, settings)
+        row = await asyncio.to_thread(_check_metric_file, settings)
+        return replace(row, said=f"{row.said}, but {OWN_HISTORY}") if keeps_own_history(settings) else row
     what = f"metric store {settings.metrics.metric_store}"
     try:
         async with open_metric_store(settings) as store:

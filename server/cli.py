@@ -23,6 +23,7 @@ from server.login_commands import kubeconfig, login
 from server.logs import configure_logging
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
 from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, ClusterSettings, Settings
+from server.shared_state import OWN_HISTORY, keeps_own_history
 from server.token_commands import token
 from server.user_commands import user
 from server.workers.peers import Worker
@@ -174,6 +175,8 @@ def _warn(settings: Settings) -> None:
         )
     if settings.http.tls_cert_file is None and settings.http.host not in ("127.0.0.1", "::1", "localhost"):
         _log.warning("passwords and tokens pass in plain HTTP without OPENMCP_TLS_CERT_FILE and OPENMCP_TLS_KEY_FILE")
+    if keeps_own_history(settings):
+        _log.warning(OWN_HISTORY)
 
 
 def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -13,6 +13,7 @@ from server.settings.disclosure import DisclosureSettings
 from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Paths, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
 from server.settings.oidc import OidcSettings
+from server.settings.state import StateSettings
 from server.settings.traffic import TrafficSettings
 from server.settings.units import bracketed
 
@@ -379,6 +380,7 @@ class Settings(Group):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     oidc: OidcSettings = Field(default_factory=OidcSettings)
     clusters: ClusterSettings = Field(default_factory=ClusterSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
     metrics: MetricSettings = Field(default_factory=MetricSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)

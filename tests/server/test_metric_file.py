@@ -119,3 +119,17 @@ async def test_check_reads_a_file_that_is_there_and_leaves_it_as_it_is(tmp_path:
     assert (read_files(tmp_path), code) == (before, 0)
     assert row.endswith("file usage.sqlite, 0 series")
     assert while_it_runs == (0, row)
+
+
+async def test_replicas_are_told_that_each_has_a_history_of_its_own(tmp_path: Path) -> None:
+    variables = home(tmp_path) | {"OPENMCP_STATE": "nats", "OPENMCP_NATS_URL": "nats://127.0.0.1:9"}
+
+    _, row = await run_check(variables)
+    async with open_process(variables) as process:
+        await ask(f"http://127.0.0.1:{variables['OPENMCP_PORT']}/healthz")
+        process.terminate()
+        _, said = await ended(process)
+
+    history = "usage and its history are kept by each replica for itself, from when it ran"
+    assert f"usage.sqlite, but {history}" in row
+    assert said.count(history) == 1
