@@ -4,6 +4,7 @@ import re
 import secrets
 import socket
 
+from fleet.model.redaction import EnvValues
 from fleet.replication.options import NatsOptions
 from server.settings.groups import Settings
 
@@ -30,6 +31,7 @@ def build_nats_options(settings: Settings) -> NatsOptions | None:
         key_file=state.nats_key_file,
         stream_replicas=state.nats_stream_replicas,
         manifests=state.nats_manifests,
+        redact_env=EnvValues(settings.disclosure.redact_env),
         writes=state.nats_writes,
         lease_seconds=state.nats_lease,
     )

@@ -1,8 +1,12 @@
 """How the shared state is named, and what is said where it can't be reached by what is named."""
 
+import re
+
 import pytest
 
+from fleet.model.redaction import EnvValues
 from server.settings.environment import SettingsInvalid, load_settings
+from server.shared_state import build_nats_options
 
 NATS = {"OPENMCP_STATE": "nats", "OPENMCP_NATS_URL": "nats://a:4222, tls://[::1]:4222"}
 USER = {"OPENMCP_NATS_USERNAME": "writer", "OPENMCP_NATS_PASSWORD": "pass-word"}
@@ -25,6 +29,18 @@ def test_servers_and_what_is_shown_to_them() -> None:
     assert state.nats_password is not None
     assert state.nats_password.get_secret_value() == "pass-word"
     assert "pass-word" not in repr(state)
+
+
+def test_each_process_is_another_replica_of_the_same_state() -> None:
+    settings = load_settings(NATS | USER | {"OPENMCP_REDACT_ENV": "secrets"})
+    options, other = build_nats_options(settings), build_nats_options(settings)
+    assert options is not None
+    assert other is not None
+    assert (options.servers, options.username, options.password) == (settings.state.nats_url, "writer", "pass-word")
+    assert (options.redact_env, options.lease_seconds, options.writes) == (EnvValues.SECRETS, 6.0, True)
+    assert options.replica != other.replica
+    assert re.fullmatch(r"[A-Za-z0-9-]+", options.replica)
+    assert build_nats_options(load_settings({})) is None
 
 
 @pytest.mark.parametrize(
