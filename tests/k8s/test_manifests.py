@@ -65,3 +65,10 @@ def test_its_pods_meet_the_restricted_standard(real_fleet: Fleet, member: str, f
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": spec}
         assert "(server dry run)" in real_fleet.kubectl(member, *APPLY, stdin=yaml.safe_dump(pod))
     assert owners
+
+
+@pytest.mark.parametrize("file", sorted(K8S.rglob("deployment.yaml")), ids=lambda file: file.parent.name)
+def test_its_environment_is_of_settings_that_exist(file: Path) -> None:
+    (container,) = yaml.safe_load(file.read_text())["spec"]["template"]["spec"]["containers"]
+    reference = (K8S.parent / "docs" / "operating" / "configuration.md").read_text()
+    assert [each["name"] for each in container["env"] if f"| `{each['name']}` |" not in reference] == []
