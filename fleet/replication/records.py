@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from fleet.aio.complaints import Complaints
 from fleet.kubernetes.codec.convert import interned, shared_owner, shared_pairs
 from fleet.model.kinds import ResourceName
 from fleet.model.kube_objects import Event
@@ -32,6 +33,7 @@ MOST_BODY = 1_000_000
 """Bytes of a body: a NATS server takes messages of 1 MiB, headers included, unless it is told otherwise."""
 
 _LOG = logging.getLogger(__name__)
+_COMPLAINTS = Complaints()
 _ENCODER = msgspec.msgpack.Encoder()
 _NODE = msgspec.msgpack.Decoder(Node)
 _NAMESPACE = msgspec.msgpack.Decoder(Namespace)
@@ -61,10 +63,11 @@ def encode(
     manifest = share_manifest(record.manifest, env, whole=manifests) if kind in _MANIFESTS else b""
     body = head + _write(kind, record, manifest)
     if len(body) > most and kind in _MANIFESTS and manifests:
-        _LOG.warning(
-            "%s %s/%s of %s takes %d bytes, and the shared state %d of one object: it is shared without its manifest",
-            *(kind, record.namespace, record.name, record.cluster, len(body), most),
-        )
+        if _COMPLAINTS.is_due((record.cluster, kind), None):
+            _LOG.warning(
+                "%s %s/%s of %s takes %d bytes, and the shared state %d of one object: shared without its manifest",
+                *(kind, record.namespace, record.name, record.cluster, len(body), most),
+            )
         body = head + _write(kind, record, share_manifest(record.manifest, env, whole=False))
     if len(body) > most:
         raise Unpublishable(f"{kind} {record.name[:100]} takes {len(body)} bytes, and the shared state {most} of one")

@@ -67,7 +67,8 @@ class StateSettings(Group):
     )
     nats_manifests: bool = setting(
         True,
-        "Whether whole objects are shared beside what lists show, compressed, without what Secrets hold.",
+        "Whether whole objects are shared, compressed and redacted. Without, what details are made of is, and "
+        "`manifest` is null on replicas that follow a cluster.",
         values="true or false",
     )
     nats_writes: bool = setting(
