@@ -75,8 +75,8 @@ def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN, *, answer
     One that is `answerable` shows what any answer shows: what is made of it afterwards, with the same `env`, is what is
     made of the object itself: the redacted object, its redacted annotations, and which variables are secrets.
     """
-    metadata = manifest.get("metadata") if answerable else None
-    own = metadata.get("annotations") if isinstance(metadata, dict) else None
+    metadata = manifest.get("metadata")
+    own = metadata.get("annotations") if answerable and isinstance(metadata, dict) else None
     annotations: list[dict[str, Any]] = []
     hidden = False
     waiting: list[tuple[Any, str]] = [(manifest, "")]
@@ -96,7 +96,7 @@ def redact(manifest: dict[str, Any], env: EnvValues = EnvValues.SHOWN, *, answer
                 continue
             if name == "annotations" and isinstance(part, dict):
                 annotations.append(part)
-            else:
+            elif name != "managedFields" or value is not metadata:  # half of a pod, and no value
                 waiting.append((part, kind.removesuffix("List") if name == "items" else ""))
     for texts in annotations:
         for name, text in texts.items():

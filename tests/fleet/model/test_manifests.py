@@ -111,3 +111,11 @@ def test_an_object_that_no_answer_could_hold_is_shortened(levels: int) -> None:
 def test_what_an_answer_can_hold_is_left_alone() -> None:
     raw = b'{"kind":"X","number":%d,"far":%s}' % (2**64 - 1, b"[" * 180 + b"7" + b"]" * 180)
     assert load_object(raw) == json.loads(raw)
+
+
+def test_managed_fields_are_passed_over_where_the_api_server_keeps_them() -> None:
+    """It lets nothing in there but names of fields; anywhere else the word means nothing."""
+    own: dict[str, Any] = {"fieldsV1": {"f:spec": {}}}
+    manifest = {"metadata": {"managedFields": [own]}, "spec": {"metadata": {"managedFields": [SECRET]}}}
+    expected = {"metadata": {"managedFields": [own]}, "spec": {"metadata": {"managedFields": [REDACTED_SECRET]}}}
+    assert redact(json.loads(json.dumps(manifest))) == expected
