@@ -6,27 +6,22 @@ Fenced                 somebody else writes this member by now: write nothing mo
 """
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import logging
-import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import nkeys
 from nats.aio.client import Client, Srv
 from nats.errors import Error
 from nats.js import JetStreamContext
 
 from fleet.aio.complaints import Complaints
-from fleet.aio.files import read_bytes
 from fleet.aio.tasks import open_task
 from fleet.model.errors import FleetError
 from fleet.model.told import Told, detail_of
+from fleet.replication.access import Access, AccessInvalid
 from fleet.replication.options import NatsOptions
 
 logger = logging.getLogger(__name__)
@@ -41,8 +36,6 @@ _RENEW_SECONDS = 30.0
 _STEADY_SECONDS = 10.0
 """What ends after less is told no more often than what lasts."""
 _CLOSE_SECONDS = 2.0
-_CREDENTIALS_BYTES = 64 * 1024
-_PART = re.compile(r"-----BEGIN (NATS USER JWT|USER NKEY SEED)-----\s+([\w.-]+)\s")
 _CUT_OFF = (BrokenPipeError, ConnectionResetError)
 _NOT_PERMITTED = "permissions violation"
 
@@ -127,12 +120,12 @@ class Nats:
         """Connects, and does so anew whatever ends a client. Endless."""
         while True:
             try:
-                await self._live_one_client(await asyncio.to_thread(_Access, self._options))
-            except (Error, OSError, StateUnavailable) as error:
+                await self._live_one_client(await asyncio.to_thread(Access, self._options))
+            except (Error, OSError, AccessInvalid) as error:
                 await self._note_error(error)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _live_one_client(self, access: "_Access") -> None:
+    async def _live_one_client(self, access: Access) -> None:
         client = self._client = _Client(encrypted=access.encrypted)
         self._context, self._since = client.jetstream(), time.monotonic()
         try:
@@ -154,7 +147,7 @@ class Nats:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await client.close()
 
-    async def _connect(self, client: _Client, access: "_Access") -> None:
+    async def _connect(self, client: _Client, access: Access) -> None:
         async def came() -> None:
             self._note(None)
 
@@ -243,53 +236,3 @@ def describe(error: Exception) -> str:
     if "authorization violation" in text.lower():
         return "it refuses the user, the password or the credentials file"
     return text or type(error).__name__
-
-
-class _Access:
-    """What the files of the options hold now. Reads files; raises StateUnavailable."""
-
-    def __init__(self, options: NatsOptions) -> None:
-        files = options.ca_file, options.cert_file
-        self.encrypted = any(files) or any(url.startswith("tls://") for url in options.servers)
-        self.context = _build_context(options) if self.encrypted else None
-        self.token, self._seed = _read_credentials(options.credentials_file) if options.credentials_file else ("", "")
-
-    def tell_token(self) -> bytearray:
-        return bytearray(self.token.encode())
-
-    def sign(self, nonce: str) -> bytes:
-        key = nkeys.from_seed(bytearray(self._seed.encode()))
-        try:
-            return base64.b64encode(key.sign(nonce.encode()))
-        finally:
-            key.wipe()
-
-
-def _build_context(options: NatsOptions) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-    except (OSError, ValueError) as error:
-        raise StateUnavailable(f"the CA file {options.ca_file} can't be used: {error}") from error
-    if options.cert_file is not None:
-        try:
-            context.load_cert_chain(options.cert_file, options.key_file)
-        except (OSError, ValueError) as error:
-            raise StateUnavailable(
-                f"the certificate {options.cert_file} with the key {options.key_file} can't be used: {error}"
-            ) from error
-    return context
-
-
-def _read_credentials(path: Path) -> tuple[str, str]:
-    """The token and the seed of a credentials file, as `nsc` writes it."""
-    try:
-        parts = dict(_PART.findall(read_bytes(path, _CREDENTIALS_BYTES).decode()))
-        token, seed = parts["NATS USER JWT"], parts["USER NKEY SEED"]
-        nkeys.from_seed(bytearray(seed.encode())).wipe()
-    except OSError as error:
-        raise StateUnavailable(f"the credentials file {path} can't be read: {error}") from error
-    except (KeyError, ValueError, binascii.Error, nkeys.NkeysError) as error:
-        raise StateUnavailable(
-            f"the credentials file {path} must hold a NATS USER JWT and a USER NKEY SEED, as `nsc` writes it"
-        ) from error
-    return token, seed
