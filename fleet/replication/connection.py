@@ -217,11 +217,16 @@ async def open_nats(options: NatsOptions) -> AsyncIterator[Nats]:
 
 @contextlib.contextmanager
 def translated(what: str) -> Iterator[None]:
-    """What the client raises, as StateUnavailable that names what was tried."""
+    """What the client raises, as StateUnavailable that names what was tried. For one request at a time."""
+    task = asyncio.current_task()
+    cancelling = task.cancelling() if task is not None else 0
     try:
         yield
     except (Error, OSError) as error:
         raise StateUnavailable(Told(UNREACHABLE, f"{what}: {describe(error)}")) from error
+    # Until Python 3.12 `asyncio.wait_for`, by which the client waits, loses a cancellation that comes with the answer.
+    if task is not None and task.cancelling() > cancelling:
+        raise asyncio.CancelledError
 
 
 def describe(error: Exception) -> str:
