@@ -1,0 +1,286 @@
+"""Which members this replica writes: leases in a bucket that forgets what is not renewed.
+
+Each replica keeps a key of its own, by which the others know that it lives, and one of each member that it holds. A
+member that nobody holds is taken by the replica that rendezvous hashing prefers, and by the next ones where that one
+does not. No clock is compared with another: the server forgets, and refuses whoever expected something else.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+from msgspec import Struct
+from nats.errors import Error as NatsError
+
+from fleet.aio.backoff import Backoff
+from fleet.aio.complaints import Complaints
+from fleet.aio.tasks import open_task
+from fleet.model.told import detail_of
+from fleet.replication.bucket import Bucket, Refused
+from fleet.replication.connection import Nats, StateUnavailable
+from fleet.replication.lease import Lease
+from fleet.replication.options import NatsOptions
+from fleet.replication.rendezvous import rank
+from fleet.replication.subjects import token
+
+RANK_SECONDS = 2.0
+"""How much longer than the one before each replica leaves a free member to those that are preferred to it."""
+
+MOVES_A_SECOND = 3.0
+"""Members that a replica gives to one that came: each of them is listed anew."""
+
+KEPT_SECONDS = 60.0
+"""For which a member that was given away and came back stays: whoever should have it could not."""
+
+_TICK_SECONDS = 0.25
+_SETTLE_SECONDS = 1.0  # in which replicas that start together hear of each other
+
+logger = logging.getLogger(__name__)
+
+
+class _Entry(Struct, frozen=True):
+    """What was heard last of a key, and when; its replica is empty where the lease was given back."""
+
+    replica: str
+    revision: int
+    at: float
+
+
+class Leases:
+    """Made by `open_leases`, which keeps them. Of all replicas, and of the members that this one may write."""
+
+    def __init__(self, nats: Nats, options: NatsOptions) -> None:
+        self.replica = options.replica
+        self._nats = nats
+        self._bucket = Bucket(nats, options)
+        self._presence = f"replica.{token(options.replica)}"
+        self._leases: dict[str, Lease] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._ranks: dict[str, list[str]] = {}
+        self._living: frozenset[str] = frozenset()
+        self._heard = asyncio.Event()
+        self._listened_from = 0  # the revision after which all was heard at once
+        self._settled_at: float | None = None
+        self._present_at = self._next_move = float("-inf")
+        self._complaints = Complaints()
+        self._turned = False  # the connection came or went
+
+    @contextlib.asynccontextmanager
+    async def open_lease(self, member: str) -> AsyncIterator[Lease]:
+        """Tries for the member's lease until the `with` is left, when it is given back."""
+        lease = self._leases[f"member.{token(member)}"] = Lease(member)
+        self._heard.set()
+        try:
+            yield lease
+        finally:
+            del self._leases[lease.key]
+            await self.give_back(lease)
+
+    async def give_back(self, lease: Lease, *, wait: float = 0.0) -> None:
+        """Writes the member no more. It is not tried for again for `wait` seconds."""
+        async with lease.lock:
+            revision = lease.revision
+            lease.reset()
+            lease.not_before, lease.kept_until = _now() + wait, _now() + KEPT_SECONDS
+            if revision is not None:
+                await self._bucket.remove(lease.key, revision)
+
+    def holders(self) -> Mapping[str, str]:
+        """Which replica writes each member that is written, as far as is known here."""
+        return {lease.member: held for lease in self._leases.values() if (held := self._holder(lease.key))}
+
+    def list_living(self) -> frozenset[str]:
+        """The replicas that live, with this one."""
+        alive = (self._holder(key) for key in self._entries if key.startswith("replica."))
+        return frozenset((self.replica, *filter(None, alive)))
+
+    async def run(self) -> None:
+        backoff = Backoff(first=0.2, last=5.0)
+        while True:
+            await self._nats.wait_connected()
+            try:
+                async with self._listening():
+                    backoff.reset()
+                    self._complaints.settle("bucket")
+                    await self._hold()
+            except (StateUnavailable, TimeoutError) as error:
+                if self._is_refused():
+                    await asyncio.Event().wait()
+                if self._nats.is_connected and self._complaints.is_due("bucket", type(error).__name__):
+                    logger.warning("leases can't be kept: %s", detail_of(error))
+            await asyncio.sleep(backoff.next_delay())
+
+    def _is_refused(self) -> bool:
+        """Whether this account may not write: then this replica follows, until it is started anew."""
+        refused = self._nats.refused
+        if refused is None or self._bucket.name not in refused:
+            return False
+        logger.warning(
+            "this replica writes nothing and only follows, since its account may not keep leases: %s", refused
+        )
+        return True
+
+    async def leave(self) -> None:
+        """Others need not wait until the bucket forgets this replica."""
+        if self._nats.is_connected:
+            await self._bucket.remove(self._presence)
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Hears what is in the bucket, and whatever changes; all that was there has been heard by then."""
+        self._turned = False
+        await self._bucket.open()
+        subscription = await self._bucket.subscribe(self._note)
+        try:
+            self._listened_from = await self._present()
+            async with asyncio.timeout(self._bucket.seconds):
+                while not self._hears_itself(self._listened_from):
+                    await self._wait_heard()
+            again = self._settled_at is not None
+            self._settled_at = _now() + (self._bucket.seconds if again else _SETTLE_SECONDS)
+            yield
+        finally:
+            with contextlib.suppress(NatsError, OSError):  # of a connection that is no more
+                await subscription.unsubscribe()
+
+    async def _hold(self) -> None:
+        """Renews, takes and moves; returns where what was heard may be old."""
+        presence = self._listened_from
+        while True:
+            began = _now()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._wait_heard()
+            now, beat = _now(), self._bucket.seconds / 3
+            if (
+                self._turned
+                or now - began > beat
+                or (now - self._present_at > beat and not self._hears_itself(presence))
+            ):
+                return
+            if now - self._present_at >= beat:
+                presence = await self._present()
+            if (living := self.list_living()) != self._living:
+                self._living = living
+                self._ranks.clear()
+            work = [
+                self._renew(lease)
+                for lease in self._leases.values()
+                if lease.is_held and now - lease.renewed_at >= beat
+            ]
+            work += [self._take(lease) for lease in self._leases.values() if self._is_due(lease, now)]
+            problems = [each for each in await asyncio.gather(*work, return_exceptions=True) if each is not None]
+            if problems:
+                raise problems[0]
+            self._move(now)
+
+    def _is_due(self, lease: Lease, now: float) -> bool:
+        """Whether it is this replica's turn to take what nobody holds."""
+        if lease.is_held or now < lease.not_before or self._settled_at is None or self._holder(lease.key):
+            return False
+        entry = self._entries.get(lease.key)
+        if entry is None:
+            free_at = self._settled_at
+        elif entry.replica:
+            free_at = max(entry.at + self._bucket.seconds, self._settled_at)
+        else:
+            free_at = entry.at if entry.revision > self._listened_from else self._settled_at
+        return now >= free_at and now >= free_at + RANK_SECONDS * self._rank(lease.member).index(self.replica)
+
+    def _rank(self, member: str) -> list[str]:
+        if (ranked := self._ranks.get(member)) is None:
+            ranked = self._ranks[member] = rank(member, self._living)
+        return ranked
+
+    def _move(self, now: float) -> None:
+        for lease in self._leases.values():
+            if now < self._next_move:
+                return
+            if (
+                lease.is_held
+                and not lease.ends.is_set()
+                and now >= lease.kept_until
+                and self._rank(lease.member)[0] != self.replica
+            ):
+                self._next_move = now + 1 / MOVES_A_SECOND
+                lease.ends.set()
+
+    async def _take(self, lease: Lease) -> None:
+        async with lease.lock:
+            at, entry = _now(), self._entries.get(lease.key)
+            if lease.is_held or self._leases.get(lease.key) is not lease:
+                return
+            try:
+                # What the server has forgotten counts as never written; what was given back has a marker.
+                last = entry.revision if entry is not None and not entry.replica else 0
+                lease.take(await self._bucket.put(lease.key, self.replica.encode(), last), at)
+            except Refused:
+                lease.not_before = at + 2 * _TICK_SECONDS
+                if entry is not None and not entry.replica:
+                    self._entries.pop(lease.key, None)  # its marker was forgotten as well
+
+    async def _renew(self, lease: Lease) -> None:
+        async with lease.lock:
+            if (last := lease.revision) is None:
+                return
+            at = _now()
+            revision: int | None
+            try:
+                revision = await self._bucket.put(lease.key, self.replica.encode(), last)
+            except Refused:
+                revision = await self._regain(lease)
+            if revision is None:
+                lease.lose()
+            else:
+                lease.take(revision, at)
+
+    async def _regain(self, lease: Lease) -> int | None:
+        """The lease that was renewed too late, where nobody else has it."""
+        value, last = await self._bucket.get(lease.key)
+        if value not in (b"", self.replica.encode()):
+            return None
+        try:
+            return await self._bucket.put(lease.key, self.replica.encode(), last)
+        except Refused:
+            return None
+
+    async def _present(self) -> int:
+        self._present_at = _now()
+        return await self._bucket.put(self._presence, self.replica.encode())
+
+    def note_turn(self) -> None:
+        self._turned = True
+        self._heard.set()
+
+    def _note(self, key: str, value: bytes, revision: int) -> None:
+        self._entries[key] = _Entry(value.decode(), revision, _now())
+        if not value or key == self._presence:
+            self._heard.set()
+
+    def _holder(self, key: str) -> str | None:
+        entry = self._entries.get(key)
+        return entry.replica if entry is not None and _now() - entry.at < self._bucket.seconds else None
+
+    def _hears_itself(self, revision: int) -> bool:
+        entry = self._entries.get(self._presence)
+        return entry is not None and entry.revision >= revision
+
+    async def _wait_heard(self) -> None:
+        await self._heard.wait()
+        self._heard.clear()
+
+
+@contextlib.asynccontextmanager
+async def open_leases(nats: Nats, options: NatsOptions) -> AsyncIterator[Leases]:
+    """Takes part until the `with` is left; what is held has to be given back by then."""
+    leases = Leases(nats, options)
+    unlisten = nats.listen(leases.note_turn)
+    async with open_task("leases", leases.run):
+        yield leases
+    unlisten()
+    await leases.leave()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
