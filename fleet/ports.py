@@ -148,14 +148,18 @@ class MemberSpec(Struct, frozen=True):
     labels: Pairs = ()
 
 
-class MemberSource(Protocol):
+class Opening(Protocol):
+    """Leads to clusters."""
+
+    async def open_connection(self, spec: MemberSpec) -> Connection:
+        """Opens the pool for a spec of its last snapshot. Raises ClusterUnreachable: no readable credential."""
+
+
+class MemberSource(Opening, Protocol):
     """Says which clusters exist, now and after every change."""
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         """Yields all clusters once they are known, and again after each change. Never ends; retries by itself."""
-
-    async def open_connection(self, spec: MemberSpec) -> Connection:
-        """Opens the pool for a spec of its last snapshot. Raises ClusterUnreachable: no readable credential."""
 
 
 MAX_KUBECONFIG_BYTES = 64 * 1024

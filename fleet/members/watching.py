@@ -20,7 +20,7 @@ from fleet.members.member import FleetOptions, Member
 from fleet.members.signs import FollowedWorkloads, now
 from fleet.model.errors import ClusterError, ClusterUnauthorized
 from fleet.model.kinds import ResourceName
-from fleet.ports import PROBE_BYTES, Answer, Call, Connection, MemberSource
+from fleet.ports import PROBE_BYTES, Answer, Call, Connection, Opening
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _QUIET_BEATS = 5  # a member whose watches keep proving it alive is still asked 
 class Watching:
     """Watches members over connections of the source."""
 
-    def __init__(self, source: MemberSource, options: FleetOptions, turns: Turns | None = None) -> None:
+    def __init__(self, source: Opening, options: FleetOptions, turns: Turns | None = None) -> None:
         self._source = source
         self._options = options
         self._turns = turns or Turns()

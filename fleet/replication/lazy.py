@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-from fleet.ports import Answer, Call, Connection, MemberSource, MemberSpec, StreamedAnswer, Upgraded
+from fleet.ports import Answer, Call, Connection, MemberSpec, Opening, StreamedAnswer, Upgraded
 
 
 class LazyConnection:
@@ -14,7 +14,7 @@ class LazyConnection:
     Also a source of itself, for who watches the member.
     """
 
-    def __init__(self, source: MemberSource, spec: MemberSpec) -> None:
+    def __init__(self, source: Opening, spec: MemberSpec) -> None:
         self.cluster = spec.name
         self._source = source
         self._spec = spec
