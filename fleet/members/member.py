@@ -69,6 +69,7 @@ class Member:
         self.version: str | None = None
         self.on_change: Callable[[], None] = _nobody_listens
         self.nudge = asyncio.Event()
+        self.is_closed = False
         self._filler = filler
         self._options = options
         self._changed = asyncio.Event()
@@ -139,6 +140,7 @@ class Member:
 
     def note_closed(self) -> None:
         """It is of the federation no more: no failure of its own, and who waits for it is notified."""
+        self.is_closed = True
         self.health.note_end(ClusterUnreachable(self.name, f"{self.name} was closed"))
         self.notify()
 
