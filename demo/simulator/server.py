@@ -76,6 +76,8 @@ class ApiServer:
         self.store = store
         self.token = token
         self.port = 0
+        self.lists = 0
+        """Lists that were asked for, each counted once, however many pages it has."""
         self.faults = Faults(self._listen, self._unlisten)
         self.faults.on_expire(self._expire)
         self._kinds = kinds
@@ -180,6 +182,7 @@ class ApiServer:
         selection = parse_selection(target.kind, target.namespace, query)
         if query.get("watch") in ("true", "1"):
             return await self._stream(request, target.kind, selection, parse_watch(query))
+        self.lists += "continue" not in query
         return _respond(request, list_objects(self.store, target.kind, selection, query))
 
     async def _write(self, request: web.BaseRequest, target: Target) -> tuple[bytes, int]:
