@@ -99,6 +99,13 @@ class Nats:
         return self._context
 
     @property
+    def client(self) -> Client:
+        """Of the connection there is now: not to be kept. Raises StateUnavailable where there is none."""
+        if self.problem is not None or self._client is None:
+            raise StateUnavailable(self.problem or UNREACHABLE)
+        return self._client
+
+    @property
     def max_payload(self) -> int:
         """Bytes that the server takes as one message, headers included."""
         return self._client.max_payload if self._client is not None else 0
