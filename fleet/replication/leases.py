@@ -17,6 +17,7 @@ from fleet.aio.backoff import Backoff
 from fleet.aio.complaints import Complaints
 from fleet.aio.tasks import open_task
 from fleet.model.told import detail_of
+from fleet.replication import records
 from fleet.replication.bucket import Bucket, Refused
 from fleet.replication.connection import Nats, StateUnavailable
 from fleet.replication.lease import Lease
@@ -45,6 +46,8 @@ class _Entry(Struct, frozen=True):
     replica: str
     revision: int
     at: float
+    form: int
+    """The newest that the replica reads, where the key is its own."""
 
 
 class Leases:
@@ -94,6 +97,11 @@ class Leases:
         """The replicas that live, with this one."""
         alive = (self._holder(key) for key in self._entries if key.startswith("replica."))
         return frozenset((self.replica, *filter(None, alive)))
+
+    def form(self) -> int:
+        """The newest form of messages that all who live can read, or the older of the two that can be written here."""
+        forms = (each.form for key, each in self._entries.items() if self._holder(key))
+        return max(records.NEWEST - 1, min(forms, default=records.NEWEST))
 
     async def run(self) -> None:
         backoff = Backoff(first=0.2, last=5.0)
@@ -247,14 +255,18 @@ class Leases:
 
     async def _present(self) -> int:
         self._present_at = _now()
-        return await self._bucket.put(self._presence, self.replica.encode())
+        return await self._bucket.put(self._presence, f"{records.NEWEST} {self.replica}".encode())
 
     def note_turn(self) -> None:
         self._turned = True
         self._heard.set()
 
     def _note(self, key: str, value: bytes, revision: int) -> None:
-        self._entries[key] = _Entry(value.decode(), revision, _now())
+        form, text = records.NEWEST, value.decode()
+        if text and key.startswith("replica."):
+            first, _, text = text.partition(" ")
+            form = int(first)
+        self._entries[key] = _Entry(text, revision, _now(), form)
         if not value or key == self._presence:
             self._heard.set()
 
