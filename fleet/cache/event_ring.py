@@ -35,7 +35,7 @@ class EventRing:
         self.generation = 0
         self.dropped = 0
         self.complete_since: float | None = None
-        self.on_dropped: Callable[[StoreKey], None] = _nobody_listens
+        self.on_dropped: Callable[[StoreKey], None] | None = None
         self._events: dict[StoreKey, Event] = {}
         self._order: list[Event] = []
         self._listeners: tuple[Listener, ...] = ()
@@ -94,7 +94,8 @@ class EventRing:
             oldest = self._order.pop(0)
             gone = (oldest.namespace, oldest.name)
             del self._events[gone]
-            self.on_dropped(gone)
+            if self.on_dropped is not None:
+                self.on_dropped(gone)
             seen = oldest.last_seen or 0.0
             self.dropped += seen > counted_after
             self.complete_since = max(seen, self.complete_since or 0.0)
@@ -128,7 +129,3 @@ class _Listed:
         self._ring.generation = _GENERATIONS.next()
         if first:
             self._ring._notify(None)  # noqa: SLF001 - likewise
-
-
-def _nobody_listens(_: StoreKey) -> None:
-    """What `on_dropped` is until somebody publishes events."""

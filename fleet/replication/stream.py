@@ -1,0 +1,125 @@
+"""The stream of one member as its writer knows it: made where there is none, looked at, and cleared of what is old."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from msgspec import Struct
+from nats.errors import Error
+from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from fleet.replication.connection import Nats, translated
+from fleet.replication.marks import decode_mark
+from fleet.replication.options import NatsOptions
+from fleet.replication.records import RecordUnreadable
+from fleet.replication.subjects import Subjects
+
+_SIZE = "Nats-Msg-Size"
+
+_ANSWER_SECONDS = 2.0
+_MAKE_SECONDS = 5.0
+_READ_MESSAGES = 10_000_000
+_BEGINS_ANYWHERE = (2, 10)  # from this version on a purge of an empty stream sets where it begins
+_DELETED_AT_ONCE = 64
+
+
+class StreamState(Struct, frozen=True):
+    """`is_empty` where nothing was ever written since it was made."""
+
+    last_sequence: int
+    is_empty: bool
+
+
+class Stream:
+    """Raises StateUnavailable where the server does not do what it is asked."""
+
+    def __init__(self, nats: Nats, subjects: Subjects, options: NatsOptions) -> None:
+        self.name = subjects.stream
+        self._nats = nats
+        self._subjects = subjects
+        self._options = options
+
+    async def open(self) -> StreamState:
+        """How it is by now; it is made where there is none."""
+        with translated(self.name):
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    info = await self._nats.js.stream_info(self.name)
+                if info.config.num_replicas != self._options.stream_replicas:
+                    async with asyncio.timeout(_MAKE_SECONDS):
+                        info = await self._nats.js.update_stream(self._config)
+            except NotFoundError:
+                async with asyncio.timeout(_MAKE_SECONDS):
+                    info = await self._nats.js.add_stream(self._config)
+                    if not info.state.last_seq and _version_of(self._nats) >= _BEGINS_ANYWHERE:
+                        # No sequence of a former stream comes again: who expects one writes nothing.
+                        await self._nats.js.purge_stream(self.name, seq=time.time_ns() // 1_000)
+                        info = await self._nats.js.stream_info(self.name)
+        return StreamState(info.state.last_seq, not info.state.messages)
+
+    async def find_writer(self) -> str | None:
+        """Who claimed it last; None where nobody has, and empty where that can't be read."""
+        with translated(self.name):
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    found = await self._nats.js.get_last_msg(self.name, self._subjects.mark)
+                return decode_mark(found.data or b"").writer
+            except NotFoundError:
+                return None
+            except RecordUnreadable:
+                return ""
+
+    async def delete(self, sequences: Sequence[int]) -> None:
+        """Takes messages out, if they are there. No sequence changes by that, and who follows hears nothing."""
+        for start in range(0, len(sequences), _DELETED_AT_ONCE):
+            with translated(self.name):
+                async with asyncio.timeout(_MAKE_SECONDS):
+                    await asyncio.gather(*map(self._delete, sequences[start : start + _DELETED_AT_ONCE]))
+
+    async def _delete(self, sequence: int) -> None:
+        with contextlib.suppress(APIError):
+            try:
+                await self._nats.js.delete_msg(self.name, sequence)
+            except ServiceUnavailableError as error:
+                raise OSError(str(error)) from error
+
+    async def read_subjects(self, last: int) -> AsyncIterator[tuple[str, int, bool]]:
+        """The messages up to a sequence that something is behind: subject, sequence, and whether it is a tombstone."""
+        with translated(self.name):
+            subscription = await self._nats.js.subscribe(
+                self._subjects.all,
+                stream=self.name,
+                ordered_consumer=True,
+                config=ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, headers_only=True),
+                pending_msgs_limit=_READ_MESSAGES,
+                pending_bytes_limit=-1,
+            )
+            try:
+                while True:
+                    message = await subscription.next_msg(_ANSWER_SECONDS)
+                    sequence = message.metadata.sequence.stream
+                    if sequence > last:
+                        return
+                    yield message.subject, sequence, (message.headers or {}).get(_SIZE) == "0"
+            finally:
+                with contextlib.suppress(Error, OSError):
+                    await subscription.unsubscribe()
+
+    @property
+    def _config(self) -> StreamConfig:
+        return StreamConfig(
+            name=self.name,
+            subjects=[self._subjects.all],
+            max_msgs_per_subject=1,
+            num_replicas=self._options.stream_replicas,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            allow_direct=True,
+        )
+
+
+def _version_of(nats: Nats) -> tuple[int, int]:
+    version = nats.client.connected_server_version
+    return version.major, version.minor
