@@ -18,10 +18,11 @@ _READY_SECONDS = 60.0
 
 
 class NatsUser(Struct, frozen=True):
-    """Somebody who may connect; `publish` are the only subjects he may publish to, or None for all."""
+    """Somebody who may connect; `publish` are the only subjects to publish to, or None for all but those of `deny`."""
 
     username: str
     publish: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
     subscribe: tuple[str, ...] | None = None
     password: str = field(default_factory=lambda: secrets.token_hex(16))
 
@@ -205,9 +206,11 @@ def _free_name(servers: Servers) -> str:
 
 
 def _user(user: NatsUser) -> str:
-    permissions = {}
+    permissions: dict[str, Any] = {}
     if user.publish is not None:
         permissions["publish"] = list(user.publish)
+    if user.deny:
+        permissions["publish"] = {"deny": list(user.deny)}
     if user.subscribe is not None:
         permissions["subscribe"] = list(user.subscribe)
     shown: dict[str, Any] = {"user": user.username, "password": user.password}

@@ -29,7 +29,7 @@ from server.metric_file import DEFAULT_FILE, find_metric_file
 from server.reach import find_unmatched
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
-from server.shared_state import OWN_HISTORY, keeps_own_history
+from server.shared_state import OWN_HISTORY, build_nats_options, keeps_own_history, try_shared_state
 from server.tls import open_certificate
 
 SOURCE_SECONDS = 15.0
@@ -49,10 +49,12 @@ class Row(Struct, frozen=True):
 
 async def run_checks(settings: Settings) -> list[Row]:
     """Tries everything at once; each row says what answered or what to mend."""
-    clusters, metrics = await asyncio.gather(_check_clusters(settings), _check_metrics(settings))
+    clusters, metrics, state = await asyncio.gather(
+        _check_clusters(settings), _check_metrics(settings), _check_state(settings)
+    )
     users = await _check_users(settings, [row.what.partition(" ")[2] for row in clusters[1:]])
     issuers = await _check_issuers(settings)
-    return [users, *issuers, *_check_certificate(settings), *clusters, metrics, *_check_documents(settings)]
+    return [users, *issuers, *_check_certificate(settings), *clusters, metrics, *state, *_check_documents(settings)]
 
 
 def format_rows(rows: list[Row]) -> str:
@@ -144,6 +146,17 @@ async def _check_metrics(settings: Settings) -> Row:
             return Row(what, works=True, said=await store.check())
     except (FleetError, OSError) as error:
         return Row(what, works=False, said=detail_of(error))
+
+
+async def _check_state(settings: Settings) -> list[Row]:
+    """A row where replicas share one: what NATS is, and what it lets this one do."""
+    options = build_nats_options(settings)
+    if options is None:
+        return []
+    try:
+        return [Row("shared state", works=True, said=await try_shared_state(options))]
+    except FleetError as error:
+        return [Row("shared state", works=False, said=detail_of(error))]
 
 
 async def _check_clusters(settings: Settings) -> list[Row]:

@@ -5,6 +5,7 @@ import secrets
 import socket
 
 from fleet.model.redaction import EnvValues
+from fleet.model.told import detail_of
 from fleet.replication.options import NatsOptions
 from server.settings.groups import Settings
 
@@ -40,6 +41,34 @@ def build_nats_options(settings: Settings) -> NatsOptions | None:
 def keeps_own_history(settings: Settings) -> bool:
     """Whether replicas that share one state have each a history of usage of their own."""
     return settings.state.state == "nats" and settings.metrics.metric_store == "embedded"
+
+
+async def try_shared_state(options: NatsOptions) -> str:
+    """What NATS is and lets this replica do. Raises FleetError, whose words say what to mend."""
+    # The client library of NATS is only for who has one.
+    from fleet.replication.connection import StateUnavailable
+    from fleet.replication.trial import Reason, TrialFailed, try_nats
+
+    hints = {
+        Reason.UNREACHABLE: "does a nats-server run there? OPENMCP_NATS_URL names it",
+        Reason.TLS: "OPENMCP_NATS_CA_FILE must hold the authority of its certificate, and OPENMCP_NATS_CERT_FILE one "
+        "that it trusts, where it wants one",
+        Reason.CREDENTIALS: "OPENMCP_NATS_USERNAME and OPENMCP_NATS_PASSWORD, or OPENMCP_NATS_CREDENTIALS_FILE, must "
+        "be those of a user that it has",
+        Reason.JETSTREAM: "its configuration must have `jetstream`, and the account too",
+        Reason.REPLICAS: f"OPENMCP_NATS_STREAM_REPLICAS is {options.stream_replicas}, which takes a cluster of as many "
+        "servers",
+        Reason.ROOM: "its volume or `max_file_store` is full or too small",
+        Reason.RIGHTS: "the account must have the rights of `writer` in k8s/nats/nats.conf, or OPENMCP_NATS_WRITES be "
+        "false for a replica that only follows"
+        if options.writes
+        else "the account must have the rights of `follower` in k8s/nats/nats.conf",
+    }
+    try:
+        return await try_nats(options)
+    except TrialFailed as error:
+        hint = hints.get(error.reason)
+        raise StateUnavailable(f"{detail_of(error)}{f' ({hint})' if hint else ''}") from error
 
 
 def _name_replica() -> str:

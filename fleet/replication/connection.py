@@ -73,6 +73,8 @@ class Nats:
         self.name = f"NATS at {', '.join(urlsplit(url).netloc.rpartition('@')[2] for url in options.servers)}"
         self.problem: str | None = Told(UNREACHABLE, f"{self.name}: no connection yet")
         """Why it is not connected, in both wordings; None where it is."""
+        self.error: Exception | None = None
+        """What the problem was made of, where it was an error."""
         self.refused: str | None = None
         """What the account may not do, in the server's words about the last that was tried."""
         self._options = options
@@ -190,6 +192,7 @@ class Nats:
             self.refused = text
         if not self.is_connected:
             if not isinstance(error, _CUT_OFF) or self._kind == "lost":  # else it follows from what was said before
+                self.error = error
                 self._note(text, type(error).__name__)
         elif self._complaints.is_due(type(error).__name__, None):
             logger.warning("%s: %s", self.name, text)
