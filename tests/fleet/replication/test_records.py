@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fleet.cache.stores import Stores
 from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
 from fleet.kubernetes.codec.pods import annotations_of, pod_details
 from fleet.model.errors import NotFound
@@ -69,6 +70,19 @@ def test_pods_share_their_amounts() -> None:
     one, other = (travelled("pods", build(PODS, POD | {"metadata": META | {"name": name}})) for name in "ab")
     assert one.requests is other.requests
     assert one.missing is other.missing
+
+
+def test_a_pod_that_came_the_other_way_marks_no_workload() -> None:
+    """As where a follower becomes the writer: what was followed, and what is watched then, is compared by identity."""
+    stores, pod = Stores(), build(PODS, POD)
+    stores.pods.put(travelled("pods", pod))
+    assert len(stores.workloads) == 1
+    for version in ("8", "9"):
+        watched = build(PODS, POD | {"metadata": META | {"resourceVersion": version}})
+        stores.pods.put(watched if version == "8" else travelled("pods", watched))
+        assert stores.marked_workloads.marks == 0
+    stores.pods.put(replace(travelled("pods", pod), restarts=99))
+    assert stores.marked_workloads.marks == 1
 
 
 def test_a_workload_shares_labels_and_owner() -> None:
