@@ -8,14 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleet.kubernetes.codec.codec import NODES, PODS, Codec
+from fleet.kubernetes.codec.codec import NODES, PODS
 from fleet.kubernetes.codec.pods import annotations_of, pod_details
-from fleet.model.kinds import ResourceName
 from fleet.model.manifests import compress, load_manifest, load_raw_manifest
 from fleet.model.objects import Node, Pod
 from fleet.model.redaction import LAST_APPLIED, EnvValues, redact_annotations
 from fleet.replication.manifests import share_manifest
 from fleet.replication.records import decode, encode
+from realfleet.nats import NatsServer
+from tests.fakes.waiting import PATIENCE
+from tests.fleet.replication.writing import (
+    CLUSTER,
+    build_member,
+    fill,
+    fill_all,
+    open_client,
+    open_writer,
+    read_stream,
+)
 from tests.fuzz.members import NODE, POD
 
 PLANTED = "hunter2"
@@ -95,18 +105,32 @@ def test_answers_of_what_is_shared_are_those_of_the_object(env: EnvValues, pod: 
     assert (PLANTED in load_raw_manifest(reduced.manifest).decode()) is shown
 
 
-@pytest.mark.parametrize("env", [EnvValues.SECRETS, EnvValues.ALL])
-def test_no_planted_secret_is_shared(env: EnvValues) -> None:
+def planted(sample: dict[str, Any]) -> bytes:
     annotations = {f"{number}/{LAST_APPLIED}": text for number, text in enumerate(COPIES)}
-    kinds: tuple[tuple[ResourceName, Codec[Any], Any], ...] = (("pods", PODS, POD), ("nodes", NODES, NODE))
-    for kind, codec, sample in kinds:
-        planted = sample | {"metadata": sample["metadata"] | {"annotations": annotations}, "embedded": SECRETS}
-        planted["spec"] = sample["spec"] | {"containers": [{"name": "c", "env": VARIABLES}]}
-        record = codec.build(as_json(planted), "c")
-        shared = decode(kind, encode(kind, record, manifests=True, env=env), "c")
-        assert answers(shared, env) == answers(record, env)
+    metadata = sample["metadata"] | {"annotations": annotations}
+    spec = sample["spec"] | {"containers": [{"name": "c", "env": VARIABLES}]}
+    return as_json(sample | {"metadata": metadata, "spec": spec, "embedded": SECRETS})
+
+
+@pytest.mark.parametrize(
+    ("env", "manifests"), [(EnvValues.SECRETS, True), (EnvValues.ALL, True), (EnvValues.SHOWN, False)]
+)
+async def test_no_planted_secret_is_in_a_stream(nats_server: NatsServer, env: EnvValues, manifests: bool) -> None:
+    pod, node = PODS.build(planted(POD), CLUSTER), NODES.build(planted(NODE), CLUSTER)
+    member = build_member()
+    fill_all(member, [pod])
+    fill(member.nodes, [node])
+    url = nats_server.url
+    async with open_writer(url, member, manifests=manifests, redact_env=env) as writer, open_client(url) as client:
+        await writer.publisher.drain(PATIENCE)
+        held = await read_stream(client)
+    shared_pod, shared_node = held.of("pods")[pod.name], held.of("nodes")[node.name]
+    for shared, record in ((shared_pod, pod), (shared_node, node)):
         assert load_raw_manifest(record.manifest).decode().count(PLANTED) > 10
         assert PLANTED not in load_raw_manifest(shared.manifest).decode()
+        read = answers if manifests else details_of
+        assert read(shared, env) == read(record, env)
+    assert not any(PLANTED.encode() in body for body in held.bodies.values())
 
 
 def test_what_is_no_object_is_not_shared() -> None:
