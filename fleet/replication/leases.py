@@ -55,6 +55,8 @@ class Leases:
 
     def __init__(self, nats: Nats, options: NatsOptions) -> None:
         self.replica = options.replica
+        self.form = records.NEWEST
+        """Of messages: the newest that all who live can read, or the older of the two that can be written here."""
         self._nats = nats
         self._bucket = Bucket(nats, options)
         self._presence = f"replica.{token(options.replica)}"
@@ -97,11 +99,6 @@ class Leases:
         """The replicas that live, with this one."""
         alive = (self._holder(key) for key in self._entries if key.startswith("replica."))
         return frozenset((self.replica, *filter(None, alive)))
-
-    def form(self) -> int:
-        """The newest form of messages that all who live can read, or the older of the two that can be written here."""
-        forms = (each.form for key, each in self._entries.items() if self._holder(key))
-        return max(records.NEWEST - 1, min(forms, default=records.NEWEST))
 
     async def run(self) -> None:
         backoff = Backoff(first=0.2, last=5.0)
@@ -169,6 +166,10 @@ class Leases:
                 return
             if now - self._present_at >= beat:
                 presence = await self._present()
+            forms = (each.form for key, each in self._entries.items() if self._holder(key))
+            form = max(records.NEWEST - 1, min((records.NEWEST, *forms)))
+            if form < self.form or now >= (self._settled_at or now):  # by then all who live have said so
+                self.form = form
             if (living := self.list_living()) != self._living:
                 self._living = living
                 self._ranks.clear()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from fleet.aio.backoff import Backoff
@@ -16,13 +16,14 @@ from fleet.members.signs import NEVER, age_between, now
 from fleet.members.standing import Standing
 from fleet.model.kinds import ResourceName
 from fleet.model.told import detail_of
+from fleet.replication import records
 from fleet.replication.changes import Changes
 from fleet.replication.connection import Fenced, Nats, StateUnavailable, translated
 from fleet.replication.marks import Mark, encode_mark
 from fleet.replication.options import NatsOptions
 from fleet.replication.outbox import TOMBSTONE, Content, Outbox
 from fleet.replication.pipeline import WINDOW, Flight, Pipeline
-from fleet.replication.records import MOST_BODY, NEWEST, encode
+from fleet.replication.records import MOST_BODY, RecordUnreadable, encode
 from fleet.replication.stream import Stream
 from fleet.replication.subjects import Subjects, Unpublishable
 from fleet.replication.sweeper import Sweeper
@@ -38,16 +39,23 @@ _ASKED_FIRST: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces")
 class Publisher:
     """`run` it while the member's stores are filled by watching it, after `claim`.
 
-    Counts are since it was made; `lists` are those that were asked of the member. `problem` is why nothing can be
+    `ask_form` says in which form messages are to be: with another one all is published again. Counts are since it was
+    made; `lists` are those that were asked of the member. `problem` is why nothing can be
     published, None where it can.
     """
 
     def __init__(
-        self, nats: Nats, subjects: Subjects, options: NatsOptions, member: Member, turns: Turns | None = None
+        self,
+        nats: Nats,
+        subjects: Subjects,
+        options: NatsOptions,
+        member: Member,
+        turns: Turns | None = None,
+        ask_form: Callable[[], int] = lambda: records.NEWEST,
     ) -> None:
         self.published = self.published_bytes = self.lists = 0
         self.problem: str | None = None
-        self.form = NEWEST
+        self._ask_form, self._form = ask_form, ask_form()
         self._nats = nats
         self._subjects = subjects
         self._options = options
@@ -93,6 +101,7 @@ class Publisher:
         backoff = Backoff(first=0.05, last=2.0)
         while True:
             try:
+                await self._find_form()
                 await self._claim()
             except StateUnavailable as error:
                 self._note(error)
@@ -131,6 +140,15 @@ class Publisher:
                     await self._settled.wait()
         return not self.pending
 
+    async def _find_form(self) -> None:
+        """Marks name the form of what is there, until it is replaced."""
+        try:
+            mark = await self._stream.find_mark()
+        except RecordUnreadable:
+            self._wants_all = True
+        else:
+            self._form = mark.form if mark is not None else self._ask_form()
+
     async def _claim(self) -> None:
         state = await self._stream.open()
         if state.is_empty:
@@ -147,10 +165,13 @@ class Publisher:
     async def _reclaim(self) -> None:
         """After an error, when nobody knows how much was taken. Raises Fenced."""
         state = await self._stream.open()
-        writer = await self._stream.find_writer()
-        if writer not in (None, self._options.replica):
-            raise Fenced(f"{self._member.name} is written by {writer or 'a newer version'}")
-        if writer is None or state.last_sequence < self.last_sequence:  # it lost what it had taken
+        try:
+            mark = await self._stream.find_mark()
+        except RecordUnreadable as error:
+            raise Fenced(f"{self._member.name} is written by another version: {error}") from error
+        if mark is not None and mark.writer != self._options.replica:
+            raise Fenced(f"{self._member.name} is written by {mark.writer}")
+        if mark is None or state.last_sequence < self.last_sequence:  # it lost what it had taken
             self._wants_all = True
         await self._claim()
 
@@ -159,8 +180,8 @@ class Publisher:
             await self._wait()
             self._pipeline.collect()
             pace = Pace(self._turns)
-            if self._wants_all:
-                self._wants_all = False
+            if self._wants_all or self._ask_form() != self._form:
+                self._form, self._wants_all = self._ask_form(), False
                 await self._changes.note_all(pace)
             # What a mark vouches for is before it: all that had changed when this was true.
             said = (self._member.health.last_seen, self._member.standing()) if self._is_news_due() else None
@@ -200,7 +221,7 @@ class Publisher:
     def _build_mark(self, standing: Standing, seen: float, *, complete: bool) -> bytes:
         age = age_between(seen, now())
         return encode_mark(
-            Mark(writer=self._options.replica, complete=complete, age=age, standing=standing, form=self.form)
+            Mark(writer=self._options.replica, complete=complete, age=age, standing=standing, form=self._form)
         )
 
     def _encode(self, kind: ResourceName, record: Any) -> bytes:
@@ -208,7 +229,7 @@ class Publisher:
         most = min(MOST_BODY, self._nats.max_payload - _HEADER_BYTES)
         try:
             options = self._options
-            return encode(kind, record, manifests=options.manifests, env=options.redact_env, most=most, form=self.form)
+            return encode(kind, record, manifests=options.manifests, env=options.redact_env, most=most, form=self._form)
         except Unpublishable as error:
             if self._complaints.is_due(kind, record.name):
                 logger.warning("%s: left out of the shared state: %s", self._member.name, error)

@@ -11,9 +11,8 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageTyp
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from fleet.replication.connection import Nats, translated
-from fleet.replication.marks import decode_mark
+from fleet.replication.marks import Mark, decode_mark
 from fleet.replication.options import NatsOptions
-from fleet.replication.records import RecordUnreadable
 from fleet.replication.subjects import Subjects
 
 _SIZE = "Nats-Msg-Size"
@@ -59,17 +58,15 @@ class Stream:
                         info = await self._nats.js.stream_info(self.name)
         return StreamState(info.state.last_seq, not info.state.messages)
 
-    async def find_writer(self) -> str | None:
-        """Who claimed it last; None where nobody has, and empty where that can't be read."""
+    async def find_mark(self) -> Mark | None:
+        """The last one, by whoever claimed it; None where nobody has. Raises RecordUnreadable."""
         with translated(self.name):
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     found = await self._nats.js.get_last_msg(self.name, self._subjects.mark)
-                return decode_mark(found.data or b"").writer
             except NotFoundError:
                 return None
-            except RecordUnreadable:
-                return ""
+        return decode_mark(found.data or b"")
 
     async def delete(self, sequences: Sequence[int]) -> None:
         """Takes messages out, if they are there. No sequence changes by that, and who follows hears nothing."""

@@ -154,9 +154,9 @@ async def test_leases_outlive_a_server_of_a_cluster(nats_cluster: NatsCluster) -
 async def test_what_is_written_is_what_the_oldest_that_lives_can_read(nats_server: NatsServer) -> None:
     async with open_replica(nats_server.url, "new") as new, open_replica(nats_server.url, "other", ()) as other:
         await until(lambda: new.leases.list_living() == {"new", "other"}, what="both")
-        assert new.leases.form() == other.leases.form() == records.NEWEST
+        assert new.leases.form == other.leases.form == records.NEWEST
         bucket = await new.nats.js.key_value("openmcp-leases")
         await bucket.put("replica.old", f"{records.NEWEST - 1} old".encode())
-        await until(lambda: new.leases.form() == other.leases.form() == records.NEWEST - 1, what="the older form")
-        await until(lambda: new.leases.form() == records.NEWEST, what="the newest form, once the old one is gone")
+        await until(lambda: new.leases.form == other.leases.form == records.NEWEST - 1, what="the older form")
+        await until(lambda: new.leases.form == records.NEWEST, what="the newest form, once the old one is gone")
         assert new.leases.list_living() == {"new", "other"}

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from fleet.model.kube_objects import Event, Subject
 from fleet.model.manifests import compress
 from fleet.model.objects import Owner
+from fleet.replication import records
 from fleet.replication.marks import Mark, decode_mark
 from realfleet.nats import NatsServer
 from tests.fakes.records import build_pod_record, build_workload_record
@@ -193,3 +194,30 @@ async def test_lists_of_the_member_are_counted(nats_server: NatsServer) -> None:
         target.put(build_pods(1, "2")[0])
         assert (writer.publisher.lists, len(writer.member.pods)) == (1, 2)
         assert writer.member.pods.get("shop", "p0") == build_pods(1, "2")[0]
+
+
+async def test_all_is_published_again_in_another_form_before_a_mark_says_so(nats_server: NatsServer) -> None:
+    this, following = records.NEWEST, records.NEWEST + 1
+    heard: list[tuple[bool, int]] = []
+
+    async def note(message: Msg) -> None:
+        heard.append((message.subject == SUBJECTS.mark, message.data[0]))
+
+    async with open_client(nats_server.url) as client:
+
+        async def is_all(form: int) -> bool:
+            bodies = (await read_stream(client)).bodies.values()
+            return len(bodies) == 52 and {body[0] for body in bodies} == {form}
+
+        async with open_writer(nats_server.url, form=following) as former:
+            fill_all(former.member, build_pods(50))
+            await until(lambda: is_all(following), what="another version's form")
+        member = build_member()
+        fill_all(member, build_pods(50))
+        async with open_writer(nats_server.url, member, "b") as writer:
+            await until(lambda: is_all(this), what="this version's form")
+            await client.subscribe(SUBJECTS.all, cb=note)
+            await client.flush()
+            writer.form = following
+            await until(lambda: (True, following) in heard, what="a mark of the other form")
+            assert heard[: heard.index((True, following))].count((False, following)) == 51

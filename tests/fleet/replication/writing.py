@@ -14,6 +14,7 @@ from fleet.members.member import FleetOptions, Member
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import ClusterRole, Pod
 from fleet.ports import MemberSpec
+from fleet.replication import records
 from fleet.replication.connection import Fenced, Nats, open_nats
 from fleet.replication.marks import Mark, decode_mark
 from fleet.replication.options import NatsOptions
@@ -64,7 +65,8 @@ class Writer:
 
     def __init__(self, connection: Nats, options: NatsOptions, member: Member) -> None:
         self.member = member
-        self.publisher = Publisher(connection, SUBJECTS, options, member)
+        self.form = records.NEWEST
+        self.publisher = Publisher(connection, SUBJECTS, options, member, ask_form=lambda: self.form)
         self.fenced = asyncio.Event()
         self.claimed = 0
 
@@ -77,12 +79,13 @@ class Writer:
 
 @contextlib.asynccontextmanager
 async def open_writer(
-    url: str, member: Member | None = None, replica: str = "a", **options: Any
+    url: str, member: Member | None = None, replica: str = "a", form: int = records.NEWEST, **options: Any
 ) -> AsyncIterator[Writer]:
     """One that has claimed the stream and publishes."""
     nats_options = NatsOptions(servers=tuple(url.split(",")), replica=replica, **options)
     async with open_nats(nats_options) as connection:
         writer = Writer(connection, nats_options, member or build_member())
+        writer.form = form
         await connection.wait_connected()
         writer.claimed = await writer.publisher.claim()
         task = asyncio.create_task(writer.run())
