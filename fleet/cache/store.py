@@ -231,6 +231,9 @@ class Staged(Generic[R]):
             same = known is not None and known.resource_version == record.resource_version and known.uid == record.uid
             self._table.put(known if known is not None and same else record)
 
+    def drop(self, key: StoreKey) -> None:
+        self._table.pop(key)
+
     def commit(self) -> None:
         self._store.replace(self._table)
 
