@@ -18,22 +18,29 @@ _FILE = """-----BEGIN NATS USER JWT-----
 {seed}
 ------END USER NKEY SEED------
 """
-_UNLIMITED = ("subs", "data", "payload", "imports", "exports", "conn", "leaf", "streams", "consumer")
-_BYTES = ("mem_storage", "disk_storage")
+_UNLIMITED = ("subs", "data", "payload", "imports", "exports", "conn", "leaf")
+_OF_STREAMS = ("streams", "consumer", "mem_storage", "disk_storage")
 
 
 class NatsOperator:
     """Who vouches for one account, and the account for its users. `config` is the server's part of it."""
 
     def __init__(self) -> None:
-        operator, self._account = _make_key(nkeys.PREFIX_BYTE_OPERATOR), _make_key(nkeys.PREFIX_BYTE_ACCOUNT)
-        limits = dict.fromkeys((*_UNLIMITED, *_BYTES), -1) | {"wildcards": True}
-        account = _sign(operator, self._account, {"type": "account", "limits": limits})
+        operator, system = _make_key(nkeys.PREFIX_BYTE_OPERATOR), _make_key(nkeys.PREFIX_BYTE_ACCOUNT)
+        self._account = _make_key(nkeys.PREFIX_BYTE_ACCOUNT)
+        limits: dict[str, Any] = dict.fromkeys(_UNLIMITED, -1) | {"wildcards": True}
+        streams = dict.fromkeys(_OF_STREAMS, -1)
+        accounts = {system: limits, self._account: limits | streams}
+        named = (
+            f"{_name(key)}: {_sign(operator, key, {'type': 'account', 'limits': each})}"
+            for key, each in accounts.items()
+        )
         self.config = "\n".join(
             [
                 f"operator: {_sign(operator, operator, {'type': 'operator'})}",
+                f"system_account: {_name(system)}",
                 "resolver: MEMORY",
-                f"resolver_preload: {{ {_name(self._account)}: {account} }}",
+                f"resolver_preload: {{ {', '.join(named)} }}",
             ]
         )
 

@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 _CHUNK = 64 * 1024
+_UNDER_WAY = 1024  # chunks
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: closing sends RST instead of FIN
 
 
 class Faults:
     """What the line does now; every attribute may be changed while it runs.
 
-    `latency` (seconds) holds up each chunk. `black_hole` takes connections and bytes and passes nothing on. `refusing`
-    closes new connections at once, `resetting` resets them. `cut_after` ends each one after so many bytes of answers.
+    `latency` (seconds) is each way, and holds up no chunk behind another. `black_hole` takes connections and bytes and
+    passes nothing on. `refusing` closes new connections at once, `resetting` resets them. `cut_after` ends each one
+    after so many bytes of answers.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -90,18 +93,37 @@ class Faults:
             upstream_writer.close()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
-        while chunk := await reader.read(_CHUNK):
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_UNDER_WAY)
+        reading = asyncio.create_task(self._read(reader, under_way))
+        try:
+            while chunk := await self._take(under_way):
+                if left is not None:
+                    chunk, left = chunk[:left], left - len(chunk)
+                writer.write(chunk)
+                await writer.drain()
+                if left is not None and left <= 0:
+                    return
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read(self, reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]) -> None:
+        chunk = b"-"
+        while chunk:
+            try:
+                chunk = await reader.read(_CHUNK)
+            except OSError:
+                chunk = b""
+            await under_way.put((time.monotonic() + self.latency, chunk))
+
+    async def _take(self, under_way: asyncio.Queue[tuple[float, bytes]]) -> bytes:
+        due, chunk = await under_way.get()
+        if chunk:
             self.waiting += 1
             await self._passing.wait()
             self.waiting -= 1
-            if self.latency:
-                await asyncio.sleep(self.latency)
-            if left is not None:
-                chunk, left = chunk[:left], left - len(chunk)
-            writer.write(chunk)
-            await writer.drain()
-            if left is not None and left <= 0:
-                return
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        return chunk
 
 
 def _set_reset(writer: asyncio.StreamWriter) -> None:

@@ -9,6 +9,7 @@ import pytest
 from nats.js.api import StreamConfig
 
 from realfleet.nats import NatsCluster, NatsServer, NatsUser
+from realfleet.nats_credentials import NatsOperator
 from realfleet.pki import build_cluster_files
 from server.checks import Row, run_checks
 from server.settings.environment import load_settings
@@ -95,6 +96,19 @@ async def test_a_wrong_password_is_named(start_nats_server: StartNats, tmp_path:
     assert not row.works
     assert "it refuses the user, the password or the credentials file (OPENMCP_NATS_USERNAME" in row.said
     assert "secret-word" not in row.said
+
+
+async def test_credentials_files_are_named(start_nats_server: StartNats, tmp_path: Path) -> None:
+    operator = NatsOperator()
+    server = start_nats_server(further=operator.config)
+    path = operator.write_credentials(tmp_path / "user.creds")
+    assert (await check(server.url, tmp_path, CREDENTIALS_FILE=str(path))).works
+    path.write_text("-")
+    row = await check(server.url, tmp_path, CREDENTIALS_FILE=str(path))
+    assert not row.works
+    assert f"the credentials file {path} must hold a NATS USER JWT" in row.said
+    NatsOperator().write_credentials(path)
+    assert "OPENMCP_NATS_CREDENTIALS_FILE" in (await check(server.url, tmp_path, CREDENTIALS_FILE=str(path))).said
 
 
 @both_versions

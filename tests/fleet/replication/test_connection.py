@@ -14,6 +14,7 @@ from fleet.replication.options import NatsOptions
 from realfleet.nats import NatsServer, NatsUser
 from realfleet.nats_credentials import NatsOperator
 from realfleet.pki import build_cluster_files
+from tests.fakes.faults import open_proxy
 from tests.fakes.waiting import until
 from tests.required import both_versions
 
@@ -66,6 +67,21 @@ async def test_a_frozen_server_is_left_for_another(start_nats_server: StartNats)
             assert (await nats.js.account_info()).streams == 0
         finally:
             taken.resume()
+
+
+async def test_a_slow_line_is_no_lost_one(nats_server: NatsServer) -> None:
+    async with open_proxy(nats_server.url) as (url, line):
+        line.latency = 0.2
+        turns: list[bool] = []
+        async with connect(url) as nats:
+            nats.listen(lambda: turns.append(nats.is_connected))
+            await wait_connected(nats)
+            await nats.js.add_stream(name="s", subjects=["s.>"])
+            for _ in range(10):
+                await nats.js.publish("s.a", b"x")
+            assert turns == [True]
+            line.reset()
+            await until(lambda: turns == [True, False, True])
 
 
 @both_versions
