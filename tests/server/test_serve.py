@@ -177,7 +177,7 @@ async def test_a_kubeconfig_and_the_embedded_store_need_no_client_library(tmp_pa
 
     modules = set(printed.decode().split())
     assert {"fleet.metrics.embedded.store", "fleet.kubernetes.sources.kubeconfig"} <= modules
-    assert not modules & {"kubernetes_asyncio", "influxdb_client", "urllib3", "aiohttp", "joserfc"}
+    assert not modules & {"kubernetes_asyncio", "influxdb_client", "urllib3", "aiohttp", "joserfc", "nats", "nkeys"}
 
 
 async def test_https_and_a_plain_port_serve_the_same(tmp_path: Path) -> None:
