@@ -16,7 +16,6 @@ from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from fleet.aio.turns import Pace, Turns
-from fleet.members.signs import now
 from fleet.replication.connection import Nats, translated
 from fleet.replication.subjects import Subjects
 
@@ -29,7 +28,7 @@ Take = Callable[[str, bytes, int, float], None]
 _BEAT_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0
 _FORGOTTEN_SECONDS = 5.0
-_MOST_WAITING = 128 * 1024 * 1024
+MOST_WAITING = 128 * 1024 * 1024
 """Bytes; a server sends at most 32 MiB ahead."""
 
 
@@ -43,20 +42,25 @@ class Delivery:
         self._client = client
         self._take = take
         self._pace = Pace(turns)
-        self._heard_at = now()
+        self._time = asyncio.get_running_loop().time
+        self._heard_at = self._time()
         self._number = 0
         self.coming = 0
         self._subscription: Subscription | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        return 0 if self._subscription is None else self._subscription.pending_bytes
 
     @property
     def behind(self) -> int:
         """Messages that are known to come, and are not taken in yet."""
         return self.coming + (0 if self._subscription is None else self._subscription.pending_msgs)
 
-    async def begin(self, config: ConsumerConfig) -> None:
-        """Listens where the consumer of this configuration delivers to."""
+    async def begin(self, config: ConsumerConfig, most_waiting: int) -> None:
+        """Listens where the consumer of this configuration delivers to; so many bytes may wait here."""
         self._subscription = await self._client.subscribe(
-            config.deliver_subject or "", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=_MOST_WAITING
+            config.deliver_subject or "", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=most_waiting
         )
 
     async def end(self) -> None:
@@ -68,7 +72,7 @@ class Delivery:
     async def run(self) -> None:
         """Delivers until it is broken, or nothing is heard of the server any more."""
         self._running.set()
-        while (due := self._heard_at + _SILENCE_SECONDS) > now():
+        while (due := self._heard_at + _SILENCE_SECONDS) > self._time():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self.broken.wait()
@@ -77,8 +81,9 @@ class Delivery:
     async def _receive(self, message: Msg) -> None:
         if self.broken.is_set():
             return
-        self._heard_at = now()
-        await self._running.wait()
+        self._heard_at = self._time()
+        if not self._running.is_set():
+            await self._running.wait()
         fields = message.reply.split(".")
         if fields[1:2] != ["ACK"]:
             await self._note_status(message)
@@ -104,7 +109,7 @@ class Delivery:
 
 @contextlib.asynccontextmanager
 async def open_delivery(
-    nats: Nats, subjects: Subjects, start: int | None, take: Take, turns: Turns
+    nats: Nats, subjects: Subjects, start: int | None, take: Take, turns: Turns, most_waiting: int = MOST_WAITING
 ) -> AsyncIterator[Delivery]:
     """From a sequence on; for None, the last message of each subject and what follows. Raises StateUnavailable."""
     client, js = nats.client, nats.js
@@ -124,7 +129,7 @@ async def open_delivery(
     unlisten = nats.listen(delivery.broken.set)
     try:
         with translated(f"stream {subjects.stream}"):
-            await delivery.begin(config)
+            await delivery.begin(config, most_waiting)
             consumer = await js.add_consumer(subjects.stream, config)
         delivery.created = 0.0 if consumer.created is None else consumer.created.timestamp()
         yield delivery

@@ -66,6 +66,7 @@ class Following:
         self._complaints = Complaints()
         self._problem: str | None = None
         self._stream: datetime | None = None
+        self._whole_at = 0
         self._delivery: Delivery | None = None
         self._delivered_at = NEVER
         self._snapshot: Snapshot | None = None
@@ -107,7 +108,7 @@ class Following:
             return
         goes_on = self._can_go_on(stream)
         if not goes_on:
-            self._stream, self.applied = stream.created, 0
+            self._stream, self._whole_at, self.applied = stream.created, stream.state.last_seq, 0
             self._snapshot, self._complete, self.committed = Snapshot(self._stores), None, False
             self.snapshots += 1
         start = self.applied + 1 if goes_on else None
@@ -151,8 +152,8 @@ class Following:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether the server has sent all that it has."""
-        return self._delivery is not None and self._delivery.coming == 0
+        """Whether all was taken in that the stream held when it was asked for, or the server has nothing more."""
+        return self.applied >= self._whole_at or (self._delivery is not None and self._delivery.coming == 0)
 
     def _take_object(self, kind: ResourceName, key: StoreKey, body: bytes) -> None:
         if kind == "events" and not self._stores.events.most:

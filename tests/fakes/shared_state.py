@@ -31,6 +31,17 @@ WELL = Standing(kinds={kind: KindStanding(listed=True, live=True) for kind in KI
 FRESH = 2.0
 
 
+class SlowTurns(Turns):
+    """Those of a process that has much else to do."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    async def wait(self) -> None:
+        await asyncio.sleep(self.seconds)
+
+
 class HandWriter:
     """Publishes of the member `east` what it is told to."""
 

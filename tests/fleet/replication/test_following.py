@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from fleet.aio.turns import Turns
 from fleet.members.member import Member
 from fleet.members.signs import now
 from fleet.members.standing import NO_WORD, KindStanding, Problem, Standing, Words
@@ -21,7 +20,7 @@ from fleet.replication.following import LAGGING, LISTING, NO_STREAM, Following
 from fleet.replication.records import NEWEST
 from realfleet.nats import NatsServer
 from tests.fakes.records import build_node_record, build_pod_record, build_workload_record
-from tests.fakes.shared_state import EAST, WELL, HandWriter, open_following, open_writer
+from tests.fakes.shared_state import EAST, WELL, HandWriter, SlowTurns, open_following, open_writer
 from tests.fakes.waiting import PATIENCE, until
 from tests.required import both_versions
 
@@ -73,15 +72,6 @@ async def until_silence(member: Member, reason: str) -> None:
         lambda: (found := said(member))[0] is OutcomeState.STALE and str(found[1]).endswith(f" s: {reason}"),
         what=f"stale for {reason!r}",
     )
-
-
-class SlowTurns(Turns):
-    """Of a process that has much else to do."""
-
-    seconds = 0.0
-
-    async def wait(self) -> None:
-        await asyncio.sleep(self.seconds)
 
 
 def note_changes(member: Member) -> Changes:
@@ -306,7 +296,7 @@ async def test_events_are_not_read_where_none_are_kept(nats_server: NatsServer) 
 
 
 async def test_a_replica_that_lags_says_how_old_its_state_is(nats_server: NatsServer) -> None:
-    slow = SlowTurns()
+    slow = SlowTurns(0.0)
     async with following(nats_server, turns=slow) as (writer, member, follower):
         slow.seconds = 0.3
         count = 20_000
