@@ -5,7 +5,6 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import nats
 import pytest
@@ -15,21 +14,23 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
+from tests.fakes.records import build_pod_record
+from tests.fakes.shared_state import EAST, HandWriter, open_following
 from tests.fakes.waiting import until
 from tests.required import both_versions, need
 
 CONF = (Path(__file__).parents[2] / "k8s" / "nats" / "nats.conf").read_text()
 PASSWORDS = {"writer": "1e9", "follower": "$x #,{'y"}
 """Which the file would read as a number and a variable, if they were not quoted."""
-STREAM = StreamConfig(name="openmcp-a", subjects=["openmcp.a.>"], num_replicas=3, max_msgs_per_subject=1)
+STREAM = StreamConfig(name=EAST.stream, subjects=[EAST.all], num_replicas=3, max_msgs_per_subject=1)
 FORBIDDEN = {
-    "openmcp.a.mark": b"x",
-    "$KV.openmcp-leases.member.a": b"x",
+    EAST.mark: b"x",
+    "$KV.openmcp-leases.member.east": b"x",
     "$JS.API.STREAM.CREATE.more": b'{"name": "more", "subjects": ["more"]}',
-    "$JS.API.STREAM.UPDATE.openmcp-a": b'{"name": "openmcp-a", "subjects": ["x"]}',
-    "$JS.API.STREAM.DELETE.openmcp-a": b"",
-    "$JS.API.STREAM.PURGE.openmcp-a": b"",
-    "$JS.API.STREAM.MSG.DELETE.openmcp-a": b'{"seq": 1}',
+    "$JS.API.STREAM.UPDATE.openmcp-east": b'{"name": "openmcp-east", "subjects": ["x"]}',
+    "$JS.API.STREAM.DELETE.openmcp-east": b"",
+    "$JS.API.STREAM.PURGE.openmcp-east": b"",
+    "$JS.API.STREAM.MSG.DELETE.openmcp-east": b'{"seq": 1}',
 }
 
 
@@ -39,6 +40,7 @@ class Nats:
     def __init__(self, ports: list[int], ca_file: Path) -> None:
         self.urls = [f"tls://localhost:{port}" for port in ports]
         self.refused: list[str] = []
+        self.ca_file = ca_file
         self._context = ssl.create_default_context(cafile=ca_file)
 
     async def connect(self, user: str) -> Client:
@@ -77,7 +79,7 @@ def three_servers(nats_program: Path, tmp_path: Path) -> Iterator[Nats]:
 
 @pytest_asyncio.fixture
 async def streaming(three_servers: Nats) -> AsyncIterator[tuple[Nats, Client]]:
-    """With a stream of one message, and the writer's connection."""
+    """With a member's stream, and the writer's connection."""
     writer: Client | None = None
 
     async def is_there() -> bool:
@@ -91,7 +93,6 @@ async def streaming(three_servers: Nats) -> AsyncIterator[tuple[Nats, Client]]:
 
     await until(is_there, what="JetStream", every=0.1)
     assert writer is not None
-    await writer.jetstream().publish("openmcp.a.mark", b"1")
     try:
         yield three_servers, writer
     finally:
@@ -101,31 +102,26 @@ async def streaming(three_servers: Nats) -> AsyncIterator[tuple[Nats, Client]]:
 @both_versions
 async def test_a_follower_reads_and_changes_nothing(streaming: tuple[Nats, Client]) -> None:
     servers, writer = streaming
-    await writer.jetstream().add_stream(name="openmcp-b", subjects=["openmcp.b.>"])
-    read: list[bytes] = []
-
-    async def note(message: Any) -> None:
-        read.append(message.data)
-
-    async with await servers.connect("follower") as follower:
-        await follower.jetstream().subscribe(
-            "openmcp.a.>",
-            stream="openmcp-a",
-            ordered_consumer=True,
-            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-            cb=note,
-        )
-        await until(lambda: read == [b"1"], what="the message")
+    await writer.jetstream().add_stream(name="openmcp-west", subjects=["openmcp.west.>"])
+    writes = HandWriter(writer)
+    await writes.put_pods(build_pod_record("east", "shop", "p1"))
+    await writes.mark()
+    password, ca_file = PASSWORDS["follower"], servers.ca_file
+    async with (
+        open_following(servers.urls[0], username="follower", password=password, ca_file=ca_file) as (member, _),
+        await servers.connect("follower") as follower,
+    ):
+        await until(lambda: member.pods.get("shop", "p1"), what="the pod")
         # What JetStream is asked to deliver into another stream is no way around.
-        elsewhere = ConsumerConfig(deliver_subject="openmcp.b.mark", deliver_policy=DeliverPolicy.ALL)
-        await follower.jetstream().add_consumer("openmcp-a", elsewhere)
+        elsewhere = ConsumerConfig(deliver_subject="openmcp.west.mark", deliver_policy=DeliverPolicy.ALL)
+        await follower.jetstream().add_consumer(EAST.stream, elsewhere)
         for subject, body in FORBIDDEN.items():
             await follower.publish(subject, body)
         await until(lambda: len(servers.refused) >= len(FORBIDDEN), what="refusals")
     states = {info.config.name: info.state for info in await writer.jetstream().streams_info()}
     assert {name: (state.messages, state.last_seq) for name, state in states.items()} == {
-        "openmcp-a": (1, 1),
-        "openmcp-b": (0, 0),
+        EAST.stream: (2, 2),
+        "openmcp-west": (0, 0),
     }
     for subject in FORBIDDEN:
         assert any(subject.lower() in said.lower() for said in servers.refused), subject
