@@ -149,6 +149,10 @@ class MemberHealth(Signs):
             return self.signs.build_outcome(OutcomeState.UNREACHABLE, reason)
         return (self._reported or self).judge(resource, asked, now() if read_at is None else read_at)
 
+    def is_known(self, resource: ResourceName, asked: float) -> bool:
+        """Whether there is a verdict: what is asked here says so before that counts in the place of reports."""
+        return self.verdict(resource, asked) is not None or self.judge(resource, asked, now()) is not None
+
     def explain_wait(self, resource: ResourceName, seconds: float) -> str:
         reported = self._reported
         return super().explain_wait(resource, seconds) if reported is None else reported.explain_wait(resource, seconds)

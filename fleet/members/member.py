@@ -136,7 +136,7 @@ class Member:
     def is_settled(self) -> bool:
         """Whether each kind has been listed, or is known not to be had: no question waits for what it begins with."""
         asked = now()
-        return all(self.has_listed(kind) or self.health.verdict(kind, asked) is not None for kind in _ASKED_FIRST)
+        return all(self.has_listed(kind) or self.health.is_known(kind, asked) for kind in _ASKED_FIRST)
 
     def note_closed(self) -> None:
         """It is of the federation no more: no failure of its own, and who waits for it is notified."""

@@ -214,8 +214,9 @@ class Publisher:
 
     def _is_whole(self, standing: Standing) -> bool:
         """Whether all that people ask first is there, or known not to be had."""
-        well = standing.failure is None and standing.cut_off is None
-        refused = {kind for kind, each in standing.kinds.items() if well and each.lasting}
+        if standing.failure is not None or standing.cut_off is not None:
+            return True
+        refused = {kind for kind, each in standing.kinds.items() if each.lasting}
         return all(self._member.has_listed(kind) or kind in refused for kind in _ASKED_FIRST)
 
     def _build_mark(self, standing: Standing, seen: float, *, complete: bool) -> bytes:
