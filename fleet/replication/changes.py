@@ -56,6 +56,9 @@ class Changes:
                 await pace.wait()
         self._note_event(None)
 
+    def count(self) -> int:
+        return sum(len(self._stores.named(kind)) for kind in ("pods", "nodes", "namespaces"))
+
     def _note(self, kind: ResourceName, old: Any, new: Any) -> None:
         if kind == "workloads":  # those without a version are made of their pods by everybody
             old, new = (each if each is not None and each.resource_version else None for each in (old, new))

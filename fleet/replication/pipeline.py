@@ -1,7 +1,8 @@
 """Messages on their way into a stream, many at once and each in its place.
 
 Each names the sequence that the stream must end with before it. So only the last of a group has to be answered: that
-proves all before it, and a stream that somebody else has written to takes none of them.
+proves all before it, and a stream that somebody else has written to takes none of them. After an error groups begin
+small again: what is refused then is told of the message that it was refused for.
 """
 
 import asyncio
@@ -20,10 +21,12 @@ C = TypeVar("C")
 WINDOW = 1024
 """Messages that may be in flight: whoever claims a stream writes one more than that, and none of these fits behind."""
 
+WRONG_SEQUENCE = 10_071
+"""The code of an error: the stream does not end where it was expected to."""
+
 _ANSWER_SECONDS = 3.0
 _MOST_BYTES = 8_000_000  # in flight
 _GROUP, _GROUP_BYTES = 128, 1_000_000
-_WRONG_SEQUENCE = 10_071
 
 
 class Flight(Struct, Generic[C]):
@@ -50,6 +53,7 @@ class Pipeline(Generic[C]):
         self._sent = 0
         self._group: list[tuple[str, C]] = []
         self._group_bytes = 0
+        self._group_most = 1
         self._flights: deque[Flight[C]] = deque()
 
     def __len__(self) -> int:
@@ -62,7 +66,7 @@ class Pipeline(Generic[C]):
         for flight in self._flights:
             flight.answer.cancel()
         self._flights.clear()
-        self._group, self._group_bytes = [], 0
+        self._group, self._group_bytes, self._group_most = [], 0, 1
         return contents
 
     async def send(self, subject: str, content: C, body: bytes, *, last: bool) -> None:
@@ -73,7 +77,7 @@ class Pipeline(Generic[C]):
             await self._wait()
         headers = {Header.EXPECTED_LAST_SEQUENCE.value: str(self._sent)}
         self._sent += 1
-        if last or len(self._group) >= _GROUP or self._group_bytes >= _GROUP_BYTES:
+        if last or len(self._group) >= self._group_most or self._group_bytes >= _GROUP_BYTES:
             # Not `publish_async`: what is refused, it never answers (nats-py 2.16).
             ask = self._nats.js.publish(subject, body, _ANSWER_SECONDS, headers=headers)
             answer = asyncio.create_task(ask)
@@ -91,7 +95,15 @@ class Pipeline(Generic[C]):
             flight.answer.result()
             self._flights.popleft()
             self.sequence = flight.sequence
+            self._group_most = min(self._group_most * 2, _GROUP)
             self._on_landed(flight)
+
+    async def is_answered(self) -> bool:
+        """After an error: whether nothing is on its way any more. Waits for answers where there was one."""
+        if self._flights and isinstance(_error_of(self._flights[0].answer), APIError):
+            await asyncio.wait([flight.answer for flight in self._flights])
+        answers = [flight.answer for flight in self._flights]
+        return not self._group and all(isinstance(_error_of(each), APIError) for each in answers)
 
     async def settle(self) -> None:
         """Waits until all that was sent is there. Raises as `collect`."""
@@ -103,10 +115,14 @@ class Pipeline(Generic[C]):
         self.collect()
 
     def _note_answer(self, answer: "asyncio.Task[PubAck]") -> None:
-        error = None if answer.cancelled() else answer.exception()
-        self.refused += isinstance(error, APIError) and error.err_code == _WRONG_SEQUENCE
+        error = _error_of(answer)
+        self.refused += isinstance(error, APIError) and error.err_code == WRONG_SEQUENCE
         self._on_answer()
 
     @property
     def _bytes(self) -> int:
         return sum(flight.bytes for flight in self._flights)
+
+
+def _error_of(answer: "asyncio.Task[PubAck]") -> BaseException | None:
+    return answer.exception() if answer.done() and not answer.cancelled() else None

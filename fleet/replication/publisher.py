@@ -22,7 +22,7 @@ from fleet.replication.connection import Fenced, Nats, StateUnavailable, transla
 from fleet.replication.marks import Mark, encode_mark
 from fleet.replication.options import NatsOptions
 from fleet.replication.outbox import TOMBSTONE, Content, Outbox
-from fleet.replication.pipeline import WINDOW, Flight, Pipeline
+from fleet.replication.pipeline import WINDOW, WRONG_SEQUENCE, Flight, Pipeline
 from fleet.replication.records import MOST_BODY, RecordUnreadable, encode
 from fleet.replication.stream import Stream
 from fleet.replication.subjects import Subjects, Unpublishable
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 0.01  # changes that come together are sent together
 _MARK_SECONDS, _NEWS_SECONDS = 1.0, 0.45
+_LOOK_SECONDS = 5.0
+_ORDINARY_SECONDS = 5.0  # what fails later than that is tried again at once
 _HEADER_BYTES = 1_000  # what a message takes besides its body, at most
 _ASKED_FIRST: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces")
 
@@ -68,7 +70,10 @@ class Publisher:
         self._changes = Changes(subjects, member, self._outbox, self._sweeper.note_dropped)
         self._pipeline: Pipeline[Content] = Pipeline(nats, self._note_landed, self._wake.set)
         self._is_claimed = self._wants_all = False
+        self._in_doubt = True
+        """Whether messages may be on their way that know nothing of the claim."""
         self._marked_at, self._marked = NEVER, (NEVER, Standing())
+        self._looked_at = now()
         self._complaints = Complaints()
 
     @property
@@ -116,18 +121,21 @@ class Publisher:
         with self._changes.noting():
             async with open_task(f"sweeper of {self._stream.name}", self._sweeper.run):
                 while True:
+                    began = now()
                     try:
                         if not self._is_claimed:
                             await self._reclaim()
                         self._note(None)
-                        backoff.reset()
                         with translated(self._stream.name):
                             await self._pump()
                     except StateUnavailable as error:
                         self._note(error)
+                        self._in_doubt = not await self._pipeline.is_answered()
                     finally:
                         self._begin(self.last_sequence)
                     self._is_claimed = False
+                    if now() - began > _ORDINARY_SECONDS:
+                        backoff.reset()
                     await self._nats.wait_connected()
                     await asyncio.sleep(backoff.next_delay())
 
@@ -151,15 +159,15 @@ class Publisher:
 
     async def _claim(self) -> None:
         state = await self._stream.open()
-        if state.is_empty:
+        if not state.messages:
             self._wants_all = True
         self._begin(state.last_sequence)
         body = self._build_mark(self._member.standing(), NEVER, complete=False)
         with translated(self._stream.name):
-            for left in range(0 if state.is_empty else WINDOW, -1, -1):
+            for left in range(WINDOW if state.messages and self._in_doubt else 0, -1, -1):
                 await self._pipeline.send(self._subjects.mark, body, body, last=not left)
             await self._pipeline.settle()
-        self._is_claimed, self._marked_at = True, NEVER
+        self._is_claimed, self._in_doubt, self._marked_at = True, True, NEVER
         self._sweeper.note_claim(self.last_sequence)
 
     async def _reclaim(self) -> None:
@@ -198,6 +206,14 @@ class Publisher:
                 seen, standing = said
                 mark = self._build_mark(standing, seen, complete=self._is_whole(standing))
                 await self._pipeline.send(self._subjects.mark, mark, mark, last=True)
+                await self._look_after()
+
+    async def _look_after(self) -> None:
+        """Somebody else may have purged the stream, which changes no sequence."""
+        if now() - self._looked_at >= _LOOK_SECONDS and not self._outbox:
+            self._looked_at, objects = now(), self._changes.count()
+            if (await self._stream.open()).messages < objects / 2:
+                self._wants_all = True
 
     async def _wait(self) -> None:
         """Until something waits, a mark is due, or an answer came or should have."""
@@ -250,10 +266,11 @@ class Publisher:
     def _note(self, error: StateUnavailable | None) -> None:
         name = self._member.name
         self.problem = None if error is None else detail_of(error)
+        code = getattr(error and error.__cause__, "err_code", None)
         if error is None:
             if self._complaints.settle(name):
                 logger.warning("%s is published again", name)
-        elif self._nats.is_connected and self._complaints.is_due(name, self.problem):
+        elif self._nats.is_connected and code != WRONG_SEQUENCE and self._complaints.is_due(name, code):
             logger.warning("%s can't be published, and is tried again: %s", name, self.problem)
 
 

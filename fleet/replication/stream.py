@@ -25,10 +25,10 @@ _DELETED_AT_ONCE = 64
 
 
 class StreamState(Struct, frozen=True):
-    """`is_empty` where nothing was ever written since it was made."""
+    """Its newest sequence, and how many messages are left of all."""
 
     last_sequence: int
-    is_empty: bool
+    messages: int
 
 
 class Stream:
@@ -56,7 +56,7 @@ class Stream:
                         # No sequence of a former stream comes again: who expects one writes nothing.
                         await self._nats.js.purge_stream(self.name, seq=time.time_ns() // 1_000)
                         info = await self._nats.js.stream_info(self.name)
-        return StreamState(info.state.last_seq, not info.state.messages)
+        return StreamState(info.state.last_seq, info.state.messages)
 
     async def find_mark(self) -> Mark | None:
         """The last one, by whoever claimed it; None where nobody has. Raises RecordUnreadable."""

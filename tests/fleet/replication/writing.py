@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from fleet.cache.reflector import Target
+from fleet.cache.rows import StoreKey
 from fleet.members.member import FleetOptions, Member
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import ClusterRole, Pod
@@ -116,13 +117,17 @@ class Held:
     def __init__(self, bodies: dict[str, bytes]) -> None:
         self.bodies = bodies
 
-    def of(self, kind: ResourceName) -> dict[str, Any]:
-        """Records by name; None for tombstones."""
+    def records(self, kind: ResourceName) -> dict[StoreKey, Any]:
+        """By key; None for tombstones."""
         found = {}
         for subject, body in self.bodies.items():
             if (parsed := SUBJECTS.parse(subject)) is not None and parsed[0] == kind:
-                found[parsed[1][1]] = decode(kind, body, CLUSTER) if body else None
+                found[parsed[1]] = decode(kind, body, CLUSTER) if body else None
         return found
+
+    def of(self, kind: ResourceName) -> dict[str, Any]:
+        """By name, where all are of one namespace."""
+        return {key[1]: record for key, record in self.records(kind).items()}
 
     @property
     def mark(self) -> Mark | None:
@@ -131,10 +136,9 @@ class Held:
 
     def equals(self, member: Member) -> bool:
         """Whether it holds what the member's stores hold, but for tombstones."""
-        stores = member.stores
         return all(
-            {name: record for name, record in self.of(kind).items() if record is not None}
-            == {stores.named(kind).key_of(record)[1]: record for record in stores.named(kind)}
+            {key: record for key, record in self.records(kind).items() if record is not None}
+            == member.stores.named(kind).records
             for kind in ("pods", "nodes", "namespaces")
         )
 
