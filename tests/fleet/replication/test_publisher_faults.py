@@ -5,9 +5,11 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from fleet.members.member import Member
+from fleet.replication.pipeline import WINDOW
 from realfleet.nats import NatsCluster, NatsServer
 from tests.fakes.faults import open_proxy
 from tests.fakes.records import build_pod_record
@@ -86,11 +88,18 @@ async def test_a_stream_that_lost_everything_is_filled_from_the_stores(nats_serv
 
 
 async def test_a_full_disk_is_named_and_nothing_is_lost(start_nats_server: Callable[..., NatsServer]) -> None:
+    """It is tried again without the many marks of a claim: everything that was sent has been answered."""
     server = start_nats_server(max_file_store=400_000)
-    async with open_writer(server.url) as writer:
+    marks: list[bytes] = []
+
+    async def note(message: Msg) -> None:
+        marks.append(message.data)
+
+    async with open_client(server.url) as client, open_writer(server.url) as writer:
+        await client.subscribe(SUBJECTS.mark, cb=note)
         fill_all(writer.member, build_pods(3_000))
         await until(lambda: writer.publisher.problem is not None and "resource" in writer.publisher.problem)
-        assert writer.publisher.pending > 0
+        assert (writer.publisher.pending > 0, len(marks) < WINDOW) == (True, True)
         await asyncio.to_thread(server.restart, max_file_store=100_000_000)
         await holds_all(server.url, writer)
 
