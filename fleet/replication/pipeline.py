@@ -27,6 +27,7 @@ WRONG_SEQUENCE = 10_071
 _ANSWER_SECONDS = 3.0
 _MOST_BYTES = 8_000_000  # in flight
 _GROUP, _GROUP_BYTES = 128, 1_000_000
+_GROUPS = WINDOW // _GROUP
 
 
 class Flight(Struct, Generic[C]):
@@ -73,20 +74,13 @@ class Pipeline(Generic[C]):
         """Takes the content over at once. The `last` one for now is answered."""
         self._group.append((subject, content))
         self._group_bytes += len(body)
-        while self._flights and (self._sent - self.sequence >= WINDOW or self._bytes > _MOST_BYTES):
+        window = min(WINDOW, self._group_most * _GROUPS)
+        while self._flights and (self._sent - self.sequence >= window or self._bytes > _MOST_BYTES):
             await self._wait()
-        headers = {Header.EXPECTED_LAST_SEQUENCE.value: str(self._sent)}
-        self._sent += 1
         if last or len(self._group) >= self._group_most or self._group_bytes >= _GROUP_BYTES:
-            # Not `publish_async`: what is refused, it never answers (nats-py 2.16).
-            ask = self._nats.js.publish(subject, body, _ANSWER_SECONDS, headers=headers)
-            answer = asyncio.create_task(ask)
-            answer.add_done_callback(self._note_answer)
-            self._flights.append(Flight(self._group, self._sent, self._group_bytes, answer))
-            self._group, self._group_bytes = [], 0
-            await asyncio.sleep(0)  # the task sends it now, before what comes next
+            await self._ask(subject, body)
         else:
-            await self._nats.client.publish(subject, body, headers=headers)
+            await self._nats.client.publish(subject, body, headers=self._name_next())
 
     def collect(self) -> None:
         """Takes in what was answered. Raises what was refused, or was not answered in time."""
@@ -99,8 +93,13 @@ class Pipeline(Generic[C]):
             self._on_landed(flight)
 
     async def is_answered(self) -> bool:
-        """After an error: whether nothing is on its way any more. Waits for answers where there was one."""
+        """After an error: whether nothing is on its way any more. Waits for answers where there was one.
+
+        Raises StateUnavailable where that can't be known.
+        """
         if self._flights and isinstance(_error_of(self._flights[0].answer), APIError):
+            if self._group:  # refused as well: where one is, so is all behind it
+                await self._ask(self._group[-1][0], b"")
             await asyncio.wait([flight.answer for flight in self._flights])
         answers = [flight.answer for flight in self._flights]
         return not self._group and all(isinstance(_error_of(each), APIError) for each in answers)
@@ -109,6 +108,18 @@ class Pipeline(Generic[C]):
         """Waits until all that was sent is there. Raises as `collect`."""
         while self._flights:
             await self._wait()
+
+    async def _ask(self, subject: str, body: bytes) -> None:
+        # Not `publish_async`: what is refused, it never answers (nats-py 2.16).
+        answer = asyncio.create_task(self._nats.js.publish(subject, body, _ANSWER_SECONDS, headers=self._name_next()))
+        answer.add_done_callback(self._note_answer)
+        self._flights.append(Flight(self._group, self._sent, self._group_bytes, answer))
+        self._group, self._group_bytes = [], 0
+        await asyncio.sleep(0)  # the task sends it now, before what comes next
+
+    def _name_next(self) -> dict[str, str]:
+        self._sent += 1
+        return {Header.EXPECTED_LAST_SEQUENCE.value: str(self._sent - 1)}
 
     async def _wait(self) -> None:
         await asyncio.wait((self._flights[0].answer,))

@@ -130,7 +130,8 @@ class Publisher:
                             await self._pump()
                     except StateUnavailable as error:
                         self._note(error)
-                        self._in_doubt = not await self._pipeline.is_answered()
+                        with contextlib.suppress(StateUnavailable):
+                            self._in_doubt = not await self._pipeline.is_answered()
                     finally:
                         self._begin(self.last_sequence)
                     self._is_claimed = False
