@@ -10,7 +10,7 @@ Nothing secret is in a body: its manifest hides what answers hide.
 import logging
 from collections.abc import Callable, Mapping
 from sys import intern
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -32,13 +32,27 @@ NEWEST = 1
 MOST_BODY = 1_000_000
 """Bytes of a body: a NATS server takes messages of 1 MiB, headers included, unless it is told otherwise."""
 
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 _COMPLAINTS = Complaints()
 _ENCODER = msgspec.msgpack.Encoder()
-_NODE = msgspec.msgpack.Decoder(Node)
-_NAMESPACE = msgspec.msgpack.Decoder(Namespace)
-_EVENT = msgspec.msgpack.Decoder(Event)
-_WORKLOAD = msgspec.msgpack.Decoder(Workload)
+_JSON = b"{"
+"""What begins a record that is JSON, as MessagePack has no number of more than 64 bits; no record of its begins so."""
+
+
+class _Decoder(Generic[_T]):
+    def __init__(self, of: type[_T]) -> None:
+        self._packed = msgspec.msgpack.Decoder(of)
+        self._text = msgspec.json.Decoder(of)
+
+    def decode(self, body: memoryview) -> _T:
+        return self._text.decode(body) if body[:1] == _JSON else self._packed.decode(body)
+
+
+_NODE = _Decoder(Node)
+_NAMESPACE = _Decoder(Namespace)
+_EVENT = _Decoder(Event)
+_WORKLOAD = _Decoder(Workload)
 
 
 class RecordUnreadable(ValueError):
@@ -75,16 +89,19 @@ def encode(
 
 
 def _write(kind: ResourceName, record: Any, manifest: bytes) -> bytes:
-    try:
-        if kind == "pods":
+    if kind == "pods":
+        try:
             return encode_pod(record, manifest)
-        if kind == "nodes":
-            record = replace(record, manifest=manifest)
-        elif kind == "workloads":  # what its pods come to, who follows it sums up
-            record = replace(record, pod_count=0, restarts=0, requests=NO_RESOURCES, limits=NO_RESOURCES)
+        except OverflowError as error:
+            raise Unpublishable(f"{kind} {record.name[:100]} has a counter of more than 64 bits") from error
+    if kind == "nodes":
+        record = replace(record, manifest=manifest)
+    elif kind == "workloads":  # what its pods come to, who follows it sums up
+        record = replace(record, pod_count=0, restarts=0, requests=NO_RESOURCES, limits=NO_RESOURCES)
+    try:
         return _ENCODER.encode(record)
-    except OverflowError as error:
-        raise Unpublishable(f"{kind} {record.name[:100]} has a number of more than 64 bits") from error
+    except OverflowError:
+        return msgspec.json.encode(record)
 
 
 def decode(kind: ResourceName, body: bytes, cluster: str) -> Any:

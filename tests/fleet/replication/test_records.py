@@ -126,6 +126,13 @@ def test_details_are_read_without_manifests() -> None:
             load_manifest(shared.manifest)
 
 
+def test_amounts_of_more_than_64_bits_travel() -> None:
+    amounts = Resources(memory_bytes=10**30, extended=(("example.com/gpu", 2**70),))
+    node = replace(build(NODES, NODE), capacity=amounts, allocatable=amounts)
+    pod = replace(build(PODS, POD), requests=amounts)
+    assert (travelled("nodes", node), travelled("pods", pod)) == (node, pod)
+
+
 def test_a_number_that_no_api_server_serves_is_named() -> None:
     with pytest.raises(Unpublishable, match="more than 64 bits"):
         encode("pods", replace(build(PODS, POD), restarts=-(2**70)), manifests=True)
