@@ -24,8 +24,9 @@ from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
-from server.lifespan import build_auth_options, build_issuers, open_metric_store, open_source
+from server.lifespan import build_auth_options, build_issuers, open_source
 from server.metric_file import DEFAULT_FILE, find_metric_file
+from server.metric_store import open_metric_store
 from server.reach import find_unmatched
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings

@@ -69,8 +69,9 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
 
 
 def _serve_with_workers(settings: Settings) -> NoReturn:
-    from server.lifespan import open_state, prepare_metric_store
+    from server.lifespan import open_state
     from server.metric_file import open_metric_file
+    from server.metric_store import prepare_metric_store
     from server.serve import run_server
     from server.workers.supervisor import run_workers
 

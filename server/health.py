@@ -79,6 +79,12 @@ def build_audit_part(problem: str | None) -> Part:
     return Part(ready=True, reason="ok" if problem is None else "the audit log can't be written", detail=problem)
 
 
+def build_state_part(problem: str | None) -> Part:
+    """Never makes the server unready: it answers from memory, and says how old that is."""
+    reason = "ok" if problem is None else "the shared state can't be reached: answers are what was known until then"
+    return Part(ready=True, reason=reason, detail=None if problem is None else detail_of(problem))
+
+
 def build_clusters_part(clusters: list[Cluster], *, known: bool, synced: bool) -> Part:
     """Ready as soon as no question waits for a first list, however the clusters are."""
     if not known:
@@ -115,6 +121,8 @@ def build_health_router(*, detailed: bool) -> APIRouter:
         )
         if (audit := request.scope["state"].get("audit")) is not None:
             parts = {**parts, "audit": build_audit_part(audit.problem)}
+        if (replica := request.scope["state"].get("replica")) is not None:
+            parts = {**parts, "state": build_state_part(replica.nats.problem)}
         ready = all(part.ready for part in parts.values())
         shown = {name: part.detail if detailed and part.detail else part.reason for name, part in parts.items()}
         return JSONResponse({"ready": ready, **shown}, 200 if ready else 503)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import NotRequired
+from typing import TYPE_CHECKING, NotRequired
 
 import msgspec
 from starlette.requests import Request
@@ -17,26 +17,18 @@ from auth.token_review import ReviewedTokens
 from fleet.aio.admission import Admission, AdmissionOptions
 from fleet.aio.stopping import Stopping
 from fleet.aio.tasks import open_task
-from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
 from fleet.kubernetes.token_reviews import TokenReviews
 from fleet.live.usage_cache import UsageCache
-from fleet.metrics.embedded.store import (
-    EmbeddedOptions,
-    EmbeddedStore,
-    open_embedded_reader,
-    open_embedded_store,
-    prepare_file,
-)
-from fleet.metrics.influx.options import Dialect, InfluxOptions
+from fleet.members.watching import Watching
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.redaction import EnvValues
 from fleet.model.visibility import EVERYTHING, Role
-from fleet.ports import Connection, MemberSource, MetricStore
+from fleet.ports import Connection, MemberSource
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
@@ -47,18 +39,24 @@ from graph.subscriptions.hub import LiveOptions, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
 from server.audit_log import AuditLog, open_audit_log
-from server.metric_file import DEFAULT_FILE, open_metric_file
+from server.collecting import open_collecting, open_inbox
+from server.metric_file import open_metric_file
+from server.metric_store import open_metric_store
 from server.reach import watch_reach
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import NO_SIGNING_KEY, GraphSettings, LimitSettings, Settings
-from server.settings.metrics import MetricSettings
 from server.settings.oidc import OidcSettings
+from server.shared_state import FRESH_SECONDS, open_shared_state
+
+if TYPE_CHECKING:
+    from fleet.replication.replica import Replica
 
 
 class State(RestState, GraphState):
     """What a request finds in `request.state`: what each face declares that it reads."""
 
     audit: NotRequired[AuditLog | None]
+    replica: NotRequired["Replica | None"]
 
 
 class StateRequest(Request[State]):
@@ -72,7 +70,7 @@ OpenState = Callable[[Settings], AbstractAsyncContextManager[State]]
 async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterator[State]:
     """Users, metric store, clusters. Raises SettingsInvalid, AuthError, FleetError where they can't be opened.
 
-    Of several processes only one `writes` the embedded store; the others read it.
+    Of several processes of one machine only one `writes` the embedded store; the others read it.
     """
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
@@ -80,6 +78,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         auth_options = build_auth_options(settings)
         metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
         source = await stack.enter_async_context(open_source(settings))
+        replica = await stack.enter_async_context(open_shared_state(settings))
+        await stack.enter_async_context(open_inbox(metric_store, replica, writes=writes))
         options = FleetOptions(
             member_timeout=settings.timeouts.member_timeout,
             heartbeat_seconds=settings.timeouts.heartbeat,
@@ -87,7 +87,10 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             workloads=settings.clusters.workloads,
             grants_max_age=settings.auth.review_max_age if settings.auth.authorization == "impersonate" else None,
         )
-        federation = await stack.enter_async_context(open_federation(source, options))
+        if replica is not None:
+            options = msgspec.structs.replace(options, fresh_seconds=FRESH_SECONDS)
+        filler = Watching if replica is None else replica.fill
+        federation = await stack.enter_async_context(open_federation(source, options, filler))
         reviewed = build_reviewed_tokens(settings, federation)
         authenticator = await stack.enter_async_context(
             open_authenticator(auth_options, reviewed, federation.list_labels)
@@ -95,9 +98,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         if writes:  # one of several processes says it
             reaching = partial(watch_reach, authenticator, federation)
             await stack.enter_async_context(open_task("reach of users", reaching))
-        if writes and isinstance(metric_store, EmbeddedStore) and settings.metrics.collect_interval > 0:
-            collecting = CollectorOptions(settings.metrics.collect_interval, settings.timeouts.member_timeout)
-            await stack.enter_async_context(open_collector(federation, metric_store, collecting))
+        await stack.enter_async_context(open_collecting(settings, federation, metric_store, replica, writes=writes))
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
         admission = Admission(AdmissionOptions(a_second=settings.traffic.user_rate))
         redact_env = EnvValues(settings.disclosure.redact_env)
@@ -119,6 +120,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         audit = stack.enter_context(open_audit_log(settings.disclosure))
         yield State(
             audit=audit,
+            replica=replica,
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,
@@ -252,45 +254,3 @@ def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]
         platform_namespace=clusters.platform_namespace,
         member_timeout=timeout,
     )
-
-
-def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsyncContextManager[MetricStore]:
-    if settings.metrics.metric_store != "embedded" and settings.metrics.influx_address is not None:
-        return _open_influx(settings.metrics, settings.metrics.influx_address, settings.timeouts.member_timeout)
-    options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
-    return open_embedded_store(options) if writes else open_embedded_reader(options)
-
-
-def prepare_metric_store(settings: Settings) -> None:
-    """Makes the embedded store's file, where that is the store: others may then read it. Raises MetricsUnavailable."""
-    if settings.metrics.metric_store == "embedded":
-        prepare_file(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
-
-
-def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOptions:
-    return EmbeddedOptions(
-        path=metrics.embedded_file or DEFAULT_FILE.expanduser(),
-        max_age=metrics.embedded_max_age,
-        max_bytes=metrics.embedded_max_bytes,
-        lookback=metrics.usage_lookback,
-        timeout=timeout,
-    )
-
-
-def _open_influx(metrics: MetricSettings, address: str, timeout: float) -> AbstractAsyncContextManager[MetricStore]:
-    # The client library of InfluxDB is 393 modules and 12 MiB: only for who has one.
-    from fleet.metrics.influx.opening import open_influx_store
-
-    dialect = Dialect(metrics.metric_store)
-    options = InfluxOptions(
-        url=address,
-        database=metrics.influx_bucket if dialect is Dialect.FLUX else metrics.influx_database,
-        username=metrics.influx_username or "",
-        password=metrics.influx_password.get_secret_value() if metrics.influx_password else "",
-        token=metrics.influx_token.get_secret_value() if metrics.influx_token else "",
-        org=metrics.influx_org or "",
-        dialect=dialect,
-        timeout=timeout,
-        lookback=metrics.usage_lookback,
-    )
-    return open_influx_store(options)

@@ -5,12 +5,12 @@ import resource
 import sys
 import time
 from collections.abc import Iterable
+from typing import cast
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse, Response
 
 from fleet.aio.admission import Admission
-from fleet.federation import Federation
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.visibility import EVERYTHING
 from graph.subscriptions.hub import Hub
@@ -18,8 +18,9 @@ from server.app import build_framework
 from server.audit_log import AuditLog
 from server.exposition import build_family, label_cluster
 from server.health import build_health_router
-from server.lifespan import OpenState, StateRequest
+from server.lifespan import OpenState, State, StateRequest
 from server.settings.groups import Settings
+from server.state_figures import build_state_exposition
 from server.workers.peers import Peers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,12 +37,14 @@ def create_ops_app(settings: Settings, open_state: OpenState, peers: Peers | Non
     return app
 
 
-def build_own_exposition(federation: Federation, live: Hub, audit: AuditLog | None, started_at: float) -> str:
+def build_own_exposition(state: State, started_at: float) -> str:
     """The figures of this process as text. `started_at` is in Unix seconds."""
     tasks = build_family("openmcp_process_tasks", "Tasks of the event loop.", [("", len(asyncio.all_tasks()))])
-    clusters = build_exposition(federation.list_clusters(EVERYTHING), started_at)
-    admission = build_admission_exposition(live.grounds.admission)
-    return clusters + build_live_exposition(live) + admission + tasks + _build_audit_exposition(audit)
+    text = build_exposition(state["federation"].list_clusters(EVERYTHING), started_at)
+    text += build_live_exposition(state["live"]) + build_admission_exposition(state["live"].grounds.admission) + tasks
+    if (replica := state.get("replica")) is not None:
+        text += build_state_exposition(replica.figures(), connected=replica.nats.is_connected)
+    return text + _build_audit_exposition(state.get("audit"))
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
@@ -107,9 +110,7 @@ def _build_metrics_router(peers: Peers | None, started_at: float) -> APIRouter:
 
     @router.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False)
     async def metrics(request: StateRequest) -> Response:
-        own = build_own_exposition(
-            request.state["federation"], request.state["live"], request.scope["state"].get("audit"), started_at
-        )
+        own = build_own_exposition(cast("State", request.scope["state"]), started_at)
         text = own if peers is None else await peers.merge(own)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 

@@ -202,9 +202,7 @@ async def _open_peers(worker: Worker | None, state: State) -> AsyncIterator[Peer
     if worker is None:
         yield None
         return
-    async with open_peers(
-        worker, partial(build_own_exposition, state["federation"], state["live"], state.get("audit"), time.time())
-    ) as peers:
+    async with open_peers(worker, partial(build_own_exposition, state, time.time())) as peers:
         yield peers
 
 

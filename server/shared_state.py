@@ -1,18 +1,45 @@
 """Where replicas meet, as the settings say."""
 
+import logging
 import re
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fleet.model.redaction import EnvValues
 from fleet.model.told import detail_of
 from fleet.replication.options import NatsOptions
 from server.settings.groups import Settings
 
+if TYPE_CHECKING:
+    from fleet.replication.replica import Replica
+
+FRESH_SECONDS = 2.0
+"""How old a cluster's last sign of life may be where it came by way of another replica."""
+
 OWN_HISTORY = (
     "usage and its history are kept by each replica for itself, from when it ran: for one history that all have, name "
     "an InfluxDB with OPENMCP_INFLUX_URL"
 )
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_shared_state(settings: Settings) -> AsyncIterator["Replica | None"]:
+    """None where this process watches all clusters itself."""
+    options = build_nats_options(settings)
+    if options is None:
+        yield None
+        return
+    # The client library of NATS: only for who has one.
+    from fleet.replication.replica import open_replica
+
+    async with open_replica(options) as replica:
+        _log.info("this is replica %s of the state %s", options.replica, options.prefix)
+        yield replica
 
 
 def build_nats_options(settings: Settings) -> NatsOptions | None:

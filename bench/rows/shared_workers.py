@@ -14,12 +14,15 @@ from bench.shared_state import check_linux, open_nats, read_cpu, share
 COUNTS = (2, 4)
 MEMBERS, PODS = 10, 20_000
 RATE, SECONDS, SETTLE_SECONDS = 1_000, 6.0, 1.0
-_AGAINST = "as many that each watch"
+WAYS: Mapping[str, Mapping[str, str]] = {
+    "share one state": {},
+    "share one state without manifests": {"OPENMCP_NATS_MANIFESTS": "false"},
+}
 
 
 @dataclass(frozen=True)
 class _Side:
-    """A server of several processes, and NATS where it has one."""
+    """A server of several processes, and NATS where it has one; `watches` of members are its own."""
 
     server: Running
     pids: tuple[int, ...]
@@ -33,7 +36,7 @@ class _Side:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Both run all the time and see the same changes. Raises Skipped without a nats-server."""
+    """All run all the time and see the same changes. Raises Skipped without a nats-server."""
     check_linux()
     async with open_changing(MEMBERS, PODS // MEMBERS) as fleet:
         return [row for count in COUNTS for row in await _compare(fleet, count, rounds)]
@@ -41,11 +44,10 @@ async def measure(rounds: int) -> list[Row]:
 
 async def _compare(fleet: Changing, count: int, rounds: int) -> list[Row]:
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(open_nats())
-        sides = {
-            "anchor": await _open(stack, fleet, count, {}, ()),
-            "ours": await _open(stack, fleet, count, share(nats), (nats.process.pid,)),
-        }
+        sides = {"anchor": await _open(stack, fleet, count)}
+        for way, settings in WAYS.items():
+            nats = await stack.enter_async_context(open_nats())
+            sides[way] = await _open(stack, fleet, count, {**share(nats), **settings}, (nats.process.pid,))
         costs: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
             before = {name: side.read_cpu() for name, side in sides.items()}
@@ -56,23 +58,28 @@ async def _compare(fleet: Changing, count: int, rounds: int) -> list[Row]:
             for name, side in sides.items():
                 costs[name].append((side.read_cpu() - before[name]) / changes * 1e6)
         memory = {name: [side.read_memory()] for name, side in sides.items()}
-        watches = {name: [side.watches] for name, side in sides.items()}
-    title = f"{count} workers that share one state, {PODS:,} pods of {MEMBERS} members"
+        watches = {name: [float(side.watches)] for name, side in sides.items()}
     return [
-        build_row(f"{title}: {what}", unit, found["ours"], found["anchor"], against=_AGAINST)
+        build_row(f"{count} workers that {way}: {what}", unit, found[way], found["anchor"], against="each watches")
+        for way in WAYS
         for what, unit, found in (
             (f"CPU a change of all processes, {RATE:,} a second", "us", costs),
-            ("memory of all processes", "MiB", memory),
-            ("watches of members", "", watches),
+            (f"memory of all processes, {PODS:,} pods", "MiB", memory),
+            (f"watches of {MEMBERS} members", "", watches),
         )
     ]
 
 
 async def _open(
-    stack: AsyncExitStack, fleet: Changing, count: int, more: Mapping[str, str], pids: tuple[int, ...]
+    stack: AsyncExitStack,
+    fleet: Changing,
+    count: int,
+    settings: Mapping[str, str] | None = None,
+    pids: tuple[int, ...] = (),
 ) -> _Side:
     before = (await fleet.order(0)).watches
-    server = await stack.enter_async_context(open_server(fleet.kubeconfig, {"OPENMCP_WORKERS": str(count), **more}))
+    environment = {"OPENMCP_WORKERS": str(count), **(settings or {})}
+    server = await stack.enter_async_context(open_server(fleet.kubeconfig, environment))
     for _ in range(8 * count):  # whichever worker is reached
         await wait_pods(server, PODS)
     return _Side(server, (server.pid, *pids), (await fleet.order(0)).watches - before)

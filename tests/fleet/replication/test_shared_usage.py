@@ -100,6 +100,14 @@ async def test_others_have_what_the_own_file_has_no_room_for(stores: list[Embedd
     assert len(published) == 1
 
 
+async def test_bodies_are_as_small_as_the_server_of_nats_wants_them() -> None:
+    published: list[bytes] = []
+    points = SharedPoints(None, lambda _cluster, bodies: published.extend(bodies), lambda: 5_000)
+    await points.write([(PodKey("c1", "shop", f"p{number}"), build_point(NOW)) for number in range(100)], [])
+    assert len(published) > 1
+    assert max(map(len, published)) <= 904
+
+
 async def test_the_newest_of_each_subject_waits_while_the_file_is_busy() -> None:
     busy = asyncio.Event()
     written: list[int] = []

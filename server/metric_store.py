@@ -1,0 +1,52 @@
+"""The metric store that the settings name."""
+
+from contextlib import AbstractAsyncContextManager
+
+from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_reader, open_embedded_store, prepare_file
+from fleet.metrics.influx.options import Dialect, InfluxOptions
+from fleet.ports import MetricStore
+from server.metric_file import DEFAULT_FILE
+from server.settings.groups import Settings
+from server.settings.metrics import MetricSettings
+
+
+def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsyncContextManager[MetricStore]:
+    if settings.metrics.metric_store != "embedded" and settings.metrics.influx_address is not None:
+        return _open_influx(settings.metrics, settings.metrics.influx_address, settings.timeouts.member_timeout)
+    options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
+    return open_embedded_store(options) if writes else open_embedded_reader(options)
+
+
+def prepare_metric_store(settings: Settings) -> None:
+    """Makes the embedded store's file, where that is the store: others may then read it. Raises MetricsUnavailable."""
+    if settings.metrics.metric_store == "embedded":
+        prepare_file(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
+
+
+def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOptions:
+    return EmbeddedOptions(
+        path=metrics.embedded_file or DEFAULT_FILE.expanduser(),
+        max_age=metrics.embedded_max_age,
+        max_bytes=metrics.embedded_max_bytes,
+        lookback=metrics.usage_lookback,
+        timeout=timeout,
+    )
+
+
+def _open_influx(metrics: MetricSettings, address: str, timeout: float) -> AbstractAsyncContextManager[MetricStore]:
+    # The client library of InfluxDB is 393 modules and 12 MiB: only for who has one.
+    from fleet.metrics.influx.opening import open_influx_store
+
+    dialect = Dialect(metrics.metric_store)
+    options = InfluxOptions(
+        url=address,
+        database=metrics.influx_bucket if dialect is Dialect.FLUX else metrics.influx_database,
+        username=metrics.influx_username or "",
+        password=metrics.influx_password.get_secret_value() if metrics.influx_password else "",
+        token=metrics.influx_token.get_secret_value() if metrics.influx_token else "",
+        org=metrics.influx_org or "",
+        dialect=dialect,
+        timeout=timeout,
+        lookback=metrics.usage_lookback,
+    )
+    return open_influx_store(options)
