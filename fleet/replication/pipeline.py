@@ -1,8 +1,7 @@
 """Messages on their way into a stream, many at once and each in its place.
 
 Each names the sequence that the stream must end with before it. So only the last of a group has to be answered: that
-proves all before it, and a stream that somebody else has written to takes none of them. After an error groups begin
-small again: what is refused then is told of the message that it was refused for.
+proves all before it, and a stream that somebody else has written to takes none of them.
 """
 
 import asyncio
@@ -27,7 +26,6 @@ WRONG_SEQUENCE = 10_071
 _ANSWER_SECONDS = 3.0
 _MOST_BYTES = 8_000_000  # in flight
 _GROUP, _GROUP_BYTES = 128, 1_000_000
-_GROUPS = WINDOW // _GROUP
 
 
 class Flight(Struct, Generic[C]):
@@ -54,7 +52,6 @@ class Pipeline(Generic[C]):
         self._sent = 0
         self._group: list[tuple[str, C]] = []
         self._group_bytes = 0
-        self._group_most = 1
         self._flights: deque[Flight[C]] = deque()
 
     def __len__(self) -> int:
@@ -67,17 +64,16 @@ class Pipeline(Generic[C]):
         for flight in self._flights:
             flight.answer.cancel()
         self._flights.clear()
-        self._group, self._group_bytes, self._group_most = [], 0, 1
+        self._group, self._group_bytes = [], 0
         return contents
 
     async def send(self, subject: str, content: C, body: bytes, *, last: bool) -> None:
         """Takes the content over at once. The `last` one for now is answered."""
         self._group.append((subject, content))
         self._group_bytes += len(body)
-        window = min(WINDOW, self._group_most * _GROUPS)
-        while self._flights and (self._sent - self.sequence >= window or self._bytes > _MOST_BYTES):
+        while self._flights and (self._sent - self.sequence >= WINDOW or self._bytes > _MOST_BYTES):
             await self._wait()
-        if last or len(self._group) >= self._group_most or self._group_bytes >= _GROUP_BYTES:
+        if last or len(self._group) >= _GROUP or self._group_bytes >= _GROUP_BYTES:
             await self._ask(subject, body)
         else:
             await self._nats.client.publish(subject, body, headers=self._name_next())
@@ -89,7 +85,6 @@ class Pipeline(Generic[C]):
             flight.answer.result()
             self._flights.popleft()
             self.sequence = flight.sequence
-            self._group_most = min(self._group_most * 2, _GROUP)
             self._on_landed(flight)
 
     async def is_answered(self) -> bool:

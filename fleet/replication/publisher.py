@@ -180,7 +180,7 @@ class Publisher:
             raise Fenced(f"{self._member.name} is written by another version: {error}") from error
         if mark is not None and mark.writer != self._options.replica:
             raise Fenced(f"{self._member.name} is written by {mark.writer}")
-        if mark is None or state.last_sequence < self.last_sequence:  # it lost what it had taken
+        if state.last_sequence < self.last_sequence:  # it lost what it had taken
             self._wants_all = True
         await self._claim()
 
