@@ -1,5 +1,8 @@
 """What the ops port tells of the shared state."""
 
+import re
+from pathlib import Path
+
 from fleet.replication.figures import MemberFigures
 from server.state_figures import build_state_exposition
 
@@ -27,3 +30,9 @@ def test_each_cluster_has_its_figures() -> None:
 
 def test_a_replica_that_knows_no_cluster_tells_whether_nats_is_there() -> None:
     assert "openmcp_state_connected 0" in build_state_exposition([], connected=False).splitlines()
+
+
+def test_the_page_names_all_of_them() -> None:
+    page = Path(__file__).parents[2] / "docs" / "past-one-machine.md"
+    text = build_state_exposition([], connected=True)
+    assert set(re.findall("`(openmcp_state_[a-z_]+)`", page.read_text())) == set(re.findall("# TYPE (\\S+)", text))
