@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client, Srv
+from nats.aio.transport import TcpTransport
 from nats.errors import Error
 from nats.js import JetStreamContext
 
@@ -59,6 +60,15 @@ class _Client(Client):
         if self._encrypted and not self._server_info.get("tls_required"):
             raise Error("it speaks no TLS, though a CA, a certificate or a tls:// URL is set")
         return super()._connect_command()
+
+    def abort(self) -> None:
+        """Drops the connection with all that waits to be sent, which a frozen server would never take."""
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:  # noqa: SLF001 - it has no other way
+            self._transport._io_writer.transport.abort()  # noqa: SLF001
+
+    async def _process_op_err(self, e: Exception) -> None:
+        self.abort()
+        await super()._process_op_err(e)
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport is not None:
@@ -155,6 +165,7 @@ class Nats:
             with contextlib.suppress(Error, OSError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await client.close()
+            client.abort()
 
     async def _connect(self, client: _Client, access: Access) -> None:
         async def came() -> None:
@@ -179,6 +190,7 @@ class Nats:
             reconnect_time_wait=_RETRY_SECONDS,
             max_reconnect_attempts=-1,
             ping_interval=_PING_SECONDS,
+            flusher_queue_size=0,  # else pings would wait behind what nobody takes
             tls=access.context,
             user=options.username,
             password=options.password,

@@ -1,13 +1,16 @@
 """The connection to real nats-servers of both versions: made when it can be, made anew, and its failures named."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.errors import Error
 
+from fleet.aio.tasks import end_tasks
 from fleet.model.told import detail_of, plain
 from fleet.replication.connection import UNREACHABLE, Nats, StateUnavailable, open_nats, translated
 from fleet.replication.options import NatsOptions
@@ -55,18 +58,27 @@ async def test_it_comes_and_goes_with_the_server(nats_server: NatsServer) -> Non
     assert turns == [True, False, True]
 
 
-async def test_a_frozen_server_is_left_for_another(start_nats_server: StartNats) -> None:
+async def test_a_frozen_server_is_left_for_another_though_messages_wait_for_it(start_nats_server: StartNats) -> None:
     first, second = start_nats_server(), start_nats_server()
     async with connect(first.url, second.url) as nats:
         await wait_connected(nats)
         taken = first if first.ask("/varz")["connections"] else second
         taken.pause()
+        publishing = asyncio.create_task(publish_for_ever(nats))
         try:
             await until(lambda: not nats.is_connected)
             await wait_connected(nats)
             assert (await nats.js.account_info()).streams == 0
         finally:
             taken.resume()
+            await end_tasks(publishing)
+
+
+async def publish_for_ever(nats: Nats) -> None:
+    while True:
+        with contextlib.suppress(Error, StateUnavailable):
+            await nats.client.publish("x", bytes(500_000))
+        await asyncio.sleep(0.01)
 
 
 async def test_a_slow_line_is_no_lost_one(nats_server: NatsServer) -> None:
