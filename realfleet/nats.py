@@ -154,8 +154,9 @@ class NatsServer:
 class NatsCluster:
     """Three servers that replicate streams among them; each may be ill for itself."""
 
-    def __init__(self, servers: list[NatsServer]) -> None:
+    def __init__(self, processes: Servers, servers: list[NatsServer]) -> None:
         self.servers = servers
+        self._servers = processes
 
     @property
     def url(self) -> str:
@@ -166,16 +167,28 @@ class NatsCluster:
         for server in self.servers:
             server.wait_ready()
 
-    def find_leader(self, stream: str) -> NatsServer | None:
-        """Who leads the stream, as the first that runs knows it."""
-        for server in self.servers:
-            if server.process.is_running:
-                for account in server.ask("/jsz?streams=true").get("account_details", ()):
-                    for detail in account.get("stream_detail", ()):
-                        if detail["name"] == stream:
-                            leader = detail["cluster"].get("leader")
-                            return next((other for other in self.servers if other.name == leader), None)
-        return None
+    def find_leader(self, stream: str) -> NatsServer:
+        """Who leads the stream, waited for until somebody does. Raises FleetError."""
+        found: list[NatsServer] = []
+
+        def is_led() -> bool:
+            found[:] = self._list_leaders(stream)
+            return bool(found)
+
+        self._servers.wait_until(is_led, f"{stream} is led", _READY_SECONDS)
+        return found[0]
+
+    def _list_leaders(self, stream: str) -> list[NatsServer]:
+        """As those that run know it."""
+        accounts = [
+            account
+            for server in self.servers
+            if server.process.is_running
+            for account in server.ask("/jsz?streams=true").get("account_details") or ()
+        ]
+        details = [detail for account in accounts for detail in account.get("stream_detail") or ()]
+        names = {detail["cluster"].get("leader") for detail in details if detail["name"] == stream}
+        return [server for server in self.servers if server.name in names]
 
 
 def start_nats(servers: Servers, program: Path, config: NatsConfig | None = None) -> NatsServer:
@@ -195,7 +208,8 @@ def start_nats_cluster(servers: Servers, program: Path, config: NatsConfig | Non
     lines = [f'cluster {{ name: fleet, listen: "127.0.0.1:{route}", routes: [{others}] }}' for route in routes]
     started = zip(names, zip(clients, monitorings, strict=True), lines, strict=True)
     cluster = NatsCluster(
-        [NatsServer(servers, program, config or NatsConfig(), name, pair, line) for name, pair, line in started]
+        servers,
+        [NatsServer(servers, program, config or NatsConfig(), name, pair, line) for name, pair, line in started],
     )
     cluster.wait_ready()
     return cluster
