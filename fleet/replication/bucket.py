@@ -86,7 +86,7 @@ class Bucket:
         with translated(f"{key} of the bucket {self.name}"):
             try:
                 acked = await self._nats.js.publish(
-                    self._subjects + key, value, timeout=self.seconds / 3, headers=headers or None
+                    self._subjects + key, value, timeout=self.seconds / 6, headers=headers or None
                 )
             except APIError as error:
                 if error.err_code in _WRONG_LAST_SEQUENCE:

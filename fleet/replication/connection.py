@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 UNREACHABLE = "the shared state can't be reached"
 _CONNECT_SECONDS = 2
+_ANSWER_SECONDS = 2.0
+"""For an answer of JetStream: what is lost while a leader is elected is asked again."""
 _RETRY_SECONDS = 1
 _PING_SECONDS = 2
 """A server that answers none of three in a row is left for another."""
@@ -146,7 +148,7 @@ class Nats:
 
     async def _live_one_client(self, access: Access) -> None:
         client = self._client = _Client(encrypted=access.encrypted)
-        self._context, self._since = client.jetstream(), time.monotonic()
+        self._context, self._since = client.jetstream(timeout=_ANSWER_SECONDS), time.monotonic()
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RENEW_SECONDS):

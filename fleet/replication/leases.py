@@ -8,10 +8,8 @@ does not. No clock is compared with another: the server forgets, and refuses who
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
-
-from msgspec import Struct
-from nats.errors import Error as NatsError
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from math import inf
 
 from fleet.aio.backoff import Backoff
 from fleet.aio.complaints import Complaints
@@ -19,7 +17,8 @@ from fleet.aio.tasks import open_task
 from fleet.model.told import detail_of
 from fleet.replication import records
 from fleet.replication.bucket import Bucket, Refused
-from fleet.replication.connection import Nats, StateUnavailable
+from fleet.replication.connection import Nats, StateUnavailable, translated
+from fleet.replication.heard import Heard
 from fleet.replication.lease import Lease
 from fleet.replication.options import NatsOptions
 from fleet.replication.rendezvous import rank
@@ -40,16 +39,6 @@ _SETTLE_SECONDS = 1.0  # in which replicas that start together hear of each othe
 logger = logging.getLogger(__name__)
 
 
-class _Entry(Struct, frozen=True):
-    """What was heard last of a key, and when; its replica is empty where the lease was given back."""
-
-    replica: str
-    revision: int
-    at: float
-    form: int
-    """The newest that the replica reads, where the key is its own."""
-
-
 class Leases:
     """Made by `open_leases`, which keeps them. Of all replicas, and of the members that this one may write."""
 
@@ -60,14 +49,11 @@ class Leases:
         self._nats = nats
         self._bucket = Bucket(nats, options)
         self._presence = f"replica.{token(options.replica)}"
+        self._heard = Heard(self._presence)
         self._leases: dict[str, Lease] = {}
-        self._entries: dict[str, _Entry] = {}
         self._ranks: dict[str, list[str]] = {}
         self._living: frozenset[str] = frozenset()
-        self._heard = asyncio.Event()
-        self._listened_from = 0  # the revision after which all was heard at once
-        self._settled_at: float | None = None
-        self._present_at = self._next_move = float("-inf")
+        self._present_at = self._next_move = -inf
         self._complaints = Complaints()
         self._turned = False  # the connection came or went
 
@@ -75,11 +61,11 @@ class Leases:
     async def open_lease(self, member: str) -> AsyncIterator[Lease]:
         """Tries for the member's lease until the `with` is left, when it is given back."""
         lease = self._leases[f"member.{token(member)}"] = Lease(member)
-        self._heard.set()
         try:
             yield lease
         finally:
-            del self._leases[lease.key]
+            if self._leases[lease.key] is lease:  # else another of its name, at another place, is there by now
+                del self._leases[lease.key]
             await self.give_back(lease)
 
     async def give_back(self, lease: Lease, *, wait: float = 0.0) -> None:
@@ -89,6 +75,7 @@ class Leases:
             lease.reset()
             lease.not_before, lease.kept_until = _now() + wait, _now() + KEPT_SECONDS
             if revision is not None:
+                logger.debug("the lease of %s is given back", lease.member)
                 await self._bucket.remove(lease.key, revision)
 
     def holders(self) -> Mapping[str, str]:
@@ -97,23 +84,27 @@ class Leases:
 
     def list_living(self) -> frozenset[str]:
         """The replicas that live, with this one."""
-        alive = (self._holder(key) for key in self._entries if key.startswith("replica."))
-        return frozenset((self.replica, *filter(None, alive)))
+        return frozenset((self.replica, *self._heard.list_living(self._bucket.seconds)))
 
     async def run(self) -> None:
-        backoff = Backoff(first=0.2, last=5.0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep("renewed", self._renew_due))
+            await self._keep("taken", self._take_free)
+
+    async def _keep(self, done: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Endless work, which ends by itself where it has to begin anew."""
+        backoff = Backoff(first=0.2, last=1.0)
         while True:
             await self._nats.wait_connected()
             try:
-                async with self._listening():
-                    backoff.reset()
-                    self._complaints.settle("bucket")
-                    await self._hold()
+                await work()
+                backoff.reset()
+                self._complaints.settle(done)
             except (StateUnavailable, TimeoutError) as error:
                 if self._is_refused():
                     await asyncio.Event().wait()
-                if self._nats.is_connected and self._complaints.is_due("bucket", type(error).__name__):
-                    logger.warning("leases can't be kept: %s", detail_of(error))
+                if self._nats.is_connected and self._complaints.is_due(done, type(error).__name__):
+                    logger.warning("leases can't be %s: %s", done, detail_of(error))
             await asyncio.sleep(backoff.next_delay())
 
     def _is_refused(self) -> bool:
@@ -121,9 +112,8 @@ class Leases:
         refused = self._nats.refused
         if refused is None or self._bucket.name not in refused:
             return False
-        logger.warning(
-            "this replica writes nothing and only follows, since its account may not keep leases: %s", refused
-        )
+        if self._complaints.is_due("refused", None):
+            logger.warning("this replica only follows, since its account may not keep leases: %s", refused)
         return True
 
     async def leave(self) -> None:
@@ -136,65 +126,62 @@ class Leases:
         """Hears what is in the bucket, and whatever changes; all that was there has been heard by then."""
         self._turned = False
         await self._bucket.open()
-        subscription = await self._bucket.subscribe(self._note)
+        subscription = await self._bucket.subscribe(self._heard.note)
         try:
-            self._listened_from = await self._present()
+            first = await self._present()
             async with asyncio.timeout(self._bucket.seconds):
-                while not self._hears_itself(self._listened_from):
+                while self._heard.own().revision < first:
                     await self._wait_heard()
-            again = self._settled_at is not None
-            self._settled_at = _now() + (self._bucket.seconds if again else _SETTLE_SECONDS)
+            again = self._heard.revision > 0
+            self._heard.revision = first
+            self._heard.settled_at = _now() + (self._bucket.seconds if again else _SETTLE_SECONDS)
             yield
         finally:
-            with contextlib.suppress(NatsError, OSError):  # of a connection that is no more
+            with contextlib.suppress(StateUnavailable), translated("the end of a subscription"):
                 await subscription.unsubscribe()
 
-    async def _hold(self) -> None:
-        """Renews, takes and moves; returns where what was heard may be old."""
-        presence = self._listened_from
-        while True:
-            began = _now()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS):
-                    await self._wait_heard()
+    async def _renew_due(self) -> None:
+        while self._heard.revision:  # else there may be no bucket yet
             now, beat = _now(), self._bucket.seconds / 3
-            if (
-                self._turned
-                or now - began > beat
-                or (now - self._present_at > beat and not self._hears_itself(presence))
-            ):
-                return
-            if now - self._present_at >= beat:
-                presence = await self._present()
-            forms = (each.form for key, each in self._entries.items() if self._holder(key))
-            form = max(records.NEWEST - 1, min((records.NEWEST, *forms)))
-            if form < self.form or now >= (self._settled_at or now):  # by then all who live have said so
-                self.form = form
-            if (living := self.list_living()) != self._living:
-                self._living = living
-                self._ranks.clear()
-            work = [
+            work: list[Awaitable[object]] = [
                 self._renew(lease)
                 for lease in self._leases.values()
                 if lease.is_held and now - lease.renewed_at >= beat
             ]
-            work += [self._take(lease) for lease in self._leases.values() if self._is_due(lease, now)]
-            problems = [each for each in await asyncio.gather(*work, return_exceptions=True) if each is not None]
-            if problems:
-                raise problems[0]
-            self._move(now)
+            if now - self._present_at >= beat:
+                work.append(self._present())
+            await _gather(work)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _take_free(self) -> None:
+        """Takes and moves; until what was heard may be old."""
+        async with self._listening():
+            while True:
+                began = _now()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TICK_SECONDS):
+                        await self._wait_heard()
+                now, seconds = _now(), self._bucket.seconds
+                if self._turned or now - began > seconds / 3 or now - self._heard.own().at > seconds * 2 / 3:
+                    return
+                self._note_living(now)
+                await _gather([self._take(lease) for lease in self._leases.values() if self._is_due(lease, now)])
+                self._move(now)
+
+    def _note_living(self, now: float) -> None:
+        read = self._heard.list_living(self._bucket.seconds)
+        form = max(records.NEWEST - 1, min((records.NEWEST, *read.values())))
+        if form < self.form or now >= self._heard.settled_at:
+            self.form = form
+        if (living := self.list_living()) != self._living:
+            self._living = living
+            self._ranks.clear()
 
     def _is_due(self, lease: Lease, now: float) -> bool:
         """Whether it is this replica's turn to take what nobody holds."""
-        if lease.is_held or now < lease.not_before or self._settled_at is None or self._holder(lease.key):
+        if lease.is_held or now < lease.not_before or self._holder(lease.key):
             return False
-        entry = self._entries.get(lease.key)
-        if entry is None:
-            free_at = self._settled_at
-        elif entry.replica:
-            free_at = max(entry.at + self._bucket.seconds, self._settled_at)
-        else:
-            free_at = entry.at if entry.revision > self._listened_from else self._settled_at
+        free_at = self._heard.free_at(lease.key, self._bucket.seconds)
         return now >= free_at and now >= free_at + RANK_SECONDS * self._rank(lease.member).index(self.replica)
 
     def _rank(self, member: str) -> list[str]:
@@ -217,17 +204,17 @@ class Leases:
 
     async def _take(self, lease: Lease) -> None:
         async with lease.lock:
-            at, entry = _now(), self._entries.get(lease.key)
+            at, marker = _now(), self._heard.find_marker(lease.key)
             if lease.is_held or self._leases.get(lease.key) is not lease:
                 return
             try:
                 # What the server has forgotten counts as never written; what was given back has a marker.
-                last = entry.revision if entry is not None and not entry.replica else 0
-                lease.take(await self._bucket.put(lease.key, self.replica.encode(), last), at)
+                lease.take(await self._bucket.put(lease.key, self.replica.encode(), marker), at)
+                logger.debug("the lease of %s is taken", lease.member)
             except Refused:
                 lease.not_before = at + 2 * _TICK_SECONDS
-                if entry is not None and not entry.replica:
-                    self._entries.pop(lease.key, None)  # its marker was forgotten as well
+                if marker:
+                    self._heard.entries.pop(lease.key, None)  # it was forgotten as well
 
     async def _renew(self, lease: Lease) -> None:
         async with lease.lock:
@@ -240,6 +227,7 @@ class Leases:
             except Refused:
                 revision = await self._regain(lease)
             if revision is None:
+                logger.info("the lease of %s is another replica's by now", lease.member)
                 lease.lose()
             else:
                 lease.take(revision, at)
@@ -260,28 +248,14 @@ class Leases:
 
     def note_turn(self) -> None:
         self._turned = True
-        self._heard.set()
-
-    def _note(self, key: str, value: bytes, revision: int) -> None:
-        form, text = records.NEWEST, value.decode()
-        if text and key.startswith("replica."):
-            first, _, text = text.partition(" ")
-            form = int(first)
-        self._entries[key] = _Entry(text, revision, _now(), form)
-        if not value or key == self._presence:
-            self._heard.set()
+        self._heard.changed.set()
 
     def _holder(self, key: str) -> str | None:
-        entry = self._entries.get(key)
-        return entry.replica if entry is not None and _now() - entry.at < self._bucket.seconds else None
-
-    def _hears_itself(self, revision: int) -> bool:
-        entry = self._entries.get(self._presence)
-        return entry is not None and entry.revision >= revision
+        return self._heard.find_holder(key, self._bucket.seconds)
 
     async def _wait_heard(self) -> None:
-        await self._heard.wait()
-        self._heard.clear()
+        await self._heard.changed.wait()
+        self._heard.changed.clear()
 
 
 @contextlib.asynccontextmanager
@@ -297,3 +271,10 @@ async def open_leases(nats: Nats, options: NatsOptions) -> AsyncIterator[Leases]
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def _gather(work: Iterable[Awaitable[object]]) -> None:
+    """All at once. Raises the first problem, when all have ended."""
+    for ended in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
