@@ -40,6 +40,11 @@ class MemberHealth(Signs):
         return self._reported or self
 
     @property
+    def is_reported(self) -> bool:
+        """Whether others say how it is, or did so last."""
+        return self._reported is not None
+
+    @property
     def age_seconds(self) -> float | None:
         """Seconds since it last proved itself; None where it never did."""
         return age_between(self.signs.last_seen, now())

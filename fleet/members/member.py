@@ -158,6 +158,11 @@ class Member:
         if self.health.report(standing, at, last_seen):
             self.notify()
 
+    def keep_standing(self) -> None:
+        """What this process found itself answers on until something is reported: called before it stops watching."""
+        if not self.health.is_reported:
+            self.report(self.standing(), now(), self.health.last_seen)
+
     async def wait_changed(self) -> None:
         """Waits until something about it changes that `describe` or a verdict may tell."""
         await self._changed.wait()

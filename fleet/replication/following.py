@@ -73,6 +73,7 @@ class Following:
         self._complete: tuple[Mark, float] | None = None
         self._heard_at = NEVER
         self._moved = asyncio.Event()
+        self._settled = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Until cancelled. Whatever the shared state is like leads to another attempt."""
@@ -86,6 +87,10 @@ class Following:
         while self.applied < sequence:
             self._moved.clear()
             await self._moved.wait()
+
+    async def wait_settled(self) -> None:
+        """Waits until the stores hold what the stream does, or the stream holds nothing whole: who claims it may."""
+        await self._settled.wait()
 
     async def _follow(self) -> NoReturn:
         backoff = Backoff(last=5.0)
@@ -104,6 +109,7 @@ class Following:
         """From where it was left if that can be, else from the beginning; until something is missing of it."""
         stream = await self._find_stream()
         if stream is None:
+            self._settled.set()
             self._say(NO_STREAM)
             return
         goes_on = self._can_go_on(stream)
@@ -146,8 +152,10 @@ class Following:
         elif subject.startswith(self._usage):
             self.on_usage(self._member.name, subject, body)
         self.applied = sequence
-        if self._snapshot is not None and self._complete is not None and self._is_whole:
-            self._commit(self._snapshot, *self._complete)
+        if self._snapshot is not None and self._is_whole:
+            self._settled.set()
+            if self._complete is not None:
+                self._commit(self._snapshot, *self._complete)
         self._moved.set()
 
     @property

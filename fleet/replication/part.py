@@ -10,7 +10,6 @@ from nats.js.errors import NotFoundError
 
 from fleet.aio.turns import Turns
 from fleet.members.member import FleetOptions, Member
-from fleet.members.signs import now
 from fleet.members.watching import Watching
 from fleet.ports import MemberSource
 from fleet.replication.connection import Fenced, Nats, StateUnavailable, translated
@@ -24,6 +23,8 @@ from fleet.replication.subjects import Subjects
 
 DRAIN_SECONDS = 3.0
 """How long who gives a member away tries to publish what he still has of it; its next writer finds out anyhow."""
+SETTLE_SECONDS = 10.0
+"""How long the stream is read before it is claimed: after a claim, whoever has not read it publishes all again."""
 
 _REFRAIN_SECONDS = 1.0
 """For which a lease that could not be used is left to others."""
@@ -98,6 +99,9 @@ class Part:
 
     async def _claim(self, following: Following, leases: Leases, turns: Turns) -> Publisher:
         publisher = Publisher(self._nats, self._subjects, self._options, self._member, turns, lambda: leases.form)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await following.wait_settled()
         claimed = await publisher.claim()
         await following.wait_applied(claimed)
         if not following.committed:
@@ -115,7 +119,7 @@ class Part:
                 try:
                     await lease.ends.wait()
                 finally:
-                    member.report(member.standing(), now(), member.health.last_seen)
+                    member.keep_standing()
                     watched.cancel()
                     if lease.is_held and not pumping.done() and self._nats.is_connected:
                         await asyncio.wait((watched,))

@@ -230,7 +230,9 @@ class Publisher:
         return now() - self._marked_at >= _NEWS_SECONDS
 
     def _is_whole(self, standing: Standing) -> bool:
-        """Whether all that people ask first is there, or known not to be had."""
+        """Whether all that people ask first is there, or known not to be had; by what this replica found itself."""
+        if self._member.health.is_reported:
+            return False
         if standing.failure is not None or standing.cut_off is not None:
             return True
         refused = {kind for kind, each in standing.kinds.items() if each.lasting}

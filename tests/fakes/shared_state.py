@@ -90,14 +90,14 @@ async def open_writer(url: str) -> AsyncIterator[HandWriter]:
 
 @asynccontextmanager
 async def open_following(
-    url: str, *, turns: Turns | None = None, events_kept: int = 100, **options: Any
+    url: str, *, cluster: str = "east", turns: Turns | None = None, events_kept: int = 100, **options: Any
 ) -> AsyncIterator[tuple[Member, Following]]:
-    """A replica's `east`, which is followed over a connection of its own."""
+    """A replica's member, which is followed over a connection of its own."""
     nats_options = NatsOptions(servers=(url,), replica="a", **options)
     fleet_options = FleetOptions(member_timeout=0.2, fresh_seconds=FRESH, events_kept=events_kept)
-    member = Member(build_spec("east"), Watching(FakeSource(), fleet_options), fleet_options)
+    member = Member(build_spec(cluster), Watching(FakeSource(), fleet_options), fleet_options)
     async with open_nats(nats_options) as connection:
-        following = Following(connection, EAST, nats_options, member, turns)
+        following = Following(connection, Subjects(nats_options.prefix, cluster), nats_options, member, turns)
         task = asyncio.create_task(following.run())
         try:
             yield member, following
