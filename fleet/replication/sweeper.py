@@ -36,8 +36,12 @@ class Sweeper:
         self._unread: int | None = None
         self._claimed_at = 0.0
 
-    def note_claim(self, sequence: int) -> None:
-        """What is in the stream up to here was left by others, or by who knows whom."""
+    def note_claim(self, sequence: int, *, anew: bool) -> None:
+        """What is in the stream up to here was left by others; `anew` if it may be another stream than before."""
+        if anew:  # whose sequences are other messages
+            self._tombstones.clear()
+            self._events.clear()
+            self._dropped.clear()
         self._unread, self._claimed_at = sequence, now()
 
     def note_published(self, contents: Sequence[tuple[str, Content]], last: int) -> None:
@@ -71,9 +75,10 @@ class Sweeper:
         due = [sequence for until, sequence in self._tombstones if until <= now()]
         dropped = self._dropped.copy()
         await self._stream.delete(due + dropped)
-        for _ in due:
+        done = {*due, *dropped}
+        self._dropped = [sequence for sequence in self._dropped if sequence not in done]
+        while self._tombstones and self._tombstones[0][1] in done:
             self._tombstones.popleft()
-        del self._dropped[: len(dropped)]
 
     def _list_live(self) -> set[str]:
         """The kinds whose stores are equal to the member; none while there will be more."""
