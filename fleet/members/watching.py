@@ -44,11 +44,11 @@ class Watching:
         if member.spec.credential is None:
             await asyncio.Event().wait()  # there is nothing to ask until the source says something else
         connection = await self._connect(member)
+        lent, member.connection = member.connection, connection
         try:
-            member.connection = connection
             await _Watch(member, connection, self._options, self._turns, tee or _store_alone).run()
         finally:
-            member.connection = None
+            member.connection = lent
             await connection.close()
 
     async def _connect(self, member: Member) -> Connection:

@@ -65,7 +65,6 @@ class Part:
                     while True:
                         if (publisher := await self._follow(self._leases, lease, turns)) is not None:
                             await self._write(watching, publisher, lease)
-                            member.connection = connection
                         await self._leases.give_back(lease, wait=_REFRAIN_SECONDS)
                 finally:
                     if member.is_closed and lease.is_held:
