@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from copy import copy
 from pathlib import Path
 
 import orjson
@@ -79,6 +80,12 @@ class Opening:
         self._stack = stack
         self._folder = folder
         self._nats_url = nats_url
+
+    def within(self, stack: AsyncExitStack) -> "Opening":
+        """Opens what the stack closes."""
+        other = copy(self)
+        other._stack = stack
+        return other
 
     def count_asked(self) -> int:
         return sum(cluster.count(SUMMARY.format("n1")) for cluster in self.source.clusters.values())
@@ -158,6 +165,26 @@ async def test_who_comes_later_has_the_newest_usage_at_its_time(opening: Opening
     follower = await opening.shared("follower", writes=False)
     await until(follower.points, what="the newest usage")
     assert [point.time_ns for point in await follower.points()] == [NOW_NS - 15 * NANOSECONDS]
+
+
+async def test_who_takes_over_asks_from_the_next_round_on(opening: Opening) -> None:
+    async with AsyncExitStack() as first:
+        writer = await opening.within(first).shared("writer")
+        await wait_written(writer, "c1", "c2")
+        follower = await opening.shared("follower")
+
+        async def has_round() -> bool:  # while they find out who writes what, a member may be nobody's
+            await writer.collector.collect()
+            await follower.collector.collect()
+            return bool(await follower.points())
+
+        await until(has_round, what="a round")
+    asked = opening.count_asked()
+    await wait_written(follower, "c1", "c2")
+    follower.clock[0] += NANOSECONDS
+    await follower.collector.collect()
+    assert opening.count_asked() == asked + 2
+    assert [point.time_ns for point in await follower.points()] == [NOW_NS, NOW_NS + NANOSECONDS]
 
 
 async def test_usage_of_who_lost_its_lease_unknowingly_is_refused(opening: Opening, nats_server: NatsServer) -> None:
