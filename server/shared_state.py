@@ -83,6 +83,7 @@ async def try_shared_state(options: NatsOptions) -> str:
         Reason.CREDENTIALS: "OPENMCP_NATS_USERNAME and OPENMCP_NATS_PASSWORD, or OPENMCP_NATS_CREDENTIALS_FILE, must "
         "be those of a user that it has",
         Reason.JETSTREAM: "its configuration must have `jetstream`, and the account too",
+        Reason.QUORUM: "more than half of the servers of its cluster must run",
         Reason.REPLICAS: f"OPENMCP_NATS_STREAM_REPLICAS is {options.stream_replicas}, which takes a cluster of as many "
         "servers",
         Reason.ROOM: "its volume or `max_file_store` is full or too small",

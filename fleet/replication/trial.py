@@ -15,7 +15,7 @@ from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableEr
 
 from fleet.aio.tasks import end_tasks
 from fleet.replication.access import AccessInvalid
-from fleet.replication.connection import Nats, StateUnavailable, describe, open_nats
+from fleet.replication.connection import Nats, StateUnavailable, describe, open_nats, translated
 from fleet.replication.options import NatsOptions
 
 _CONNECT_SECONDS = 3.0
@@ -33,6 +33,7 @@ class Reason(Enum):
     TLS = "TLS"
     CREDENTIALS = "credentials"
     JETSTREAM = "JetStream"
+    QUORUM = "quorum"
     RIGHTS = "rights"
     REPLICAS = "replicas"
     ROOM = "room"
@@ -65,7 +66,7 @@ async def try_nats(options: NatsOptions) -> str:
         try:
             await asyncio.wait_for(nats.wait_connected(), _CONNECT_SECONDS)
         except TimeoutError:
-            raise TrialFailed(str(nats.problem), _reason_of(nats.error)) from None
+            raise TrialFailed(str(nats.problem), _reason_of(nats.error, Reason.UNREACHABLE)) from None
         version = nats.client.connected_server_version
         said = f"nats-server {version.major}.{version.minor}.{version.patch}"
         async with _asking(nats, "JetStream"):
@@ -135,8 +136,8 @@ async def _read(nats: Nats, stream: str, subjects: str) -> None:
 async def _may_publish(nats: Nats, options: NatsOptions) -> bool:
     """By a subject that no stream has."""
     nats.refused = None
-    await nats.client.publish(f"{options.prefix}.{_SCRATCH}.mark", b"")
-    async with _asking(nats, "an answer"):
+    with translated(nats.name):
+        await nats.client.publish(f"{options.prefix}.{_SCRATCH}.mark", b"")
         await nats.client.flush()  # a refusal comes before its answer
     return nats.refused is None
 
@@ -165,7 +166,7 @@ async def _asking(nats: Nats, what: str) -> AsyncIterator[None]:
         raise TrialFailed(f"{nats.name}: asked for {what}, it says: {text}", _reason_of(error)) from error
 
 
-def _reason_of(error: Exception | None) -> Reason:
+def _reason_of(error: Exception | None, of_silence: Reason = Reason.QUORUM) -> Reason:
     match error:
         case AccessInvalid():
             return Reason.FILES
@@ -173,8 +174,10 @@ def _reason_of(error: Exception | None) -> Reason:
             return Reason.TLS
         case APIError(err_code=int(code)) if code in _REASONS:
             return _REASONS[code]
-        case ServiceUnavailableError() | NoRespondersError():
+        case ServiceUnavailableError(err_code=None) | NoRespondersError():
             return Reason.JETSTREAM
+        case ServiceUnavailableError() | TimeoutError():
+            return of_silence
         case Error() if "authorization violation" in str(error).lower():
             return Reason.CREDENTIALS
         case OSError() | None:

@@ -153,6 +153,15 @@ async def test_a_cluster_keeps_as_many_replicas_as_it_has_servers(nats_cluster: 
 
 
 @both_versions
+async def test_a_cluster_without_a_majority_is_named(nats_cluster: NatsCluster, tmp_path: Path) -> None:
+    for server in nats_cluster.servers[1:]:
+        await asyncio.to_thread(server.kill)
+    row = await check(nats_cluster.url, tmp_path, STREAM_REPLICAS="3")
+    assert not row.works
+    assert "more than half of the servers of its cluster must run" in row.said
+
+
+@both_versions
 async def test_no_room_is_named(start_nats_server: StartNats, tmp_path: Path) -> None:
     server = start_nats_server(max_file_store=60_000)
     async with await nats.connect(server.url) as client:
