@@ -1,4 +1,4 @@
-"""`docs/reliability.md` has a row for each fault that is tested, with what the tests hold it to."""
+"""Tables of faults have a row for each that is tested, with what the tests hold it to."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,12 @@ from tests.faults import test_members, test_watches
 from tests.fleet.metrics import test_bad_lines
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "reliability.md").read_text()
 
 
-def read_rows(heading: str) -> list[list[str]]:
+def read_rows(heading: str, page: str = "reliability.md") -> list[list[str]]:
     """The cells of a table below a heading, without its head."""
-    section = PAGE.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    text = (ROOT / "docs" / page).read_text()
+    section = re.split(rf"\n##+ {heading}\n", text)[1].partition("\n#")[0]
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
@@ -34,8 +34,11 @@ def test_each_fault_has_a_row(heading: str, faults: "dict[str, object] | tuple[s
     assert sorted(row[0] for row in read_rows(heading)) == sorted(faults)
 
 
-def test_what_is_shown_by_a_test_is_shown_by_one_that_exists() -> None:
-    rows = read_rows("What is around the server")
+@pytest.mark.parametrize(
+    ("page", "heading"), [("reliability.md", "What is around the server"), ("past-one-machine.md", "What fails")]
+)
+def test_what_is_shown_by_a_test_is_shown_by_one_that_exists(page: str, heading: str) -> None:
+    rows = read_rows(heading, page)
     assert len(rows) > 10
     for row in rows:
         file, name = re.fullmatch(r"`([\w/.]+)::(\w+)`", row[-1]).groups()  # type: ignore[union-attr]  # else it fails
