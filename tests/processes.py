@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,12 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def open_server(
-    *arguments: str, environment: Mapping[str, str], port: int, log: Path, ready_seconds: float = 120.0
+    *arguments: str,
+    environment: Mapping[str, str],
+    port: int,
+    log: Path,
+    ready_seconds: float = 120.0,
+    program: Sequence[str | Path] = (COMMAND,),
 ) -> AsyncIterator[RunningServer]:
     """Starts `openmcp-apiserver ARGUMENTS`, waits for `/readyz`, and stops it by its process id.
 
@@ -81,7 +86,7 @@ async def open_server(
     await asyncio.to_thread(credentials.note_server, log, environment)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            COMMAND,
+            *program,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
