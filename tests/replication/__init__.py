@@ -1,0 +1,1 @@
+"""Answers of who follows, beside those of who watches."""
