@@ -3,14 +3,18 @@
 `python -m bench.children.large_fleet memory whole|fields PODS` says what pods take, with or without whole objects;
 `... memory workloads PODS` what the Deployments of so many pods take,
 `... pages MEMBERS PODS ROUNDS` what questions take, PODS being those of a member. One line of JSON each.
+`... pages MEMBERS PODS ROUNDS NATS` asks one that follows what `... write MEMBERS PODS NATS` publishes until its input
+ends, after a line that says that all has been.
 """
 
 import asyncio
 import ctypes
 import gc
+import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import msgspec
@@ -21,17 +25,21 @@ from msgspec import Struct
 from auth.principal import Principal
 from bench.children.load_cache import read_rss
 from bench.memory_fleet import MemorySource, MemoryUsage, iter_deployments, iter_pages
+from bench.servers import wait_until
 from fleet.cache.store import build_store
 from fleet.cache.stores import Stores
 from fleet.federation import Federation
 from fleet.kubernetes.codec.codec import PODS, WORKLOADS, Codec
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
 from fleet.live.usage_cache import UsageCache
+from fleet.members.watching import Watching
 from fleet.model import kinds
 from fleet.model.objects import Pod
 from fleet.model.visibility import Role, Scope
 from fleet.ports import MetricStore
-from fleet.registry import FleetOptions, open_federation
+from fleet.registry import BuildFiller, FleetOptions, open_federation
+from fleet.replication.options import NatsOptions
+from fleet.replication.replica import open_replica
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.schema import schema
@@ -116,13 +124,47 @@ def _settled_rss() -> int:
     return read_rss()
 
 
-async def measure_pages(members: int, pods: int, rounds: int) -> Times:
+@asynccontextmanager
+async def _open_fleet(members: int, pods: int, build: BuildFiller) -> AsyncIterator[Federation]:
+    """As soon as all pods are in memory."""
+    async with open_federation(MemorySource(members, pods), FleetOptions(fresh_seconds=3600), build) as federation:
+        held = UsageCache(cast("MetricStore", MemoryUsage()), federation.pods_of, max_age=3600)
+
+        async def has_all() -> bool:
+            found = await _ask(federation, held, "{ pods(first: 0) { totalCount } }")
+            return bool(found["pods"]["totalCount"] == members * pods)
+
+        await wait_until(has_all, "all pods are in memory")
+        yield federation
+
+
+async def write(members: int, pods: int, nats: str) -> None:
+    """Lists all and publishes it, says so, and goes on until standard input ends."""
+    async with open_replica(_share(nats, writes=True)) as replica, _open_fleet(members, pods, replica.fill):
+
+        async def has_published() -> bool:
+            figures = [*replica.figures()]
+            return sum(each.published for each in figures) >= members * pods and not any(
+                each.pending for each in figures
+            )
+
+        await wait_until(has_published, "all pods are published")
+        print("written", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+def _share(nats: str, *, writes: bool) -> NatsOptions:
+    return NatsOptions(servers=(nats,), replica=f"bench-{os.getpid()}", writes=writes)
+
+
+async def measure_pages(members: int, pods: int, rounds: int, nats: str | None = None) -> Times:
     """Executes operations on the graph, encoding included and HTTP not, when all is in memory."""
-    before = _settled_rss()
-    options = FleetOptions(fresh_seconds=3600)
-    async with open_federation(MemorySource(members, pods), options) as federation:
-        started = time.perf_counter()
-        await federation.wait_synced(600)
+    before, started = _settled_rss(), time.perf_counter()
+    async with AsyncExitStack() as stack:
+        build: BuildFiller = Watching
+        if nats is not None:
+            build = (await stack.enter_async_context(open_replica(_share(nats, writes=False)))).fill
+        federation = await stack.enter_async_context(_open_fleet(members, pods, build))
         synced = time.perf_counter() - started
         rss = _settled_rss() - before
         gc.freeze()
@@ -186,6 +228,9 @@ if __name__ == "__main__":
         answer: Memory | Times = measure_workloads(int(sys.argv[3]))
     elif sys.argv[1] == "memory":
         answer = measure_memory(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "write":
+        sys.exit(uvloop.run(write(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])))
     else:
-        answer = uvloop.run(measure_pages(*map(int, sys.argv[2:5])))
+        members, pods, rounds = map(int, sys.argv[2:5])
+        answer = uvloop.run(measure_pages(members, pods, rounds, *sys.argv[5:]))
     print(msgspec.json.encode(answer).decode())

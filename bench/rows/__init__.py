@@ -23,6 +23,10 @@ from bench.rows import (
     readiness,
     real_pass_through,
     real_sync,
+    shared_changes,
+    shared_fleet,
+    shared_pages,
+    shared_start,
     shared_workers,
     stall,
     usage,
@@ -62,5 +66,9 @@ SUBJECTS: Mapping[str, Measure] = {
     "usage_embedded": usage.measure_embedded,
     "live": live.measure,
     "grants": grants.measure,
+    "shared_pages": shared_pages.measure,
+    "shared_changes": shared_changes.measure,
+    "shared_start": shared_start.measure,
+    "shared_fleet": shared_fleet.measure,
 }
 """In the table's order. A new subject is a module and a line here."""

@@ -63,7 +63,7 @@ async def _measure_workloads(rounds: int) -> list[Row]:
 
 
 async def _measure_questions(rounds: int) -> list[Row]:
-    sides = {str(pods): partial(_time, MEMBERS, pods // MEMBERS, 5) for pods in (PODS, PODS // 10)}
+    sides = {str(pods): partial(time_questions, MEMBERS, pods // MEMBERS, 5) for pods in (PODS, PODS // 10)}
     times = await run_interleaved(sides, rounds)
     large, small = times[str(PODS)], times[str(PODS // 10)]
     rows = []
@@ -91,7 +91,7 @@ async def _measure_questions(rounds: int) -> list[Row]:
 
 
 async def _measure_growth(rounds: int) -> list[Row]:
-    times = await run_interleaved({str(count): partial(_time, count, 1_000, 5) for count in (10, 100)}, rounds)
+    times = await run_interleaved({str(count): partial(time_questions, count, 1_000, 5) for count in (10, 100)}, rounds)
     few, many = times["10"], times["100"]
     title = "100 members of 1,000 pods"
     taken = {count: [found.rss_bytes / found.pods for found in times[count]] for count in times}
@@ -116,8 +116,9 @@ async def _fill(way: str) -> Memory:
     return msgspec.json.decode(await _run("memory", way, str(PODS)), type=Memory)
 
 
-async def _time(members: int, pods: int, samples: int) -> Times:
-    return msgspec.json.decode(await _run("pages", str(members), str(pods), str(samples)), type=Times)
+async def time_questions(members: int, pods: int, samples: int, *nats: str) -> Times:
+    """What a process of its own says, which lists `pods` of each member, or follows those shared on a NATS server."""
+    return msgspec.json.decode(await _run("pages", str(members), str(pods), str(samples), *nats), type=Times)
 
 
 async def _run(*arguments: str) -> bytes:
