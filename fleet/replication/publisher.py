@@ -66,7 +66,7 @@ class Publisher:
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
         self._outbox = Outbox(self._wake.set)
         self._stream = Stream(nats, subjects, options)
-        self._sweeper = Sweeper(self._stream, subjects, member, self._outbox, options.marker_seconds)
+        self._sweeper = Sweeper(self._stream, subjects, member, self._outbox, options.marker_seconds, self._turns)
         self._changes = Changes(subjects, member, self._outbox, self._sweeper.note_dropped)
         self._pipeline: Pipeline[Content] = Pipeline(nats, self._note_landed, self._wake.set)
         self._is_claimed = self._wants_all = False

@@ -5,10 +5,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 from msgspec import Struct
 from nats.errors import Error
 from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError
 
 from fleet.replication.connection import Nats, translated
 from fleet.replication.marks import Mark, decode_mark
@@ -22,6 +23,7 @@ _MAKE_SECONDS = 5.0
 _READ_MESSAGES = 10_000_000
 _BEGINS_ANYWHERE = (2, 10)  # from this version on a purge of an empty stream sets where it begins
 _DELETED_AT_ONCE = 64
+_UNAVAILABLE = 503
 
 
 class StreamState(Struct, frozen=True):
@@ -76,11 +78,13 @@ class Stream:
                     await asyncio.gather(*map(self._delete, sequences[start : start + _DELETED_AT_ONCE]))
 
     async def _delete(self, sequence: int) -> None:
-        with contextlib.suppress(APIError):
-            try:
-                await self._nats.js.delete_msg(self.name, sequence)
-            except ServiceUnavailableError as error:
-                raise OSError(str(error)) from error
+        # Not `delete_msg`, which has what is deleted overwritten: that takes a server a hundred times as long.
+        body = msgspec.json.encode({"seq": sequence, "no_erase": True})
+        subject = f"$JS.API.STREAM.MSG.DELETE.{self.name}"
+        answer = await self._nats.client.request(subject, body, timeout=_MAKE_SECONDS)
+        error = msgspec.json.decode(answer.data).get("error")
+        if error is not None and error["code"] == _UNAVAILABLE:
+            raise OSError(error["description"])
 
     async def read_subjects(self, last: int) -> AsyncIterator[tuple[str, int, bool]]:
         """The messages up to a sequence that something is behind: subject, sequence, and whether it is a tombstone."""

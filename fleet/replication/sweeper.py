@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
 
+from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
 from fleet.members.member import Member
 from fleet.members.signs import now
@@ -22,13 +23,20 @@ class Sweeper:
     """Of one writer. Tombstones stay for `marker_seconds` from when it published or found them."""
 
     def __init__(
-        self, stream: Stream, subjects: Subjects, member: Member, outbox: Outbox, marker_seconds: float
+        self,
+        stream: Stream,
+        subjects: Subjects,
+        member: Member,
+        outbox: Outbox,
+        marker_seconds: float,
+        turns: Turns,
     ) -> None:
         self._stream = stream
         self._subjects = subjects
         self._member = member
         self._ring = member.stores.events
         self._outbox = outbox
+        self._turns = turns
         self._marker_seconds = marker_seconds
         self._tombstones: deque[tuple[float, int]] = deque()
         self._events: dict[StoreKey, int] = {}
@@ -65,8 +73,10 @@ class Sweeper:
             with contextlib.suppress(StateUnavailable):
                 if self._unread is not None and (kinds := self._list_live()):
                     unread = self._unread
+                    pace = Pace(self._turns)
                     async for subject, sequence, is_tombstone in self._stream.read_subjects(unread):
                         self._note_left(subject, sequence, is_tombstone, kinds)
+                        await pace.wait()
                     if self._unread == unread:
                         self._unread = None
                 await self._sweep()

@@ -189,3 +189,14 @@ async def test_a_stream_gets_the_replicas_that_are_set_now(nats_cluster: NatsClu
             async with open_writer(nats_cluster.url, stream_replicas=replicas):
                 info = await client.jetstream().stream_info(SUBJECTS.stream)
                 assert info.config.num_replicas == replicas
+
+
+async def test_copies_without_servers_for_them_are_named_and_what_is_there_goes_on(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_writer(nats_server.url):
+        pass
+    async with open_writer(nats_server.url, replica="b", stream_replicas=3) as writer:
+        fill_all(writer.member, build_pods(3))
+        await holds_all(nats_server.url, writer)
+    assert [record.message for record in caplog.records if "3 servers" in record.message] != []
