@@ -1,5 +1,6 @@
 """All that is kept of one member."""
 
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -27,6 +28,16 @@ class Stores:
         """What runs the pods, in step with them: that takes long where much has changed (`marked_workloads`)."""
         finish(self.marked_workloads.settling())
         return self.marked_workloads
+
+    @property
+    def as_filled(self) -> Mapping[ResourceName, Store[Any]]:
+        """The stores of objects; workloads are as they were settled last."""
+        return {
+            "pods": self.pods,
+            "nodes": self.nodes,
+            "namespaces": self.namespaces,
+            "workloads": self.marked_workloads,
+        }
 
     def named(self, resource: ResourceName) -> Store[Any]:
         """The store of a resource, for whoever treats all alike; `of` knows what is in it."""

@@ -16,8 +16,6 @@ from fleet.replication.subjects import Subjects, Unpublishable
 
 logger = logging.getLogger(__name__)
 
-_STORES: tuple[ResourceName, ...] = ("pods", "nodes", "namespaces", "workloads")
-
 
 class Changes:
     """`on_dropped` is called with the key of each event that falls out."""
@@ -27,7 +25,8 @@ class Changes:
     ) -> None:
         self._subjects = subjects
         self._member = member
-        self._stores = member.stores
+        self._events = member.stores.events
+        self._stores = member.stores.as_filled
         self._outbox = outbox
         self._on_dropped = on_dropped
         self._complaints = Complaints()
@@ -35,10 +34,10 @@ class Changes:
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
         """Until the `with` is left."""
-        ring = self._stores.events
+        ring = self._events
         with contextlib.ExitStack() as stack:
-            for kind in _STORES:
-                stack.callback(self._stores.named(kind).listen(partial(self._note, kind)))
+            for kind, store in self._stores.items():
+                stack.callback(store.listen(partial(self._note, kind)))
             stack.callback(ring.listen(self._note_event))
             ring.on_dropped = self._on_dropped
             try:
@@ -48,8 +47,7 @@ class Changes:
 
     async def note_all(self, pace: Pace) -> None:
         """Everything, as if it had just come."""
-        for kind in _STORES:
-            store = self._stores.named(kind)
+        for kind, store in self._stores.items():
             for key, record in tuple(store.records.items()):
                 if store.records.get(key) is record:
                     self._note(kind, None, record)
@@ -57,19 +55,20 @@ class Changes:
         self._note_event(None)
 
     def count(self) -> int:
-        return sum(len(self._stores.named(kind)) for kind in ("pods", "nodes", "namespaces"))
+        """Objects that the stream should hold."""
+        return sum(len(store) for kind, store in self._stores.items() if kind != "workloads")
 
     def _note(self, kind: ResourceName, old: Any, new: Any) -> None:
         if kind == "workloads":  # those without a version are made of their pods by everybody
             old, new = (each if each is not None and each.resource_version else None for each in (old, new))
         if new is not None:
             if old is None or new.resource_version != old.resource_version or new.uid != old.uid:
-                self._put(kind, self._stores.named(kind).key_of(new), (kind, new))
+                self._put(kind, self._stores[kind].key_of(new), (kind, new))
         elif old is not None:
-            self._put(kind, self._stores.named(kind).key_of(old), TOMBSTONE)
+            self._put(kind, self._stores[kind].key_of(old), TOMBSTONE)
 
     def _note_event(self, key: StoreKey | None) -> None:
-        ring = self._stores.events
+        ring = self._events
         for event in ring.newest() if key is None else filter(None, (ring.get(key),)):
             self._put("events", (event.namespace, event.name), ("events", event))
 

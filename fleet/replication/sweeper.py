@@ -35,6 +35,7 @@ class Sweeper:
         self._subjects = subjects
         self._member = member
         self._ring = member.stores.events
+        self._stores = member.stores.as_filled
         self._outbox = outbox
         self._turns = turns
         self._marker_seconds = marker_seconds
@@ -106,7 +107,7 @@ class Sweeper:
         elif kind == "events":
             if key not in self._events:
                 self._note_event(key, sequence)
-        elif kind in kinds and key not in self._member.stores.named(kind).records:
+        elif kind in kinds and key not in self._stores[kind].records:
             self._outbox.put(subject, TOMBSTONE)
 
     def _note_event(self, key: StoreKey, sequence: int) -> None:

@@ -109,9 +109,14 @@ async def test_sums_of_pods_are_no_change_of_their_workload(nats_server: NatsSer
             stores.pods.put(build_pod_record(CLUSTER, "shop", f"{name}-0", owner=owner))
         assert {workload.name: workload.pod_count for workload in stores.workloads} == {"web": 1, "bare": 1}
         assert await writer.publisher.drain(PATIENCE)
-        assert [subject for subject in heard if ".workloads." in subject] == []
+        stores.pods.put(build_pod_record(CLUSTER, "shop", "web-1", owner=owner))
+        stores.marked_workloads.put(other := build_workload_record(CLUSTER, "shop", "other"))
+        assert await writer.publisher.drain(PATIENCE)
+        assert stores.marked_workloads.marks > 0  # and nobody pays for sums that nobody reads
+        published = [subject for subject in heard if ".workloads." in subject]
+        assert published == [SUBJECTS.of("workloads", ("shop", other.entry))]
         held = (await read_stream(client)).of("workloads")
-        assert [workload.pod_count for workload in held.values()] == [0]
+        assert [workload.pod_count for workload in held.values()] == [0, 0]
 
 
 async def test_events_that_fall_out_leave_the_stream_without_a_tombstone(nats_server: NatsServer) -> None:
