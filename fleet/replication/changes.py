@@ -76,5 +76,5 @@ class Changes:
         try:
             self._outbox.put(self._subjects.of(kind, key), content)
         except Unpublishable as error:
-            if self._complaints.is_due(kind, key):
+            if self._complaints.is_due(kind, None):
                 logger.warning("%s: left out of the shared state: %s", self._member.name, error)

@@ -93,9 +93,9 @@ class Delivery:
         if int(number) != self._number + 1:
             self.broken.set()
             return
-        self._number += 1
         self.coming = int(coming)
         self._take(message.subject, message.data, int(sequence), int(stamp) / 1e9)
+        self._number += 1  # what could not be taken in is missing
         await self._pace.wait()
 
     async def _note_status(self, message: Msg) -> None:

@@ -93,7 +93,7 @@ class Following:
         await self._settled.wait()
 
     async def _follow(self) -> NoReturn:
-        backoff = Backoff(last=5.0)
+        backoff = Backoff(last=1.5)
         while True:
             await self._nats.wait_connected()
             begun = now()

@@ -24,7 +24,7 @@ from fleet.replication.options import NatsOptions
 from fleet.replication.outbox import TOMBSTONE, Content, Outbox
 from fleet.replication.pipeline import WINDOW, WRONG_SEQUENCE, Flight, Pipeline
 from fleet.replication.records import MOST_BODY, RecordUnreadable, encode
-from fleet.replication.stream import Stream
+from fleet.replication.stream import Stream, StreamState
 from fleet.replication.subjects import Subjects, Unpublishable
 from fleet.replication.sweeper import Sweeper
 
@@ -107,7 +107,7 @@ class Publisher:
         while True:
             try:
                 await self._find_form()
-                await self._claim()
+                await self._claim(await self._stream.open())
             except StateUnavailable as error:
                 self._note(error)
                 await self._nats.wait_connected()
@@ -158,8 +158,7 @@ class Publisher:
         else:
             self._form = mark.form if mark is not None else self._ask_form()
 
-    async def _claim(self) -> None:
-        state = await self._stream.open()
+    async def _claim(self, state: StreamState) -> None:
         if not state.messages:
             self._wants_all = True
         self._begin(state.last_sequence)
@@ -173,7 +172,7 @@ class Publisher:
 
     async def _reclaim(self) -> None:
         """After an error, when nobody knows how much was taken. Raises Fenced."""
-        state = await self._stream.open()
+        state = await self._stream.open()  # before its mark is read: who claims it after that changes its sequence
         try:
             mark = await self._stream.find_mark()
         except RecordUnreadable as error:
@@ -182,7 +181,7 @@ class Publisher:
             raise Fenced(f"{self._member.name} is written by {mark.writer}")
         if state.last_sequence < self.last_sequence:  # it lost what it had taken
             self._wants_all = True
-        await self._claim()
+        await self._claim(state)
 
     async def _pump(self) -> None:
         while True:
@@ -213,8 +212,8 @@ class Publisher:
         """Somebody else may have purged the stream, which changes no sequence."""
         if now() - self._looked_at >= _LOOK_SECONDS and not self._outbox:
             self._looked_at, objects = now(), self._changes.count()
-            if (await self._stream.open()).messages < objects / 2:
-                self._wants_all = True
+            with contextlib.suppress(StateUnavailable):
+                self._wants_all |= (await self._stream.open()).messages < objects / 2
 
     async def _wait(self) -> None:
         """Until something waits, a mark is due, or an answer came or should have."""
@@ -251,7 +250,7 @@ class Publisher:
             options = self._options
             return encode(kind, record, manifests=options.manifests, env=options.redact_env, most=most, form=self._form)
         except Unpublishable as error:
-            if self._complaints.is_due(kind, record.name):
+            if self._complaints.is_due(kind, None):
                 logger.warning("%s: left out of the shared state: %s", self._member.name, error)
             return TOMBSTONE
 

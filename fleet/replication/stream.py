@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,12 +12,15 @@ from nats.errors import Error
 from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
+from fleet.aio.complaints import Complaints
 from fleet.replication.connection import Nats, translated
 from fleet.replication.marks import Mark, decode_mark
 from fleet.replication.options import NatsOptions
 from fleet.replication.subjects import Subjects
 
 _SIZE = "Nats-Msg-Size"
+
+logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 2.0
 _MAKE_SECONDS = 5.0
@@ -41,6 +45,7 @@ class Stream:
         self._nats = nats
         self._subjects = subjects
         self._options = options
+        self._complaints = Complaints()
 
     async def open(self) -> StreamState:
         """How it is by now; it is made where there is none."""
@@ -49,8 +54,7 @@ class Stream:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     info = await self._nats.js.stream_info(self.name)
                 if info.config.num_replicas != self._options.stream_replicas:
-                    async with asyncio.timeout(_MAKE_SECONDS):
-                        info = await self._nats.js.update_stream(self._config)
+                    await self._update()
             except NotFoundError:
                 async with asyncio.timeout(_MAKE_SECONDS):
                     info = await self._nats.js.add_stream(self._config)
@@ -59,6 +63,17 @@ class Stream:
                         await self._nats.js.purge_stream(self.name, seq=time.time_ns() // 1_000)
                         info = await self._nats.js.stream_info(self.name)
         return StreamState(info.state.last_seq, info.state.messages)
+
+    async def _update(self) -> None:
+        """Lets it have the copies that are set now; it goes on as it is where there are no servers for them."""
+        try:
+            async with asyncio.timeout(_MAKE_SECONDS):
+                await self._nats.js.update_stream(self._config)
+        except APIError as error:
+            if self._complaints.is_due("copies", None):
+                logger.warning(
+                    "%s is kept by other than %d servers: %s", self.name, self._options.stream_replicas, error
+                )
 
     async def find_mark(self) -> Mark | None:
         """The last one, by whoever claimed it; None where nobody has. Raises RecordUnreadable."""

@@ -13,7 +13,7 @@ from fleet.members.signs import now
 from fleet.replication.connection import StateUnavailable
 from fleet.replication.outbox import TOMBSTONE, Content, Outbox
 from fleet.replication.stream import Stream
-from fleet.replication.subjects import Subjects
+from fleet.replication.subjects import Subjects, Unpublishable
 
 _TICK_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0  # for kinds that can't be had
@@ -64,7 +64,8 @@ class Sweeper:
 
     def note_dropped(self, key: StoreKey) -> None:
         """An event fell out of the ring."""
-        self._outbox.discard(self._subjects.of("events", key))
+        with contextlib.suppress(Unpublishable):
+            self._outbox.discard(self._subjects.of("events", key))
         if (sequence := self._events.pop(key, None)) is not None:
             self._dropped.append(sequence)
 
