@@ -93,7 +93,7 @@ async def open_following(
     url: str, *, cluster: str = "east", turns: Turns | None = None, events_kept: int = 100, **options: Any
 ) -> AsyncIterator[tuple[Member, Following]]:
     """A replica's member, which is followed over a connection of its own."""
-    nats_options = NatsOptions(servers=(url,), replica="a", **options)
+    nats_options = NatsOptions(servers=tuple(url.split(",")), replica="a", **options)
     fleet_options = FleetOptions(member_timeout=0.2, fresh_seconds=FRESH, events_kept=events_kept)
     member = Member(build_spec(cluster), Watching(FakeSource(), fleet_options), fleet_options)
     async with open_nats(nats_options) as connection:

@@ -1,5 +1,6 @@
 """Usage of members that one replica asks, on another: the same bytes as where they are asked, once."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -185,6 +186,22 @@ async def test_who_takes_over_asks_from_the_next_round_on(opening: Opening) -> N
     await follower.collector.collect()
     assert opening.count_asked() == asked + 2
     assert [point.time_ns for point in await follower.points()] == [NOW_NS, NOW_NS + NANOSECONDS]
+
+
+async def test_of_what_is_measured_while_nats_is_away_others_get_the_newest(
+    opening: Opening, nats_server: NatsServer
+) -> None:
+    writer, follower = await opening.shared("writer"), await opening.shared("follower", writes=False)
+    await wait_written(writer, "c1", "c2")
+    await asyncio.to_thread(nats_server.stop)
+    for _ in range(3):
+        writer.clock[0] += NANOSECONDS
+        await writer.collector.collect()
+    assert len(await writer.points()) == 3
+
+    await asyncio.to_thread(nats_server.start)
+    await until(follower.points, what="the newest usage")
+    assert await follower.points() == (await writer.points())[-1:]
 
 
 async def test_usage_of_who_lost_its_lease_unknowingly_is_refused(opening: Opening, nats_server: NatsServer) -> None:

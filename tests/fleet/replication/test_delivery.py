@@ -26,6 +26,7 @@ class Reader:
         self.sequences: list[int] = []
         self.deliveries = 0
         self.most_waiting = 0
+        self.fails_at = 0
         self._nats = nats
         self._turns = turns
         self._bound = most_waiting
@@ -41,6 +42,9 @@ class Reader:
                 await delivery.run()
 
     def _take(self, subject: str, body: bytes, sequence: int, stamp: float) -> None:
+        if sequence == self.fails_at:
+            self.fails_at = 0
+            raise ValueError("it can't be taken in")
         self.sequences.append(sequence)
         assert self._delivery is not None
         self.most_waiting = max(self.most_waiting, self._delivery.waiting_bytes)
@@ -75,3 +79,10 @@ async def test_what_is_dropped_because_too_much_waits_is_asked_for_again(nats_se
     async with open_reader(nats_server.url, SlowTurns(0.005), most_waiting=1_000_000) as (_, reader):
         await until(lambda: len(reader.sequences) == COUNT)
         assert (reader.sequences, reader.deliveries > 1) == (list(range(1, COUNT + 1)), True)
+
+
+async def test_what_could_not_be_taken_in_comes_again(nats_server: NatsServer) -> None:
+    async with open_reader(nats_server.url, Turns(), most_waiting=0) as (_, reader):
+        reader.fails_at = COUNT // 2
+        await until(lambda: len(reader.sequences) == COUNT)
+        assert (reader.sequences, reader.deliveries) == (list(range(1, COUNT + 1)), 2)

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+from nats.aio.msg import Msg
+
 from realfleet.nats import NatsServer
 from tests.fakes.faults import open_proxy
 from tests.fakes.waiting import PATIENCE, until
@@ -42,6 +44,34 @@ async def test_a_writer_that_was_frozen_writes_nothing(nats_server: NatsServer) 
             assert await writer.publisher.drain(PATIENCE)
             assert (await read_stream(client)).equals(writer.member)
             assert not writer.fenced.is_set()
+
+
+async def test_a_claim_between_two_looks_of_a_former_writer_fences_it(nats_server: NatsServer) -> None:
+    """It begins anew after an error, and has just read that nobody else had claimed the stream."""
+
+    looked = asyncio.Event()
+
+    async def note(_: Msg) -> None:
+        looked.set()
+
+    async with (
+        open_client(nats_server.url) as client,
+        open_proxy(nats_server.url) as (slow_url, line),
+        open_writer(slow_url, replica="a") as former,
+    ):
+        fill_all(former.member, build_pods(5))
+        assert await former.publisher.drain(PATIENCE)
+        await client.subscribe("$JS.API.STREAM.MSG.GET.>", cb=note)
+        line.latency = 0.3
+        line.reset()
+        await until(looked.is_set)
+        async with open_writer(nats_server.url, replica="b") as writer:
+            fill_all(writer.member, build_pods(20, "new"))
+            assert await writer.publisher.drain(PATIENCE)
+            fill(former.member.pods, build_pods(9, "former"))
+            await until(former.fenced.is_set)
+            assert not writer.fenced.is_set()
+            assert (await read_stream(client)).equals(writer.member)
 
 
 async def test_of_replicas_that_claim_at_once_one_writes(nats_server: NatsServer) -> None:
