@@ -41,6 +41,8 @@ _STEADY_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _CUT_OFF = (BrokenPipeError, ConnectionResetError)
 _NOT_PERMITTED = "permissions violation"
+_WRITER_INBOX, _FOLLOWER_INBOX = b"_INBOX", b"_INBOX.follower"
+"""Where answers are sent; another account's followers are given theirs, and no writer's."""
 
 
 class StateUnavailable(FleetError):
@@ -184,6 +186,7 @@ class Nats:
         await client.connect(
             list(options.servers),
             name=f"openmcp-apiserver {options.replica}",
+            inbox_prefix=_WRITER_INBOX if options.writes else _FOLLOWER_INBOX,
             error_cb=self._note_error,
             disconnected_cb=went,
             reconnected_cb=came,

@@ -38,6 +38,8 @@ FORBIDDEN = {
     "$JS.API.STREAM.MSG.DELETE.openmcp-east": b'{"seq": 1}',
 }
 
+ALLOWED = ("$JS.API.INFO", "$JS.API.STREAM.INFO.openmcp-east", f"$JS.API.DIRECT.GET.openmcp-east.{EAST.mark}")
+
 
 class Nats:
     """The three, and who connects to them."""
@@ -50,7 +52,12 @@ class Nats:
 
     async def connect(self, user: str) -> Client:
         return await nats.connect(
-            self.urls, user=user, password=PASSWORDS[user], tls=self._context, error_cb=self._note
+            self.urls,
+            user=user,
+            password=PASSWORDS[user],
+            tls=self._context,
+            error_cb=self._note,
+            inbox_prefix=b"_INBOX.follower" if user == "follower" else b"_INBOX",
         )
 
     async def _note(self, error: Exception) -> None:
@@ -108,12 +115,16 @@ async def streaming(three_servers: Nats) -> AsyncIterator[tuple[Nats, Client]]:
 async def test_a_follower_reads_and_changes_nothing(streaming: tuple[Nats, Client]) -> None:
     servers, writer = streaming
     await writer.jetstream().add_stream(name="openmcp-west", subjects=["openmcp.west.>"])
+    await writer.jetstream().create_key_value(bucket="openmcp-leases", direct=False)
     writes = HandWriter(writer)
     await writes.put_pods(build_pod_record("east", "shop", "p1"))
     await writes.mark()
     password, ca_file = PASSWORDS["follower"], servers.ca_file
     async with (
-        open_following(servers.urls[0], username="follower", password=password, ca_file=ca_file) as (member, _),
+        open_following(servers.urls[0], username="follower", password=password, ca_file=ca_file, writes=False) as (
+            member,
+            _,
+        ),
         await servers.connect("follower") as follower,
     ):
         await until(lambda: member.pods.get("shop", "p1"), what="the pod")
@@ -122,11 +133,15 @@ async def test_a_follower_reads_and_changes_nothing(streaming: tuple[Nats, Clien
         await follower.jetstream().add_consumer(EAST.stream, elsewhere)
         for subject, body in FORBIDDEN.items():
             await follower.publish(subject, body)
+            for asked in ALLOWED:  # nor is an answer that is to be sent there
+                await follower.publish(asked, b"", reply=subject.replace("east", "west"))
+        assert (await follower.jetstream().stream_info(EAST.stream)).state.messages == 2
         await until(lambda: len(servers.refused) >= len(FORBIDDEN), what="refusals")
     states = {info.config.name: info.state for info in await writer.jetstream().streams_info()}
     assert {name: (state.messages, state.last_seq) for name, state in states.items()} == {
         EAST.stream: (2, 2),
         "openmcp-west": (0, 0),
+        "KV_openmcp-leases": (0, 0),
     }
     for subject in FORBIDDEN:
         assert any(subject.lower() in said.lower() for said in servers.refused), subject
