@@ -75,6 +75,9 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
     from server.serve import run_server
     from server.workers.supervisor import run_workers
 
+    if settings.state.state == "nats":
+        import fleet.replication.replica  # noqa: F401 - before the fork, so that workers share it
+
     def serve_one(settings: Settings, worker: Worker, on_listening: Callable[[], None]) -> None:
         opens = partial(open_state, writes=worker.is_writer)
         try:
