@@ -87,13 +87,13 @@ class ReplicaProcess:
 
 @asynccontextmanager
 async def open_replicas(
-    fleet: SimulatedFleet, nats: str | Sequence[str], folder: Path, **settings: str
+    kubeconfig: Path, nats: str | Sequence[str], folder: Path, **settings: str
 ) -> AsyncIterator[list[ReplicaProcess]]:
     """One for each URL of NATS, as it is given."""
     urls = [nats] if isinstance(nats, str) else nats
     common = {
         "OPENMCP_CLUSTER_SOURCE": "kubeconfig",
-        "OPENMCP_KUBECONFIG": str(fleet.kubeconfig),
+        "OPENMCP_KUBECONFIG": str(kubeconfig),
         "OPENMCP_SIGNING_KEY": secrets.token_urlsafe(48),
         "API_USER_NAME": "openmcp",
         "API_USER_PW": "keti",

@@ -35,7 +35,7 @@ async def test_servers_of_a_cluster_go_and_come(
     fleet: SimulatedFleet, nats_cluster: NatsCluster, tmp_path: Path
 ) -> None:
     settings = {"OPENMCP_NATS_STREAM_REPLICAS": "3"}
-    async with open_replicas(fleet, [nats_cluster.url] * 2, tmp_path, **settings) as replicas:
+    async with open_replicas(fleet.kubeconfig, [nats_cluster.url] * 2, tmp_path, **settings) as replicas:
         await until(lambda: are_equal(fleet, *replicas), what="both show the same", every=0.2)
         lists, watches = count_lists(fleet), count_watches(fleet)
         one = await asyncio.to_thread(nats_cluster.find_leader, "openmcp-cluster1")
@@ -58,7 +58,7 @@ async def test_servers_of_a_cluster_go_and_come(
 async def test_a_server_restarted_empty_is_filled_without_a_list(
     fleet: SimulatedFleet, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with open_replicas(fleet, [nats_server.url] * 2, tmp_path) as replicas:
+    async with open_replicas(fleet.kubeconfig, [nats_server.url] * 2, tmp_path) as replicas:
         await until(lambda: are_equal(fleet, *replicas), what="both show the same", every=0.2)
         lists = count_lists(fleet)
         await asyncio.to_thread(nats_server.restart, empty=True)
@@ -71,7 +71,7 @@ async def test_a_full_disk_fails_nothing_and_what_waited_is_written_when_there_i
     fleet: SimulatedFleet, start_nats_server: Callable[..., NatsServer], tmp_path: Path
 ) -> None:
     nats_server = await asyncio.to_thread(lambda: start_nats_server(max_file_store=20_000_000))
-    async with open_replicas(fleet, [nats_server.url] * 2, tmp_path) as replicas:
+    async with open_replicas(fleet.kubeconfig, [nats_server.url] * 2, tmp_path) as replicas:
         await until(lambda: are_equal(fleet, *replicas), what="both show the same", every=0.2)
         lists = count_lists(fleet)
         client = await nats.connect(nats_server.url)
@@ -88,7 +88,10 @@ async def test_a_full_disk_fails_nothing_and_what_waited_is_written_when_there_i
 
 
 async def test_a_slow_line_makes_nothing_stale(fleet: SimulatedFleet, nats_server: NatsServer, tmp_path: Path) -> None:
-    async with open_proxy(nats_server.url) as (slow, line), open_replicas(fleet, [slow] * 2, tmp_path) as replicas:
+    async with (
+        open_proxy(nats_server.url) as (slow, line),
+        open_replicas(fleet.kubeconfig, [slow] * 2, tmp_path) as replicas,
+    ):
         await until(lambda: are_equal(fleet, *replicas), what="both show the same", every=0.2)
         line.latency = 0.2
         since = time.monotonic()

@@ -47,7 +47,7 @@ async def order_by_written(*replicas: ReplicaProcess) -> list[ReplicaProcess]:
 async def test_a_killed_and_a_stopped_writer_are_replaced_and_write_nothing(
     fleet: SimulatedFleet, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with open_replicas(fleet, [nats_server.url] * 3, tmp_path) as replicas:
+    async with open_replicas(fleet.kubeconfig, [nats_server.url] * 3, tmp_path) as replicas:
         await until(lambda: are_written(fleet, *replicas), what="each cluster is written", every=0.2)
         await until(lambda: are_equal(fleet, *replicas), what="all show the same", every=0.2)
         *rest, killed = await order_by_written(*replicas)
@@ -100,18 +100,18 @@ def check_writers(marks: list[tuple[str, bool]]) -> None:
 async def test_a_replica_that_is_restarted_lists_nothing_that_others_write(
     fleet: SimulatedFleet, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with open_replicas(fleet, nats_server.url, tmp_path) as (a,):
+    async with open_replicas(fleet.kubeconfig, nats_server.url, tmp_path) as (a,):
         await until(lambda: are_equal(fleet, a), what="it shows what is there", every=0.2)
         lists, watches = count_lists(fleet), count_watches(fleet)
         folder = tmp_path / "b"
         folder.mkdir()
-        async with open_replicas(fleet, nats_server.url, folder, OPENMCP_NATS_WRITES="false") as (b,):
+        async with open_replicas(fleet.kubeconfig, nats_server.url, folder, OPENMCP_NATS_WRITES="false") as (b,):
             await until(lambda: are_equal(fleet, a, b), what="the follower shows the same", every=0.2)
             assert not await b.written()
             assert (count_lists(fleet), count_watches(fleet)) == (lists, watches)
         folder = tmp_path / "c"
         folder.mkdir()
-        async with open_replicas(fleet, nats_server.url, folder) as (c,):
+        async with open_replicas(fleet.kubeconfig, nats_server.url, folder) as (c,):
             await until(lambda: are_written(fleet, a, c), what="each cluster is written once", every=0.2)
             left = time.monotonic()
         await until(lambda: are_written(fleet, a), what="the one that stays writes all", every=0.2)
