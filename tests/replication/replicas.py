@@ -22,6 +22,9 @@ from tests.processes import RunningServer, open_server
 QUERY = """{ pods(first: 10000) { items { namespace name status restarts nodeName cluster { name } }
              clusters { name state message ageSeconds } } }"""
 
+LEASE = os.environ.get("NATS_LEASE", "3s")
+"""So that tests need not wait long. The default is 6s."""
+
 Shown = dict[str, set[tuple[Any, ...]]]
 
 
@@ -100,6 +103,7 @@ async def open_replicas(
         "OPENMCP_HOST": "127.0.0.1",
         "OPENMCP_COLLECT_INTERVAL": "0s",
         "OPENMCP_STATE": "nats",
+        "OPENMCP_NATS_LEASE": LEASE,
     } | settings
     async with AsyncExitStack() as stack:
         opened = [

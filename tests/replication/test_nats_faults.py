@@ -17,7 +17,7 @@ from tests.fakes.faults import open_proxy
 from tests.fakes.waiting import until
 from tests.replication.replicas import ReplicaProcess, are_equal, count_lists, count_watches, open_replicas
 
-DOWN_SECONDS = float(os.environ.get("NATS_DOWN_SECONDS", "7"))
+DOWN_SECONDS = float(os.environ.get("NATS_DOWN_SECONDS", "5"))
 """How long all servers are gone: more than a lease lasts. The full length is 60."""
 WELL_SECONDS = 5.0
 STALE_SECONDS = 3.0

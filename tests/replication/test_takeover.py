@@ -27,8 +27,8 @@ from tests.replication.replicas import (
 )
 
 TAKEN_OVER_SECONDS = 15.0
-STOPPED_SECONDS = float(os.environ.get("STOPPED_SECONDS", "9"))
-"""How long a writer is stopped: more than its leases last. The full length is 30."""
+STOPPED_SECONDS = float(os.environ.get("STOPPED_SECONDS", "5"))
+"""How long a writer is stopped: more than its leases last. The full length is 30, with leases of 6 s."""
 
 
 @pytest.fixture

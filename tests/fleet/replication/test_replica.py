@@ -1,9 +1,11 @@
 """Replicas of one process over the same clusters: one watches each, all answer, and whoever goes is replaced."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
+import pytest
 from nats.js.errors import NotFoundError
 
 from fleet.federation import Federation
@@ -19,6 +21,7 @@ from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod, build_spe
 from tests.fakes.waiting import until
 from tests.fleet.conftest import build_cluster
 from tests.required import both_versions
+from tests.server.test_check_state import USERS
 
 FLEET = FleetOptions(member_timeout=2.0, heartbeat_seconds=0.2, fresh_seconds=2.0)
 LISTS = ("/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces")
@@ -53,9 +56,12 @@ class Running:
 
 @asynccontextmanager
 async def open_running(
-    nats: NatsServer, name: str, *clusters: FakeCluster, writes: bool = True
+    nats: NatsServer, name: str, *clusters: FakeCluster, writes: bool = True, user: str | None = None
 ) -> AsyncIterator[Running]:
-    options = NatsOptions(servers=(nats.url,), replica=name, lease_seconds=3.0, writes=writes)
+    password = nats.user(user).password if user else None
+    options = NatsOptions(
+        servers=(nats.url,), replica=name, lease_seconds=3.0, writes=writes, username=user, password=password
+    )
     source = FakeSource(*clusters)
     async with open_replica(options) as replica, open_federation(source, FLEET, replica.fill) as federation:
         yield Running(name, replica, federation, source)
@@ -83,7 +89,6 @@ async def test_one_replica_watches_and_all_answer(nats_server: NatsServer) -> No
             assert {figures.writes for figures in b.replica.figures()} == {False}
 
 
-@both_versions
 async def test_members_of_who_goes_are_watched_by_who_stays(nats_server: NatsServer) -> None:
     clusters = [build_cluster(f"member{number}", 3) for number in range(6)]
     async with AsyncExitStack() as leaving, open_running(nats_server, "a", *clusters) as a:
@@ -112,7 +117,8 @@ async def test_a_member_that_leaves_takes_its_stream_along_and_may_come_back(nat
         clusters[1].delete("Pod", "shop", "p0")
         for running in (a, b):
             running.source.say(build_spec("one"), build_spec("two"))
-            await until(lambda running=running: running.shows(*clusters), what=f"{running.name} has it again")  # type: ignore[misc]
+        for running in (a, b):
+            await until(partial(running.shows, *clusters), what=f"{running.name} has it again")
 
 
 async def has_no_stream(running: Running, stream: str) -> bool:
@@ -148,3 +154,19 @@ async def test_nats_restarted_empty_is_filled_again_without_a_list(nats_server: 
         await until(lambda: b.shows(*clusters))
         assert lists(*clusters) == asked
         assert (a.written(), b.written()) == written
+
+
+@both_versions
+async def test_an_account_that_may_not_write_only_follows_and_says_so_once(
+    start_nats_server: Callable[..., NatsServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await asyncio.to_thread(lambda: start_nats_server(users=USERS))
+    cluster = build_cluster("one", 3)
+    async with open_running(server, "b", cluster, user="follower") as b:
+        await until(lambda: "only follows" in caplog.text)
+        async with open_running(server, "a", cluster, user="writer") as a:
+            await until(lambda: b.shows(cluster), what="the follower shows what the writer publishes")
+            cluster.put(build_pod("shop", "later"))
+            await until(lambda: b.shows(cluster))
+            assert (a.written(), b.written()) == ({"one"}, set())
+    assert caplog.text.count("only follows") == 1
