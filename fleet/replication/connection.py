@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport
-from nats.errors import Error
+from nats.errors import Error, StaleConnectionError
 from nats.js import JetStreamContext
 
 from fleet.aio.complaints import Complaints
@@ -211,7 +211,7 @@ class Nats:
             if not isinstance(error, _CUT_OFF) or self._kind == "lost":  # else it follows from what was said before
                 self.error = error
                 self._note(text, type(error).__name__)
-        elif self._complaints.is_due(type(error).__name__, None):
+        elif not isinstance(error, StaleConnectionError) and self._complaints.is_due(type(error).__name__, None):
             logger.warning("%s: %s", self.name, text)
 
     def _note(self, problem: str | None, kind: str = "lost") -> None:

@@ -37,7 +37,7 @@ async def wait_problem(nats: Nats, text: str) -> None:
 
 
 @both_versions
-async def test_it_comes_and_goes_with_the_server(nats_server: NatsServer) -> None:
+async def test_it_comes_and_goes_with_the_server(nats_server: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
     await asyncio.to_thread(nats_server.stop)
     turns: list[bool] = []
     async with connect(nats_server.url) as nats:
@@ -56,6 +56,10 @@ async def test_it_comes_and_goes_with_the_server(nats_server: NatsServer) -> Non
         assert turns == [True, False, True]
         unlisten()
     assert turns == [True, False, True]
+    told = {record.message.partition(": ")[2] for record in caplog.records}
+    assert {text for text in told if "Connect call failed" not in text} == {
+        "the connection was lost; it is tried for ever"
+    }
 
 
 async def test_a_frozen_server_is_left_for_another_though_messages_wait_for_it(start_nats_server: StartNats) -> None:
