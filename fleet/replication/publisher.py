@@ -168,7 +168,7 @@ class Publisher:
                 await self._pipeline.send(self._subjects.mark, body, body, last=not left)
             await self._pipeline.settle()
         self._is_claimed, self._in_doubt, self._marked_at = True, True, NEVER
-        self._sweeper.note_claim(self.last_sequence, anew=self._wants_all)
+        self._sweeper.note_claim(self.last_sequence, anew=self._wants_all, empty=not state.messages)
 
     async def _reclaim(self) -> None:
         """After an error, when nobody knows how much was taken. Raises Fenced."""

@@ -9,7 +9,7 @@ from typing import NoReturn
 from fleet.aio.turns import Pace, Turns
 from fleet.cache.rows import StoreKey
 from fleet.members.member import Member
-from fleet.members.signs import now
+from fleet.members.signs import NEVER, now
 from fleet.replication.connection import StateUnavailable
 from fleet.replication.outbox import TOMBSTONE, Content, Outbox
 from fleet.replication.stream import Stream
@@ -43,15 +43,19 @@ class Sweeper:
         self._events: dict[StoreKey, int] = {}
         self._dropped: list[int] = []
         self._unread: int | None = None
-        self._claimed_at = 0.0
+        self._claimed_at = NEVER
 
-    def note_claim(self, sequence: int, *, anew: bool) -> None:
-        """What is in the stream up to here was left by others; `anew` if it may be another stream than before."""
+    def note_claim(self, sequence: int, *, anew: bool, empty: bool) -> None:
+        """What is in the stream up to here was left by others, where it is the first or may be another stream."""
         if anew:  # whose sequences are other messages
             self._tombstones.clear()
             self._events.clear()
             self._dropped.clear()
-        self._unread, self._claimed_at = sequence, now()
+        if empty:
+            self._unread = None
+        elif anew or self._claimed_at == NEVER:
+            self._unread = sequence
+        self._claimed_at = now()
 
     def note_published(self, contents: Sequence[tuple[str, Content]], last: int) -> None:
         """These are in the stream, the last one at a sequence."""

@@ -183,6 +183,31 @@ async def test_a_stream_on_three_servers_survives_the_loss_of_its_leader(nats_cl
         assert not writer.fenced.is_set()
 
 
+async def test_who_goes_on_after_an_outage_reads_nothing_again(nats_server: NatsServer) -> None:
+    consumers: list[str] = []
+
+    async def note(message: Msg) -> None:
+        consumers.append(message.subject)
+
+    async with (
+        open_client(nats_server.url) as client,
+        open_proxy(nats_server.url) as (url, line),
+        open_writer(url, replica="former") as former,
+    ):
+        fill_all(former.member, build_pods(3))
+        assert await former.publisher.drain(PATIENCE)
+        await client.subscribe("$JS.API.CONSUMER.CREATE.>", cb=note)
+        async with open_writer(url, former.member) as writer:
+            await until(lambda: consumers)
+            line.reset()
+            writer.member.pods.drop(("shop", "p1"))
+            await until(lambda: line.connections > 2)
+            assert await writer.publisher.drain(PATIENCE)
+            last = writer.publisher.last_sequence
+            await until(lambda: writer.publisher.last_sequence > last + 2)  # a mark a second
+            assert len(consumers) == 1
+
+
 async def test_a_stream_gets_the_replicas_that_are_set_now(nats_cluster: NatsCluster) -> None:
     async with open_client(nats_cluster.url) as client:
         for replicas in (1, 3):
