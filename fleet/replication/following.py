@@ -68,7 +68,7 @@ class Following:
         self._stream: datetime | None = None
         self._whole_at = 0
         self._delivery: Delivery | None = None
-        self._delivered_at = NEVER
+        self._stamp = 0.0
         self._snapshot: Snapshot | None = None
         self._complete: tuple[Mark, float] | None = None
         self._heard_at = NEVER
@@ -112,8 +112,9 @@ class Following:
             self._settled.set()
             self._say(NO_STREAM)
             return
-        goes_on = self._can_go_on(stream)
+        goes_on = stream.created == self._stream and 0 < self.applied <= stream.state.last_seq
         if not goes_on:
+            self._settled.clear()
             self._stream, self._whole_at, self.applied = stream.created, stream.state.last_seq, 0
             self._snapshot, self._complete, self.committed = Snapshot(self._stores), None, False
             self.snapshots += 1
@@ -121,10 +122,13 @@ class Following:
         try:
             async with open_delivery(self._nats, self._subjects, start, self._take, self._turns) as delivery:
                 self._clock.note(delivery.created, now(), prompt=True)
+                if goes_on and self._may_miss_tombstones(delivery.created - self._stamp):
+                    self._stream = None
+                    return
                 self._delivery = delivery
                 await delivery.run()
         finally:
-            self._delivery, self._delivered_at = None, now()
+            self._delivery = None
 
     async def _find_stream(self) -> StreamInfo | None:
         with translated(f"stream {self._subjects.stream}"):
@@ -133,15 +137,14 @@ class Following:
             except NotFoundError:
                 return None
 
-    def _can_go_on(self, stream: StreamInfo) -> bool:
-        """Whether it is the same one, and no tombstone of what was missed can be gone by now."""
-        missed = now() - self._delivered_at
-        is_same = stream.created == self._stream and 0 < self.applied <= stream.state.last_seq
-        return is_same and missed < self._options.marker_seconds / 2
+    def _may_miss_tombstones(self, seconds: float) -> bool:
+        """Whether some that are so old may be gone: then only all that there is tells what else is gone."""
+        return seconds > self._options.marker_seconds / 2
 
     def _take(self, subject: str, body: bytes, sequence: int, stamp: float) -> None:
         if sequence <= self.applied:
             return
+        self._stamp = stamp
         self.messages += 1
         self.bytes += len(body)
         named = self._subjects.parse(subject)
@@ -196,6 +199,9 @@ class Following:
         delivery = self._delivery
         self._clock.note(stamp, now(), prompt=delivery is not None and delivery.behind == 0)
         self.lag_seconds = max(0.0, now() - self._clock.local(stamp))
+        if delivery is not None and self._snapshot is None and self._may_miss_tombstones(self.lag_seconds):
+            self._stream = None
+            delivery.broken.set()
         try:
             mark = decode_mark(body)
         except RecordUnreadable as error:
