@@ -16,7 +16,7 @@ from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_em
 from fleet.model.objects import NodeKey
 from fleet.model.usage import Kind, Point
 from realfleet.nats import NatsServer
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.processes import RunningServer, free_port, open_server
 
 CLUSTERS = 16
@@ -93,7 +93,7 @@ async def test_who_watches_is_told_and_what_it_costs(
             assert min((await follower.figures(f"openmcp_state_{name}_total")).values()) > 0
         lags = await follower.figures("openmcp_state_lag_seconds")
         assert lags.keys() == both
-        assert all(0 <= lag < 2 for lag in lags.values())
+        assert all(0 <= lag < PATIENCE for lag in lags.values())
         assert await writer.figures("openmcp_state_lag_seconds") == {}
 
 
