@@ -83,3 +83,17 @@ def _changed(place: int, value: object) -> bytes:
 def test_what_is_no_usage_is_refused(body: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         decode_usage(body, "c1")
+
+
+def test_whatever_the_bytes_are_it_is_usage_or_no_usage() -> None:
+    rng, (body,) = random.Random(1), encode_usage(*build_round(20, seed=2))
+    refused = 0
+    for _ in range(2_000):
+        changed = bytearray(body)
+        for _ in range(rng.randint(1, 3)):
+            changed[rng.randrange(1, len(changed))] = rng.randrange(256)
+        try:
+            decode_usage(bytes(changed[: rng.choice((len(changed), rng.randrange(len(changed))))]), "c1")
+        except ValueError:
+            refused += 1
+    assert 500 < refused < 2_000
