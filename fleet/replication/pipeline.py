@@ -5,6 +5,7 @@ proves all before it, and a stream that somebody else has written to takes none 
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -13,7 +14,7 @@ from msgspec import Struct
 from nats.js.api import Header, PubAck
 from nats.js.errors import APIError
 
-from fleet.replication.connection import Nats
+from fleet.replication.connection import Nats, StateUnavailable
 
 C = TypeVar("C")
 
@@ -87,17 +88,16 @@ class Pipeline(Generic[C]):
             self.sequence = flight.sequence
             self._on_landed(flight)
 
-    async def is_answered(self) -> bool:
-        """After an error: whether nothing is on its way any more. Waits for answers where there was one.
-
-        Raises StateUnavailable where that can't be known.
-        """
+    async def count_lost(self) -> int:
+        """After an error: how many messages may still be on their way. Waits for answers where there was one."""
         if self._flights and isinstance(_error_of(self._flights[0].answer), APIError):
-            if self._group:  # refused as well: where one is, so is all behind it
-                await self._ask(self._group[-1][0], b"")
-            await asyncio.wait([flight.answer for flight in self._flights])
-        answers = [flight.answer for flight in self._flights]
-        return not self._group and all(isinstance(_error_of(each), APIError) for each in answers)
+            with contextlib.suppress(StateUnavailable):
+                if self._group:  # refused as well: where one is, so is all behind it
+                    await self._ask(self._group[-1][0], b"")
+                await asyncio.wait([flight.answer for flight in self._flights])
+        if not self._group and all(isinstance(_error_of(flight.answer), APIError) for flight in self._flights):
+            return 0
+        return self._sent - self.sequence
 
     async def settle(self) -> None:
         """Waits until all that was sent is there. Raises as `collect`."""

@@ -70,8 +70,8 @@ class Publisher:
         self._changes = Changes(subjects, member, self._outbox, self._sweeper.note_dropped)
         self._pipeline: Pipeline[Content] = Pipeline(nats, self._note_landed, self._wake.set)
         self._is_claimed = self._wants_all = False
-        self._in_doubt = True
-        """Whether messages may be on their way that know nothing of the claim."""
+        self._lost = WINDOW
+        """How many messages may be on their way that know nothing of the next claim."""
         self._marked_at, self._marked = NEVER, (NEVER, Standing())
         self._looked_at = now()
         self._complaints = Complaints()
@@ -130,8 +130,7 @@ class Publisher:
                             await self._pump()
                     except StateUnavailable as error:
                         self._note(error)
-                        with contextlib.suppress(StateUnavailable):
-                            self._in_doubt = not await self._pipeline.is_answered()
+                        self._lost = max(self._lost, await self._pipeline.count_lost())
                     finally:
                         self._begin(self.last_sequence)
                     self._is_claimed = False
@@ -164,10 +163,10 @@ class Publisher:
         self._begin(state.last_sequence)
         body = self._build_mark(self._member.standing(), NEVER, complete=False)
         with translated(self._stream.name):
-            for left in range(WINDOW if state.messages and self._in_doubt else 0, -1, -1):
+            for left in range(self._lost if state.messages else 0, -1, -1):
                 await self._pipeline.send(self._subjects.mark, body, body, last=not left)
             await self._pipeline.settle()
-        self._is_claimed, self._in_doubt, self._marked_at = True, True, NEVER
+        self._is_claimed, self._lost, self._marked_at = True, 0, NEVER
         self._sweeper.note_claim(self.last_sequence, anew=self._wants_all, empty=not state.messages)
 
     async def _reclaim(self) -> None:
