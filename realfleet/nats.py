@@ -164,8 +164,11 @@ class NatsCluster:
         return ",".join(server.url for server in self.servers)
 
     def wait_ready(self) -> None:
+        """Until all answer and their leader has heard of all, so that it can place copies."""
         for server in self.servers:
             server.wait_ready()
+        if all(server.config.jetstream for server in self.servers):
+            self._servers.wait_until(self._is_whole, "all servers of the cluster are current", _READY_SECONDS)
 
     def find_leader(self, stream: str) -> NatsServer:
         """Who leads the stream, waited for until somebody does. Raises FleetError."""
@@ -177,6 +180,16 @@ class NatsCluster:
 
         self._servers.wait_until(is_led, f"{stream} is led", _READY_SECONDS)
         return found[0]
+
+    def _is_whole(self) -> bool:
+        known = {server.name: server.ask("/jsz").get("meta_cluster", {}) for server in self.servers}
+        others = [
+            other
+            for name, group in known.items()
+            if group.get("leader") == name
+            for other in group.get("replicas") or ()
+        ]
+        return len(others) == len(self.servers) - 1 and all(other["current"] for other in others)
 
     def _list_leaders(self, stream: str) -> list[NatsServer]:
         """As those that run know it."""
