@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 from nats.aio.msg import Msg
 
-from realfleet.nats import NatsServer
+from realfleet.nats import NatsCluster, NatsServer
 from tests.fakes.faults import open_proxy
 from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.replication.writing import (
@@ -20,20 +21,19 @@ from tests.fleet.replication.writing import (
 from tests.required import both_versions
 
 
-@both_versions
-async def test_a_writer_that_was_frozen_writes_nothing(nats_server: NatsServer) -> None:
-    """What it had sent arrives while the new one writes, and names sequences that the stream has by then."""
+async def freeze(url: str, line_to: str, **options: Any) -> None:
+    """What a frozen writer had sent arrives while the new one writes, and names sequences that there are by then."""
     async with (
-        open_client(nats_server.url) as client,
-        open_proxy(nats_server.url) as (frozen_url, line),
-        open_writer(frozen_url, replica="a") as frozen,
+        open_client(url) as client,
+        open_proxy(line_to) as (frozen_url, line),
+        open_writer(frozen_url, replica="a", **options) as frozen,
     ):
         fill_all(frozen.member, build_pods(5))
         assert await frozen.publisher.drain(PATIENCE)
         line.black_hole = True
         fill(frozen.member.pods, build_pods(900, "frozen"))
         await until(lambda: line.waiting)
-        async with open_writer(nats_server.url, replica="b") as writer:
+        async with open_writer(url, replica="b", **options) as writer:
             fill_all(writer.member, build_pods(300, "new"))
             assert await writer.publisher.drain(PATIENCE)
             line.black_hole = False
@@ -44,6 +44,16 @@ async def test_a_writer_that_was_frozen_writes_nothing(nats_server: NatsServer) 
             assert await writer.publisher.drain(PATIENCE)
             assert (await read_stream(client)).equals(writer.member)
             assert not writer.fenced.is_set()
+
+
+@both_versions
+async def test_a_writer_that_was_frozen_writes_nothing(nats_server: NatsServer) -> None:
+    await freeze(nats_server.url, nats_server.url)
+
+
+@both_versions
+async def test_three_servers_refuse_a_writer_that_was_frozen_as_one_does(nats_cluster: NatsCluster) -> None:
+    await freeze(nats_cluster.url, nats_cluster.servers[0].url, stream_replicas=3)
 
 
 async def test_a_claim_between_two_looks_of_a_former_writer_fences_it(nats_server: NatsServer) -> None:
