@@ -197,12 +197,12 @@ async def wait_answer(process: Process, ask: Ask) -> None:
     await wait_until(is_answered, f"{ask.url} answers")
 
 
-async def wait_until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = _START_SECONDS) -> None:
     """Looks until the condition holds. Raises StartError."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + seconds
     while not await condition():
         if time.monotonic() > deadline:
-            raise StartError(f"not within {_START_SECONDS:g} s: {what}")
+            raise StartError(f"not within {seconds:g} s: {what}")
         await asyncio.sleep(0.05)
 
 

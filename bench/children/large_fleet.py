@@ -21,6 +21,7 @@ import msgspec
 import orjson
 import uvloop
 from msgspec import Struct
+from msgspec.structs import replace
 
 from auth.principal import Principal
 from bench.children.load_cache import read_rss
@@ -40,12 +41,15 @@ from fleet.ports import MetricStore
 from fleet.registry import BuildFiller, FleetOptions, open_federation
 from fleet.replication.options import NatsOptions
 from fleet.replication.replica import open_replica
+from graph.limits.limits import DEFAULT_LIMITS
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.schema import schema
 
 _ADMINISTRATOR = Principal("bench", Scope(Role.ADMIN))
 _ALONE = 50
+_SECONDS = 240.0
+_UNLIMITED = replace(DEFAULT_LIMITS, cost=1_000_000_000)
 _MEMBERS = 10
 _RANKED = """{ pods(first: 100, filter: { labelSelector: "LABEL" }, orderBy: [{ usage: CPU_CORES, direction: DESC }]) {
     totalCount items { name namespace phase usage { cpuCores } } } }"""
@@ -134,7 +138,7 @@ async def _open_fleet(members: int, pods: int, build: BuildFiller) -> AsyncItera
             found = await _ask(federation, held, "{ pods(first: 0) { totalCount } }")
             return bool(found["pods"]["totalCount"] == members * pods)
 
-        await wait_until(has_all, "all pods are in memory")
+        await wait_until(has_all, "all pods are in memory", _SECONDS)
         yield federation
 
 
@@ -148,7 +152,7 @@ async def write(members: int, pods: int, nats: str) -> None:
                 each.pending for each in figures
             )
 
-        await wait_until(has_published, "all pods are published")
+        await wait_until(has_published, "all pods are published", _SECONDS)
         print("written", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
@@ -206,7 +210,7 @@ async def _ask(federation: Federation, held: UsageCache, query: str, **variables
     deadline = asyncio.get_running_loop().time() + 600
     store = cast("MetricStore", MemoryUsage())
     loaders = build_loaders(federation, _ADMINISTRATOR.scope, store, now=time.time(), deadline=deadline, held=held)
-    context = Context(_ADMINISTRATOR, federation, loaders, encoded=True)
+    context = Context(_ADMINISTRATOR, federation, loaders, encoded=True, limits=_UNLIMITED)
     result = await schema.execute(query, variable_values=variables, context_value=context)
     assert result.errors is None, result.errors
     orjson.dumps(result.data)
