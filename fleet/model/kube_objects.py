@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from fleet.model.objects import Owner, Pairs
+from fleet.model.objects import Moment, Owner, Pairs
 from fleet.model.redaction import REDACTED, SPREAD_SECRETS
 
 _HOLDERS = SPREAD_SECRETS | {"OpenMCPCluster"}
@@ -75,8 +75,8 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
     reason: str
     message: str
     count: int
-    first_seen: float | None
-    last_seen: float | None
+    first_seen: Moment | None
+    last_seen: Moment | None
     source: str | None
     regarding: Subject
 

@@ -6,12 +6,15 @@ fleet holds a hundred thousand of them.
 """
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from fleet.model.workloads import Workload, WorkloadKey
+
+Moment = Annotated[float, Meta(ge=-62_135_596_800, lt=253_402_300_800)]
+"""Unix seconds that have a date, in the years 1 to 9999: held where a record of others is decoded."""
 
 
 class ClusterRole(enum.Enum):
@@ -144,7 +147,7 @@ class Condition(Struct, frozen=True, gc=False):
     status: str
     reason: str | None = None
     message: str | None = None
-    last_transition_at: float | None = None
+    last_transition_at: Moment | None = None
 
 
 class Taint(Struct, frozen=True, gc=False):
@@ -206,10 +209,10 @@ class Unwell(Struct, frozen=True, gc=False):
     `deleted_at` is when it has to be gone, `out_of_memory` whether a container was killed for want of it, last or now.
     """
 
-    since: float | None
+    since: Moment | None
     reason: str | None
     message: str | None
-    deleted_at: float | None
+    deleted_at: Moment | None
     out_of_memory: bool
 
 
@@ -233,7 +236,7 @@ class Pod(Struct, frozen=True, gc=False, kw_only=True):
     ready_containers: int
     total_containers: int
     restarts: int
-    created_at: float
+    created_at: Moment
     node_name: str | None
     pod_ip: str | None
     host_ip: str | None
@@ -296,7 +299,7 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     architecture: str | None
     region: str | None
     zone: str | None
-    created_at: float
+    created_at: Moment
     labels: Pairs
     conditions: tuple[Condition, ...]
     capacity: Resources
@@ -328,7 +331,7 @@ class Namespace(Struct, frozen=True, gc=False, kw_only=True):
     uid: str
     resource_version: str
     phase: str
-    created_at: float
+    created_at: Moment
     labels: Pairs
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fleet.model.objects import NO_RESOURCES, ObjectKey, Owner, Pairs, Pod, Resources
+from fleet.model.objects import NO_RESOURCES, Moment, ObjectKey, Owner, Pairs, Pod, Resources
 from fleet.model.selectors import LabelSelector
 from fleet.model.sums import sum_resources
 
@@ -57,7 +57,7 @@ class Workload(Struct, frozen=True, gc=False, kw_only=True):
     entry: str
     uid: str
     resource_version: str
-    created_at: float | None = None
+    created_at: Moment | None = None
     labels: Pairs = ()
     owner: Owner | None = None
     images: tuple[str, ...] = ()
@@ -68,10 +68,10 @@ class Workload(Struct, frozen=True, gc=False, kw_only=True):
     succeeded: int | None = None
     active: int | None = None
     schedule: str | None = None
-    last_scheduled_at: float | None = None
+    last_scheduled_at: Moment | None = None
     rollout: RolloutState | None = None
     rollout_message: str | None = None
-    rollout_since: float | None = None
+    rollout_since: Moment | None = None
     selector: LabelSelector | None = None
     pod_count: int = 0
     restarts: int = 0

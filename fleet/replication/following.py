@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, get_args
 
 from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
@@ -169,7 +169,7 @@ class Following:
     def _take_object(self, kind: ResourceName, key: StoreKey, body: bytes) -> None:
         if kind == "events" and not self._stores.events.most:
             return
-        record = self._decode(kind, body) if body else None
+        record = self._decode(kind, key, body) if body else None
         if (snapshot := self._snapshot) is not None:
             if record is None:
                 snapshot.drop(kind, key)
@@ -186,14 +186,22 @@ class Following:
             if known is None or known.resource_version != record.resource_version or known.uid != record.uid:
                 store.put(record)
 
-    def _decode(self, kind: ResourceName, body: bytes) -> Any:
-        """The record; None, as of one that is not there, where it can't be read."""
+    def _decode(self, kind: ResourceName, key: StoreKey, body: bytes) -> Any:
+        """The record; None, as of one that is not there, where it can't be read or is another object's."""
         try:
-            return decode(kind, body, self._member.name)
+            record = decode(kind, body, self._member.name)
         except RecordUnreadable as error:
-            if self._complaints.is_due(kind, str(error)):
-                logger.warning("%s: %s are left out that the shared state holds: %s", self._member.name, kind, error)
-            return None
+            problem = str(error)
+        else:
+            if key == self._key_of(kind, record):
+                return record
+            problem = "a record of another object than its subject names"
+        if self._complaints.is_due(kind, problem):
+            logger.warning("%s: %s are left out that the shared state holds: %s", self._member.name, kind, problem)
+        return None
+
+    def _key_of(self, kind: ResourceName, record: Any) -> StoreKey:
+        return (record.namespace, record.name) if kind == "events" else self._stores.named(kind).key_of(record)
 
     def _take_mark(self, body: bytes, stamp: float) -> None:
         delivery = self._delivery
@@ -258,7 +266,8 @@ class Following:
 
 
 def _listed(mark: Mark) -> list[ResourceName]:
-    return [cast("ResourceName", kind) for kind, standing in mark.standing.kinds.items() if standing.listed]
+    kinds = mark.standing.kinds  # with some that only newer versions know
+    return [kind for kind in get_args(ResourceName) if kind in kinds and kinds[kind].listed]
 
 
 def _nobody_listens(cluster: str, subject: str, body: bytes) -> None:

@@ -1,7 +1,9 @@
 """The watermark of a stream: what was known of its member is before it, and how the member stands is in it."""
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from fleet.members.standing import Standing
 from fleet.model.unreadable import UNREADABLE
@@ -17,7 +19,7 @@ class Mark(Struct, frozen=True, kw_only=True):
 
     writer: str
     complete: bool
-    age: float | None
+    age: Annotated[float, Meta(ge=0)] | None
     standing: Standing
     form: int = NEWEST
 

@@ -15,7 +15,7 @@ from msgspec.structs import astuple, replace
 
 from fleet.kubernetes.codec.convert import IMAGES, DecodeCache, interned, shared_owner, shared_pairs
 from fleet.kubernetes.codec.pod_resources import PodAmounts
-from fleet.model.objects import MissingAmount, Owner, Pairs, Pod, PodPhase, Resources, Unwell
+from fleet.model.objects import MissingAmount, Moment, Owner, Pairs, Pod, PodPhase, Resources, Unwell
 
 _MOST_KNOWN = 16_384
 _ENCODER = msgspec.msgpack.Encoder()
@@ -66,7 +66,7 @@ class _Pod(_Wire, frozen=True):
     ready_containers: int
     total_containers: int
     restarts: int
-    created_at: float
+    created_at: Moment
     node_name: str | None
     pod_ip: str | None
     host_ip: str | None
