@@ -24,6 +24,7 @@ from fleet.model.errors import FleetError
 from fleet.model.told import Told, detail_of
 from fleet.replication.access import Access, AccessInvalid
 from fleet.replication.options import NatsOptions
+from fleet.replication.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Nats:
         """What the problem was made of, where it was an error."""
         self.refused: str | None = None
         """What the account may not do, in the server's words about the last that was tried."""
+        self.room = Room()
         self._options = options
         self._client: _Client | None = None
         self._context: JetStreamContext | None = None

@@ -23,6 +23,7 @@ from fleet.replication.delivery import Delivery, open_delivery
 from fleet.replication.marks import Mark, decode_mark
 from fleet.replication.options import NatsOptions
 from fleet.replication.records import RecordUnreadable, decode
+from fleet.replication.room import Taken
 from fleet.replication.snapshot import Snapshot
 from fleet.replication.subjects import Subjects
 
@@ -68,6 +69,7 @@ class Following:
         self._stream: datetime | None = None
         self._whole_at = 0
         self._delivery: Delivery | None = None
+        self._taken = Taken(nats.room, 0)
         self._stamp = 0.0
         self._snapshot: Snapshot | None = None
         self._complete: tuple[Mark, float] | None = None
@@ -98,9 +100,12 @@ class Following:
             await self._nats.wait_connected()
             begun = now()
             try:
+                self._taken = await self._nats.room.take(await self._measure_behind())
                 await self._follow_once()
             except StateUnavailable as error:
                 self._note_problem(str(error))
+            finally:
+                self._taken.end()
             if now() - begun > _STEADY_SECONDS:
                 backoff.reset()
             await asyncio.sleep(backoff.next_delay())
@@ -130,6 +135,14 @@ class Following:
         finally:
             self._delivery = None
 
+    async def _measure_behind(self) -> int:
+        """About how many bytes are to come."""
+        stream = await self._find_stream()
+        if stream is None:
+            return 0
+        state = stream.state
+        return state.bytes * max(0, min(state.messages, state.last_seq - self.applied)) // max(state.messages, 1)
+
     async def _find_stream(self) -> StreamInfo | None:
         with translated(f"stream {self._subjects.stream}"):
             try:
@@ -155,6 +168,8 @@ class Following:
         elif subject.startswith(self._usage):
             self.on_usage(self._member.name, subject, body)
         self.applied = sequence
+        if self._delivery is not None and self._delivery.coming == 0:
+            self._taken.end()
         if self._snapshot is not None and self._is_whole:
             self._settled.set()
             if self._complete is not None:
