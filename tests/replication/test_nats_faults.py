@@ -1,4 +1,7 @@
-"""NATS ill in each way: no query fails, what is old is named STALE, and all is well soon after it is."""
+"""NATS ill in each way: no query fails, what is old is named STALE, and all is well soon after it is.
+
+`NATS_DOWN_SECONDS=60 NATS_LEASE=6s` asks for the full length.
+"""
 
 import asyncio
 import os
@@ -18,7 +21,7 @@ from tests.fakes.waiting import until
 from tests.replication.replicas import ReplicaProcess, are_equal, count_lists, count_watches, open_replicas
 
 DOWN_SECONDS = float(os.environ.get("NATS_DOWN_SECONDS", "5"))
-"""How long all servers are gone: more than a lease lasts. The full length is 60."""
+"""How long all servers are gone: more than a lease lasts."""
 WELL_SECONDS = 5.0
 STALE_SECONDS = 3.0
 PROMPT_SECONDS = 2.0

@@ -1,4 +1,7 @@
-"""A writer that is killed, or stopped for longer than its leases last: others take over, and it writes nothing more."""
+"""A writer that is killed, or stopped for longer than its leases last: others take over, and it writes nothing more.
+
+`STOPPED_SECONDS=30 NATS_LEASE=6s` asks for the full length.
+"""
 
 import asyncio
 import os
@@ -28,7 +31,7 @@ from tests.replication.replicas import (
 
 TAKEN_OVER_SECONDS = 15.0
 STOPPED_SECONDS = float(os.environ.get("STOPPED_SECONDS", "5"))
-"""How long a writer is stopped: more than its leases last. The full length is 30, with leases of 6 s."""
+"""How long a writer is stopped: more than its leases last."""
 
 
 @pytest.fixture

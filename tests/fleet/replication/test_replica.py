@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 from nats.js.errors import NotFoundError
 
 from fleet.federation import Federation
@@ -13,6 +14,7 @@ from fleet.model.kinds import PODS
 from fleet.model.objects import OnUnavailable, OutcomeState
 from fleet.model.queries import PageRequest, PodFilter
 from fleet.model.visibility import EVERYTHING
+from fleet.ports import Credential
 from fleet.registry import FleetOptions, open_federation
 from fleet.replication.options import NatsOptions
 from fleet.replication.replica import Replica, open_replica
@@ -140,6 +142,23 @@ async def test_another_credential_costs_no_state(nats_server: NatsServer) -> Non
         await until(lambda: a.shows(cluster))
         await until(lambda: b.shows(cluster))
         await until(lambda: len(a.written() | b.written()) == 1, what="one watches it again")
+
+
+async def test_a_member_at_another_place_shows_nothing_of_the_former_one(nats_server: NatsServer) -> None:
+    former, other = build_cluster("one", 3), build_cluster("one", 0)
+    other.put(build_pod("shop", "elsewhere"))
+    async with open_running(nats_server, "a", former) as a, open_running(nats_server, "b", former) as b:
+        await until(lambda: a.shows(former))
+        await until(lambda: b.shows(former))
+        for running in (a, b):
+            running.source.clusters["one"] = other
+            running.source.say(replace(build_spec("one"), credential=Credential("2", "https://elsewhere")))
+        for running in (a, b):
+            await until(partial(running.shows, other), what=f"{running.name} shows the other")
+        await until(lambda: len(a.written() | b.written()) == 1, what="one watches it")
+        other.put(build_pod("shop", "later"))
+        for running in (a, b):
+            await until(partial(running.shows, other), what=f"{running.name} goes on")
 
 
 async def test_nats_restarted_empty_is_filled_again_without_a_list(nats_server: NatsServer) -> None:
