@@ -5,6 +5,7 @@ import json
 import secrets
 import shutil
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from msgspec import Struct, field
@@ -34,6 +35,8 @@ class NatsConfig(Struct, frozen=True):
     max_file_store: int | None = None
     """Bytes that all streams may take on disk together."""
     users: tuple[NatsUser, ...] = ()
+    accounts: str = ""
+    """The configuration of those users, where they are of several accounts; `$NAME_PASSWORD` is the password of one."""
     tls: ClusterFiles | None = None
     client_certificates: bool = False
     """Whether who connects has to show one of the same authority."""
@@ -146,7 +149,10 @@ class NatsServer:
                 f"verify: {json.dumps(config.client_certificates)}",
                 "}",
             ]
-        if config.users:
+        if config.accounts:
+            passwords = {f"{user.username.upper()}_PASSWORD": f'"{user.password}"' for user in config.users}
+            lines.append(Template(config.accounts).safe_substitute(passwords))  # `$JS` and the like stay
+        elif config.users:
             lines += ["authorization {", f"users = [{','.join(map(_user, config.users))}]", "}"]
         self._file.write_text("\n".join(line for line in lines if line) + "\n")
 

@@ -94,6 +94,7 @@ class Nats:
         """What the account may not do, in the server's words about the last that was tried."""
         self.room = Room()
         self._options = options
+        self._inbox = _WRITER_INBOX if options.writes else _FOLLOWER_INBOX
         self._client: _Client | None = None
         self._context: JetStreamContext | None = None
         self._since = time.monotonic()
@@ -141,6 +142,11 @@ class Nats:
     async def wait_connected(self) -> None:
         await self._connected.wait()
 
+    def follow_only(self) -> None:
+        """The account turned out to be a follower's: connects anew, so that answers are sent where it is given them."""
+        self._inbox = _FOLLOWER_INBOX
+        self._turned.set()
+
     async def run(self) -> None:
         """Connects, and does so anew whatever ends a client. Endless."""
         while True:
@@ -151,7 +157,8 @@ class Nats:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _live_one_client(self, access: Access) -> None:
-        client = self._client = _Client(encrypted=access.encrypted)
+        client, inbox = _Client(encrypted=access.encrypted), self._inbox
+        self._client = client
         self._context, self._since = client.jetstream(timeout=_ANSWER_SECONDS), time.monotonic()
         try:
             with contextlib.suppress(TimeoutError):
@@ -161,6 +168,8 @@ class Nats:
                     None if client.is_connected else "it closes the connection, does it want a client certificate?"
                 )
             while not client.is_closed and (self.is_connected or time.monotonic() < self._since + _RENEW_SECONDS):
+                if self._inbox != inbox:
+                    break
                 self._turned.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_RENEW_SECONDS):
@@ -188,7 +197,7 @@ class Nats:
         await client.connect(
             list(options.servers),
             name=f"openmcp-apiserver {options.replica}",
-            inbox_prefix=_WRITER_INBOX if options.writes else _FOLLOWER_INBOX,
+            inbox_prefix=self._inbox,
             error_cb=self._note_error,
             disconnected_cb=went,
             reconnected_cb=came,

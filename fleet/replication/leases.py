@@ -102,6 +102,7 @@ class Leases:
                 self._complaints.settle(done)
             except (StateUnavailable, TimeoutError) as error:
                 if self._is_refused():
+                    self._nats.follow_only()
                     await asyncio.Event().wait()
                 if self._nats.is_connected and self._complaints.is_due(done, type(error).__name__):
                     logger.warning("leases can't be %s: %s", done, detail_of(error))

@@ -9,12 +9,12 @@ from realfleet.nats import NatsServer
 from tests.fakes.waiting import until
 from tests.replication.test_served_figures import Replica, open_replica
 from tests.required import both_versions
-from tests.server.test_check_state import USERS
+from tests.server.test_check_state import ACCOUNTS
 
 
 @both_versions
 async def test_who_can_publish_nothing_follows(start_nats_server: Callable[..., NatsServer], tmp_path: Path) -> None:
-    nats = start_nats_server(users=USERS)
+    nats = start_nats_server(**ACCOUNTS)
     async with open_simulated_fleet(clusters=1, pods=12) as fleet, AsyncExitStack() as stack:
 
         async def start(user: str, **more: str) -> Replica:

@@ -18,8 +18,8 @@ from tests.required import both_versions
 
 StartNats = Callable[..., NatsServer]
 
-FOLLOWER = tuple(line.strip().strip('"') for line in CONF.partition("publish: [")[2].partition("]")[0].splitlines())
-USERS = (NatsUser("writer"), NatsUser("follower", publish=tuple(filter(None, FOLLOWER)), subscribe=("_INBOX.>",)))
+ACCOUNTS = {"users": (NatsUser("writer"), NatsUser("follower")), "accounts": CONF[CONF.index("accounts {") :]}
+"""Those of the manifests."""
 
 
 async def check(url: str, folder: Path, **variables: str) -> Row:
@@ -43,7 +43,7 @@ async def make_stream(server: NatsServer) -> None:
 
 @both_versions
 async def test_a_writer_can_write_and_leaves_nothing(start_nats_server: StartNats, tmp_path: Path) -> None:
-    server = start_nats_server(users=USERS)
+    server = start_nats_server(**ACCOUNTS)
     row = await check(server.url, tmp_path, **access(server, "writer"))
     version = (await asyncio.to_thread(server.ask, "/varz"))["version"]
     assert (row.works, row.said) == (True, f"nats-server {version}, streams can be written")
@@ -52,7 +52,7 @@ async def test_a_writer_can_write_and_leaves_nothing(start_nats_server: StartNat
 
 @both_versions
 async def test_a_follower_can_read_and_publish_nothing(start_nats_server: StartNats, tmp_path: Path) -> None:
-    server = start_nats_server(users=USERS)
+    server = start_nats_server(**ACCOUNTS)
     follower = access(server, "follower") | {"WRITES": "false"}
     assert (await check(server.url, tmp_path, **follower)).said.endswith(
         ", clusters that can be followed: 0, nothing published"
@@ -68,7 +68,7 @@ async def test_a_follower_can_read_and_publish_nothing(start_nats_server: StartN
 
 @both_versions
 async def test_a_follower_that_should_write_is_told(start_nats_server: StartNats, tmp_path: Path) -> None:
-    server = start_nats_server(users=USERS)
+    server = start_nats_server(**ACCOUNTS)
     row = await check(server.url, tmp_path, **access(server, "follower"))
     assert not row.works
     assert "permissions violation for publish to" in row.said.lower()
@@ -91,7 +91,7 @@ async def test_each_right_that_lacks_is_named(
 
 @both_versions
 async def test_a_wrong_password_is_named(start_nats_server: StartNats, tmp_path: Path) -> None:
-    server = start_nats_server(users=USERS)
+    server = start_nats_server(**ACCOUNTS)
     row = await check(server.url, tmp_path, USERNAME="writer", PASSWORD="secret-word")
     assert not row.works
     assert "it refuses the user, the password or the credentials file (OPENMCP_NATS_USERNAME" in row.said

@@ -23,7 +23,7 @@ from tests.fakes.kubernetes import FakeCluster, FakeSource, build_pod, build_spe
 from tests.fakes.waiting import until
 from tests.fleet.conftest import build_cluster
 from tests.required import both_versions
-from tests.server.test_check_state import USERS
+from tests.server.test_check_state import ACCOUNTS
 
 FLEET = FleetOptions(member_timeout=2.0, heartbeat_seconds=0.2, fresh_seconds=2.0)
 LISTS = ("/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces")
@@ -179,7 +179,7 @@ async def test_nats_restarted_empty_is_filled_again_without_a_list(nats_server: 
 async def test_an_account_that_may_not_write_only_follows_and_says_so_once(
     start_nats_server: Callable[..., NatsServer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = await asyncio.to_thread(lambda: start_nats_server(users=USERS))
+    server = await asyncio.to_thread(lambda: start_nats_server(**ACCOUNTS))
     cluster = build_cluster("one", 3)
     async with open_running(server, "b", cluster, user="follower") as b:
         await until(lambda: "only follows" in caplog.text)
