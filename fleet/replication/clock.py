@@ -18,7 +18,7 @@ class ServerClock:
         self._since = -inf
 
     def note(self, stamp: float, at: float, *, prompt: bool) -> None:
-        """A time of the server that was heard at a time; `prompt` if nothing that was said later waits to be heard.
+        """A time of the server that was heard at a time; `prompt` if nothing later waits here or on the way.
 
         Who lags goes by what it knew before: else it would take its lag for a difference of clocks.
         """

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import ssl
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ _ANSWER_SECONDS = 2.0
 _RETRY_SECONDS = 1
 _PING_SECONDS = 2
 """A server that answers none of three in a row is left for another."""
+_PROMPT_SECONDS = 0.5
 _RENEW_SECONDS = 30.0
 """A client that has not been connected for so long is made anew, with what its files hold by then."""
 _STEADY_SECONDS = 10.0
@@ -60,6 +62,22 @@ class _Client(Client):
     def __init__(self, *, encrypted: bool) -> None:
         super().__init__()
         self._encrypted = encrypted
+        self._trip = 0.0
+        self._pinged: deque[float] = deque()
+
+    @property
+    def trip(self) -> float:
+        """Seconds that the last ping took there and back, behind all that was on its way; or takes by now."""
+        return max(self._trip, time.monotonic() - self._pinged[0] if self._pinged else 0.0)
+
+    async def _send_ping(self, future: "asyncio.Future[bool] | None" = None) -> None:
+        self._pinged.append(time.monotonic())
+        await super()._send_ping(future)
+
+    async def _process_pong(self) -> None:
+        if self._pinged:
+            self._trip = time.monotonic() - self._pinged.popleft()
+        await super()._process_pong()
 
     def _connect_command(self) -> bytes:
         if self._encrypted and not self._server_info.get("tls_required"):
@@ -76,6 +94,7 @@ class _Client(Client):
         await super()._process_op_err(e)
 
     async def _connect_to_server(self, s: Srv) -> None:
+        self._pinged.clear()
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]  # the library's own class has no types here
         await super()._connect_to_server(s)
@@ -123,6 +142,11 @@ class Nats:
         if self.problem is not None or self._client is None:
             raise StateUnavailable(self.problem or UNREACHABLE)
         return self._client
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether what the server says now is heard at once, as far as its last answers tell."""
+        return self._client is not None and self._client.trip < _PROMPT_SECONDS
 
     @property
     def max_payload(self) -> int:

@@ -126,7 +126,7 @@ class Following:
         start = self.applied + 1 if goes_on else None
         try:
             async with open_delivery(self._nats, self._subjects, start, self._take, self._turns) as delivery:
-                self._clock.note(delivery.created, now(), prompt=True)
+                self._clock.note(delivery.created, now(), prompt=self._nats.is_prompt)
                 if goes_on and self._may_miss_tombstones(delivery.created - self._stamp):
                     self._stream = None
                     return
@@ -220,7 +220,8 @@ class Following:
 
     def _take_mark(self, body: bytes, stamp: float) -> None:
         delivery = self._delivery
-        self._clock.note(stamp, now(), prompt=delivery is not None and delivery.behind == 0)
+        prompt = self._nats.is_prompt and delivery is not None and delivery.behind == 0
+        self._clock.note(stamp, now(), prompt=prompt)
         self.lag_seconds = max(0.0, now() - self._clock.local(stamp))
         if delivery is not None and self._snapshot is None and self._may_miss_tombstones(self.lag_seconds):
             self._stream = None
@@ -268,7 +269,8 @@ class Following:
             return self._nats.problem
         if self._problem is not None:
             return self._problem
-        return LAGGING if self._delivery is not None and self._delivery.behind else NO_WORD
+        is_behind = self._delivery is not None and (self._delivery.behind > 0 or not self._nats.is_prompt)
+        return LAGGING if is_behind else NO_WORD
 
     def _note_problem(self, problem: str) -> None:
         if self._nats.is_connected and self._complaints.is_due(None, problem):

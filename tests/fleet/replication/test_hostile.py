@@ -1,5 +1,6 @@
 """What a replica that follows makes of a stream in which anything may be."""
 
+import asyncio
 import logging
 from math import inf, nan
 from typing import Any
@@ -8,17 +9,28 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from fleet.aio.tasks import open_task
 from fleet.members.signs import now
 from fleet.members.standing import KindStanding, Standing
 from fleet.model.kinds import ResourceName
 from fleet.model.objects import OutcomeState, Unwell
+from fleet.replication.following import LAGGING
 from fleet.replication.marks import Mark, encode_mark
 from fleet.replication.records import NEWEST, encode
 from realfleet.nats import NatsServer
+from tests.fakes.faults import Faults, open_proxy
 from tests.fakes.records import build_node_record, build_workload_record
-from tests.fakes.shared_state import EAST, WELL
+from tests.fakes.shared_state import EAST, WELL, open_following, open_writer
 from tests.fakes.waiting import until
-from tests.fleet.replication.test_following import NAMESPACE, build_event, build_pod, following, names, said
+from tests.fleet.replication.test_following import (
+    NAMESPACE,
+    build_event,
+    build_pod,
+    following,
+    names,
+    said,
+    until_silence,
+)
 
 HEAD = bytes((NEWEST,))
 POD = build_pod("evil")
@@ -90,3 +102,24 @@ async def test_kinds_that_only_newer_versions_know_are_none_of_ours(nats_server:
         await until(lambda: now() > seen + 0.1)
         await follower.wait_applied(await writer.mark(standing=newer))
         assert (said(member)[0], member.health.signs.last_seen > seen) == (OutcomeState.OK, True)
+
+
+async def test_a_line_that_slows_down_is_not_taken_for_another_clock(nats_server: NatsServer) -> None:
+    async def slow_down(faults: Faults) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            faults.latency = min(faults.latency + 0.05, 2.5)
+
+    async with open_writer(nats_server.url) as writer, open_proxy(nats_server.url) as (url, faults):
+        await writer.make_stream()
+        await writer.mark()
+        async with open_following(url) as (member, follower), open_task("marks", writer.keep_marking):
+            await until(lambda: follower.committed)
+            async with open_task("slower", lambda: slow_down(faults)):
+                await until_silence(member, LAGGING)
+                await until(lambda: faults.latency == 2.5 and (member.health.age_seconds or 0.0) > 2.5)
+                since, states = now(), list[object]()
+                while now() < since + 25.0:
+                    states.append(said(member)[0])
+                    await asyncio.sleep(0.1)
+            assert (set(states), follower.snapshots) == ({OutcomeState.STALE}, 1)
