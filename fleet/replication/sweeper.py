@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain, islice, takewhile
 from typing import NoReturn
 
 from fleet.aio.turns import Pace, Turns
@@ -16,6 +17,7 @@ from fleet.replication.stream import Stream
 from fleet.replication.subjects import Subjects, Unpublishable
 
 _TICK_SECONDS = 0.5
+_AT_ONCE = 64
 _PATIENCE_SECONDS = 60.0  # for kinds that can't be had
 
 
@@ -88,13 +90,17 @@ class Sweeper:
                 await self._sweep()
 
     async def _sweep(self) -> None:
-        due = [sequence for until, sequence in self._tombstones if until <= now()]
-        dropped = self._dropped.copy()
-        await self._stream.delete(due + dropped)
-        done = {*due, *dropped}
-        self._dropped = [sequence for sequence in self._dropped if sequence not in done]
-        while self._tombstones and self._tombstones[0][1] in done:
-            self._tombstones.popleft()
+        """Some at a time: where the stream is made anew meanwhile, the others would be sequences of other messages."""
+        while batch := self._list_due():
+            await self._stream.delete(batch)
+            done = set(batch)
+            self._dropped = [sequence for sequence in self._dropped if sequence not in done]
+            while self._tombstones and self._tombstones[0][1] in done:
+                self._tombstones.popleft()
+
+    def _list_due(self) -> list[int]:
+        aged = takewhile(lambda each: each[0] <= now(), self._tombstones)
+        return list(islice(chain((sequence for _, sequence in aged), self._dropped), _AT_ONCE))
 
     def _list_live(self) -> set[str]:
         """The kinds whose stores are equal to the member; none while there will be more."""
