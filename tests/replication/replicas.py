@@ -46,13 +46,13 @@ class ReplicaProcess:
     """One server. All share signing key and users, so that a token counts at each."""
 
     def __init__(self, server: RunningServer, ops: int, token: str) -> None:
-        self.server, self._ops, self._token = server, ops, token
+        self.server, self._ops, self.token = server, ops, token
         self.answers: list[Answer] = []
 
     async def ask(self) -> Answer:
         """Fails the test where there is an error in the answer."""
         began = time.monotonic()
-        body: Any = await self.server.ask(self._token, QUERY)
+        body: Any = await self.server.ask(self.token, QUERY)
         took = time.monotonic() - began
         assert "errors" not in body, body
         pods: Shown = {}
