@@ -10,12 +10,9 @@ import contextlib
 import logging
 import ssl
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlsplit
 
-from nats.aio.client import Client, Srv
-from nats.aio.transport import TcpTransport
 from nats.errors import Error, StaleConnectionError
 from nats.js import JetStreamContext
 
@@ -24,6 +21,7 @@ from fleet.aio.tasks import open_task
 from fleet.model.errors import FleetError
 from fleet.model.told import Told, detail_of
 from fleet.replication.access import Access, AccessInvalid
+from fleet.replication.client import NatsClient
 from fleet.replication.options import NatsOptions
 from fleet.replication.room import Room
 
@@ -56,50 +54,6 @@ class Fenced(Exception):
     """The stream has messages of another writer: this replica holds the member's lease no more."""
 
 
-class _Client(Client):
-    """Gives no credential to a server in plain text where TLS is wanted, and closes each connection it made."""
-
-    def __init__(self, *, encrypted: bool) -> None:
-        super().__init__()
-        self._encrypted = encrypted
-        self._trip = 0.0
-        self._pinged: deque[float] = deque()
-
-    @property
-    def trip(self) -> float:
-        """Seconds that the last ping took there and back, behind all that was on its way; or takes by now."""
-        return max(self._trip, time.monotonic() - self._pinged[0] if self._pinged else 0.0)
-
-    async def _send_ping(self, future: "asyncio.Future[bool] | None" = None) -> None:
-        self._pinged.append(time.monotonic())
-        await super()._send_ping(future)
-
-    async def _process_pong(self) -> None:
-        if self._pinged:
-            self._trip = time.monotonic() - self._pinged.popleft()
-        await super()._process_pong()
-
-    def _connect_command(self) -> bytes:
-        if self._encrypted and not self._server_info.get("tls_required"):
-            raise Error("it speaks no TLS, though a CA, a certificate or a tls:// URL is set")
-        return super()._connect_command()
-
-    def abort(self) -> None:
-        """Drops the connection with all that waits to be sent, which a frozen server would never take."""
-        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:  # noqa: SLF001 - it has no other way
-            self._transport._io_writer.transport.abort()  # noqa: SLF001
-
-    async def _process_op_err(self, e: Exception) -> None:
-        self.abort()
-        await super()._process_op_err(e)
-
-    async def _connect_to_server(self, s: Srv) -> None:
-        self._pinged.clear()
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]  # the library's own class has no types here
-        await super()._connect_to_server(s)
-
-
 class Nats:
     """The connection as it is now. Made by `open_nats`."""
 
@@ -114,7 +68,7 @@ class Nats:
         self.room = Room()
         self._options = options
         self._inbox = _WRITER_INBOX if options.writes else _FOLLOWER_INBOX
-        self._client: _Client | None = None
+        self._client: NatsClient | None = None
         self._context: JetStreamContext | None = None
         self._since = time.monotonic()
         """When the connection last came or went."""
@@ -137,7 +91,7 @@ class Nats:
         return self._context
 
     @property
-    def client(self) -> Client:
+    def client(self) -> NatsClient:
         """Of the connection there is now: not to be kept. Raises StateUnavailable where there is none."""
         if self.problem is not None or self._client is None:
             raise StateUnavailable(self.problem or UNREACHABLE)
@@ -181,7 +135,7 @@ class Nats:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _live_one_client(self, access: Access) -> None:
-        client, inbox = _Client(encrypted=access.encrypted), self._inbox
+        client, inbox = NatsClient(encrypted=access.encrypted), self._inbox
         self._client = client
         self._context, self._since = client.jetstream(timeout=_ANSWER_SECONDS), time.monotonic()
         try:
@@ -206,7 +160,7 @@ class Nats:
                     await client.close()
             client.abort()
 
-    async def _connect(self, client: _Client, access: Access) -> None:
+    async def _connect(self, client: NatsClient, access: Access) -> None:
         async def came() -> None:
             self._note(None)
 

@@ -13,6 +13,7 @@ import yaml
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
+from fleet.replication.client import NatsClient
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
 from server.checks import run_checks
@@ -51,7 +52,8 @@ class Nats:
         self._context = ssl.create_default_context(cafile=ca_file)
 
     async def connect(self, user: str) -> Client:
-        return await nats.connect(
+        client = NatsClient(encrypted=True)
+        await client.connect(
             self.urls,
             user=user,
             password=PASSWORDS[user],
@@ -59,6 +61,7 @@ class Nats:
             error_cb=self._note,
             inbox_prefix=b"_INBOX.follower" if user == "follower" else b"_INBOX",
         )
+        return client
 
     async def _note(self, error: Exception) -> None:
         self.refused.append(str(error))

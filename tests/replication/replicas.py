@@ -158,6 +158,11 @@ def count_watches(fleet: SimulatedFleet) -> dict[str, int]:
     return {cluster.name: cluster.faults.watches for cluster in (fleet.host, *fleet.members.values())}
 
 
+def are_watched_once(fleet: SimulatedFleet) -> bool:
+    """Each cluster, for each kind that is followed: pods, nodes, namespaces, events and five of workloads."""
+    return set(count_watches(fleet).values()) == {9}
+
+
 def count_lists(fleet: SimulatedFleet) -> dict[str, int]:
     """Lists that each cluster was asked for."""
     return {cluster.name: cluster.server.lists for cluster in (fleet.host, *fleet.members.values())}

@@ -23,6 +23,7 @@ from tests.fakes.waiting import until
 from tests.replication.replicas import (
     ReplicaProcess,
     are_equal,
+    are_watched_once,
     are_written,
     count_lists,
     count_watches,
@@ -54,7 +55,7 @@ async def test_a_killed_and_a_stopped_writer_are_replaced_and_write_nothing(
         await until(lambda: are_written(fleet, *replicas), what="each cluster is written", every=0.2)
         await until(lambda: are_equal(fleet, *replicas), what="all show the same", every=0.2)
         *rest, killed = await order_by_written(*replicas)
-        alone = count_watches(fleet)
+        await until(lambda: are_watched_once(fleet), what="each member is watched once")
         lists = count_lists(fleet)
 
         theirs = await killed.written()
@@ -63,7 +64,7 @@ async def test_a_killed_and_a_stopped_writer_are_replaced_and_write_nothing(
         await until(lambda: are_written(fleet, *rest), what="others have taken over", every=0.2)
         await until(lambda: are_equal(fleet, *rest), what="both show what is there", every=0.2)
         assert time.monotonic() - began < TAKEN_OVER_SECONDS
-        await until(lambda: count_watches(fleet) == alone, what="each member is watched once")
+        await until(lambda: are_watched_once(fleet), what="each member is watched once")
         relisted = {name for name, count in count_lists(fleet).items() if count > lists[name]}
         assert theirs <= relisted
 
@@ -105,6 +106,7 @@ async def test_a_replica_that_is_restarted_lists_nothing_that_others_write(
 ) -> None:
     async with open_replicas(fleet.kubeconfig, nats_server.url, tmp_path) as (a,):
         await until(lambda: are_equal(fleet, a), what="it shows what is there", every=0.2)
+        await until(lambda: are_watched_once(fleet), what="each member is watched once")
         lists, watches = count_lists(fleet), count_watches(fleet)
         folder = tmp_path / "b"
         folder.mkdir()

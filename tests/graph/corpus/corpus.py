@@ -70,6 +70,10 @@ def created(fleet: Fleet) -> Iterator[Cluster]:
                 host.client.merge(path_of(host, item), {"metadata": {"finalizers": None}})
         every = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*OBJECTS, *reversed(kinds)]})
         host.kubectl("delete", "-f", "-", "--ignore-not-found", "--force", "--wait=false", stdin=every)
+        for item in kinds:
+            if item["kind"] == "Namespace":  # no controller is there to let go of it
+                empty = json.dumps({**item, "spec": {"finalizers": []}})
+                host.kubectl("replace", "--raw", f"{path_of(host, item)}/finalize", "-f", "-", stdin=empty)
 
 
 def path_of(cluster: Cluster, item: Object) -> str:
