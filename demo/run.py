@@ -24,10 +24,10 @@ from server.event_loop import new_event_loop
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging
 from server.serve import Listening, run_server
+from server.settings.clusters import ClusterSettings
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import (
     AuthSettings,
-    ClusterSettings,
     HttpSettings,
     LoggingSettings,
     Settings,

@@ -237,7 +237,10 @@ class PointStore(Protocol):
 
 
 class MetricStore(Protocol):
-    """Usage and history. One question is one query, whatever the number of objects. Raises MetricsUnavailable."""
+    """Usage and history. One question is one query, whatever the number of objects. Raises MetricsUnavailable.
+
+    An answer that is a `Measured` says of which clusters something may be missing.
+    """
 
     name: str
 

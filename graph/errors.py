@@ -8,6 +8,7 @@ ClusterUnreachable, ClusterAnswerInvalid           CLUSTER_UNREACHABLE
 ClusterTimeout, the request's own deadline         CLUSTER_TIMEOUT
 ClusterUnauthorized                                CLUSTER_UNAUTHORIZED
 MetricsUnavailable                                 METRICS_UNAVAILABLE
+MetricsTooCostly                                   COST_EXCEEDED
 IdentityUnavailable                                IDENTITY_UNAVAILABLE (as Unauthenticated)
 OutOfRange                                         OUT_OF_RANGE
 LimitExceeded, a limit on depth, aliases, tokens   COST_EXCEEDED
@@ -65,6 +66,7 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
     (errors.ClusterUnauthorized, Code.CLUSTER_UNAUTHORIZED),
     (errors.ClusterUnreachable, Code.CLUSTER_UNREACHABLE),
     (errors.ClusterAnswerInvalid, Code.CLUSTER_UNREACHABLE),
+    (errors.MetricsTooCostly, Code.COST_EXCEEDED),
     (errors.MetricsUnavailable, Code.METRICS_UNAVAILABLE),
     (IdentityUnavailable, Code.IDENTITY_UNAVAILABLE),
     (errors.Busy, Code.OVERLOADED),

@@ -11,6 +11,7 @@ KUBERNETES_VERSION = "1.36.3"
 KWOK_VERSION = "0.7.0"
 INFLUX2_VERSION = "2.7.12"
 NATS_VERSION = "2.15.2"
+METRICS_SERVER_VERSION = "0.9.0"
 
 CONTROLPLANE_SOURCES = Path(__file__).parent / "controlplane"
 _SOURCE_NAMES = ("go.mod", "go.sum", "main.go")
@@ -79,13 +80,31 @@ def nats_folder(root: Path | None = None) -> Path:
     return (root or cache_root()) / f"nats-{NATS_VERSION}"
 
 
+def metrics_server_folder(root: Path | None = None) -> Path:
+    """The folder of metrics-server."""
+    return (root or cache_root()) / f"metrics-server-{METRICS_SERVER_VERSION}"
+
+
+def find_metrics_server() -> Path:
+    """metrics-server as `build_metrics_server` left it. Raises MissingServersError."""
+    built = metrics_server_folder() / "metrics-server"
+    if not built.is_file():
+        raise MissingServersError(f"metrics-server {METRICS_SERVER_VERSION} is not built in {built.parent}")
+    return built
+
+
+def find_packaged(program: str, package: str) -> Path:
+    """A program of the system. Raises MissingServersError, which names its Debian package."""
+    found = _find_program(program)
+    if found is None:
+        raise MissingServersError(f"{program} is not installed: apt-get install {package}")
+    return found
+
+
 def find_nats(*, packaged: bool = False) -> Path:
     """nats-server as `build_nats` left it, or the older one that the system has. Raises MissingServersError."""
     if packaged:
-        found = _find_program("nats-server")
-        if found is None:
-            raise MissingServersError("nats-server is not installed: apt-get install nats-server")
-        return found
+        return find_packaged("nats-server", "nats-server")
     built = nats_folder() / "nats-server"
     if not built.is_file():
         raise MissingServersError(f"nats-server {NATS_VERSION} is not built in {built.parent}")

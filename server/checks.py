@@ -24,7 +24,8 @@ from fleet.model.unreadable import UNREADABLE
 from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
-from server.lifespan import build_auth_options, build_issuers, open_source
+from server.cluster_sources import open_source
+from server.lifespan import build_auth_options, build_issuers
 from server.metric_file import DEFAULT_FILE, find_metric_file
 from server.metric_store import open_metric_store
 from server.reach import find_unmatched

@@ -21,8 +21,9 @@ from server.cli_errors import CliError
 from server.event_loop import new_event_loop
 from server.login_commands import kubeconfig, login
 from server.logs import configure_logging
+from server.settings.clusters import ClusterSettings
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
-from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, ClusterSettings, Settings
+from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
 from server.shared_state import OWN_HISTORY, keeps_own_history
 from server.token_commands import token
 from server.user_commands import user

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NotRequired
 
@@ -19,8 +18,6 @@ from fleet.aio.stopping import Stopping
 from fleet.aio.tasks import open_task
 from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import HostJoining
-from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
-from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
 from fleet.kubernetes.token_reviews import TokenReviews
 from fleet.live.usage_cache import UsageCache
 from fleet.members.watching import Watching
@@ -28,7 +25,7 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.redaction import EnvValues
 from fleet.model.visibility import EVERYTHING, Role
-from fleet.ports import Connection, MemberSource
+from fleet.ports import Connection
 from fleet.registry import FleetOptions, open_federation
 from graph.http.persisted import Documents
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
@@ -39,6 +36,7 @@ from graph.subscriptions.hub import LiveOptions, open_hub
 from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
 from server.audit_log import AuditLog, open_audit_log
+from server.cluster_sources import open_source
 from server.collecting import open_collecting, open_inbox
 from server.metric_file import open_metric_file
 from server.metric_store import open_metric_store
@@ -234,23 +232,3 @@ def build_documents(settings: GraphSettings) -> Documents:
         except ManifestInvalid as error:
             raise SettingsInvalid([f"OPENMCP_TRUSTED_DOCUMENTS is {str(path)!r}, which {error}"]) from error
     return Documents(max_bytes=settings.persisted_query_bytes, trusted=trusted)
-
-
-def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
-    clusters, timeout = settings.clusters, settings.timeouts.member_timeout
-    if clusters.cluster_source == "kubeconfig":
-        return open_kubeconfig_source(
-            clusters.kubeconfig,
-            contexts=clusters.kubeconfig_contexts,
-            host_context=clusters.host_context,
-            member_timeout=timeout,
-        )
-    host = HostAccess(kubeconfig=clusters.kubeconfig, context=clusters.host_context)
-    if clusters.own_cluster_url is not None:
-        host = replace(host, endpoint=clusters.own_cluster_url)
-    return open_kubefed_source(
-        host,
-        namespace=clusters.kubefed_namespace,
-        platform_namespace=clusters.platform_namespace,
-        member_timeout=timeout,
-    )

@@ -16,6 +16,7 @@
     │   ├── TooManyRequests      the caller asks for more than its share
     │   └── Overloaded           all callers together ask for more than this server can do
     └── MetricsUnavailable       the metric store can't be asked, or its answer is an error or cut short
+        └── MetricsTooCostly     it refuses so large a question: ask for less at a time
 
 Exceptions of the libraries are translated inside their adapters and never leave them.
 """
@@ -79,7 +80,15 @@ class ClusterAnswerTooLarge(ClusterAnswerInvalid):
 
 
 class MetricsUnavailable(FleetError):
-    """The metric store can't be asked, or answered an error."""
+    """The metric store can't be asked, or answered an error; `cluster` where it is of one alone."""
+
+    def __init__(self, message: str, cluster: str | None = None) -> None:
+        super().__init__(message)
+        self.cluster = cluster
+
+
+class MetricsTooCostly(MetricsUnavailable):
+    """The question is more than the metric store answers at once; the message says which change would do."""
 
 
 class Busy(FleetError):

@@ -5,8 +5,12 @@ Units: cores, bytes, bytes per second; times are Unix nanoseconds (int), as Infl
 
 import enum
 from collections.abc import Mapping
+from typing import TypeVar
 
 from msgspec import Struct
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 NANOSECONDS = 1_000_000_000
 
@@ -127,8 +131,18 @@ class History(Struct, frozen=True, gc=False):
     """Columns of one object over a time range: each has `time_range.steps` values, None where a step has no point.
 
     A counter's column is its rate in units per second: the increase within the step and from the last point before it,
-    resets taken as a start from zero.
+    resets taken as a start from zero. `resolution_ns` is the length of the spans that the values are made of: the
+    distance of stored points, or what points were rolled up to.
     """
 
     time_range: TimeRange
     columns: Mapping[Column, list[float | None]]
+    resolution_ns: int = 0
+
+
+class Measured(dict[K, V]):
+    """What a store answers of objects, and of which clusters that may not be all: `problems` says why, by cluster."""
+
+    def __init__(self, found: Mapping[K, V], problems: Mapping[str, str]) -> None:
+        super().__init__(found)
+        self.problems = problems

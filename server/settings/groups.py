@@ -4,18 +4,17 @@ Each field is the variable `OPENMCP_<FIELD>` and has a default, its unit and wha
 `docs/operating/configuration.md` is the same as a table. Only `server.settings.environment` reads the variables.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from server.settings.clusters import ClusterSettings
 from server.settings.disclosure import DisclosureSettings
-from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Paths, Seconds, Word, setting
+from server.settings.field import Bytes, File, Group, Names, Networks, Origins, Seconds, Word, setting
 from server.settings.metrics import MetricSettings
 from server.settings.oidc import OidcSettings
 from server.settings.state import StateSettings
 from server.settings.traffic import TrafficSettings
-from server.settings.units import bracketed
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
 SHORTEST_SIGNING_KEY = 16
@@ -196,78 +195,6 @@ class AuthSettings(Group):
             missing = "API_USER_PW" if self.user_password is None else "API_USER_NAME"
             raise ValueError(f"{missing} is not set: API_USER_NAME and API_USER_PW go together")
         return self
-
-
-class ClusterSettings(Group):
-    """Which clusters there are. Some defaults depend on where the server runs: `server.settings.environment`."""
-
-    cluster_source: Annotated[Literal["kubefed", "kubeconfig"], Word] = setting(
-        "kubeconfig",
-        "Where members are found. Left out: kubefed in a cluster or with OPENMCP_HOST_CONTEXT, else kubeconfig.",
-        values="kubefed or kubeconfig",
-    )
-    kubeconfig: Paths = setting(
-        (Path("~/.kube/config"),),
-        "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config; with kubefed in a cluster none at all.",
-        values="files, separated as in PATH",
-    )
-    kubeconfig_contexts: Names = setting(
-        (),
-        "Kubeconfig contexts that are members, with kubeconfig. Left out: all. Of those that lead to one server as one "
-        "user the host's is the member, else the first.",
-        values="contexts' names, separated by commas; a list in a configuration file",
-    )
-    host_context: str | None = setting(
-        None,
-        "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account where there is "
-        "no kubeconfig, else the current context.",
-        values="a context's name",
-    )
-    kubernetes_host: str | None = setting(
-        None,
-        "Address of the API server of the cluster that this runs in; Kubernetes gives it to every pod.",
-        values="an IP address or a host name",
-        aliases=("KUBERNETES_SERVICE_HOST",),
-        pattern=r"^[A-Za-z0-9._:\[\]-]+$",
-    )
-    kubernetes_port: int = setting(
-        443,
-        "Its port, likewise.",
-        values="a port, 1 to 65535",
-        aliases=("KUBERNETES_SERVICE_PORT",),
-        ge=1,
-        le=65535,
-    )
-    kubefed_namespace: str = setting(
-        "kube-federation-system", "Where KubeFedClusters and their Secrets are.", values="a namespace", min_length=1
-    )
-    platform_namespace: str = setting("openmcp", "Where OpenMCPClusters are.", values="a namespace", min_length=1)
-    events_kept: int = setting(
-        2_000,
-        "Newest events that are kept of each cluster, some 1 KiB each; with 0 events are not followed.",
-        values="a number, 0 to 100000",
-        ge=0,
-        le=100_000,
-    )
-    join: bool = setting(
-        False,
-        "Whether `/join` and `/joinCloud` register the clusters that administrators hand in.",
-        values="true or false",
-    )
-
-    workloads: bool = setting(
-        True,
-        "Whether Deployments, StatefulSets, DaemonSets, Jobs and CronJobs are followed beside pods and nodes, by five "
-        "watches a cluster. Without, `workloads` are what the pods say of their owners.",
-        values="true or false",
-    )
-
-    @property
-    def own_cluster_url(self) -> str | None:
-        """Where the API server of the cluster that this runs in is; None outside of one."""
-        if self.kubernetes_host is None:
-            return None
-        return f"https://{bracketed(self.kubernetes_host)}:{self.kubernetes_port}"
 
 
 class GraphSettings(Group):
