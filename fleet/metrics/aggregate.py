@@ -8,6 +8,7 @@ at least that share of the values does not exceed.
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, repeat
+from operator import sub
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, 
 K = TypeVar("K")
 
 _LEAD_NS = 120 * NANOSECONDS
+_DISTANCES = 9
+"""Of so many of the newest points' distances the usual one is taken: looking at all would cost as much as a column."""
 
 Values = Sequence[float | None]
 
@@ -53,6 +56,15 @@ def counter_lead_ns(window: TimeRange, measures: Iterable[Measure]) -> int:
     One step, but two minutes at least; 0 where no counter is asked for.
     """
     return max(window.step_ns, _LEAD_NS) if any(measure.is_counter for measure in measures) else 0
+
+
+def find_resolution_ns(times_ns: Sequence[int], step_ns: int) -> int:
+    """The usual distance of the newest points, in whole seconds from one on; a step's length where there is none."""
+    newest = times_ns[-_DISTANCES - 1 :]
+    if len(newest) < 2:
+        return step_ns
+    usual: int = sorted(map(sub, newest[1:], newest))[(len(newest) - 1) // 2]
+    return usual if usual < NANOSECONDS else round(usual / NANOSECONDS) * NANOSECONDS
 
 
 def build_usage(series: Series) -> Usage | None:
@@ -140,7 +152,8 @@ def _build_history(series: Series, steps: _Steps, columns: Iterable[Column]) -> 
             answer[measure, aggregate] = _counter_column(increases[measure], aggregate)
         else:
             answer[measure, aggregate] = _gauge_column(series.values[measure], bounds, aggregate)
-    return History(steps.window, answer)
+    in_window = series.times_ns[max(bounds[0], bounds[-1] - _DISTANCES - 1) : bounds[-1]]
+    return History(steps.window, answer, find_resolution_ns(in_window, steps.window.step_ns))
 
 
 def _gauge_column(values: Values, bounds: list[int], aggregate: Aggregate) -> list[float | None]:

@@ -59,7 +59,7 @@ def sum_usages(parts: Iterable[Usage], measures: Iterable[Measure] = ALL_MEASURE
 def sum_histories(parts: Iterable[History]) -> History | None:
     """Each column's sums, step by step: a step is summed over the parts that have a value in it; None of no parts.
 
-    All parts are of one time range and have the same columns.
+    All parts are of one time range and have the same columns; the resolution is that of the coarsest.
 
     What is added are the parts' own aggregates. The parts peak at different moments, so the sum of their MAX is no less
     than the peak of the sum, that of their MIN no more than its low, and that of percentiles is only near to one.
@@ -69,7 +69,9 @@ def sum_histories(parts: Iterable[History]) -> History | None:
         return None
     first = every[0]
     return History(
-        first.time_range, {column: _sum_steps([part.columns[column] for part in every]) for column in first.columns}
+        first.time_range,
+        {column: _sum_steps([part.columns[column] for part in every]) for column in first.columns},
+        max(part.resolution_ns for part in every),
     )
 
 

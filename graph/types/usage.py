@@ -81,6 +81,10 @@ class UsageHistory:
     start: DateTime = strawberry.field(description="Start of the first step.")
     end: DateTime = strawberry.field(description="End of the span; the last step holds it.")
     step: Duration = strawberry.field(description="Length of a step.")
+    resolution: Duration = strawberry.field(
+        description="Length of the spans of time that the values are made of: the usual distance of stored points, or "
+        "what these were rolled up to. Of a sum it is that of its coarsest part."
+    )
 
     cpu_cores: list[float | None] = _column(Measure.CPU_CORES, "CPU in cores.")
     memory_bytes: list[float | None] = _column(Measure.MEMORY_BYTES, "Memory in bytes: the working set.")
@@ -106,6 +110,7 @@ class UsageHistory:
             start=from_nanoseconds(time_range.start_ns),
             end=from_nanoseconds(time_range.end_ns),
             step=Duration(time_range.step_ns / NANOSECONDS),
+            resolution=Duration(model.resolution_ns / NANOSECONDS),
         )
 
     @resolved("Start of each step.")

@@ -12,7 +12,7 @@ from fleet.live.usage_cache import UsageCache
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import Placement, group_at, group_by_pod
-from fleet.model.usage import Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
+from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
 from graph.http.persisted import Documents
 from graph.http.state import GraphState
 from graph.limits.limits import DEFAULT_LIMITS, Limits
@@ -24,6 +24,8 @@ K = TypeVar("K", PodKey, NodeKey)
 
 FACTORS = {aggregate: float(number) for number, aggregate in enumerate(Aggregate, start=1)}
 """What a history's values are multiplied by, so that columns of different aggregates can be told apart."""
+
+RESOLUTION_NS = 15 * NANOSECONDS
 
 
 class Call(NamedTuple):
@@ -79,7 +81,9 @@ class CountingStore:
     ) -> dict[K, History]:
         await self._answer(Call(f"{kind.value}_history", keys, columns, time_range))
         return {
-            key: History(time_range, {column: self._column(key, column, time_range) for column in columns})
+            key: History(
+                time_range, {column: self._column(key, column, time_range) for column in columns}, RESOLUTION_NS
+            )
             for key in self._of(keys)
         }
 

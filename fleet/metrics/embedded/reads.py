@@ -11,7 +11,14 @@ from operator import itemgetter
 from typing import Any
 
 from fleet.aio.recorder import counted_rows
-from fleet.metrics.aggregate import Series, build_histories, build_history, build_usage, counter_lead_ns
+from fleet.metrics.aggregate import (
+    Series,
+    build_histories,
+    build_history,
+    build_usage,
+    counter_lead_ns,
+    find_resolution_ns,
+)
 from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded.newest import Newest
 from fleet.metrics.embedded.writes import series_name
@@ -93,14 +100,14 @@ def load_history(
     others = [column for column in columns if column not in grouped and column not in lasts]
     connection.execute("BEGIN")
     try:
-        found = _load_grouped(connection, asked, window, grouped)
+        found, resolutions_ns = _load_grouped(connection, asked, window, grouped)
         for column in lasts:
             _load_last(connection, asked, window, column, found)
         if others:
             _load_others(connection, asked, window, others, found)
     finally:
         connection.execute("COMMIT")
-    return {keys[position]: History(window, values) for position, values in found.items()}
+    return {keys[position]: History(window, values, resolutions_ns[position]) for position, values in found.items()}
 
 
 def _load_series(
@@ -124,21 +131,27 @@ def _load_series(
 _Found = dict[int, dict[Column, list[float | None]]]
 
 
-def _load_grouped(connection: sqlite3.Connection, asked: str, window: TimeRange, columns: list[Column]) -> _Found:
+def _load_grouped(
+    connection: sqlite3.Connection, asked: str, window: TimeRange, columns: list[Column]
+) -> tuple[_Found, dict[int, int]]:
+    """The columns of each object, and the usual distance of its points."""
     made = "".join(f", {_IN_SQL[aggregate]}(points.{measure.value})" for measure, aggregate in columns)
     rows = connection.execute(
-        f"{_WANTED} SELECT position, (points.time_ns - ?) / ? AS step{made} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
+        f"{_WANTED} SELECT position, (points.time_ns - ?) / ? AS step, count(*){made} FROM wanted CROSS JOIN points "  # noqa: S608 - constants only
         "WHERE points.series_id = wanted.series_id AND points.time_ns >= ? AND points.time_ns < ? "
         "GROUP BY position, step",
         (asked, window.start_ns, window.step_ns, window.start_ns, window.end_ns),
     )
     found: _Found = {}
+    resolutions_ns: dict[int, int] = {}
     for position, of_object in groupby(counted_rows(rows), itemgetter(0)):
-        _, steps, *made_columns = zip(*of_object, strict=True)
+        _, steps, counts, *made_columns = zip(*of_object, strict=True)
+        times_ns = [step * window.step_ns for step in sorted(steps)]
+        resolutions_ns[position] = find_resolution_ns(times_ns, window.step_ns) // sorted(counts)[len(counts) // 2]
         found[position] = {
             column: _spread(steps, values, window) for column, values in zip(columns, made_columns, strict=True)
         }
-    return found
+    return found, resolutions_ns
 
 
 def _spread(steps: Sequence[int], values: Sequence[float | None], window: TimeRange) -> list[float | None]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.metrics.aggregate import build_history, build_usage, counter_lead_ns, nearest_rank
+from fleet.metrics.aggregate import build_history, build_usage, counter_lead_ns, find_resolution_ns, nearest_rank
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Measure, Point, TimeRange, Usage
 from tests.fleet.metrics.stores import build_series
 
@@ -148,3 +148,20 @@ def timed(work: Callable[[], object]) -> float:
         work()
         runs.append(time.process_time() - begin)
     return min(runs)
+
+
+@pytest.mark.parametrize(
+    ("times", "resolution"),
+    [
+        ([], 60),
+        ([7.0], 60),
+        ([0.0, 15.2, 29.9, 45.1], 15),
+        ([0.0, 15.0, 30.0, 330.0, 345.0], 15),
+        ([*range(0, 600, 60), *range(600, 750, 15)], 15),
+        ([0.0, 300.0], 300),
+        ([0.0, 0.25, 0.5], 0.25),
+    ],
+)
+def test_the_resolution_is_the_usual_distance_of_the_newest_points(times: list[float], resolution: float) -> None:
+    times_ns = [int(time * NANOSECONDS) for time in times]
+    assert find_resolution_ns(times_ns, 60 * NANOSECONDS) == resolution * NANOSECONDS

@@ -27,6 +27,7 @@ NOW = time.time_ns() // NANOSECONDS * NANOSECONDS
 CPU = frozenset({Measure.CPU_CORES})
 CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 RECEIVED = frozenset({Measure.NETWORK_RECEIVE_BYTES})
+MEAN_CPU = (Measure.CPU_CORES, Aggregate.MEAN)
 ALL_COLUMNS = frozenset((measure, aggregate) for measure in Measure for aggregate in Aggregate)
 
 HOSTILE_NAMES = [
@@ -185,6 +186,19 @@ async def test_history_leaves_out_objects_without_a_point_in_the_window(filled: 
     history = await filled.store.history(Kind.POD, frozenset({WEB, other}), window, columns)
     assert list(history) == [WEB]
     assert await filled.store.history(Kind.POD, frozenset(), window, columns) == {}
+
+
+@pytest.mark.parametrize(("last", "step"), [(600, 60), (6 * 3600, 600)])
+async def test_history_says_how_far_apart_its_points_are(filled: Filled, last: int, step: int) -> None:
+    often, once = NodeKey("cluster1", "often"), NodeKey("cluster1", "once")
+    of_often = [(often, Point(time_ns=ago(seconds), cpu_cores=1.0)) for seconds in range(15, last, 15)]
+    await filled.write(nodes=[*of_often, (once, full_point(30))])
+    window = TimeRange(ago(last), NOW, step * NANOSECONDS)
+    history = await filled.store.history(Kind.NODE, frozenset({often, once}), window, frozenset({MEAN_CPU}))
+    assert {key.name: found.resolution_ns // NANOSECONDS for key, found in history.items()} == {
+        "often": 15,
+        "once": step,
+    }
 
 
 async def test_a_rate_counts_from_before_the_window_and_from_zero_after_a_reset(filled: Filled) -> None:

@@ -76,9 +76,9 @@ def test_usage_is_summed_over_those_that_measured_and_as_old_as_the_oldest(parts
 
 def test_a_step_is_summed_over_the_parts_that_have_a_value_in_it() -> None:
     whole = History(WINDOW, {PEAK: [1.0, 2.0, None], MEAN: [10.0, 20.0, 30.0]})
-    torn = History(WINDOW, {PEAK: [0.5, None, None], MEAN: [1.0, 2.0, 3.0]})
+    torn = History(WINDOW, {PEAK: [0.5, None, None], MEAN: [1.0, 2.0, 3.0]}, resolution_ns=15)
     total = sum_histories([whole, torn, whole])
-    assert total == History(WINDOW, {PEAK: [2.5, 4.0, None], MEAN: [21.0, 42.0, 63.0]})
+    assert total == History(WINDOW, {PEAK: [2.5, 4.0, None], MEAN: [21.0, 42.0, 63.0]}, resolution_ns=15)
 
 
 @given(st.lists(st.lists(st.lists(st.integers(0, 99), min_size=5, max_size=5), min_size=3, max_size=3), min_size=1))

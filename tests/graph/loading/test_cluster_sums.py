@@ -36,12 +36,12 @@ async def test_usage_is_summed_over_the_nodes_and_as_old_as_the_oldest(open_grap
 
 
 async def test_history_is_summed_step_by_step(open_graph: OpenGraph) -> None:
-    query = """{ clusters { history(last: "5m", step: "1m") { step times cpuCores p95: cpuCores(aggregate: P95)
-      fsUsedBytes } } }"""
+    query = """{ clusters { history(last: "5m", step: "1m") { step resolution times cpuCores
+      p95: cpuCores(aggregate: P95) fsUsedBytes } } }"""
     async with open_graph("c1") as graph:
         history = (await graph.ask(query))["clusters"][0]["history"]
     steps = len(history["times"])
-    assert (history["step"], history["cpuCores"]) == ("1m", [2.0] * steps)
+    assert (history["step"], history["resolution"], history["cpuCores"]) == ("1m", "15s", [2.0] * steps)
     assert history["p95"] == [2.0 * FACTORS[Aggregate.P95]] * steps
     assert history["fsUsedBytes"] == [None] * steps
 

@@ -43,7 +43,8 @@ async def test_columns_come_from_one_call_through_aliases_fragments_and_directiv
     query = """query Chart($last: Duration = "30m", $peak: Aggregate!, $with: Boolean!) {
       pods(first: 1) { items { ...Charted } } }
     fragment Charted on Pod {
-      history(last: $last, step: "5m") { step times mean: cpuCores peak: cpuCores(aggregate: $peak) ...Memory }
+      history(last: $last, step: "5m") {
+        step resolution times mean: cpuCores peak: cpuCores(aggregate: $peak) ...Memory }
       ... @include(if: false) { usage { cpuCores } } }
     fragment Memory on UsageHistory { memoryBytes @include(if: $with) fsUsedBytes @skip(if: $with) }"""
     async with open_graph("c1") as graph:
@@ -55,7 +56,7 @@ async def test_columns_come_from_one_call_through_aliases_fragments_and_directiv
         (Measure.CPU_CORES, Aggregate.P95),
         (Measure.MEMORY_BYTES, Aggregate.MEAN),
     }
-    assert history["step"] == "5m"
+    assert (history["step"], history["resolution"]) == ("5m", "15s")
     assert history["peak"] == [0.05 * FACTORS[Aggregate.P95]] * len(history["times"])
     assert history["mean"] == [0.05] * len(history["times"])
     assert "fsUsedBytes" not in history
