@@ -11,8 +11,16 @@ import click
 from realfleet.build import build_servers
 from realfleet.build_clients import build_clients, find_client
 from realfleet.build_influx2 import build_influx2
+from realfleet.build_metrics_server import build_metrics_server
 from realfleet.build_nats import build_nats
-from realfleet.cache import MissingServersError, build_folder, find_influx2, find_nats, list_missing
+from realfleet.cache import (
+    MissingServersError,
+    build_folder,
+    find_influx2,
+    find_metrics_server,
+    find_nats,
+    list_missing,
+)
 from realfleet.client import KubeError
 from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import InfluxError
@@ -37,9 +45,16 @@ def build(*, check: bool) -> None:
                 raise click.ClickException("\n".join(missing))
             find_influx2()
             find_nats()
+            find_metrics_server()
             find_client("helm")
             return
-        built = build_servers(), build_influx2().parent, build_nats().parent, build_clients()
+        built = (
+            build_servers(),
+            build_influx2().parent,
+            build_nats().parent,
+            build_metrics_server().parent,
+            build_clients(),
+        )
     except MissingServersError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"real servers and clients are in {', '.join(map(str, built))}")
@@ -49,12 +64,13 @@ def build(*, check: bool) -> None:
 @click.option("--members", type=click.IntRange(1, 15), default=3, show_default=True)
 @click.option("--pods", type=click.IntRange(1), default=300, show_default=True, help="Of each member.")
 @click.option("--nodes", type=click.IntRange(1, 250), default=3, show_default=True, help="Of each member.")
-def up(members: int, pods: int, nodes: int) -> None:
+@click.option("--metrics-servers", is_flag=True, help="A metrics-server in each member, for `kubectl top`.")
+def up(members: int, pods: int, nodes: int, *, metrics_servers: bool) -> None:
     """Run a fleet in the foreground until Ctrl-C; prints `ready` when pods run and metrics arrive."""
     signal.signal(signal.SIGTERM, _interrupt)
     click.echo(f"starting a host and {members} members with {pods} pods each")
     try:
-        with open_fleet(members, pods, nodes) as fleet:
+        with open_fleet(members, pods, nodes, metrics_servers=metrics_servers) as fleet:
             _hand_over(fleet)
     except KeyboardInterrupt:
         click.echo("stopped")

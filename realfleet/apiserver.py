@@ -82,6 +82,7 @@ def start_api_server(
     files: ClusterFiles,
     etcd_url: str,
     authorization: Sequence[str] = ("--authorization-mode=RBAC",),
+    further: Sequence[str] = (),
 ) -> ApiServer:
     """Starts a kube-apiserver; `wait_ready` tells when it answers. `authorization` are its flags of that."""
     folder = servers.folder / cluster
@@ -106,6 +107,7 @@ def start_api_server(
             f"--client-ca-file={files.ca}",
             f"--token-auth-file={token_file}",
             *authorization,
+            *further,
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={files.service_account_key}",
             f"--service-account-signing-key-file={files.service_account_key}",

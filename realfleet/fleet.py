@@ -25,6 +25,7 @@ from realfleet.membership import (
     register_member,
     register_spare,
 )
+from realfleet.metrics_server import aggregation_flags
 from realfleet.pki import build_cluster_files
 from realfleet.ports import list_free_ports
 from realfleet.processes import Servers, open_servers
@@ -47,6 +48,7 @@ class FleetSize:
     nodes: int = 3
     influx: bool = True
     cadence: float = 5.0
+    metrics_servers: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,15 @@ def open_fleet(
     *,
     influx: bool = True,
     cadence: float = 5.0,
+    metrics_servers: bool = False,
     binaries: Binaries | None = None,
 ) -> Iterator[Fleet]:
     """A fleet whose pods run and whose metrics arrive; leaving the `with` ends every part of it.
 
-    So does the death of this process by any signal. Blocks for tens of seconds. Raises MissingServersError, FleetError,
-    KubeError, InfluxError.
+    So does the death of this process by any signal. With `metrics_servers` each member has a metrics-server. Blocks for
+    tens of seconds. Raises MissingServersError, FleetError, KubeError, InfluxError.
     """
-    size = FleetSize(members, pods, nodes, influx, cadence)
+    size = FleetSize(members, pods, nodes, influx, cadence, metrics_servers)
     programs = binaries or find_binaries()
     with ExitStack() as stack:
         servers = stack.enter_context(open_servers())
@@ -137,18 +140,18 @@ def open_fleet(
 def _start_parts(servers: Servers, binaries: Binaries, size: FleetSize) -> Fleet:
     """Everything at once; each part waits only for what it needs."""
     names = [HOST_NAME, *(f"cluster{number}" for number in range(1, size.members + 1))]
-    ports = list_free_ports(2 * len(names))
+    ports = list_free_ports(3 * len(names))
     etcd_url = start_etcd(servers, binaries)
     apis = [
-        start_api_server(servers, binaries, name, port, build_cluster_files(servers.folder / name, name), etcd_url)
+        _start_api_server(servers, binaries, name, port, etcd_url, aggregates=size.metrics_servers)
         for name, port in zip(names, ports, strict=False)
     ]
-    kwok_ports = ports[len(names) :]
+    kwok_ports, metrics_ports = ports[len(names) : 2 * len(names)], ports[2 * len(names) :]
     with ThreadPoolExecutor(max_workers=len(names) + 1) as pool:
         store = pool.submit(start_influx, servers, binaries) if size.influx else None
         host = pool.submit(_start_host, servers, binaries, apis[0], apis[1:])
         members = [
-            pool.submit(_start_member, servers, binaries, api, number, size, kwok_ports[number])
+            pool.submit(_start_member, servers, binaries, api, number, size, kwok_ports[number], metrics_ports[number])
             for number, api in enumerate(apis[1:], start=1)
         ]
         _fail_early(servers, [host, *members, *([store] if store else [])])
@@ -160,6 +163,14 @@ def _start_parts(servers: Servers, binaries: Binaries, size: FleetSize) -> Fleet
         servers=servers,
         store=store.result() if store else None,
     )
+
+
+def _start_api_server(
+    servers: Servers, binaries: Binaries, name: str, port: int, etcd_url: str, *, aggregates: bool
+) -> ApiServer:
+    files = build_cluster_files(servers.folder / name, name)
+    further = aggregation_flags(files) if aggregates else ()
+    return start_api_server(servers, binaries, name, port, files, etcd_url, further=further)
 
 
 def _start_host(servers: Servers, binaries: Binaries, api: ApiServer, members: list[ApiServer]) -> Cluster:
@@ -178,9 +189,16 @@ def _start_host(servers: Servers, binaries: Binaries, api: ApiServer, members: l
 
 
 def _start_member(
-    servers: Servers, binaries: Binaries, api: ApiServer, number: int, size: FleetSize, kwok_port: int
+    servers: Servers,
+    binaries: Binaries,
+    api: ApiServer,
+    number: int,
+    size: FleetSize,
+    kwok_port: int,
+    metrics_port: int,
 ) -> Cluster:
-    member = start_member(servers, binaries, api, number, place_of(number), size.pods, size.nodes, kwok_port)
+    place, port = place_of(number), metrics_port if size.metrics_servers else None
+    member = start_member(servers, binaries, api, number, place, size.pods, size.nodes, kwok_port, port)
     member.wait_whole(timeout=120.0 + size.pods)
     return member
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,23 @@ from realfleet.processes import Server, Servers
 _LOG_LINES = 200
 
 
-def start_kwok(servers: Servers, binaries: Binaries, api: ApiServer, kubeconfig: Path, port: int) -> Server:
-    """Starts kwok for all nodes of a cluster; `port` is what the API server calls for logs and exec."""
+def start_kwok(
+    servers: Servers,
+    binaries: Binaries,
+    api: ApiServer,
+    kubeconfig: Path,
+    port: int,
+    kubelets: Iterable[dict[str, Any]] = (),
+) -> Server:
+    """Starts kwok for all nodes of a cluster; `port` is what the API server calls for logs and exec.
+
+    `kubelets` is further configuration of theirs.
+    """
     log_file = container_log_of(servers, api.cluster)
     log_file.write_text(build_container_log(api.cluster))
     config = servers.folder / api.cluster / "kwok.yaml"
     # Each document is JSON, which is YAML too.
-    config.write_text("\n---\n".join(json.dumps(document) for document in _build_config(log_file)))
+    config.write_text("\n---\n".join(json.dumps(document) for document in (*_build_config(log_file), *kubelets)))
     return servers.start(
         f"{api.cluster}-kwok",
         [

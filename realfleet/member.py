@@ -9,6 +9,7 @@ from realfleet.cluster import Cluster
 from realfleet.controllers import start_controllers
 from realfleet.kwok import start_kwok
 from realfleet.membership import Place
+from realfleet.metrics_server import annotate_node, build_kubelet_config, start_metrics_server, wait_metrics
 from realfleet.processes import Servers
 from realfleet.workloads import (
     NAMESPACES,
@@ -27,19 +28,28 @@ _RBAC_PATH = "/apis/rbac.authorization.k8s.io/v1"
 
 
 def start_member(
-    servers: Servers, binaries: Binaries, api: ApiServer, number: int, place: Place, pods: int, nodes: int, port: int
+    servers: Servers,
+    binaries: Binaries,
+    api: ApiServer,
+    number: int,
+    place: Place,
+    pods: int,
+    nodes: int,
+    port: int,
+    metrics_port: int | None = None,
 ) -> Cluster:
     """Member `number`, counted from 1, with its Deployments created; `Cluster.wait_whole` waits for their pods.
 
-    Raises FleetError, KubeError.
+    With a `metrics_port` a metrics-server listens there. Raises FleetError, KubeError.
     """
     kubeconfig = api.write_kubeconfig(servers.folder / api.cluster / "kubeconfig")
     wait_ready(servers, api)
     start_controllers(servers, binaries, api, kubeconfig)
-    start_kwok(servers, binaries, api, kubeconfig, port)
+    start_kwok(servers, binaries, api, kubeconfig, port, build_kubelet_config() if metrics_port else ())
     size = size_nodes(pods, nodes)
     for position in range(1, nodes + 1):
-        api.client.create(NODES_PATH, build_node(number, position, size, place))
+        node = build_node(number, position, size, place)
+        api.client.create(NODES_PATH, annotate_node(node) if metrics_port else node)
     for name in NAMESPACES:
         _create_once(api.client, NAMESPACES_PATH, build_namespace(name))
     create_viewers(api.client)
@@ -48,7 +58,7 @@ def start_member(
     replicas = {workload: count for workload, count in share_replicas(pods).items() if count}
     for workload, count in replicas.items():
         api.client.create(deployments_path(workload.namespace), build_deployment(workload, count))
-    return Cluster(
+    cluster = Cluster(
         name=api.cluster,
         place=place,
         kubeconfig=kubeconfig,
@@ -57,6 +67,10 @@ def start_member(
         kubectl_program=binaries.kubectl,
         replicas={(workload.namespace, workload.name): count for workload, count in replicas.items()},
     )
+    if metrics_port is not None:
+        start_metrics_server(servers, cluster, metrics_port)
+        wait_metrics(servers, cluster, nodes)
+    return cluster
 
 
 def create_viewers(client: KubeClient) -> None:

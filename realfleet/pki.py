@@ -26,6 +26,9 @@ class ClusterFiles:
     client_certificate: Path
     """A cluster administrator's (`O=system:masters`)."""
     client_key: Path
+    proxy_certificate: Path
+    """What the API server shows to those that it passes requests on to (`CN=front-proxy`)."""
+    proxy_key: Path
     service_account_key: Path
 
 
@@ -43,6 +46,7 @@ def build_cluster_files(folder: Path, cluster: str) -> ClusterFiles:
     )
     serving_key, serving = _issue(ca, ca_key, _name("localhost", "realfleet"), ExtendedKeyUsageOID.SERVER_AUTH)
     client_key, client = _issue(ca, ca_key, _name("administrator", "system:masters"), ExtendedKeyUsageOID.CLIENT_AUTH)
+    proxy_key, proxy = _issue(ca, ca_key, _name("front-proxy", "realfleet"), ExtendedKeyUsageOID.CLIENT_AUTH)
     account_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     ca_pem = ca.public_bytes(serialization.Encoding.PEM)
     return ClusterFiles(
@@ -52,6 +56,8 @@ def build_cluster_files(folder: Path, cluster: str) -> ClusterFiles:
         serving_key=_write(folder / "serving.key", _key_pem(serving_key)),
         client_certificate=_write(folder / "client.crt", client.public_bytes(serialization.Encoding.PEM)),
         client_key=_write(folder / "client.key", _key_pem(client_key)),
+        proxy_certificate=_write(folder / "proxy.crt", proxy.public_bytes(serialization.Encoding.PEM)),
+        proxy_key=_write(folder / "proxy.key", _key_pem(proxy_key)),
         service_account_key=_write(folder / "service-account.key", _key_pem(account_key)),
     )
 
