@@ -122,11 +122,13 @@ class Credential(Struct, frozen=True):
     """How to reach and prove oneself to a cluster. Equal credentials need no new connection.
 
     `source` opens the connection; it is opaque here so that exec plugins, token files and certificates stay in
-    `fleet.kubernetes`. `fingerprint` changes exactly when the connection must be made anew.
+    `fleet.kubernetes`. `fingerprint` changes exactly when the connection must be made anew; `place` is the same for all
+    that lead to one server, whoever signs in, and empty where that is not known.
     """
 
     fingerprint: str
     endpoint: str
+    place: str = ""
 
 
 class MemberSpec(Struct, frozen=True):

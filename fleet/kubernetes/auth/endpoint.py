@@ -17,6 +17,13 @@ def parse_endpoint(text: str) -> str:
     return _check(url, text, ("https", "http"), "https://HOST[:PORT]")
 
 
+def normalise_endpoint(endpoint: str) -> str:
+    """The same for all ways to write one parsed endpoint: host in lower case, a port in any case."""
+    parts = urlsplit(endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{parts.hostname}:{port}{parts.path}"
+
+
 def parse_proxy(text: str) -> str:
     """The URL of an HTTP or SOCKS5 proxy, which may hold a user and a password.
 

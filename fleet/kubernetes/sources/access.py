@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,11 +18,13 @@ from fleet.kubernetes.auth.authorizers import (
     bearer,
     is_token,
 )
+from fleet.kubernetes.auth.endpoint import normalise_endpoint
 from fleet.kubernetes.auth.exec_plugin import ExecAuthorizer, ExecCredential, load_exec_credential
 from fleet.kubernetes.auth.kubeconfig import Access
 from fleet.kubernetes.auth.tls import TlsMaterial, TlsMaterialError, build_ssl_context
 from fleet.kubernetes.connection import Target
 from fleet.kubernetes.sources.snapshots import fingerprint
+from fleet.ports import Credential
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,14 @@ class Reachable:
     def expired(self) -> bool:
         """Whether the client certificate of an exec plugin has ended, so that all has to be resolved anew."""
         return self.renew is not None and self.renew.expired
+
+    @property
+    def credential(self) -> Credential:
+        """What the federation is told of it."""
+        target = self.target
+        server = normalise_endpoint(target.endpoint)
+        seen_as = target.server_name or urlsplit(server).hostname
+        return Credential(self.fingerprint, target.endpoint, fingerprint(server, seen_as, target.proxy))
 
 
 def access_fingerprint(access: Access) -> str:

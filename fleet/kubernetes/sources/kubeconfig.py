@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from fleet.aio.complaints import Complaints
 from fleet.aio.detached import Detached
 from fleet.aio.tasks import open_task
+from fleet.kubernetes.auth.endpoint import normalise_endpoint
 from fleet.kubernetes.auth.kubeconfig import (
     Access,
     Kubeconfig,
@@ -39,7 +39,7 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
 from fleet.model.told import MISCONFIGURED, Told, tell
-from fleet.ports import Connection, Credential, MemberSource, MemberSpec
+from fleet.ports import Connection, MemberSource, MemberSpec
 
 T = TypeVar("T")
 
@@ -184,8 +184,7 @@ class KubeconfigSource:
         others = tuple(self._shared.get(member.name, ()))
         if member.reachable is None:
             return MemberSpec(member.name, role, None, problem=member.problem, other_names=others)
-        credential = Credential(member.reachable.fingerprint, member.reachable.target.endpoint)
-        return MemberSpec(member.name, role, credential, other_names=others)
+        return MemberSpec(member.name, role, member.reachable.credential, other_names=others)
 
 
 @dataclass(frozen=True)
@@ -234,6 +233,4 @@ def _join_names(
 
 def _fingerprint_place(access: Access) -> str:
     """The same for all that lead to one server, however its address is written, as one user."""
-    parts = urlsplit(access.endpoint)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return access_fingerprint(replace(access, endpoint=f"{parts.scheme}://{parts.hostname}:{port}{parts.path}"))
+    return access_fingerprint(replace(access, endpoint=normalise_endpoint(access.endpoint)))

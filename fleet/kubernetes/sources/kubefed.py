@@ -31,7 +31,7 @@ from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.told import MISCONFIGURED, Told, tell
-from fleet.ports import Connection, Credential, MemberSource, MemberSpec
+from fleet.ports import Connection, MemberSource, MemberSpec
 
 logger = logging.getLogger(__name__)
 
@@ -179,8 +179,7 @@ class KubefedSource:
         info = platform_info(None, self._platform.objects.get(self._name))
         if self._host is None:
             return MemberSpec(self._name, ClusterRole.HOST, None, info, problem=self._host_problem)
-        credential = Credential(self._host.fingerprint, self._host.target.endpoint)
-        return MemberSpec(self._name, ClusterRole.HOST, credential, info)
+        return MemberSpec(self._name, ClusterRole.HOST, self._host.credential, info)
 
     async def _member_spec(self, cluster: KubeFedCluster) -> MemberSpec:
         info = platform_info(cluster, self._platform.objects.get(cluster.name))
@@ -188,8 +187,8 @@ class KubefedSource:
         reachable = await self._resolve(cluster)
         if isinstance(reachable, str):
             return MemberSpec(cluster.name, ClusterRole.MEMBER, None, info, reachable, offline, labels=cluster.labels)
-        credential = Credential(reachable.fingerprint, reachable.target.endpoint)
-        return MemberSpec(cluster.name, ClusterRole.MEMBER, credential, info, None, offline, labels=cluster.labels)
+        found = reachable.credential
+        return MemberSpec(cluster.name, ClusterRole.MEMBER, found, info, None, offline, labels=cluster.labels)
 
     async def _resolve(self, cluster: KubeFedCluster) -> Reachable | str:
         """What to connect to, or what is wrong; made anew only when what the objects say has changed."""
