@@ -4,13 +4,16 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from demo.metric_server import MetricServerConfig, MetricServerKind
 from realfleet.cache import MissingServersError, build_folder, find_binaries, find_influx2, find_nats, list_missing
 from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import Influx, start_influx
 from realfleet.influx2 import Influx2, start_influx2
+from realfleet.metric_server import MetricServer, start_metric_server
 from realfleet.nats import NatsCluster, NatsConfig, NatsServer, start_nats, start_nats_cluster
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
@@ -76,6 +79,32 @@ def start_real_influx2() -> Iterator[Callable[..., Influx2]]:
 def real_influx2(start_real_influx2: Callable[..., Influx2]) -> Influx2:
     """An InfluxDB 2.7 shared by all tests; each makes a bucket of its own."""
     return start_real_influx2()
+
+
+@pytest.fixture(scope="session")
+def start_real_metric_server() -> Iterator[Callable[..., MetricServer]]:
+    """Starts a Prometheus or a VictoriaMetrics; arguments are a kind, a `MetricServerConfig` and how it is called."""
+    with ExitStack() as stack:
+
+        def start(kind: MetricServerKind, config: MetricServerConfig | None = None, **ways: Any) -> MetricServer:
+            try:
+                return start_metric_server(stack.enter_context(open_servers()), kind, config, **ways)
+            except MissingServersError as error:
+                go_without(str(error))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def real_prometheus(start_real_metric_server: Callable[..., MetricServer]) -> MetricServer:
+    """A Prometheus shared by all tests; each has a template of its own for the values of the label `cluster`."""
+    return start_real_metric_server(MetricServerKind.PROMETHEUS)
+
+
+@pytest.fixture(scope="session")
+def real_victoria_metrics(start_real_metric_server: Callable[..., MetricServer]) -> MetricServer:
+    """The same of VictoriaMetrics."""
+    return start_real_metric_server(MetricServerKind.VICTORIA_METRICS)
 
 
 @pytest.fixture
