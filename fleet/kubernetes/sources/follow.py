@@ -34,12 +34,14 @@ _MOST_PAGES = 1000
 _GONE = 410
 
 
-class _Nameable(Protocol):
+class Nameable(Protocol):
+    """Whose name is its key in the collection."""
+
     @property
     def name(self) -> str: ...
 
 
-N = TypeVar("N", bound=_Nameable)
+N = TypeVar("N", bound=Nameable)
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,34 @@ class Follower(Generic[N]):
     server does not know the kind, `problem` what the last attempt failed with. `on_change` is called when any changes.
     """
 
-    def __init__(self, codec: Codec[N], on_change: Callable[[], None], options: FollowOptions | None = None) -> None:
+    def __init__(
+        self,
+        codec: Codec[N],
+        on_change: Callable[[], None],
+        options: FollowOptions | None = None,
+        *,
+        optional: bool = False,
+    ) -> None:
         self.objects: Mapping[str, N] = {}
         self.synced = False
         self.absent = False
         self.problem: ClusterError | None = None
         self._codec = codec
         self._on_change = on_change
+        self._optional = optional
         self._options = options or FollowOptions()
 
     @property
     def tried(self) -> bool:
         """Whether anything is known, be it a failure."""
         return self.synced or self.absent or self.problem is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why not all of it may be known, where that is so."""
+        if self.absent and not self._optional:
+            return f"{self._codec.path}: the API server does not know this kind"
+        return None if self.problem is None else str(self.problem)
 
     async def run(self, connection: Connection) -> NoReturn:
         """Follows until cancelled. What was known before stays until a list replaces it."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -27,13 +27,8 @@ from fleet.kubernetes.auth.kubeconfig import (
     load_files,
 )
 from fleet.kubernetes.connection import HttpConnection
-from fleet.kubernetes.sources.access import (
-    CredentialError,
-    Reachable,
-    TlsMaterialError,
-    access_fingerprint,
-    load_reachable,
-)
+from fleet.kubernetes.sources.access import Reachable, access_fingerprint
+from fleet.kubernetes.sources.resolving import Resolver
 from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
@@ -53,8 +48,6 @@ LOST = (
 """What is wrong with such a name, and what to do."""
 
 _POLL_SECONDS = 2.0
-# A context that is wrong although its text did not change (an exec plugin, a file) is tried again this often.
-_RETRY_SECONDS = 15.0
 
 
 @asynccontextmanager
@@ -87,12 +80,12 @@ class KubeconfigSource:
         self._paths = paths
         self._contexts = contexts
         self._host = host
-        self._timeout = timeout
         self._poll_seconds = poll_seconds
         self._snapshots = Snapshots()
         self._contents: Mapping[Path, bytes | str] | None = None
         self._config = build_kubeconfig({})
-        self._members: dict[str, _Member] = {}
+        self._resolver = Resolver(timeout)
+        self._known = False
         self._shared: Mapping[str, list[str]] = {}
         self._lost: set[str] = set()
         self._reading = Detached()
@@ -102,17 +95,20 @@ class KubeconfigSource:
         return self._snapshots.follow()
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
-        member = self._members.get(spec.name)
-        if member is None or member.reachable is None:
-            problem = "it is in no kubeconfig any more" if member is None else Told(MISCONFIGURED, member.problem or "")
+        reachable = self._resolver[spec.name]
+        if not isinstance(reachable, Reachable):
+            problem = "it is in no kubeconfig any more" if reachable is None else Told(MISCONFIGURED, reachable)
             raise ClusterUnreachable(spec.name, tell("cluster {}: {}", spec.name, problem))
-        return HttpConnection(spec.name, member.reachable.target)
+        return HttpConnection(spec.name, reachable.target)
 
     async def run(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                await self._refresh()
-            await asyncio.sleep(self._poll_seconds)
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await self._refresh()
+                await asyncio.sleep(self._poll_seconds)
+        finally:
+            await self._resolver.close()
 
     async def _read(self, work: Callable[[], T]) -> T:
         """What is read of files. Raises TimeoutError, which is logged once, while one does not answer."""
@@ -133,7 +129,7 @@ class KubeconfigSource:
             self._log_problems(config)
             self._contents = contents
             # Perhaps a file is being written just now: what is known stands until all can be read.
-            if not config.problems or not self._members:
+            if not config.problems or not self._known:
                 self._config = config
         contexts = self._contexts or tuple(self._config.contexts)
         found = await self._read(partial(_load_accesses, self._config, contexts))
@@ -142,9 +138,10 @@ class KubeconfigSource:
         if shared != self._shared:
             self._shared = shared
             self._log_shared()
-        members = await asyncio.gather(*(self._resolve(name, access) for name, access in accesses.items()))
-        self._members = {member.name: member for member in members}
-        await self._snapshots.publish({member.name: self._spec(member) for member in members})
+        ways = {name: (access, f"context {name}") for name, access in accesses.items()}
+        await self._resolver.resolve(ways, patience=None)
+        self._known = bool(accesses)
+        await self._snapshots.publish({name: self._spec(name) for name in accesses})
 
     def _log_problems(self, config: Kubeconfig) -> None:
         for problem in (*config.problems, *config.nameless):
@@ -165,41 +162,13 @@ class KubeconfigSource:
                 "cluster %s: contexts that lead to it as the same user are other names of it: %s", name, named
             )
 
-    async def _resolve(self, name: str, access: Access | str) -> "_Member":
-        if isinstance(access, str):
-            return _Member(name, access, None, access, float("inf"))
-        known = self._members.get(name)
-        now = asyncio.get_running_loop().time()
-        if known is not None and known.text == access_fingerprint(access) and known.is_current(now):
-            return known
-        text = access_fingerprint(access)
-        try:
-            reachable = await load_reachable(name, access, self._timeout)
-        except (CredentialError, TlsMaterialError) as error:
-            return _Member(name, text, None, f"context {name}: {error}", now + _RETRY_SECONDS)
-        return _Member(name, text, reachable, None, float("inf"))
-
-    def _spec(self, member: "_Member") -> MemberSpec:
-        role = ClusterRole.HOST if member.name == self._host else ClusterRole.MEMBER
-        others = tuple(self._shared.get(member.name, ()))
-        if member.reachable is None:
-            return MemberSpec(member.name, role, None, problem=member.problem, other_names=others)
-        return MemberSpec(member.name, role, member.reachable.credential, other_names=others)
-
-
-@dataclass(frozen=True)
-class _Member:
-    """What is known of one context: `text` is the fingerprint of what it says, `retry_at` a loop time."""
-
-    name: str
-    text: str
-    reachable: Reachable | None
-    problem: str | None
-    retry_at: float
-
-    def is_current(self, now: float) -> bool:
-        """Whether there is no reason to resolve the context anew."""
-        return now < self.retry_at if self.reachable is None else not self.reachable.expired
+    def _spec(self, name: str) -> MemberSpec:
+        role = ClusterRole.HOST if name == self._host else ClusterRole.MEMBER
+        others = tuple(self._shared.get(name, ()))
+        reachable = self._resolver[name]
+        if not isinstance(reachable, Reachable):
+            return MemberSpec(name, role, None, problem=reachable, other_names=others)
+        return MemberSpec(name, role, reachable.credential, other_names=others)
 
 
 def _load_accesses(config: Kubeconfig, contexts: tuple[str, ...]) -> dict[str, Access | str]:

@@ -1,0 +1,77 @@
+"""Exec plugins that fail, hang, or give what ends: each costs its own member only."""
+
+import asyncio
+from pathlib import Path
+
+from fleet.kubernetes.auth.exec_plugin import ExecPlugin
+from fleet.kubernetes.auth.kubeconfig import Access
+from fleet.kubernetes.auth.tls import TlsMaterial
+from fleet.kubernetes.sources.access import Reachable
+from fleet.kubernetes.sources.resolving import Resolver
+from tests.fakes.waiting import PATIENCE, until
+
+API = "client.authentication.k8s.io/v1"
+GIVES = f"""echo '{{"apiVersion":"{API}","kind":"ExecCredential","status":{{"token":"abc"}}}}'"""
+
+
+def way(folder: Path, name: str, *lines: str) -> tuple[Access, str]:
+    """An access whose plugin notes each run, and how messages about it begin."""
+    script = folder / f"{name}.sh"
+    script.write_text("\n".join(["#!/bin/sh", f"echo >> {folder / name}", *lines, ""]))
+    script.chmod(0o755)
+    return Access("https://127.0.0.1:1", TlsMaterial(), plugin=ExecPlugin(str(script), (), (), API)), f"entry {name}"
+
+
+def runs(folder: Path, name: str) -> int:
+    noted = folder / name
+    return len(noted.read_text().splitlines()) if noted.exists() else 0
+
+
+async def test_a_plugin_is_run_once_for_what_is_said_twice(tmp_path: Path) -> None:
+    resolver = Resolver(PATIENCE)
+    ways = {"one": way(tmp_path, "one", GIVES)}
+    await resolver.resolve(ways, None)
+    await resolver.resolve(ways, None)
+    assert isinstance(resolver["one"], Reachable)
+    assert (runs(tmp_path, "one"), resolver.is_due) == (1, False)
+    await resolver.resolve({}, None)
+    assert resolver["one"] is None
+
+
+async def test_what_fails_is_tried_again_though_nothing_new_is_said(tmp_path: Path) -> None:
+    resolver = Resolver(PATIENCE, retry_seconds=0.01)
+    ways = {"one": way(tmp_path, "one", f"test -e {tmp_path / 'mended'} || exit 3", GIVES)}
+    await resolver.resolve(ways, None)
+    assert "entry one: exec plugin" in str(resolver["one"])
+    (tmp_path / "mended").touch()
+    await until(lambda: resolver.is_due)
+    await resolver.resolve(ways, None)
+    assert isinstance(resolver["one"], Reachable)
+
+
+async def test_one_that_hangs_holds_nobody_back(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+    resolver = Resolver(PATIENCE, ended.set)
+    gate = tmp_path / "gate"
+    ways: dict[str, tuple[Access | str, str]] = {
+        "slow": way(tmp_path, "slow", f"until test -e {gate}; do sleep 0.05; done", GIVES),
+        "wrong": ("no server is given", "entry wrong"),
+        "one": way(tmp_path, "one", GIVES),
+    }
+    await resolver.resolve(ways, 0.0)
+    await until(lambda: isinstance(resolver["one"], Reachable))
+    assert (resolver["slow"], resolver["wrong"]) == (None, "no server is given")
+    ended.clear()
+    gate.touch()
+    async with asyncio.timeout(PATIENCE):
+        await ended.wait()
+    assert isinstance(resolver["slow"], Reachable)
+
+
+async def test_what_was_known_stands_until_the_newer_is(tmp_path: Path) -> None:
+    resolver = Resolver(PATIENCE)
+    await resolver.resolve({"one": way(tmp_path, "one", GIVES)}, None)
+    known = resolver["one"]
+    await resolver.resolve({"one": way(tmp_path, "other", "sleep 600")}, 0.0)
+    assert resolver["one"] is known
+    await resolver.close()
