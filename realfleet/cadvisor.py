@@ -41,11 +41,10 @@ def pod_rows(namespace: str, pod: str, node: str, figures: Figures) -> Iterator[
     """Those of the kubelet of `node`, without a cluster: a scraper adds it."""
     of_pod = {"namespace": namespace, "pod": pod, "node": node, "instance": node, "job": "kubelet"}
     sandbox = {"container": "POD"} if len(pod) % 2 else {}
-    limit = (
-        None
-        if figures.memory_available is None or figures.memory_working_set is None
-        else figures.memory_available + figures.memory_working_set
-    )
+    # cAdvisor says 0 of a container without a limit.
+    limit = figures.memory_working_set
+    if limit is not None:
+        limit = 0 if figures.memory_available is None else figures.memory_available + limit
     for name, value, extra in (
         ("container_cpu_usage_seconds_total", figures.cpu_seconds, _SANDBOX_CPU),
         ("container_memory_working_set_bytes", figures.memory_working_set, _SANDBOX_MEMORY),
@@ -70,6 +69,19 @@ def pod_rows(namespace: str, pod: str, node: str, figures: Figures) -> Iterator[
         if value is not None:
             labels = of_pod | sandbox | _PAUSE | {"id": f"/pods/{pod}/sandbox"}
             yield name, labels | {"interface": "eth0"}, value
+
+
+def resource_rows(namespace: str, pod: str, node: str, figures: Figures) -> Iterator[Row]:
+    """What the same kubelet says at `/metrics/resource`: some of it by the same names."""
+    of_pod = {"namespace": namespace, "pod": pod, "node": node, "instance": node, "job": "kubelet-resource"}
+    for name, value in (
+        ("cpu_usage_seconds_total", figures.cpu_seconds),
+        ("memory_working_set_bytes", figures.memory_working_set),
+    ):
+        if value is not None:
+            for container, part in zip(_CONTAINERS, _split(value), strict=True):
+                yield f"container_{name}", of_pod | {"container": container}, part
+            yield f"pod_{name}", of_pod, value
 
 
 def node_rows(node: str, figures: Figures) -> Iterator[Row]:

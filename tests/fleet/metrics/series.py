@@ -9,7 +9,7 @@ from fleet.metrics.remote_write.encode import Labels as SeriesLabels
 from fleet.metrics.remote_write.encode import Series
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Kind, Measure, Point
-from realfleet.cadvisor import Figures, Labels, Row, node_rows, pod_info, pod_rows
+from realfleet.cadvisor import Figures, Labels, Row, node_rows, pod_info, pod_rows, resource_rows
 
 Key = TypeVar("Key", PodKey, NodeKey)
 Sample = tuple[float, int]
@@ -23,12 +23,14 @@ def build_scraped(
     cluster: str = "{cluster}",
     label: str = "cluster",
     before: float = 10.0,
+    resource: bool = False,
 ) -> list[Series]:
     """What cAdvisor, node-exporter and kube-state-metrics have of the points at their times.
 
     CPU is a counter that grows so that its rate since the sample before is the point's; a first sample of it alone is
     `before` seconds (0: none) older than the first point of an object on a node. `cluster` is the template of the
-    label's value. A point's `fs_available_bytes` of a pod has no series.
+    label's value. A point's `fs_available_bytes` of a pod has no series. With
+    `resource` kubelets are scraped at `/metrics/resource` too.
     """
     collected: dict[SeriesLabels, list[Sample]] = defaultdict(list)
 
@@ -41,6 +43,8 @@ def build_scraped(
     for (pod, node), points in _group((key, point, point.node or "n1") for key, point in pods).items():
         for index, (time_ns, figures) in enumerate(_count(points, before)):
             add(pod.cluster, pod_rows(pod.namespace, pod.name, node, figures), time_ns)
+            if resource:
+                add(pod.cluster, resource_rows(pod.namespace, pod.name, node, figures), time_ns)
             if index > 0 or not before:
                 add(pod.cluster, [pod_info(pod.namespace, pod.name, node)], time_ns)
     for (key, _), points in _group((key, point, "") for key, point in nodes).items():
