@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import uvicorn
 
-from fleet.metrics.embedded.file import KIND_NUMBERS
+from fleet.metrics.embedded.layout import KIND_NUMBERS
 from fleet.model.usage import NANOSECONDS, Kind
 from graph.scalars import format_date_time
 

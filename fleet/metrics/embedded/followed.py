@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from fleet.metrics.embedded.file import named, open_reader, open_writer
+from fleet.metrics.embedded.file import open_reader, open_writer
+from fleet.metrics.embedded.sqlite import named
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import tell
 

@@ -19,7 +19,7 @@ from fleet.metrics.aggregate import (
     counter_lead_ns,
     find_resolution_ns,
 )
-from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS
+from fleet.metrics.embedded.layout import KIND_NUMBERS, MEASURE_COLUMNS
 from fleet.metrics.embedded.newest import Newest
 from fleet.metrics.embedded.writes import series_name
 from fleet.model.objects import K, NodeKey, PodKey

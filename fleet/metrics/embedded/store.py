@@ -21,8 +21,9 @@ from msgspec import Struct
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
 from fleet.aio.timed import timed
-from fleet.metrics.embedded.file import COUNT_SERIES, describe, open_writer, translated
+from fleet.metrics.embedded.file import describe, open_writer
 from fleet.metrics.embedded.followed import Followed, FollowedFile
+from fleet.metrics.embedded.layout import COUNT_SERIES
 from fleet.metrics.embedded.newest import NewestPoints, pick_usages
 from fleet.metrics.embedded.reads import (
     load_history,
@@ -31,6 +32,7 @@ from fleet.metrics.embedded.reads import (
     load_sightings_of,
     load_sightings_on,
 )
+from fleet.metrics.embedded.sqlite import translated
 from fleet.metrics.embedded.writes import PointWriter, build_rows
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import K, NodeKey, PodKey

@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
-from fleet.metrics.embedded.file import KIND_NUMBERS, MEASURE_COLUMNS, transaction
 from fleet.metrics.embedded.followed import Followed
+from fleet.metrics.embedded.layout import KIND_NUMBERS, MEASURE_COLUMNS
+from fleet.metrics.embedded.sqlite import transaction
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Kind, Point
 
@@ -118,7 +119,8 @@ class PointWriter:
         if removed:
             with transaction(self._connection):
                 self._connection.execute(
-                    "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM points WHERE points.series_id = series.id)"
+                    "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM points WHERE points.series_id = series.id) "
+                    "AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocks.series_id = series.id)"
                 )
             self._forget_ids()
         return removed

@@ -244,7 +244,7 @@ async def test_a_layout_of_another_version_is_refused(tmp_path: Path) -> None:
     async with open_small(tmp_path):
         pass
     lay_out(tmp_path / "usage.db", "PRAGMA user_version = 99")
-    with pytest.raises(MetricsUnavailable, match="has layout 99, this server knows 1"):
+    with pytest.raises(MetricsUnavailable, match="has layout 99, this server knows 2"):
         async with open_small(tmp_path):
             pass
 
