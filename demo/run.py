@@ -101,7 +101,7 @@ def build_settings(usage_file: Path, port: int) -> Settings:
     return Settings(
         http=HttpSettings(host=LOOPBACK, port=port, ops_port=0, shutdown_grace=1.0, shutdown_drain=0.0),
         auth=AuthSettings(signing_key=key, user_name=USER, user_password=SecretStr(PASSWORD)),
-        clusters=ClusterSettings(cluster_source="kubefed", host_context=HOST_CONTEXT),
+        clusters=ClusterSettings(cluster_source=("kubefed",), host_context=HOST_CONTEXT),
         metrics=MetricSettings(metric_store="embedded", embedded_file=usage_file, collect_interval=0.0),
         timeouts=TimeoutSettings(member_timeout=1.5),
         logging=LoggingSettings(log_level="error"),

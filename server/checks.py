@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,7 @@ from auth.oidc.calls import load_key_set
 from fleet.kubernetes.access_reviews import load_rights
 from fleet.kubernetes.codec.wire import WireVersion
 from fleet.kubernetes.sources.kubeconfig import LOST
+from fleet.kubernetes.sources.several import Listed, SeveralSources
 from fleet.metrics.embedded.file import describe_file
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.objects import ClusterRole
@@ -51,12 +53,12 @@ class Row(Struct, frozen=True):
 
 async def run_checks(settings: Settings) -> list[Row]:
     """Tries everything at once; each row says what answered or what to mend."""
-    clusters, metrics, state = await asyncio.gather(
+    (sources, members), metrics, state = await asyncio.gather(
         _check_clusters(settings), _check_metrics(settings), _check_state(settings)
     )
-    users = await _check_users(settings, [row.what.partition(" ")[2] for row in clusters[1:]])
-    issuers = await _check_issuers(settings)
-    return [users, *issuers, *_check_certificate(settings), *clusters, metrics, *state, *_check_documents(settings)]
+    users = await _check_users(settings, [row.what.partition(" ")[2] for row in members])
+    first = [users, *await _check_issuers(settings), *_check_certificate(settings)]
+    return [*first, *sources, *members, metrics, *state, *_check_documents(settings)]
 
 
 def format_rows(rows: list[Row]) -> str:
@@ -161,39 +163,46 @@ async def _check_state(settings: Settings) -> list[Row]:
         return [Row("shared state", works=False, said=detail_of(error))]
 
 
-async def _check_clusters(settings: Settings) -> list[Row]:
-    source_name = f"clusters by {settings.clusters.cluster_source}"
-    try:
-        async with asyncio.timeout(SOURCE_SECONDS), open_source(settings) as source:
-            specs = await _load_specs(source)
-            timeout = settings.timeouts.member_timeout
-            subject = _NOBODY if settings.auth.authorization == "impersonate" else None
-            rows = await asyncio.gather(*(_check_cluster(source, spec, timeout, subject) for spec in specs.values()))
-    except FleetError as error:
-        return [Row(source_name, works=False, said=detail_of(error))]
-    except TimeoutError:
-        return [Row(source_name, works=False, said=f"not known within {SOURCE_SECONDS:g}s; can the host be reached?")]
-    said = f"{len(specs)} found" if specs else _say_none(settings)
-    found = Row(source_name, works=bool(specs), said=said)
+async def _check_clusters(settings: Settings) -> tuple[list[Row], list[Row]]:
+    """A row a source, and a row a cluster."""
+    async with open_source(settings) as source:
+        specs = await _load_specs(source)
+        timeout = settings.timeouts.member_timeout
+        subject = _NOBODY if settings.auth.authorization == "impersonate" else None
+        rows = await asyncio.gather(*(_check_cluster(source, spec, timeout, subject) for spec in specs.values()))
+        sources = [_check_source(settings, each, specs) for each in source.listed]
     # A KubeFed host says which members there are: without it there is nothing to serve.
     needed = {
         f"host {spec.name}"
         for spec in specs.values()
-        if settings.clusters.cluster_source == "kubefed" and spec.role is ClusterRole.HOST
+        if settings.clusters.cluster_source == ("kubefed",) and spec.role is ClusterRole.HOST
     }
     members = [replace(row, is_member=row.what not in needed) for row in rows]
-    return [found, *sorted(members, key=lambda row: row.what)]
+    return sources, sorted(members, key=lambda row: row.what)
 
 
-def _say_none(settings: Settings) -> str:
-    missing = [f"{path} is not there" for path in settings.clusters.kubeconfig if not os.access(path, os.F_OK)]
-    return ", ".join(["none found", *missing])
+async def _load_specs(source: SeveralSources) -> Mapping[str, MemberSpec]:
+    """All clusters, as soon as each source is known, or those of the sources that are."""
+    specs: Mapping[str, MemberSpec] = {}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SOURCE_SECONDS):
+            async for latest in source.snapshots():
+                specs = latest
+                if all(each.specs is not None for each in source.listed):
+                    break
+    return specs
 
 
-async def _load_specs(source: MemberSource) -> Mapping[str, MemberSpec]:
-    async for specs in source.snapshots():
-        return specs
-    return {}
+def _check_source(settings: Settings, listed: Listed, all_specs: Mapping[str, MemberSpec]) -> Row:
+    """One without clusters is ill where no other has any."""
+    what = f"clusters by {listed.source}"
+    if listed.specs is None:
+        return Row(what, works=False, said=f"not known within {SOURCE_SECONDS:g}s; can the host be reached?")
+    found = [f"{len(listed.specs)} found"] if listed.specs else ["none found"]
+    if not listed.specs and listed.source == "kubeconfig":
+        files = settings.clusters.kubeconfig
+        found += [f"{path} is not there" for path in files if not os.access(path, os.F_OK)]
+    return Row(what, works=bool(all_specs), said=", but ".join([", ".join(found), *listed.remarks]))
 
 
 async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float, subject: Subject | None) -> Row:

@@ -151,7 +151,8 @@ def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:
 def _check_kubeconfig(clusters: ClusterSettings) -> None:
     """Names the files that are not there. Raises CliError where none is, which would be a server of no cluster."""
     missing = [path for path in clusters.kubeconfig if not os.access(path, os.F_OK)]
-    if len(missing) == len(clusters.kubeconfig) and (missing or clusters.cluster_source == "kubeconfig"):
+    needed = clusters.host_files or clusters.cluster_source == ("kubeconfig",)
+    if len(missing) == len(clusters.kubeconfig) and needed:
         files = ", ".join(map(str, missing)) or "no file"
         raise CliError(f"the kubeconfig is not there: OPENMCP_KUBECONFIG (or KUBECONFIG) names {files}, must name one")
     for path in missing:

@@ -1,29 +1,54 @@
-"""The cluster source that the settings name."""
+"""The cluster sources that the settings name, as one."""
 
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
+from fleet.kubernetes.sources.host import HostAccess
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
-from fleet.kubernetes.sources.kubefed import HostAccess, open_kubefed_source
+from fleet.kubernetes.sources.kubefed import open_kubefed_source
+from fleet.kubernetes.sources.several import SeveralSources, open_several_sources
 from fleet.ports import MemberSource
+from server.settings.clusters import ClusterSettings, Source
 from server.settings.groups import Settings
 
 
-def open_source(settings: Settings) -> AbstractAsyncContextManager[MemberSource]:
+@asynccontextmanager
+async def open_source(settings: Settings) -> AsyncIterator[SeveralSources]:
+    """All of them, in their order, followed side by side."""
     clusters, timeout = settings.clusters, settings.timeouts.member_timeout
-    if clusters.cluster_source == "kubeconfig":
-        return open_kubeconfig_source(
-            clusters.kubeconfig,
-            contexts=clusters.kubeconfig_contexts,
-            host_context=clusters.host_context,
-            member_timeout=timeout,
-        )
-    host = HostAccess(kubeconfig=clusters.kubeconfig, context=clusters.host_context)
-    if clusters.own_cluster_url is not None:
-        host = replace(host, endpoint=clusters.own_cluster_url)
+    async with AsyncExitStack() as stack:
+        sources = [
+            (name, await stack.enter_async_context(_OPENERS[name](clusters, timeout)))
+            for name in clusters.cluster_source
+        ]
+        # The host has `timeout` for an answer, and what it says as much again to be tried.
+        yield await stack.enter_async_context(open_several_sources(sources, wait_seconds=2 * timeout))
+
+
+def _open_kubeconfig(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[MemberSource]:
+    return open_kubeconfig_source(
+        clusters.kubeconfig,
+        contexts=clusters.kubeconfig_contexts,
+        host_context=clusters.host_context,
+        member_timeout=timeout,
+    )
+
+
+def _open_kubefed(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[MemberSource]:
     return open_kubefed_source(
-        host,
+        _build_host_access(clusters),
         namespace=clusters.kubefed_namespace,
         platform_namespace=clusters.platform_namespace,
         member_timeout=timeout,
     )
+
+
+def _build_host_access(clusters: ClusterSettings) -> HostAccess:
+    files, context, own = clusters.host_files, clusters.host_context, clusters.own_cluster_url
+    return HostAccess(files, context) if own is None else HostAccess(files, context, own)
+
+
+_OPENERS: Mapping[Source, Callable[[ClusterSettings, float], AbstractAsyncContextManager[MemberSource]]] = {
+    "kubeconfig": _open_kubeconfig,
+    "kubefed": _open_kubefed,
+}

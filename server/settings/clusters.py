@@ -3,17 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from server.settings.field import Group, Names, Paths, Word, setting
+from server.settings.field import Group, Names, Paths, Words, setting
 from server.settings.units import bracketed
+
+Source = Literal["kubefed", "kubeconfig"]
 
 
 class ClusterSettings(Group):
     """Which clusters there are. Some defaults depend on where the server runs: `server.settings.environment`."""
 
-    cluster_source: Annotated[Literal["kubefed", "kubeconfig"], Word] = setting(
-        "kubeconfig",
-        "Where members are found. Left out: kubefed in a cluster or with OPENMCP_HOST_CONTEXT, else kubeconfig.",
-        values="kubefed or kubeconfig",
+    cluster_source: Annotated[tuple[Source, ...], Words] = setting(
+        ("kubeconfig",),
+        "Where members are found; of several sources the first has its way where two have a name or a server. Left "
+        "out: kubefed in a cluster or with OPENMCP_HOST_CONTEXT, else kubeconfig.",
+        values="kubefed, kubeconfig, or several of them, separated by commas; a list in a file",
+        min_length=1,
     )
     kubeconfig: Paths = setting(
         (Path("~/.kube/config"),),
@@ -29,7 +33,7 @@ class ClusterSettings(Group):
     host_context: str | None = setting(
         None,
         "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account where there is "
-        "no kubeconfig, else the current context.",
+        "no kubeconfig, or where it is for the source kubeconfig, else the current context.",
         values="a context's name",
     )
     kubernetes_host: str | None = setting(
@@ -70,6 +74,12 @@ class ClusterSettings(Group):
         "watches a cluster. Without, `workloads` are what the pods say of their owners.",
         values="true or false",
     )
+
+    @property
+    def host_files(self) -> tuple[Path, ...]:
+        """The kubeconfig files that lead to the host; none where that is the cluster that this runs in."""
+        is_own = self.kubernetes_host is not None and self.host_context is None and "kubeconfig" in self.cluster_source
+        return () if is_own else self.kubeconfig
 
     @property
     def own_cluster_url(self) -> str | None:

@@ -127,7 +127,8 @@ def _fill_defaults(given: dict[str, dict[str, Any]], environ: Mapping[str, str])
     in_cluster = "KUBERNETES_SERVICE_HOST" in environ
     if "host_context" in clusters or in_cluster:
         clusters.setdefault("cluster_source", "kubefed")
-    if in_cluster and clusters.get("cluster_source") == "kubefed" and "host_context" not in clusters:
+    sources = str(clusters.get("cluster_source", "kubeconfig")).lower()  # as it is written, a text or a list
+    if in_cluster and "kubeconfig" not in sources and "host_context" not in clusters:
         clusters.setdefault("kubeconfig", [])
     clusters.setdefault("kubeconfig", environ.get("KUBECONFIG") or "~/.kube/config")
     metrics = given.setdefault("metrics", {})

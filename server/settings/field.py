@@ -14,12 +14,14 @@ from server.settings.units import (
     parse_paths,
     parse_seconds,
     parse_word,
+    parse_words,
 )
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 File = Annotated[Path, AfterValidator(expand_home)]
 Word = BeforeValidator(parse_word)
+Words = BeforeValidator(parse_words)
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
 Networks = Annotated[Names, AfterValidator(check_networks)]
 Origins = Annotated[Names, AfterValidator(check_origins)]

@@ -87,3 +87,15 @@ def bracketed(host: str) -> str:
 def parse_word(value: object) -> object:
     """One of a few words, in any case."""
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def parse_words(value: object) -> object:
+    """Some of a few words, in any case, separated by commas, each once. Raises ValueError."""
+    names = parse_names(value)
+    if not isinstance(names, list | tuple):
+        return value
+    words = tuple(map(parse_word, names))
+    twice = next((word for word in words if words.count(word) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is named twice")
+    return words

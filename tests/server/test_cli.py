@@ -175,6 +175,27 @@ def test_check_fails_where_the_configuration_has_to_be_mended(
     assert (result.exit_code, said in result.stdout) == (1, True), result.output
 
 
+def test_check_has_a_row_for_each_source(tmp_path: Path) -> None:
+    content = {**build_dead_kubeconfig(), "current-context": "dead"}
+    (tmp_path / "kubeconfig").write_text(json.dumps(content))
+    environ = {
+        "OPENMCP_CLUSTER_SOURCE": "kubefed,kubeconfig",
+        "OPENMCP_KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "OPENMCP_SIGNING_KEY": "0123456789abcdef",
+        "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+        "OPENMCP_MEMBER_TIMEOUT": "1s",
+    }
+    result = run("check", **environ)
+    assert result.exit_code == 0
+    rows = [line.split(maxsplit=3) for line in result.stdout.splitlines()]
+    said = {" ".join(row[:3]): row[3] for row in rows if row[1] == "by"}
+    assert said == {
+        "clusters by kubefed": "ok   1 found",
+        "clusters by kubeconfig": "ok   1 found, but cluster dead is openmcp of kubefed, at the same server: "
+        "that one is listed",
+    }
+
+
 def test_check_says_which_pattern_of_a_user_matches_no_cluster(tmp_path: Path) -> None:
     config, users = tmp_path / "kubeconfig", str(tmp_path / "users.yaml")
     config.write_text(json.dumps(build_dead_kubeconfig()))

@@ -22,7 +22,7 @@ def test_nothing_set_is_every_default() -> None:
 
     assert (settings.http.port, settings.http.ops_port, settings.http.plain_port) == (8080, 8081, None)
     assert (settings.timeouts.member_timeout, settings.timeouts.request_timeout) == (5.0, 8.0)
-    assert (settings.clusters.cluster_source, settings.metrics.metric_store) == ("kubeconfig", "embedded")
+    assert (settings.clusters.cluster_source, settings.metrics.metric_store) == (("kubeconfig",), "embedded")
     assert settings.clusters.kubeconfig == (Path("~/.kube/config").expanduser(),)
     assert settings.auth.signing_key is None
 
@@ -69,6 +69,11 @@ def test_the_name_with_our_prefix_wins_and_an_empty_one_is_not_set() -> None:
             ("~/.kube/config",),
         ),
         ({"KUBERNETES_SERVICE_HOST": "10.96.0.1", "OPENMCP_KUBECONFIG": "/a"}, "kubefed", ("/a",)),
+        (
+            {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "OPENMCP_CLUSTER_SOURCE": " KubeFed, kubeconfig ,"},
+            "kubefed,kubeconfig",
+            ("~/.kube/config",),
+        ),
     ],
 )
 def test_where_clusters_come_from_depends_on_where_the_server_runs(
@@ -76,8 +81,36 @@ def test_where_clusters_come_from_depends_on_where_the_server_runs(
 ) -> None:
     clusters = load_settings(environ).clusters
 
-    assert clusters.cluster_source == source
+    assert ",".join(clusters.cluster_source) == source
     assert clusters.kubeconfig == tuple(Path(path).expanduser() for path in kubeconfig)
+
+
+def test_a_source_is_named_once() -> None:
+    (problem,) = problems({"OPENMCP_CLUSTER_SOURCE": "kubeconfig,KubeConfig"})
+    assert problem.endswith("separated by commas; a list in a file (kubeconfig is named twice)")
+
+
+@pytest.mark.parametrize(
+    ("environ", "files"),
+    [
+        ({"OPENMCP_CLUSTER_SOURCE": "kubefed,kubeconfig", "OPENMCP_KUBERNETES_HOST": "h"}, ()),
+        ({"OPENMCP_CLUSTER_SOURCE": "kubefed", "OPENMCP_KUBERNETES_HOST": "h"}, ("/a",)),
+        (
+            {
+                "OPENMCP_CLUSTER_SOURCE": "kubefed,kubeconfig",
+                "OPENMCP_KUBERNETES_HOST": "h",
+                "OPENMCP_HOST_CONTEXT": "c",
+            },
+            ("/a",),
+        ),
+        ({"OPENMCP_CLUSTER_SOURCE": "kubefed,kubeconfig"}, ("/a",)),
+    ],
+)
+def test_in_a_pod_files_for_the_source_kubeconfig_do_not_lead_to_the_host(
+    environ: dict[str, str], files: tuple[str, ...]
+) -> None:
+    clusters = load_settings({**environ, "OPENMCP_KUBECONFIG": "/a"}).clusters
+    assert clusters.host_files == tuple(map(Path, files))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +133,8 @@ def test_a_size_is_written_in_several_ways(written: str, size: int) -> None:
         ("OPENMCP_OPS_PORT", "-1", "a port, 0 to 65535"),
         ("INFLUX_PORT", "0", "a port, 1 to 65535"),
         ("OPENMCP_METRIC_STORE", "flux2", "influxql (InfluxDB 1.x), flux (2.x) or embedded"),
-        ("OPENMCP_CLUSTER_SOURCE", "karmada", "kubefed or kubeconfig"),
+        ("OPENMCP_CLUSTER_SOURCE", "kubefed,karmada", "kubefed, kubeconfig, or several of them"),
+        ("OPENMCP_CLUSTER_SOURCE", ",", "kubefed, kubeconfig, or several of them"),
         ("OPENMCP_AUTHORIZATION", "none", "roles"),
         ("OPENMCP_LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("OPENMCP_LOG_FORMAT", "xml", "text or json"),

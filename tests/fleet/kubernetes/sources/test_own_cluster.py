@@ -27,7 +27,7 @@ def account(real_fleet: Fleet, tmp_path: Path) -> Path:
 async def test_a_pods_variables_lead_to_the_api_server(real_fleet: Fleet, account: Path) -> None:
     address, _, port = real_fleet.cluster("cluster1").url.removeprefix("https://").partition(":")
     clusters = load_settings({"KUBERNETES_SERVICE_HOST": address, "KUBERNETES_SERVICE_PORT": port}).clusters
-    assert (clusters.cluster_source, clusters.kubeconfig) == ("kubefed", ())
+    assert (clusters.cluster_source, clusters.kubeconfig) == (("kubefed",), ())
     assert clusters.own_cluster_url is not None
     access = await load_host_access(HostAccess(endpoint=clusters.own_cluster_url, service_account=account), Detached())
     reachable = await load_host("openmcp", access, 5)
