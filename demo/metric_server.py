@@ -4,9 +4,12 @@ Both take remote writes at `/api/v1/write` and answer Prometheus' HTTP API, with
 """
 
 import enum
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -15,11 +18,7 @@ _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 # Samples as old as this are taken, in whatever order they arrive.
 _AGE = "20y"
 
-_CONFIG = f"""\
-storage:
-  tsdb:
-    out_of_order_time_window: {_AGE}
-"""
+_CONFIG = {"storage": {"tsdb": {"out_of_order_time_window": _AGE}}}
 
 
 class MetricServerKind(enum.Enum):
@@ -40,7 +39,7 @@ class MetricServerConfig(Struct, frozen=True):
     `web` is the content of Prometheus' web configuration file (TLS, basic auth), for which VictoriaMetrics has flags.
     """
 
-    further: str = ""
+    further: Mapping[str, Any] = {}
     web: str = ""
     prefix: str = ""
     flags: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ def build_command(
     address = f"127.0.0.1:{port}"
     file = folder / "config.yaml"
     if kind is MetricServerKind.VICTORIA_METRICS:
-        file.write_text(config.further)
+        file.write_text(json.dumps(config.further))
         return [
             str(program),
             f"-httpListenAddr={address}",
@@ -74,7 +73,7 @@ def build_command(
             "-loggerLevel=WARN",
             *config.flags,
         ]
-    file.write_text(_CONFIG + config.further)
+    file.write_text(json.dumps({**_CONFIG, **config.further}))  # JSON is YAML
     web = folder / "web.yaml"
     web.write_text(config.web)
     return [
