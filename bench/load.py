@@ -162,6 +162,19 @@ async def time_answers(asks: Sequence[Ask]) -> float:
     return median(times)
 
 
+async def time_together(asks: Sequence[Sequence[Ask]]) -> float:
+    """As `time_answers`, of requests that are sent at once, each on a connection of its own, until all are answered."""
+    times = []
+    async with AsyncExitStack() as stack, asyncio.timeout(_ANSWER_SECONDS + len(asks)):
+        exchanges = [await stack.enter_async_context(open_exchange(ask)) for ask in asks[0]]
+        for together in asks:
+            requests = [ask.wire for ask in together]
+            started = time.perf_counter()
+            await asyncio.gather(*(exchange.ask(wire) for exchange, wire in zip(exchanges, requests, strict=True)))
+            times.append(time.perf_counter() - started)
+    return median(times)
+
+
 async def time_next(asks: Iterator[Ask], count: int) -> float:
     """As `time_answers`, of so many more requests."""
     return await time_answers(list(islice(asks, count)))

@@ -63,6 +63,11 @@ async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey]
             )
 
 
+def build_points(pods: Sequence[PodKey]) -> Iterator[tuple[PodKey, Point]]:
+    """The same as points."""
+    return ((pod, _build_point(pod.name, moment, "n1")) for moment in _moments() for pod in pods)
+
+
 def _moments() -> list[int]:
     newest = int(time.time()) - _NEWEST_SECONDS
     return [newest - number * INTERVAL_SECONDS for number in reversed(range(POINTS))]

@@ -3,14 +3,19 @@
 Both take remote writes at `/api/v1/write` and answer Prometheus' HTTP API, with a prefix before all paths or without.
 """
 
+import asyncio
+import contextlib
 import enum
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import urllib3
 from msgspec import Struct
 
 # Debian's packages leave servers outside of some users' PATH.
@@ -19,6 +24,16 @@ _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 _AGE = "20y"
 
 _CONFIG = {"storage": {"tsdb": {"out_of_order_time_window": _AGE}}}
+
+# Ends the server when the pipe that it reads is closed, which it is when this process is gone, however that may be.
+_TIED = 'exec 3<&0; "$@" & server=$!; (read -r _ <&3; kill $server) & wait $server'
+_START_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+
+
+class NoMetricServer(Exception):
+    """There is none, or it did not start; the message says what would help."""
 
 
 class MetricServerKind(enum.Enum):
@@ -88,3 +103,60 @@ def build_command(
         "--log.level=warn",
         *config.flags,
     ]
+
+
+@contextlib.asynccontextmanager
+async def open_metric_server(wanted: MetricServerKind, folder: Path) -> AsyncIterator[str]:
+    """Starts it, or the other one where only that is installed, with all it keeps in `folder`; gives its base URL.
+
+    Raises NoMetricServer.
+    """
+    kinds = sorted(MetricServerKind, key=lambda kind: kind is not wanted)
+    found = [(kind, program) for kind in kinds if (program := find_metric_server(kind))]
+    if not found:
+        packages = " or ".join(kind.value for kind in MetricServerKind)
+        raise NoMetricServer(
+            f"--metrics {wanted.value} needs one of two programs installed: apt-get install {packages}"
+        )
+    kind, program = found[0]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", _TIED, "sh", *build_command(kind, program, folder, port)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await _wait_ready(process, kind, url, log)
+        yield url
+    finally:
+        await _stop(process)
+
+
+async def _wait_ready(process: asyncio.subprocess.Process, kind: MetricServerKind, url: str, log: Path) -> None:
+    url += kind.ready_path
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_SECONDS):
+            while process.returncode is None:
+                with contextlib.suppress(urllib3.exceptions.HTTPError):
+                    if (await asyncio.to_thread(urllib3.request, "GET", url, retries=False, timeout=1.0)).status == 200:
+                        return
+                await asyncio.sleep(_LOOK_SECONDS)
+    said = await asyncio.to_thread(log.read_text, errors="replace")
+    raise NoMetricServer(f"{kind.value} did not start: {said[-1000:]}")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

@@ -87,7 +87,7 @@ async def measure_influx(rounds: int) -> list[Row]:
             f"AND time >= {now - 3600 * NANOSECONDS} GROUP BY cluster,namespace,pod"
         )
         stores = [partial(time_answers, [_ask_influx(influx, text)] * COUNT) for text in (latest, hour)]
-        return await _compare(server, stores, rounds, "InfluxDB 1.x", "its own query over HTTP")
+        return await compare(server, stores, rounds, "InfluxDB 1.x", "its own query over HTTP")
 
 
 async def measure_embedded(rounds: int) -> list[Row]:
@@ -99,7 +99,7 @@ async def measure_embedded(rounds: int) -> list[Row]:
             partial(asyncio.to_thread, _time_latest, server.usage_file),
             partial(asyncio.to_thread, _time_hour, server.usage_file, pods[:CHARTED]),
         ]
-        measured = await _compare(server, stores, rounds, "embedded store", "its SQL, rows fetched, no HTTP")
+        measured = await compare(server, stores, rounds, "embedded store", "its SQL, rows fetched, no HTTP")
         return [*measured, await _compare_served(server, rounds)]
 
 
@@ -118,7 +118,8 @@ async def _compare_served(server: Running, rounds: int) -> Row:
         )
 
 
-async def _compare(server: Running, stores: Sequence[Side], rounds: int, store: str, against: str) -> list[Row]:
+async def compare(server: Running, stores: Sequence[Side], rounds: int, store: str, against: str) -> list[Row]:
+    """Both questions in each way; `stores` ask the same of the store itself."""
     rows = []
     titles = (f"usage of {PODS:,} pods, {store}", f"an hour of {CHARTED} pods at {POINTS} points, {store}")
     for title, question, anchor in zip(titles, (USAGE, HISTORY), stores, strict=True):

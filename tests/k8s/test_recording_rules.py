@@ -11,7 +11,7 @@ from fleet.metrics.recorded import recorded_name
 from fleet.metrics.remote_write.encode import Labels, Series
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Point
-from tests.fleet.metrics.series import build_recorded, build_scraped
+from realfleet.series import build_recorded, build_scraped
 from tests.required import need
 
 RULES = Path(__file__).parents[2] / "k8s" / "prometheus" / "recording-rules.yaml"

@@ -9,7 +9,7 @@ from fleet.metrics.remote_write.encode import encode_write
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import NANOSECONDS, Point
 from realfleet.metric_server import MetricServer
-from tests.fleet.metrics.series import build_recorded, build_scraped
+from realfleet.series import build_recorded, build_scraped
 
 WEB = PodKey("cluster1", "default", "web-0")
 NODE = NodeKey("cluster1", "n1")
