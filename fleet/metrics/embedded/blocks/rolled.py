@@ -1,0 +1,159 @@
+"""Blocks of spans. Means, bounds and last values within `PRECISION`, or exact where all of a block are the same.
+
+Counts and the last values of counters are exact, times are to the millisecond. What a counter grew by and took is what
+its last values and times differ by, and kept only where that is not so: at a reset, a gap, or the first span.
+"""
+
+import struct
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from fleet.metrics.embedded.blocks.columns import Floats, Ints, pack, restore_floats, round_floats, unpack
+from fleet.metrics.embedded.blocks.frames import ROLLED, DamagedBlock, Frames, build_block
+from fleet.metrics.embedded.blocks.present import Mask
+from fleet.metrics.embedded.blocks.raw import flag, flagged, pack_mask, pack_runs, unpack_mask, unpack_runs
+from fleet.metrics.embedded.blocks.spans import Spans, Stats
+from fleet.model.usage import ALL_MEASURES, Measure
+
+_MILLISECOND = 1_000_000
+_SPAN = struct.Struct("<Q")
+_FIRST, _VALUE = struct.Struct("<qq"), struct.Struct("<d")
+_MOST = np.nextafter(2.0**63, 0)
+
+
+def encode_rolled(spans: Spans) -> bytes:
+    """A block of one span at least, none there twice."""
+    rows = len(spans.starts_ns)
+    last_ms = (spans.last_ns - spans.starts_ns) // _MILLISECOND
+    clock = np.array([spans.starts_ns // spans.span_ns, last_ms, spans.count])
+    frames = [pack_runs(spans.runs) + _SPAN.pack(spans.span_ns) + pack(clock)]
+    kept = {measure: stats for measure, stats in spans.stats.items() if stats.count.any()}
+    times_ms = spans.starts_ns // _MILLISECOND + last_ms
+    stored = flagged(flag(kept))
+    frames += [_pack_stats(kept[measure], spans.count, times_ms) for measure in stored]
+    return build_block(ROLLED, flag(kept), rows, frames)
+
+
+def decode_rolled(block: bytes, measures: Collection[Measure] = ALL_MEASURES) -> Spans:
+    """Raises DamagedBlock."""
+    frames = Frames(block)
+    if frames.form != ROLLED:
+        raise DamagedBlock("a block of spans was looked for where another is")
+    first = frames.read(0)
+    runs, size = unpack_runs(first)
+    (span_ns,) = _SPAN.unpack_from(first, size)
+    clock, _ = unpack(first[size + _SPAN.size :], 3, frames.rows)
+    starts_ns, last_ms, count = clock[0] * span_ns, clock[1], clock[2]
+    times_ms = starts_ns // _MILLISECOND + last_ms
+    stats = {
+        measure: _unpack_stats(frames.read(number), count, times_ms, is_counter=measure.is_counter)
+        for number, measure in enumerate(flagged(frames.measures), 1)
+        if measure in measures
+    }
+    return Spans(span_ns, starts_ns, starts_ns + last_ms * _MILLISECOND, count, stats, runs)
+
+
+def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> bytes:
+    known, mask = stats.count > 0, b""
+    if not known.all():
+        mask = pack_mask(known)
+        stats = stats.each(lambda column: column[known])
+        points, times_ms = points[known], times_ms[known]
+    head, columns = bytes([bool(mask)]) + mask, [points - stats.count]
+    shapes = [stats.low, stats.high, stats.last]
+    if stats.value is None:
+        mean, rated = stats.total / stats.count, known[known]
+        shapes = [mean, *shapes]
+    else:
+        grown = np.rint(np.minimum(stats.total, _MOST)).astype(np.int64)
+        took_ms = np.where(stats.weight > 0, np.maximum(np.rint(stats.weight * 1000), 1), 0).astype(np.int64)
+        more, longer = _beside(grown, stats.value), _beside(took_ms, times_ms)
+        longer = np.where(np.abs(longer) * 2000 <= took_ms, 0, longer)
+        head += _FIRST.pack(grown[0], took_ms[0])
+        columns += [stats.value, more, longer]
+        mean, rated = _mean(grown, _restore(longer, times_ms, took_ms[0]))
+    same = [bool((shape == shape[0]).all()) for shape in shapes]
+    head += bytes(same) + b"".join(
+        _VALUE.pack(shape[0]) for shape, is_same in zip(shapes, same, strict=True) if is_same
+    )
+    if stats.value is None:
+        columns.append(np.zeros_like(points) if same[0] else round_floats(mean))
+        mean, same, shapes = mean if same[0] else restore_floats(columns[-1]), same[1:], shapes[1:]
+    around = _around(mean, rated)
+    columns += [
+        np.zeros_like(points) if is_same else np.where(rated, round_floats(shape) - around, 0)
+        for shape, is_same in zip(shapes, same, strict=True)
+    ]
+    return head + pack(np.array(columns))
+
+
+def _unpack_stats(frame: bytes, points: Ints, times_ms: Ints, *, is_counter: bool) -> Stats:
+    begin, known = 1, None
+    if frame[0]:
+        known, begin = unpack_mask(frame, begin, len(points))
+        points, times_ms = points[known], times_ms[known]
+    if is_counter:
+        grown_first, took_first = _FIRST.unpack_from(frame, begin)
+        begin += _FIRST.size
+    shapes = 3 if is_counter else 4
+    same, begin = frame[begin : begin + shapes], begin + shapes
+    constants = [_VALUE.unpack_from(frame, begin + at * _VALUE.size)[0] for at in range(sum(same))]
+    columns, _ = unpack(frame[begin + len(constants) * _VALUE.size :], 7 if is_counter else 5, len(points))
+    count, constant = points - columns[0], iter(constants)
+    value: Ints | None = None
+    if is_counter:
+        value = columns[1]
+        grown = _restore(columns[2], value, grown_first)
+        took_ms = _restore(columns[3], times_ms, took_first)
+        mean, rated = _mean(grown, took_ms)
+        total, weight = grown.astype(np.float64), took_ms / 1000
+    else:
+        mean = np.full(len(points), next(constant)) if same[0] else restore_floats(columns[1])
+        weight = count.astype(np.float64)
+        total, rated, same = mean * weight, weight > 0, same[1:]
+    around = _around(mean, rated)
+    low, high, last = (
+        np.where(rated, next(constant), np.nan) if is_same else np.where(rated, restore_floats(column + around), np.nan)
+        for column, is_same in zip(columns[-3:], same, strict=True)
+    )
+    stats = Stats(count, total, weight, low, high, last, value)
+    return stats if known is None else _place(stats, known)
+
+
+def _beside(values: Ints, of: Ints) -> Ints:
+    """What values are beside the differences of others; the first is kept elsewhere."""
+    beside = values - np.diff(of, prepend=of[:1])
+    beside[0] = 0
+    return beside
+
+
+def _restore(beside: Ints, of: Ints, first: int) -> Ints:
+    values = beside + np.diff(of, prepend=of[:1])
+    values[0] = first
+    return values
+
+
+def _mean(grown: Ints, took_ms: Ints) -> tuple[Floats, Mask]:
+    rated = took_ms > 0
+    return grown / (np.maximum(took_ms, 1) / 1000), rated
+
+
+def _around(mean: Floats, rated: Mask) -> Ints:
+    return np.where(rated, round_floats(mean), 0)
+
+
+def _place(stats: Stats, known: Mask) -> Stats:
+    """Each column at those spans that have a value."""
+
+    def spread(column: NDArray[Any]) -> NDArray[Any]:
+        placed = np.zeros(len(known), column.dtype)
+        placed[known] = column
+        return placed
+
+    placed = stats.each(spread)
+    unknown = {name: np.where(known, getattr(placed, name), np.nan) for name in ("low", "high", "last")}
+    return replace(placed, **unknown)
