@@ -1,7 +1,6 @@
 """Tries a configuration: every cluster, and the metric store; what `openmcp-apiserver check` prints."""
 
 import asyncio
-import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
@@ -170,14 +169,8 @@ async def _check_clusters(settings: Settings) -> tuple[list[Row], list[Row]]:
         timeout = settings.timeouts.member_timeout
         subject = _NOBODY if settings.auth.authorization == "impersonate" else None
         rows = await asyncio.gather(*(_check_cluster(source, spec, timeout, subject) for spec in specs.values()))
-        sources = [_check_source(settings, each, specs) for each in source.listed]
-    # A KubeFed host says which members there are: without it there is nothing to serve.
-    needed = {
-        f"host {spec.name}"
-        for spec in specs.values()
-        if settings.clusters.cluster_source == ("kubefed",) and spec.role is ClusterRole.HOST
-    }
-    members = [replace(row, is_member=row.what not in needed) for row in rows]
+        sources = [_check_source(each, specs) for each in source.listed]
+    members = [replace(row, is_member=True) for row in rows]
     return sources, sorted(members, key=lambda row: row.what)
 
 
@@ -193,16 +186,14 @@ async def _load_specs(source: SeveralSources) -> Mapping[str, MemberSpec]:
     return specs
 
 
-def _check_source(settings: Settings, listed: Listed, all_specs: Mapping[str, MemberSpec]) -> Row:
+def _check_source(listed: Listed, all_specs: Mapping[str, MemberSpec]) -> Row:
     """One without clusters is ill where no other has any."""
     what = f"clusters by {listed.source}"
     if listed.specs is None:
         return Row(what, works=False, said=f"not known within {SOURCE_SECONDS:g}s; can the host be reached?")
-    found = [f"{len(listed.specs)} found"] if listed.specs else ["none found"]
-    if not listed.specs and listed.source == "kubeconfig":
-        files = settings.clusters.kubeconfig
-        found += [f"{path} is not there" for path in files if not os.access(path, os.F_OK)]
-    return Row(what, works=bool(all_specs), said=", but ".join([", ".join(found), *listed.remarks]))
+    found = f"{len(listed.specs)} found" if listed.specs else "none found"
+    said = [found, *listed.problems, *(f"but {remark}" for remark in listed.remarks)]
+    return Row(what, works=bool(all_specs) and not listed.problems, said=", ".join(said))
 
 
 async def _check_cluster(source: MemberSource, spec: MemberSpec, timeout: float, subject: Subject | None) -> Row:

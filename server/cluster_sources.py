@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from fleet.kubernetes.sources.host import HostAccess
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import open_kubefed_source
-from fleet.kubernetes.sources.several import SeveralSources, open_several_sources
-from fleet.ports import MemberSource
+from fleet.kubernetes.sources.secret_kubeconfigs import open_secrets_source
+from fleet.kubernetes.sources.several import Listing, SeveralSources, open_several_sources
 from server.settings.clusters import ClusterSettings, Source
 from server.settings.groups import Settings
 
@@ -25,7 +25,7 @@ async def open_source(settings: Settings) -> AsyncIterator[SeveralSources]:
         yield await stack.enter_async_context(open_several_sources(sources, wait_seconds=2 * timeout))
 
 
-def _open_kubeconfig(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[MemberSource]:
+def _open_kubeconfig(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[Listing]:
     return open_kubeconfig_source(
         clusters.kubeconfig,
         contexts=clusters.kubeconfig_contexts,
@@ -34,11 +34,21 @@ def _open_kubeconfig(clusters: ClusterSettings, timeout: float) -> AbstractAsync
     )
 
 
-def _open_kubefed(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[MemberSource]:
+def _open_kubefed(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[Listing]:
     return open_kubefed_source(
         _build_host_access(clusters),
         namespace=clusters.kubefed_namespace,
         platform_namespace=clusters.platform_namespace,
+        member_timeout=timeout,
+    )
+
+
+def _open_secrets(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[Listing]:
+    return open_secrets_source(
+        _build_host_access(clusters),
+        namespaces=clusters.secrets_namespace,
+        selector=clusters.secrets_selector,
+        programs=clusters.secrets_exec,
         member_timeout=timeout,
     )
 
@@ -48,7 +58,8 @@ def _build_host_access(clusters: ClusterSettings) -> HostAccess:
     return HostAccess(files, context) if own is None else HostAccess(files, context, own)
 
 
-_OPENERS: Mapping[Source, Callable[[ClusterSettings, float], AbstractAsyncContextManager[MemberSource]]] = {
+_OPENERS: Mapping[Source, Callable[[ClusterSettings, float], AbstractAsyncContextManager[Listing]]] = {
     "kubeconfig": _open_kubeconfig,
     "kubefed": _open_kubefed,
+    "secrets": _open_secrets,
 }

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from server.settings.field import Group, Names, Paths, Words, setting
-from server.settings.units import bracketed
+from pydantic import AfterValidator
 
-Source = Literal["kubefed", "kubeconfig"]
+from server.settings.field import Group, Names, Paths, Words, setting
+from server.settings.units import bracketed, check_label_selector
+
+Source = Literal["kubefed", "secrets", "kubeconfig"]
 
 
 class ClusterSettings(Group):
@@ -16,7 +18,7 @@ class ClusterSettings(Group):
         ("kubeconfig",),
         "Where members are found; of several sources the first has its way where two have a name or a server. Left "
         "out: kubefed in a cluster or with OPENMCP_HOST_CONTEXT, else kubeconfig.",
-        values="kubefed, kubeconfig, or several of them, separated by commas; a list in a file",
+        values="kubefed, secrets, kubeconfig, or several of them, separated by commas; a list in a file",
         min_length=1,
     )
     kubeconfig: Paths = setting(
@@ -32,8 +34,8 @@ class ClusterSettings(Group):
     )
     host_context: str | None = setting(
         None,
-        "Kubeconfig context of the host cluster. Left out with kubefed: the pod's own service account where there is "
-        "no kubeconfig, or where it is for the source kubeconfig, else the current context.",
+        "Kubeconfig context of the host cluster. Left out with kubefed or secrets: the pod's own service account where "
+        "there is no kubeconfig, or where it is for the source kubeconfig, else the current context.",
         values="a context's name",
     )
     kubernetes_host: str | None = setting(
@@ -55,6 +57,23 @@ class ClusterSettings(Group):
         "kube-federation-system", "Where KubeFedClusters and their Secrets are.", values="a namespace", min_length=1
     )
     platform_namespace: str = setting("openmcp", "Where OpenMCPClusters are.", values="a namespace", min_length=1)
+    secrets_namespace: Names = setting(
+        (),
+        "Where Secrets are that lead to clusters, with secrets. Left out: all namespaces of the host.",
+        values="namespaces, separated by commas; a list in a file",
+    )
+    secrets_selector: Annotated[str | None, AfterValidator(check_label_selector)] = setting(
+        None,
+        "Labels of those Secrets. Left out: Cluster API's (`cluster.x-k8s.io/cluster-name`) and Argo CD's "
+        "(`argocd.argoproj.io/secret-type=cluster`).",
+        values="a label selector as kubectl takes it",
+    )
+    secrets_exec: bool = setting(
+        False,
+        "Whether programs are run here that such Secrets name (exec, auth-provider, execProviderConfig, "
+        "awsAuthConfig): whoever may write the Secrets then runs what they like as this server.",
+        values="true or false",
+    )
     events_kept: int = setting(
         2_000,
         "Newest events that are kept of each cluster, some 1 KiB each; with 0 events are not followed.",

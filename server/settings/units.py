@@ -6,6 +6,9 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fleet.model.errors import InvalidQuery
+from fleet.model.selectors import parse_label_selector
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -66,6 +69,15 @@ def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
         if origin != "*" and origin != (right := _write_origin(origin)):
             raise ValueError(f"{origin[:100]!r} is no origin" + (f", did you mean {right}?" if right else ""))
     return origins
+
+
+def check_label_selector(text: str | None) -> str | None:
+    """A label selector. Raises ValueError that says what is wrong."""
+    try:
+        parse_label_selector(text or "")
+    except InvalidQuery as error:
+        raise ValueError(str(error)) from error
+    return text
 
 
 def _write_origin(text: str) -> str | None:

@@ -1,6 +1,7 @@
 """Parsers of files and settings, and of kubeconfigs that are handed in."""
 
 import asyncio
+import base64
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from fleet.kubernetes.auth.exec_plugin import ExecPlugin, load_exec_credential
 from fleet.kubernetes.auth.kubeconfig import KubeconfigError, build_kubeconfig, load_access
 from fleet.kubernetes.auth.kubeconfig_yaml import load_first_document
 from fleet.kubernetes.sources.access import CredentialError
+from fleet.kubernetes.sources.cluster_secrets import ARGO_LABEL, cluster_secrets
 from fleet.kubernetes.sources.submitted import read_server, read_submitted
 from fleet.model.errors import InvalidQuery
 from fleet.model.unreadable import load_yaml
@@ -33,6 +35,7 @@ from server.settings.units import (
     parse_paths,
     parse_seconds,
     parse_word,
+    parse_words,
 )
 from tests.fuzz.hostile import ODD_VALUES, as_json, spoilt, spoilt_json, texts, yaml_of
 from tests.fuzz.parsers import Parser
@@ -91,6 +94,15 @@ KUBECONFIG = {
         {"name": "x", "context": {"cluster": "c", "user": "x", "extensions": [{"name": "e", "extension": {}}]}},
         {"name": "p", "context": {"cluster": "c", "user": "p"}},
     ],
+}
+ARGO = {
+    "username": "u",
+    "password": "p",
+    "bearerToken": "t",
+    "tlsClientConfig": {"insecure": False, "serverName": "n", "caData": "YQ==", "certData": "YQ==", "keyData": "YQ=="},
+    "execProviderConfig": {"command": "c", "args": ["a"], "env": {"n": "v"}, "apiVersion": "v", "installHint": "h"},
+    "awsAuthConfig": {"clusterName": "c", "roleARN": "r", "profile": "p"},
+    "proxyUrl": "http://p:1",
 }
 LINES = (
     "apiVersion: v1",
@@ -181,6 +193,17 @@ def run_plugin(printed: bytes) -> None:
     asyncio.run(load_exec_credential(plugin, 60))
 
 
+def read_secret(data: dict[str, bytes]) -> None:
+    """A Secret of any content is a member, ill or well."""
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    labels = {ARGO_LABEL: "cluster"} if "config" in data else {}
+    item = {"metadata": {"name": "a", "namespace": "b", "labels": labels}, "data": encoded}
+    body = as_json({"kind": "SecretList", "metadata": {"resourceVersion": "1"}, "items": [item]})
+    for programs in (True, False):
+        (secret,) = cluster_secrets(None, "a", programs=programs).decode_list(body, "c").records
+        assert secret.cluster
+
+
 def load_written(given: dict[str, str]) -> None:
     load_settings(given)
 
@@ -209,6 +232,16 @@ FILES = (
         Parser(read, spoilt_json(KUBECONFIG) | yaml_of(*LINES), (InvalidQuery,))
         for read in (read_submitted, read_server)
     ),
+    *(
+        Parser(read_secret, secrets, (), (f"fleet.kubernetes.sources.cluster_secrets.cluster_secrets, {form}",))
+        for form, secrets in (
+            ("kubeconfig", (spoilt_json(KUBECONFIG) | yaml_of(*LINES)).map(lambda value: {"value": value})),
+            (
+                "argo",
+                spoilt_json(ARGO).map(lambda config: {"name": b"a", "server": b"https://a:1", "config": config}),
+            ),
+        )
+    ),
     Parser(
         of_file(read_manifest),
         spoilt_json(
@@ -232,7 +265,7 @@ FILES = (
     ),
     *(
         Parser(parse, texts(*WRITTEN) | st.sampled_from(ODD_VALUES), (ValueError,))
-        for parse in (parse_seconds, parse_bytes, parse_names, parse_paths, parse_word)
+        for parse in (parse_seconds, parse_bytes, parse_names, parse_paths, parse_word, parse_words)
     ),
     *(
         Parser(check, texts(*WRITTEN).map(lambda text: (text,)), (ValueError,))

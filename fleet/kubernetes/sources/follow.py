@@ -117,7 +117,7 @@ class Follower(Generic[N]):
         pages = 0
         token: str | None = None
         while True:
-            query = {"limit": str(_PAGE_SIZE), **({"continue": token} if token else {})}
+            query = {**self._codec.query, "limit": str(_PAGE_SIZE), **({"continue": token} if token else {})}
             call = Call("GET", self._codec.path, self._options.answer, urlencode(query), most_bytes=LIST_BYTES)
             answer = await connection.request(call)
             if answer.status == 404:
@@ -148,7 +148,7 @@ class Follower(Generic[N]):
     async def _watch(self, connection: Connection, version: str) -> str:
         """Applies changes until the watch ends, and says from which version it can be resumed."""
         options = self._options
-        query = build_watch_query(version, jittered(options.watch))
+        query = build_watch_query(version, jittered(options.watch), **self._codec.query)
         call = Call("GET", self._codec.path, options.answer, query, idle_timeout=options.silence)
         async with connection.open_stream(call) as stream:
             if stream.status == _GONE:

@@ -34,7 +34,7 @@ from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.request_info import survives_urls
 from fleet.model.told import MISCONFIGURED, Told, tell
-from fleet.ports import Connection, MemberSource, MemberSpec
+from fleet.ports import Connection, MemberSpec
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ async def open_kubeconfig_source(
     host_context: str | None = None,
     member_timeout: float = 5.0,
     poll_seconds: float = _POLL_SECONDS,
-) -> AsyncIterator[MemberSource]:
+) -> AsyncIterator["KubeconfigSource"]:
     """Follows the files: a context added, removed or changed is in the next snapshot within `poll_seconds`.
 
     Several files are merged as kubectl merges KUBECONFIG. Of their contexts all are members, or those in `contexts`, of
@@ -93,6 +93,11 @@ class KubeconfigSource:
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()
+
+    def problems(self) -> list[str]:
+        """Which files are not there, where no context is known, and which can't be read."""
+        missing = [] if self._config.contexts else [path for path in self._paths if path not in (self._contents or {})]
+        return [*(f"{path} is not there" for path in missing), *self._config.problems]
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
         reachable = self._resolver[spec.name]

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,12 +27,22 @@ logger = logging.getLogger(__name__)
 _WAIT_SECONDS = 7.0
 
 
+class Listing(MemberSource, Protocol):
+    """A source that says why it may not list all of its clusters."""
+
+    def problems(self) -> list[str]: ...
+
+
 class Listed(Struct, frozen=True):
-    """What one source lists: all of its clusters, and a line for each that is not in the list as the source has it."""
+    """What one source lists: all of its clusters (None: not known yet), and why that may not be all.
+
+    `remarks` has a line for each cluster that is not in the list as this source has it.
+    """
 
     source: str
     specs: Mapping[str, MemberSpec] | None = None
     remarks: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class Merged(Struct, frozen=True):
@@ -44,7 +55,7 @@ class Merged(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_several_sources(
-    sources: Sequence[tuple[str, MemberSource]], wait_seconds: float = _WAIT_SECONDS
+    sources: Sequence[tuple[str, Listing]], wait_seconds: float = _WAIT_SECONDS
 ) -> AsyncIterator["SeveralSources"]:
     """Follows all of them. For one that is not known yet, those that are wait `wait_seconds` and no longer."""
     several = SeveralSources(sources)
@@ -59,7 +70,7 @@ async def open_several_sources(
 class SeveralSources:
     """The `MemberSource` of several, by their names and in their order. Opened by `open_several_sources`."""
 
-    def __init__(self, sources: Sequence[tuple[str, MemberSource]]) -> None:
+    def __init__(self, sources: Sequence[tuple[str, Listing]]) -> None:
         self._sources = [source for _, source in sources]
         self._listed = [Listed(name) for name, _ in sources]
         self._waits = True
@@ -68,8 +79,9 @@ class SeveralSources:
 
     @property
     def listed(self) -> Sequence[Listed]:
-        """What each source lists now; nothing (None) where it is not known yet."""
-        return self._listed
+        """What each source lists now."""
+        problems = (tuple(source.problems()) for source in self._sources)
+        return [replace(each, problems=found) for each, found in zip(self._listed, problems, strict=True)]
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()

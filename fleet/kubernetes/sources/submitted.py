@@ -7,28 +7,22 @@ credential elsewhere is refused.
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fleet.kubernetes.auth.endpoint import parse_endpoint
 from fleet.kubernetes.auth.kubeconfig import Kubeconfig, KubeconfigError, build_kubeconfig, load_access
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.access import CredentialError, TlsMaterialError, load_reachable
+from fleet.kubernetes.sources.untrusted import FILE, FILES, PROGRAMS, read_untrusted, refuse
 from fleet.model.errors import ClusterError, ClusterUnauthorized, InvalidQuery
-from fleet.ports import MAX_KUBECONFIG_BYTES, Call, SubmittedCluster
+from fleet.ports import Call, SubmittedCluster
 
 _MAX_ANSWER_BYTES = 1024 * 1024
-_FILE = Path("kubeconfig")
-_DEEPEST = 20
 _CLUSTER_FIELDS = ("server", "certificate-authority-data", "tls-server-name")
 _USER_FIELDS = ("token", "client-certificate-data", "client-key-data", "username", "password")
-_REFUSED: Mapping[str, str] = {
-    "exec": "would make its reader run a program: put a token or a client certificate in its place",
-    "auth-provider": "would make its reader run a provider's code: put a token or a client certificate in its place",
-    "tokenFile": "names a file on the disk of whoever reads it: put the token in its place",
-    "client-certificate": "names a file on the disk of whoever reads it: use client-certificate-data",
-    "client-key": "names a file on the disk of whoever reads it: use client-key-data",
-    "certificate-authority": "names a file on the disk of whoever reads it: use certificate-authority-data",
+_REFUSED = {
+    **PROGRAMS,
+    **FILES,
     "proxy-url": "would send the credential through another host",
     "insecure-skip-tls-verify": "would send the credential to whoever answers: use certificate-authority-data",
     "as": "impersonates: give the user rights of its own",
@@ -44,13 +38,16 @@ def read_submitted(content: bytes) -> SubmittedCluster:
     Raises InvalidQuery, which says what to mend and holds no secret.
     """
     config = _read(content)
-    _refuse_dangerous(config)
+    try:
+        refuse(config, _REFUSED)
+    except KubeconfigError as error:
+        raise InvalidQuery(str(error)) from error
     if not config.clusters:
         raise InvalidQuery("the kubeconfig has no clusters")
     name = next(iter(config.clusters))
     rebuilt = json.dumps(_rebuild(config, name)).encode()
     try:
-        access = load_access(build_kubeconfig({_FILE: rebuilt}), name)
+        access = load_access(build_kubeconfig({FILE: rebuilt}), name)
     except KubeconfigError as error:
         raise InvalidQuery(f"the kubeconfig can't be used: {error}") from error
     if not access.endpoint.startswith("https://"):
@@ -75,7 +72,7 @@ async def check_submitted(cluster: SubmittedCluster, name: str, timeout: float) 
     Raises InvalidQuery where the kubeconfig is at fault, other ClusterErrors where the server does not answer.
     """
     try:
-        access = load_access(build_kubeconfig({_FILE: cluster.kubeconfig}), cluster.name)
+        access = load_access(build_kubeconfig({FILE: cluster.kubeconfig}), cluster.name)
         reachable = await load_reachable(name, access, timeout)
     except (CredentialError, TlsMaterialError) as error:
         raise InvalidQuery(f"the kubeconfig can't be used: {error}") from error
@@ -93,39 +90,10 @@ async def check_submitted(cluster: SubmittedCluster, name: str, timeout: float) 
 
 
 def _read(content: bytes) -> Kubeconfig:
-    if len(content) > MAX_KUBECONFIG_BYTES:
-        raise InvalidQuery(f"the kubeconfig has more than {MAX_KUBECONFIG_BYTES} bytes: hand in one cluster alone")
-    if _nests_deeply(content):
-        raise InvalidQuery("the kubeconfig is nested deeper than any kubeconfig is")
-    config = build_kubeconfig({_FILE: content})
-    problems = [problem.partition(": ")[2] for problem in (*config.problems, *config.nameless)]
-    for sections in (config.clusters, config.users, config.contexts):
-        problems += [section.problem for section in sections.values() if section.problem]
-    if problems:
-        raise InvalidQuery(f"the kubeconfig can't be read: {problems[0]}")
-    return config
-
-
-def _nests_deeply(content: bytes) -> bool:
-    # Before the parser sees it: what is between brackets, or indented, is read by recursion.
-    opened = deepest = 0
-    for byte in content:
-        if byte in b"[{":
-            opened += 1
-            deepest = max(deepest, opened)
-        elif byte in b"]}":
-            opened -= 1
-    indented = max((len(line) - len(line.lstrip(b" -?:")) for line in content.splitlines()), default=0)
-    return deepest > _DEEPEST or indented > 10 * _DEEPEST
-
-
-def _refuse_dangerous(config: Kubeconfig) -> None:
-    """Looks at all users and clusters, the unused ones too. Raises InvalidQuery."""
-    for kind, sections in (("clusters", config.clusters), ("users", config.users)):
-        for name, section in sections.items():
-            for field, reason in _REFUSED.items():
-                if section.body.get(field):
-                    raise InvalidQuery(f"{kind} entry {name[:100]!r}: {field} is refused, it {reason}")
+    try:
+        return read_untrusted(content)
+    except KubeconfigError as error:
+        raise InvalidQuery(f"the kubeconfig {error}") from error
 
 
 def _rebuild(config: Kubeconfig, name: str) -> dict[str, Any]:

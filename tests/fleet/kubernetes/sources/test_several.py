@@ -97,6 +97,9 @@ class Said:
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()
 
+    def problems(self) -> list[str]:
+        return []
+
     async def open_connection(self, spec: MemberSpec) -> Connection:
         assert spec.credential is not None
         return HttpConnection(spec.credential.fingerprint, Target(spec.credential.endpoint))

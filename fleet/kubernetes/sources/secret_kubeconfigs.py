@@ -1,0 +1,84 @@
+"""The source `secrets`: members are the clusters that Secrets of a host lead to, of Cluster API, Argo CD and others."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from fleet.aio.tasks import open_task
+from fleet.kubernetes.sources.access import place_fingerprint
+from fleet.kubernetes.sources.cluster_secrets import SELECTORS, ClusterSecret, cluster_secrets
+from fleet.kubernetes.sources.host import HostAccess
+from fleet.kubernetes.sources.host_source import Described, HostSource
+from fleet.model.objects import ClusterRole
+from fleet.ports import MemberSpec
+
+_HOST_NAME = "host"
+
+
+@asynccontextmanager
+async def open_secrets_source(
+    host: HostAccess,
+    *,
+    namespaces: Sequence[str] = (),
+    selector: str | None = None,
+    programs: bool = False,
+    member_timeout: float = 5.0,
+) -> AsyncIterator[HostSource]:
+    """Watches the Secrets that a label selector chooses in some namespaces of the host, or in all where none is named.
+
+    Without a selector they are Cluster API's and Argo CD's. `programs` allows exec plugins that Secrets name.
+    `member_timeout` bounds each call to the host, and each plugin, in seconds.
+    """
+    source = SecretsSource(host, namespaces, SELECTORS if selector is None else (selector,), programs, member_timeout)
+    async with open_task("secrets source", source.run):
+        yield source
+
+
+class SecretsSource(HostSource):
+    """The `MemberSource` of Secrets. Opened by `open_secrets_source`."""
+
+    def __init__(
+        self, host: HostAccess, namespaces: Sequence[str], selectors: Sequence[str], programs: bool, timeout: float
+    ) -> None:
+        super().__init__(host, _HOST_NAME, timeout)
+        self._secrets = [
+            self.follow(cluster_secrets(namespace, selector, programs=programs))
+            for namespace in namespaces or (None,)
+            for selector in selectors
+        ]
+
+    def describe(self) -> Iterable[Described]:
+        """A server is one cluster, and a name is: of several Secrets the first by namespace and name counts."""
+        secrets = {name: secret for follower in self._secrets for name, secret in follower.objects.items()}
+        led: dict[str, ClusterSecret] = {}
+        places: dict[str, ClusterSecret] = {}
+        others: dict[str, list[str]] = {}
+        listed: list[ClusterSecret] = []
+        for _, secret in sorted(secrets.items()):
+            if not secret.cluster:
+                continue
+            place = _find_place(secret)
+            same = places.get(place)
+            first = led.setdefault(secret.cluster, same or secret)
+            if same is not None:
+                if first is same and secret.cluster != same.cluster:
+                    others.setdefault(same.cluster, []).append(secret.cluster)
+                continue
+            if first is secret and place:
+                places[place] = secret
+            elif first is not secret:
+                problem = f"it has the name {secret.cluster!r}, as Secret {first.name} has: name one otherwise"
+                secret = replace(secret, cluster=secret.name, way=f"Secret {secret.name}: {problem}")
+            listed.append(secret)
+        for secret in listed:
+            names = tuple(others.get(secret.cluster, ()))
+            spec = MemberSpec(secret.cluster, ClusterRole.MEMBER, None, other_names=names, labels=secret.labels)
+            yield Described(spec, secret.way, f"Secret {secret.name}")
+
+
+def _find_place(secret: ClusterSecret) -> str:
+    """The same for all that lead to one server; empty where that is not known."""
+    if secret.way is None:
+        return _HOST_NAME
+    return "" if isinstance(secret.way, str) else place_fingerprint(secret.way)
