@@ -26,9 +26,11 @@ from fleet.ports import Call, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
 from server.cluster_sources import open_source
+from server.collecting import check_workers
 from server.lifespan import build_auth_options, build_issuers
 from server.metric_file import DEFAULT_FILE, find_metric_file
 from server.metric_store import open_metric_store
+from server.outputs import open_output
 from server.reach import find_unmatched
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
@@ -52,12 +54,12 @@ class Row(Struct, frozen=True):
 
 async def run_checks(settings: Settings) -> list[Row]:
     """Tries everything at once; each row says what answered or what to mend."""
-    (sources, members), metrics, state = await asyncio.gather(
-        _check_clusters(settings), _check_metrics(settings), _check_state(settings)
+    (sources, members), metrics, outputs, state = await asyncio.gather(
+        _check_clusters(settings), _check_metrics(settings), _check_outputs(settings), _check_state(settings)
     )
     users = await _check_users(settings, [row.what.partition(" ")[2] for row in members])
     first = [users, *await _check_issuers(settings), *_check_certificate(settings)]
-    return [*first, *sources, *members, metrics, *state, *_check_documents(settings)]
+    return [*first, *sources, *members, metrics, *outputs, *state, *_check_documents(settings)]
 
 
 def format_rows(rows: list[Row]) -> str:
@@ -149,6 +151,26 @@ async def _check_metrics(settings: Settings) -> Row:
             return Row(what, works=True, said=await store.check())
     except (FleetError, OSError) as error:
         return Row(what, works=False, said=detail_of(error))
+
+
+async def _check_outputs(settings: Settings) -> list[Row]:
+    """A row for each store that the collector writes to and nobody reads."""
+    metrics = settings.metrics
+    rows = []
+    for output in metrics.outputs_elsewhere:
+        try:
+            async with open_output(settings, output) as opened:
+                rows.append(Row(f"collect to {output}", works=True, said=await opened.check()))
+        except (FleetError, OSError) as error:
+            rows.append(Row(f"collect to {output}", works=False, said=detail_of(error)))
+    if metrics.metric_store != "embedded" and metrics.uses_file:
+        row = await asyncio.to_thread(_check_metric_file, settings)
+        rows.append(replace(row, what="collect to embedded"))
+    try:
+        check_workers(settings)
+    except SettingsInvalid as error:
+        rows.append(Row("newest usage", works=False, said=str(error)))
+    return rows
 
 
 async def _check_state(settings: Settings) -> list[Row]:

@@ -70,6 +70,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
 
 
 def _serve_with_workers(settings: Settings) -> NoReturn:
+    from server.collecting import check_workers
     from server.lifespan import open_state
     from server.metric_file import open_metric_file
     from server.metric_store import prepare_metric_store
@@ -88,6 +89,7 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
             sys.exit(error.exit_code)
 
     try:
+        check_workers(settings)
         with open_metric_file(settings) as placed:
             prepare_metric_store(placed)
             sys.exit(run_workers(placed, serve_one))

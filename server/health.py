@@ -7,13 +7,14 @@ member or metric store costs its own part of an answer and no more.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter
 from msgspec import Struct
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from auth.authenticator import Authenticator
+from fleet.collector.outputs import Buffer
 from fleet.federation import Federation
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth
@@ -79,6 +80,13 @@ def build_audit_part(problem: str | None) -> Part:
     return Part(ready=True, reason="ok" if problem is None else "the audit log can't be written", detail=problem)
 
 
+def build_outputs_part(outputs: Sequence[Buffer]) -> Part:
+    """Never makes the server unready: what is collected waits for its store."""
+    problems = [f"{output.name}: {output.problem}" for output in outputs if output.problem]
+    reason = "what is collected is not written" if problems else "ok"
+    return Part(ready=True, reason=reason, detail="; ".join(problems) or None)
+
+
 def build_state_part(problem: str | None) -> Part:
     """Never makes the server unready: it answers from memory, and says how old that is."""
     reason = "ok" if problem is None else "the shared state can't be reached: answers are what was known until then"
@@ -121,6 +129,8 @@ def build_health_router(*, detailed: bool) -> APIRouter:
         )
         if (audit := request.scope["state"].get("audit")) is not None:
             parts = {**parts, "audit": build_audit_part(audit.problem)}
+        if outputs := request.scope["state"].get("outputs"):
+            parts = {**parts, "collected": build_outputs_part(outputs)}
         if (replica := request.scope["state"].get("replica")) is not None:
             parts = {**parts, "state": build_state_part(replica.nats.problem)}
         ready = all(part.ready for part in parts.values())

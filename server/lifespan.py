@@ -1,6 +1,6 @@
 """Opens everything the server works with, and closes it by leaving the `with`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NotRequired
@@ -16,6 +16,7 @@ from auth.token_review import ReviewedTokens
 from fleet.aio.admission import Admission, AdmissionOptions
 from fleet.aio.stopping import Stopping
 from fleet.aio.tasks import open_task
+from fleet.collector.outputs import Buffer
 from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import HostJoining
 from fleet.kubernetes.token_reviews import TokenReviews
@@ -37,7 +38,7 @@ from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
 from server.audit_log import AuditLog, open_audit_log
 from server.cluster_sources import open_source
-from server.collecting import open_collecting, open_inbox
+from server.collecting import open_collecting, open_inbox, open_kept
 from server.metric_file import open_metric_file
 from server.metric_store import open_metric_store
 from server.reach import watch_reach
@@ -55,6 +56,7 @@ class State(RestState, GraphState):
 
     audit: NotRequired[AuditLog | None]
     replica: NotRequired["Replica | None"]
+    outputs: NotRequired[Sequence[Buffer]]
 
 
 class StateRequest(Request[State]):
@@ -74,10 +76,12 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
     async with AsyncExitStack() as stack:
         settings = stack.enter_context(open_metric_file(settings))
         auth_options = build_auth_options(settings)
-        metric_store = await stack.enter_async_context(open_metric_store(settings, writes=writes))
+        history = await stack.enter_async_context(open_metric_store(settings, writes=writes))
+        kept = await stack.enter_async_context(open_kept(settings, history, writes=writes))
+        metric_store = kept.serve(history)
         source = await stack.enter_async_context(open_source(settings))
         replica = await stack.enter_async_context(open_shared_state(settings))
-        await stack.enter_async_context(open_inbox(metric_store, replica, writes=writes))
+        await stack.enter_async_context(open_inbox(kept, replica))
         options = FleetOptions(
             member_timeout=settings.timeouts.member_timeout,
             heartbeat_seconds=settings.timeouts.heartbeat,
@@ -96,7 +100,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         if writes:  # one of several processes says it
             reaching = partial(watch_reach, authenticator, federation)
             await stack.enter_async_context(open_task("reach of users", reaching))
-        await stack.enter_async_context(open_collecting(settings, federation, metric_store, replica, writes=writes))
+        collecting = open_collecting(settings, federation, kept, replica, writes=writes)
+        outputs = await stack.enter_async_context(collecting)
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
         admission = Admission(AdmissionOptions(a_second=settings.traffic.user_rate))
         redact_env = EnvValues(settings.disclosure.redact_env)
@@ -119,6 +124,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         yield State(
             audit=audit,
             replica=replica,
+            outputs=outputs,
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,

@@ -18,11 +18,11 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def open_metric_file(settings: Settings) -> Iterator[Settings]:
-    """The settings with a file that is there, where the embedded store is theirs. Raises SettingsInvalid.
+    """The settings with a file that is there, where they use one. Raises SettingsInvalid.
 
     Where none is named and the default can't be written, it is a temporary one until the `with` is left.
     """
-    if settings.metrics.metric_store != "embedded":
+    if not settings.metrics.uses_file:
         yield settings
         return
     named = settings.metrics.embedded_file

@@ -2,7 +2,13 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_reader, open_embedded_store, prepare_file
+from fleet.metrics.embedded.store import (
+    EmbeddedOptions,
+    EmbeddedStore,
+    open_embedded_reader,
+    open_embedded_store,
+    prepare_file,
+)
 from fleet.metrics.influx.options import Dialect, InfluxOptions
 from fleet.ports import MetricStore
 from server.metric_file import DEFAULT_FILE
@@ -17,9 +23,14 @@ def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsy
     return open_embedded_store(options) if writes else open_embedded_reader(options)
 
 
+def open_embedded(settings: Settings) -> AbstractAsyncContextManager[EmbeddedStore]:
+    """The metric file, to be written beside another store."""
+    return open_embedded_store(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
+
+
 def prepare_metric_store(settings: Settings) -> None:
-    """Makes the embedded store's file, where that is the store: others may then read it. Raises MetricsUnavailable."""
-    if settings.metrics.metric_store == "embedded":
+    """Makes the embedded store's file, where there is one: others may then read it. Raises MetricsUnavailable."""
+    if settings.metrics.uses_file:
         prepare_file(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
 
 
@@ -37,8 +48,11 @@ def _open_influx(metrics: MetricSettings, address: str, timeout: float) -> Abstr
     # The client library of InfluxDB is 393 modules and 12 MiB: only for who has one.
     from fleet.metrics.influx.opening import open_influx_store
 
-    dialect = Dialect(metrics.metric_store)
-    options = InfluxOptions(
+    return open_influx_store(build_influx_options(metrics, address, timeout, Dialect(metrics.metric_store)))
+
+
+def build_influx_options(metrics: MetricSettings, address: str, timeout: float, dialect: Dialect) -> InfluxOptions:
+    return InfluxOptions(
         url=address,
         database=metrics.influx_bucket if dialect is Dialect.FLUX else metrics.influx_database,
         username=metrics.influx_username or "",
@@ -49,4 +63,3 @@ def _open_influx(metrics: MetricSettings, address: str, timeout: float) -> Abstr
         timeout=timeout,
         lookback=metrics.usage_lookback,
     )
-    return open_influx_store(options)

@@ -4,13 +4,14 @@ import asyncio
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse, Response
 
 from fleet.aio.admission import Admission
+from fleet.collector.outputs import Buffer
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.visibility import EVERYTHING
 from graph.subscriptions.hub import Hub
@@ -44,7 +45,7 @@ def build_own_exposition(state: State, started_at: float) -> str:
     text += build_live_exposition(state["live"]) + build_admission_exposition(state["live"].grounds.admission) + tasks
     if (replica := state.get("replica")) is not None:
         text += build_state_exposition(replica.figures(), connected=replica.nats.is_connected)
-    return text + _build_audit_exposition(state.get("audit"))
+    return text + build_outputs_exposition(state.get("outputs", ())) + _build_audit_exposition(state.get("audit"))
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:
@@ -90,6 +91,22 @@ def build_admission_exposition(admission: Admission) -> str:
         ),
     )
     return "".join(families)
+
+
+def build_outputs_exposition(outputs: Sequence[Buffer]) -> str:
+    """How the stores take what is collected; nothing where nothing is."""
+    families = (
+        ("points_written_total", "Points that the store took.", "written"),
+        ("points_lost_total", "Points that the store refused, or that waited for too long or were too many.", "lost"),
+        ("waiting_bytes", "What waits for the store.", "waiting_bytes"),
+        ("waiting_seconds", "For how long the oldest of it has waited.", "waiting_seconds"),
+    )
+    text = ""
+    for name, words, field in families if outputs else ():
+        samples = [(f'{{store="{output.name}"}}', f"{getattr(output, field):.15g}") for output in outputs]
+        kind = "counter" if name.endswith("_total") else "gauge"
+        text += build_family(f"openmcp_collected_{name}", words, samples, kind)
+    return text
 
 
 def _build_audit_exposition(audit: AuditLog | None) -> str:

@@ -16,7 +16,9 @@
     │   ├── TooManyRequests      the caller asks for more than its share
     │   └── Overloaded           all callers together ask for more than this server can do
     └── MetricsUnavailable       the metric store can't be asked, or its answer is an error or cut short
-        └── MetricsTooCostly     it refuses so large a question: ask for less at a time
+        ├── MetricsTooCostly     it refuses so large a question: ask for less at a time
+        ├── MetricsBusy          it takes no points now, and says when it will
+        └── PointsRefused        it takes these points neither now nor later; others may fit
 
 Exceptions of the libraries are translated inside their adapters and never leave them.
 """
@@ -89,6 +91,18 @@ class MetricsUnavailable(FleetError):
 
 class MetricsTooCostly(MetricsUnavailable):
     """The question is more than the metric store answers at once; the message says which change would do."""
+
+
+class MetricsBusy(MetricsUnavailable):
+    """The metric store takes no points before `retry_after` seconds have passed."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PointsRefused(MetricsUnavailable):
+    """The metric store takes these points neither now nor later."""
 
 
 class Busy(FleetError):

@@ -63,6 +63,24 @@ def format_kibibytes(amount: int) -> str:
     return f"{(amount + 512) // 1024}Ki"
 
 
+def canonical_cores(cores: float) -> str:
+    """0.218250189 -> `218250189n`, 0.021825 -> `21825u`, 2.0 -> `2`: as `resource.Quantity` prints it."""
+    return _fold(round(cores * NANO), 1000, ("n", "u", "m", "", "k"))
+
+
+def canonical_bytes(amount: int) -> str:
+    """3221225472 -> `3Gi`, 1234567 -> `1234567`: as `resource.Quantity` prints a binary one."""
+    return _fold(amount, 1024, ("", *_BINARY))
+
+
+def _fold(amount: int, step: int, suffixes: tuple[str, ...]) -> str:
+    power = 0
+    while amount and amount % step == 0 and power < len(suffixes) - 1:
+        amount //= step
+        power += 1
+    return f"{amount}{suffixes[power]}" if amount else "0"
+
+
 @lru_cache(maxsize=4096)
 def parse_nanos(text: str) -> int:
     """The quantity in billionths. Raises ValueError."""

@@ -1,14 +1,17 @@
-"""The settings of metric stores."""
+"""The settings of metric stores, and of what the collector writes."""
 
 from typing import Annotated, Literal
 
 from pydantic import SecretStr, model_validator
 
-from server.settings.field import Bytes, File, Group, Seconds, Word, setting
+from server.settings.field import Bytes, File, Names, Seconds, Word, setting
+from server.settings.remote_write import RemoteWriteSettings
 from server.settings.units import bracketed
 
+OUTPUTS = ("embedded", "remote-write", "influx")
 
-class MetricSettings(Group):
+
+class MetricSettings(RemoteWriteSettings):
     """Where usage and its history come from."""
 
     metric_store: Annotated[Literal["influxql", "flux", "embedded"], Word] = setting(
@@ -66,11 +69,30 @@ class MetricSettings(Group):
     )
     collect_interval: Seconds = setting(
         15.0,
-        "How often the members are asked for usage, with embedded: their kubelets, else their metrics.k8s.io. "
-        "0s: never, something else fills the file.",
+        "How often the members are asked for usage where it is collected: their kubelets, else their metrics.k8s.io. "
+        "0s: never, something else fills the store.",
         values="a duration, 0s to 10m",
         ge=0,
         le=600,
+    )
+    collect_to: Names = setting(
+        (),
+        "Where what is collected is written. Left out: embedded where that is the metric store, else nowhere.",
+        values="embedded (its file), remote-write (OPENMCP_REMOTE_WRITE_URL), influx (OPENMCP_INFLUX_URL), or several, "
+        "commas between",
+    )
+    collect_buffer: Bytes = setting(
+        67108864,
+        "How much may wait for each store that is written to while it is away; 5,000 pods take 15 MiB an hour, and "
+        "after an hour the oldest is given up.",
+        values="bytes, at least 1Mi; Ki, Mi, Gi are understood",
+        ge=1048576,
+    )
+    usage_from: Annotated[Literal["store", "collector"], Word] = setting(
+        "store",
+        "Where newest usage comes from: the metric store, or what this server collected last, while history comes from "
+        "the store.",
+        values="store or collector",
     )
     usage_lookback: Seconds = setting(
         3600.0, "A newest point older than this is no usage.", values="a duration, 10s to 7d", ge=10, le=604800
@@ -84,6 +106,23 @@ class MetricSettings(Group):
     )
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Where what is collected is written, of `OUTPUTS`."""
+        if self.collect_interval == 0:
+            return ()
+        return self.collect_to or (("embedded",) if self.metric_store == "embedded" else ())
+
+    @property
+    def outputs_elsewhere(self) -> tuple[str, ...]:
+        """Those that are other servers."""
+        return tuple(output for output in self.outputs if output != "embedded")
+
+    @property
+    def uses_file(self) -> bool:
+        """Whether there is a file of the embedded store, to be read or written."""
+        return self.metric_store == "embedded" or "embedded" in self.outputs
+
+    @property
     def influx_address(self) -> str | None:
         """The URL of InfluxDB, None where none is named."""
         if self.influx_url is not None:
@@ -95,6 +134,7 @@ class MetricSettings(Group):
 
     @model_validator(mode="after")
     def _fits(self) -> "MetricSettings":
+        self._check_collecting()
         if self.metric_store != "embedded" and self.influx_address is None:
             raise ValueError(
                 f"OPENMCP_METRIC_STORE is {self.metric_store}, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"
@@ -103,3 +143,18 @@ class MetricSettings(Group):
             missing = "OPENMCP_INFLUX_ORG" if self.influx_org is None else "OPENMCP_INFLUX_TOKEN"
             raise ValueError(f"OPENMCP_METRIC_STORE is flux, but {missing} is not set")
         return self
+
+    def _check_collecting(self) -> None:
+        """Raises ValueError where what is collected can't go where it shall."""
+        wrong = sorted(set(self.collect_to) - set(OUTPUTS))
+        if wrong:
+            raise ValueError(f"OPENMCP_COLLECT_TO has {wrong[0]!r}, must be of {', '.join(OUTPUTS)}")
+        if self.collect_interval == 0 and (self.collect_to or self.usage_from == "collector"):
+            name = "OPENMCP_COLLECT_TO" if self.collect_to else "OPENMCP_USAGE_FROM=collector"
+            raise ValueError(f"{name} is set, but OPENMCP_COLLECT_INTERVAL is 0s: nothing would be collected")
+        if self.metric_store == "embedded" and self.collect_to and "embedded" not in self.collect_to:
+            raise ValueError("OPENMCP_METRIC_STORE is embedded, but OPENMCP_COLLECT_TO is set without embedded: add it")
+        if "remote-write" in self.collect_to and self.remote_write_url is None:
+            raise ValueError("OPENMCP_COLLECT_TO has remote-write, but OPENMCP_REMOTE_WRITE_URL is not set")
+        if "influx" in self.collect_to and self.influx_address is None:
+            raise ValueError("OPENMCP_COLLECT_TO has influx, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set")

@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 16
 _REFUSAL_BYTES = 4096
+_DONE = frozenset({200, 204})
 _LASTING = frozenset({401, 403, 404, 502, 503, 504})
 """Statuses that another question would get as well."""
 
@@ -61,13 +62,16 @@ class InfluxAnswer(Struct, frozen=True):
 
 
 Refuse = Callable[[int, bytes], MetricsUnavailable]
-"""What an answer other than 200 means: its status, and the beginning of its body."""
+"""What an answer other than 200 or 204 means: its status, and the beginning of its body."""
 
 
 class InfluxPool:
     """Sends calls. Made by `open_influx_pool`; `calls_sent` counts them."""
 
-    def __init__(self, options: InfluxOptions, client: InfluxDBClient, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, options: InfluxOptions, client: InfluxDBClient, threads: ThreadPoolExecutor, *, complains: bool = True
+    ) -> None:
+        self._complains = complains
         self._options = options
         self._client = client
         self._threads = threads
@@ -95,7 +99,7 @@ class InfluxPool:
 
     def _note(self, error: MetricsUnavailable) -> MetricsUnavailable:
         """Tells operators of what is wrong with the server, and not with a question; gives the error back."""
-        if self._complaints.is_due(self._options.place, str(error)):
+        if self._complains and self._complaints.is_due(self._options.place, str(error)):
             logger.warning("usage and history are missing: %s", error)
         return error
 
@@ -108,7 +112,8 @@ class InfluxPool:
             try:
                 return self._send_once(call, deadline, refuse, share)
             except ProtocolError:
-                # A kept connection that the server closed as it was taken: queries only read, so one more try is safe.
+                # A kept connection that the server closed as it was taken: queries only read, and what is written twice
+                # is there once, so one more try is safe.
                 return self._send_once(call, deadline, refuse, share)
         except (HTTPError, ValueError) as error:
             raise self._note(self._failure(error)) from error
@@ -154,7 +159,7 @@ class InfluxPool:
         return InfluxAnswer(body, version, headers.get("Content-Type", ""))
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse, share: Share) -> bytes:
-        if response.status != 200:
+        if response.status not in _DONE:
             refusal = refuse(response.status, self._read_refusal(response))
             raise self._note(refusal) if response.status in _LASTING else refusal
         chunks: list[bytes] = []
@@ -190,13 +195,16 @@ class InfluxPool:
 
 
 @contextlib.asynccontextmanager
-async def open_influx_pool(options: InfluxOptions) -> AsyncIterator[InfluxPool]:
-    """Opens the pool; nothing is sent. Leaving waits for queries under way, at most for their timeout."""
+async def open_influx_pool(options: InfluxOptions, *, complains: bool = True) -> AsyncIterator[InfluxPool]:
+    """Opens the pool; nothing is sent. Leaving waits for queries under way, at most for their timeout.
+
+    It `complains` in the log of what keeps going wrong, unless whoever asks does.
+    """
     url, connections = options.url.rstrip("/"), options.connections
     client = InfluxDBClient(url, connection_pool_maxsize=connections, **options.as_credential())
     threads = ThreadPoolExecutor(connections, thread_name_prefix="influx")
     try:
-        yield InfluxPool(options, client, threads)
+        yield InfluxPool(options, client, threads, complains=complains)
     finally:
         await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
         client.close()  # type: ignore[no-untyped-call]  # the library has no annotations here
