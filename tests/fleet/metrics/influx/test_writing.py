@@ -87,7 +87,7 @@ async def test_it_is_read_by_every_store_and_the_legacy_routes(any_influx: Fille
         await writer.write(pods, [(node, point) for point in STEPS[:2]])
     read = await any_influx.store.points(Kind.POD, ODD, start_ns=0, end_ns=NOW, limit=10)
     assert read == odd
-    plain = {POD: STEPS, ODD: odd, node: STEPS[:2]}
+    plain: dict[PodKey | NodeKey, list[Point]] = {POD: STEPS, ODD: odd, node: STEPS[:2]}
     async with open_both(any_influx.store, plain) as both:
         await assert_same(both)
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ async def test_all_measures_are_there_under_their_names(server: MetricServer) ->
         for measure in Measure:
             name = recorded_name(kind, measure)
             query = f'{name}{{member="written"}}'
-            await until(lambda query=query: asyncio.to_thread(found_at, server, query, NOW), what=query)
+            await until(partial(asyncio.to_thread, found_at, server, query, NOW), what=query)
             expected = [({"__name__": name} | labels, amounts[measure.value])]
             assert await asyncio.to_thread(found_at, server, query, NOW) == expected
 
