@@ -4,10 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any
-
-from msgspec.structs import replace
 
 from fleet.aio.recorder import current_recorder, note_cached
 from fleet.aio.turns import Pace, Steps, Turns, finish
@@ -17,7 +16,7 @@ from fleet.live.changes import ChangeFeed
 from fleet.live.watched_kinds import WatchedKinds
 from fleet.members.grants import Grants
 from fleet.members.member import Member
-from fleet.members.roster import Roster
+from fleet.members.roster import Roster, find_labelled
 from fleet.model.errors import ClusterTimeout, ClusterUnreachable, InvalidQuery
 from fleet.model.event_queries import EventFilter, EventPage, check_event_page
 from fleet.model.kinds import KINDS, WORKLOADS, ObjectKind, ResourceName
@@ -36,6 +35,7 @@ from fleet.model.problems import Problems
 from fleet.model.queries import Filter, Order, Page, PageRequest, Selection, usage_columns
 from fleet.model.rights import Verb
 from fleet.model.search import MAX_HITS, SearchKind, SearchResult, SearchText
+from fleet.model.selectors import LabelSelector
 from fleet.model.visibility import Scope
 from fleet.model.workloads import Workload
 from fleet.ports import Connection
@@ -135,9 +135,10 @@ class Federation:
         """The same at once, by what is known. Raises Forbidden."""
         return scope if self.grants is None else self.grants.find(scope)
 
-    def list_clusters(self, scope: Scope) -> list[Cluster]:
-        """Snapshots of the clusters in reach, host first, then by name. Asks nobody."""
-        return [member.describe() for member in self._roster.reached(scope)]
+    def list_clusters(self, scope: Scope, labelled: Collection[str] | None = None) -> list[Cluster]:
+        """Snapshots of the clusters in reach (those of a selection), host first, then by name. Asks nobody."""
+        found = self._roster.reached(scope)
+        return [member.describe() for member in found if labelled is None or member.name in labelled]
 
     async def list_labels(self) -> Mapping[str, Mapping[str, str]]:
         """Labels of all clusters by name, whoever asks. Raises ClusterTimeout while they are not known."""
@@ -182,8 +183,10 @@ class Federation:
         cluster of which nothing is Forbidden. What is cluster-wide is out of reach where not all namespaces are in.
         """
         await self.wait_known()
-        filter = self._roster.own_names(scope, filter)  # noqa: A001
-        participants = await self._availability.participants(scope, kind.name, filter.clusters, on_unavailable)
+        filter = self._roster.resolve(scope, filter)  # noqa: A001
+        participants = await self._availability.participants(
+            scope, kind.name, filter.clusters, on_unavailable, labelled=filter.labelled
+        )
         return await Pace(self.turns).walk(self._find(kind, participants, scope, filter))
 
     def select_now(
@@ -196,8 +199,10 @@ class Federation:
         """As `select`; None where some member has to be waited for first, or finding takes turns with others."""
         if filter.is_long:
             return None
-        filter = self._roster.own_names(scope, filter)  # noqa: A001
-        participants = self._availability.participants_now(scope, kind.name, filter.clusters, on_unavailable)
+        filter = self._roster.resolve(scope, filter)  # noqa: A001
+        participants = self._availability.participants_now(
+            scope, kind.name, filter.clusters, on_unavailable, labelled=filter.labelled
+        )
         if participants is None or (kind is WORKLOADS and not _are_settled(participants.members)):
             return None
         return finish(self._find(kind, participants, scope, filter))
@@ -221,18 +226,27 @@ class Federation:
         return build_page(await self.select(kind, scope, filter, on_unavailable), sorting, page, after)
 
     async def search(
-        self, scope: Scope, text: str, kinds: frozenset[SearchKind], first: int, on_unavailable: OnUnavailable
+        self,
+        scope: Scope,
+        text: str,
+        kinds: frozenset[SearchKind],
+        first: int,
+        on_unavailable: OnUnavailable,
+        cluster_labels: LabelSelector | None = None,
     ) -> SearchResult:
         """The first objects in reach that have a text, from memory. Raises InvalidQuery; as `select` with STRICT."""
         if not 0 <= first <= MAX_HITS:
             raise InvalidQuery(f"`first` is 0 at least and {MAX_HITS} at most, not {first}")
         wanted = SearchText(text)
         asked = Participants([], (), None)
+        if cluster_labels is not None:
+            await self.wait_known()
+        labelled = self._roster.labelled(scope, cluster_labels)
         if kinds - {SearchKind.CLUSTER}:
             resource: ResourceName = "nodes" if kinds <= {SearchKind.CLUSTER, SearchKind.NODE} else "pods"
             others: tuple[ResourceName, ...] = () if resource == "nodes" else ("nodes", "namespaces")
-            asked = await self._availability.participants(scope, resource, None, on_unavailable, others)
-        clusters = sorted(self.list_clusters(scope), key=attrgetter("name"))
+            asked = await self._availability.participants(scope, resource, None, on_unavailable, others, labelled)
+        clusters = sorted(self.list_clusters(scope, labelled), key=attrgetter("name"))
         stores = {member.name: member.stores for member in asked.members}
         hits, has_more = await search(wanted, kinds, first, scope, clusters, stores, self.turns)
         for cluster, count in Counter(hit.cluster for hit in hits).items():
@@ -294,7 +308,7 @@ class Federation:
         if wanted.usage:
             raise InvalidQuery("a bound on usage can't be followed: usage moves while nothing of an object changes")
         await self.wait_known()
-        wanted = self._roster.own_names(scope, wanted)
+        wanted = self._roster.resolve(scope, wanted)
         self._roster.check_clusters(kind.name, scope, wanted.clusters, "watch")
         self._roster.check_named(kind.name, scope, wanted, "watch")
         return wanted
@@ -305,15 +319,20 @@ class Federation:
         """A page of all clusters' newest events, from memory. Raises as `select`, and InvalidQuery."""
         after = check_event_page(page)
         wanted = await self.check_events(scope, wanted)
-        participants = await self._availability.participants(scope, "events", wanted.clusters, on_unavailable)
+        participants = await self._availability.participants(
+            scope, "events", wanted.clusters, on_unavailable, labelled=wanted.labelled
+        )
         return await load_event_page(participants, scope, wanted, page, after, self.turns)
 
-    async def find_problems(self, scope: Scope) -> Problems:
+    async def find_problems(self, scope: Scope, cluster_labels: LabelSelector | None = None) -> Problems:
         """What is wrong now, in groups, from memory; who does not answer is a problem itself. Raises ClusterTimeout."""
         await self.wait_known()
-        participants = await self._availability.participants(scope, "pods", None, OnUnavailable.STALE, ("nodes",))
+        labelled = self._roster.labelled(scope, cluster_labels)
+        participants = await self._availability.participants(
+            scope, "pods", None, OnUnavailable.STALE, ("nodes",), labelled
+        )
         finder = ProblemFinder(scope, self.turns)
-        for cluster in self.list_clusters(scope):
+        for cluster in self.list_clusters(scope, labelled):
             finder.add_cluster(cluster)
         for member in participants.members:
             await finder.add_member(member)
@@ -328,11 +347,9 @@ class Federation:
         members = self._roster.present()
         if members and not any(member.stores.events.most for member in members):
             raise InvalidQuery("events of all clusters are not kept here: OPENMCP_EVENTS_KEPT is 0")
-        if wanted.clusters is not None:
-            named = frozenset(self._roster.own_name(scope, name) for name in wanted.clusters)
-            wanted = replace(wanted, clusters=named)
+        wanted = wanted.resolve(partial(self._roster.own_name, scope), partial(find_labelled, members, scope))
         self._roster.check_clusters("events", scope, wanted.clusters, verb)
-        self._roster.check_namespaces("events", scope, wanted.clusters, wanted.namespaces, verb)
+        self._roster.check_namespaces("events", scope, wanted, verb)
         return wanted
 
     def requested_on(self, scope: Scope, key: NodeKey) -> Resources:

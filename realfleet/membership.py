@@ -20,16 +20,17 @@ OPENMCP_PATH = f"/apis/openmcp.k8s.io/v1alpha1/namespaces/{PLATFORM_NAMESPACE}/o
 
 @dataclass(frozen=True)
 class Place:
-    """Where a member is said to be; region as an ISO country code."""
+    """Where a member is said to be and for what; region as an ISO country code."""
 
     platform: str
     region: str
     zones: tuple[str, ...]
+    env: str = "production"
 
 
 _PLACES = (
     Place("On-Premise", "KR", ("Seoul",)),
-    Place("GKE", "JP", ("Tokyo", "Osaka")),
+    Place("GKE", "JP", ("Tokyo", "Osaka"), "staging"),
     Place("EKS", "DE", ("Hesse",)),
     Place("AKS", "US", ("Virginia", "California")),
 )
@@ -43,7 +44,7 @@ def place_of(number: int) -> Place:
 def register_member(host: KubeClient, access: Access, place: Place) -> None:
     """Creates the three objects, as a join leaves them. Raises KubeError."""
     host.create(SECRETS_PATH, build_secret(access))
-    host.create(KUBEFED_PATH, build_kubefed_cluster(access))
+    host.create(KUBEFED_PATH, build_kubefed_cluster(access, place))
     host.merge(f"{KUBEFED_PATH}/{access.cluster}/status", {"status": build_healthy_status(place)})
     host.create(OPENMCP_PATH, build_openmcp_cluster(access, place))
 
@@ -77,12 +78,16 @@ def build_secret(access: Access) -> dict[str, Any]:
     }
 
 
-def build_kubefed_cluster(access: Access) -> dict[str, Any]:
+def build_kubefed_cluster(access: Access, place: Place) -> dict[str, Any]:
     """The KubeFedCluster, without its status."""
     return {
         "apiVersion": "core.kubefed.io/v1beta1",
         "kind": "KubeFedCluster",
-        "metadata": {"name": access.cluster, "namespace": KUBEFED_NAMESPACE},
+        "metadata": {
+            "name": access.cluster,
+            "namespace": KUBEFED_NAMESPACE,
+            "labels": {"env": place.env, "region": place.region.lower()},
+        },
         "spec": {
             "apiEndpoint": access.url,
             "caBundle": base64.b64encode(access.ca_pem).decode(),

@@ -47,8 +47,10 @@ def build_kubefed_cluster(member: str, number: int, url: str, authority: bytes |
     trusted = {"caBundle": base64.b64encode(authority).decode()} if authority else {}
     region, zone, platform = REGIONS[(number - 1) % len(REGIONS)]
     now = format_time()
+    env = "production" if number % 2 else "staging"
+    labels = {"env": env, "platform": platform.lower(), "region": region.lower()}
     members = {
-        "metadata": _metadata(FEDERATION_NAMESPACE, member, labels={"platform": platform.lower()}, generation=1),
+        "metadata": _metadata(FEDERATION_NAMESPACE, member, labels=labels, generation=1),
         "spec": {"apiEndpoint": url, **trusted, "secretRef": {"name": secret_name(member)}},
         "status": {
             "conditions": [

@@ -9,7 +9,7 @@ A member that left the federation has none.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,16 +18,19 @@ from fleet.cache.rows import StoreKey
 from fleet.cache.store import Store
 from fleet.cache.stores import Stores
 from fleet.members.member import Member
+from fleet.members.roster import find_labelled
 from fleet.model.event_queries import EventFilter, Test
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.kube_objects import Event
-from fleet.model.objects import Cluster, Node, Pod, T
-from fleet.model.queries import Filter
+from fleet.model.objects import Cluster, Node, Pairs, Pod, T
+from fleet.model.queries import ClusterFilter, Filter
 from fleet.model.visibility import Scope
 from fleet.reads.filtering import MemberFilter
 
-Topic = ResourceName | Literal["clusters"]
-"""What can be listened to: the members themselves, or one kind of their objects."""
+Topic = ResourceName | Literal["clusters", "labels"]
+"""What can be listened to: the members themselves, their labels alone, or one kind of their objects."""
+
+Q = TypeVar("Q", bound=ClusterFilter)
 
 FeedListener = Callable[[str, StoreKey | None], None]
 """Called (quick, never raising) with a cluster and the name of an object; None where any of its objects may differ."""
@@ -46,7 +49,8 @@ class ChangeFeed:
         self._members: dict[str, Member] = {}
         self._stores: dict[str, Stores] = {}
         self._ends: dict[str, list[Unlisten]] = {}
-        topics: list[Topic] = ["clusters", "events", *(kind.name for kind in KINDS)]
+        self._labels: dict[str, Pairs] = {}
+        topics: list[Topic] = ["clusters", "labels", "events", *(kind.name for kind in KINDS)]
         self._listeners: dict[Topic, dict[object, FeedListener]] = {topic: {} for topic in topics}
 
     def listen(self, topic: Topic, listener: FeedListener) -> Unlisten:
@@ -59,6 +63,24 @@ class ChangeFeed:
 
         return unlisten
 
+    def listen_labels(
+        self, question: ClusterFilter, renew: Callable[[], bool], listener: FeedListener, unlisten: Unlisten
+    ) -> Unlisten:
+        """Calls a listener of the question also where labels of a cluster make a difference to it; ends `unlisten` too.
+
+        `renew` resolves the question anew, and says whether it is another one by that.
+        """
+        if not question.goes_by_labels:
+            return unlisten
+        end = self.listen("labels", lambda cluster, key: listener(cluster, key) if renew() else None)
+        renew()  # they may have changed since it was resolved
+
+        def unlisten_both() -> None:
+            unlisten()
+            end()
+
+        return unlisten_both
+
     def clusters(self) -> Collection[str]:
         return tuple(self._members)
 
@@ -68,6 +90,10 @@ class ChangeFeed:
 
     def member(self, cluster: str) -> Member | None:
         return self._members.get(cluster)
+
+    def resolve(self, question: Q, scope: Scope, own_name: Callable[[str], str] = str) -> Q:
+        """The question with the clusters that labels select now."""
+        return question.resolve(own_name, partial(find_labelled, self._members.values(), scope))
 
     def join(self, member: Member) -> None:
         """A member is there, perhaps in the place of one of the same name."""
@@ -91,6 +117,13 @@ class ChangeFeed:
     def touch(self, name: str) -> None:
         """Something about the member itself may have changed."""
         self._notify("clusters", name, ("", name))
+        member = self._members.get(name)
+        labels = () if member is None else member.spec.labels
+        if labels != self._labels.get(name, ()):
+            self._labels[name] = labels
+            self._notify("labels", name, None)
+        if member is None:
+            self._labels.pop(name, None)
 
     def _follow(self, topic: Topic, cluster: str, store: Store[Any]) -> Unlisten:
         listeners, key_of = self._listeners[topic], store.key_of
@@ -135,10 +168,23 @@ class ObjectView(Generic[T]):
         self.recheck_seconds = feed.age_seconds if question.ages else None
         self._filter: MemberFilter[T] = MemberFilter(kind, question, scope, "watch")
 
+    def clusters(self) -> Collection[str]:
+        return self._feed.clusters()
+
+    def listen(self, topic: Topic, listener: FeedListener) -> Unlisten:
+        """As the feed's, and where labels come to select another cluster."""
+        end = self._feed.listen(topic, listener)
+        return self._feed.listen_labels(self._question, self._renew, listener, end)
+
+    def _renew(self) -> bool:
+        before, self._question = self._question, self._feed.resolve(self._question, self._scope)
+        self._filter = MemberFilter(self._kind, self._question, self._scope, "watch")
+        return self._question != before
+
     def scan(self, cluster: str) -> Steps[Sequence[StoreKey]]:
         """The names of those of a cluster."""
-        stores, named = self._feed.stores(cluster), self._question.clusters
-        if stores is None or (named is not None and cluster not in named) or not self._sees(cluster):
+        stores, asked = self._feed.stores(cluster), self._question.asked
+        if stores is None or (asked is not None and cluster not in asked) or not self._sees(cluster):
             return ()
         found = yield from self._filter.scan(stores.of(self._kind), cluster)
         return [(entry.namespace, entry.name) for entry in found]
@@ -186,6 +232,15 @@ class EventView:
         self._wanted = wanted
         self._scope = scope
         self._tests: dict[str, Test | None] = {}
+
+    def listen(self, listener: FeedListener) -> Unlisten:
+        """Calls the listener after each event, and where labels come to select another cluster."""
+        return self._feed.listen_labels(self._wanted, self._renew, listener, self._feed.listen("events", listener))
+
+    def _renew(self) -> bool:
+        before, self._wanted = self._wanted, self._feed.resolve(self._wanted, self._scope)
+        self._tests.clear()
+        return self._wanted != before
 
     def select(self, cluster: str) -> Iterator[Event]:
         """Those of a cluster that happened since the time of the filter, newest first; none where it has no time."""

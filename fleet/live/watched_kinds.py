@@ -105,11 +105,11 @@ class WatchedKind:
         self._listeners[mark] = (listener, wants)
         if self._unlisten is None:
             self._unlisten = self.kinds.feed.listen("clusters", lambda cluster, _: self._match(cluster))
-        self._match_all()
+        self.match_all()
 
         def unlisten() -> None:
             self._listeners.pop(mark, None)
-            self._match_all()
+            self.match_all()
             if not self._listeners and self._unlisten is not None:
                 self._unlisten()
                 self._unlisten = None
@@ -121,7 +121,8 @@ class WatchedKind:
             if wants(cluster):
                 listener(cluster, key)
 
-    def _match_all(self) -> None:
+    def match_all(self) -> None:
+        """Watches the members that listeners want now, and no others."""
         for name in {*self.kinds.feed.clusters(), *self._members}:
             self._match(name, asked_anew=True)
 

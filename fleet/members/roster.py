@@ -1,13 +1,16 @@
 """Who belongs to the federation, and how much of it a scope reaches."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from fleet.members.member import Member
 from fleet.model.errors import ClusterNotFound, Forbidden
+from fleet.model.event_queries import EventFilter
 from fleet.model.kinds import KINDS, ObjectKind, ResourceName
 from fleet.model.objects import ClusterRole, ObjectKey, T
 from fleet.model.queries import Filter
 from fleet.model.rights import Verb
+from fleet.model.selectors import LabelSelector
 from fleet.model.visibility import Scope
 
 _CLUSTER_WIDE = frozenset(kind.name for kind in KINDS if kind.cluster_wide)
@@ -43,11 +46,16 @@ class Roster:
         others = (member for member in self._members.values() if name in member.spec.other_names)
         return next((member.name for member in others if scope.sees_cluster(member.name)), name)
 
-    def own_names(self, scope: Scope, wanted: Filter[T]) -> Filter[T]:
-        """The same question, with the clusters' own names."""
-        if not wanted.branches and (wanted.clusters is None or wanted.clusters <= self._members.keys()):
+    def resolve(self, scope: Scope, wanted: Filter[T]) -> Filter[T]:
+        """The same question, with the clusters' own names, and those that labels select now."""
+        plain = not wanted.branches and wanted.cluster_labels is None
+        if plain and (wanted.clusters is None or wanted.clusters <= self._members.keys()):
             return wanted
-        return wanted.with_own_names(lambda name: self.own_name(scope, name))
+        return wanted.resolve(partial(self.own_name, scope), partial(find_labelled, self._members.values(), scope))
+
+    def labelled(self, scope: Scope, selector: LabelSelector | None) -> frozenset[str] | None:
+        """The names of the members in reach whose labels it selects; None where there is none."""
+        return None if selector is None else find_labelled(self._members.values(), scope, selector)
 
     def get(self, scope: Scope, name: str) -> Member:
         """A member that is within reach, by any of its names. Raises ClusterNotFound."""
@@ -80,18 +88,14 @@ class Roster:
         """
         if wanted.branches:
             self.named(scope, frozenset(wanted.clusters_inside()))
-        self.check_namespaces(resource, scope, wanted.clusters, wanted.namespaces, verb)
+        self.check_namespaces(resource, scope, wanted, verb)
 
     def check_namespaces(
-        self,
-        resource: ResourceName,
-        scope: Scope,
-        named: frozenset[str] | None,
-        namespaces: frozenset[str] | None,
-        verb: Verb = "list",
+        self, resource: ResourceName, scope: Scope, wanted: Filter[T] | EventFilter, verb: Verb = "list"
     ) -> None:
         """Raises Forbidden where none of the namespaces that are named is within reach of any cluster asked."""
-        clusters = [member.name for member in self.reached(scope)] if named is None else named
+        asked, namespaces = wanted.asked, wanted.namespaces
+        clusters = [member.name for member in self.reached(scope)] if asked is None else asked
         if (
             clusters
             and namespaces
@@ -108,6 +112,12 @@ class Roster:
         refusals = [reason for member in members if (reason := refusal(scope, resource, member.name, verb))]
         if named and len(refusals) == len(members):
             raise Forbidden(refusals[0])
+
+
+def find_labelled(members: Iterable[Member], scope: Scope, selector: LabelSelector) -> frozenset[str]:
+    """The names of those in reach whose labels it selects."""
+    matching = (member.name for member in members if selector.matches(member.spec.labels))
+    return frozenset(name for name in matching if scope.sees_cluster(name))
 
 
 def _in_order(members: Iterable[Member]) -> list[Member]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from fleet.model.errors import InvalidQuery
 from fleet.model.kube_objects import Event
 from fleet.model.objects import Outcome
-from fleet.model.queries import MAX_PAGE, NameFilter, PageRequest
+from fleet.model.queries import MAX_PAGE, ClusterFilter, NameFilter, PageRequest
 from fleet.model.rights import Verb
 from fleet.model.visibility import Scope
 
@@ -29,10 +29,9 @@ def position_of(event: Event) -> Position:
 Test = Callable[[Event], bool]
 
 
-class EventFilter(Struct, frozen=True):
+class EventFilter(ClusterFilter, frozen=True):
     """Which events. None means no bound; an empty set matches nothing. `since` is in Unix seconds."""
 
-    clusters: frozenset[str] | None = None
     namespaces: frozenset[str] | None = None
     types: frozenset[str] | None = None
     reasons: frozenset[str] | None = None
@@ -44,7 +43,7 @@ class EventFilter(Struct, frozen=True):
         """What an event of that cluster has to pass to be wanted and within reach, `since` aside; None for nothing."""
         types, reasons, kind, name, named = self.types, self.reasons, self.kind, self.name, self.namespaces
         tests: list[Test] = []
-        if not scope.sees_cluster(cluster) or (self.clusters is not None and cluster not in self.clusters):
+        if not scope.sees_cluster(cluster) or (self.asked is not None and cluster not in self.asked):
             tests.append(lambda event: False)
         if types is not None:
             tests.append(lambda event: event.type in types)

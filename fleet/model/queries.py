@@ -68,15 +68,51 @@ class TaintFilter(Struct, frozen=True):
 
 Test = Callable[[T], bool]
 
+FindLabelled = Callable[[LabelSelector], frozenset[str]]
+"""Gives the names of the clusters in reach that a selector lets through."""
 
-class Filter(Struct, Generic[T], frozen=True):
+
+class ClusterFilter(Struct, frozen=True):
+    """Which clusters a question is about, by name and by their labels: both must hold, and None is no bound.
+
+    `labelled` are the clusters in reach that `cluster_labels` selects, which `resolve` finds out; none until then.
+    """
+
+    clusters: frozenset[str] | None = None
+    cluster_labels: LabelSelector | None = None
+    labelled: frozenset[str] | None = None
+
+    @property
+    def asked(self) -> frozenset[str] | None:
+        """The names of these clusters."""
+        if self.cluster_labels is None:
+            return self.clusters
+        labelled = self.labelled or frozenset()
+        return labelled if self.clusters is None else labelled & self.clusters
+
+    @property
+    def goes_by_labels(self) -> bool:
+        """Whether labels of clusters decide what passes it, so that it has to be resolved."""
+        return self.cluster_labels is not None
+
+    def resolve(self, own_name: Callable[[str], str], find_labelled: FindLabelled) -> Self:
+        """The same, of clusters as they are called here and labelled now; the same object where it is of all."""
+        if self.clusters is None and self.cluster_labels is None:
+            return self
+        return replace(
+            self,
+            clusters=None if self.clusters is None else frozenset(map(own_name, self.clusters)),
+            labelled=None if self.cluster_labels is None else find_labelled(self.cluster_labels),
+        )
+
+
+class Filter(ClusterFilter, Generic[T], frozen=True):
     """What filters of all kinds bound. None: no bound; an empty set or `any_of` matches nothing.
 
     `created` is in Unix seconds, `age` in seconds at the time of the test. What is `excluded` is left out, one of
     `any_of` must hold: neither has a `usage`, which is not in memory (`fleet.model.ranking`).
     """
 
-    clusters: frozenset[str] | None = None
     name: NameFilter | None = None
     labels: LabelSelector | None = None
     fields: FieldSelector | None = None
@@ -115,15 +151,18 @@ class Filter(Struct, Generic[T], frozen=True):
         """Whether holding objects against it is worth turns."""
         return bool(self.branches) or _count_terms(self) > FEW_TERMS
 
-    def with_own_names(self, own_name: Callable[[str], str]) -> Self:
-        """The same, of clusters as they are called here; the same object where it names none."""
-        if self.clusters is None and not self.branches:
-            return self
+    @property
+    def goes_by_labels(self) -> bool:
+        return super().goes_by_labels or any(branch.goes_by_labels for branch in self.branches)
+
+    def resolve(self, own_name: Callable[[str], str], find_labelled: FindLabelled) -> Self:
+        resolved = super().resolve(own_name, find_labelled)
+        if not self.branches:
+            return resolved
         return replace(
-            self,
-            clusters=None if self.clusters is None else frozenset(map(own_name, self.clusters)),
-            excluded=self.excluded and self.excluded.with_own_names(own_name),
-            any_of=self.any_of and tuple(branch.with_own_names(own_name) for branch in self.any_of),
+            resolved,
+            excluded=self.excluded and self.excluded.resolve(own_name, find_labelled),
+            any_of=self.any_of and tuple(branch.resolve(own_name, find_labelled) for branch in self.any_of),
         )
 
     def clusters_inside(self) -> Iterator[str]:
@@ -137,7 +176,7 @@ class Filter(Struct, Generic[T], frozen=True):
         return {}
 
     def build_tests(self) -> list[Test[T]]:
-        """What an object has to pass beside `clusters`, `labels`, `usage` and the bounds."""
+        """What an object has to pass beside `clusters`, `labelled`, `labels`, `usage` and the bounds."""
         tests: list[Test[T]] = []
         if (name := self.name) is not None:
             tests.append(lambda entry: name.matches(entry.name))
@@ -158,7 +197,7 @@ class Filter(Struct, Generic[T], frozen=True):
     def build_all_tests(self) -> list[Test[T]]:
         """What an object has to pass beside `usage`."""
         tests = self.build_tests()
-        if (clusters := self.clusters) is not None:
+        if (clusters := self.asked) is not None:
             tests.append(lambda entry: entry.cluster in clusters)
         if (labels := self.labels) is not None:
             tests.append(lambda entry: labels.matches(entry.labels))

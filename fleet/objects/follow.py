@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Collection
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -63,10 +64,9 @@ class ResourceView:
 
     def __init__(self, watched: WatchedKind, calls: MemberCalls, wanted: ResourceFilter) -> None:
         federation, scope = calls.federation, calls.scope
-        named = wanted.clusters
         self._watched = watched
-        self._clusters = None if named is None else {federation.own_name(scope, name) for name in named}
-        self._wanted = wanted
+        self._feed = federation.feed
+        self._wanted = self._feed.resolve(wanted, scope, partial(federation.own_name, scope))
         self._labels = parse_label_selector(wanted.label_selector) if wanted.label_selector else None
         self._fields = parse_object_field_selector(wanted.field_selector) if wanted.field_selector else None
         self._scope: Scope = scope
@@ -83,10 +83,17 @@ class ResourceView:
 
     def listen(self, topic: str, listener: FeedListener) -> Unlisten:
         """Calls the listener after each change, until the returned function is called."""
-        return self._watched.listen(listener, self._wants)
+        end = self._watched.listen(listener, self._wants)
+        return self._feed.listen_labels(self._wanted, self._renew, listener, end)
+
+    def _renew(self) -> bool:
+        before, self._wanted = self._wanted, self._feed.resolve(self._wanted, self._scope)
+        self._watched.match_all()
+        return self._wanted != before
 
     def _wants(self, cluster: str) -> bool:
-        return (self._clusters is None or cluster in self._clusters) and self._scope.sees_cluster(cluster)
+        asked = self._wanted.asked
+        return (asked is None or cluster in asked) and self._scope.sees_cluster(cluster)
 
     def select(self, cluster: str) -> dict[StoreKey, KubeObject]:
         store = self._watched.store(cluster) if self._wants(cluster) else None

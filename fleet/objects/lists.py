@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from urllib.parse import urlencode
 
@@ -64,7 +64,7 @@ async def list_resources(
     after = _check(question, page)
     wanted = question.filter
     await calls.federation.wait_known()
-    names = sorted(name for name in _reach(calls, wanted.clusters) if after is None or name >= after.cluster)
+    names = sorted(name for name in _reach(calls, wanted) if after is None or name >= after.cluster)
 
     took_ms: dict[str, float] = {}
 
@@ -100,12 +100,13 @@ def _check(question: ResourceQuestion, page: PageRequest) -> Place | None:
     return None if page.after is None else parse_cursor(question, page.after)
 
 
-def _reach(calls: MemberCalls, named: frozenset[str] | None) -> set[str]:
+def _reach(calls: MemberCalls, wanted: ResourceFilter) -> Collection[str]:
     """The clusters to ask. Raises ClusterNotFound."""
     federation, scope = calls.federation, calls.scope
-    if named is None:
-        return {cluster.name for cluster in federation.list_clusters(scope)}
-    return {federation.resolve_name(scope, name) for name in sorted(named)}
+    for name in sorted(wanted.clusters or ()):
+        federation.resolve_name(scope, name)
+    asked = federation.feed.resolve(wanted, scope, partial(federation.own_name, scope)).asked
+    return {cluster.name for cluster in federation.list_clusters(scope)} if asked is None else asked
 
 
 async def _ask_member(

@@ -16,17 +16,16 @@ from msgspec import Struct
 from fleet.model.errors import InvalidQuery
 from fleet.model.kube_objects import KubeObject
 from fleet.model.objects import Outcome
-from fleet.model.queries import NameFilter
+from fleet.model.queries import ClusterFilter, NameFilter
 
 CURSOR_VERSION = 1
 MAX_CURSOR = 8_192
 MAX_TOKEN = 4_096
 
 
-class ResourceFilter(Struct, frozen=True):
-    """Which objects. None means no bound; an empty set matches nothing. Selectors are the member's own, as text."""
+class ResourceFilter(ClusterFilter, frozen=True):
+    """Which objects. None means no bound; an empty set matches nothing. Selectors of objects are members', as text."""
 
-    clusters: frozenset[str] | None = None
     namespaces: frozenset[str] | None = None
     name: NameFilter | None = None
     label_selector: str | None = None

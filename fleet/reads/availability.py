@@ -17,7 +17,7 @@ from fleet.reads.liveness import ANSWERED, apply_mode, check_now, wait_until_liv
 
 _MOST_KNOWN = 64
 
-_Question = tuple[Scope, ResourceName, OnUnavailable, tuple[ResourceName, ...]]
+_Question = tuple[Scope, ResourceName, OnUnavailable, tuple[ResourceName, ...], frozenset[str] | None]
 
 
 class _Candidates(NamedTuple):
@@ -91,16 +91,19 @@ class Availability:
         names: frozenset[str] | None,
         on_unavailable: OnUnavailable,
         others: tuple[ResourceName, ...] = (),
+        labelled: frozenset[str] | None = None,
     ) -> Participants:
         """Who answers of the named members, of all for None, once all have proved themselves or failed to.
+
+        Of them only those that are `labelled` are asked, where that is given.
 
         A member is out of reach where nothing of the resource is, nor of the `others` that are read besides.
         Raises ClusterNotFound; Forbidden where nothing of the named clusters is in reach, with STRICT of one; with
         STRICT the ClusterError of the first member that is missing; ClusterTimeout while the members are not known.
         """
         await self.wait_known()
-        found = self.participants_now(scope, resource, names, on_unavailable, others)
-        return found or await self._build(scope, resource, names, on_unavailable, others).wait()
+        found = self.participants_now(scope, resource, names, on_unavailable, others, labelled)
+        return found or await self._build(scope, resource, names, on_unavailable, others, labelled).wait()
 
     def participants_now(
         self,
@@ -109,20 +112,21 @@ class Availability:
         names: frozenset[str] | None,
         on_unavailable: OnUnavailable,
         others: tuple[ResourceName, ...] = (),
+        labelled: frozenset[str] | None = None,
     ) -> Participants | None:
         """As `participants`; None where something has to be waited for."""
         if not self._known.is_set():
             return None
         if names is not None:
-            return self._build(scope, resource, names, on_unavailable, others).read()
-        question, present = (scope, resource, on_unavailable, others), self._roster.present()
+            return self._build(scope, resource, names, on_unavailable, others, labelled).read()
+        question, present = (scope, resource, on_unavailable, others, labelled), self._roster.present()
         cached = self._cache.get(question)
         if cached is not None:
             if not cached.is_unchanged(present):
                 self._cache.clear()  # they all hold the same members, some of which may be gone
             elif (found := cached.read(asyncio.get_running_loop().time())) is not None:
                 return found
-        candidates = self._build(scope, resource, names, on_unavailable, others)
+        candidates = self._build(scope, resource, names, on_unavailable, others, labelled)
         found = candidates.read()
         forbidden = frozenset(candidates.refusals)
         if found is not None and is_cacheable(found, present, forbidden, on_unavailable):
@@ -136,13 +140,16 @@ class Availability:
         names: frozenset[str] | None,
         on_unavailable: OnUnavailable,
         others: tuple[ResourceName, ...],
+        labelled: frozenset[str] | None,
     ) -> _Candidates:
         members = self._roster.named(scope, names)
+        if labelled is not None:
+            members = [member for member in members if member.name in labelled]
         refusals: dict[str, str] = {}
         for member in members:
             reasons = [refusal(scope, each, member.name) for each in (resource, *others)]
             if all(reasons):
                 refusals[member.name] = reasons[0] or ""
-        if names and (len(refusals) == len(members) or (refusals and on_unavailable is OnUnavailable.STRICT)):
+        if names and refusals and (len(refusals) == len(members) or on_unavailable is OnUnavailable.STRICT):
             raise Forbidden(next(iter(refusals.values())))
         return _Candidates(resource, members, refusals, on_unavailable)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from fleet.members.member import Member
 from fleet.model.kinds import WORKLOADS
+from fleet.model.selectors import LabelSelector
 from fleet.model.visibility import Scope
 
 UNKNOWN_PODS = 1_000
@@ -26,6 +27,9 @@ class ObjectCounts(Protocol):
 
     def names(self, cluster: str) -> Collection[str]:
         """All names of one of `clusters`."""
+
+    def labelled(self, selector: LabelSelector) -> Collection[str]:
+        """Those of `clusters` whose labels it selects."""
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
         """Pods within reach that are in these namespaces and on these nodes, at most."""
@@ -67,6 +71,9 @@ class CachedCounts:
 
     def names(self, cluster: str) -> Collection[str]:
         return (cluster, *self._members[cluster].spec.other_names)
+
+    def labelled(self, selector: LabelSelector) -> Collection[str]:
+        return [name for name, member in self._members.items() if selector.matches(member.spec.labels)]
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
         member = self._members.get(cluster)

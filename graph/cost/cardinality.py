@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from fleet.model.errors import InvalidQuery
 from fleet.model.queries import DEFAULT_PAGE, FEW_TERMS, MAX_PAGE
+from fleet.model.selectors import parse_label_selector
 from fleet.reads.counts import ObjectCounts
 
 Kind = Literal["pods", "nodes", "workloads"]
@@ -63,12 +65,16 @@ def _count_terms(wanted: Mapping[str, Any]) -> int:
 
 
 def clusters_of(sizes: ObjectCounts, wanted: Mapping[str, Any]) -> Collection[str]:
-    """The clusters within reach that a filter lets through."""
-    named = wanted.get("clusters")
+    """The clusters within reach that a filter, or the selector of its own field, lets through."""
+    named, selector = wanted.get("clusters"), wanted.get("clusterSelector")
+    try:
+        among = sizes.labelled(parse_label_selector(selector)) if selector else sizes.clusters
+    except InvalidQuery:  # the field's own error, before any work
+        return ()
     if named is None:
-        return sizes.clusters
+        return among
     wanted_names = set(named)
-    return [name for name in sizes.clusters if not wanted_names.isdisjoint(sizes.names(name))]
+    return [name for name in among if not wanted_names.isdisjoint(sizes.names(name))]
 
 
 def own_name(sizes: ObjectCounts, name: str) -> str:

@@ -69,7 +69,8 @@ def answer_plainly(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
 
 
 def _clusters(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
-    name = (part.arguments.get("filter") or {}).get("name") or {}
+    given = part.arguments.get("filter") or {}
+    name = given.get("name") or {}
     among = name.get("in")
     wanted = NameFilter(
         eq=name.get("eq"),
@@ -77,7 +78,8 @@ def _clusters(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
         contains=name.get("contains"),
         starts_with=name.get("startsWith"),
     )
-    bounds = {cluster: 1.0 for cluster in walk.sizes.clusters if any(map(wanted.matches, walk.sizes.names(cluster)))}
+    labelled = clusters_of(walk.sizes, {"clusterSelector": given.get("labelSelector")})
+    bounds = {cluster: 1.0 for cluster in labelled if any(map(wanted.matches, walk.sizes.names(cluster)))}
     inside = Cardinality(len(bounds), bounds, distinct=True)
     walk.charge(part, weights.OBJECT * inside.total)
     return inside
@@ -187,11 +189,11 @@ def _namespaces(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
 
 def _problems(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
     """Nodes, workloads and the pods that are not well are all looked at."""
-    sizes, first = walk.sizes, first_of(part.arguments)
-    looked_at = sum(sizes.nodes(name) + sizes.workloads(name, None) + sizes.unwell(name) for name in sizes.clusters)
-    walk.charge(part, looked_at * weights.SCANNED + len(sizes.clusters) + min(first, looked_at) * weights.OBJECT)
-    page = Cardinality(min(first, looked_at), dict.fromkeys(sizes.clusters, first))
-    return Cardinality(1, dict.fromkeys(sizes.clusters, 1), page=page)
+    sizes, first, clusters = walk.sizes, first_of(part.arguments), clusters_of(walk.sizes, part.arguments)
+    looked_at = sum(sizes.nodes(name) + sizes.workloads(name, None) + sizes.unwell(name) for name in clusters)
+    walk.charge(part, looked_at * weights.SCANNED + len(clusters) + min(first, looked_at) * weights.OBJECT)
+    page = Cardinality(min(first, looked_at), dict.fromkeys(clusters, first))
+    return Cardinality(1, dict.fromkeys(clusters, 1), page=page)
 
 
 def _examples(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
@@ -250,7 +252,7 @@ def _manifest(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
 
 
 def _search(walk: Walk, part: Part, outer: Cardinality) -> Cardinality:
-    clusters, first = walk.sizes.clusters, first_of(part.arguments, DEFAULT_HITS, MAX_HITS)
+    clusters, first = clusters_of(walk.sizes, part.arguments), first_of(part.arguments, DEFAULT_HITS, MAX_HITS)
     there = sum(walk.sizes.pods(name, None, None) + walk.sizes.nodes(name) for name in clusters)
     walk.charge(part, there * weights.COUNTED)
     return Cardinality(1, dict.fromkeys(clusters, 1), page=Cardinality(first, dict.fromkeys(clusters, first)))

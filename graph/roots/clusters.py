@@ -18,8 +18,10 @@ class ClusterQueries:
         info: Info,
         filter: ClusterFilter | None = None,  # noqa: A002 - the argument's name in the graph
     ) -> list[Cluster]:
+        """Raises InvalidQuery."""
+        test = None if filter is None else filter.build_test()
         found = info.context.federation.list_clusters(info.context.scope)
-        return [Cluster.from_model(cluster) for cluster in found if filter is None or filter.matches(cluster)]
+        return [Cluster.from_model(cluster) for cluster in found if test is None or test(cluster)]
 
     @resolved("One cluster. A name that no cluster has is an error.")
     def cluster(self, info: Info, name: str) -> Cluster | None:

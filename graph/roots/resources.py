@@ -9,7 +9,7 @@ from fleet.objects.pages import ResourceQuestion
 from graph.enums import OnUnavailable
 from graph.loading.context import Info
 from graph.types.fields import resolved
-from graph.types.inputs import NameFilter, build_page_request
+from graph.types.inputs import CLUSTER_SELECTOR, NameFilter, build_page_request, parse_cluster_selector
 from graph.types.resource import Resource
 from graph.types.resource_connection import ResourceConnection
 
@@ -19,6 +19,7 @@ class ResourceFilter:
     """What `resources` can be bounded by."""
 
     clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    cluster_selector: str | None = strawberry.field(default=None, description=CLUSTER_SELECTOR)
     namespaces: list[str] | None = strawberry.field(default=None, description="Names of namespaces, 100 at most.")
     name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
     label_selector: str | None = strawberry.field(
@@ -31,6 +32,7 @@ class ResourceFilter:
     def as_filter(self) -> Wanted:
         return Wanted(
             clusters=None if self.clusters is None else frozenset(self.clusters),
+            cluster_labels=parse_cluster_selector(self.cluster_selector),
             namespaces=None if self.namespaces is None else frozenset(self.namespaces),
             name=self.name.as_filter() if self.name else None,
             label_selector=self.label_selector,

@@ -8,6 +8,7 @@ from fleet.model.search import DEFAULT_HITS
 from graph.enums import OnUnavailable, SearchKind
 from graph.loading.context import Info
 from graph.types.fields import resolved
+from graph.types.inputs import ClusterSelector, parse_cluster_selector
 from graph.types.search import SearchResult
 
 
@@ -29,6 +30,7 @@ class SearchQueries:
         ] = None,
         first: Annotated[int | None, strawberry.argument(description="Hits, 100 at most.")] = DEFAULT_HITS,
         on_unavailable: OnUnavailable | None = OnUnavailable.PARTIAL,
+        cluster_selector: ClusterSelector = None,
     ) -> SearchResult:
         """From memory, in slices. Raises InvalidQuery, and as a list does with STRICT."""
         found = await info.context.federation.search(
@@ -37,5 +39,6 @@ class SearchQueries:
             frozenset(SearchKind if kinds is None else kinds),
             DEFAULT_HITS if first is None else first,
             on_unavailable or OnUnavailable.PARTIAL,
+            parse_cluster_selector(cluster_selector),
         )
         return SearchResult.from_model(found)

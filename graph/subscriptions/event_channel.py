@@ -42,7 +42,7 @@ class EventChannel:
         self._joining: list[Mailbox] = []
         self._mailboxes: set[Mailbox] = set()
         self._wake = asyncio.Event()
-        self._unlisten = feed.listen("events", self._note)
+        self._unlisten = view.listen(self._note)
         self._task = asyncio.create_task(self._run(), name="channel of events")
 
     @property

@@ -12,10 +12,10 @@ from msgspec import Struct
 from fleet.aio.admission import Admission
 from fleet.aio.tasks import open_task
 from fleet.federation import Federation
+from fleet.live.changes import ClusterView
 from fleet.live.usage_sampler import UsageSampler
 from fleet.model.errors import FleetError
 from fleet.model.redaction import EnvValues
-from fleet.objects.follow import ResourceView
 from fleet.objects.logs import follow_log
 from fleet.ports import MetricStore
 from graph.errors import Code
@@ -212,7 +212,7 @@ class Hub:
         channel: Channel
         if isinstance(topic, Objects):
             view = topic.view
-            feed = view if isinstance(view, ResourceView) else federation.feed
+            feed = federation.feed if isinstance(view, ClusterView) else view
             channel = ObjectChannel(feed, federation.turns, topic, renderer, quota.held)
         elif isinstance(topic, Events):
             channel = EventChannel(federation.feed, topic.view, renderer, quota.held)

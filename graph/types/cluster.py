@@ -20,7 +20,7 @@ from graph.loading.listing import load_nodes_of, load_page, pods_within
 from graph.loading.maybe_await import AwaitableOrValue, map_found, map_value
 from graph.loading.time_range import TimeRangeRequest
 from graph.types import metrics
-from graph.types.common import Count, Resources
+from graph.types.common import Count, Label, Resources, labels_of
 from graph.types.fields import of_model, resolved
 from graph.types.inputs import (
     NodeFilter,
@@ -70,6 +70,10 @@ class Cluster(View[models.Cluster]):
     )
     def message(self, info: Info) -> str | None:
         return told_to(info.context.scope, self.model.message)
+
+    @resolved("Its labels: those that its source has for it, such as its KubeFedCluster's.", shared_by=("labels",))
+    def labels(self) -> list[Label]:
+        return labels_of(self.model.labels)
 
     @resolved("Its nodes.")
     def nodes(

@@ -6,7 +6,7 @@ import strawberry
 
 from fleet.model.event_queries import EventFilter as EventQuestion
 from graph.scalars import DateTime
-from graph.types.inputs import NameFilter
+from graph.types.inputs import CLUSTER_SELECTOR, NameFilter, parse_cluster_selector
 
 
 @strawberry.input(description="Matches the object that an event is about. All parts that are given must hold.")
@@ -22,6 +22,7 @@ class EventFilter:
     """What `events` can be bounded by."""
 
     clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    cluster_selector: str | None = strawberry.field(default=None, description=CLUSTER_SELECTOR)
     namespaces: list[str] | None = strawberry.field(default=None, description="Names of namespaces.")
     types: list[str] | None = strawberry.field(default=None, description="Types: Normal, Warning.")
     reasons: list[str] | None = strawberry.field(default=None, description="Reasons, such as BackOff.")
@@ -32,6 +33,7 @@ class EventFilter:
         subject = self.regarding
         return EventQuestion(
             clusters=_set(self.clusters),
+            cluster_labels=parse_cluster_selector(self.cluster_selector),
             namespaces=_set(self.namespaces),
             types=_set(self.types),
             reasons=_set(self.reasons),

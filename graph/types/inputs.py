@@ -1,7 +1,7 @@
 """Filters and orders: from what a query says to `fleet.model.queries`."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
@@ -10,7 +10,12 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.objects import Cluster
 from fleet.model.queries import MAX_PAGE, Order, PageRequest
 from fleet.model.ranking import build_bound, build_column
-from fleet.model.selectors import parse_label_selector, parse_node_field_selector, parse_pod_field_selector
+from fleet.model.selectors import (
+    LabelSelector,
+    parse_label_selector,
+    parse_node_field_selector,
+    parse_pod_field_selector,
+)
 from graph.enums import (
     ClusterHealth,
     ClusterRole,
@@ -34,6 +39,13 @@ MAX_BOUNDS = 16
 MAX_FILTER_DEPTH = 3
 MAX_FILTERS_INSIDE = 50
 QOS_CLASSES = ("Guaranteed", "Burstable", "BestEffort")
+
+CLUSTER_SELECTOR = (
+    "Kubernetes' own label selector, of the `labels` of clusters: `env=production,region in (eu,us)`. "
+    "With `clusters` both must hold; one that no cluster matches finds nothing."
+)
+ClusterSelector = Annotated[str | None, strawberry.argument(description=CLUSTER_SELECTOR)]
+"""An argument where there is no filter."""
 
 PERCENT_OF = "What CPU_PERCENT and MEMORY_PERCENT are of, LIMIT where nothing is said; for nothing else."
 _BOUNDS = "Bounds of its newest usage, all of which must hold; no bound where the list is empty."
@@ -142,6 +154,7 @@ class PodFilter:
     """What `pods` can be bounded by."""
 
     clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    cluster_selector: str | None = strawberry.field(default=None, description=CLUSTER_SELECTOR)
     namespaces: list[str] | None = strawberry.field(default=None, description="Names of namespaces.")
     name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
     label_selector: str | None = strawberry.field(
@@ -179,7 +192,6 @@ class PodFilter:
     def as_filter(self) -> queries.PodFilter:
         """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
         return queries.PodFilter(
-            clusters=_set(self.clusters),
             namespaces=_set(self.namespaces),
             nodes=_set(self.nodes),
             phases=_set(self.phases),
@@ -203,6 +215,7 @@ class NodeFilter:
     """What `nodes` can be bounded by."""
 
     clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    cluster_selector: str | None = strawberry.field(default=None, description=CLUSTER_SELECTOR)
     name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
     label_selector: str | None = strawberry.field(
         default=None, description="Kubernetes' own label selector: `topology.kubernetes.io/zone=a`."
@@ -233,7 +246,6 @@ class NodeFilter:
     def as_filter(self) -> queries.NodeFilter:
         """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
         return queries.NodeFilter(
-            clusters=_set(self.clusters),
             name=self.name.as_filter() if self.name else None,
             labels=parse_label_selector(self.label_selector) if self.label_selector else None,
             fields=parse_node_field_selector(self.field_selector) if self.field_selector else None,
@@ -253,6 +265,7 @@ class WorkloadFilter:
     """What `workloads` can be bounded by."""
 
     clusters: list[str] | None = strawberry.field(default=None, description="Names of clusters.")
+    cluster_selector: str | None = strawberry.field(default=None, description=CLUSTER_SELECTOR)
     namespaces: list[str] | None = strawberry.field(default=None, description="Names of namespaces.")
     name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
     label_selector: str | None = strawberry.field(
@@ -276,7 +289,6 @@ class WorkloadFilter:
     def as_filter(self) -> queries.WorkloadFilter:
         """As the federation takes it. Raises InvalidQuery for a selector that can't be read."""
         return queries.WorkloadFilter(
-            clusters=_set(self.clusters),
             namespaces=_set(self.namespaces),
             name=self.name.as_filter() if self.name else None,
             labels=parse_label_selector(self.label_selector) if self.label_selector else None,
@@ -294,12 +306,19 @@ class ClusterFilter:
     """What `clusters` can be bounded by."""
 
     name: NameFilter | None = strawberry.field(default=None, description="How its name must be.")
+    label_selector: str | None = strawberry.field(
+        default=None, description="Kubernetes' own label selector, of its `labels`: `env=production,region in (eu,us)`."
+    )
     roles: list[ClusterRole] | None = strawberry.field(default=None, description="Roles.")
     health: list[ClusterHealth] | None = strawberry.field(default=None, description="Healths.")
 
-    def matches(self, cluster: Cluster) -> bool:
-        return (
-            (self.name is None or any(map(self.name.as_filter().matches, (cluster.name, *cluster.other_names))))
+    def build_test(self) -> Callable[[Cluster], bool]:
+        """Raises InvalidQuery for a selector that can't be read."""
+        name = self.name.as_filter() if self.name else None
+        labels = parse_cluster_selector(self.label_selector)
+        return lambda cluster: (
+            (name is None or any(map(name.matches, (cluster.name, *cluster.other_names))))
+            and (labels is None or labels.matches(cluster.labels))
             and (self.roles is None or cluster.role in self.roles)
             and (self.health is None or cluster.health in self.health)
         )
@@ -383,6 +402,11 @@ AnyFilter = PodFilter | NodeFilter | WorkloadFilter
 F = TypeVar("F", PodFilter, NodeFilter, WorkloadFilter)
 
 
+def parse_cluster_selector(text: str | None) -> LabelSelector | None:
+    """Which clusters by their labels, None for all. Raises InvalidQuery that says what would be right."""
+    return parse_label_selector(text) if text else None
+
+
 def _checked(filter: F) -> F:  # noqa: A002 - as above
     """The filter, whose `not` and `anyOf` are within their limits. Raises InvalidQuery."""
     found, depth = 0, 0
@@ -405,6 +429,8 @@ def _filters_inside(filters: Iterable[AnyFilter]) -> list[AnyFilter]:
 
 def _shared_parts(given: AnyFilter) -> dict[str, Any]:
     return {
+        "clusters": _set(given.clusters),
+        "cluster_labels": parse_cluster_selector(given.cluster_selector),
         "created": given.created_at.as_bounds("`createdAt`") if given.created_at else None,
         "age": given.age.as_bounds("`age`") if given.age else None,
         "usage": _usage_bounds(given.usage),

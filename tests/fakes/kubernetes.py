@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from msgspec.structs import replace
+
 from fleet.model.errors import ClusterTimeout, ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.ports import Answer, Call, Connection, Credential, Headers, MemberSpec, Upgraded
@@ -301,6 +303,11 @@ class FakeSource:
         self._specs = {spec.name: spec for spec in specs}
         for queue in self._queues:
             queue.put_nowait(self._specs)
+
+    def label(self, cluster: str, **labels: str) -> None:
+        """The cluster has these labels from now on, and no others."""
+        own = replace(self._specs[cluster], labels=tuple(sorted(labels.items())))
+        self.say(*(own if spec.name == cluster else spec for spec in self._specs.values()))
 
     async def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         queue: asyncio.Queue[Mapping[str, MemberSpec]] = asyncio.Queue()

@@ -58,8 +58,24 @@ NAMED = (
     '{ pod(cluster: "%s", namespace: "shop", name: "a") { name } }',
     '{ placements(cluster: "%s", namespace: "shop", pod: "a") { name } }',
     '{ clusters(filter: {name: {eq: "%s"}}) { name } }',
-    '{ _entities(representations: [{__typename: "Cluster", name: "%s"}]) { ... on Cluster { name } } }',
 )
+LABELLED = tuple(
+    query.replace("@", 'clusterSelector: "called=%s"')
+    for query in (
+        '{ clusters(filter: {labelSelector: "called=%s"}) { name labels { key value } } }',
+        "{ pods(filter: {@}) { totalCount clusters { name state } } }",
+        '{ pods(filter: {@, namespaces: ["nowhere"]}, onUnavailable: STRICT) { totalCount } }',
+        "{ pods(filter: {not: {@}}) { totalCount } }",
+        "{ nodes(filter: {@}) { totalCount clusters { name state } } }",
+        "{ workloads(filter: {@}) { totalCount clusters { name state } } }",
+        "{ events(filter: {@}) { items { message } clusters { name state } } }",
+        '{ resources(apiVersion: "v1", kind: "Pod", filter: {@}) { items { name } clusters { name state } } }',
+        "{ problems(@) { totalCount clusters { name state } } }",
+        '{ search(text: "kube", @) { hits { name } clusters { name state } } }',
+    )
+)
+"""What is asked of clusters with a label: one out of reach has it."""
+
 FOLLOWED = (
     'subscription { podEvents(filter: {clusters: ["%s"]}) { type } }',
     'subscription { nodeEvents(filter: {clusters: ["%s"]}) { type } }',
@@ -125,6 +141,7 @@ async def caller(
     nora, secret = User("nora", hash_password(PASSWORD), scope), new_secret()
     label = ("label", "kubefedcluster", "cluster1", "--namespace=kube-federation-system", "--overwrite")
     await asyncio.to_thread(real_fleet.host.kubectl, *label, labels or "reach-")
+    await asyncio.to_thread(real_fleet.host.kubectl, *label[:2], HIDDEN, *label[3:], f"called={HIDDEN}")
     save_users(folder / "users.yaml", [nora])
     token = AccessToken(
         "ci", "nora", build_digest(secret), build_owner_entry(nora), "admin", 0, clusters=of_token or ()
@@ -173,6 +190,17 @@ async def test_the_graph_answers_for_it_as_for_one_that_is_not_there(caller: Cal
     ]
     assert hidden.replace(HIDDEN, ABSENT) == absent
     assert ("NOT_FOUND" in hidden) == ("clusters(filter" not in asked), hidden
+
+
+@pytest.mark.parametrize("asked", LABELLED)
+async def test_its_labels_select_what_those_of_none_do(caller: Caller, asked: str) -> None:
+    explained = {"cost": True}
+    hidden, absent = [
+        await caller.send("POST", "/graphql", {"query": asked % name, "extensions": explained})
+        for name in (HIDDEN, ABSENT)
+    ]
+    assert hidden == absent
+    assert "errors" not in hidden
 
 
 IDS: tuple[Callable[[str], str], ...] = (

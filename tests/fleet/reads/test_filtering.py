@@ -24,6 +24,7 @@ PODS = [
     for number in range(24)
 ]
 EVERYWHERE, SHOP_ONLY = Scope(Role.VIEW), Scope(Role.VIEW, namespaces=("sh*",))
+PROD = parse_label_selector("env=prod")
 FILTERS = {
     "all": PodFilter(),
     "a label": PodFilter(labels=parse_label_selector("app=a1")),
@@ -36,6 +37,16 @@ FILTERS = {
     "a name in namespaces": PodFilter(namespaces=frozenset({"shop", "ops"}), name=NameFilter(eq="p3")),
     "fields": PodFilter(fields=parse_pod_field_selector("spec.nodeName=n2,metadata.namespace!=ops")),
     "another cluster": PodFilter(clusters=frozenset({"c2"})),
+    "the clusters of a label": PodFilter(cluster_labels=PROD, labelled=frozenset({"c1", "c2"})),
+    "another cluster of a label": PodFilter(cluster_labels=PROD, labelled=frozenset({"c2"})),
+    "a cluster that has not the label": PodFilter(
+        clusters=frozenset({"c1"}), cluster_labels=PROD, labelled=frozenset({"c2"})
+    ),
+    "labels nobody looked at": PodFilter(cluster_labels=PROD),
+    "not the clusters of a label": PodFilter(excluded=PodFilter(cluster_labels=PROD, labelled=frozenset({"c1"}))),
+    "any of the clusters of a label": PodFilter(
+        any_of=(PodFilter(cluster_labels=PROD, labelled=frozenset({"c1"})), PodFilter(nodes=frozenset({"n2"})))
+    ),
     "nothing": PodFilter(namespaces=frozenset()),
     "not nodes": PodFilter(excluded=PodFilter(nodes=frozenset({"n1"}))),
     "not a label in a namespace": PodFilter(
@@ -56,7 +67,7 @@ def test_a_pod_passes_exactly_if_it_is_found(wanted: PodFilter, scope: Scope) ->
     store = build_store(kinds.PODS)
     for pod in PODS:
         store.put(pod)
-    asked = wanted.clusters is None or "c1" in wanted.clusters  # members that are not named are not searched
+    asked = wanted.asked is None or "c1" in wanted.asked  # members that are not named are not searched
 
     filtering = MemberFilter(kinds.PODS, wanted, scope)
     found = {pod.name for pod in filtering.find(store, "c1")} if asked else set()

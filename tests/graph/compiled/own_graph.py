@@ -83,7 +83,16 @@ _GROUPS = (
     *(("orderBy", "after"), ("labels",), ("labels", "first")),
 )
 _GROUP_ORDERS = (("field",), ("usage",), ("usage", "direction"), ("usage", "percentOf"))
-_FILTERS = ((), ("name",), ("clusters",), ("labelSelector",), ("fieldSelector",), ("usage",), ("name", "usage"))
+_FILTERS = (
+    (),
+    ("name",),
+    ("clusters",),
+    ("clusterSelector",),
+    ("labelSelector",),
+    ("fieldSelector",),
+    ("usage",),
+    ("name", "usage"),
+)
 
 TASTES = Tastes(
     values={
@@ -108,6 +117,9 @@ TASTES = Tastes(
         "Query.resource.apiVersion": ("v1", "v1", "apps/v1"),
         "kind": ("Pod", "Pod", "ReplicaSet", "Secret", "Event", "Nonsense"),
         "kinds": ("ReplicaSet", "Deployment", "StatefulSet", "Nonsense"),
+        "clusterSelector": (*("env=prod", "env in (prod, test)", "!env") * 3, "none", "=="),
+        "Query.problems.clusterSelector": ("env=prod", "!env", "none"),
+        "ClusterFilter.labelSelector": ("env=prod", "!env", "none", "=="),
         "fieldSelector": ("metadata.name=p0", "spec.nodeName=n1", "status.phase!=Running", "nonsense=1"),
         "first": (*range(8), 100, 10_000, 10_001, -1),
         "events.first": (0, 1, 20),
@@ -147,10 +159,18 @@ TASTES = Tastes(
         "placements": (("last",), (), ("start",), ("start", "end"), ("last", "start")),
         "Query.pods": _LISTS,
         "Query.nodes": _LISTS,
-        "Query.problems": ((), ("first",), ("first",), ("after",)),
+        "Query.problems": ((), ("first",), ("first", "clusterSelector"), ("after",)),
         "Query.events": (*_PAGES[:5], ("first", "after"), ("after",), ("onUnavailable",)),
-        "EventFilter": ((), ("clusters",), ("namespaces",), ("types",), ("reasons",), ("regarding",), ("since",)),
-        "Query.search": ((), ("first",), ("kinds",), ("kinds", "first"), ("onUnavailable",)),
+        "EventFilter": (
+            (),
+            ("clusters", "clusterSelector"),
+            ("namespaces",),
+            ("types",),
+            ("reasons",),
+            ("regarding",),
+            ("since",),
+        ),
+        "Query.search": ((), ("first",), ("kinds",), ("kinds", "first"), ("clusterSelector",), ("onUnavailable",)),
         "Query.workloads": _LISTS,
         "Query.resource": (("namespace",), ("namespace",), ("namespace",), ()),
         "Query.resources": ((), ("first",), ("filter",), ("first", "after"), ("onUnavailable", "first")),
@@ -173,11 +193,11 @@ TASTES = Tastes(
             *(("not",), ("anyOf",)),
         ),
         "WorkloadFilter": (
-            *(*_FILTERS[:4], ("usage",), ("namespaces",), ("kinds",), ("rollouts",)) * 2,
+            *(*_FILTERS[:5], ("usage",), ("namespaces",), ("kinds",), ("rollouts",)) * 2,
             *(("available",), ("images",), ("restarts",), ("createdAt", "age"), ("not",), ("anyOf",)),
         ),
         **dict.fromkeys(("IntBounds", "DateTimeBounds", "DurationBounds"), (("gte",), ("gt", "lte"), ("lt",), ())),
-        "ResourceFilter": _FILTERS[:4],
+        "ResourceFilter": _FILTERS[:5],
         "NameFilter": (("eq",), ("in",), ("contains",), ("startsWith",), ("contains", "startsWith")),
         "OwnerFilter": (("kind",), ("kind", "name"), ("name",)),
         "UsageBound": (*(("gte",), ("lt",), ("gt", "lte"), ("gt",)) * 3, ("percentOf", "gte")),
@@ -246,6 +266,8 @@ async def furnish(graph: Graph) -> Tastes:
 
     The tastes know cursors of pages that are there.
     """
+    graph.source.label("c1", env="prod", region="eu")
+    await until(lambda: graph.federation.get_cluster(ADMIN.scope, "c1").labels)
     for name, cluster in graph.source.clusters.items():
         serve_kinds(cluster)
         cluster.statuses["/api/v1/namespaces/ops/events"] = (503, status_body(503, "events are away"))

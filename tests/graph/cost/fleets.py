@@ -16,6 +16,7 @@ from graphql import (
     print_ast,
 )
 
+from fleet.model.selectors import LabelSelector
 from graph.cost.estimate import Estimate, estimate
 from graph.cost.reading import Part, read_operation
 from graph.cost.suggestions import Change, Suggestion, suggest
@@ -28,7 +29,7 @@ LIMIT = DEFAULT_LIMITS.cost
 
 
 class Numbers:
-    """Clusters `c0` ... of equal size, pods evenly in ten namespaces and on all nodes."""
+    """Clusters `c0` ... of equal size and labelled by `number`, pods evenly in ten namespaces and on all nodes."""
 
     def __init__(self, clusters: int, pods: int, nodes: int) -> None:
         self._names = [f"c{number}" for number in range(clusters)]
@@ -41,6 +42,9 @@ class Numbers:
     @property
     def clusters(self) -> Collection[str]:
         return self._names
+
+    def labelled(self, selector: LabelSelector) -> Collection[str]:
+        return [name for name in self._names if selector.matches((("number", name[1:]),))]
 
     def pods(self, cluster: str, namespaces: Collection[str] | None, nodes: Collection[str] | None) -> int:
         if cluster not in self._names:

@@ -62,6 +62,37 @@ REFUSED = {
 }
 
 
+OF_SOME_CLUSTERS = (
+    "{{ pods(filter: {}, first: 10000) {{ items {{ name }} }} }}",
+    "{{ nodes(filter: {}, first: 10000) {{ items {{ usage {{ cpuCores }} }} }} }}",
+    "{{ workloads(filter: {}, first: 10000) {{ items {{ name }} }} }}",
+    "{{ events(filter: {}, first: 10000) {{ items {{ message }} }} }}",
+    '{{ resources(apiVersion: "v1", kind: "Pod", filter: {}) {{ items {{ name }} }} }}',
+    "subscription {{ podEvents(filter: {}) {{ type }} }}",
+    'subscription {{ resourceEvents(apiVersion: "v1", kind: "Pod", filter: {}) {{ type }} }}',
+)
+
+
+@pytest.mark.parametrize("query", OF_SOME_CLUSTERS)
+def test_what_a_selector_leaves_costs_what_the_same_clusters_do_by_name(query: str) -> None:
+    def units(wanted: str) -> int:
+        return cost(query.format(wanted), LARGE).units
+
+    named = units('{ clusters: ["c1", "c3"] }')
+    assert units('{ clusterSelector: "number in (1,3)" }') == named < units("{}")
+    assert units('{ clusters: ["c1", "c2", "c3"], clusterSelector: "number in (1,3,4)" }') == named
+    assert units('{ clusterSelector: "number=none" }') == units("{ clusters: [] }")
+    assert units('{ clusterSelector: "number in" }') <= units("{ clusters: [] }")  # refused before any work
+
+
+def test_lists_without_a_filter_cost_what_a_selector_leaves_as_well() -> None:
+    for query in ("problems{} {{ totalCount }}", 'search(text: "a"{}) {{ hits {{ name }} }}', "clusters{} {{ name }}"):
+        argument = 'filter: { labelSelector: "number=1" }' if "clusters" in query else 'clusterSelector: "number=1"'
+        given = f", {argument}" if "search" in query else f"({argument})"
+        some, whole = (cost(f"{{ {query.format(text)} }}", LARGE).units for text in (given, ""))
+        assert some < whole / 10
+
+
 @pytest.mark.parametrize("query", ALLOWED.values(), ids=ALLOWED.keys())
 def test_what_a_user_interface_asks_is_within_the_limit(query: str) -> None:
     assert 0 < cost(query, LARGE).units <= LIMIT
