@@ -1,15 +1,12 @@
 """The source `secrets` on a real host: Secrets as Cluster API and Argo CD write them lead to a real member."""
 
-import base64
-import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from fleet.kubernetes.sources.cluster_secrets import ARGO_LABEL, CLUSTER_API_LABEL
 from fleet.kubernetes.sources.host import HostAccess
@@ -18,102 +15,27 @@ from fleet.kubernetes.sources.secret_kubeconfigs import open_secrets_source
 from fleet.model.errors import ClusterUnauthorized, ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.ports import Call, MemberSpec
-from realfleet.apiserver import ApiServer
-from realfleet.hub import Hub, open_hub
+from realfleet.hub import open_hub
 from realfleet.kubeconfig import Access, build_kubeconfig
 from realfleet.pki import build_cluster_files
-from realfleet.workloads import NAMESPACES_PATH, build_namespace
-from tests import credentials
 from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.sources.following import Follower, Picture
+from tests.fleet.kubernetes.sources.secrets_of_host import ARGOCD, CLUSTERS, Stage, build_certified, read_pair
 
 pytestmark = pytest.mark.real
 
-CLUSTERS, ARGOCD = "clusters", "argocd"
-
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator["Stage"]:
+def stage() -> Iterator[Stage]:
     with open_hub() as hub:
-        for namespace in (CLUSTERS, ARGOCD):
-            hub.api.client.create(NAMESPACES_PATH, build_namespace(namespace))
         yield Stage(hub)
 
 
 @pytest.fixture
-def host(stage: "Stage") -> Iterator["Stage"]:
+def host(stage: Stage) -> Iterator[Stage]:
     """Without Secrets."""
     yield stage
-    for namespace in (CLUSTERS, ARGOCD):
-        for item in stage.hub.api.client.get(path_of(namespace))["items"]:
-            stage.delete(namespace, item["metadata"]["name"])
-
-
-def path_of(namespace: str) -> str:
-    return f"{NAMESPACES_PATH}/{namespace}/secrets"
-
-
-class Stage:
-    """Secrets of the host, in each tool's own form."""
-
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self.member: ApiServer = hub.member
-
-    def put(self, namespace: str, name: str, labels: Mapping[str, str | None], data: Mapping[str, bytes | str]) -> None:
-        client, path = self.hub.api.client, path_of(namespace)
-        texts = {key: value.encode() if isinstance(value, str) else value for key, value in data.items()}
-        body = {
-            "metadata": {"name": name, "labels": labels},
-            "data": {key: base64.b64encode(value).decode() for key, value in texts.items()},
-        }
-        if any(item["metadata"]["name"] == name for item in client.get(path)["items"]):
-            client.merge(f"{path}/{name}", body)
-        else:
-            client.create(path, {"apiVersion": "v1", "kind": "Secret", **body})
-
-    def delete(self, namespace: str, name: str) -> None:
-        self.hub.api.client.delete(f"{path_of(namespace)}/{name}")
-
-    def put_cluster_api(self, cluster: str, kubeconfig: bytes | str, namespace: str = CLUSTERS) -> None:
-        """With the CA's Secret beside it, which has the same label."""
-        labels = {CLUSTER_API_LABEL: cluster, "env": "prod"}
-        self.put(namespace, f"{cluster}-ca", labels, {"tls.key": "no kubeconfig", "value": "neither"})
-        self.put(namespace, f"{cluster}-kubeconfig", labels, {"value": kubeconfig})
-
-    def put_argo(self, name: str, config: dict[str, Any], server: str | None = None) -> None:
-        data = {"name": name, "server": server or self.member.url, "config": json.dumps(config)}
-        self.put(ARGOCD, f"cluster-{name}", {ARGO_LABEL: "cluster"}, data)
-
-    def build_tls(self) -> dict[str, Any]:
-        return {"caData": base64.b64encode(self.member.files.ca_pem).decode()}
-
-    def build_certified(self) -> bytes:
-        """As Cluster API makes it: an administrator's client certificate, a server by name."""
-        files = self.member.files
-        return build_certified(self.member.url.replace("127.0.0.1", "localhost"), *read_pair(files), files.ca_pem)
-
-
-def read_pair(files: Any) -> tuple[bytes, bytes]:
-    return files.client_certificate.read_bytes(), files.client_key.read_bytes()
-
-
-def build_certified(server: str, certificate: bytes, key: bytes, ca: bytes) -> bytes:
-    def encode(pem: bytes) -> str:
-        return base64.b64encode(pem).decode()
-
-    credentials.note(encode(key), "a client's key")
-    user = {"client-certificate-data": encode(certificate), "client-key-data": encode(key)}
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "c-admin@c",
-            "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority-data": encode(ca)}}],
-            "users": [{"name": "c-admin", "user": user}],
-            "contexts": [{"name": "c-admin@c", "context": {"cluster": "c", "user": "c-admin"}}],
-        }
-    ).encode()
+    stage.delete_all()
 
 
 @asynccontextmanager
