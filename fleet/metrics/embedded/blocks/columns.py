@@ -1,7 +1,7 @@
-"""Columns of whole numbers as bytes: differences, in the bytes that the largest needs, the low bytes of all first.
+"""Columns of whole numbers as bytes: differences, in as few bytes as the largest needs, the low bytes of all first.
 
-So laid out, what changes little is runs of zeros, which a compressor takes for next to nothing. All arithmetic is
-modulo 2**64, so that every int64 comes back as it was.
+So laid out, what changes little is runs of zeros, which a compressor takes for next to nothing. The low bits of what is
+noise are kept apart from it, as they are. All arithmetic is modulo 2**64, so that every int64 comes back as it was.
 """
 
 import numpy as np
@@ -10,53 +10,107 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_KEPT_BITS = 9
+_KEPT_BITS = 9  # of a float's fraction
 _DROPPED = 52 - _KEPT_BITS
 PRECISION = 2.0 ** -(_KEPT_BITS + 1)
 """How far from itself, as a share, `restore_floats(round_floats(value))` may be: 0.098 %."""
 
-_HEAD = 10  # the first value, whether it is differences, and the width of a column
+_HEAD = 3  # of a column: how it is laid out, before its first value
+
+Packed = tuple[bytes, bytes]
+"""What a compressor finds something in, and noise, in which it does not."""
 
 
-def pack(columns: Ints) -> bytes:
-    """A matrix of a column a row, each as its own neighbours' differences, or those from its first: the smaller."""
+def pack(columns: Ints) -> Packed:
+    """A matrix of a column a row, each as its neighbours' differences, or those from its first: the smaller."""
     count, rows = columns.shape
     if not rows:
-        return b""
+        return b"", b""
     from_first = columns - columns[:, :1]
     from_before = np.diff(columns, axis=1, prepend=columns[:, :1])
     near = np.abs(from_before).sum(axis=1, dtype=np.float64) < np.abs(from_first).sum(axis=1, dtype=np.float64)
     chosen = np.where(near[:, None], from_before, from_first)
+    shifts = [_count_zeros(bits) for bits in np.bitwise_or.reduce(chosen, axis=1).tolist()]
+    chosen >>= np.array(shifts)[:, None]
     folded = ((chosen << 1) ^ (chosen >> 63)).view(np.uint64)
-    widths = [(int(most).bit_length() + 7) // 8 for most in folded.max(axis=1)]
-    planes = folded.astype("<u8", order="C").view(np.uint8).reshape(count, rows, 8)
-    head = bytearray(columns[:, 0].astype("<i8").tobytes())
-    head += near.astype(np.uint8).tobytes() + bytes(widths)
-    return bytes(head) + b"".join(planes[at, :, :width].T.tobytes() for at, width in enumerate(widths))
+    low, high, most = np.partition(folded, (rows // 4, rows * 3 // 4, rows - 1), axis=1)[
+        :, [rows // 4, rows * 3 // 4, rows - 1]
+    ].T.tolist()
+    heads, planes, noise = [], [], []
+    for at in range(count):
+        # Noise is what differs from row to row in most of them, but for the two upper bits of it.
+        halves = max(0, min(low[at].bit_length(), (high[at] - low[at]).bit_length()) - 2) // 4
+        rest, first = folded[at] >> np.uint64(4 * halves), _fewest_bytes(int(columns[at, 0]))
+        width = ((most[at] >> 4 * halves).bit_length() + 7) // 8
+        heads.append(bytes([near[at] << 7 | shifts[at], halves << 4 | width, len(first)]) + first)
+        planes.append(rest.astype("<u8").view(np.uint8).reshape(rows, 8)[:, :width].T.tobytes())
+        noise.append(_pack_halves(folded[at], halves))
+    return b"".join(heads + planes), b"".join(noise)
 
 
-def unpack(data: bytes, count: int, rows: int, wanted: slice = slice(None)) -> tuple[Ints, int]:
-    """Those of `count` columns of so many rows that are wanted, and how many bytes all of them take."""
-    if not rows:
-        return np.empty((len(range(*wanted.indices(count))), 0), np.int64), 0
-    widths = data[9 * count : _HEAD * count]
-    firsts = np.frombuffer(data, "<i8", count)
-    near = data[8 * count : 9 * count]
+def join_packed(*parts: Packed) -> Packed:
+    data, noise = zip(*parts, strict=True)
+    return b"".join(data), b"".join(noise)
+
+
+def unpack(packed: Packed, count: int, rows: int, wanted: slice = slice(None)) -> tuple[Ints, Packed]:
+    """Those of `count` columns of so many rows that are wanted, and what follows them all."""
+    data, noise = packed
     chosen = range(*wanted.indices(count))
-    planes = np.zeros((len(chosen), rows, 8), np.uint8)
-    begin = _HEAD * count
-    for at, width in enumerate(widths):
-        if width and at in chosen:
-            plane = np.frombuffer(data, np.uint8, width * rows, begin).reshape(width, rows)
-            planes[at - chosen.start, :, :width] = plane.T
+    columns = np.empty((len(chosen), rows), np.int64)
+    if not rows:
+        return columns, packed
+    heads, begin = [], 0
+    for _ in range(count):
+        form, sizes, length = data[begin : begin + _HEAD]
+        end = begin + _HEAD + length
+        heads.append((form, sizes >> 4, sizes & 15, int.from_bytes(data[begin + _HEAD : end], "little", signed=True)))
+        begin = end
+    noise_begin = 0
+    for at, (form, halves, width, first) in enumerate(heads):
+        if at in chosen:
+            folded = np.zeros((rows, 8), np.uint8)
+            folded[:, :width] = np.frombuffer(data, np.uint8, width * rows, begin).reshape(width, rows).T
+            rest = folded.view("<u8")[:, 0]
+            if halves:
+                rest = (rest << np.uint64(4 * halves)) | _unpack_halves(noise, noise_begin, halves, rows)
+            values = (rest >> np.uint64(1)).view(np.int64) ^ -(rest & np.uint64(1)).view(np.int64)
+            values <<= form & 63
+            if form >> 7:
+                np.cumsum(values, out=values)
+            np.add(values, first, out=columns[at - chosen.start])
         begin += width * rows
-    folded = planes.view("<u8")[:, :, 0]
-    columns = (folded >> np.uint64(1)).view(np.int64) ^ -(folded & np.uint64(1)).view(np.int64)
-    for row, at in enumerate(chosen):
-        if near[at] and widths[at]:
-            np.cumsum(columns[row], out=columns[row])
-    columns += firsts[chosen.start : chosen.stop, None]
-    return columns, begin
+        noise_begin += halves * ((rows + 1) // 2)
+    return columns, (data[begin:], noise[noise_begin:])
+
+
+def _count_zeros(bits: int) -> int:
+    return min(63, (bits & -bits).bit_length() - 1) if bits else 0
+
+
+def _fewest_bytes(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 8) // 8 if value else 0, "little", signed=True)
+
+
+def _pack_halves(folded: NDArray[np.uint64], halves: int) -> bytes:
+    """The lowest so many halves of a byte, two rows in one."""
+    packed = bytearray()
+    for half in range(halves):
+        nibbles = (folded >> np.uint64(4 * half)).astype(np.uint8) & 15
+        if len(nibbles) % 2:
+            nibbles = np.append(nibbles, np.uint8(0))
+        packed += (nibbles[::2] | nibbles[1::2] << 4).tobytes()
+    return bytes(packed)
+
+
+def _unpack_halves(noise: bytes, begin: int, halves: int, rows: int) -> NDArray[np.uint64]:
+    size = (rows + 1) // 2
+    packed = np.frombuffer(noise, np.uint8, halves * size, begin).reshape(halves, size)
+    nibbles = np.empty((halves, 2 * size), np.uint64)
+    nibbles[:, ::2], nibbles[:, 1::2] = packed & 15, packed >> 4
+    shifted = nibbles << (np.arange(halves, dtype=np.uint64) * np.uint64(4))[:, None]
+    values: NDArray[np.uint64] = np.bitwise_or.reduce(shifted, axis=0)[:rows]
+    return values
 
 
 def round_floats(values: Floats) -> Ints:

@@ -1,6 +1,6 @@
 """Blocks of points as they were measured, whole numbers and cores alike: what is decoded is what was encoded."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.metrics.aggregate import Series
-from fleet.metrics.embedded.blocks.columns import Ints, pack, unpack
+from fleet.metrics.embedded.blocks.columns import Ints, Packed, join_packed, pack, unpack
 from fleet.metrics.embedded.blocks.frames import RAW, DamagedBlock, Frames, build_block
 from fleet.metrics.embedded.blocks.present import Mask, Present, Run, find_present, find_runs
 from fleet.metrics.embedded.blocks.spans import Spans, from_points
@@ -30,14 +30,15 @@ def encode_points(series: Series, places: Sequence[int | None] = ()) -> bytes:
     columns = find_present(series.values)
     runs = find_runs(times_ns, places) if any(places) else np.empty((3, 0), np.int64)
     steps = np.diff(times_ns, prepend=times_ns[:1])
-    frames = [pack_runs(runs) + times_ns[:1].astype("<i8").tobytes() + pack(steps[None, :])]
+    frames = [join_packed(pack_runs(runs), (times_ns[:1].astype("<i8").tobytes(), b""), pack(steps[None, :]))]
     frames += [_pack_values(columns[measure]) for measure in MEASURES if measure in columns]
     return build_block(RAW, flag(columns), len(times_ns), frames)
 
 
 def decode_points(block: bytes, measures: Collection[Measure] = ALL_MEASURES) -> Series:
     """Raises DamagedBlock."""
-    times_ns, columns = _decode(block, measures)
+    _, times_ns, frames = _open(block)
+    columns = _read_columns(frames, measures)
     none = [None] * len(times_ns)
     return Series(
         times_ns.tolist(),
@@ -47,50 +48,44 @@ def decode_points(block: bytes, measures: Collection[Measure] = ALL_MEASURES) ->
 
 def decode_spans(block: bytes, measures: Collection[Measure] = ALL_MEASURES) -> Spans:
     """The points as spans of their own. Raises DamagedBlock."""
-    frames = Frames(block)
-    times_ns, columns = _decode(block, measures)
-    return from_points(times_ns, columns, unpack_runs(frames.read(0))[0])
+    runs, times_ns, frames = _open(block)
+    return from_points(times_ns, _read_columns(frames, measures), runs)
 
 
 def decode_runs(block: bytes) -> list[Run]:
     """Where a pod was, of a block of points or of spans. Raises DamagedBlock."""
-    frames = Frames(block)
-    runs, _ = unpack_runs(frames.read(0))
+    runs, _ = unpack_runs(Frames(block).read(0))
     return list(starmap(Run, runs.T.tolist()))
 
 
 def decode_places(block: bytes) -> list[int | None]:
     """The place of each point. Raises DamagedBlock."""
-    frames = Frames(block)
-    runs, end = unpack_runs(frames.read(0))
-    times_ns = _unpack_times(frames.read(0), end, frames.rows)
+    runs, times_ns, _ = _open(block)
     places = np.full(len(times_ns), None, np.object_)
     for first_ns, last_ns, place in runs.T.tolist():
         places[np.searchsorted(times_ns, first_ns) : np.searchsorted(times_ns, last_ns, "right")] = place
     return list(places.tolist())
 
 
-def _decode(block: bytes, measures: Collection[Measure]) -> tuple[Ints, Mapping[Measure, Present]]:
+def _open(block: bytes) -> tuple[Ints, Ints, Frames]:
+    """Runs, times, and the frames that hold the values."""
     frames = Frames(block)
     if frames.form != RAW:
         raise DamagedBlock("a block of points was looked for where another is")
-    clock = frames.read(0)
-    times_ns = _unpack_times(clock, unpack_runs(clock)[1], frames.rows)
-    stored = flagged(frames.measures)
-    return times_ns, {
+    runs, (clock, noise) = unpack_runs(frames.read(0))
+    steps, _ = unpack((clock[8:], noise), 1, frames.rows)
+    return runs, np.cumsum(steps[0]) + np.frombuffer(clock, "<i8", 1), frames
+
+
+def _read_columns(frames: Frames, measures: Collection[Measure]) -> dict[Measure, Present]:
+    return {
         measure: _unpack_values(frames.read(number), frames.rows)
-        for number, measure in enumerate(stored, 1)
+        for number, measure in enumerate(flagged(frames.measures), 1)
         if measure in measures
     }
 
 
-def _unpack_times(clock: bytes, begin: int, rows: int) -> Ints:
-    steps, _ = unpack(clock[begin + 8 :], 1, rows)
-    times_ns: Ints = np.cumsum(steps[0]) + np.frombuffer(clock, "<i8", 1, begin)
-    return times_ns
-
-
-def _pack_values(column: Present) -> bytes:
+def _pack_values(column: Present) -> Packed:
     values, form = column.values, 0
     if values.dtype == np.float64:
         nano = np.rint(np.clip(values, -_MOST_CORES, _MOST_CORES) * NANOSECONDS)
@@ -98,15 +93,16 @@ def _pack_values(column: Present) -> bytes:
         form = _NANO if same.all() else _BITS
         values = nano.astype(np.int64) if form == _NANO else values.view(np.int64)
     head = bytes([form]) if column.mask is None else bytes([form | _MASKED]) + pack_mask(column.mask)
-    return head + pack(values[None, :])
+    return join_packed((head, b""), pack(values[None, :]))
 
 
-def _unpack_values(frame: bytes, rows: int) -> Present:
-    form, begin, mask = frame[0], 1, None
+def _unpack_values(frame: Packed, rows: int) -> Present:
+    data, noise = frame
+    form, begin, mask = data[0], 1, None
     if form & _MASKED:
-        mask, begin = unpack_mask(frame, 1, rows)
+        mask, begin = unpack_mask(data, 1, rows)
         rows = int(mask.sum())
-    columns, _ = unpack(frame[begin:], 1, rows)
+    columns, _ = unpack((data[begin:], noise), 1, rows)
     values: NDArray[Any] = columns[0]
     if form & _NANO:
         values = values / NANOSECONDS
@@ -134,11 +130,11 @@ def unpack_mask(frame: bytes, begin: int, rows: int) -> tuple[Mask, int]:
     return np.unpackbits(np.frombuffer(frame, np.uint8, end - begin, begin), count=rows).view(np.bool_), end
 
 
-def pack_runs(runs: Ints) -> bytes:
-    return int(runs.shape[1]).to_bytes(4, "little") + pack(runs)
+def pack_runs(runs: Ints) -> Packed:
+    return join_packed((int(runs.shape[1]).to_bytes(4, "little"), b""), pack(runs))
 
 
-def unpack_runs(frame: bytes) -> tuple[Ints, int]:
-    """The runs, and where what follows them begins."""
-    runs, size = unpack(frame[4:], 3, int.from_bytes(frame[:4], "little"))
-    return runs, 4 + size
+def unpack_runs(frame: Packed) -> tuple[Ints, Packed]:
+    """The runs, and what follows them."""
+    data, noise = frame
+    return unpack((data[4:], noise), 3, int.from_bytes(data[:4], "little"))

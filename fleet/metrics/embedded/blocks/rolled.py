@@ -1,9 +1,11 @@
 """Blocks of spans. Means, bounds and last values within `PRECISION`, or exact where all of a block are the same.
 
-Counts and the last values of counters are exact, times are to the millisecond. What a counter grew by and took is what
-its last values and times differ by, and kept only where that is not so: at a reset, a gap, or the first span.
+Counts are exact, times are to the millisecond. Of counters the bits are dropped that what they grew by does not show
+within that precision, so that errors do not add up. What they grew by and took is what last values and times differ by,
+and kept only where that is not so: at a reset, a gap, or the first span.
 """
 
+import math
 import struct
 from collections.abc import Collection
 from typing import Any
@@ -12,7 +14,17 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from fleet.metrics.embedded.blocks.columns import Floats, Ints, pack, restore_floats, round_floats, unpack
+from fleet.metrics.embedded.blocks.columns import (
+    PRECISION,
+    Floats,
+    Ints,
+    Packed,
+    join_packed,
+    pack,
+    restore_floats,
+    round_floats,
+    unpack,
+)
 from fleet.metrics.embedded.blocks.frames import ROLLED, DamagedBlock, Frames, build_block
 from fleet.metrics.embedded.blocks.present import Mask
 from fleet.metrics.embedded.blocks.raw import flag, flagged, pack_mask, pack_runs, unpack_mask, unpack_runs
@@ -21,6 +33,7 @@ from fleet.model.usage import ALL_MEASURES, Measure
 
 _MILLISECOND = 1_000_000
 _SPAN = struct.Struct("<Q")
+_BITS = -int(math.log2(PRECISION / 2))
 _FIRST, _VALUE = struct.Struct("<qq"), struct.Struct("<d")
 _MOST = np.nextafter(2.0**63, 0)
 
@@ -30,7 +43,7 @@ def encode_rolled(spans: Spans) -> bytes:
     rows = len(spans.starts_ns)
     last_ms = (spans.last_ns - spans.starts_ns) // _MILLISECOND
     clock = np.array([spans.starts_ns // spans.span_ns, last_ms, spans.count])
-    frames = [pack_runs(spans.runs) + _SPAN.pack(spans.span_ns) + pack(clock)]
+    frames = [join_packed(pack_runs(spans.runs), (_SPAN.pack(spans.span_ns), b""), pack(clock))]
     kept = {measure: stats for measure, stats in spans.stats.items() if stats.count.any()}
     times_ms = spans.starts_ns // _MILLISECOND + last_ms
     stored = flagged(flag(kept))
@@ -43,10 +56,9 @@ def decode_rolled(block: bytes, measures: Collection[Measure] = ALL_MEASURES) ->
     frames = Frames(block)
     if frames.form != ROLLED:
         raise DamagedBlock("a block of spans was looked for where another is")
-    first = frames.read(0)
-    runs, size = unpack_runs(first)
-    (span_ns,) = _SPAN.unpack_from(first, size)
-    clock, _ = unpack(first[size + _SPAN.size :], 3, frames.rows)
+    runs, (data, noise) = unpack_runs(frames.read(0))
+    (span_ns,) = _SPAN.unpack_from(data)
+    clock, _ = unpack((data[_SPAN.size :], noise), 3, frames.rows)
     starts_ns, last_ms, count = clock[0] * span_ns, clock[1], clock[2]
     times_ms = starts_ns // _MILLISECOND + last_ms
     stats = {
@@ -57,7 +69,7 @@ def decode_rolled(block: bytes, measures: Collection[Measure] = ALL_MEASURES) ->
     return Spans(span_ns, starts_ns, starts_ns + last_ms * _MILLISECOND, count, stats, runs)
 
 
-def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> bytes:
+def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> Packed:
     known, mask = stats.count > 0, b""
     if not known.all():
         mask = pack_mask(known)
@@ -71,11 +83,14 @@ def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> bytes:
     else:
         grown = np.rint(np.minimum(stats.total, _MOST)).astype(np.int64)
         took_ms = np.where(stats.weight > 0, np.maximum(np.rint(stats.weight * 1000), 1), 0).astype(np.int64)
-        more, longer = _beside(grown, stats.value), _beside(took_ms, times_ms)
+        dropped = _find_dropped(grown)
+        value = stats.value >> dropped << dropped
+        more, longer = _beside(grown, value), _beside(took_ms, times_ms)
+        more = np.where(np.abs(more) >> dropped <= 1, 0, more) if dropped else more
         longer = np.where(np.abs(longer) * 2000 <= took_ms, 0, longer)
         head += _FIRST.pack(grown[0], took_ms[0])
-        columns += [stats.value, more, longer]
-        mean, rated = _mean(grown, _restore(longer, times_ms, took_ms[0]))
+        columns += [value, more, longer]
+        mean, rated = _mean(_restore(more, value, grown[0]), _restore(longer, times_ms, took_ms[0]))
     same = [bool((shape == shape[0]).all()) for shape in shapes]
     head += bytes(same) + b"".join(
         _VALUE.pack(shape[0]) for shape, is_same in zip(shapes, same, strict=True) if is_same
@@ -88,11 +103,11 @@ def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> bytes:
         np.zeros_like(points) if is_same else np.where(rated, round_floats(shape) - around, 0)
         for shape, is_same in zip(shapes, same, strict=True)
     ]
-    return head + pack(np.array(columns))
+    return join_packed((head, b""), pack(np.array(columns)))
 
 
-def _unpack_stats(frame: bytes, points: Ints, times_ms: Ints, *, is_counter: bool) -> Stats:
-    begin, known = 1, None
+def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: bool) -> Stats:
+    (frame, noise), begin, known = packed, 1, None
     if frame[0]:
         known, begin = unpack_mask(frame, begin, len(points))
         points, times_ms = points[known], times_ms[known]
@@ -102,7 +117,7 @@ def _unpack_stats(frame: bytes, points: Ints, times_ms: Ints, *, is_counter: boo
     shapes = 3 if is_counter else 4
     same, begin = frame[begin : begin + shapes], begin + shapes
     constants = [_VALUE.unpack_from(frame, begin + at * _VALUE.size)[0] for at in range(sum(same))]
-    columns, _ = unpack(frame[begin + len(constants) * _VALUE.size :], 7 if is_counter else 5, len(points))
+    columns, _ = unpack((frame[begin + len(constants) * _VALUE.size :], noise), 7 if is_counter else 5, len(points))
     count, constant = points - columns[0], iter(constants)
     value: Ints | None = None
     if is_counter:
@@ -122,6 +137,12 @@ def _unpack_stats(frame: bytes, points: Ints, times_ms: Ints, *, is_counter: boo
     )
     stats = Stats(count, total, weight, low, high, last, value)
     return stats if known is None else _place(stats, known)
+
+
+def _find_dropped(grown: Ints) -> int:
+    """How many of the lowest bits of a counter are less than half the precision of the least that it grew by."""
+    some = grown[grown > 0]
+    return max(0, int(some.min()).bit_length() - 1 - _BITS) if len(some) else 0
 
 
 def _beside(values: Ints, of: Ints) -> Ints:
