@@ -15,6 +15,8 @@ _DROPPED = 52 - _KEPT_BITS
 PRECISION = 2.0 ** -(_KEPT_BITS + 1)
 """How far from itself, as a share, `restore_floats(round_floats(value))` may be: 0.098 %."""
 
+_AS_IS, _FROM_FIRST, _DIFFERENCES = range(3)
+_ZEROS = 0, 0, (b"", b"")
 _HEAD = 3  # of a column: how it is laid out, before its first value
 
 Packed = tuple[bytes, bytes]
@@ -22,30 +24,40 @@ Packed = tuple[bytes, bytes]
 
 
 def pack(columns: Ints) -> Packed:
-    """A matrix of a column a row, each as its neighbours' differences, or those from its first: the smaller."""
+    """A matrix of a column a row, each as it is, less its first, or as differences, whichever is smallest."""
     count, rows = columns.shape
     if not rows:
         return b"", b""
-    from_first = columns - columns[:, :1]
-    from_before = np.diff(columns, axis=1, prepend=columns[:, :1])
-    near = np.abs(from_before).sum(axis=1, dtype=np.float64) < np.abs(from_first).sum(axis=1, dtype=np.float64)
-    chosen = np.where(near[:, None], from_before, from_first)
-    shifts = [_count_zeros(bits) for bits in np.bitwise_or.reduce(chosen, axis=1).tolist()]
-    chosen >>= np.array(shifts)[:, None]
-    folded = ((chosen << 1) ^ (chosen >> 63)).view(np.uint64)
-    low, high, most = np.partition(folded, (rows // 4, rows * 3 // 4, rows - 1), axis=1)[
-        :, [rows // 4, rows * 3 // 4, rows - 1]
-    ].T.tolist()
-    heads, planes, noise = [], [], []
-    for at in range(count):
-        # Noise is what differs from row to row in most of them, but for the two upper bits of it.
-        halves = max(0, min(low[at].bit_length(), (high[at] - low[at]).bit_length()) - 2) // 4
-        rest, first = folded[at] >> np.uint64(4 * halves), _fewest_bytes(int(columns[at, 0]))
-        width = ((most[at] >> 4 * halves).bit_length() + 7) // 8
-        heads.append(bytes([near[at] << 7 | shifts[at], halves << 4 | width, len(first)]) + first)
-        planes.append(rest.astype("<u8").view(np.uint8).reshape(rows, 8)[:, :width].T.tobytes())
-        noise.append(_pack_halves(folded[at], halves))
-    return b"".join(heads + planes), b"".join(noise)
+    laid_out = np.empty((3, count, rows), np.int64)
+    laid_out[_AS_IS], laid_out[_FROM_FIRST], laid_out[_DIFFERENCES, :, 0] = columns, columns - columns[:, :1], 0
+    np.subtract(columns[:, 1:], columns[:, :-1], out=laid_out[_DIFFERENCES, :, 1:])
+    sizes = np.abs(laid_out).sum(axis=2, dtype=np.float64)
+    sizes[_AS_IS][columns.min(axis=1) < 0] = np.inf
+    sizes[_AS_IS] /= 2  # they need no bit for a sign
+    ways = sizes.argmin(axis=0)
+    heads, parts = [], []
+    for at, way in enumerate(ways.tolist()):
+        first = b"" if way == _AS_IS else _fewest_bytes(int(columns[at, 0]))
+        form, sizes_of, part = (
+            _pack_column(laid_out[way, at], signed=way != _AS_IS) if laid_out[way, at].any() else _ZEROS
+        )
+        heads.append(bytes([way << 6 | form, sizes_of, len(first)]) + first)
+        parts.append(part)
+    return join_packed((b"".join(heads), b""), *parts)
+
+
+def _pack_column(values: Ints, *, signed: bool) -> tuple[int, int, Packed]:
+    """How many zeros all end with, how many half bytes are noise and how many bytes are not, and both."""
+    shift = _count_zeros(int(np.bitwise_or.reduce(values)))
+    values = values >> shift
+    folded = ((values << 1) ^ (values >> 63) if signed else values).view(np.uint64)
+    quarters = len(folded) // 4, len(folded) * 3 // 4, len(folded) - 1
+    low, high, most = np.partition(folded, quarters)[list(quarters)].tolist()
+    # Noise is what differs from row to row in most of them, but for the two upper bits of it.
+    halves: int = max(0, min(low.bit_length(), (high - low).bit_length()) - 2) // 4
+    width = ((most >> 4 * halves).bit_length() + 7) // 8
+    planes = (folded >> np.uint64(4 * halves)).astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width].T
+    return shift, halves << 4 | width, (planes.tobytes(), _pack_halves(folded, halves))
 
 
 def join_packed(*parts: Packed) -> Packed:
@@ -64,23 +76,28 @@ def unpack(packed: Packed, count: int, rows: int, wanted: slice = slice(None)) -
     for _ in range(count):
         form, sizes, length = data[begin : begin + _HEAD]
         end = begin + _HEAD + length
-        heads.append((form, sizes >> 4, sizes & 15, int.from_bytes(data[begin + _HEAD : end], "little", signed=True)))
+        heads.append((form, sizes, int.from_bytes(data[begin + _HEAD : end], "little", signed=True)))
         begin = end
     noise_begin = 0
-    for at, (form, halves, width, first) in enumerate(heads):
-        if at in chosen:
+    for at, (form, sizes, first) in enumerate(heads):
+        if at in chosen and not sizes:
+            columns[at - chosen.start] = first
+        elif at in chosen:
+            halves, width = sizes >> 4, sizes & 15
             folded = np.zeros((rows, 8), np.uint8)
             folded[:, :width] = np.frombuffer(data, np.uint8, width * rows, begin).reshape(width, rows).T
             rest = folded.view("<u8")[:, 0]
             if halves:
                 rest = (rest << np.uint64(4 * halves)) | _unpack_halves(noise, noise_begin, halves, rows)
-            values = (rest >> np.uint64(1)).view(np.int64) ^ -(rest & np.uint64(1)).view(np.int64)
+            values = rest.view(np.int64)
+            if form >> 6 != _AS_IS:
+                values = (rest >> np.uint64(1)).view(np.int64) ^ -(rest & np.uint64(1)).view(np.int64)
             values <<= form & 63
-            if form >> 7:
+            if form >> 6 == _DIFFERENCES:
                 np.cumsum(values, out=values)
             np.add(values, first, out=columns[at - chosen.start])
-        begin += width * rows
-        noise_begin += halves * ((rows + 1) // 2)
+        begin += (sizes & 15) * rows
+        noise_begin += (sizes >> 4) * ((rows + 1) // 2)
     return columns, (data[begin:], noise[noise_begin:])
 
 

@@ -98,10 +98,10 @@ def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> Packed:
     if stats.value is None:
         columns.append(np.zeros_like(points) if same[0] else round_floats(mean))
         mean, same, shapes = mean if same[0] else restore_floats(columns[-1]), same[1:], shapes[1:]
-    around = _around(mean, rated)
+    around, low, high, last = np.where(rated, round_floats(np.array([mean, *shapes])), 0)
     columns += [
-        np.zeros_like(points) if is_same else np.where(rated, round_floats(shape) - around, 0)
-        for shape, is_same in zip(shapes, same, strict=True)
+        np.zeros_like(points) if is_same else column
+        for column, is_same in zip((around - low, high - around, last - around), same, strict=True)
     ]
     return join_packed((head, b""), pack(np.array(columns)))
 
@@ -130,11 +130,12 @@ def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: b
         mean = np.full(len(points), next(constant)) if same[0] else restore_floats(columns[1])
         weight = count.astype(np.float64)
         total, rated, same = mean * weight, weight > 0, same[1:]
-    around = _around(mean, rated)
-    low, high, last = (
-        np.where(rated, next(constant), np.nan) if is_same else np.where(rated, restore_floats(column + around), np.nan)
-        for column, is_same in zip(columns[-3:], same, strict=True)
-    )
+    around = np.where(rated, round_floats(mean), 0)
+    *_, below, above, beside = columns
+    low = np.full(len(points), next(constant)) if same[0] else restore_floats(around - below)
+    high = np.full(len(points), next(constant)) if same[1] else restore_floats(around + above)
+    last = np.full(len(points), next(constant)) if same[2] else restore_floats(around + beside)
+    low, high, last = (np.where(rated, shape, np.nan) for shape in (low, high, last))
     stats = Stats(count, total, weight, low, high, last, value)
     return stats if known is None else _place(stats, known)
 
@@ -161,10 +162,6 @@ def _restore(beside: Ints, of: Ints, first: int) -> Ints:
 def _mean(grown: Ints, took_ms: Ints) -> tuple[Floats, Mask]:
     rated = took_ms > 0
     return grown / (np.maximum(took_ms, 1) / 1000), rated
-
-
-def _around(mean: Floats, rated: Mask) -> Ints:
-    return np.where(rated, round_floats(mean), 0)
 
 
 def _place(stats: Stats, known: Mask) -> Stats:
