@@ -1,5 +1,6 @@
 """Blocks of points as they were measured, whole numbers and cores alike: what is decoded is what was encoded."""
 
+import struct
 from collections.abc import Collection, Sequence
 from itertools import starmap
 from typing import Any
@@ -17,6 +18,8 @@ from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Measure
 MEASURES = tuple(Measure)
 """In the order of the bits that say in a block which of them it has."""
 
+_UNITS = NANOSECONDS, 1_000_000, 1_000, 1
+_CLOCK = struct.Struct("<qI")  # the first time, and what all are multiples of
 _MASKED, _NANO, _BITS = 1, 2, 4
 _MOST_CORES = 2.0**53 / NANOSECONDS
 
@@ -29,8 +32,9 @@ def encode_points(series: Series, places: Sequence[int | None] = ()) -> bytes:
     times_ns = np.array(series.times_ns, np.int64)
     columns = find_present(series.values)
     runs = find_runs(times_ns, places) if any(places) else np.empty((3, 0), np.int64)
-    steps = np.diff(times_ns, prepend=times_ns[:1])
-    frames = [join_packed(pack_runs(runs), (times_ns[:1].astype("<i8").tobytes(), b""), pack(steps[None, :]))]
+    unit = next(unit for unit in _UNITS if not (times_ns % unit).any())
+    steps = np.diff(times_ns // unit, prepend=times_ns[:1] // unit)
+    frames = [join_packed(pack_runs(runs), (_CLOCK.pack(times_ns[0], unit), b""), pack(steps[None, :]))]
     frames += [_pack_values(columns[measure]) for measure in MEASURES if measure in columns]
     return build_block(RAW, flag(columns), len(times_ns), frames)
 
@@ -73,8 +77,9 @@ def _open(block: bytes) -> tuple[Ints, Ints, Frames]:
     if frames.form != RAW:
         raise DamagedBlock("a block of points was looked for where another is")
     runs, (clock, noise) = unpack_runs(frames.read(0))
-    steps, _ = unpack((clock[8:], noise), 1, frames.rows)
-    return runs, np.cumsum(steps[0]) + np.frombuffer(clock, "<i8", 1), frames
+    first_ns, unit = _CLOCK.unpack_from(clock)
+    steps, _ = unpack((clock[_CLOCK.size :], noise), 1, frames.rows)
+    return runs, np.cumsum(steps[0]) * unit + first_ns, frames
 
 
 def _read_columns(frames: Frames, measures: Collection[Measure]) -> dict[Measure, Present]:
