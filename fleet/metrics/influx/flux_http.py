@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from fleet.metrics.influx.layout import Names, Query, Value
 from fleet.metrics.influx.options import InfluxOptions
-from fleet.metrics.influx.pool import Call
+from fleet.metrics.pool import Call
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import Told, tell
 from fleet.model.unreadable import UNREADABLE

@@ -26,9 +26,10 @@ from fleet.metrics.influx.influxql_answer import NotExecuted, build_call, decode
 from fleet.metrics.influx.last_seen import LastSeen
 from fleet.metrics.influx.layout import LAYOUTS, Query
 from fleet.metrics.influx.options import InfluxOptions
-from fleet.metrics.influx.pool import Call, InfluxAnswer, InfluxPool
+from fleet.metrics.influx.pool import InfluxAnswer, InfluxPool
 from fleet.metrics.influx.rows import InfluxSeries, read_newest
 from fleet.metrics.influx.store import InfluxStore, Read
+from fleet.metrics.pool import Call
 from fleet.model.cluster_status import ClusterStatus
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import K

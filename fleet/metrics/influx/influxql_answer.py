@@ -14,8 +14,9 @@ from msgspec import Struct
 from fleet.aio.recorder import note_rows
 from fleet.metrics.influx.layout import Query
 from fleet.metrics.influx.options import InfluxOptions
-from fleet.metrics.influx.pool import Call, InfluxAnswer
+from fleet.metrics.influx.pool import InfluxAnswer
 from fleet.metrics.influx.rows import InfluxSeries
+from fleet.metrics.pool import Call
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import Told, tell
 from fleet.model.unreadable import UNREADABLE

@@ -49,6 +49,10 @@ class InfluxOptions:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     @property
+    def product(self) -> str:
+        return "InfluxDB"
+
+    @property
     def server(self) -> str:
         """What is asked, fit for a message."""
         return Told("InfluxDB", f"InfluxDB at {self.place}")

@@ -1,56 +1,23 @@
-"""How an InfluxDB is called, 1.x or 2.x: the client library's pool, in threads of its own, bounded in time and size.
+"""How an InfluxDB is called, 1.x or 2.x: the client library's pool, in threads of its own.
 
-The library's blocking client is used: its asynchronous one ignores timeouts, and was no faster. Its exceptions, and
-those of the pool beneath it, become MetricsUnavailable here. No message holds a query, a password, a token or
-InfluxDB's own words.
+The library's blocking client is used: its asynchronous one ignores timeouts, and was no faster. No message holds a
+query, a password, a token or InfluxDB's own words.
 """
 
 import asyncio
 import contextlib
-import logging
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from msgspec import Struct
-from urllib3.exceptions import (
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    SSLError,
-)
-from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
-from fleet.aio.budget import BudgetSpent, ByteBudget, Share
-from fleet.aio.complaints import Complaints
-from fleet.aio.recorder import querying_metrics, with_recorder
-from fleet.aio.timed import timed
 from fleet.metrics.influx.options import InfluxOptions
-from fleet.model.errors import MetricsUnavailable
-from fleet.model.told import tell
-
-logger = logging.getLogger(__name__)
+from fleet.metrics.pool import Call, HttpAnswer, Pool, Refuse
 
 T = TypeVar("T")
-
-_CHUNK = 1 << 16
-_REFUSAL_BYTES = 4096
-_DONE = frozenset({200, 204})
-_LASTING = frozenset({401, 403, 404, 502, 503, 504})
-"""Statuses that another question would get as well."""
-
-
-class Call(Struct, frozen=True):
-    """One request. `path` is encoded already."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    method: str = "POST"
 
 
 class InfluxAnswer(Struct, frozen=True):
@@ -61,137 +28,17 @@ class InfluxAnswer(Struct, frozen=True):
     media_type: str = ""
 
 
-Refuse = Callable[[int, bytes], MetricsUnavailable]
-"""What an answer other than 200 or 204 means: its status, and the beginning of its body."""
-
-
-class InfluxPool:
-    """Sends calls. Made by `open_influx_pool`; `calls_sent` counts them."""
-
-    def __init__(
-        self, options: InfluxOptions, client: InfluxDBClient, threads: ThreadPoolExecutor, *, complains: bool = True
-    ) -> None:
-        self._complains = complains
-        self._options = options
-        self._client = client
-        self._threads = threads
-        self._complaints = Complaints()
-        self._answers = ByteBudget(options.max_answer_bytes * 3 // 2)
-        self.calls_sent = 0
+class InfluxPool(Pool):
+    """Sends calls. Made by `open_influx_pool`."""
 
     async def ask(self, call: Call, read: Callable[[InfluxAnswer], T], refuse: Refuse) -> T:
         """What `read` makes of the answer, in the thread that received it. Raises MetricsUnavailable."""
-        deadline = time.monotonic() + self._options.timeout
-        self.calls_sent += 1
-        work = with_recorder(lambda: self._work(call, deadline, read, refuse))
-        try:
-            with (
-                querying_metrics(),
-                timed(logger, f"InfluxDB was asked by {call.method} {call.path.partition('?')[0]}"),
-            ):
-                async with asyncio.timeout(self._options.timeout):
-                    answer = await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except TimeoutError as error:
-            raise self._note(self._slow()) from error
-        if self._complaints.settle(self._options.place):
-            logger.info("InfluxDB at %s answers again", self._options.place)
-        return answer
 
-    def _note(self, error: MetricsUnavailable) -> MetricsUnavailable:
-        """Tells operators of what is wrong with the server, and not with a question; gives the error back."""
-        if self._complains and self._complaints.is_due(self._options.place, str(error)):
-            logger.warning("usage and history are missing: %s", error)
-        return error
+        def read_http(answer: HttpAnswer) -> T:
+            version = answer.headers.get("X-Influxdb-Version", "").removeprefix("v")
+            return read(InfluxAnswer(answer.body, version, answer.headers.get("Content-Type", "")))
 
-    def _work(self, call: Call, deadline: float, read: Callable[[InfluxAnswer], T], refuse: Refuse) -> T:
-        with self._answers.share() as share:
-            return read(self._send(call, deadline, refuse, share))
-
-    def _send(self, call: Call, deadline: float, refuse: Refuse, share: Share) -> InfluxAnswer:
-        try:
-            try:
-                return self._send_once(call, deadline, refuse, share)
-            except ProtocolError:
-                # A kept connection that the server closed as it was taken: queries only read, and what is written twice
-                # is there once, so one more try is safe.
-                return self._send_once(call, deadline, refuse, share)
-        except (HTTPError, ValueError) as error:
-            raise self._note(self._failure(error)) from error
-
-    def _failure(self, error: Exception) -> MetricsUnavailable:
-        server = self._options.server
-        # In the order of their classes: an unknown host is a refused connection, which is a time-out, to the pool.
-        if isinstance(error, NameResolutionError):
-            return MetricsUnavailable(tell("the host name of {} is not known", server))
-        if isinstance(error, NewConnectionError):
-            return MetricsUnavailable(tell("{} does not accept connections", server))
-        if isinstance(error, PoolTimeoutError):
-            return self._slow()
-        if isinstance(error, SSLError):
-            return MetricsUnavailable(tell("the TLS certificate of {} is not accepted", server))
-        if isinstance(error, ProtocolError):
-            return MetricsUnavailable(tell("{} broke off its answer", server))
-        return MetricsUnavailable(tell("{} can't be asked ({})", server, type(error).__name__))
-
-    def _send_once(self, call: Call, deadline: float, refuse: Refuse, share: Share) -> InfluxAnswer:
-        # Not `call_api`, nor the query and bucket APIs above it, though they cost the same: they read a refusal to its
-        # end, without a bound in bytes or time, so a server that drips one would keep each thread, the probe's too.
-        api = self._client.api_client
-        response = api.rest_client.pool_manager.request(
-            call.method,
-            f"{api.configuration.host}{call.path}",
-            body=call.body,
-            headers={**api.default_headers, **call.headers},
-            timeout=max(0.01, deadline - time.monotonic()),
-            redirect=False,
-            retries=False,
-            preload_content=False,
-            decode_content=False,
-        )
-        try:
-            body = self._read(response, deadline, refuse, share)
-        except BaseException:
-            response.close()
-            raise
-        response.release_conn()
-        headers = response.headers
-        version = headers.get("X-Influxdb-Version", "").removeprefix("v")
-        return InfluxAnswer(body, version, headers.get("Content-Type", ""))
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse, share: Share) -> bytes:
-        if response.status not in _DONE:
-            refusal = refuse(response.status, self._read_refusal(response))
-            raise self._note(refusal) if response.status in _LASTING else refusal
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := response.read1(_CHUNK):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._options.max_answer_bytes:
-                raise MetricsUnavailable(
-                    f"InfluxDB's answer is larger than {self._options.max_answer_bytes} bytes: ask for fewer "
-                    "objects, or a shorter time"
-                )
-            try:
-                share.take(len(chunk))
-            except BudgetSpent:
-                raise MetricsUnavailable(
-                    f"InfluxDB's answers are larger than {self._answers.most} bytes at once: ask for fewer objects, or "
-                    "a shorter time"
-                ) from None
-            if time.monotonic() > deadline:
-                raise self._slow()
-        return b"".join(chunks)
-
-    @staticmethod
-    def _read_refusal(response: urllib3.BaseHTTPResponse) -> bytes:
-        try:
-            return response.read1(_REFUSAL_BYTES)
-        except HTTPError:
-            return b""  # the status says enough
-
-    def _slow(self) -> MetricsUnavailable:
-        return MetricsUnavailable(tell("{} did not answer within {:g} s", self._options.server, self._options.timeout))
+        return await self.send(call, read_http, refuse)
 
 
 @contextlib.asynccontextmanager
@@ -202,9 +49,27 @@ async def open_influx_pool(options: InfluxOptions, *, complains: bool = True) ->
     """
     url, connections = options.url.rstrip("/"), options.connections
     client = InfluxDBClient(url, connection_pool_maxsize=connections, **options.as_credential())
+
+    def request(call: Call, timeout: float) -> urllib3.BaseHTTPResponse:
+        # Not `call_api`, nor the query and bucket APIs above it, though they cost the same: they read a refusal to its
+        # end, without a bound in bytes or time, so a server that drips one would keep each thread, the probe's too.
+        api = client.api_client
+        response: urllib3.BaseHTTPResponse = api.rest_client.pool_manager.request(
+            call.method,
+            f"{api.configuration.host}{call.path}",
+            body=call.body,
+            headers={**api.default_headers, **call.headers},
+            timeout=timeout,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return response
+
     threads = ThreadPoolExecutor(connections, thread_name_prefix="influx")
     try:
-        yield InfluxPool(options, client, threads, complains=complains)
+        yield InfluxPool(options, request, threads, complains=complains)
     finally:
         await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
         client.close()  # type: ignore[no-untyped-call]  # the library has no annotations here

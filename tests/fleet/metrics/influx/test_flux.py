@@ -14,7 +14,8 @@ from fleet.metrics.influx.flux_text import MOST_NAMED, build_latest
 from fleet.metrics.influx.layout import LAYOUTS, Names, Query, Value
 from fleet.metrics.influx.opening import open_influx_store
 from fleet.metrics.influx.options import Dialect, InfluxOptions
-from fleet.metrics.influx.pool import Call, open_influx_pool
+from fleet.metrics.influx.pool import open_influx_pool
+from fleet.metrics.pool import Call
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
