@@ -1,0 +1,161 @@
+"""Questions to a Prometheus: all samples of what is selected in a span of time, or values of expressions at steps."""
+
+import asyncio
+import base64
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+
+from fleet.aio.files import read_bytes
+from fleet.metrics.pool import Call, HttpAnswer, Pool
+from fleet.metrics.prometheus.answer import Decoder, Found, build_refuse
+from fleet.metrics.prometheus.options import PrometheusOptions
+from fleet.model.errors import MetricsUnavailable
+from fleet.model.told import tell
+from fleet.model.usage import NANOSECONDS
+
+T = TypeVar("T")
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+_MILLISECOND = 1_000_000
+_FILES_SECONDS = 10.0
+"""How long what was read of the files of a credential counts."""
+
+
+class Asking:
+    """Sends queries. Made by `open_asking`."""
+
+    def __init__(self, options: PrometheusOptions, pool: Pool, threads: ThreadPoolExecutor) -> None:
+        self.options = options
+        self._threads = threads
+        self._pool = pool
+        self._decoder = Decoder("" if options.only_cluster else options.cluster_label)
+        self._refuse = build_refuse(options)
+
+    async def samples(self, selectors: Iterable[str], start_ns: int, end_ns: int) -> Found:
+        """All samples in [start, end) of the series that are selected, and a few before the start."""
+        at_ms = -(-end_ns // _MILLISECOND) - 1
+        # Prometheus 3 and VictoriaMetrics leave out a sample at the beginning of a span.
+        span_ms = max(1, at_ms - start_ns // _MILLISECOND + 1)
+        return await self._gather(
+            {"query": f"{selector}[{span_ms}ms]", "time": f"{at_ms / 1000:.3f}"} for selector in selectors
+        )
+
+    async def steps(self, expressions: Iterable[str], start_ns: int, end_ns: int, step_ns: int) -> Found:
+        """The values of expressions at each step from start to end, both included."""
+        span = {
+            "start": f"{start_ns / NANOSECONDS:.3f}",
+            "end": f"{end_ns / NANOSECONDS:.3f}",
+            "step": f"{step_ns / NANOSECONDS:.3f}",
+        }
+        return await self._gather(({"query": text, **span} for text in expressions), "/api/v1/query_range")
+
+    async def work(self, build: Callable[[], T]) -> T:
+        """What is made of answers, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, build)
+
+    async def get(self, path: str) -> HttpAnswer:
+        """What is at a path of the API. Raises MetricsUnavailable."""
+        call = Call(path, {"Accept": "application/json"}, b"", "GET")
+        return await self._pool.send(call, lambda answer: answer, self._refuse)
+
+    async def _gather(self, params: Iterable[Mapping[str, str]], path: str = "/api/v1/query") -> Found:
+        found = await asyncio.gather(*(self._ask(path, each) for each in params))
+        missing = next((each.missing for each in found if each.missing), "")
+        return Found([row for each in found for row in each.rows], missing)
+
+    async def _ask(self, path: str, params: Mapping[str, str]) -> Found:
+        # VictoriaMetrics shifts a question about now by half a minute unless told not to cache.
+        form = {**params, "timeout": f"{self.options.timeout:g}s", "nocache": "1"}
+        return await self._pool.send(Call(path, _FORM, urlencode(form).encode()), self._decoder.decode, self._refuse)
+
+
+class _Sender:
+    """How requests go out: connections and headers, which are made anew once the files of the credential change."""
+
+    def __init__(self, options: PrometheusOptions) -> None:
+        self._options = options
+        self._files = [path for path in (options.ca_file, options.cert_file, options.key_file) if path]
+        self._seen: object = None
+        self._due = 0.0
+        self._pool: urllib3.PoolManager | None = None
+        self._headers: Mapping[str, str] = {}
+
+    def request(self, call: Call, timeout: float) -> urllib3.BaseHTTPResponse:
+        if self._pool is None or time.monotonic() >= self._due:
+            self._look()
+        assert self._pool is not None  # noqa: S101 - narrows for mypy: made by the look above
+        return self._pool.request(
+            call.method,
+            f"{self._options.url.rstrip('/')}{call.path}",
+            body=call.body or None,
+            headers={**self._headers, **call.headers},
+            timeout=timeout,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def _look(self) -> None:
+        self._due = time.monotonic() + _FILES_SECONDS
+        try:
+            seen = [path.stat().st_mtime_ns for path in self._files]
+            headers = _build_headers(self._options)
+            if self._pool is None or seen != self._seen:
+                self._pool = _open_connections(self._options)
+        except (OSError, ValueError) as error:
+            if self._pool is not None:
+                return  # what was read before counts on
+            self._due = 0.0
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise MetricsUnavailable(
+                tell("a file of the credential for {} can't be used: {}", self._options.server, reason)
+            ) from error
+        self._seen, self._headers = seen, headers
+
+
+def _build_headers(options: PrometheusOptions) -> Mapping[str, str]:
+    headers = {"X-Scope-OrgID": options.tenant} if options.tenant else {}
+    token = options.token
+    if options.token_file is not None:
+        token = _read_token(options.token_file)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    elif options.username:
+        pair = f"{options.username}:{options.password}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return headers
+
+
+def _read_token(path: Path) -> str:
+    token = read_bytes(path, 1 << 20).decode(errors="replace").strip()
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise ValueError(f"the token file {path} is empty or holds more than one token")
+    return token
+
+
+def _open_connections(options: PrometheusOptions) -> urllib3.PoolManager:
+    context: ssl.SSLContext | None = None
+    if urlsplit(options.url).scheme == "https":
+        context = ssl.create_default_context(cafile=None if options.ca_file is None else str(options.ca_file))
+        if options.cert_file is not None:
+            context.load_cert_chain(options.cert_file, options.key_file)
+    return urllib3.PoolManager(maxsize=options.connections, ssl_context=context)
+
+
+@contextlib.asynccontextmanager
+async def open_asking(options: PrometheusOptions) -> AsyncIterator[Asking]:
+    """Opens the pool; nothing is sent. Leaving waits for queries under way, at most for their timeout."""
+    threads = ThreadPoolExecutor(options.connections, thread_name_prefix="prometheus")
+    try:
+        yield Asking(options, Pool(options, _Sender(options).request, threads), threads)
+    finally:
+        await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)

@@ -1,0 +1,104 @@
+"""Which series are of which objects: what is selected for some keys, and whose an answer's series are. Pure."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from fleet.metrics.prometheus.options import PrometheusOptions
+from fleet.metrics.prometheus.text import VIRTUAL, match, quote, select, split
+from fleet.metrics.prometheus.ways import RECORDED, SCRAPED, Ways, names_of
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import Kind, Measure
+
+Key = PodKey | NodeKey
+Instances = Callable[[NodeKey], frozenset[str]]
+"""By which hosts the series of a node's exporters may be told."""
+
+_REAL_DEVICES = (f"interface!~{quote(VIRTUAL)}", f"device!~{quote(VIRTUAL)}")
+_PORT = "(?::[0-9]+)?"
+CONTAINERS = 'container!~"|POD"'
+_WHOLE_NODES = ('id=~"|/"', 'mode=~"|idle"', 'mountpoint=~"|/"', *_REAL_DEVICES)
+_OF_CONTAINERS = ("container_cpu", "container_memory", "container_spec", "container_fs")
+_OF_KUBELETS = ("container_", "node_cpu_usage", "node_memory_working")
+
+
+class Wording(Struct, frozen=True):
+    """How this Prometheus names clusters and what is measured."""
+
+    options: PrometheusOptions
+
+    def ways(self, kind: Kind) -> Ways:
+        return (RECORDED if self.options.recorded else SCRAPED)[kind]
+
+    def value_of(self, cluster: str) -> str:
+        return self.options.cluster_value.replace("{cluster}", cluster)
+
+    def match_clusters(self, clusters: Iterable[str]) -> str:
+        """The matcher of these clusters' series; empty where no series has such a label."""
+        if self.options.only_cluster:
+            return ""
+        return match(self.options.cluster_label, {self.value_of(cluster) for cluster in clusters})
+
+    def clusters_by_value(self, clusters: Iterable[str]) -> Mapping[str, str]:
+        """The clusters that series may be of, by the value of their label."""
+        if self.options.only_cluster:
+            return {"": self.options.only_cluster}
+        return {self.value_of(cluster): cluster for cluster in clusters}
+
+    def known(self, keys: Iterable[Key]) -> frozenset[Key]:
+        """The keys that this Prometheus may have series of."""
+        only = self.options.only_cluster
+        return frozenset(key for key in keys if not only or key.cluster == only)
+
+    def select_pods(self, keys: Iterable[PodKey], measures: Collection[Measure], *, whole: bool) -> Iterator[str]:
+        """Selectors of pods' series: of containers, of network devices, and with `whole` those of pods as a whole."""
+        ways = [self.ways(Kind.POD)[measure] for measure in measures]
+        if self.options.recorded:
+            yield from self.select_of(keys, names_of(ways))
+            return
+        yield from self.select_of(keys, names_of(ways, _OF_CONTAINERS), CONTAINERS)
+        yield from self.select_of(keys, names_of(ways, ("container_network",)), _REAL_DEVICES[0])
+        if whole:
+            yield from self.select_of(keys, names_of(ways, ("pod_",)))
+
+    def select_of(self, keys: Iterable[PodKey], names: Sequence[str], *matchers: str) -> Iterator[str]:
+        """Selectors of the pods' series of these names."""
+
+        def build(some: list[PodKey]) -> str:
+            return select(
+                names,
+                (
+                    self.match_clusters(key.cluster for key in some),
+                    match("namespace", {key.namespace for key in some}),
+                    match("pod", {key.name for key in some}),
+                    *matchers,
+                ),
+            )
+
+        if names:
+            yield from split(keys, build, self.options.query_bytes)
+
+    def select_nodes(
+        self, keys: Iterable[NodeKey], measures: Collection[Measure], instances: Instances
+    ) -> Iterator[str]:
+        """Selectors of nodes' series: of kubelets by their node's name, and of exporters by their instance."""
+        ways = [self.ways(Kind.NODE)[measure] for measure in measures]
+        if self.options.recorded:
+            yield from self.select_on(keys, names_of(ways))
+            return
+        yield from self.select_on(keys, names_of(ways, _OF_KUBELETS), *_WHOLE_NODES)
+        yield from self.select_on(keys, names_of(ways), *_WHOLE_NODES, instances=instances)
+
+    def select_on(
+        self, keys: Iterable[NodeKey], names: Sequence[str], *matchers: str, instances: Instances | None = None
+    ) -> Iterator[str]:
+        """Selectors of the series of these names that have one of the nodes as label, or come from its instances."""
+
+        def build(some: list[NodeKey]) -> str:
+            if instances is None:
+                where = match("node", {key.name for key in some})
+            else:
+                where = match("instance", frozenset().union(*(instances(key) for key in some)), _PORT)
+            return select(names, (self.match_clusters(key.cluster for key in some), where, *matchers))
+
+        yield from split(keys, build, self.options.query_bytes)

@@ -1,0 +1,227 @@
+"""Usage and history from whatever speaks Prometheus' HTTP API, sample by sample.
+
+Newest usage looks `rate_window` back at first, and `lookback` for the few objects that were not measured twice in it.
+Histories are made of the samples by the arithmetic that all stores share.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
+from fleet.metrics.prometheus.answer import Found, Rows
+from fleet.metrics.prometheus.asking import Asking
+from fleet.metrics.prometheus.nodes import NodeNames
+from fleet.metrics.prometheus.objects import Key, Wording
+from fleet.metrics.prometheus.parts import build_points, resolution_of
+from fleet.metrics.prometheus.sightings import SightingReader
+from fleet.model.objects import K, NodeKey, PodKey
+from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
+from fleet.model.usage import (
+    ALL_MEASURES,
+    NANOSECONDS,
+    Column,
+    History,
+    Kind,
+    Measure,
+    Measured,
+    Point,
+    TimeRange,
+    Usage,
+    V,
+)
+
+_ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
+"""Asked for always, so that the newest point is the same one whatever was asked for."""
+
+_WIDER = 32
+"""By how much the next span is longer where one had too few points of an object."""
+
+
+class PrometheusStore:
+    """The `MetricStore` of a Prometheus, a VictoriaMetrics, a Thanos or a Mimir."""
+
+    name = "prometheus"
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._options = asking.options
+        self._wording = Wording(asking.options)
+        self._nodes = NodeNames(asking, self._wording)
+        self._sightings = SightingReader(asking, self._wording, self._nodes)
+        self._whole: set[str] = set()
+        """The clusters whose pods have no series of containers, but some of pods as a whole."""
+
+    async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
+        now = time.time_ns()
+        wanted = measures | _ANCHORS
+        first, missing = await self._points(kind, keys, wanted, now - self._ns(self._options.rate_window), now)
+        twice = not self._options.recorded or any(measure.is_counter for measure in measures)
+        thin = frozenset(key for key in keys if not _is_enough(first.get(key), twice=twice))
+        if thin:
+            since = now - self._ns(self._options.lookback)
+            again, more = await self._points(kind, thin, wanted, since, now, whole=True)
+            first, missing = {**first, **again}, missing or more
+        usages = {key: _as_usage(series, measures) for key, (series, _) in first.items()}
+        return _measured(keys, usages, missing)
+
+    async def history(
+        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        measures = frozenset(measure for measure, _ in columns)
+        lead = max(counter_lead_ns(window, measures), self._ns(self._options.rate_window))
+        found, missing = await self._points(kind, keys, measures, window.start_ns - lead, window.end_ns)
+        rest = keys - found.keys()
+        if rest and kind is Kind.POD and not self._options.recorded:
+            again, more = await self._points(kind, rest, measures, window.start_ns - lead, window.end_ns, whole=True)
+            found, missing = {**found, **again}, missing or more
+        histories: dict[K, History] = {}
+        for key, (series, resolution_ns) in found.items():
+            history = build_history(series, window, columns)
+            if history is not None:
+                histories[key] = replace(history, resolution_ns=resolution_ns)
+        return _measured(keys, histories, missing)
+
+    async def _points(
+        self,
+        kind: Kind,
+        keys: frozenset[K],
+        measures: frozenset[Measure],
+        start_ns: int,
+        end_ns: int,
+        *,
+        whole: bool = False,
+    ) -> tuple[dict[K, tuple[Series, int]], str]:
+        """The points of each object that has any in [start, end), with their distance; and what is missing."""
+        found, by_key = await self._rows(kind, cast("frozenset[Key]", keys), measures, start_ns, end_ns, whole=whole)
+        ways = self._wording.ways(kind)
+
+        def build() -> dict[K, tuple[Series, int]]:
+            made: dict[K, tuple[Series, int]] = {}
+            for key, rows in by_key.items():
+                series = build_points(rows, ways, measures)
+                if series is not None:
+                    made[cast("K", key)] = (series, resolution_of(rows))
+            return made
+
+        return await self._asking.work(build), found.missing
+
+    async def _rows(
+        self, kind: Kind, keys: frozenset[Key], measures: frozenset[Measure], start_ns: int, end_ns: int, *, whole: bool
+    ) -> tuple[Found, dict[Key, list[Rows]]]:
+        keys = self._wording.known(keys)
+        clusters = {key.cluster for key in keys}
+        if kind is Kind.NODE:
+            nodes = cast("frozenset[NodeKey]", keys)
+            if not self._options.recorded:
+                await self._nodes.load(clusters)
+            selectors = list(self._wording.select_nodes(nodes, measures, self._nodes.hosts_of))
+        else:
+            pods = cast("frozenset[PodKey]", keys)
+            whole = whole or not self._whole.isdisjoint(clusters)
+            selectors = list(self._wording.select_pods(pods, measures, whole=whole))
+        found = await self._asking.samples(selectors, start_ns, end_ns)
+        names = self._wording.clusters_by_value(clusters)
+        by_key: dict[Key, list[Rows]] = {}
+        for row in found.rows:
+            labels, cluster = row.labels, names.get(row.labels.cluster)
+            if cluster is None:
+                continue
+            key: Key = (
+                PodKey(cluster, labels.namespace, labels.pod)
+                if kind is Kind.POD
+                else NodeKey(cluster, self._nodes.name_of(cluster, labels))
+            )
+            if key in keys:
+                by_key.setdefault(key, []).append(row)
+        if whole and kind is Kind.POD:
+            self._whole |= {key.cluster for key, rows in by_key.items() if all(map(_is_of_pod, rows))}
+        return found, by_key
+
+    async def points(
+        self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[Point]:
+        newest = start_ns is None and end_ns is None
+        end = time.time_ns() + 60 * NANOSECONDS if end_ns is None else end_ns
+        start = max(0, start_ns or 0)
+        span = self._ns(self._options.rate_window)
+        while end > start:
+            since = max(start, end - span)
+            found = await self._stored(kind, key, since, end)
+            if len(found) >= (1 if newest else limit) or since == start:
+                return found[-1:] if newest else found[-limit:]
+            span *= _WIDER
+        return []
+
+    async def _stored(self, kind: Kind, key: Key, start_ns: int, end_ns: int) -> list[Point]:
+        lead = self._ns(self._options.rate_window)
+        _, by_key = await self._rows(kind, frozenset({key}), ALL_MEASURES, max(0, start_ns - lead), end_ns, whole=True)
+        rows = by_key.get(key, [])
+        series = build_points(rows, self._wording.ways(kind), sorted(ALL_MEASURES, key=lambda measure: measure.value))
+        if series is None:
+            return []
+        if kind is Kind.POD and any(not row.labels.node for row in rows):
+            await self._nodes.load({key.cluster})
+        node_at = {at: self._nodes.node_of(key.cluster, row.labels) for row in rows for at in row.times_ns}
+        points: list[Point] = []
+        for index, at in enumerate(series.times_ns):
+            if start_ns <= at < end_ns:
+                measured: dict[str, Any] = {
+                    measure.value: _as_stored(measure, values[index]) for measure, values in series.values.items()
+                }
+                node = key.name if kind is Kind.NODE else node_at.get(at)
+                points.append(Point(time_ns=at, node=node or None, **measured))
+        return points
+
+    async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
+        known = cast("frozenset[NodeKey]", self._wording.known(keys))
+        there = await self._sightings.on_nodes(known, at_ns - GAP_NS, at_ns + GAP_NS)
+        pods = frozenset(pod for pod, _ in there)
+        return group_at(keys, await self._sightings.of_pods(pods, at_ns - GAP_NS, at_ns + GAP_NS), at_ns)
+
+    async def placements(
+        self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
+    ) -> Mapping[PodKey, list[Placement]]:
+        known = cast("frozenset[PodKey]", self._wording.known(keys))
+        return group_by_pod(keys, await self._sightings.of_pods(known, start_ns, end_ns))
+
+    async def check(self) -> str:
+        return "Prometheus"
+
+    @staticmethod
+    def _ns(seconds: float) -> int:
+        return int(seconds * NANOSECONDS)
+
+
+def _is_enough(found: tuple[Series, int] | None, *, twice: bool) -> bool:
+    """Whether an object was measured of late, and twice where something is counted from one time to the next."""
+    return found is not None and len(found[0].times_ns) > twice
+
+
+def _as_usage(series: Series, measures: Iterable[Measure]) -> Usage:
+    usage = build_usage(Series(series.times_ns, {measure: series.values[measure] for measure in measures}))
+    assert usage is not None  # noqa: S101 - narrows for mypy: there is a point
+    rounded = {
+        measure.value: _as_stored(measure, getattr(usage, measure.value))
+        for measure in measures
+        if not measure.is_counter
+    }
+    return replace(usage, **rounded)
+
+
+def _is_of_pod(row: Rows) -> bool:
+    return row.labels.name.startswith("pod_")
+
+
+def _as_stored(measure: Measure, value: float | None) -> float | int | None:
+    return value if value is None or measure is Measure.CPU_CORES else round(value)
+
+
+def _measured(keys: Iterable[K], found: dict[K, V], missing: str) -> Mapping[K, V]:
+    """What was found, with the clusters of objects that may be missing from it."""
+    if not missing:
+        return found
+    silent = {key.cluster for key in cast("Iterable[Key]", keys) if key not in found}
+    return Measured(found, dict.fromkeys(silent, missing))
