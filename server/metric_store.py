@@ -17,6 +17,8 @@ from server.settings.metrics import MetricSettings
 
 
 def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsyncContextManager[MetricStore]:
+    if settings.metrics.metric_store == "prometheus" and settings.metrics.prometheus_url is not None:
+        return _open_prometheus(settings.metrics, settings.metrics.prometheus_url, settings.timeouts.member_timeout)
     if settings.metrics.metric_store != "embedded" and settings.metrics.influx_address is not None:
         return _open_influx(settings.metrics, settings.metrics.influx_address, settings.timeouts.member_timeout)
     options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
@@ -42,6 +44,33 @@ def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOption
         lookback=metrics.usage_lookback,
         timeout=timeout,
     )
+
+
+def _open_prometheus(metrics: MetricSettings, url: str, timeout: float) -> AbstractAsyncContextManager[MetricStore]:
+    # urllib3 comes with it: only for who has one.
+    from fleet.metrics.prometheus.opening import open_prometheus_store
+    from fleet.metrics.prometheus.options import PrometheusOptions
+
+    options = PrometheusOptions(
+        url,
+        token=metrics.prometheus_token.get_secret_value() if metrics.prometheus_token else "",
+        token_file=metrics.prometheus_token_file,
+        username=metrics.prometheus_username or "",
+        password=metrics.prometheus_password.get_secret_value() if metrics.prometheus_password else "",
+        ca_file=metrics.prometheus_ca_file,
+        cert_file=metrics.prometheus_cert_file,
+        key_file=metrics.prometheus_key_file,
+        tenant=metrics.prometheus_tenant or "",
+        cluster_label=metrics.prometheus_cluster_label,
+        cluster_value=metrics.prometheus_cluster_value,
+        only_cluster=metrics.prometheus_only_cluster or "",
+        rate_window=metrics.prometheus_rate_window,
+        recorded=metrics.prometheus_recorded,
+        query_bytes=metrics.prometheus_query_bytes,
+        timeout=timeout,
+        lookback=metrics.usage_lookback,
+    )
+    return open_prometheus_store(options)
 
 
 def _open_influx(metrics: MetricSettings, address: str, timeout: float) -> AbstractAsyncContextManager[MetricStore]:

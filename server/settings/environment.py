@@ -134,6 +134,8 @@ def _fill_defaults(given: dict[str, dict[str, Any]], environ: Mapping[str, str])
     metrics = given.setdefault("metrics", {})
     if "influx_url" in metrics or "influx_host" in metrics:
         metrics.setdefault("metric_store", "flux" if "influx_org" in metrics else "influxql")
+    elif "prometheus_url" in metrics:
+        metrics.setdefault("metric_store", "prometheus")
 
 
 def _read_file(path: Path) -> dict[str, Any]:

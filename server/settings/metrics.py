@@ -5,20 +5,21 @@ from typing import Annotated, Literal
 from pydantic import SecretStr, model_validator
 
 from server.settings.field import Bytes, File, Names, Seconds, Word, setting
+from server.settings.prometheus import PrometheusSettings
 from server.settings.remote_write import RemoteWriteSettings
 from server.settings.units import bracketed
 
 OUTPUTS = ("embedded", "remote-write", "influx")
 
 
-class MetricSettings(RemoteWriteSettings):
+class MetricSettings(PrometheusSettings, RemoteWriteSettings):
     """Where usage and its history come from."""
 
-    metric_store: Annotated[Literal["influxql", "flux", "embedded"], Word] = setting(
+    metric_store: Annotated[Literal["influxql", "flux", "prometheus", "embedded"], Word] = setting(
         "embedded",
         "Kind of metric store. Left out: flux where an InfluxDB and OPENMCP_INFLUX_ORG are named, influxql where an "
-        "InfluxDB alone is, else embedded.",
-        values="influxql (InfluxDB 1.x), flux (2.x) or embedded",
+        "InfluxDB alone is, prometheus where OPENMCP_PROMETHEUS_URL is, else embedded.",
+        values="influxql (InfluxDB 1.x), flux (2.x), prometheus (whatever speaks its HTTP API) or embedded",
     )
     influx_url: str | None = setting(
         None, "InfluxDB.", values="an http or https URL", pattern=r"^(?i:https?)://[^/?#\s]+/?[^?#\s]*$"
@@ -135,7 +136,8 @@ class MetricSettings(RemoteWriteSettings):
     @model_validator(mode="after")
     def _fits(self) -> "MetricSettings":
         self._check_collecting()
-        if self.metric_store != "embedded" and self.influx_address is None:
+        self._check_prometheus()
+        if self.metric_store in ("influxql", "flux") and self.influx_address is None:
             raise ValueError(
                 f"OPENMCP_METRIC_STORE is {self.metric_store}, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"
             )
@@ -143,6 +145,13 @@ class MetricSettings(RemoteWriteSettings):
             missing = "OPENMCP_INFLUX_ORG" if self.influx_org is None else "OPENMCP_INFLUX_TOKEN"
             raise ValueError(f"OPENMCP_METRIC_STORE is flux, but {missing} is not set")
         return self
+
+    def _check_prometheus(self) -> None:
+        if self.metric_store == "prometheus" and self.prometheus_url is None:
+            raise ValueError("OPENMCP_METRIC_STORE is prometheus, but OPENMCP_PROMETHEUS_URL is not set")
+        if (self.prometheus_cert_file is None) != (self.prometheus_key_file is None):
+            missing = "CERT" if self.prometheus_cert_file is None else "KEY"
+            raise ValueError(f"OPENMCP_PROMETHEUS_{missing}_FILE is not set: a certificate and its key go together")
 
     def _check_collecting(self) -> None:
         """Raises ValueError where what is collected can't go where it shall."""

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from fleet.metrics.influx.layout import FIELDS, LAYOUTS
 from fleet.metrics.influx.options import Dialect, InfluxOptions
-from fleet.metrics.influx.pool import Call, InfluxPool, open_influx_pool
+from fleet.metrics.influx.pool import InfluxPool, open_influx_pool
+from fleet.metrics.pool import Call
 from fleet.model.errors import MetricsUnavailable, PointsRefused
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.quantities import canonical_bytes, canonical_cores

@@ -28,6 +28,9 @@ _LIMITS = re.compile(
 )
 
 
+_Sample = tuple[float, float]
+
+
 class Labels(Struct, gc=False):
     """Of a series' labels those that say what it is about; the others are not decoded."""
 
@@ -70,14 +73,15 @@ class Decoder:
     def __init__(self, cluster_label: str) -> None:
         cluster = ("cluster", str, msgspec.field(name=cluster_label, default=""))
         labels = msgspec.defstruct("Labels", [cluster], bases=(Labels,), gc=False)
-        series = msgspec.defstruct("Series", [("metric", labels), ("values", list[tuple[float, float]], [])], gc=False)
+        samples: tuple[Any, ...] = (("values", list[_Sample], []), ("value", _Sample | None, None))
+        series = msgspec.defstruct("Series", [("metric", labels), *samples], gc=False)
         data = msgspec.defstruct("Data", [("result", list[series])])  # type: ignore[valid-type]  # made above
         answer = msgspec.defstruct("Answer", [("data", data), ("warnings", list[str], []), ("isPartial", bool, False)])
         # Numbers are texts: `strict=False` reads them.
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(answer, strict=False).decode
 
     def decode(self, answer: HttpAnswer) -> Found:
-        """The series of a matrix. Raises MetricsUnavailable."""
+        """The series of a matrix or vector. Raises MetricsUnavailable."""
         try:
             decoded = self._decode(answer.body.replace(b'"+Inf"', b'"Inf"'))
         except UNREADABLE as error:
@@ -86,9 +90,10 @@ class Decoder:
         last: tuple[float, ...] = ()
         times_ns: list[int] = []
         for series in decoded.data.result:
-            if not series.values:
+            samples = series.values or (series.value and [series.value])
+            if not samples:
                 continue
-            times, values = zip(*series.values, strict=True)
+            times, values = zip(*samples, strict=True)
             if times != last:  # series of one scrape have the same
                 last, times_ns = times, [round(time * 1000) * 1_000_000 for time in times]
             rows.append(Rows(series.metric, times_ns, list(values)))

@@ -15,7 +15,7 @@ import urllib3
 
 from fleet.aio.files import read_bytes
 from fleet.metrics.pool import Call, HttpAnswer, Pool
-from fleet.metrics.prometheus.answer import Decoder, Found, build_refuse
+from fleet.metrics.prometheus.answer import Decoder, Found, Rows, build_refuse
 from fleet.metrics.prometheus.options import PrometheusOptions
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import tell
@@ -60,6 +60,10 @@ class Asking:
     async def work(self, build: Callable[[], T]) -> T:
         """What is made of answers, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, build)
+
+    async def query(self, expression: str) -> list[Rows]:
+        """The series of an instant vector now, with one value each. Raises MetricsUnavailable."""
+        return (await self._ask("/api/v1/query", {"query": expression})).rows
 
     async def get(self, path: str) -> HttpAnswer:
         """What is at a path of the API. Raises MetricsUnavailable."""

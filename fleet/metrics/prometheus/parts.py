@@ -23,10 +23,14 @@ Values = Sequence[float | None]
 
 
 class Part(Struct, gc=False):
-    """The samples of one container or device, strictly ascending in time."""
+    """What one container or device is worth at times that ascend strictly; `seen_ns` are those of its samples.
+
+    Where it is worth what it grew by since the sample before, the first of these is no time of it.
+    """
 
     times_ns: Sequence[int]
     values: Sequence[float]
+    seen_ns: Sequence[int]
 
 
 def build_points(rows: Iterable[Rows], ways: Ways, measures: Iterable[Measure]) -> Series | None:
@@ -42,7 +46,7 @@ def build_points(rows: Iterable[Rows], ways: Ways, measures: Iterable[Measure]) 
             if parts and (less or not way.less):
                 found[measure] = (way, parts, less)
                 break
-    axis = _Axis([part.times_ns for _, parts, less in found.values() for part in (*parts, *less)])
+    axis = _Axis([part for _, parts, less in found.values() for part in (*parts, *less)])
     if not axis.times_ns:
         return None
     values: dict[Measure, Values] = {}
@@ -50,13 +54,6 @@ def build_points(rows: Iterable[Rows], ways: Ways, measures: Iterable[Measure]) 
     for measure in measures:
         values[measure] = axis.total(*found[measure], measure) if measure in found else nothing
     return Series(axis.times_ns, values)
-
-
-def resolution_of(rows: Iterable[Rows]) -> int:
-    """The distance at which most samples are, in nanoseconds; 0 where no series has two."""
-    longest = max((row.times_ns for row in rows), key=len, default=[])
-    distances = sorted(after - before for before, after in pairwise(longest))
-    return distances[len(distances) // 2] if distances else 0
 
 
 def _parts_of(rows: Sequence[Rows], way: Way) -> list[Part]:
@@ -69,14 +66,17 @@ def _parts_of(rows: Sequence[Rows], way: Way) -> list[Part]:
         named = {"eth0": named["eth0"]}
     made: list[Part] = []
     for same in named.values():
-        parts = [_rates(row, idle=way.idle) if way.rate else Part(row.times_ns, row.values) for row in same]
+        parts = [
+            _rates(row, idle=way.idle) if way.rate else Part(row.times_ns, row.values, row.times_ns) for row in same
+        ]
         parts = [part for part in parts if part.times_ns]
         if len(parts) > 1:
             merged: dict[int, float] = {}
             for part in sorted(parts, key=lambda part: part.times_ns[-1]):
                 merged.update(zip(part.times_ns, part.values, strict=True))
             times = sorted(merged)
-            made.append(Part(times, [merged[time] for time in times]))
+            seen = sorted({time for part in parts for time in part.seen_ns})
+            made.append(Part(times, [merged[time] for time in times], seen))
         else:
             made += parts
     return made
@@ -89,26 +89,30 @@ def _rates(row: Rows, *, idle: bool) -> Part:
         (now - before if now >= before else now) * NANOSECONDS / (at - since)
         for (since, before), (at, now) in pairwise(zip(times, values, strict=True))
     ]
-    return Part(times[1:], [1 - rate for rate in rates] if idle else rates)
+    return Part(times[1:], [1 - rate for rate in rates] if idle else rates, times)
+
+
+class _Group(Struct, gc=False):
+    """Series that were scraped together: the times of their samples, and those at which they are worth something."""
+
+    seen: set[int]
+    times: set[int]
 
 
 class _Axis:
     """The times of an object's points, and what series are worth there."""
 
-    def __init__(self, all_times: Iterable[Sequence[int]]) -> None:
-        groups: list[set[int]] = []
-        last: Sequence[int] = ()
-        for times in sorted(all_times, key=len, reverse=True):
-            if times == last:
-                continue
-            last = times
-            joined = next((group for group in groups if _go_together(group, times)), None)
+    def __init__(self, parts: Iterable[Part]) -> None:
+        groups: list[_Group] = []
+        for part in sorted(parts, key=lambda part: len(part.seen_ns), reverse=True):
+            joined = next((group for group in groups if _go_together(group.seen, part.seen_ns)), None)
             if joined is None:
-                groups.append(set(times))
-            else:
-                joined.update(times)
-        self._times = max(groups, key=len, default=set[int]())
-        self.times_ns = sorted(self._times)
+                groups.append(_Group(set(part.seen_ns), set(part.times_ns)))
+            elif len(part.times_ns) != len(joined.times) or part.times_ns[-1] not in joined.times:
+                joined.seen.update(part.seen_ns)
+                joined.times.update(part.times_ns)
+        self._most = max(groups, key=lambda group: len(group.seen), default=_Group(set(), set()))
+        self.times_ns = sorted(self._most.times)
 
     def total(self, way: Way, parts: Sequence[Part], less: Sequence[Part], measure: Measure) -> Values:
         columns = [self._column(part, is_counter=measure.is_counter) for part in parts]
@@ -125,7 +129,7 @@ class _Axis:
     def _column(self, part: Part, *, is_counter: bool) -> Values:
         if part.times_ns == self.times_ns:
             return part.values
-        if _go_together(self._times, part.times_ns):
+        if _go_together(self._most.seen, part.seen_ns):
             found = dict(zip(part.times_ns, part.values, strict=True))
             return list(map(found.get, self.times_ns))
         near = _between if is_counter else _nearest

@@ -10,12 +10,13 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from fleet.metrics.aggregate import Series, build_history, build_usage, counter_lead_ns
+from fleet.metrics.aggregate import Series, build_histories, build_usage, counter_lead_ns
 from fleet.metrics.prometheus.answer import Found, Rows
 from fleet.metrics.prometheus.asking import Asking
+from fleet.metrics.prometheus.describe import describe
 from fleet.metrics.prometheus.nodes import NodeNames
 from fleet.metrics.prometheus.objects import Key, Wording
-from fleet.metrics.prometheus.parts import build_points, resolution_of
+from fleet.metrics.prometheus.parts import build_points
 from fleet.metrics.prometheus.sightings import SightingReader
 from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
@@ -64,7 +65,7 @@ class PrometheusStore:
             since = now - self._ns(self._options.lookback)
             again, more = await self._points(kind, thin, wanted, since, now, whole=True)
             first, missing = {**first, **again}, missing or more
-        usages = {key: _as_usage(series, measures) for key, (series, _) in first.items()}
+        usages = {key: _as_usage(series, measures) for key, series in first.items()}
         return _measured(keys, usages, missing)
 
     async def history(
@@ -77,11 +78,7 @@ class PrometheusStore:
         if rest and kind is Kind.POD and not self._options.recorded:
             again, more = await self._points(kind, rest, measures, window.start_ns - lead, window.end_ns, whole=True)
             found, missing = {**found, **again}, missing or more
-        histories: dict[K, History] = {}
-        for key, (series, resolution_ns) in found.items():
-            history = build_history(series, window, columns)
-            if history is not None:
-                histories[key] = replace(history, resolution_ns=resolution_ns)
+        histories = await self._asking.work(lambda: build_histories(found.items(), window, columns))
         return _measured(keys, histories, missing)
 
     async def _points(
@@ -93,17 +90,17 @@ class PrometheusStore:
         end_ns: int,
         *,
         whole: bool = False,
-    ) -> tuple[dict[K, tuple[Series, int]], str]:
-        """The points of each object that has any in [start, end), with their distance; and what is missing."""
+    ) -> tuple[dict[K, Series], str]:
+        """The points of each object that has any in [start, end), and what its server says is missing."""
         found, by_key = await self._rows(kind, cast("frozenset[Key]", keys), measures, start_ns, end_ns, whole=whole)
         ways = self._wording.ways(kind)
 
-        def build() -> dict[K, tuple[Series, int]]:
-            made: dict[K, tuple[Series, int]] = {}
+        def build() -> dict[K, Series]:
+            made: dict[K, Series] = {}
             for key, rows in by_key.items():
                 series = build_points(rows, ways, measures)
                 if series is not None:
-                    made[cast("K", key)] = (series, resolution_of(rows))
+                    made[cast("K", key)] = series
             return made
 
         return await self._asking.work(build), found.missing
@@ -188,16 +185,16 @@ class PrometheusStore:
         return group_by_pod(keys, await self._sightings.of_pods(known, start_ns, end_ns))
 
     async def check(self) -> str:
-        return "Prometheus"
+        return await describe(self._asking)
 
     @staticmethod
     def _ns(seconds: float) -> int:
         return int(seconds * NANOSECONDS)
 
 
-def _is_enough(found: tuple[Series, int] | None, *, twice: bool) -> bool:
+def _is_enough(found: Series | None, *, twice: bool) -> bool:
     """Whether an object was measured of late, and twice where something is counted from one time to the next."""
-    return found is not None and len(found[0].times_ns) > twice
+    return found is not None and len(found.times_ns) > twice
 
 
 def _as_usage(series: Series, measures: Iterable[Measure]) -> Usage:

@@ -1,23 +1,31 @@
 """One face for tests over all stores: the same points go in, the same questions are asked."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
+from msgspec import structs
 
 from fleet.metrics.aggregate import Series
 from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
 from fleet.metrics.influx.layout import FIELDS
 from fleet.metrics.influx.opening import open_influx_store
 from fleet.metrics.influx.options import Dialect, InfluxOptions
+from fleet.metrics.prometheus.opening import open_prometheus_store
+from fleet.metrics.prometheus.options import PrometheusOptions
+from fleet.metrics.remote_write.encode import Series as EncodedSeries
+from fleet.metrics.remote_write.encode import encode_write
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import Measure, Point
+from fleet.model.usage import Kind, Measure, Point
 from fleet.ports import MetricStore
 from realfleet.influx2 import Influx2
+from realfleet.metric_server import MetricServer
+from realfleet.series import build_recorded, build_scraped
 from tests.fleet.metrics.influxd import InfluxServer
 
 Pods = Iterable[tuple[PodKey, Point]]
@@ -44,6 +52,9 @@ class Filled(Protocol):
 
     async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None: ...
 
+    def kept(self, kind: Kind, point: Point) -> Point:
+        """What is left of a point that was written."""
+
 
 @dataclass
 class FilledEmbedded:
@@ -51,6 +62,9 @@ class FilledEmbedded:
 
     async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
         await self.store.write(pods, nodes)
+
+    def kept(self, kind: Kind, point: Point) -> Point:
+        return point
 
 
 @dataclass
@@ -66,9 +80,34 @@ class FilledInflux:
         lines += [node_line(key, text_fields(point), point.time_ns) for key, point in nodes]
         self.put(lines)
 
+    def kept(self, kind: Kind, point: Point) -> Point:
+        return point
+
     def write_cells(self, key: PodKey, time_ns: int, node: str = "n1", **cells: str) -> None:
         """One point, its cells in line protocol as they are given."""
         self.put([pod_line(key, cells, time_ns, node)])
+
+
+@dataclass
+class FilledPrometheus:
+    """A store in front of a Prometheus or VictoriaMetrics that tests share: clusters have other names there in each."""
+
+    store: MetricStore
+    server: MetricServer
+    options: PrometheusOptions
+
+    async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
+        build = build_recorded if self.options.recorded else build_scraped
+        await self.put(build(pods, nodes, cluster=self.options.cluster_value))
+
+    def kept(self, kind: Kind, point: Point) -> Point:
+        """Times are in milliseconds there, and no series of a pod says how much of a disk is left."""
+        point = structs.replace(point, time_ns=point.time_ns // 1_000_000 * 1_000_000)
+        of_pod = kind is Kind.POD and not self.options.recorded
+        return structs.replace(point, fs_available_bytes=None) if of_pod else point
+
+    async def put(self, series: Iterable[EncodedSeries]) -> None:
+        await asyncio.to_thread(self.server.write, encode_write(series))
 
 
 def text_fields(point: Point) -> dict[str, str]:
@@ -138,6 +177,14 @@ async def open_filled_flux(
             yield FilledInflux(store, lambda lines: server.write(bucket, "\n".join(lines)), options)
 
 
+@asynccontextmanager
+async def open_filled_prometheus(server: MetricServer, **changes: Any) -> AsyncIterator[FilledPrometheus]:
+    """Only the series that the test writes are seen, by a value of the cluster's label that no other has."""
+    options = PrometheusOptions(server.url, cluster_value=f"fleet-{next(_databases)}-{{cluster}}", **changes)
+    async with open_prometheus_store(options) as store:
+        yield FilledPrometheus(store, server, options)
+
+
 def reopen(filled: FilledInflux, **changes: object) -> AbstractAsyncContextManager[MetricStore]:
     """A store like this one but for some of its options."""
     return open_influx_store(replace(filled.options, **changes))  # type: ignore[arg-type]  # named by the caller
@@ -158,13 +205,22 @@ INFLUX_STORES: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncConte
 }
 """Every store in front of an InfluxDB, by the name that documentation and test ids have for it."""
 
-STORES = ("embedded", *INFLUX_STORES)
+PROMETHEUS_STORES: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[FilledPrometheus]]] = {
+    "prometheus": lambda request: open_filled_prometheus(request.getfixturevalue("real_prometheus")),
+    "victoriametrics": lambda request: open_filled_prometheus(request.getfixturevalue("real_victoria_metrics")),
+    "recorded": lambda request: open_filled_prometheus(request.getfixturevalue("real_prometheus"), recorded=True),
+}
+"""The store `prometheus` in front of its servers, of which the first reads what rules have recorded as well."""
+
+STORES = ("embedded", *INFLUX_STORES, *PROMETHEUS_STORES)
 
 STORE_PARAMETERS = [pytest.param(name, marks=() if name == "embedded" else pytest.mark.real) for name in STORES]
 
 
-def open_filled(
-    name: str, request: pytest.FixtureRequest, folder: Path
-) -> AbstractAsyncContextManager[FilledEmbedded] | AbstractAsyncContextManager[FilledInflux]:
+def open_filled(name: str, request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Filled]:
     """The store of this name, empty."""
-    return open_filled_embedded(folder) if name == "embedded" else INFLUX_STORES[name](request)
+    if name == "embedded":
+        return open_filled_embedded(folder)
+    if name in INFLUX_STORES:
+        return INFLUX_STORES[name](request)
+    return PROMETHEUS_STORES[name](request)
