@@ -46,7 +46,7 @@ def _open_kubefed(clusters: ClusterSettings, timeout: float) -> AbstractAsyncCon
 def _open_secrets(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[Listing]:
     return open_secrets_source(
         _build_host_access(clusters),
-        namespaces=clusters.secrets_namespace,
+        namespaces=() if "*" in clusters.secrets_namespace else clusters.secrets_namespace,
         selector=clusters.secrets_selector,
         programs=clusters.secrets_exec,
         member_timeout=timeout,

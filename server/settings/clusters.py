@@ -1,9 +1,9 @@
 """The settings of cluster sources."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from server.settings.field import Group, Names, Paths, Words, setting
 from server.settings.units import bracketed, check_label_selector
@@ -59,8 +59,9 @@ class ClusterSettings(Group):
     platform_namespace: str = setting("openmcp", "Where OpenMCPClusters are.", values="a namespace", min_length=1)
     secrets_namespace: Names = setting(
         (),
-        "Where Secrets are that lead to clusters, with secrets. Left out: all namespaces of the host.",
-        values="namespaces, separated by commas; a list in a file",
+        "Where Secrets are that lead to clusters; secrets needs it. Whoever may write Secrets there decides which "
+        "clusters there are.",
+        values="namespaces of the host, separated by commas, or * for all; a list in a file",
     )
     secrets_selector: Annotated[str | None, AfterValidator(check_label_selector)] = setting(
         None,
@@ -93,6 +94,14 @@ class ClusterSettings(Group):
         "watches a cluster. Without, `workloads` are what the pods say of their owners.",
         values="true or false",
     )
+
+    @model_validator(mode="after")
+    def _knows_where_secrets_are(self) -> Self:
+        if "secrets" in self.cluster_source and not self.secrets_namespace:
+            raise ValueError(
+                "OPENMCP_SECRETS_NAMESPACE is not set, must name the namespaces whose Secrets lead to clusters, or be *"
+            )
+        return self
 
     @property
     def host_files(self) -> tuple[Path, ...]:

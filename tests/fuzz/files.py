@@ -200,7 +200,7 @@ def read_secret(data: dict[str, bytes]) -> None:
     item = {"metadata": {"name": "a", "namespace": "b", "labels": labels}, "data": encoded}
     body = as_json({"kind": "SecretList", "metadata": {"resourceVersion": "1"}, "items": [item]})
     for programs in (True, False):
-        (secret,) = cluster_secrets(None, "a", programs=programs).decode_list(body, "c").records
+        (secret,) = cluster_secrets(None, "a", programs=programs, own=programs).decode_list(body, "c").records
         assert secret.cluster
 
 

@@ -39,7 +39,12 @@ async def test_clusters_of_secrets_and_a_kubeconfig_come_and_go_at_each_replica(
     kubeconfig.write_text(build_kubeconfig([api.access, same]))
     host.put_argo("prod", {"bearerToken": member.tokens.admin, "tlsClientConfig": host.build_tls()})
     host.put_cluster_api("broken", "neither")
-    settings = {"OPENMCP_CLUSTER_SOURCE": "secrets,kubeconfig", "OPENMCP_HOST_CONTEXT": "hub", "OPENMCP_WORKERS": "2"}
+    settings = {
+        "OPENMCP_CLUSTER_SOURCE": "secrets,kubeconfig",
+        "OPENMCP_SECRETS_NAMESPACE": "*",
+        "OPENMCP_HOST_CONTEXT": "hub",
+        "OPENMCP_WORKERS": "2",
+    }
     async with open_replicas(kubeconfig, [nats_server.url] * 2, tmp_path, **settings) as replicas:
 
         async def show(*clusters: tuple[str, str, str]) -> bool:

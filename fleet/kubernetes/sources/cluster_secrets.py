@@ -101,17 +101,20 @@ class _ArgoConfig(Struct, rename="camel"):
 _SECRET = msgspec.json.Decoder(_WireSecret)
 
 
-def cluster_secrets(namespace: str | None, selector: str, *, programs: bool) -> Codec[ClusterSecret]:
-    """Those that a label selector chooses, of one namespace or of all; `programs` says that they may name some."""
+def cluster_secrets(namespace: str | None, selector: str, *, programs: bool, own: bool) -> Codec[ClusterSecret]:
+    """Those that a label selector chooses, of one namespace or of all.
+
+    They may name programs, or lead to their own cluster by this server's rights, where that is said.
+    """
     within = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
 
     def build(raw: bytes, _cluster: str) -> ClusterSecret:
-        return _build_secret(_SECRET.decode(raw), programs=programs)
+        return _build_secret(_SECRET.decode(raw), programs=programs, own=own)
 
     return Codec("Secret", f"/api/v1{within}/secrets", build, query={"labelSelector": selector})
 
 
-def _build_secret(wire: _WireSecret, *, programs: bool) -> ClusterSecret:
+def _build_secret(wire: _WireSecret, *, programs: bool, own: bool) -> ClusterSecret:
     named, labels, data = wire.metadata, wire.metadata.labels or {}, wire.data or {}
     name, pairs = f"{named.namespace}/{named.name}", tuple(sorted(labels.items()))
     cluster = labels.get(CLUSTER_API_LABEL, named.name)
@@ -121,7 +124,7 @@ def _build_secret(wire: _WireSecret, *, programs: bool) -> ClusterSecret:
     try:
         if is_argo:
             cluster = (_read_text(data, "name") if data.get("name") else "") or named.name
-            way = _read_argo(data, programs=programs)
+            way = _read_argo(data, programs=programs, own=own)
         else:
             keys = ("value",) if CLUSTER_API_LABEL in labels else ("kubeconfig", "value")
             way = _read_kubeconfig(_read(data, *keys), programs=programs)
@@ -162,7 +165,7 @@ def _read_kubeconfig(content: bytes, *, programs: bool) -> Access:
     return load_access(config, context)
 
 
-def _read_argo(data: Mapping[str, str], *, programs: bool) -> Access | None:
+def _read_argo(data: Mapping[str, str], *, programs: bool, own: bool) -> Access | None:
     server = _read_text(data, "server")
     try:
         config = msgspec.json.decode(_read(data, "config")) if data.get("config") else {}
@@ -175,6 +178,8 @@ def _read_argo(data: Mapping[str, str], *, programs: bool) -> Access | None:
     except ValueError as error:
         raise ValueError(f"config.{error}") from error
     if server == _IN_CLUSTER and not (argo.bearer_token or argo.username):
+        if not own:
+            raise ValueError("it leads to the host by this server's rights: that takes a namespace that is named")
         return None
     user = _build_user(argo)
     if "exec" in user and not programs:

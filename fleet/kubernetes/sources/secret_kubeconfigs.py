@@ -27,8 +27,9 @@ async def open_secrets_source(
 ) -> AsyncIterator[HostSource]:
     """Watches the Secrets that a label selector chooses in some namespaces of the host, or in all where none is named.
 
-    Without a selector they are Cluster API's and Argo CD's. `programs` allows exec plugins that Secrets name.
-    `member_timeout` bounds each call to the host, and each plugin, in seconds.
+    Only those of named namespaces may lead to the host itself, which is reached with this server's own rights. Without
+    a selector they are Cluster API's and Argo CD's. `programs` allows exec plugins that Secrets name. `member_timeout`
+    bounds each call to the host, and each plugin, in seconds.
     """
     source = SecretsSource(host, namespaces, SELECTORS if selector is None else (selector,), programs, member_timeout)
     async with open_task("secrets source", source.run):
@@ -43,7 +44,7 @@ class SecretsSource(HostSource):
     ) -> None:
         super().__init__(host, _HOST_NAME, timeout)
         self._secrets = [
-            self.follow(cluster_secrets(namespace, selector, programs=programs))
+            self.follow(cluster_secrets(namespace, selector, programs=programs, own=namespace is not None))
             for namespace in namespaces or (None,)
             for selector in selectors
         ]

@@ -90,6 +90,14 @@ def test_a_source_is_named_once() -> None:
     assert problem.endswith("separated by commas; a list in a file (kubeconfig is named twice)")
 
 
+def test_secrets_are_of_namespaces_that_are_named() -> None:
+    given = {"OPENMCP_CLUSTER_SOURCE": "secrets", "OPENMCP_SECRETS_SELECTOR": "env in (prod"}
+    (selector,) = problems({**given, "OPENMCP_SECRETS_NAMESPACE": "*"})
+    assert selector.startswith("OPENMCP_SECRETS_SELECTOR is 'env in (prod', must be a label selector")
+    (namespace,) = problems({**given, "OPENMCP_SECRETS_SELECTOR": ""})
+    assert namespace.startswith("OPENMCP_SECRETS_NAMESPACE is not set, must name the namespaces")
+
+
 @pytest.mark.parametrize(
     ("environ", "files"),
     [

@@ -17,11 +17,13 @@ PEM = base64.b64encode(b"pem").decode()
 V1 = "client.authentication.k8s.io/v1"
 
 
-def read(name: str, labels: dict[str, str], data: dict[str, Any], *, programs: bool = False) -> ClusterSecret:
+def read(
+    name: str, labels: dict[str, str], data: dict[str, Any], *, programs: bool = False, own: bool = True
+) -> ClusterSecret:
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     item = {"metadata": {"name": name, "namespace": "ns", "labels": labels}, "data": encoded}
     body = json.dumps({"kind": "SecretList", "metadata": {"resourceVersion": "1"}, "items": [item]}).encode()
-    codec = cluster_secrets("ns", "any", programs=programs)
+    codec = cluster_secrets("ns", "any", programs=programs, own=own)
     assert (codec.path, codec.query) == ("/api/v1/namespaces/ns/secrets", {"labelSelector": "any"})
     (record,) = codec.decode_list(body, "host").records
     return record
@@ -86,6 +88,7 @@ def test_argo_cd_s_own_cluster_is_the_host_unless_a_credential_is_given() -> Non
     assert read("a", ARGO, argo({"tlsClientConfig": {}}, own, name="in-cluster")).way is None
     assert read("a", ARGO, {"server": own, "name": "in-cluster"}).way is None
     assert way_of(read("a", ARGO, argo(server=own))).token == PLANTED
+    assert "takes a namespace that is named" in str(read("a", ARGO, {"server": own}, own=False).way)
 
 
 @pytest.mark.parametrize(
@@ -193,5 +196,5 @@ def test_values_of_any_bytes_are_read(data: dict[str, str], words: str) -> None:
     labels = ARGO if "server" in data else CAPI
     item = {"metadata": {"name": "c1-kubeconfig", "namespace": "ns", "labels": labels}, "data": data}
     body = json.dumps({"kind": "SecretList", "metadata": {"resourceVersion": "1"}, "items": [item]}).encode()
-    (record,) = cluster_secrets(None, "any", programs=False).decode_list(body, "host").records
+    (record,) = cluster_secrets(None, "any", programs=False, own=False).decode_list(body, "host").records
     assert words in str(record.way)

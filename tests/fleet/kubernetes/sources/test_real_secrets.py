@@ -24,6 +24,8 @@ from tests.fleet.kubernetes.sources.secrets_of_host import ARGOCD, CLUSTERS, Sta
 
 pytestmark = pytest.mark.real
 
+BOTH = (CLUSTERS, ARGOCD)
+
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
@@ -41,7 +43,7 @@ def host(stage: Stage) -> Iterator[Stage]:
 @asynccontextmanager
 async def open_source(stage: Stage, **options: Any) -> AsyncIterator[tuple[HostSource, Follower]]:
     host = HostAccess((stage.hub.kubeconfig,))
-    async with open_secrets_source(host, member_timeout=PATIENCE, **options) as source:
+    async with open_secrets_source(host, member_timeout=PATIENCE, **{"namespaces": BOTH, **options}) as source:
         yield source, Follower(source)
 
 
