@@ -147,7 +147,7 @@ class _Silence:
 
 
 _OTHERS: tuple[Codec[Any], ...] = (NODES, NAMESPACES, EVENTS, *WORKLOADS.values())
-_EMPTY = {codec.path: codec.kind.encode() for codec in _OTHERS}
+EMPTY = {codec.path: codec.kind.encode() for codec in _OTHERS}
 
 
 class MemoryConnection:
@@ -168,7 +168,7 @@ class MemoryConnection:
         if call.path == "/apis/apps/v1/deployments":
             count = -(-self._pods // PODS_A_WORKLOAD)
             return Answer(200, {}, _build_deployments(start, min(start + size, count), count))
-        if (kind := _EMPTY.get(call.path)) is not None:
+        if (kind := EMPTY.get(call.path)) is not None:
             return Answer(200, {}, b'{"kind":"%sList","metadata":{"resourceVersion":"9"},"items":[]}' % kind)
         return Answer(200, {}, b'{"gitVersion":"v1.36.3"}')
 

@@ -1,8 +1,9 @@
 """Blocks of spans. Means, bounds and last values within `PRECISION`, or exact where all of a block are the same.
 
 Counts are exact, times are to the millisecond. Of counters the bits are dropped that what they grew by does not show
-within that precision, so that errors do not add up. What they grew by and took is what last values and times differ by,
-and kept only where that is not so: at a reset, a gap, or the first span.
+within that precision, so that errors do not add up; the last of a block is exact, for what is counted from it. What
+they grew by and took is what last values and times differ by, and kept only where that is not so: at a reset, a gap, or
+the first span.
 """
 
 import math
@@ -34,7 +35,7 @@ from fleet.model.usage import ALL_MEASURES, Measure
 _MILLISECOND = 1_000_000
 _SPAN = struct.Struct("<Q")
 _BITS = -int(math.log2(PRECISION / 2))
-_FIRST, _VALUE = struct.Struct("<qq"), struct.Struct("<d")
+_ENDS, _VALUE = struct.Struct("<qqq"), struct.Struct("<d")
 _MOST = np.nextafter(2.0**63, 0)
 
 
@@ -88,7 +89,7 @@ def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> Packed:
         more, longer = _beside(grown, value), _beside(took_ms, times_ms)
         more = np.where(np.abs(more) >> dropped <= 1, 0, more) if dropped else more
         longer = np.where(np.abs(longer) * 2000 <= took_ms, 0, longer)
-        head += _FIRST.pack(grown[0], took_ms[0])
+        head += _ENDS.pack(grown[0], took_ms[0], stats.value[-1] - value[-1])
         columns += [value, more, longer]
         mean, rated = _mean(_restore(more, value, grown[0]), _restore(longer, times_ms, took_ms[0]))
     same = [bool((shape == shape[0]).all()) for shape in shapes]
@@ -112,8 +113,8 @@ def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: b
         known, begin = unpack_mask(frame, begin, len(points))
         points, times_ms = points[known], times_ms[known]
     if is_counter:
-        grown_first, took_first = _FIRST.unpack_from(frame, begin)
-        begin += _FIRST.size
+        grown_first, took_first, dropped_last = _ENDS.unpack_from(frame, begin)
+        begin += _ENDS.size
     shapes = 3 if is_counter else 4
     same, begin = frame[begin : begin + shapes], begin + shapes
     constants = [_VALUE.unpack_from(frame, begin + at * _VALUE.size)[0] for at in range(sum(same))]
@@ -124,6 +125,7 @@ def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: b
         value = columns[1]
         grown = _restore(columns[2], value, grown_first)
         took_ms = _restore(columns[3], times_ms, took_first)
+        value[-1] += dropped_last
         mean, rated = _mean(grown, took_ms)
         total, weight = grown.astype(np.float64), took_ms / 1000
     else:

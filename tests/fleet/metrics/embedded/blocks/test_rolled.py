@@ -33,6 +33,7 @@ def test_spans_come_back_within_their_precision(series: Series) -> None:
             least = stats.total[stats.total > 0].min(initial=2**52)
             assert ((stats.value - kept.value) <= least * PRECISION).all()
             assert (kept.value <= stats.value).all()
+            assert kept.value[-1] == stats.value[-1]
         np.testing.assert_allclose(kept.total, stats.total, rtol=PRECISION)
         np.testing.assert_allclose(kept.weight, stats.weight, rtol=PRECISION)
         for name in ("low", "high", "last"):
