@@ -9,20 +9,22 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from fleet.aio.complaints import Complaints
 from fleet.aio.tasks import open_task
-from fleet.collector.readings import Reading, decode_metrics, decode_summary
+from fleet.collector.readings import ReadAt, Reading, decode_metrics, decode_summary
 from fleet.federation import Federation
 from fleet.model.errors import ClusterError, FleetError
 from fleet.model.kinds import NODES
 from fleet.model.objects import OnUnavailable
 from fleet.model.queries import NodeFilter, PageRequest
 from fleet.model.visibility import EVERYTHING
-from fleet.ports import LIST_BYTES, Call, Connection, PointStore
+from fleet.ports import LIST_BYTES, Answer, Call, Connection, PointStore
 
 logger = logging.getLogger(__name__)
 
@@ -111,15 +113,15 @@ class Collector:
         wanted = NodeFilter(clusters=frozenset({cluster}))
         page = await self._federation.list_page(NODES, EVERYTHING, wanted, (), PageRequest(1), OnUnavailable.PARTIAL)
         at_once = asyncio.Semaphore(_AT_ONCE)
-        time_ns = self._options.clock()
 
         async def read(node: str) -> Reading | None:
             path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/stats/summary"
             async with at_once:
                 try:
-                    body = await self._get(connection, path)
+                    answer = await self._get(connection, path)
+                    at = self._read_at(answer)
                     await self._federation.turns.wait()
-                    return decode_summary(body, cluster, node, time_ns)
+                    return decode_summary(answer.body, cluster, node, at)
                 except (ClusterError, ValueError):
                     return None  # a node that is down is a gap; where all are, the caller asks elsewhere
 
@@ -133,20 +135,27 @@ class Collector:
         nodes = await self._get(connection, f"{_METRICS}/nodes")
         pods = await self._get(connection, f"{_METRICS}/pods")
 
-        cached, time_ns = self._federation.pods_of((cluster,)), self._options.clock()
+        cached, at = self._federation.pods_of((cluster,)), self._read_at(pods)
 
         def decode() -> Reading:
             places = {pod.key: pod.node_name for part in cached for pod in part}
-            return decode_metrics(nodes, pods, cluster, places.get, time_ns)
+            return decode_metrics(nodes.body, pods.body, cluster, places.get, at)
 
         async with self._decoding:
             return await asyncio.to_thread(decode)  # one answer has all pods of the member
 
-    async def _get(self, connection: Connection, path: str) -> bytes:
+    def _read_at(self, answer: Answer) -> ReadAt:
+        try:
+            date = parsedate_to_datetime(answer.headers.get("date", "")).replace(tzinfo=UTC)  # as HTTP has it
+        except ValueError:
+            date = None
+        return ReadAt(self._options.clock(), date)
+
+    async def _get(self, connection: Connection, path: str) -> Answer:
         answer = await connection.request(Call("GET", path, self._options.timeout, most_bytes=LIST_BYTES))
         if answer.status != 200:
             raise ClusterError(connection.cluster, f"{path} is answered with {answer.status}")
-        return answer.body
+        return answer
 
 
 @contextlib.asynccontextmanager

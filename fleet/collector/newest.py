@@ -47,7 +47,12 @@ class NewestUsage:
                     await asyncio.sleep(0)
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
-            self._forget()
+            self.forget()
+
+    @property
+    def size(self) -> int:
+        """Objects that are kept."""
+        return sum(map(len, self._kept.values()))
 
     def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Measured[K, Usage]:
         """As a `MetricStore` answers it; a cluster without a point whose usage is not collected is a problem."""
@@ -71,7 +76,8 @@ class NewestUsage:
             _rate(before.point.network_transmit_bytes, point.network_transmit_bytes, seconds),
         )
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Lets go of what counts no more."""
         since = self._clock() - self._lookback_ns
         for kept in self._kept.values():
             for key in [key for key, newest in kept.items() if newest.point.time_ns < since]:

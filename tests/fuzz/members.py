@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 
-from fleet.collector.readings import decode_metrics, decode_summary
+from fleet.collector.readings import ReadAt, decode_metrics, decode_summary
 from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.endpoint import parse_endpoint, parse_proxy
 from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
@@ -396,13 +396,13 @@ MEMBERS = (
         ("rest_compat.errors.build_deletion_status",),
     ),
     Parser(
-        lambda body: decode_summary(body, "c", "n", 1),
+        lambda body: decode_summary(body, "c", "n", ReadAt(1)),
         spoilt_json(json.loads(build_summary("n", ("s", "p")))),
         (ValueError,),
         ("fleet.collector.readings.decode_summary",),
     ),
     Parser(
-        lambda given: decode_metrics(given[0], given[1], "c", lambda _: None, 1),
+        lambda given: decode_metrics(given[0], given[1], "c", lambda _: None, ReadAt(1)),
         st.tuples(*(spoilt_json(json.loads(body)) for body in build_metrics())),
         (ValueError,),
         ("fleet.collector.readings.decode_metrics",),
