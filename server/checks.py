@@ -160,7 +160,7 @@ async def _check_outputs(settings: Settings) -> list[Row]:
     for output in metrics.outputs_elsewhere:
         try:
             async with open_output(settings, output) as opened:
-                rows.append(Row(f"collect to {output}", works=True, said=await opened.check()))
+                rows.append(Row(f"collect to {output}", works=True, said=detail_of(await opened.check())))
         except (FleetError, OSError) as error:
             rows.append(Row(f"collect to {output}", works=False, said=detail_of(error)))
     if metrics.metric_store != "embedded" and metrics.uses_file:

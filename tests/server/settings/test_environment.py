@@ -188,6 +188,17 @@ def test_a_wrong_value_names_variable_value_and_what_it_may_be(name: str, value:
         ({"OPENMCP_METRIC_STORE": "flux", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_ORG is not set"),
         ({"OPENMCP_INFLUX_ORG": "o", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_TOKEN is not set"),
         (
+            {"OPENMCP_COLLECT_TO": "embedded,kafka"},
+            "OPENMCP_COLLECT_TO has 'kafka', must be of embedded, remote-write,",
+        ),
+        ({"OPENMCP_COLLECT_TO": "embedded,remote-write"}, "but OPENMCP_REMOTE_WRITE_URL is not set"),
+        ({"OPENMCP_COLLECT_TO": "embedded,influx"}, "has influx, but neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
+        ({"OPENMCP_COLLECT_TO": "remote-write"}, "OPENMCP_COLLECT_TO is set without embedded: add it"),
+        ({"OPENMCP_COLLECT_TO": "embedded", "OPENMCP_COLLECT_INTERVAL": "0s"}, "0s: nothing would be collected"),
+        ({"OPENMCP_USAGE_FROM": "collector", "OPENMCP_COLLECT_INTERVAL": "0s"}, "0s: nothing would be collected"),
+        ({"OPENMCP_REMOTE_WRITE_CLUSTER_LABEL": "pod"}, "is 'pod', which is another label of the same series"),
+        ({"OPENMCP_REMOTE_WRITE_KEY_FILE": "k"}, "but OPENMCP_REMOTE_WRITE_CERT_FILE is not"),
+        (
             {"OPENMCP_MEMBER_TIMEOUT": "8s"},
             "OPENMCP_MEMBER_TIMEOUT (8s) must be shorter than OPENMCP_REQUEST_TIMEOUT (8s)",
         ),
