@@ -1,7 +1,7 @@
 """The same usage for every metric store: an hour of pods, written as each store's own writer does it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -35,7 +35,7 @@ async def list_nodes(server: Running) -> list[NodeKey]:
 
 def build_lines(pods: Sequence[PodKey]) -> Iterator[str]:
     """Line protocol as the platform's collector writes it, a batch at a time."""
-    for moment in _moments():
+    for moment in _moments(time.time()):
         yield "\n".join(
             f"Pods,cluster={pod.cluster},namespace={pod.namespace},node=n1,pod={pod.name} "
             f"{_amounts(pod.name, moment).as_fields('0.1')} {moment * NANOSECONDS}"
@@ -45,7 +45,7 @@ def build_lines(pods: Sequence[PodKey]) -> Iterator[str]:
 
 def build_node_lines(nodes: Sequence[NodeKey]) -> Iterator[str]:
     """The same of nodes."""
-    for moment in _moments():
+    for moment in _moments(time.time()):
         yield "\n".join(
             f"Nodes,cluster={node.cluster},node={node.name} "
             f"{_amounts(node.name, moment).as_fields('0.1')} {moment * NANOSECONDS}"
@@ -53,10 +53,16 @@ def build_node_lines(nodes: Sequence[NodeKey]) -> Iterator[str]:
         )
 
 
-async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey] = (), points: int = POINTS) -> None:
+async def fill_file(
+    path: Path,
+    pods: Sequence[PodKey],
+    nodes: Sequence[NodeKey] = (),
+    points: int = POINTS,
+    now: Callable[[], float] = time.time,
+) -> None:
     """The same, or its newest points alone, in the embedded store's file, beside the server that has it open."""
     async with open_embedded_store(EmbeddedOptions(path)) as store:
-        for moment in _moments()[-points:]:
+        for moment in _moments(now())[-points:]:
             await store.write(
                 [(pod, _build_point(pod.name, moment, "n1")) for pod in pods],
                 [(node, _build_point(node.name, moment, None)) for node in nodes],
@@ -65,11 +71,11 @@ async def fill_file(path: Path, pods: Sequence[PodKey], nodes: Sequence[NodeKey]
 
 def build_points(pods: Sequence[PodKey]) -> Iterator[tuple[PodKey, Point]]:
     """The same as points."""
-    return ((pod, _build_point(pod.name, moment, "n1")) for moment in _moments() for pod in pods)
+    return ((pod, _build_point(pod.name, moment, "n1")) for moment in _moments(time.time()) for pod in pods)
 
 
-def _moments() -> list[int]:
-    newest = int(time.time()) - _NEWEST_SECONDS
+def _moments(now: float) -> list[int]:
+    newest = int(now) - _NEWEST_SECONDS
     return [newest - number * INTERVAL_SECONDS for number in reversed(range(POINTS))]
 
 

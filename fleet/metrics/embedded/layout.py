@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleet.metrics.embedded.sqlite import named, transaction
 from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import NodeKey, PodKey
 from fleet.model.told import tell
 from fleet.model.usage import Kind, Measure
 
@@ -53,6 +54,14 @@ CREATE TABLE IF NOT EXISTS facts (
   value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+
+SeriesName = tuple[int, str, str, str]
+
+
+def series_name(kind: Kind, key: PodKey | NodeKey) -> SeriesName:
+    namespace = key.namespace if isinstance(key, PodKey) else ""
+    return KIND_NUMBERS[kind], key.cluster, namespace, key.name
 
 
 def lay_out(connection: sqlite3.Connection, path: Path) -> None:

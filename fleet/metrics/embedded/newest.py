@@ -26,6 +26,11 @@ class Newest(NamedTuple):
         """Rows of the file that it was made of."""
         return 1 if self.before_ns is None else 2
 
+    @property
+    def begin_ns(self) -> int:
+        """The time of the first of these."""
+        return self.usage.time_ns if self.before_ns is None else self.before_ns
+
     def since(self, start_ns: int) -> Usage | None:
         """What of it is of that time or later: rates are made of two points."""
         if self.usage.time_ns < start_ns:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import queue
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,18 +20,16 @@ from msgspec import Struct
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
 from fleet.aio.timed import timed
+from fleet.metrics.embedded.bounds import Bounds, Kept, say_early
 from fleet.metrics.embedded.file import describe, open_writer
 from fleet.metrics.embedded.followed import Followed, FollowedFile
+from fleet.metrics.embedded.histories import load_history
 from fleet.metrics.embedded.layout import COUNT_SERIES
 from fleet.metrics.embedded.newest import NewestPoints, pick_usages
-from fleet.metrics.embedded.reads import (
-    load_history,
-    load_latest,
-    load_points,
-    load_sightings_of,
-    load_sightings_on,
-)
+from fleet.metrics.embedded.reads import load_latest, load_points
+from fleet.metrics.embedded.sightings import load_sightings_of, load_sightings_on
 from fleet.metrics.embedded.sqlite import translated
+from fleet.metrics.embedded.view import Damages, View
 from fleet.metrics.embedded.writes import PointWriter, build_rows
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import K, NodeKey, PodKey
@@ -45,6 +42,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _READERS = 2
+_SLICE_SECONDS = 0.025
+_PAUSES = 4
 
 
 class EmbeddedOptions(Struct, frozen=True):
@@ -52,8 +51,8 @@ class EmbeddedOptions(Struct, frozen=True):
 
     `max_age` in seconds, `max_bytes` of the file (it may stand a quarter above until it is cut), `lookback` how old, in
     seconds, the newest point of an object may be to count as its usage, `timeout` of a question in seconds,
-    `cut_interval` between two looks at the bounds in seconds, `short_window` up to how many seconds a window of history
-    is aggregated here and not by SQLite. `clock` says the time in Unix nanoseconds.
+    `cut_interval` between two looks at the bounds, and at what may become blocks, in seconds. `clock` says the time in
+    Unix nanoseconds.
     """
 
     path: Path
@@ -62,7 +61,6 @@ class EmbeddedOptions(Struct, frozen=True):
     lookback: float = 3600.0
     timeout: float = 5.0
     cut_interval: float = 60.0
-    short_window: float = 7200.0
     clock: Callable[[], int] = time.time_ns
 
 
@@ -77,7 +75,12 @@ class EmbeddedStore:
         writer: PointWriter | None,
         readers: Iterable[Followed],
         newest: NewestPoints,
+        damages: Damages,
     ) -> None:
+        self.kept: Kept | None = None
+        """How far back the file reaches, as it was at the last cut here."""
+        self.damages = damages
+        self._complaints = Complaints()
         self._options = options
         self._writer = writer
         self._newest = newest
@@ -93,7 +96,7 @@ class EmbeddedStore:
         missing = tuple(keys.difference(cached))
         note_rows(lambda: sum(newest.points for key in keys if (newest := cached.get(key)) is not None))
         if missing:
-            read = await self._read(lambda reader: load_latest(reader, kind, missing, measures, since))
+            read = await self._read(lambda view: load_latest(view, kind, missing, measures, since))
             cached.update((key, read.get(key)) for key in missing)
             return pick_usages(cached, keys, since)
         with querying_metrics():
@@ -102,8 +105,7 @@ class EmbeddedStore:
     async def history(
         self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[K, History]:
-        short = int(self._options.short_window * NANOSECONDS)
-        return await self._read(lambda reader: load_history(reader, kind, tuple(keys), window, columns, short_ns=short))
+        return await self._read(lambda view: load_history(view, kind, tuple(keys), window, columns))
 
     async def points(
         self, kind: Kind, key: PodKey | NodeKey, *, start_ns: int | None, end_ns: int | None, limit: int
@@ -114,7 +116,7 @@ class EmbeddedStore:
         if found is None:
             wanted = 1 if is_newest else limit
             found = await self._read(
-                lambda reader: load_points(reader, kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
+                lambda view: load_points(view, kind, key, start_ns=start_ns, end_ns=end_ns, limit=wanted)
             )
             if found:  # names that nobody measures are the caller's, and as many as they like
                 kept[kind, key] = found
@@ -122,41 +124,40 @@ class EmbeddedStore:
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
         start, end = at_ns - GAP_NS, at_ns + GAP_NS
-        return await self._read(lambda reader: group_at(keys, load_sightings_on(reader, keys, start, end), at_ns))
+        return await self._read(lambda view: group_at(keys, load_sightings_on(view, keys, start, end), at_ns))
 
     async def placements(
         self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
     ) -> Mapping[PodKey, list[Placement]]:
-        return await self._read(lambda reader: group_by_pod(keys, load_sightings_of(reader, keys, start_ns, end_ns)))
+        return await self._read(lambda view: group_by_pod(keys, load_sightings_of(view, keys, start_ns, end_ns)))
 
     async def check(self) -> str:
-        series = await self._read(lambda reader: int(reader.execute(COUNT_SERIES).fetchone()[0]))
+        series = await self._read(lambda view: int(view.connection.execute(COUNT_SERIES).fetchone()[0]))
         return describe(self._options.path, series)
 
     async def write(
         self, pods: Iterable[tuple[PodKey, Point]] = (), nodes: Iterable[tuple[NodeKey, Point]] = ()
     ) -> None:
         """Writes one delivery, whole or not at all. A point of the same object and time replaces the one before."""
-        await self._write(lambda writer: writer.write(build_rows(pods, nodes)))
+        with timed(logger, "the metric file was written"):
+            await self._write(lambda writer: writer.write(build_rows(pods, nodes)))
 
     async def cut(self) -> None:
         """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk.
 
         Where all is too old, nothing is until a newer point comes: a clock that jumped ahead takes no history away.
         """
-        oldest = self._options.clock() - int(self._options.max_age * NANOSECONDS)
+        self.kept = await self._write(lambda writer: writer.cut())
+        if (said := say_early(self.kept)) is None:
+            self._complaints.settle("early")
+        elif self._complaints.is_due("early", self.kept.needed_bytes):
+            logger.warning("the metric file is too small, %s", said)
 
-        def cut(writer: PointWriter) -> None:
-            if (newest := writer.newest_ns()) is not None and newest >= oldest:
-                writer.cut_before(oldest)
-            if writer.needs_cut():
-                writer.cut_to_size()
-            else:
-                writer.shrink()
+    async def seal(self) -> bool:
+        """Makes blocks of some rows that are old enough, for a moment; whether more may wait."""
+        return await self._write(lambda writer: writer.seal(_SLICE_SECONDS))
 
-        await self._write(cut)
-
-    async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, question: Callable[[View], T]) -> T:
         deadline = time.monotonic() + self._options.timeout
 
         def read() -> T:
@@ -166,7 +167,7 @@ class EmbeddedStore:
                     reader = followed.get()
                     # A question nobody waits for any more is ended inside SQLite, so that it does not hold a thread.
                     reader.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-                    return question(reader)
+                    return question(View(reader, self.damages, deadline))
             finally:
                 self._readers.put(followed)
 
@@ -188,8 +189,7 @@ class EmbeddedStore:
                 writer.follow()
                 return change(writer)
 
-        with timed(logger, "the metric file was written"):
-            return await asyncio.get_running_loop().run_in_executor(self._writing, write)
+        return await asyncio.get_running_loop().run_in_executor(self._writing, write)
 
     def stop(self) -> None:
         self._writing.shutdown(wait=True)
@@ -204,8 +204,11 @@ async def open_embedded_store(options: EmbeddedOptions) -> AsyncIterator[Embedde
     """
     file = FollowedFile(options.path, options.max_bytes, writes=True)
     connections = await asyncio.to_thread(_open_connections, file)
-    writer, looking, *readers = connections
-    store = EmbeddedStore(options, PointWriter(writer, options.max_bytes), readers, NewestPoints(looking))
+    following, looking, *readers = connections
+    damages = Damages()
+    bounds = Bounds(int(options.max_age * NANOSECONDS), options.max_bytes)
+    writer = PointWriter(following, bounds, damages, options.clock)
+    store = EmbeddedStore(options, writer, readers, NewestPoints(looking), damages)
     keeping = asyncio.create_task(_keep_bounded(store, options.cut_interval), name="keep the metric file bounded")
     try:
         yield store
@@ -227,7 +230,7 @@ async def open_embedded_reader(options: EmbeddedOptions) -> AsyncIterator[Embedd
             looking, *readers = [
                 stack.enter_context(contextlib.closing(Followed(file, file.open_reader))) for _ in range(1 + _READERS)
             ]
-        store = EmbeddedStore(options, None, readers, NewestPoints(looking))
+        store = EmbeddedStore(options, None, readers, NewestPoints(looking), Damages())
         try:
             yield store
         finally:
@@ -254,12 +257,17 @@ def _open_connections(file: FollowedFile) -> list[Followed]:
 
 
 async def _keep_bounded(store: EmbeddedStore, interval: float) -> None:
-    complaints = Complaints()
+    complaints, loop = Complaints(), asyncio.get_running_loop()
     while True:
         try:
             await store.cut()
+            begun = loop.time()
+            while await store.seal():
+                # A fifth of a core at most, and never in the way of a delivery for long.
+                await asyncio.sleep((loop.time() - begun) * _PAUSES)
+                begun = loop.time()
             complaints.settle("cut")
         except MetricsUnavailable as error:
             if complaints.is_due("cut", str(error)):
-                logger.warning("old points could not be removed: %s", error)
+                logger.warning("old points could not be made smaller or removed: %s", error)
         await asyncio.sleep(interval)

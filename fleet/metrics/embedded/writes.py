@@ -3,14 +3,20 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from typing import TypeVar
 
+from fleet.metrics.embedded.bounds import Bounds, Kept
 from fleet.metrics.embedded.followed import Followed
-from fleet.metrics.embedded.layout import KIND_NUMBERS, MEASURE_COLUMNS
+from fleet.metrics.embedded.layout import KIND_NUMBERS, MEASURE_COLUMNS, SeriesName, series_name
+from fleet.metrics.embedded.sealing import Sealer
 from fleet.metrics.embedded.sqlite import transaction
+from fleet.metrics.embedded.tiers import Plan
+from fleet.metrics.embedded.view import Damages
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Kind, Point
 
-SeriesName = tuple[int, str, str, str]
+T = TypeVar("T")
+
 Row = tuple[SeriesName, Point]
 
 _INSERT = (
@@ -18,14 +24,6 @@ _INSERT = (
     f"VALUES ({', '.join('?' * (len(MEASURE_COLUMNS) + 3))})"
 )
 _measured: Callable[[Point], tuple[float | None, ...]] = attrgetter(*MEASURE_COLUMNS)
-_SERIES_A_CUT = 2_000
-_SHARE_A_CUT = 10
-_KEEP_SHARE = 0.9
-
-
-def series_name(kind: Kind, key: PodKey | NodeKey) -> SeriesName:
-    namespace = key.namespace if isinstance(key, PodKey) else ""
-    return KIND_NUMBERS[kind], key.cluster, namespace, key.name
 
 
 def build_rows(pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> list[Row]:
@@ -38,10 +36,14 @@ def build_rows(pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeK
 class PointWriter:
     """Holds the writing connection and the ids it has seen. Raises sqlite3.Error, MetricsUnavailable."""
 
-    def __init__(self, followed: Followed, max_bytes: int) -> None:
+    def __init__(self, followed: Followed, bounds: Bounds, damages: Damages, clock: Callable[[], int]) -> None:
         self._followed = followed
         self._connection = followed.get()
-        self._max_bytes = max_bytes
+        self._bounds = bounds
+        self._damages = damages
+        self._sealer = Sealer(damages)
+        self._clock = clock
+        self._plan: Plan | None = None
         self._series_ids: dict[SeriesName, int] = {}
         self._place_ids: dict[str, int] = {}
 
@@ -50,17 +52,38 @@ class PointWriter:
         connection = self._followed.get()
         if connection is not self._connection:
             self._connection = connection
+            self._sealer, self._plan = Sealer(self._damages), None
             self._forget_ids()
 
     def write(self, rows: list[Row]) -> None:
         """Writes a delivery, whole or not at all; where the file has reached its bound, old points make room."""
+        self._with_room(lambda: self._insert(rows))
+
+    def seal(self, seconds: float) -> bool:
+        """Makes blocks of rows for so long; whether more may wait. What is due was found at the last cut."""
+        plan = self._plan
+        return plan is not None and self._with_room(lambda: self._sealer.seal(self._connection, plan, seconds))
+
+    def cut(self) -> Kept:
+        """Removes what is too old, or does not fit; what is left then."""
         try:
-            self._insert(rows)
+            self._bounds.cut(self._connection, self._clock())
+        finally:
+            self._forget_ids()
+        self._plan = self._bounds.plan(self._connection, self._clock())
+        return self._bounds.load_kept(self._connection, self._clock())
+
+    def _with_room(self, change: Callable[[], T]) -> T:
+        try:
+            return change()
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
                 raise
-            self.cut_to_size()
-            self._insert(rows)
+            try:
+                self._bounds.make_room(self._connection, self._clock())
+            finally:
+                self._forget_ids()
+            return change()
 
     def _insert(self, rows: list[Row]) -> None:
         try:
@@ -100,59 +123,3 @@ class PointWriter:
     def _forget_ids(self) -> None:
         self._series_ids.clear()
         self._place_ids.clear()
-
-    def newest_ns(self) -> int | None:
-        """The time of the newest point; None where there is none."""
-        return self._time_span()[1]
-
-    def cut_before(self, time_ns: int) -> int:
-        """Removes the points before a time, and series that have none left; answers how many points went."""
-        removed = 0
-        last = self._connection.execute("SELECT coalesce(max(id), 0) FROM series").fetchone()[0]
-        for first in range(0, last + 1, _SERIES_A_CUT):
-            with transaction(self._connection):
-                removed += self._connection.execute(
-                    "DELETE FROM points WHERE time_ns < ? "
-                    "AND series_id IN (SELECT id FROM series WHERE id >= ? AND id < ?)",
-                    (time_ns, first, first + _SERIES_A_CUT),
-                ).rowcount
-        if removed:
-            with transaction(self._connection):
-                self._connection.execute(
-                    "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM points WHERE points.series_id = series.id) "
-                    "AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocks.series_id = series.id)"
-                )
-            self._forget_ids()
-        return removed
-
-    def cut_to_size(self) -> None:
-        """Removes the oldest tenth of the time held until the points fit in nine tenths of the bound."""
-        while self._bytes_in_use() > self._max_bytes * _KEEP_SHARE:
-            oldest, newest = self._time_span()
-            if oldest is None or newest is None:
-                break
-            self.cut_before(oldest + max(1, (newest - oldest) // _SHARE_A_CUT))
-        self.shrink()
-
-    def shrink(self) -> None:
-        """Gives free pages and the log back to the disk."""
-        # It gives a page a step, without a column, which `execute` takes for its end after the first.
-        self._connection.executescript("PRAGMA incremental_vacuum")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def needs_cut(self) -> bool:
-        return self._bytes_in_use() > self._max_bytes
-
-    def _bytes_in_use(self) -> int:
-        pages, free, size = (
-            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        return (pages - free) * size
-
-    def _time_span(self) -> tuple[int | None, int | None]:
-        row = self._connection.execute(
-            "SELECT min((SELECT min(time_ns) FROM points WHERE series_id = series.id)), "
-            "max((SELECT max(time_ns) FROM points WHERE series_id = series.id)) FROM series"
-        ).fetchone()
-        return row[0], row[1]

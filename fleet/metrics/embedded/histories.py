@@ -1,0 +1,59 @@
+"""History out of the metric file: of each object the blocks of one tier, then the rows that are newer."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from fleet.aio.recorder import counted_rows
+from fleet.metrics.aggregate import Series, counter_lead_ns
+from fleet.metrics.embedded.blocks.history import build_histories
+from fleet.metrics.embedded.blocks.raw import decode_points, decode_spans
+from fleet.metrics.embedded.blocks.rolled import decode_rolled
+from fleet.metrics.embedded.blocks.spans import Spans, from_series, join, roll_up
+from fleet.metrics.embedded.facts import build_reach, load_facts
+from fleet.metrics.embedded.merging import merge_series
+from fleet.metrics.embedded.tiers import RAW, Tier, choose_tier
+from fleet.metrics.embedded.view import View, columns_of
+from fleet.model.objects import K
+from fleet.model.usage import Column, History, Kind, Measure, TimeRange
+
+
+def load_history(
+    view: View, kind: Kind, keys: Sequence[K], window: TimeRange, columns: Collection[Column]
+) -> Mapping[K, History]:
+    """The columns of each object that has a point in the window, of one moment of the file. Raises sqlite3.Error."""
+    chosen = sorted({measure for measure, _ in columns}, key=lambda measure: measure.value)
+    with view.snapshot():
+        tier = choose_tier(window, build_reach(load_facts(view.connection)))
+        load = _Parts(view, tier, window.start_ns - counter_lead_ns(window, chosen), window.end_ns, chosen)
+        return build_histories(
+            ((keys[position], load(series_id)) for position, series_id in view.find_series(kind, keys)), window, columns
+        )
+
+
+class _Parts:
+    """Loads the parts of one series after the other, each ascending."""
+
+    def __init__(self, view: View, tier: Tier, start_ns: int, end_ns: int, measures: Sequence[Measure]) -> None:
+        self._view, self._tier, self._measures = view, tier, measures
+        self._span = (start_ns, end_ns)
+        self._text = (
+            f"SELECT points.time_ns{columns_of(measures)} FROM points "  # noqa: S608 - constants only
+            "WHERE series_id = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns"
+        )
+        self._decode: Callable[[bytes], Spans] = lambda data: (decode_rolled if tier.number else decode_spans)(
+            data, measures
+        )
+
+    def __call__(self, series_id: int) -> list[Spans]:
+        sealed = [*self._view.blocks(series_id, self._tier, *self._span, self._decode)][::-1]
+        rows = self._view.connection.execute(self._text, (series_id, *self._span)).fetchall()
+        if not rows:
+            return sealed
+        times, *values = zip(*counted_rows(iter(rows)), strict=True)
+        head = Series(times, dict(zip(self._measures, values, strict=True)))
+        if not sealed or times[0] > sealed[-1].last_ns[-1]:
+            return [*sealed, from_series(head)]
+        # Points that came late, of a time that has blocks already.
+        if self._tier.number:
+            return [join([*sealed, roll_up(from_series(head), self._tier.span_ns)])]
+        blocks = self._view.blocks(series_id, RAW, *self._span, lambda data: decode_points(data, self._measures))
+        return [from_series(merge_series([*blocks, head]))]
