@@ -9,7 +9,7 @@ from fleet.metrics.embedded.blocks.raw import decode_points, decode_spans
 from fleet.metrics.embedded.blocks.rolled import decode_rolled
 from fleet.metrics.embedded.blocks.spans import Spans, from_series, join, roll_up
 from fleet.metrics.embedded.facts import build_reach, load_facts
-from fleet.metrics.embedded.merging import merge_series
+from fleet.metrics.embedded.merging import find_before, merge_series
 from fleet.metrics.embedded.tiers import RAW, Tier, choose_tier
 from fleet.metrics.embedded.view import View, columns_of
 from fleet.model.objects import K
@@ -34,6 +34,7 @@ class _Parts:
 
     def __init__(self, view: View, tier: Tier, start_ns: int, end_ns: int, measures: Sequence[Measure]) -> None:
         self._view, self._tier, self._measures = view, tier, measures
+        self._counters = [measure for measure in measures if measure.is_counter] if tier.number else []
         self._span = (start_ns, end_ns)
         self._text = (
             f"SELECT points.time_ns{columns_of(measures)} FROM points "  # noqa: S608 - constants only
@@ -51,7 +52,11 @@ class _Parts:
         times, *values = zip(*counted_rows(iter(rows)), strict=True)
         head = Series(times, dict(zip(self._measures, values, strict=True)))
         if not sealed or times[0] > sealed[-1].last_ns[-1]:
-            return [*sealed, from_series(head)]
+            before = find_before(self._view, series_id, times[0], self._counters) if self._counters and sealed else None
+            if before is not None and before.times_ns[0] >= self._span[0]:
+                none = {measure: [None] for measure in self._measures}
+                head = merge_series([Series(before.times_ns, {**none, **before.values}), head])
+            return [*sealed, from_series(head, start_ns=times[0])]
         # Points that came late, of a time that has blocks already.
         if self._tier.number:
             return [join([*sealed, roll_up(from_series(head), self._tier.span_ns)])]

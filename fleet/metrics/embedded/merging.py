@@ -1,8 +1,12 @@
-"""Points of one series that came in several parts, as one."""
+"""Points of one series that are in several parts, as one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fleet.metrics.aggregate import Series
+from fleet.metrics.embedded.blocks.raw import decode_points
+from fleet.metrics.embedded.tiers import EVER, RAW
+from fleet.metrics.embedded.view import View
+from fleet.model.usage import Measure
 
 
 def merge_series(parts: Sequence[Series]) -> Series:
@@ -13,3 +17,10 @@ def merge_series(parts: Sequence[Series]) -> Series:
     times = sorted(rows)
     columns = zip(*map(rows.__getitem__, times), strict=True)
     return Series(times, dict(zip(parts[0].values, columns, strict=True)))
+
+
+def find_before(view: View, series_id: int, time_ns: int, counters: Collection[Measure]) -> Series | None:
+    """The last point before that time which is kept as it was: what counters count from."""
+    for block in view.blocks(series_id, RAW, EVER, time_ns, lambda data: decode_points(data, counters)):
+        return Series(block.times_ns[-1:], {measure: column[-1:] for measure, column in block.values.items()})
+    return None

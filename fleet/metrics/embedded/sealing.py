@@ -18,6 +18,7 @@ from fleet.metrics.embedded.blocks.rolled import decode_rolled, encode_rolled
 from fleet.metrics.embedded.blocks.spans import Spans, from_series, join, roll_up, select
 from fleet.metrics.embedded.facts import SEALED_TO, load_facts, put_fact
 from fleet.metrics.embedded.layout import MEASURE_COLUMNS
+from fleet.metrics.embedded.merging import find_before
 from fleet.metrics.embedded.sqlite import transaction
 from fleet.metrics.embedded.tiers import EVER, NEVER, RAW, ROLLED, Plan, Tier
 from fleet.metrics.embedded.view import Damages, View
@@ -99,19 +100,13 @@ class _Series:
             ordered = sorted(known.items())
             if begin_ns >= self._plan.begins_ns[RAW.number]:
                 self._put(RAW, begin_ns, encode_points(*_as_series(ordered)))
-            if before is None:
-                before = self._find_before(begin_ns)
+            if before is None and (last := find_before(self._view, self._id, begin_ns, _COUNTERS)) is not None:
+                values = {measure: column[0] for measure, column in last.values.items()}
+                before = last.times_ns[0], (*map(values.get, _MEASURES), None)
             with_before = ordered if before is None else [before, *ordered]
             points.append(from_series(*_as_series(with_before), start_ns=ordered[0][0]))
             before = ordered[-1]
         return points, anew
-
-    def _find_before(self, time_ns: int) -> tuple[int, _Row] | None:
-        """The counters of the last point before that time that is kept as it was."""
-        for block in self._view.blocks(self._id, RAW, EVER, time_ns, lambda data: decode_points(data, _COUNTERS)):
-            values = {measure: column[-1] for measure, column in block.values.items()}
-            return block.times_ns[-1], (*map(values.get, _MEASURES), None)
-        return None
 
     def _seal_rolled(self, tier: Tier, spans: Spans, anew: Sequence[int]) -> None:
         """Joins spans with those that their periods have; where all points of a time are among them, they replace."""

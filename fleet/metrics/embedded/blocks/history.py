@@ -129,7 +129,8 @@ def _link_all(spans: Sequence[Spans], counters: Iterable[Measure]) -> list[Spans
             known = () if stats is None else np.flatnonzero(stats.count > 0).tolist()
             if stats is None or stats.value is None or not known:
                 continue
-            if not part.span_ns and before is not None and before[0] < part.starts_ns[known[0]]:
+            is_open = not part.span_ns and not stats.weight[known[0]]  # its first point counts from nothing yet
+            if is_open and before is not None and before[0] < part.starts_ns[known[0]]:
                 seconds = (int(part.starts_ns[known[0]]) - before[0]) / NANOSECONDS
                 joined = _link(stats, known[0], int(stats.value[known[0]]), before[1], seconds)
                 linked[at] = replace(part, stats={**part.stats, measure: joined})
