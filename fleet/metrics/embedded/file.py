@@ -57,6 +57,12 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def is_bare(path: Path) -> bool:
+    """Whether a file has no tables yet. Raises sqlite3.Error."""
+    with contextlib.closing(open_reader(path)) as connection:
+        return is_new(connection)
+
+
 def describe_file(path: Path) -> str:
     """What a file is, without writing anything. Raises MetricsUnavailable as `open_writer`, and where it is missing."""
     # A log beside it is of a server that runs, or was killed. SQLite makes one even to read, unless told not to.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from fleet.metrics.embedded.file import open_reader, open_writer
+from fleet.metrics.embedded.file import is_bare, open_reader, open_writer
 from fleet.metrics.embedded.sqlite import named
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import tell
@@ -52,7 +52,7 @@ class FollowedFile:
     def _replace(self) -> None:
         gone = _identify(self.path) is None
         stale = [part for part, identity in self._beside.items() if identity and _identify(part) == identity]
-        if not self._writes and (gone or stale):
+        if not self._writes and (gone or stale or is_bare(self.path)):
             raise MetricsUnavailable(tell("{} was deleted or replaced, and is not made anew yet", named(self.path)))
         for part in stale:
             part.unlink(missing_ok=True)

@@ -49,11 +49,7 @@ class Sealer:
         Raises sqlite3.Error.
         """
         deadline = time.monotonic() + seconds
-        due = connection.execute(
-            "SELECT id, first_ns FROM (SELECT id, (SELECT min(time_ns) FROM points WHERE series_id = series.id) AS "
-            "first_ns FROM series WHERE id > ?) WHERE first_ns < ? ORDER BY id LIMIT ?",
-            (self._after, plan.border_ns, _SERIES_A_LOOK),
-        ).fetchall()
+        due = self.find_due(connection, plan)
         if not due:
             again, self._after, self._sealed = self._sealed, 0, False
             return again
@@ -66,6 +62,14 @@ class Sealer:
                 if time.monotonic() >= deadline:
                     break
         return True
+
+    def find_due(self, connection: sqlite3.Connection, plan: Plan) -> list[tuple[int, int]]:
+        """The next series that have rows to seal, and the times of their first ones."""
+        return connection.execute(
+            "SELECT id, first_ns FROM (SELECT id, (SELECT min(time_ns) FROM points WHERE series_id = series.id) AS "
+            "first_ns FROM series WHERE id > ?) WHERE first_ns < ? ORDER BY id LIMIT ?",
+            (self._after, plan.border_ns, _SERIES_A_LOOK),
+        ).fetchall()
 
 
 class _Series:

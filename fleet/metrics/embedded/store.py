@@ -142,16 +142,19 @@ class EmbeddedStore:
         with timed(logger, "the metric file was written"):
             await self._write(lambda writer: writer.write(build_rows(pods, nodes)))
 
-    async def cut(self) -> None:
+    async def cut(self) -> bool:
         """Removes what is too old, and the oldest while the file is too large; gives the room back to the disk.
 
         Where all is too old, nothing is until a newer point comes: a clock that jumped ahead takes no history away.
+        Answers whether there is something to `seal`.
         """
-        self.kept = await self._write(lambda writer: writer.cut())
-        if (said := say_early(self.kept)) is None:
+        kept, waits = await self._write(lambda writer: writer.cut())
+        self.kept = kept
+        if (said := say_early(kept)) is None:
             self._complaints.settle("early")
-        elif self._complaints.is_due("early", self.kept.needed_bytes):
+        elif self._complaints.is_due("early", kept.needed_bytes):
             logger.warning("the metric file is too small, %s", said)
+        return waits
 
     async def seal(self) -> bool:
         """Makes blocks of some rows that are old enough, for a moment; whether more may wait."""
@@ -260,9 +263,8 @@ async def _keep_bounded(store: EmbeddedStore, interval: float) -> None:
     complaints, loop = Complaints(), asyncio.get_running_loop()
     while True:
         try:
-            await store.cut()
-            begun = loop.time()
-            while await store.seal():
+            waits, begun = await store.cut(), loop.time()
+            while waits and await store.seal():
                 # A fifth of a core at most, and never in the way of a delivery for long.
                 await asyncio.sleep((loop.time() - begun) * _PAUSES)
                 begun = loop.time()

@@ -64,14 +64,15 @@ class PointWriter:
         plan = self._plan
         return plan is not None and self._with_room(lambda: self._sealer.seal(self._connection, plan, seconds))
 
-    def cut(self) -> Kept:
-        """Removes what is too old, or does not fit; what is left then."""
+    def cut(self) -> tuple[Kept, bool]:
+        """Removes what is too old, or does not fit; what is left then, and whether rows wait to become blocks."""
         try:
             self._bounds.cut(self._connection, self._clock())
         finally:
             self._forget_ids()
         self._plan = self._bounds.plan(self._connection, self._clock())
-        return self._bounds.load_kept(self._connection, self._clock())
+        waits = self._plan is not None and self._sealer.find_due(self._connection, self._plan) != []
+        return self._bounds.load_kept(self._connection, self._clock()), waits
 
     def _with_room(self, change: Callable[[], T]) -> T:
         try:
