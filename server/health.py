@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from auth.authenticator import Authenticator
 from fleet.collector.outputs import Buffer
 from fleet.federation import Federation
+from fleet.kubernetes.sources.several import Listed
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import Cluster, ClusterHealth
 from fleet.model.told import detail_of
@@ -75,6 +76,17 @@ def _load_issuers_part(problem: str | None) -> Mapping[str, Part]:
     return {"issuers": Part(ready=True, reason=reason, detail=problem)} if problem else {}
 
 
+def build_sources_part(listed: Sequence[Listed]) -> Mapping[str, Part]:
+    """Nothing while all is well. Never makes the server unready: what a source said last stays."""
+    wrong = [
+        f"{each.source}: {line}"
+        for each in listed
+        for line in (*(["not known yet"] if each.specs is None else []), *each.problems, *each.remarks)
+    ]
+    reason = "clusters may be missing, or are not listed as a source has them"
+    return {"sources": Part(ready=True, reason=reason, detail="; ".join(map(detail_of, wrong)))} if wrong else {}
+
+
 def build_audit_part(problem: str | None) -> Part:
     """Never makes the server unready: a full disk stops nothing."""
     return Part(ready=True, reason="ok" if problem is None else "the audit log can't be written", detail=problem)
@@ -127,6 +139,8 @@ def build_health_router(*, detailed: bool) -> APIRouter:
         parts = await load_parts(
             state["federation"], state["metric_store"], state["authenticator"], probe, synced=synced
         )
+        if (sources := request.scope["state"].get("sources")) is not None:
+            parts = {**parts, **build_sources_part(sources.listed)}
         if (audit := request.scope["state"].get("audit")) is not None:
             parts = {**parts, "audit": build_audit_part(audit.problem)}
         if outputs := request.scope["state"].get("outputs"):

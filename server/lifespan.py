@@ -19,6 +19,7 @@ from fleet.aio.tasks import open_task
 from fleet.collector.outputs import Buffer
 from fleet.federation import Federation
 from fleet.kubernetes.sources.joining import HostJoining
+from fleet.kubernetes.sources.several import SeveralSources
 from fleet.kubernetes.token_reviews import TokenReviews
 from fleet.live.usage_cache import UsageCache
 from fleet.members.watching import Watching
@@ -57,6 +58,7 @@ class State(RestState, GraphState):
     audit: NotRequired[AuditLog | None]
     replica: NotRequired["Replica | None"]
     outputs: NotRequired[Sequence[Buffer]]
+    sources: NotRequired[SeveralSources]
 
 
 class StateRequest(Request[State]):
@@ -125,6 +127,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             audit=audit,
             replica=replica,
             outputs=outputs,
+            sources=source,
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,

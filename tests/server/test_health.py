@@ -1,6 +1,7 @@
 """Probes and figures, in front of a real federation over clusters of the test's process."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -23,8 +24,9 @@ from graph.loading.timeslice import TimeSlices
 from graph.subscriptions.hub import open_hub
 from rest_compat.platform import PlatformOptions
 from server.health import MetricProbe
-from server.lifespan import OpenState, State
+from server.lifespan import OpenState, State, open_state
 from server.ops import build_exposition, create_ops_app
+from server.settings.environment import load_settings
 from server.settings.groups import Settings
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_spec
 from tests.fakes.waiting import until
@@ -116,6 +118,26 @@ async def test_an_ill_member_is_named_but_leaves_the_server_ready(tmp_path: Path
 
     assert "cluster1" in text
     assert "no token" in text
+
+
+async def test_a_source_that_may_not_list_all_is_named_and_leaves_the_server_ready(tmp_path: Path) -> None:
+    context = {"name": "c1", "context": {"cluster": "c1"}}
+    clusters = [{"name": "c1", "cluster": {"server": "http://127.0.0.1:1"}}]
+    (tmp_path / "kubeconfig").write_text(json.dumps({"clusters": clusters, "contexts": [context]}))
+    settings = load_settings(
+        {
+            "OPENMCP_CLUSTER_SOURCE": "secrets,kubeconfig",
+            "OPENMCP_SECRETS_NAMESPACE": "argocd",
+            "OPENMCP_KUBECONFIG": str(tmp_path / "kubeconfig"),
+            "OPENMCP_HOST_CONTEXT": "elsewhere",
+            "OPENMCP_SIGNING_KEY": KEY.decode(),
+            "OPENMCP_EMBEDDED_FILE": str(tmp_path / "usage.sqlite"),
+        }
+    )
+    async with open_serving(create_ops_app(settings, open_state)) as url:
+        said = json.loads(await wait_ready(url))
+    assert said["clusters"].startswith("c1 OFFLINE: ")
+    assert said["sources"] == "secrets: the kubeconfig has no context 'elsewhere'; contexts: c1"
 
 
 async def test_it_is_not_ready_before_its_clusters_are_in_memory(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from fleet.ports import LIST_BYTES, Call, Connection
 
 logger = logging.getLogger(__name__)
 
-_PAGE_SIZE = 250
+# Of the largest objects that there are, Secrets of 1 MiB, so many fit into LIST_BYTES.
+_PAGE_SIZE = 32
 _MOST_PAGES = 1000
 _GONE = 410
 

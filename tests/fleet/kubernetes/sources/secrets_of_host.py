@@ -9,6 +9,7 @@ import yaml
 
 from fleet.kubernetes.sources.cluster_secrets import ARGO_LABEL, CLUSTER_API_LABEL
 from realfleet.apiserver import ApiServer
+from realfleet.client import KubeError
 from realfleet.hub import Hub
 from realfleet.workloads import NAMESPACES_PATH, build_namespace
 from tests import credentials
@@ -36,10 +37,12 @@ class Stage:
             "metadata": {"name": name, "labels": labels},
             "data": {key: base64.b64encode(value).decode() for key, value in texts.items()},
         }
-        if any(item["metadata"]["name"] == name for item in client.get(path)["items"]):
-            client.merge(f"{path}/{name}", body)
-        else:
+        try:
             client.create(path, {"apiVersion": "v1", "kind": "Secret", **body})
+        except KubeError as error:
+            if error.status != 409:
+                raise
+            client.merge(f"{path}/{name}", body)
 
     def delete(self, namespace: str, name: str) -> None:
         self.hub.api.client.delete(f"{path_of(namespace)}/{name}")

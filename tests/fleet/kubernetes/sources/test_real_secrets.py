@@ -142,6 +142,15 @@ async def test_what_is_wrong_is_a_named_ill_member_and_nothing_else(
     assert planted not in caplog.text
 
 
+async def test_secrets_as_large_as_they_can_be_cost_no_other_cluster(host: Stage) -> None:
+    for number in range(52):  # more in base64 than a list may have
+        host.put(CLUSTERS, f"large{number}", {CLUSTER_API_LABEL: "large"}, {"value": bytes((1 << 20) - 8)})
+    host.put_cluster_api("well", host.build_certified())
+    async with open_source(host) as (source, follower):
+        assert list(await follower.until()) == ["well"]
+        assert source.problems() == []
+
+
 async def test_a_selector_of_ones_own_chooses_at_the_api_server(host: Stage) -> None:
     host.put(CLUSTERS, "mine", {"team": "a"}, {"kubeconfig": host.build_certified()})
     host.put(CLUSTERS, "theirs", {"team": "b"}, {"kubeconfig": "broken"})
