@@ -131,7 +131,7 @@ def load_access(config: Kubeconfig, context: str) -> Access:
         raise KubeconfigError(f"context {context}: user {named.user!r} is not under users: add or rename it")
     user = config.users[named.user] if named.user else Section({}, Path())
     try:
-        return _build_access(config.clusters[named.cluster], user)
+        return build_access(config.clusters[named.cluster], user)
     except ValueError as error:
         raise KubeconfigError(f"context {context} (cluster {named.cluster}, user {named.user}): {error}") from error
 
@@ -142,7 +142,8 @@ def _read(section: Section, type: type[T]) -> T:  # noqa: A002 - msgspec's own w
     return read_entry(section.body, type)
 
 
-def _build_access(cluster: Section, user: Section) -> Access:
+def build_access(cluster: Section, user: Section) -> Access:
+    """What entries under clusters and users mean together; reads the files they name. Raises ValueError."""
     place, proof = _read(cluster, ClusterEntry), _read(user, UserEntry)
     check_cluster(place)
     check_user(proof)

@@ -7,7 +7,8 @@ from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.endpoint import parse_endpoint, parse_proxy
 from fleet.kubernetes.auth.kubeconfig import Access
 from fleet.kubernetes.auth.tls import EVERYTHING, TLS_VALIDATIONS, TlsMaterial, TlsMaterialError, build_ssl_context
-from fleet.kubernetes.sources.kubefed_objects import KubeFedCluster, Secret, as_text
+from fleet.kubernetes.sources.custom_objects import as_text, condition_says
+from fleet.kubernetes.sources.kubefed_objects import KubeFedCluster, Secret
 
 TOKEN_KEY = "token"  # noqa: S105 - the name of a key
 
@@ -45,12 +46,8 @@ def build_access(
 
 def offline_message(cluster: KubeFedCluster) -> str | None:
     """KubeFed's verdict: the message of a condition of type Offline whose status is True, else None."""
-    conditions = cluster.status.get("conditions")
-    for condition in conditions if isinstance(conditions, list) else ():
-        if isinstance(condition, dict) and condition.get("type") == "Offline" and condition.get("status") == "True":
-            said = as_text(condition.get("message")) or as_text(condition.get("reason"))
-            return said or "KubeFed says that the cluster is offline"
-    return None
+    said = condition_says(cluster.status, "Offline", "True")
+    return "KubeFed says that the cluster is offline" if said == "" else said
 
 
 def _build_tls(cluster: KubeFedCluster, owner: str) -> TlsMaterial:

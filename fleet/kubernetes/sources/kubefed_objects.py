@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from fleet.kubernetes.codec.codec import Codec
 from fleet.kubernetes.codec.wire import Named
+from fleet.kubernetes.sources.custom_objects import as_mapping, as_text, decode_custom
 from fleet.model.objects import Pairs, PlatformInfo
 
 
@@ -39,16 +40,6 @@ class OpenMCPCluster(Struct, frozen=True):
     info: PlatformInfo
 
 
-class _Labelled(Named, frozen=True):
-    labels: Mapping[str, str] | None = None
-
-
-class _WireCustom(Struct):
-    metadata: _Labelled
-    spec: Any = None
-    status: Any = None
-
-
 class _WireSecret(Struct):
     metadata: Named
     data: Any = None
@@ -65,7 +56,6 @@ class _WireOpenMCP(Struct):
     spec: _WirePlatform = msgspec.field(default_factory=_WirePlatform)
 
 
-_CUSTOM = msgspec.json.Decoder(_WireCustom)
 _SECRET = msgspec.json.Decoder(_WireSecret)
 _OPENMCP = msgspec.json.Decoder(_WireOpenMCP)
 
@@ -99,28 +89,22 @@ def platform_info(cluster: KubeFedCluster | None, platform: OpenMCPCluster | Non
     )
 
 
-def as_text(value: object) -> str | None:
-    """A text that says something, else None."""
-    return value.strip() or None if isinstance(value, str) else None
-
-
 def _build_kubefed_cluster(raw: bytes, cluster: str) -> KubeFedCluster:
     del cluster
-    wire = _CUSTOM.decode(raw)
-    labels = tuple(sorted((wire.metadata.labels or {}).items()))
-    return KubeFedCluster(wire.metadata.name, _mapping(wire.spec), _mapping(wire.status), labels)
+    custom = decode_custom(raw)
+    return KubeFedCluster(custom.name, custom.spec, custom.status, custom.labels)
 
 
 def _build_secret(raw: bytes, cluster: str) -> Secret:
     del cluster
     wire = _SECRET.decode(raw)
-    return Secret(wire.metadata.name, _mapping(wire.data))
+    return Secret(wire.metadata.name, as_mapping(wire.data))
 
 
 def _build_openmcp_cluster(raw: bytes, cluster: str) -> OpenMCPCluster:
     del cluster
     wire = _OPENMCP.decode(raw)
-    place = _mapping(wire.spec.node_info)
+    place = as_mapping(wire.spec.node_info)
     zones = as_text(place.get("zone")) or ""
     return OpenMCPCluster(
         wire.metadata.name,
@@ -131,7 +115,3 @@ def _build_openmcp_cluster(raw: bytes, cluster: str) -> OpenMCPCluster:
             join_status=as_text(wire.spec.join_status),
         ),
     )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

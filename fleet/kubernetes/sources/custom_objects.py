@@ -1,0 +1,64 @@
+"""Custom resources as they come: their fields may be of any type, and are checked where they are used."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from fleet.kubernetes.codec.wire import Named
+from fleet.model.objects import Pairs
+
+
+class Custom(Struct, frozen=True):
+    """`labels` are sorted by key; `spec` and `status` are empty where they are no mappings."""
+
+    namespace: str
+    name: str
+    labels: Pairs
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+
+class _Labelled(Named, frozen=True):
+    labels: Mapping[str, str] | None = None
+
+
+class _WireCustom(Struct):
+    metadata: _Labelled
+    spec: Any = None
+    status: Any = None
+
+
+_CUSTOM = msgspec.json.Decoder(_WireCustom)
+
+
+def decode_custom(raw: bytes) -> Custom:
+    """Reads any custom resource. Raises msgspec.MsgspecError."""
+    wire = _CUSTOM.decode(raw)
+    head = wire.metadata
+    labels = tuple(sorted((head.labels or {}).items()))
+    return Custom(head.namespace, head.name, labels, as_mapping(wire.spec), as_mapping(wire.status))
+
+
+def as_text(value: object) -> str | None:
+    """A text that says something, else None."""
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """A mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_mappings(value: object) -> Sequence[Mapping[str, Any]]:
+    """Those of a list that are mappings."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def condition_says(status: Mapping[str, Any], type: str, verdict: str) -> str | None:  # noqa: A002 - Kubernetes' word
+    """What a condition of this type and status says: its message or reason, empty without both; None without it."""
+    for condition in as_mappings(status.get("conditions")):
+        if condition.get("type") == type and condition.get("status") == verdict:
+            return as_text(condition.get("message")) or as_text(condition.get("reason")) or ""
+    return None
