@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
+from fleet.kubernetes.sources.cluster_profile import open_cluster_profile_source
 from fleet.kubernetes.sources.host import HostAccess
 from fleet.kubernetes.sources.kubeconfig import open_kubeconfig_source
 from fleet.kubernetes.sources.kubefed import open_kubefed_source
@@ -53,6 +54,16 @@ def _open_secrets(clusters: ClusterSettings, timeout: float) -> AbstractAsyncCon
     )
 
 
+def _open_cluster_profile(clusters: ClusterSettings, timeout: float) -> AbstractAsyncContextManager[Listing]:
+    assert clusters.profile_providers_file is not None  # noqa: S101 - narrows for mypy: the settings refuse it
+    return open_cluster_profile_source(
+        _build_host_access(clusters),
+        clusters.profile_providers_file,
+        namespace=clusters.profile_namespace,
+        member_timeout=timeout,
+    )
+
+
 def _build_host_access(clusters: ClusterSettings) -> HostAccess:
     files, context, own = clusters.host_files, clusters.host_context, clusters.own_cluster_url
     return HostAccess(files, context) if own is None else HostAccess(files, context, own)
@@ -61,5 +72,6 @@ def _build_host_access(clusters: ClusterSettings) -> HostAccess:
 _OPENERS: Mapping[Source, Callable[[ClusterSettings, float], AbstractAsyncContextManager[Listing]]] = {
     "kubeconfig": _open_kubeconfig,
     "kubefed": _open_kubefed,
+    "clusterprofile": _open_cluster_profile,
     "secrets": _open_secrets,
 }

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from server.settings.field import Group, Names, Paths, Words, setting
+from server.settings.field import File, Group, Names, Paths, Words, setting
 from server.settings.units import bracketed, check_label_selector
 
-Source = Literal["kubefed", "secrets", "kubeconfig"]
+Source = Literal["kubefed", "clusterprofile", "secrets", "kubeconfig"]
 
 
 class ClusterSettings(Group):
@@ -18,7 +18,8 @@ class ClusterSettings(Group):
         ("kubeconfig",),
         "Where members are found; of several sources the first has its way where two have a name or a server. Left "
         "out: kubefed in a cluster or with OPENMCP_HOST_CONTEXT, else kubeconfig.",
-        values="kubefed, secrets, kubeconfig, or several of them, separated by commas; a list in a file",
+        values="kubefed, clusterprofile, secrets, kubeconfig, or several of them, separated by commas; "
+        "a list in a file",
         min_length=1,
     )
     kubeconfig: Paths = setting(
@@ -34,8 +35,9 @@ class ClusterSettings(Group):
     )
     host_context: str | None = setting(
         None,
-        "Kubeconfig context of the host cluster. Left out with kubefed or secrets: the pod's own service account where "
-        "there is no kubeconfig, or where it is for the source kubeconfig, else the current context.",
+        "Kubeconfig context of the host cluster. Left out with kubefed, clusterprofile or secrets: the pod's own "
+        "service account where there is no kubeconfig, or where it is for the source kubeconfig, else the current "
+        "context.",
         values="a context's name",
     )
     kubernetes_host: str | None = setting(
@@ -75,6 +77,17 @@ class ClusterSettings(Group):
         "awsAuthConfig): whoever may write the Secrets then runs what they like as this server.",
         values="true or false",
     )
+    profile_namespace: str | None = setting(
+        None,
+        "Where ClusterProfiles are. Left out: in all namespaces of the host.",
+        values="a namespace",
+        min_length=1,
+    )
+    profile_providers_file: File | None = setting(
+        None,
+        "Which programs give the credentials of access providers (KEP-5339); followed as it changes.",
+        values="a file, JSON or YAML, with clusterprofile",
+    )
     events_kept: int = setting(
         2_000,
         "Newest events that are kept of each cluster, some 1 KiB each; with 0 events are not followed.",
@@ -96,11 +109,13 @@ class ClusterSettings(Group):
     )
 
     @model_validator(mode="after")
-    def _knows_where_secrets_are(self) -> Self:
+    def _has_what_its_sources_need(self) -> Self:
         if "secrets" in self.cluster_source and not self.secrets_namespace:
             raise ValueError(
                 "OPENMCP_SECRETS_NAMESPACE is not set, must name the namespaces whose Secrets lead to clusters, or be *"
             )
+        if "clusterprofile" in self.cluster_source and self.profile_providers_file is None:
+            raise ValueError("OPENMCP_CLUSTER_SOURCE has clusterprofile, but OPENMCP_PROFILE_PROVIDERS_FILE is not set")
         return self
 
     @property

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from fleet.aio.files import read_bytes
 from fleet.kubernetes.auth.kubeconfig import Access, Section, build_access
-from fleet.kubernetes.auth.kubeconfig_entries import ExecEntry, ExecVariable, read_entry
+from fleet.kubernetes.auth.kubeconfig_entries import ExecEntry, ExecVariable
 from fleet.kubernetes.auth.kubeconfig_yaml import load_first_document
 from fleet.kubernetes.sources.cluster_profile_objects import ClusterProfile
 from fleet.kubernetes.sources.custom_objects import as_mappings
@@ -77,8 +77,12 @@ def _read_providers(content: bytes) -> Mapping[str, Provider]:
         raise ValueError("it is neither JSON nor YAML") from error
     if not isinstance(document, dict):
         raise ValueError('it must be a mapping: {"providers": [{"name": ..., "execConfig": {...}}]}')  # noqa: TRY004
+    try:
+        providers = msgspec.convert(document, _ProviderFile).providers
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
     known: dict[str, Provider] = {}
-    for provider in read_entry(document, _ProviderFile).providers:
+    for provider in providers:
         if provider.name in known:
             raise ValueError(f"provider {provider.name!r} is there twice: take one of them out")
         for field, policy, policies in (
