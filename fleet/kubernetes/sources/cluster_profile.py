@@ -16,7 +16,7 @@ from fleet.kubernetes.sources.cluster_profile_access import (
     find_access,
     load_providers,
 )
-from fleet.kubernetes.sources.cluster_profile_objects import ClusterProfile, cluster_profiles
+from fleet.kubernetes.sources.cluster_profile_objects import cluster_profiles
 from fleet.kubernetes.sources.host import HostAccess
 from fleet.kubernetes.sources.host_source import Described, HostSource
 from fleet.model.objects import ClusterRole
@@ -48,46 +48,29 @@ async def open_cluster_profile_source(
 class ClusterProfileSource(HostSource):
     """The `MemberSource` of a hub. Opened by `open_cluster_profile_source`."""
 
+    one_a_server = True
+
     def __init__(self, hub: HostAccess, providers_file: Path, namespace: str | None, timeout: float) -> None:
         super().__init__(hub, _HUB_NAME, timeout)
         self._profiles = self.follow(cluster_profiles(namespace))
         self._providers = Providers(providers_file)
         self._reading_providers = Detached()
         self._file_problem: str | None = None
-        self._clashes: list[str] = []
 
     def problems(self) -> list[str]:
-        own = [] if self._file_problem is None else [self._file_problem]
-        return [*super().problems(), *own, *self._clashes]
+        return [*super().problems(), *([] if self._file_problem is None else [self._file_problem])]
 
     def describe(self) -> Iterator[Described]:
-        kept: dict[str, ClusterProfile] = {}
-        clashes: list[str] = []
         for profile in sorted(
             self._profiles.objects.values(), key=lambda profile: (profile.namespace, profile.cluster)
         ):
-            first = kept.setdefault(profile.cluster, profile)
-            if first is profile:
-                yield self._describe_member(profile)
-            # Managers write a profile into each namespace that a set of clusters is bound to: that is the same cluster.
-            elif profile.access_providers != first.access_providers:
-                clashes.append(
-                    f"ClusterProfile {profile.name} is left out, since {first.name} is another cluster of the same "
-                    "name: rename one, or follow the ClusterProfiles of one namespace"
-                )
-        for clash in clashes:
-            if self._complaints.is_due(clash, "clash"):
-                logger.warning("%s", clash)
-        self._clashes = clashes
-
-    def _describe_member(self, profile: ClusterProfile) -> Described:
-        try:
-            way: Access | str = find_access(profile, self._providers)
-        except ProfileProblemError as error:
-            way = str(error)
-        role, offline = ClusterRole.MEMBER, profile.offline
-        spec = MemberSpec(profile.cluster, role, None, profile.info, offline=offline, labels=profile.labels)
-        return Described(spec, way, f"ClusterProfile {profile.name}")
+            try:
+                way: Access | str = find_access(profile, self._providers)
+            except ProfileProblemError as error:
+                way = str(error)
+            role, offline = ClusterRole.MEMBER, profile.offline
+            spec = MemberSpec(profile.cluster, role, None, profile.info, offline=offline, labels=profile.labels)
+            yield Described(spec, way, f"ClusterProfile {profile.name}")
 
     async def follow_providers(self) -> None:
         """Reads the file anew for ever."""

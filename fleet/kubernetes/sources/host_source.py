@@ -4,9 +4,9 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from fleet.aio.backoff import Backoff
 from fleet.aio.complaints import Complaints
@@ -18,6 +18,7 @@ from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.access import Reachable, access_fingerprint
 from fleet.kubernetes.sources.follow import Follower, FollowOptions, Nameable
 from fleet.kubernetes.sources.host import HostAccess, HostProblemError, load_host, load_host_access
+from fleet.kubernetes.sources.naming import name_once
 from fleet.kubernetes.sources.resolving import Resolver
 from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
@@ -36,9 +37,10 @@ _PATIENCE_SECONDS = 1.0
 
 
 class Described(NamedTuple):
-    """What objects say of one cluster: `spec` is without credential and problem, `owner` begins messages about it.
+    """What an object says of one cluster: `spec` is without credential and problem.
 
-    `way` leads to it, or says what is wrong; None is the host itself.
+    `way` leads to it, or says what is wrong; None is the host itself. `owner` is kind and key of the object, of which
+    there is one (`Secret ns/name`), and begins messages.
     """
 
     spec: MemberSpec
@@ -53,9 +55,13 @@ class HostSource(ABC):
     host can't be reached the last picture stands. `timeout` bounds each call to the host and each plugin, in seconds.
     """
 
+    one_a_server: ClassVar[bool] = False
+    """Whether objects that lead to one server are one cluster, and two of one name are told apart: `name_once`."""
+
     def __init__(self, host: HostAccess, name: str, timeout: float) -> None:
         self._host_access = host
         self._host_name = name
+        self.host_owner = f"host cluster {name}"
         self._timeout = timeout
         self._complaints = Complaints()
         self._reading = Detached()
@@ -66,7 +72,7 @@ class HostSource(ABC):
         self._host: Reachable | None = None
         self._host_text = ""
         self._host_problem: str | None = None
-        self._host_names: frozenset[str] = frozenset()
+        self._owners: Mapping[str, str] = {}
         self._published = False
 
     @abstractmethod
@@ -92,7 +98,7 @@ class HostSource(ABC):
         return self._snapshots.follow()
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
-        reachable = self._host or self._host_problem if spec.name in self._host_names else self._resolver[spec.name]
+        reachable = self._reach(self._owners.get(spec.name))
         if not isinstance(reachable, Reachable):
             wrong = reachable or spec.problem
             problem = Told(MISCONFIGURED, wrong) if wrong else "it is in the federation no more"
@@ -167,19 +173,22 @@ class HostSource(ABC):
 
     async def _publish(self) -> None:
         described = list(self.describe())
-        ways = {said.spec.name: (said.way, said.owner) for said in described if said.way is not None}
-        self._host_names = frozenset(said.spec.name for said in described) - ways.keys()
+        ways = {said.owner: said.way for said in described if said.way is not None}
         await self._resolver.resolve(ways, _PATIENCE_SECONDS if self._published else self._timeout + _PATIENCE_SECONDS)
-        specs = {said.spec.name: self._fill(said) for said in described}
-        await self._snapshots.publish({name: spec for name, spec in specs.items() if spec is not None})
+        filled = {said.owner: spec for said in described if (spec := self._fill(said)) is not None}
+        listed = name_once(filled.items()) if self.one_a_server else filled
+        self._owners = {spec.name: owner for owner, spec in listed.items()}
+        await self._snapshots.publish({spec.name: spec for spec in listed.values()})
         self._published = True
 
     def _fill(self, said: Described) -> MemberSpec | None:
         """The whole spec, or None for a new one while its plugin runs."""
-        if said.way is None:
-            reachable: Reachable | str | None = self._host or self._host_problem
-        else:
-            reachable = self._resolver[said.spec.name]
+        reachable = self._reach(said.owner)
         if isinstance(reachable, Reachable):
-            return msgspec.structs.replace(said.spec, credential=reachable.credential)
-        return None if reachable is None else msgspec.structs.replace(said.spec, problem=reachable)
+            return replace(said.spec, credential=reachable.credential)
+        return None if reachable is None else replace(said.spec, problem=reachable)
+
+    def _reach(self, owner: str | None) -> Reachable | str | None:
+        if owner is None:
+            return None
+        return self._host or self._host_problem if owner == self.host_owner else self._resolver[owner]

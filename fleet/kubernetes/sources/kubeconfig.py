@@ -100,7 +100,7 @@ class KubeconfigSource:
         return [*(f"{path} is not there" for path in missing), *self._config.problems]
 
     async def open_connection(self, spec: MemberSpec) -> Connection:
-        reachable = self._resolver[spec.name]
+        reachable = self._resolver[f"context {spec.name}"]
         if not isinstance(reachable, Reachable):
             problem = "it is in no kubeconfig any more" if reachable is None else Told(MISCONFIGURED, reachable)
             raise ClusterUnreachable(spec.name, tell("cluster {}: {}", spec.name, problem))
@@ -143,7 +143,7 @@ class KubeconfigSource:
         if shared != self._shared:
             self._shared = shared
             self._log_shared()
-        ways = {name: (access, f"context {name}") for name, access in accesses.items()}
+        ways = {f"context {name}": access for name, access in accesses.items()}
         await self._resolver.resolve(ways, patience=None)
         self._known = bool(accesses)
         await self._snapshots.publish({name: self._spec(name) for name in accesses})
@@ -170,7 +170,7 @@ class KubeconfigSource:
     def _spec(self, name: str) -> MemberSpec:
         role = ClusterRole.HOST if name == self._host else ClusterRole.MEMBER
         others = tuple(self._shared.get(name, ()))
-        reachable = self._resolver[name]
+        reachable = self._resolver[f"context {name}"]
         if not isinstance(reachable, Reachable):
             return MemberSpec(name, role, None, problem=reachable, other_names=others)
         return MemberSpec(name, role, reachable.credential, other_names=others)

@@ -66,8 +66,8 @@ class Resolver:
         now = asyncio.get_running_loop().time()
         return any(known.is_due(now) for name, known in self._known.items() if name not in self._running)
 
-    async def resolve(self, ways: Mapping[str, tuple[Access | str, str]], patience: float | None) -> None:
-        """Takes what is said of all: an access, or what is wrong; and how a message about it begins.
+    async def resolve(self, ways: Mapping[str, Access | str], patience: float | None) -> None:
+        """Takes what is said of all: an access, or what is wrong. Their names begin messages.
 
         Only what changed or is due is resolved. Waits `patience` seconds for that; None waits for all.
         """
@@ -75,7 +75,7 @@ class Resolver:
             del self._known[name]
         stale = [self._running.pop(name)[1] for name in self._running.keys() - ways.keys()]
         now = asyncio.get_running_loop().time()
-        for name, (way, owner) in ways.items():
+        for name, way in ways.items():
             text = "" if isinstance(way, str) else access_fingerprint(way)
             running, known = self._running.get(name), self._known.get(name)
             if running is not None:
@@ -85,7 +85,7 @@ class Resolver:
             if isinstance(way, str):
                 self._known[name] = _Resolved(text, way)
             elif known is None or known.text != text or known.is_due(now):
-                self._running[name] = text, asyncio.create_task(self._load(name, owner, way, text))
+                self._running[name] = text, asyncio.create_task(self._load(name, way, text))
         await end_tasks(*stale)
         if self._running:
             await asyncio.wait([task for _, task in self._running.values()], timeout=patience)
@@ -95,17 +95,17 @@ class Resolver:
         running, self._running = self._running, {}
         await end_tasks(*(task for _, task in running.values()))
 
-    async def _load(self, name: str, owner: str, access: Access, text: str) -> None:
+    async def _load(self, name: str, access: Access, text: str) -> None:
         outcome: Reachable | str
         retry_at = float("inf")
         async with self._slots:
             try:
                 outcome = await load_reachable(name, access, self._timeout)
             except (CredentialError, TlsMaterialError) as error:
-                outcome, retry_at = f"{owner}: {error}", asyncio.get_running_loop().time() + self._retry_seconds
+                outcome, retry_at = f"{name}: {error}", asyncio.get_running_loop().time() + self._retry_seconds
             except Exception:  # the last seam: one member's credential never costs the others theirs
-                logger.exception("the credential of %s can't be read", owner)
-                outcome = f"{owner}: its credential can't be read; the log says why"
+                logger.exception("the credential of %s can't be read", name)
+                outcome = f"{name}: its credential can't be read; the log says why"
                 retry_at = asyncio.get_running_loop().time() + self._retry_seconds
         self._known[name] = _Resolved(text, outcome, retry_at)
         self._running.pop(name, None)

@@ -14,12 +14,12 @@ API = "client.authentication.k8s.io/v1"
 GIVES = f"""echo '{{"apiVersion":"{API}","kind":"ExecCredential","status":{{"token":"abc"}}}}'"""
 
 
-def way(folder: Path, name: str, *lines: str) -> tuple[Access, str]:
-    """An access whose plugin notes each run, and how messages about it begin."""
+def way(folder: Path, name: str, *lines: str) -> Access:
+    """An access whose plugin notes each run."""
     script = folder / f"{name}.sh"
     script.write_text("\n".join(["#!/bin/sh", f"echo >> {folder / name}", *lines, ""]))
     script.chmod(0o755)
-    return Access("https://127.0.0.1:1", TlsMaterial(), plugin=ExecPlugin(str(script), (), (), API)), f"entry {name}"
+    return Access("https://127.0.0.1:1", TlsMaterial(), plugin=ExecPlugin(str(script), (), (), API))
 
 
 def runs(folder: Path, name: str) -> int:
@@ -42,7 +42,7 @@ async def test_what_fails_is_tried_again_though_nothing_new_is_said(tmp_path: Pa
     resolver = Resolver(PATIENCE, retry_seconds=0.01)
     ways = {"one": way(tmp_path, "one", f"test -e {tmp_path / 'mended'} || exit 3", GIVES)}
     await resolver.resolve(ways, None)
-    assert "entry one: exec plugin" in str(resolver["one"])
+    assert "one: exec plugin" in str(resolver["one"])
     (tmp_path / "mended").touch()
     await until(lambda: resolver.is_due)
     await resolver.resolve(ways, None)
@@ -53,9 +53,9 @@ async def test_one_that_hangs_holds_nobody_back(tmp_path: Path) -> None:
     ended = asyncio.Event()
     resolver = Resolver(PATIENCE, ended.set)
     gate = tmp_path / "gate"
-    ways: dict[str, tuple[Access | str, str]] = {
+    ways: dict[str, Access | str] = {
         "slow": way(tmp_path, "slow", f"until test -e {gate}; do sleep 0.05; done", GIVES),
-        "wrong": ("no server is given", "entry wrong"),
+        "wrong": "no server is given",
         "one": way(tmp_path, "one", GIVES),
     }
     await resolver.resolve(ways, 0.0)
