@@ -24,7 +24,8 @@ class ClusterSettings(Group):
     )
     kubeconfig: Paths = setting(
         (Path("~/.kube/config"),),
-        "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config; with kubefed in a cluster none at all.",
+        "Kubeconfig files. Left out: those of KUBECONFIG, else ~/.kube/config; in a cluster none at all, unless "
+        "kubeconfig is a source.",
         values="files, separated as in PATH",
     )
     kubeconfig_contexts: Names = setting(

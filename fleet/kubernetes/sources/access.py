@@ -45,7 +45,10 @@ class Reachable:
     @property
     def credential(self) -> Credential:
         """What the federation is told of it."""
-        return Credential(self.fingerprint, self.target.endpoint, place_fingerprint(self.target))
+        target = self.target
+        server = normalise_endpoint(target.endpoint)
+        seen_as = target.server_name or urlsplit(server).hostname
+        return Credential(self.fingerprint, target.endpoint, fingerprint(server, seen_as, target.proxy))
 
 
 def access_fingerprint(access: Access) -> str:
@@ -68,12 +71,6 @@ def access_fingerprint(access: Access) -> str:
         ",".join(sorted(tls.disabled)),
         None if access.provider is None else msgspec.json.encode(access.provider, order="deterministic"),
     )
-
-
-def place_fingerprint(way: Access | Target) -> str:
-    """The same for all that leads to one server, however its address is written and whoever signs in."""
-    server = normalise_endpoint(way.endpoint)
-    return fingerprint(server, way.server_name or urlsplit(server).hostname, way.proxy)
 
 
 async def load_reachable(name: str, access: Access, timeout: float) -> Reachable:

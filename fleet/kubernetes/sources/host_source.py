@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -61,7 +61,6 @@ class HostSource(ABC):
     def __init__(self, host: HostAccess, name: str, timeout: float) -> None:
         self._host_access = host
         self._host_name = name
-        self.host_owner = f"host cluster {name}"
         self._timeout = timeout
         self._complaints = Complaints()
         self._reading = Detached()
@@ -73,6 +72,7 @@ class HostSource(ABC):
         self._host_text = ""
         self._host_problem: str | None = None
         self._owners: Mapping[str, str] = {}
+        self._hosts: Collection[str] = ()
         self._published = False
 
     @abstractmethod
@@ -174,6 +174,7 @@ class HostSource(ABC):
     async def _publish(self) -> None:
         described = list(self.describe())
         ways = {said.owner: said.way for said in described if said.way is not None}
+        self._hosts = {said.owner for said in described if said.way is None}
         await self._resolver.resolve(ways, _PATIENCE_SECONDS if self._published else self._timeout + _PATIENCE_SECONDS)
         filled = {said.owner: spec for said in described if (spec := self._fill(said)) is not None}
         listed = name_once(filled.items()) if self.one_a_server else filled
@@ -191,4 +192,4 @@ class HostSource(ABC):
     def _reach(self, owner: str | None) -> Reachable | str | None:
         if owner is None:
             return None
-        return self._host or self._host_problem if owner == self.host_owner else self._resolver[owner]
+        return self._host or self._host_problem if owner in self._hosts else self._resolver[owner]

@@ -56,7 +56,7 @@ class KubefedSource(HostSource):
 
     def describe(self) -> Iterator[Described]:
         info = platform_info(None, self._platform.objects.get(_HOST_NAME))
-        yield Described(MemberSpec(_HOST_NAME, ClusterRole.HOST, None, info), None, self.host_owner)
+        yield Described(MemberSpec(_HOST_NAME, ClusterRole.HOST, None, info), None, f"host cluster {_HOST_NAME}")
         for name, cluster in sorted(self._clusters.objects.items()):
             if name != _HOST_NAME:
                 yield self._describe_member(cluster)

@@ -1,13 +1,10 @@
 """The source `secrets`: members are the clusters that Secrets of a host lead to, of Cluster API, Argo CD and others."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from msgspec.structs import replace
-
 from fleet.aio.tasks import open_task
-from fleet.kubernetes.sources.access import place_fingerprint
-from fleet.kubernetes.sources.cluster_secrets import SELECTORS, ClusterSecret, cluster_secrets
+from fleet.kubernetes.sources.cluster_secrets import SELECTORS, cluster_secrets
 from fleet.kubernetes.sources.host import HostAccess
 from fleet.kubernetes.sources.host_source import Described, HostSource
 from fleet.model.objects import ClusterRole
@@ -39,6 +36,8 @@ async def open_secrets_source(
 class SecretsSource(HostSource):
     """The `MemberSource` of Secrets. Opened by `open_secrets_source`."""
 
+    one_a_server = True
+
     def __init__(
         self, host: HostAccess, namespaces: Sequence[str], selectors: Sequence[str], programs: bool, timeout: float
     ) -> None:
@@ -49,37 +48,9 @@ class SecretsSource(HostSource):
             for selector in selectors
         ]
 
-    def describe(self) -> Iterable[Described]:
-        """A server is one cluster, and a name is: of several Secrets the first by namespace and name counts."""
+    def describe(self) -> Iterator[Described]:
         secrets = {name: secret for follower in self._secrets for name, secret in follower.objects.items()}
-        led: dict[str, ClusterSecret] = {}
-        places: dict[str, ClusterSecret] = {}
-        others: dict[str, list[str]] = {}
-        listed: list[ClusterSecret] = []
-        for _, secret in sorted(secrets.items()):
-            if not secret.cluster:
-                continue
-            place = _find_place(secret)
-            same = places.get(place)
-            first = led.setdefault(secret.cluster, same or secret)
-            if same is not None:
-                if first is same and secret.cluster != same.cluster:
-                    others.setdefault(same.cluster, []).append(secret.cluster)
-                continue
-            if first is secret and place:
-                places[place] = secret
-            elif first is not secret:
-                problem = f"it has the name {secret.cluster!r}, as Secret {first.name} has: name one otherwise"
-                secret = replace(secret, cluster=secret.name, way=f"Secret {secret.name}: {problem}")
-            listed.append(secret)
-        for secret in listed:
-            names = tuple(others.get(secret.cluster, ()))
-            spec = MemberSpec(secret.cluster, ClusterRole.MEMBER, None, other_names=names, labels=secret.labels)
-            yield Described(spec, secret.way, f"Secret {secret.name}")
-
-
-def _find_place(secret: ClusterSecret) -> str:
-    """The same for all that lead to one server; empty where that is not known."""
-    if secret.way is None:
-        return _HOST_NAME
-    return "" if isinstance(secret.way, str) else place_fingerprint(secret.way)
+        for name, secret in sorted(secrets.items()):
+            if secret.cluster:
+                spec = MemberSpec(secret.cluster, ClusterRole.MEMBER, None, labels=secret.labels)
+                yield Described(spec, secret.way, f"Secret {name}")

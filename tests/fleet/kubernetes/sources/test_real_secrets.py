@@ -86,10 +86,12 @@ async def test_a_cluster_api_cluster_joins_is_rotated_and_goes(host: Stage) -> N
 async def test_argo_cd_s_clusters_join_are_rotated_and_go(host: Stage) -> None:
     async with open_source(host) as (source, follower):
         host.put_argo("prod", {"bearerToken": host.member.tokens.stranger, "tlsClientConfig": host.build_tls()})
-        host.put_argo("in-cluster", {"tlsClientConfig": {"insecure": False}}, "https://kubernetes.default.svc")
+        for name in ("in-cluster", "mgmt"):
+            host.put_argo(name, {"tlsClientConfig": {"insecure": False}}, "https://kubernetes.default.svc")
         joined = await follower.until(is_well("prod", "in-cluster"))
         assert [await ask(source, joined[name]) for name in ("prod", "in-cluster")] == [403, 200]
         assert joined["in-cluster"].credential is not None
+        assert joined["in-cluster"].other_names == ("mgmt",)
         assert joined["in-cluster"].credential.endpoint == host.hub.api.url
         host.put_argo("prod", {"bearerToken": host.member.tokens.admin, "tlsClientConfig": host.build_tls()})
         rotated = await follower.until(lambda picture: picture["prod"] != joined["prod"])
@@ -127,8 +129,8 @@ async def test_what_is_wrong_is_a_named_ill_member_and_nothing_else(
     async with open_source(host) as (source, follower):
         picture = await follower.until()
         assert {name: spec.problem for name, spec in picture.items() if spec.problem} == {
-            "clusters/well-kubeconfig": "Secret clusters/well-kubeconfig: it has the name 'well', as Secret "
-            "argocd/cluster-well has: name one otherwise",
+            "clusters/well-kubeconfig": "Secret clusters/well-kubeconfig: Secret argocd/cluster-well has its name: "
+            "name one of them otherwise",
             "broken": "Secret clusters/broken-kubeconfig: its kubeconfig can't be read: not YAML (line 2)",
             "empty": "Secret clusters/empty-kubeconfig: it has no key 'value', or nothing in it",
         }
