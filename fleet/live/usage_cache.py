@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from fleet.model.objects import Pod, PodKey
 from fleet.model.ordered import Ordered, Position, position_of
-from fleet.model.usage import Kind, Measure, Usage
+from fleet.model.usage import Kind, Measure, Usage, UsageList, find_problems
 from fleet.ports import MetricStore
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _ALWAYS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 
 
 class _Table(Struct, frozen=True):
-    """What one question brought: usage by cluster, namespace and name.
+    """What one question brought: usage by cluster, namespace and name, and of which clusters that may not be all.
 
     The pods that were asked about are kept with it, by cluster, and their usages in step with them, so that those that
     did not change are found by their identity, which is no other object's meanwhile.
@@ -46,6 +46,7 @@ class _Table(Struct, frozen=True):
     usages: Mapping[PodKey, Usage]
     asked: Mapping[str, tuple[Collection[Pod], list[Usage | None]]]
     by_identity: Mapping[int, Usage | None]
+    problems: Mapping[str, str]
 
     def usages_of(self, cluster: str, pods: Sequence[Pod]) -> list[Usage | None]:
         """The usage of each of a cluster's pods."""
@@ -95,7 +96,7 @@ class UsageCache:
         """Whether the next one who reads has a cluster's usage renewed."""
         return self._age(cluster, measures) >= self._max_age / 2
 
-    async def read(self, pods: Ordered[Pod], measures: frozenset[Measure]) -> list[Usage | None]:
+    async def read(self, pods: Ordered[Pod], measures: frozenset[Measure]) -> UsageList:
         """The usage of each pod, at most `max_age` old, or as the store has it now.
 
         Raises MetricsUnavailable.
@@ -116,7 +117,8 @@ class UsageCache:
         for task, names in self._ask(stale, measures):
             table = await asyncio.shield(task)  # others may wait for it
             held.update(dict.fromkeys(names, table))
-        found: list[Usage | None] = []
+        found = UsageList()
+        found.problems = {name: table.problems[name] for name, table in held.items() if name in table.problems}
         for cluster, part in slices:
             found += held[cluster].usages_of(cluster, part)
             if len(part) > MOST_NAMED:
@@ -191,7 +193,7 @@ def _build_table(
     get = cast("Callable[[Position], Usage | None]", usages.get)
     asked = {part[0].cluster: (part, [get(position_of(pod)) for pod in part]) for part in parts if part}
     by_identity = {id(pod): usage for pods, found in asked.values() for pod, usage in zip(pods, found, strict=True)}
-    return _Table(asked_at, measures, usages, asked, by_identity)
+    return _Table(asked_at, measures, usages, asked, by_identity, find_problems(usages))
 
 
 def _note_failure(task: _Asking) -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from fleet.aio.tasks import end_tasks
 from fleet.model.errors import InvalidQuery, MetricsUnavailable
 from fleet.model.objects import K, NodeKey, ObjectKey, PodKey
-from fleet.model.usage import Kind, Measure, Usage
+from fleet.model.usage import Kind, Measure, Usage, find_problems
 from fleet.ports import MetricStore
 
 LEAST_SECONDS = 1.0
@@ -38,11 +38,15 @@ NOTHING = Wanted(frozenset(), frozenset(), frozenset())
 
 
 class Reading(Struct, frozen=True):
-    """What was read for all who follow an interval; `problem` says why there is nothing where it could not be read."""
+    """What was read for all who follow an interval; `failure` says why there is nothing where it could not be read.
+
+    `problems` say of which clusters there may be less than there should be.
+    """
 
     wanted: Wanted
     usages: Mapping[ObjectKey, Usage]
-    problem: str | None = None
+    problems: Mapping[str, str] = {}
+    failure: MetricsUnavailable | None = None
 
 
 class Follower:
@@ -163,11 +167,13 @@ class _Rounds:
                     self._latest(Kind.POD, wanted.pods, wanted.measures),
                     self._latest(Kind.NODE, wanted.nodes, wanted.measures),
                 )
-                return Reading(wanted, dict(chain(pods.items(), nodes.items())))
+                usages: dict[ObjectKey, Usage] = dict(chain(pods.items(), nodes.items()))
+                return Reading(wanted, usages, {**find_problems(pods), **find_problems(nodes)})
         except MetricsUnavailable as error:
-            return Reading(wanted, {}, str(error))
+            return Reading(wanted, {}, failure=error)
         except TimeoutError:
-            return Reading(wanted, {}, f"the metric store did not answer within {self._timeout:g} s")
+            late = MetricsUnavailable(f"the metric store did not answer within {self._timeout:g} s")
+            return Reading(wanted, {}, failure=late)
 
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         return await self._store.latest(kind, keys, measures) if keys else {}

@@ -88,6 +88,11 @@ class MetricsUnavailable(FleetError):
         super().__init__(message)
         self.cluster = cluster
 
+    def within(self, message: str) -> "MetricsUnavailable":
+        """The same failure as the reason of another one, in whose words its own are."""
+        kind = MetricsTooCostly if isinstance(self, MetricsTooCostly) else MetricsUnavailable
+        return kind(message, self.cluster)
+
 
 class MetricsTooCostly(MetricsUnavailable):
     """The question is more than the metric store answers at once; the message says which change would do."""

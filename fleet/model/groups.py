@@ -6,9 +6,9 @@ Keys are read as columns: lists that are in step with the objects they are of.
 import enum
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, cast
 
-from fleet.model.errors import InvalidQuery
+from fleet.model.errors import InvalidQuery, MetricsUnavailable
 from fleet.model.objects import NO_RESOURCES, Node, Pod, PodPhase, Resources, T
 from fleet.model.sums import find_runs, sum_resources, sum_usages
 from fleet.model.usage import Measure, Usage
@@ -78,6 +78,9 @@ GroupBy = GroupField | str
 Values = tuple[str | None, ...]
 """What a group has in common, for each of what is grouped by; None for what its objects do not have."""
 
+Known = Usage | MetricsUnavailable | None
+"""An object's usage, or why it is not known."""
+
 Column = Callable[[Collection[Any]], list[str | None]]
 
 # Attributes that are written out take a third of what `attrgetter` does.
@@ -116,11 +119,12 @@ def resource_sum(read: Callable[[Sequence[Any]], list[Resources]]) -> Sum:
     return Sum(lambda objects: sum_resources(read(objects) or (NO_RESOURCES,)), sum_resources)
 
 
-def usage_sum(measures: frozenset[Measure]) -> Sum:
-    """Of the usages of those that have one; None where none has."""
+def usage_sum(measures: frozenset[Measure], *, gaps: bool = False) -> Sum:
+    """Of the usages of those that have one; None where none has. With `gaps` a failure in their place is the sum."""
 
-    def add(usages: Iterable[Usage | None]) -> Usage | None:
-        return sum_usages(filter(None, usages), measures)
+    def add(usages: Sequence[Known]) -> Known:
+        failed = (each for each in usages if isinstance(each, MetricsUnavailable)) if gaps else iter(())
+        return next(failed, None) or sum_usages(filter(None, cast("Sequence[Usage | None]", usages)), measures)
 
     return Sum(add, add)
 
@@ -154,7 +158,7 @@ class Group(Generic[T]):
         by: Sequence[GroupBy],
         values: Values,
         members: Sequence[T],
-        usages: Sequence[Usage | None],
+        usages: Sequence[Known],
         sums: Sums,
     ) -> None:
         self.by = by
@@ -194,9 +198,9 @@ class Grouping(Generic[T]):
             None if key is self._many else _label_column(key) if isinstance(key, str) else columns[key] for key in by
         ]
         self._members: dict[Any, list[T]] = {}
-        self._usages: dict[Any, list[Usage | None]] = {}
+        self._usages: dict[Any, list[Known]] = {}
 
-    def add(self, objects: Sequence[T], usages: Sequence[Usage | None]) -> None:
+    def add(self, objects: Sequence[T], usages: Sequence[Known]) -> None:
         """Some more objects; `usages` are in step with them, or empty. Raises InvalidQuery for too many groups."""
         several: list[str | None] = []
         if self._many is not None:

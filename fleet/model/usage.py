@@ -5,9 +5,11 @@ Units: cores, bytes, bytes per second; times are Unix nanoseconds (int), as Infl
 
 import enum
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
+
+from fleet.model.told import tell
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -140,9 +142,22 @@ class History(Struct, frozen=True, gc=False):
     resolution_ns: int = 0
 
 
+class UsageList(list[Usage | None]):
+    """Usages in step with objects; `problems` as of `Measured`."""
+
+    problems: Mapping[str, str] = {}
+
+
 class Measured(dict[K, V]):
     """What a store answers of objects, and of which clusters that may not be all: `problems` says why, by cluster."""
 
     def __init__(self, found: Mapping[K, V], problems: Mapping[str, str]) -> None:
         super().__init__(found)
         self.problems = problems
+
+
+def find_problems(found: Mapping[Any, Any]) -> Mapping[str, str]:
+    """Why something may be missing of what a store answered, by cluster; of most answers nothing may be."""
+    if not isinstance(found, Measured):
+        return {}
+    return {name: tell("measurements of {} are missing: {}", name, why) for name, why in found.problems.items()}

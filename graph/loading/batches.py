@@ -5,7 +5,8 @@ into one call. What was loaded is kept for the request, so a field that finds it
 without a future.
 
 A metric store that fails makes an error in the first object that asks, and null without another error in the rest: ten
-thousand equal errors say nothing more than one.
+thousand equal errors say nothing more than one. One that answers, but not of all that there is in a cluster, makes it
+in the first object of that cluster that has no value.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar, cast
 
 from fleet.model.errors import MetricsUnavailable
+from fleet.model.objects import ObjectKey
+from fleet.model.usage import find_problems
 from graph.loading.maybe_await import Deferred
 
 Q = TypeVar("Q", bound=Hashable)
@@ -134,6 +137,9 @@ class Batch(Generic[K, V]):
         self._under_way: dict[asyncio.Task[None], frozenset[K]] = {}
         self._failure: MetricsUnavailable | None = None
         self._missed: dict[K, MetricsUnavailable] = {}
+        self._problems: dict[str, MetricsUnavailable] = {}
+        self._untold: set[str] = set()
+        self._told: set[str] = set()
 
     def prime(self, keys: Iterable[K]) -> Awaitable[None]:
         """Asks at once for what is not loaded yet, to be awaited. A failure of the store is kept for those that ask."""
@@ -164,18 +170,23 @@ class Batch(Generic[K, V]):
         value = self._loaded.get(key, _NOT_LOADED)
         if value is _NOT_LOADED:
             return self._dispatch.defer(self._load, key)
-        return cast("V | None", value) if self._failure is None else self._answer(key)
+        return cast("V | None", value) if self._failure is None and not self._untold else self._answer(key)
 
     def read_all(self, keys: Iterable[K]) -> list[V | None]:
         """The values of all. Raises KeyError where any is not loaded, or the store failed and nobody was told yet."""
-        if self._failure is not None:
+        if self._failure is not None or self._untold:
             raise KeyError
         return list(map(self._loaded.__getitem__, keys))
 
     async def load(self, keys: Sequence[K]) -> list[V]:
-        """The values of those keys that have one. Raises MetricsUnavailable, once."""
+        """The values of those keys that have one, to be summed up: none where any may be missing.
+
+        Raises MetricsUnavailable, once.
+        """
         await self.prime(keys)
         answers = [self._answer(key) for key in keys]
+        if self._problems and any(self.is_missing(key) for key in keys):
+            return []
         return [answer for answer in answers if answer is not None]
 
     async def require(self, keys: Sequence[K]) -> Mapping[K, V | None]:
@@ -190,9 +201,19 @@ class Batch(Generic[K, V]):
                     raise self._missed[key]
         return self._loaded
 
-    def hold(self, known: Mapping[K, V | None]) -> None:
+    def hold(self, known: Mapping[K, V | None], problems: Mapping[str, str]) -> None:
         """Keeps values that were read elsewhere as if they had been asked for here."""
         self._loaded.update(known)
+        self._note(problems, known)
+
+    def is_missing(self, key: K) -> bool:
+        """Whether it has no value, and its cluster is one of those that values may be missing of."""
+        return self._loaded[key] is None and cast("ObjectKey", key).cluster in self._problems
+
+    def problems_of(self, keys: Iterable[K]) -> dict[str, str]:
+        """Why values of these are missing, by cluster."""
+        missing = {cast("ObjectKey", key).cluster for key in keys if self.is_missing(key)} if self._problems else ()
+        return {cluster: str(self._problems[cluster]) for cluster in missing}
 
     async def _load(self, key: K) -> V | None:
         await self.prime((key,))
@@ -202,6 +223,10 @@ class Batch(Generic[K, V]):
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+        if self._untold and self.is_missing(key) and (cluster := cast("ObjectKey", key).cluster) in self._untold:
+            self._untold.remove(cluster)
+            self._told.add(cluster)
+            raise self._problems[cluster]
         return self._loaded[key]
 
     async def _dispatch_keys(self) -> None:
@@ -231,9 +256,15 @@ class Batch(Generic[K, V]):
     def _keep(self, keys: frozenset[K], found: Mapping[K, V], failure: MetricsUnavailable | None) -> None:
         self._loaded.update(dict.fromkeys(keys))
         self._loaded.update(found)
+        self._note(find_problems(found), keys)
         if failure is not None:
             self._failure = failure
             self._missed.update(dict.fromkeys(keys, failure))
+
+    def _note(self, problems: Mapping[str, str], keys: Iterable[K]) -> None:
+        for cluster, why in problems.items():
+            self._problems.setdefault(cluster, MetricsUnavailable(why, cluster))
+        self._untold |= self.problems_of(keys).keys() - self._told
 
     def _depart(self) -> frozenset[K]:
         """Closes the batch: who comes later is in the next one."""

@@ -15,6 +15,7 @@ from fleet.model.groups import (
     Group,
     GroupBy,
     Grouping,
+    Known,
     PodGroupField,
     Sums,
     resource_sum,
@@ -27,7 +28,7 @@ from fleet.model.queries import PageRequest
 from fleet.model.ranking import PercentOf
 from fleet.model.sums import sum_histories
 from fleet.model.told import tell
-from fleet.model.usage import ALL_MEASURES, History, Usage
+from fleet.model.usage import ALL_MEASURES, History
 from fleet.reads.grouping import GroupOrder, GroupPage, GroupSorting, Place
 from graph.loading.context import Info
 from graph.loading.listing import read_usage
@@ -46,7 +47,7 @@ class LoadedGroups(NamedTuple):
     """A page, and what kept usage from being loaded, which is told once."""
 
     page: GroupPage
-    failures: list[MetricsUnavailable]
+    failures: set[MetricsUnavailable]
 
 
 def load_groups(
@@ -91,17 +92,23 @@ async def _load(
 ) -> LoadedGroups:
     wants, dispatch, time_slice = info.page_wants, info.context.loaders.dispatch, TimeSlice(info.context.time_slices)
     histories = list(wanted_batches(info, kind.metrics, Wants(time_ranges=wants.time_ranges)))
-    sums, failures = _sums(info, kind), list[MetricsUnavailable]()
-    usages: Sequence[Usage | None] = ()
+    usages: Sequence[Known] = ()
+    failures: dict[str, MetricsUnavailable] = {}
     with dispatch.holding_pages():
         if wants.usage or sorting.by_usage:
             try:
-                usages = await read_usage(info, kind, matched)
+                usages = found = await read_usage(info, kind, matched)
+                failures = {name: MetricsUnavailable(why, name) for name, why in sorted(found.problems.items())}
+                if failures:
+                    usages = [usage or failures.get(entry.cluster) for entry, usage in zip(matched, found, strict=True)]
             except MetricsUnavailable as error:
-                if sorting.by_usage:
-                    message = tell("these groups are ordered by usage, which is not known: {}", error)
-                    raise MetricsUnavailable(message) from error
-                failures.append(error)
+                failures = {"": error}
+                usages = [error] * len(matched)
+            if sorting.by_usage and failures:
+                reason = next(iter(failures.values()))
+                message = tell("these groups are ordered by usage, which is not known: {}", reason)
+                raise reason.within(message) from reason
+        sums = _sums(info, kind, gaps=bool(failures))
         grouping = Grouping[T](by, sums, {PodGroupField.ZONE: _zones(info), PodGroupField.WORKLOAD: _workloads(info)})
         rest, start = iter(matched), 0
         while objects := list(islice(rest, PIECE)):
@@ -124,7 +131,7 @@ async def _load(
     if histories:
         keys = [entry.key for group in page.items for entry in group.members]
         await asyncio.gather(*(batch.prime(keys) for batch in histories))
-    return LoadedGroups(page, failures)
+    return LoadedGroups(page, {*failures.values()})
 
 
 async def _add_up(group: Group[T], names: Iterable[str], time_slice: TimeSlice) -> None:
@@ -139,8 +146,8 @@ async def _give_way(time_slice: TimeSlice) -> None:
         await time_slice.begin_next()
 
 
-def _sums(info: Info, kind: ObjectKind[T]) -> Sums:
-    usage = usage_sum(info.plan.measures.get(kind.metrics, ALL_MEASURES))
+def _sums(info: Info, kind: ObjectKind[T], *, gaps: bool) -> Sums:
+    usage = usage_sum(info.plan.measures.get(kind.metrics, ALL_MEASURES), gaps=gaps)
     if kind is PODS:
         return {**POD_SUMS, "usage": usage}
     requested_on = partial(info.context.federation.requested_on, info.context.scope)

@@ -17,7 +17,7 @@ from fleet.model.queries import Filter, NodeFilter, Order, Page, PageRequest, Po
 from fleet.model.ranking import keep_within
 from fleet.model.sums import sum_usages
 from fleet.model.told import tell
-from fleet.model.usage import Usage
+from fleet.model.usage import Usage, UsageList
 from fleet.model.workloads import Workload
 from fleet.reads.filtering import narrow
 from fleet.reads.paging import build_page, build_sorting, check_page
@@ -134,15 +134,18 @@ async def _load(
             try:
                 usages = await read_usage(info, kind, found.matched)
             except MetricsUnavailable as error:
-                message = tell("this list is ordered or bounded by usage, which is not known: {}", error)
-                raise MetricsUnavailable(message) from error
+                raise _unranked(error) from error
+            if usages.problems:
+                found = _tell_missing(found, usages, on_unavailable)
+            known: Sequence[Usage | None] = usages
             if question.usage:
-                within, usages = keep_within(list(found.matched), usages, question.usage, kind.bases)
+                within, known = keep_within(list(found.matched), usages, question.usage, kind.bases)
                 found = Selection(Ordered((within,)), found.outcomes)
-            answer = build_page(found, sorting, page, after, usages)
+            answer = build_page(found, sorting, page, after, known)
             if kind is not WORKLOADS:  # what a page is cut by is what its items show
                 batch = info.context.loaders.usage[kind.metrics].for_(info.plan.measures[kind.metrics])
-                batch.hold({item.key: usage for item, usage in zip(answer.items, answer.usages, strict=True)})
+                shown = {item.key: usage for item, usage in zip(answer.items, answer.usages, strict=True)}
+                batch.hold(shown, usages.problems)
     keys = [key for keys in _measured_keys(info, kind, answer.items) for key in keys] if batches else []
     if info.plan.is_single and batches:
         await _load_alone(batches, keys)
@@ -157,6 +160,25 @@ async def _load(
     return answer
 
 
+def _unranked(error: MetricsUnavailable) -> MetricsUnavailable:
+    return error.within(tell("this list is ordered or bounded by usage, which is not known: {}", error))
+
+
+def _tell_missing(found: Selection[T], usages: UsageList, mode: OnUnavailable) -> Selection[T]:
+    """The selection, whose outcomes say of which clusters it lacks usage.
+
+    Raises MetricsUnavailable with STRICT, and where there is no usage at all.
+    """
+    if mode is OnUnavailable.STRICT or not any(usages):
+        cluster, why = min(usages.problems.items())
+        raise _unranked(MetricsUnavailable(why, cluster))
+    told = (
+        replace(each, message=usages.problems.get(each.cluster, each.message)) if each.message is None else each
+        for each in found.outcomes
+    )
+    return Selection(found.matched, tuple(told))
+
+
 def _measured_keys(info: Info, kind: ObjectKind[T], items: Iterable[T]) -> list[list[Any]]:
     """The keys under which each item is measured: its own, a workload's pods'."""
     if kind is WORKLOADS:
@@ -165,11 +187,12 @@ def _measured_keys(info: Info, kind: ObjectKind[T], items: Iterable[T]) -> list[
     return [[item.key] for item in items]
 
 
-async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Sequence[Usage | None]:
+async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> UsageList:
     """The usage of each, from the batch that the objects' own `usage` is answered from: nothing is asked twice.
 
     Where it is of many pods, or held already, it is what all requests share (`fleet.live.usage_cache`). The plan
-    of the operation has the measures of its bounds and orders beside those that it selects. Raises MetricsUnavailable.
+    of the operation has the measures of its bounds and orders beside those that it selects. `problems` are those of
+    clusters of which an object has none. Raises MetricsUnavailable.
     """
     loaders, measures = info.context.loaders, info.plan.measures[kind.metrics]
     batch = loaders.usage[kind.metrics].for_(measures)
@@ -180,10 +203,12 @@ async def read_usage(info: Info, kind: ObjectKind[T], objects: Ordered[T]) -> Se
     if kind is WORKLOADS:
         return await _sum_usages(info, cast("Ordered[Workload]", objects), measures)
     keys = [entry.key for entry in objects]
-    return list(map((await batch.require(keys)).__getitem__, keys))
+    found = UsageList(map((await batch.require(keys)).__getitem__, keys))
+    found.problems = batch.problems_of(keys)
+    return found
 
 
-async def _sum_usages(info: Info, workloads: Ordered[Workload], measures: Measures) -> list[Usage | None]:
+async def _sum_usages(info: Info, workloads: Ordered[Workload], measures: Measures) -> UsageList:
     """Of each workload, over its pods that have any."""
     federation, time_slice = info.context.federation, TimeSlice(info.context.time_slices)
     parts: list[list[Pod]] = []
@@ -191,24 +216,29 @@ async def _sum_usages(info: Info, workloads: Ordered[Workload], measures: Measur
         parts.append(federation.pods_in(workload))
         if time_slice.is_over():
             await time_slice.begin_next()
-    usages = iter(await read_usage(info, PODS, Ordered(([pod for part in parts for pod in part],))))
-    sums: list[Usage | None] = []
+    found = await read_usage(info, PODS, Ordered(([pod for part in parts for pod in part],)))
+    usages, sums = iter(found), UsageList()
+    sums.problems = found.problems
     for part in parts:
-        sums.append(sum_usages(filter(None, islice(usages, len(part))), measures))
+        own = list(islice(usages, len(part)))
+        is_whole = not sums.problems or None not in own or part[0].cluster not in sums.problems
+        sums.append(sum_usages(filter(None, own), measures) if is_whole else None)
         if time_slice.is_over():
             await time_slice.begin_next()
     return sums
 
 
-async def _read_held(
-    held: UsageCache, pods: Ordered[Pod], measures: Measures, deadline: float
-) -> Sequence[Usage | None]:
+async def _read_held(held: UsageCache, pods: Ordered[Pod], measures: Measures, deadline: float) -> UsageList:
     """What all requests share. Raises MetricsUnavailable, also where it takes longer than the request may."""
     try:
         async with asyncio.timeout_at(deadline):
-            return await held.read(pods, measures)
+            found = await held.read(pods, measures)
     except TimeoutError:
         raise MetricsUnavailable("the metric store did not answer within the request's time") from None
+    if found.problems:
+        lacking = {pod.cluster for pod, usage in zip(pods, found, strict=True) if usage is None}
+        found.problems = {cluster: why for cluster, why in found.problems.items() if cluster in lacking}
+    return found
 
 
 async def _load_alone(batches: Sequence[Batch[Any, Any]], keys: Sequence[ObjectKey]) -> None:

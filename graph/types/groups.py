@@ -53,13 +53,16 @@ class GroupKey:
 class _Grouped(View["models.Group[Any]"]):
     """What groups of both kinds show alike."""
 
-    failures: list[MetricsUnavailable]
+    failures: set[MetricsUnavailable]
 
     def show_usage(self, kind: ObjectKind[Any]) -> Usage | None:
-        """Raises MetricsUnavailable, once a page: null says the same of the other groups."""
-        if self.failures:
-            raise self.failures.pop()
+        """Raises MetricsUnavailable, each once a page: null says the same of the other groups."""
         model, group = self.model.usage, self.model
+        if isinstance(model, MetricsUnavailable):
+            if model not in self.failures:
+                return None
+            self.failures.remove(model)
+            raise model
         bases = {of: getattr(group, name) for of, name in kind.bases.items()}
         return None if model is None else Usage.from_model(model, lambda: bases)
 
@@ -74,7 +77,7 @@ class GroupedPods(_Grouped):
     """A view of `models.Group[Pod]`."""
 
     model: strawberry.Private["models.Group[Any]"]
-    failures: strawberry.Private[list[MetricsUnavailable]]
+    failures: strawberry.Private[set[MetricsUnavailable]]
     keys: list[GroupKey] = strawberry.field(description=_KEYS)
     count: int = of_model("How many there are.")
     ready_count: int = of_model("How many of them have all of their containers ready.")
@@ -113,7 +116,7 @@ class GroupedNodes(_Grouped):
     """A view of `models.Group[Node]`."""
 
     model: strawberry.Private["models.Group[Any]"]
-    failures: strawberry.Private[list[MetricsUnavailable]]
+    failures: strawberry.Private[set[MetricsUnavailable]]
     keys: list[GroupKey] = strawberry.field(description=_KEYS)
     count: int = of_model("How many there are.")
     ready_count: int = of_model("How many of them are ready.")

@@ -12,7 +12,7 @@ from fleet.live.usage_cache import UsageCache
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import Placement, group_at, group_by_pod
-from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Kind, Measure, Point, TimeRange, Usage
+from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Kind, Measure, Measured, Point, TimeRange, Usage
 from graph.http.persisted import Documents
 from graph.http.state import GraphState
 from graph.limits.limits import DEFAULT_LIMITS, Limits
@@ -21,6 +21,7 @@ from graph.subscriptions.hub import Hub
 from graph.subscriptions.sessions import Authenticates
 
 K = TypeVar("K", PodKey, NodeKey)
+V = TypeVar("V")
 
 FACTORS = {aggregate: float(number) for number, aggregate in enumerate(Aggregate, start=1)}
 """What a history's values are multiplied by, so that columns of different aggregates can be told apart."""
@@ -46,7 +47,9 @@ class CountingStore:
         self.known: dict[PodKey | NodeKey, Usage] = {}
         self.sightings: dict[tuple[PodKey, str], list[int]] = {}
         self.calls: list[Call] = []
-        self.failure: str | None = None
+        self.failure: str | MetricsUnavailable | None = None
+        self.problems: dict[str, str] = {}
+        self.lost: set[PodKey | NodeKey] = set()
         self.answering = asyncio.Event()
         self.answering.set()
 
@@ -57,13 +60,13 @@ class CountingStore:
 
     async def pods_on_nodes(self, keys: frozenset[NodeKey], at_ns: int) -> Mapping[NodeKey, list[Placement]]:
         await self._answer(Call("pods_on_nodes", keys, frozenset({at_ns})))
-        return group_at(keys, self.sightings, at_ns)
+        return self._told(group_at(keys, self.sightings, at_ns))
 
     async def placements(
         self, keys: frozenset[PodKey], *, start_ns: int, end_ns: int
     ) -> Mapping[PodKey, list[Placement]]:
         await self._answer(Call("placements", keys, frozenset({start_ns, end_ns})))
-        return group_by_pod(keys, self.sightings)
+        return self._told(group_by_pod(keys, self.sightings))
 
     async def check(self) -> str:
         return "counting"
@@ -71,24 +74,33 @@ class CountingStore:
     async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> dict[K, Usage]:
         await self._answer(Call(f"latest_{kind.value}s", keys, measures))
         wanted = {"time_ns", *(_field(measure) for measure in measures)}
-        return {
-            key: Usage(**{name: value for name, value in asdict(self.known[key]).items() if name in wanted})
-            for key in self._of(keys)
-        }
+        return self._told(
+            {
+                key: Usage(**{name: value for name, value in asdict(self.known[key]).items() if name in wanted})
+                for key in self._of(keys)
+            }
+        )
 
     async def history(
         self, kind: Kind, keys: frozenset[K], time_range: TimeRange, columns: frozenset[Column]
     ) -> dict[K, History]:
         await self._answer(Call(f"{kind.value}_history", keys, columns, time_range))
-        return {
-            key: History(
-                time_range, {column: self._column(key, column, time_range) for column in columns}, RESOLUTION_NS
-            )
-            for key in self._of(keys)
-        }
+        return self._told(
+            {
+                key: History(
+                    time_range, {column: self._column(key, column, time_range) for column in columns}, RESOLUTION_NS
+                )
+                for key in self._of(keys)
+            }
+        )
 
     def _of(self, keys: Iterable[K]) -> list[K]:
-        return [key for key in keys if key in self.known]
+        return [key for key in keys if key in self.known and key not in self.lost]
+
+    def _told(self, found: dict[Any, V]) -> dict[Any, V]:
+        """With what may be missing; of an object that is lost it has nothing."""
+        kept = {key: value for key, value in found.items() if key not in self.lost}
+        return Measured(kept, self.problems) if self.problems else kept
 
     def _column(self, key: PodKey | NodeKey, column: Column, time_range: TimeRange) -> list[float | None]:
         value = getattr(self.known[key], _field(column[0]))
@@ -98,7 +110,7 @@ class CountingStore:
         self.calls.append(call)
         await self.answering.wait()
         if self.failure is not None:
-            raise MetricsUnavailable(self.failure)
+            raise self.failure if isinstance(self.failure, MetricsUnavailable) else MetricsUnavailable(self.failure)
 
 
 def _field(measure: Measure) -> str:

@@ -29,6 +29,9 @@ from tests.graph.conftest import OpenGraph
         (errors.ClusterUnauthorized("c1", "x"), {"code": "CLUSTER_UNAUTHORIZED", "cluster": "c1"}),
         (errors.ClusterAnswerInvalid("c1", "x"), {"code": "CLUSTER_UNREACHABLE", "cluster": "c1"}),
         (errors.MetricsUnavailable("x"), {"code": "METRICS_UNAVAILABLE"}),
+        (errors.MetricsUnavailable("x", "c1"), {"code": "METRICS_UNAVAILABLE", "cluster": "c1"}),
+        (errors.MetricsTooCostly("x"), {"code": "COST_EXCEEDED"}),
+        (errors.MetricsTooCostly("x").within("x"), {"code": "COST_EXCEEDED"}),
     ],
 )
 def test_every_error_of_the_fleet_has_its_code(cause: Exception, extensions: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from fleet.aio.stopping import Stopping
 from fleet.kubernetes.discovery import Catalogs
-from fleet.model.errors import ClusterNotFound, ClusterUnreachable, MetricsUnavailable
+from fleet.model.errors import ClusterNotFound, ClusterUnreachable, MetricsTooCostly, MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Kind, Point
 from fleet.model.visibility import Scope
@@ -61,6 +61,7 @@ class Points:
 
     stored: dict[PodKey | NodeKey, list[Point]] = field(default_factory=dict)
     broken: bool = False
+    costly: bool = False
     hung: bool = False
     waiting: int = 0
 
@@ -69,6 +70,8 @@ class Points:
     ) -> list[Point]:
         if self.broken:
             raise MetricsUnavailable("InfluxDB can't be reached")
+        if self.costly:
+            raise MetricsTooCostly("a later `timeStart` would do")
         if self.hung:
             self.waiting += 1
             try:

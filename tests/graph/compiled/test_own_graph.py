@@ -112,6 +112,8 @@ async def churn(graph: Graph, rng: random.Random) -> None:
 async def ask_random(graph: Graph, rng: random.Random, tastes: Tastes) -> int:
     """Asks a document twice, and says how often it was answered with more than a few words. Fails on a difference."""
     graph.store.failure = "the store is down" if rng.random() < 0.14 else None
+    graph.store.problems = {"c2": "a part of it is away"} if rng.random() < 0.3 else {}
+    graph.store.lost = {key for key in graph.store.known if key.cluster == "c2" and rng.random() < 0.5}
     maker = DocumentMaker(schema._schema, rng, tastes)
     text, telling = maker.make(rng.choice((3, 4, 5)), rng.choice((15, 30, 60))), 0
     first = Asked(rng.choice(USERS), maker.draw_variables(), rng.random() < 0.6)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from fleet.model.errors import MetricsTooCostly
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Measure
 from tests.fakes.waiting import until
@@ -75,6 +76,41 @@ async def test_a_store_that_fails_is_told_once_and_so_is_its_return() -> None:
         measure(live, P0, 0.9, 3)
         live.store.failure = None
         assert (await socket.next())["data"]["usage"][0]["usage"] == {"cpuCores": 0.9}
+
+
+async def test_what_may_be_missing_of_a_cluster_is_told_beside_what_there_is() -> None:
+    other = POD.replace("c1", "c2")
+    async with open_live("c1", "c2") as live:
+        measure(live, P0, 0.5, 1)
+        measure(live, PodKey("c2", "shop", "p0"), 0.7, 1)
+        live.store.problems, live.store.lost = {"c2": "a part is away"}, {PodKey("c2", "shop", "p0")}
+        async with live.ready(ask(f"[{POD}, {other}]")) as both, live.ready(ask()) as one:
+            told = await both.next()
+            assert (await one.next()).keys() == {"data"}
+            live.store.lost = set()
+            whole = await both.next()
+    assert [sample["usage"] for sample in told["data"]["usage"]] == [{"cpuCores": 0.5}]
+    assert told["errors"] == [
+        {
+            "message": "measurements of c2 are missing: a part is away",
+            "path": ["usage"],
+            "extensions": {"code": "METRICS_UNAVAILABLE", "cluster": "c2"},
+        }
+    ]
+    assert [sample["usage"]["cpuCores"] for sample in whole["data"]["usage"]] == [0.5, 0.7]
+    assert "errors" not in whole
+
+
+async def test_a_question_that_a_store_refuses_as_too_large_keeps_its_code() -> None:
+    async with open_live("c1") as live:
+        live.store.failure = MetricsTooCostly("fewer pods would do")
+        async with (
+            live.ready(ask()) as samples,
+            live.ready("subscription { podEvents { pod { usage { time } } } }") as pods,
+        ):
+            told = [(await socket.next())["errors"][0] for socket in (samples, pods)]
+    assert [error["message"] for error in told] == ["fewer pods would do"] * 2
+    assert [error["extensions"] for error in told] == [{"code": "COST_EXCEEDED"}] * 2
 
 
 @pytest.mark.parametrize(

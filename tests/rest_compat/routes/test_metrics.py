@@ -167,6 +167,15 @@ async def test_a_store_that_does_not_answer_is_a_null_list_in_time(
     assert (answer.status, json.loads(answer.body)["nodemetrics"]) == (503, None)
 
 
+async def test_a_question_that_the_store_refuses_as_too_large_says_what_would_do(
+    client: Client, points: Points
+) -> None:
+    points.costly = True
+    answer = await client.ask("GET", NODE)
+    told = {"nodemetrics": None, "error": "a later `timeStart` would do"}
+    assert (answer.status, json.loads(answer.body)) == (400, told)
+
+
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_nothing_is_read_without_a_token(client: Client, method: str) -> None:
     for target in (NODE, POD, "/metrics"):
