@@ -63,19 +63,18 @@ class Exporter:
             lines.append(f"{name}{{{shown}}} {value!r}{own_time}\n")
         return "".join(lines)
 
-    def build_past(self, seconds: int, step: int) -> list[Series]:
-        """All that scrapes each `step` would have brought so far, from so many seconds ago on, for what runs now.
+    def build_past(self, times: Sequence[float]) -> list[Series]:
+        """All that scrapes at these times would have brought, for what runs now.
 
         To be written before anything is scraped: counters go on from here. Raises KubeError.
         """
-        now = time.time()
         found: dict[Labels, list[tuple[float, int]]] = defaultdict(list)
         for cluster, readings in self._members.items():
             running = readings.load()
-            for ago in range(seconds, 0, -step):
-                for name, labels, value in self._build_rows(running, now - ago):
+            for moment in times:
+                for name, labels, value in self._build_rows(running, moment):
                     key = tuple(sorted({"__name__": name, "cluster": cluster, **labels}.items()))
-                    found[key].append((float(value), int((now - ago) * 1000)))
+                    found[key].append((float(value), int(moment * 1000)))
         return list(found.items())
 
     def _build_rows(self, running: Running, now: float) -> Iterator[Row]:
