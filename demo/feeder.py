@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from demo.simulator.usage import build_node_point, build_pod_point
 from fleet.federation import Federation
-from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.kinds import NODES, PODS
 from fleet.model.objects import Node, NodeKey, OnUnavailable, Pod, PodKey, PodPhase
 from fleet.model.queries import NodeFilter, PageRequest, PodFilter
 from fleet.model.usage import NANOSECONDS, Point
 from fleet.model.visibility import EVERYTHING
+from fleet.ports import PointStore
 
 HISTORY_SECONDS = 3600
 INTERVAL_SECONDS = 5
@@ -42,7 +42,7 @@ class Feeder:
     back, or is joined, has its history as the others do.
     """
 
-    def __init__(self, federation: Federation, store: EmbeddedStore, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, federation: Federation, store: PointStore, clock: Callable[[], int] = time.time_ns) -> None:
         self._federation = federation
         self._store = store
         self._clock = clock

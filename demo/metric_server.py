@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,15 @@ def build_command(
 
 
 @contextlib.asynccontextmanager
-async def open_metric_server(wanted: MetricServerKind, folder: Path) -> AsyncIterator[str]:
+async def open_metric_server(
+    wanted: MetricServerKind, folder: Path, find: Callable[[MetricServerKind], Path | None] = find_metric_server
+) -> AsyncIterator[str]:
     """Starts it, or the other one where only that is installed, with all it keeps in `folder`; gives its base URL.
 
     Raises NoMetricServer.
     """
     kinds = sorted(MetricServerKind, key=lambda kind: kind is not wanted)
-    found = [(kind, program) for kind in kinds if (program := find_metric_server(kind))]
+    found = [(kind, program) for kind in kinds if (program := find(kind))]
     if not found:
         packages = " or ".join(kind.value for kind in MetricServerKind)
         raise NoMetricServer(

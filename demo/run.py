@@ -15,11 +15,15 @@ from pydantic import SecretStr
 
 from demo.child import ChildFleet, SimulatorError, open_child_fleet
 from demo.feeder import Feeder
+from demo.metric_server import MetricServerKind, NoMetricServer, open_metric_server
 from fleet.aio.tasks import open_task
 from fleet.federation import Federation
 from fleet.metrics.embedded.store import EmbeddedStore
+from fleet.metrics.remote_write.options import RemoteWriteOptions
+from fleet.metrics.remote_write.writer import open_remote_writer
 from fleet.model.errors import ClusterUnreachable, FleetError
 from fleet.model.visibility import EVERYTHING
+from fleet.ports import PointStore
 from server.event_loop import new_event_loop
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging
@@ -34,6 +38,7 @@ from server.settings.groups import (
     TimeoutSettings,
 )
 from server.settings.metrics import MetricSettings
+from server.settings.prometheus import PrometheusSettings
 
 LOOPBACK = "127.0.0.1"
 USER = "openmcp"
@@ -41,6 +46,7 @@ PASSWORD = "keti"  # noqa: S105 - that of the documented examples, made public l
 HOST_CONTEXT = "openmcp"
 _SYNC_SECONDS = 30.0
 _ILL_SECONDS = 30.0
+_WRITE_SECONDS = 30.0
 _WELCOME = """
 {members} clusters with {pods} pods each, simulated, and the server in front of them.
 
@@ -62,10 +68,11 @@ _ILL = """
 
 
 class DemoPlan(Struct, frozen=True):
-    """How large the demo is. `clusters` counts members, `pods` a member's."""
+    """How large the demo is. `clusters` counts members, `pods` a member's; `metrics` is None for the embedded store."""
 
     clusters: int
     pods: int
+    metrics: MetricServerKind | None = None
 
     @property
     def ill(self) -> str | None:
@@ -73,25 +80,29 @@ class DemoPlan(Struct, frozen=True):
         return f"cluster{self.clusters}" if self.clusters > 1 else None
 
 
-def run_demo(clusters: int, pods: int, port: int) -> None:
+def run_demo(clusters: int, pods: int, port: int, metrics: str) -> None:
     """Runs the demo until Ctrl-C or SIGTERM, then returns. `clusters` counts members, `pods` a member's.
+
+    `metrics` is `embedded` or a `MetricServerKind`.
 
     Port 0 is any free one. Exits with a message where the port is taken or the fleet does not start.
     """
-    plan = DemoPlan(clusters, pods)
+    plan = DemoPlan(clusters, pods, None if metrics == "embedded" else MetricServerKind(metrics))
     with tempfile.TemporaryDirectory(prefix="openmcp-demo-") as folder:
         settings = build_settings(Path(folder) / "usage.sqlite", port)
         configure_logging(settings.logging)
         _say(f"starting {clusters} simulated clusters with {pods} pods each, and an hour of their usage ...\n")
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                runner.run(run_server(settings, build_open_state(plan), on_listening=_build_welcome(plan)))
+                runner.run(
+                    run_server(settings, build_open_state(plan, Path(folder)), on_listening=_build_welcome(plan))
+                )
         except asyncio.CancelledError:
             return  # ended while it was still starting
         except SettingsInvalid as error:
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
             sys.exit(f"port {port} of {LOOPBACK} can't be used: {reason}; take another: --port N, make demo PORT=N")
-        except (SimulatorError, FleetError) as error:
+        except (SimulatorError, NoMetricServer, FleetError) as error:
             sys.exit(f"the demo did not start: {error}")
 
 
@@ -108,7 +119,7 @@ def build_settings(usage_file: Path, port: int) -> Settings:
     )
 
 
-def build_open_state(plan: DemoPlan) -> OpenState:
+def build_open_state(plan: DemoPlan, folder: Path) -> OpenState:
     """An `open_state` that starts the fleet first, and feeds the metric store while the server runs."""
 
     @asynccontextmanager
@@ -116,22 +127,41 @@ def build_open_state(plan: DemoPlan) -> OpenState:
         async with AsyncExitStack() as stack:
             fleet = await stack.enter_async_context(open_child_fleet(plan.clusters, plan.pods))
             clusters = settings.clusters.model_copy(update={"kubeconfig": (fleet.kubeconfig,)})
-            state = await stack.enter_async_context(open_state(settings.model_copy(update={"clusters": clusters})))
-            feeder = await _fill(state, fleet, plan.ill)
+            settings = settings.model_copy(update={"clusters": clusters})
+            writer: PointStore | None = None
+            if plan.metrics is not None:
+                url = await stack.enter_async_context(open_metric_server(plan.metrics, folder))
+                settings = _read_from(settings, url)
+                options = RemoteWriteOptions(f"{url}/api/v1/write", timeout=_WRITE_SECONDS)
+                writer = await stack.enter_async_context(open_remote_writer(options))
+            state = await stack.enter_async_context(open_state(settings))
+            feeder = await _fill(state, fleet, plan.ill, writer or _embedded(state))
             await stack.enter_async_context(open_task("feed usage", feeder.run))
             yield state
 
     return open_demo_state
 
 
-async def _fill(state: State, fleet: ChildFleet, ill: str | None) -> Feeder:
+def _read_from(settings: Settings, url: str) -> Settings:
+    """Usage and history come from a Prometheus at this URL, by the names that the fleet's own collectors write."""
+    metrics = settings.metrics.model_copy(update={"metric_store": "prometheus"})
+    prometheus = PrometheusSettings(prometheus_url=url, prometheus_recorded=True)
+    return settings.model_copy(update={"metrics": metrics, "prometheus": prometheus})
+
+
+def _embedded(state: State) -> EmbeddedStore:
+    store = state["metric_store"]
+    if not isinstance(store, EmbeddedStore):
+        raise SimulatorError(f"the demo writes into the embedded metric store, not into {store.name}")
+    return store
+
+
+async def _fill(state: State, fleet: ChildFleet, ill: str | None, store: PointStore) -> Feeder:
     """Waits for the fleet to be in memory, makes a member ill and writes the last hour of all.
 
     So the first answer is a whole one, waits for nobody, and the last known state of the ill member can be asked for.
     """
-    store, federation = state["metric_store"], state["federation"]
-    if not isinstance(store, EmbeddedStore):
-        raise SimulatorError(f"the demo writes into the embedded metric store, not into {store.name}")
+    federation = state["federation"]
     await federation.wait_synced(_SYNC_SECONDS)
     feeder = Feeder(federation, store)
     running = await feeder.load_running()

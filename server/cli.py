@@ -101,11 +101,18 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
 @click.option("--clusters", type=click.IntRange(1, 50), default=3, show_default=True, help="Members.")
 @click.option("--pods", type=click.IntRange(1, 20_000), default=100, show_default=True, help="Pods of each member.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
-def demo(clusters: int, pods: int, port: int) -> None:
+@click.option(
+    "--metrics",
+    type=click.Choice(["embedded", "prometheus", "victoria-metrics"]),
+    default="embedded",
+    show_default=True,
+    help="Where usage is kept: in the server's own store, or in one of these programs, of whichever is installed.",
+)
+def demo(clusters: int, pods: int, port: int, metrics: str) -> None:
     """Run a simulated fleet and the server in front of it, on loopback only."""
     from demo.run import run_demo
 
-    run_demo(clusters, pods, port)
+    run_demo(clusters, pods, port, metrics)
 
 
 @main.command()
