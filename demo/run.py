@@ -38,7 +38,6 @@ from server.settings.groups import (
     TimeoutSettings,
 )
 from server.settings.metrics import MetricSettings
-from server.settings.prometheus import PrometheusSettings
 
 LOOPBACK = "127.0.0.1"
 USER = "openmcp"
@@ -144,9 +143,8 @@ def build_open_state(plan: DemoPlan, folder: Path) -> OpenState:
 
 def _read_from(settings: Settings, url: str) -> Settings:
     """Usage and history come from a Prometheus at this URL, by the names that the fleet's own collectors write."""
-    metrics = settings.metrics.model_copy(update={"metric_store": "prometheus"})
-    prometheus = PrometheusSettings(prometheus_url=url, prometheus_recorded=True)
-    return settings.model_copy(update={"metrics": metrics, "prometheus": prometheus})
+    changes = {"metric_store": "prometheus", "prometheus_url": url, "prometheus_recorded": True}
+    return settings.model_copy(update={"metrics": settings.metrics.model_copy(update=changes)})
 
 
 def _embedded(state: State) -> EmbeddedStore:
