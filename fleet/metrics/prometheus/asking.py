@@ -77,7 +77,7 @@ class Asking:
 
     async def _ask(self, path: str, params: Mapping[str, str]) -> Found:
         # VictoriaMetrics shifts a question about now by half a minute unless told not to cache.
-        form = {**params, "timeout": f"{self.options.timeout:g}s", "nocache": "1"}
+        form = {**params, "timeout": f"{self.options.timeout:g}", "nocache": "1"}
         return await self._pool.send(Call(path, _FORM, urlencode(form).encode()), self._decoder.decode, self._refuse)
 
 
