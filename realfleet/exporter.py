@@ -21,6 +21,8 @@ from realfleet.readings import Readings, Running
 from realfleet.usage import Amounts
 
 _COUNTED_BEFORE = 7200
+_SCRAPE_MS = 200
+"""How long after it was measured by a kubelet something is scraped."""
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -59,7 +61,7 @@ class Exporter:
         lines = []
         for name, labels, value in self._build_rows(self._members[cluster].load(), now):
             shown = ",".join(f'{label}="{text.translate(_ESCAPES)}"' for label, text in labels.items())
-            own_time = f" {int(now * 1000)}" if name.startswith("container_") else ""
+            own_time = f" {int(now * 1000)}" if _has_own_time(name) else ""
             lines.append(f"{name}{{{shown}}} {value!r}{own_time}\n")
         return "".join(lines)
 
@@ -74,7 +76,7 @@ class Exporter:
             for moment in times:
                 for name, labels, value in self._build_rows(running, moment):
                     key = tuple(sorted({"__name__": name, "cluster": cluster, **labels}.items()))
-                    found[key].append((float(value), int(moment * 1000)))
+                    found[key].append((float(value), int(moment * 1000) + (0 if _has_own_time(name) else _SCRAPE_MS)))
         return list(found.items())
 
     def _build_rows(self, running: Running, now: float) -> Iterator[Row]:
@@ -103,6 +105,10 @@ class Exporter:
             amounts.network_received,
             amounts.network_sent,
         )
+
+
+def _has_own_time(name: str) -> bool:
+    return name.startswith("container_")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,14 @@ async def served(
         yield server
 
 
-def open_served(fleet: Fleet, settings: dict[str, str], folder: Path) -> Any:
+@pytest.fixture(scope="module")
+async def before(real_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """The same in front of the fleet's InfluxDB."""
+    async with open_served(real_fleet, {}, tmp_path_factory.mktemp("influx")) as server:
+        yield server
+
+
+def open_served(fleet: Fleet, settings: dict[str, str], folder: Path) -> AbstractAsyncContextManager[RunningServer]:
     port = free_port()
     ports = {"OPENMCP_HOST": "127.0.0.1", "OPENMCP_PORT": str(port), "OPENMCP_OPS_PORT": str(free_port())}
     return open_server("serve", environment=fleet.environment() | ports | settings, port=port, log=folder / "log")
@@ -141,7 +149,7 @@ def read_largest(fleet: Fleet, cluster: str) -> dict[tuple[str, str, str], list[
 @SCRAPED
 @pytest.mark.parametrize("kind", ["nodes", "pods"])
 async def test_legacy_answers_have_the_form_of_influxdb(
-    served: RunningServer, real_fleet: Fleet, tmp_path: Path, kind: str
+    served: RunningServer, before: RunningServer, real_fleet: Fleet, kind: str
 ) -> None:
     path = "/metrics/nodes/kube1-worker1"
     if kind == "pods":
@@ -150,12 +158,8 @@ async def test_legacy_answers_have_the_form_of_influxdb(
     times = "&timeStart={}&timeEnd={}".format(
         *(time.strftime("%Y-%m-%d_%H:%M:%S", time.gmtime(moment)) for moment in (START, END))
     )
-    async with open_served(real_fleet, {}, tmp_path) as before:
-        forms = [
-            [await read_form(server, f"{path}?clustername=cluster1{span}") for span in ("", times)]
-            for server in (served, before)
-        ]
-    (newest, span), (newest_before, _) = forms
+    newest, span = [await read_form(served, f"{path}?clustername=cluster1{span}") for span in ("", times)]
+    newest_before = await read_form(before, f"{path}?clustername=cluster1")
     if kind == "pods":
         newest_before[0]["fs"]["FsAvailableBytes"] = ""  # nothing that is scraped says it
     assert newest == newest_before

@@ -200,22 +200,10 @@ async def test_a_status_is_told(fleet: SimulatedFleet, store: MetricServer, tmp_
         await measured.assert_told("METRICS_UNAVAILABLE", str(status))
 
 
-@pytest.mark.parametrize(
-    ("kind", "flags"),
-    [
-        (MetricServerKind.PROMETHEUS, ("--query.max-samples=3",)),
-        (MetricServerKind.VICTORIA_METRICS, ("-search.maxUniqueTimeseries=3",)),
-    ],
-    ids=["prometheus", "victoria-metrics"],
-)
 async def test_a_limit_of_the_store_is_a_cost(
-    fleet: SimulatedFleet,
-    start_real_metric_server: Callable[..., MetricServer],
-    tmp_path: Path,
-    kind: MetricServerKind,
-    flags: tuple[str, ...],
+    fleet: SimulatedFleet, start_real_metric_server: Callable[..., MetricServer], tmp_path: Path
 ) -> None:
-    store = start_real_metric_server(kind, MetricServerConfig(flags=flags))
+    store = start_real_metric_server(MetricServerKind.PROMETHEUS, MetricServerConfig(flags=("--query.max-samples=3",)))
     async with open_measured(fleet, store, store.url, tmp_path) as measured:
         await measured.assert_told("COST_EXCEEDED", "fewer objects")
 
