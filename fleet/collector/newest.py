@@ -3,23 +3,25 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from itertools import count
+from itertools import count, repeat
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
 
 from fleet.model.objects import K, NodeKey, PodKey
-from fleet.model.usage import NANOSECONDS, Kind, Measure, Measured, Point, Usage
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Measured, Point, Usage
 
+_amounts_of = attrgetter("time_ns", *(measure.value for measure in Measure if not measure.is_counter))
 _LOOK_SECONDS = 60.0
 _A_TURN = 2_000
 
 
 class _Newest(Struct, frozen=True, gc=False):
-    """An object's newest point, and what its counters grew by a second since the one before."""
+    """An object's newest point, and what is answered of it."""
 
     point: Point
-    rates: tuple[float | None, float | None]
+    usage: Usage
 
 
 class NewestUsage:
@@ -42,7 +44,7 @@ class NewestUsage:
             for key, point in delivery:
                 before = kept.get(key)
                 if before is None or point.time_ns > before.point.time_ns:
-                    kept[key] = _Newest(point, self._rates(before, point))
+                    kept[key] = _Newest(point, self._build_usage(before, point))
                 if next(turns) % _A_TURN == 0:
                     await asyncio.sleep(0)
         if time.monotonic() - self._looked > _LOOK_SECONDS:
@@ -57,24 +59,22 @@ class NewestUsage:
     def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Measured[K, Usage]:
         """As a `MetricStore` answers it; a cluster without a point whose usage is not collected is a problem."""
         since, kept = self._clock() - self._lookback_ns, self._kept[kind]
-        found = {
-            key: _usage_of(newest, measures)
-            for key in keys
-            if (newest := kept.get(key)) is not None and newest.point.time_ns >= since
-        }
+        newest = {key: each.usage for key in keys if (each := kept.get(key)) and each.point.time_ns >= since}
+        found = newest if measures >= ALL_MEASURES else _chosen(newest, measures)
         silent = {key.cluster for key in keys} - {key.cluster for key in found}
         return Measured(
             found, {name: why for name in silent if (why := self.sources.get(name, "")).startswith("nothing")}
         )
 
-    def _rates(self, before: _Newest | None, point: Point) -> tuple[float | None, float | None]:
-        if before is None or point.time_ns - before.point.time_ns > self._lookback_ns:
-            return None, None
-        seconds = (point.time_ns - before.point.time_ns) / NANOSECONDS
-        return (
-            _rate(before.point.network_receive_bytes, point.network_receive_bytes, seconds),
-            _rate(before.point.network_transmit_bytes, point.network_transmit_bytes, seconds),
-        )
+    def _build_usage(self, before: _Newest | None, point: Point) -> Usage:
+        rates: tuple[float | None, ...] = ()
+        if before is not None and (elapsed := point.time_ns - before.point.time_ns) <= self._lookback_ns:
+            then, seconds = before.point, elapsed / NANOSECONDS
+            rates = (
+                _rate(then.network_receive_bytes, point.network_receive_bytes, seconds),
+                _rate(then.network_transmit_bytes, point.network_transmit_bytes, seconds),
+            )
+        return Usage(*_amounts_of(point), *rates)
 
     def forget(self) -> None:
         """Lets go of what counts no more."""
@@ -88,11 +88,11 @@ def _rate(before: int | None, now: int | None, seconds: float) -> float | None:
     return None if before is None or now is None or now < before else (now - before) / seconds
 
 
-def _usage_of(newest: _Newest, measures: frozenset[Measure]) -> Usage:
-    point, (receive, transmit) = newest.point, newest.rates
-    rates = {Measure.NETWORK_RECEIVE_BYTES: receive, Measure.NETWORK_TRANSMIT_BYTES: transmit}
-    values: dict[str, Any] = {
-        measure.usage_field: rates[measure] if measure.is_counter else getattr(point, measure.value)
-        for measure in measures
-    }
-    return Usage(time_ns=point.time_ns, **values)
+def _chosen(usages: Mapping[K, Usage], measures: frozenset[Measure]) -> dict[K, Usage]:
+    """The same, but for measures that were not asked for; a column at a time, since pages are large."""
+    columns: list[Iterable[Any]] = [map(attrgetter("time_ns"), usages.values())]
+    columns += [
+        map(attrgetter(measure.usage_field), usages.values()) if measure in measures else repeat(None)
+        for measure in Measure
+    ]
+    return dict(zip(usages, map(Usage, *columns), strict=True))

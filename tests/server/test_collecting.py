@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 
 from demo.metric_server import MetricServerKind
-from demo.simulator import open_simulated_fleet
+from demo.simulator import SimulatedFleet, open_simulated_fleet
 from realfleet.metric_server import MetricServer
+from realfleet.nats import NatsServer
 from server.collecting import check_workers
 from server.settings.environment import SettingsInvalid, load_settings
 from tests.fakes.waiting import PATIENCE, until
@@ -48,18 +49,27 @@ class Collecting:
 
 @asynccontextmanager
 async def open_collecting(folder: Path, **changes: str) -> AsyncIterator[Collecting]:
-    async with open_simulated_fleet(clusters=1, pods=10) as fleet:
-        port, ops = free_port(), free_port()
-        environment = KEY | {
-            "OPENMCP_KUBECONFIG": str(fleet.kubeconfig),
-            "OPENMCP_EMBEDDED_FILE": str(folder / "usage.sqlite"),
-            "OPENMCP_COLLECT_INTERVAL": "500ms",
-            "OPENMCP_HOST": "127.0.0.1",
-            "OPENMCP_PORT": str(port),
-            "OPENMCP_OPS_PORT": str(ops),
-        }
-        async with open_server("serve", environment=environment | changes, port=port, log=folder / "log") as server:
-            yield Collecting(server, f"http://127.0.0.1:{ops}")
+    async with (
+        open_simulated_fleet(clusters=1, pods=10) as fleet,
+        open_in_front(fleet, folder, **changes) as collecting,
+    ):
+        yield collecting
+
+
+@asynccontextmanager
+async def open_in_front(fleet: SimulatedFleet, folder: Path, **changes: str) -> AsyncIterator[Collecting]:
+    port, ops = free_port(), free_port()
+    environment = KEY | {
+        "OPENMCP_KUBECONFIG": str(fleet.kubeconfig),
+        "OPENMCP_EMBEDDED_FILE": str(folder / "usage.sqlite"),
+        "OPENMCP_COLLECT_INTERVAL": "500ms",
+        "OPENMCP_HOST": "127.0.0.1",
+        "OPENMCP_PORT": str(port),
+        "OPENMCP_OPS_PORT": str(ops),
+    }
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    async with open_server("serve", environment=environment | changes, port=port, log=folder / "log") as server:
+        yield Collecting(server, f"http://127.0.0.1:{ops}")
 
 
 async def wait_usage(collecting: Collecting, pods: int) -> None:
@@ -138,6 +148,41 @@ async def test_points_are_in_the_file_and_by_remote_write_and_an_outage_is_told(
     log = (tmp_path / "log").read_text()
     assert log.count("usage is not written to remote-write now, and waits") == 1
     assert "usage is written to remote-write again" in log
+
+
+@pytest.mark.real
+async def test_each_replica_and_worker_has_newest_usage_and_what_it_measured_is_written(
+    nats_server: NatsServer, start_real_metric_server: Callable[..., MetricServer], tmp_path: Path
+) -> None:
+    prometheus = await asyncio.to_thread(start_real_metric_server, MetricServerKind.PROMETHEUS)
+    changes = {
+        "OPENMCP_STATE": "nats",
+        "OPENMCP_NATS_URL": nats_server.url,
+        "OPENMCP_USAGE_FROM": "collector",
+        "OPENMCP_COLLECT_TO": "remote-write",
+        "OPENMCP_REMOTE_WRITE_URL": f"{prometheus.url}/api/v1/write",
+        "OPENMCP_METRIC_STORE": "influxql",
+        "OPENMCP_INFLUX_URL": "http://127.0.0.1:9",
+    }
+    async with (
+        open_simulated_fleet(clusters=3, pods=10) as fleet,
+        open_in_front(fleet, tmp_path / "two", **changes, OPENMCP_WORKERS="2") as two_workers,
+        open_in_front(fleet, tmp_path / "one", **changes) as one_worker,
+    ):
+        await wait_usage(two_workers, 30)
+        known = set(await two_workers.usage())
+        for collecting in (two_workers, one_worker):
+            for _ in range(8):  # connections are dealt out among workers
+
+                async def has_all(collecting: Collecting = collecting) -> bool:
+                    return set(await collecting.usage()) == known
+
+                await until(has_all, what="usage of all clusters", every=0.1)
+        await until(lambda: asyncio.to_thread(prometheus.query, "count(node:cpu_cores:sum)"), what="nodes", every=0.1)
+    assert not (tmp_path / "one" / "usage.sqlite").exists()
+    series = await asyncio.to_thread(prometheus.query, "sum by (cluster) (count_over_time(node:cpu_cores:sum[1h]))")
+    samples = {entry["metric"]["cluster"]: int(entry["value"][1]) for entry in series}
+    assert set(samples) == {cluster for cluster, _ in known}
 
 
 async def run_check(folder: Path, **changes: str) -> list[str]:
