@@ -73,8 +73,10 @@ def access_fingerprint(access: Access) -> str:
     )
 
 
-async def load_reachable(name: str, access: Access, timeout: float) -> Reachable:
-    """Runs an exec plugin or reads a token file once, so that what is wrong is known now. `timeout` is in seconds.
+async def load_reachable(owner: str, access: Access, timeout: float) -> Reachable:
+    """Runs an exec plugin or reads a token file once, so that what is wrong is known now.
+
+    `owner` is what says so, and begins messages; `timeout` is in seconds.
 
     Raises CredentialError and TlsMaterialError, whose messages say what to mend.
     """
@@ -103,7 +105,7 @@ async def load_reachable(name: str, access: Access, timeout: float) -> Reachable
     mark = access_fingerprint(access)
     if renew is not None:
         mark = fingerprint(mark, renew.certificate)
-    return Reachable(build_target(name, access, material, authorizer), mark, renew)
+    return Reachable(build_target(owner, access, material, authorizer), mark, renew)
 
 
 def _build_provider(endpoint: str, provider: Mapping[str, Any], timeout: float) -> Authorizer:
@@ -113,12 +115,12 @@ def _build_provider(endpoint: str, provider: Mapping[str, Any], timeout: float) 
     return ProviderAuthorizer(endpoint, provider, timeout)
 
 
-def build_target(name: str, access: Access, material: TlsMaterial, authorizer: Authorizer) -> Target:
+def build_target(owner: str, access: Access, material: TlsMaterial, authorizer: Authorizer) -> Target:
     """The target, with a warning in the log where its TLS is not fully verified. Raises TlsMaterialError."""
     secure = access.endpoint.startswith("https://")
     if secure and material.disabled:
         what = ", ".join(sorted(material.disabled))
-        logger.warning("cluster %s: TLS validation is switched off: %s", name, what.replace("*", "all (*)"))
+        logger.warning("%s: TLS validation is switched off: %s", owner, what.replace("*", "all (*)"))
     return Target(
         endpoint=access.endpoint,
         tls=build_ssl_context(material) if secure else None,

@@ -45,7 +45,7 @@ async def load_host_access(host: HostAccess, reading: Detached) -> Access:
 async def load_host(name: str, access: Access, timeout: float) -> Reachable:
     """Makes it something to connect to. Raises HostProblemError."""
     try:
-        return await load_reachable(name, access, timeout)
+        return await load_reachable(f"host cluster {name}", access, timeout)
     except (CredentialError, TlsMaterialError) as error:
         raise HostProblemError(f"host cluster {name}: {error}") from error
 

@@ -73,7 +73,7 @@ async def check_submitted(cluster: SubmittedCluster, name: str, timeout: float) 
     """
     try:
         access = load_access(build_kubeconfig({FILE: cluster.kubeconfig}), cluster.name)
-        reachable = await load_reachable(name, access, timeout)
+        reachable = await load_reachable(f"cluster {name}", access, timeout)
     except (CredentialError, TlsMaterialError) as error:
         raise InvalidQuery(f"the kubeconfig can't be used: {error}") from error
     connection = HttpConnection(name, reachable.target, max_answer_bytes=_MAX_ANSWER_BYTES)

@@ -166,7 +166,7 @@ async def test_switched_off_verification_is_logged(tmp_path: Path, caplog: pytes
                 write(path, config(one=({"server": url, "insecure-skip-tls-verify": True}, {}), two=({}, {})))
                 await follower.until(lambda picture: "two" in picture)
     warnings = [record.getMessage() for record in caplog.records if "switched off" in record.getMessage()]
-    assert warnings == ["cluster one: TLS validation is switched off: all (*)"]
+    assert warnings == ["context one: TLS validation is switched off: all (*)"]
 
 
 SERVER = {"server": "https://127.0.0.1:1"}
