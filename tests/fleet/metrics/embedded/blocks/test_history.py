@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.metrics.aggregate import Series, build_history, nearest_rank
+from fleet.metrics.embedded.blocks.columns import PRECISION
 from fleet.metrics.embedded.blocks.history import as_points, build_histories
 from fleet.metrics.embedded.blocks.raw import decode_spans, encode_points
 from fleet.metrics.embedded.blocks.rolled import decode_rolled, encode_rolled
@@ -42,7 +43,7 @@ def test_spans_answer_as_points_do_where_they_divide_the_step(span_ns: int, data
     window = TimeRange(window.start_ns, window.start_ns + window.steps * window.step_ns, window.step_ns)
     parts = [(number, [_kept(roll_up(from_series(series), span_ns))]) for number, series in enumerate(page)]
     histories = build_histories(parts, window, KEPT)
-    assert_alike(histories, _plainly(page, window, KEPT), 0.001)
+    assert_alike(histories, _plainly(page, window, KEPT), 2 * PRECISION)
     assert {history.resolution_ns for history in histories.values()} <= {span_ns}
 
 
@@ -55,7 +56,7 @@ def test_points_after_spans_and_points_are_counted_from_these(series: Series, cu
     parts = [_kept(roll_up(from_series(old), MINUTE))] if old.times_ns else []
     parts += [decode_spans(encode_points(later))] if later.times_ns else []
     parts.append(from_series(newest))
-    assert_alike(build_histories([(0, parts)], window, KEPT), _plainly([series], window, KEPT), 0.001)
+    assert_alike(build_histories([(0, parts)], window, KEPT), _plainly([series], window, KEPT), 2 * PRECISION)
 
 
 def test_percentiles_of_spans_are_of_their_means() -> None:
