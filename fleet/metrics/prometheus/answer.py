@@ -28,6 +28,9 @@ _LIMITS = re.compile(
 )
 
 
+VICTORIA = "X-Server-Hostname"
+"""A header that VictoriaMetrics sends with every answer."""
+
 _Sample = tuple[float, float]
 
 
@@ -61,6 +64,7 @@ class Found(Struct, frozen=True):
 
     rows: list[Rows]
     missing: str = ""
+    victoria: bool = False
 
 
 class _Refusal(Struct):
@@ -98,7 +102,7 @@ class Decoder:
                 last, times_ns = times, [round(time * 1000) * 1_000_000 for time in times]
             rows.append(Rows(series.metric, times_ns, list(values)))
         note_rows(lambda: sum(len(row.values) for row in rows))
-        return Found(rows, _told_missing(decoded.warnings, decoded.isPartial))
+        return Found(rows, _told_missing(decoded.warnings, decoded.isPartial), VICTORIA in answer.headers)
 
 
 def _told_missing(warnings: list[str], partial: bool) -> str:

@@ -5,10 +5,9 @@ import re
 import msgspec
 from msgspec import Struct
 
+from fleet.metrics.prometheus.answer import VICTORIA
 from fleet.metrics.prometheus.asking import Asking
 from fleet.model.unreadable import UNREADABLE
-
-_VICTORIA = "X-Server-Hostname"
 
 
 class _Build(Struct, frozen=True):
@@ -22,7 +21,7 @@ class _BuildInfo(Struct):
 
 async def describe(asking: Asking) -> str:
     """For example `Prometheus 2.42.0`. Raises MetricsUnavailable."""
-    await asking.query("vector(1)")
+    await asking.newest(["vector(1)"])
     return await _name_server(asking)
 
 
@@ -32,7 +31,7 @@ async def _name_server(asking: Asking) -> str:
         build = msgspec.json.decode(answer.body, type=_BuildInfo).data
     except UNREADABLE:
         build = _Build()
-    if _VICTORIA in answer.headers:
+    if VICTORIA in answer.headers:
         return "VictoriaMetrics"
     name = build.application or "Prometheus"
     return f"{re.sub('^Grafana ', '', name)} {build.version[:40]}".strip()

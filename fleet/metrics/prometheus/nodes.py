@@ -5,14 +5,14 @@ Sources: node-exporter's `node_uname_info`, kube-state-metrics' `kube_node_info`
 
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from fleet.metrics.prometheus.answer import Labels
 from fleet.metrics.prometheus.asking import Asking
-from fleet.metrics.prometheus.objects import Wording
+from fleet.metrics.prometheus.objects import Key, Wording
 from fleet.metrics.prometheus.text import select
-from fleet.model.objects import NodeKey
-from fleet.model.usage import NANOSECONDS
+from fleet.model.objects import NodeKey, PodKey
+from fleet.model.usage import NANOSECONDS, Kind
 
 _NAMES = ("kube_node_info", "node_uname_info")
 _KEPT = 300.0
@@ -40,6 +40,15 @@ class NodeNames:
     def name_of(self, cluster: str, labels: Labels) -> str:
         """As `node_of`, of a series of a node, whose instance may be its very name."""
         return self.node_of(cluster, labels) or _host_of(labels.instance)
+
+    def key_of(self, kind: Kind, names: Mapping[str, str], labels: Labels) -> Key | None:
+        """Whose a series is; `names` are clusters by the value of their label."""
+        cluster = names.get(labels.cluster)
+        if cluster is None:
+            return None
+        if kind is Kind.POD:
+            return PodKey(cluster, labels.namespace, labels.pod)
+        return NodeKey(cluster, self.name_of(cluster, labels))
 
     async def load(self, clusters: Collection[str]) -> None:
         """Asks for the nodes of those clusters of which it is not known. Raises MetricsUnavailable."""

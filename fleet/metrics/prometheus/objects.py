@@ -14,12 +14,14 @@ Key = PodKey | NodeKey
 Instances = Callable[[NodeKey], frozenset[str]]
 """By which hosts the series of a node's exporters may be told."""
 
-_REAL_DEVICES = (f"interface!~{quote(VIRTUAL)}", f"device!~{quote(VIRTUAL)}")
+Build = Callable[[Sequence[str]], str]
+
+REAL_DEVICES = (f"interface!~{quote(VIRTUAL)}", f"device!~{quote(VIRTUAL)}")
 _PORT = "(?::[0-9]+)?"
 CONTAINERS = 'container!~"|POD"'
-_WHOLE_NODES = ('id=~"|/"', 'mode=~"|idle"', 'mountpoint=~"|/"', *_REAL_DEVICES)
+WHOLE_NODES = ('id=~"|/"', 'mode=~"|idle"', 'mountpoint=~"|/"', *REAL_DEVICES)
 _OF_CONTAINERS = ("container_cpu", "container_memory", "container_spec", "container_fs")
-_OF_KUBELETS = ("container_", "node_cpu_usage", "node_memory_working")
+OF_KUBELETS = ("container_", "node_cpu_usage", "node_memory_working")
 
 
 class Wording(Struct, frozen=True):
@@ -57,26 +59,24 @@ class Wording(Struct, frozen=True):
             yield from self.select_of(keys, names_of(ways))
             return
         yield from self.select_of(keys, names_of(ways, _OF_CONTAINERS), CONTAINERS)
-        yield from self.select_of(keys, names_of(ways, ("container_network",)), _REAL_DEVICES[0])
+        yield from self.select_of(keys, names_of(ways, ("container_network",)), REAL_DEVICES[0])
         if whole:
             yield from self.select_of(keys, names_of(ways, ("pod_",)))
 
     def select_of(self, keys: Iterable[PodKey], names: Sequence[str], *matchers: str) -> Iterator[str]:
         """Selectors of the pods' series of these names."""
-
-        def build(some: list[PodKey]) -> str:
-            return select(
-                names,
-                (
-                    self.match_clusters(key.cluster for key in some),
-                    match("namespace", {key.namespace for key in some}),
-                    match("pod", {key.name for key in some}),
-                    *matchers,
-                ),
-            )
-
         if names:
-            yield from split(keys, build, self.options.query_bytes)
+            yield from self.word_pods(keys, lambda matched: select(names, (*matched, *matchers)))
+
+    def word_pods(self, keys: Iterable[PodKey], build: Build, *, named: bool = True) -> Iterator[str]:
+        """Texts of queries that are built of the matchers of some pods each, or of all in their namespaces."""
+
+        def of_some(some: list[PodKey]) -> str:
+            clusters = self.match_clusters(key.cluster for key in some)
+            namespaces = match("namespace", {key.namespace for key in some})
+            return build([clusters, namespaces, match("pod", {key.name for key in some}) if named else ""])
+
+        yield from split(keys, of_some, self.options.query_bytes)
 
     def select_nodes(
         self, keys: Iterable[NodeKey], measures: Collection[Measure], instances: Instances
@@ -86,19 +86,22 @@ class Wording(Struct, frozen=True):
         if self.options.recorded:
             yield from self.select_on(keys, names_of(ways))
             return
-        yield from self.select_on(keys, names_of(ways, _OF_KUBELETS), *_WHOLE_NODES)
-        yield from self.select_on(keys, names_of(ways), *_WHOLE_NODES, instances=instances)
+        yield from self.select_on(keys, names_of(ways, OF_KUBELETS), *WHOLE_NODES)
+        yield from self.select_on(keys, names_of(ways), *WHOLE_NODES, instances=instances)
 
     def select_on(
         self, keys: Iterable[NodeKey], names: Sequence[str], *matchers: str, instances: Instances | None = None
     ) -> Iterator[str]:
         """Selectors of the series of these names that have one of the nodes as label, or come from its instances."""
+        yield from self.word_nodes(keys, lambda matched: select(names, (*matched, *matchers)), instances)
 
-        def build(some: list[NodeKey]) -> str:
+    def word_nodes(self, keys: Iterable[NodeKey], build: Build, instances: Instances | None = None) -> Iterator[str]:
+        """Texts of queries that are built of the matchers of some nodes each."""
+
+        def of_some(some: list[NodeKey]) -> str:
+            clusters = self.match_clusters(key.cluster for key in some)
             if instances is None:
-                where = match("node", {key.name for key in some})
-            else:
-                where = match("instance", frozenset().union(*(instances(key) for key in some)), _PORT)
-            return select(names, (self.match_clusters(key.cluster for key in some), where, *matchers))
+                return build([clusters, match("node", {key.name for key in some})])
+            return build([clusters, match("instance", frozenset().union(*(instances(key) for key in some)), _PORT)])
 
-        yield from split(keys, build, self.options.query_bytes)
+        yield from split(keys, of_some, self.options.query_bytes)

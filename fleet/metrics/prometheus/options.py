@@ -14,8 +14,8 @@ class PrometheusOptions:
     `url` is what stands before `/api/v1`. `cluster_label` is the label that names a series' cluster, `cluster_value`
     its value, with `{cluster}` where the name stands; with `only_cluster` no series has one, and all are of that
     cluster. `rate_window` is how far a look for newest samples goes at first: it has two of them. `recorded` reads the
-    series that rules record, or the collector writes. `query_bytes` bounds the text of a query, `most_samples` what is
-    read sample by sample to make histories of.
+    series that rules record, or the collector writes. `query_bytes` bounds the text of a query, `most_samples` how
+    many are read one by one: of more, sums are asked for.
     """
 
     url: str
@@ -37,7 +37,7 @@ class PrometheusOptions:
     max_answer_bytes: int = field(default=64 * 1024 * 1024, kw_only=True)
     connections: int = field(default=4, kw_only=True)
     query_bytes: int = field(default=16000, kw_only=True)
-    most_samples: int = field(default=500_000, kw_only=True)
+    most_samples: int = field(default=20_000, kw_only=True)
 
     @property
     def product(self) -> str:

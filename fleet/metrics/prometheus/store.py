@@ -5,12 +5,13 @@ Histories are made of the samples by the arithmetic that all stores share.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from msgspec.structs import replace
 
-from fleet.metrics.aggregate import Series, build_histories, build_usage, counter_lead_ns
+from fleet.metrics.aggregate import Series, build_histories, build_usage, counter_lead_ns, find_resolution_ns
 from fleet.metrics.prometheus.answer import Found, Rows
 from fleet.metrics.prometheus.asking import Asking
 from fleet.metrics.prometheus.describe import describe
@@ -18,6 +19,7 @@ from fleet.metrics.prometheus.nodes import NodeNames
 from fleet.metrics.prometheus.objects import Key, Wording
 from fleet.metrics.prometheus.parts import build_points
 from fleet.metrics.prometheus.sightings import SightingReader
+from fleet.metrics.prometheus.summed import SummedReader
 from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.model.usage import (
@@ -37,6 +39,9 @@ from fleet.model.usage import (
 _ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 """Asked for always, so that the newest point is the same one whatever was asked for."""
 
+_INTERVALS = 4
+_INTERVAL_SECONDS = 300.0
+
 _WIDER = 32
 """By how much the next span is longer where one had too few points of an object."""
 
@@ -52,26 +57,67 @@ class PrometheusStore:
         self._wording = Wording(asking.options)
         self._nodes = NodeNames(asking, self._wording)
         self._sightings = SightingReader(asking, self._wording, self._nodes)
+        self._summed = SummedReader(asking, self._wording, self._nodes)
+        self._interval_ns = 15 * NANOSECONDS
+        self._interval_due = 0.0
         self._whole: set[str] = set()
         """The clusters whose pods have no series of containers, but some of pods as a whole."""
 
     async def latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
         now = time.time_ns()
         wanted = measures | _ANCHORS
-        first, missing = await self._points(kind, keys, wanted, now - self._ns(self._options.rate_window), now)
-        twice = not self._options.recorded or any(measure.is_counter for measure in measures)
-        thin = frozenset(key for key in keys if not _is_enough(first.get(key), twice=twice))
+        window_ns = self._ns(self._options.rate_window)
+        usages: dict[K, Usage] = {}
+        if self._is_much(keys, wanted, window_ns):
+            usages, missing = await self._summed_latest(kind, keys, measures)
+            thin = keys - usages.keys()
+        else:
+            first, missing = await self._points(kind, keys, wanted, now - window_ns, now)
+            twice = not self._options.recorded or any(measure.is_counter for measure in measures)
+            thin = frozenset(key for key in keys if not _is_enough(first.get(key), twice=twice))
+            usages = {key: _as_usage(series, measures) for key, series in first.items()}
         if thin:
             since = now - self._ns(self._options.lookback)
             again, more = await self._points(kind, thin, wanted, since, now, whole=True)
-            first, missing = {**first, **again}, missing or more
-        usages = {key: _as_usage(series, measures) for key, series in first.items()}
+            usages |= {key: _as_usage(series, measures) for key, series in again.items()}
+            missing = missing or more
         return _measured(keys, usages, missing)
+
+    async def _summed_latest(
+        self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]
+    ) -> tuple[dict[K, Usage], str]:
+        known = self._wording.known(cast("frozenset[Key]", keys))
+        if kind is Kind.NODE and not self._options.recorded:
+            await self._nodes.load({key.cluster for key in known})
+        usages, missing = await self._summed.latest(kind, known, measures)
+        if not self._options.recorded and Measure.CPU_CORES in measures:
+            # Measured once so far: there may be something to count from further back.
+            usages = {key: usage for key, usage in usages.items() if usage.cpu_cores is not None}
+        return cast("dict[K, Usage]", usages), missing
+
+    async def _learn_interval(self, kind: Kind, keys: frozenset[K], end_ns: int) -> None:
+        """Looks at a few objects' samples for how far apart these are, now and then."""
+        if time.monotonic() < self._interval_due:
+            return
+        few = frozenset(islice(keys, 3))
+        span_ns = self._ns(self._options.rate_window) * _INTERVALS
+        found, _ = await self._points(kind, few, _ANCHORS, end_ns - span_ns, end_ns, whole=True)
+        for series in found.values():
+            if len(series.times_ns) > 2:
+                self._interval_ns = find_resolution_ns(series.times_ns, self._interval_ns)
+                self._interval_due = time.monotonic() + _INTERVAL_SECONDS
+
+    def _is_much(self, keys: Collection[K], measures: Collection[Measure], span_ns: int) -> bool:
+        """Whether there are more samples than are read one by one, where each object has two series a measure."""
+        samples = 2 * len(keys) * len(measures) * span_ns // self._interval_ns
+        return samples > self._options.most_samples
 
     async def history(
         self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
     ) -> Mapping[K, History]:
         measures = frozenset(measure for measure, _ in columns)
+        if self._is_much(keys, measures, window.end_ns - window.start_ns):
+            return await self._summed_history(kind, keys, window, columns)
         lead = max(counter_lead_ns(window, measures), self._ns(self._options.rate_window))
         found, missing = await self._points(kind, keys, measures, window.start_ns - lead, window.end_ns)
         rest = keys - found.keys()
@@ -80,6 +126,16 @@ class PrometheusStore:
             found, missing = {**found, **again}, missing or more
         histories = await self._asking.work(lambda: build_histories(found.items(), window, columns))
         return _measured(keys, histories, missing)
+
+    async def _summed_history(
+        self, kind: Kind, keys: frozenset[K], window: TimeRange, columns: frozenset[Column]
+    ) -> Mapping[K, History]:
+        known = self._wording.known(cast("frozenset[Key]", keys))
+        if kind is Kind.NODE and not self._options.recorded:
+            await self._nodes.load({key.cluster for key in known})
+        await self._learn_interval(kind, keys, window.end_ns)
+        found, missing = await self._summed.history(kind, known, window, columns, self._interval_ns)
+        return _measured(keys, cast("dict[K, History]", found), missing)
 
     async def _points(
         self,
@@ -123,14 +179,7 @@ class PrometheusStore:
         names = self._wording.clusters_by_value(clusters)
         by_key: dict[Key, list[Rows]] = {}
         for row in found.rows:
-            labels, cluster = row.labels, names.get(row.labels.cluster)
-            if cluster is None:
-                continue
-            key: Key = (
-                PodKey(cluster, labels.namespace, labels.pod)
-                if kind is Kind.POD
-                else NodeKey(cluster, self._nodes.name_of(cluster, labels))
-            )
+            key = self._nodes.key_of(kind, names, row.labels)
             if key in keys:
                 by_key.setdefault(key, []).append(row)
         if whole and kind is Kind.POD:

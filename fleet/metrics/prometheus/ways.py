@@ -15,7 +15,7 @@ class Way(Struct, frozen=True):
     """The sum of a series' parts (containers, devices), less that of another, where both are there.
 
     `rate`: of counters that are answered as what they grow by a second. `idle`: each part is what is left of one.
-    `largest`: not the sum but the largest part.
+    `largest`: not the sum but the largest part; of what is recorded, a pod that moved has a series of each node.
     """
 
     name: str
@@ -76,7 +76,7 @@ NODE_WAYS: Ways = {
 
 SCRAPED: Mapping[Kind, Ways] = {Kind.POD: POD_WAYS, Kind.NODE: NODE_WAYS}
 RECORDED: Mapping[Kind, Ways] = {
-    kind: {measure: (Way(recorded_name(kind, measure)),) for measure in Measure} for kind in Kind
+    kind: {measure: (Way(recorded_name(kind, measure), largest=True),) for measure in Measure} for kind in Kind
 }
 
 

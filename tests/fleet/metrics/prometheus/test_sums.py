@@ -1,0 +1,129 @@
+"""Of many objects the sums are the server's own: what they are beside those of samples."""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fleet.metrics.aggregate import build_history, build_usage
+from fleet.model.objects import PodKey
+from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange, Usage
+from realfleet.series import build_scraped
+from tests.fleet.metrics.stores import PROMETHEUS_STORES, FilledPrometheus, build_series, open_filled_prometheus
+from tests.fleet.metrics.test_contract import NODE, NOW, WEB, ago, full_point, rounded
+
+pytestmark = pytest.mark.real
+
+WINDOW = TimeRange(ago(1200), NOW, 60 * NANOSECONDS)
+EXACT = (Aggregate.MEAN, Aggregate.LAST)
+CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
+SCRAPES = [full_point(second, step) for step, second in enumerate(range(1500, 0, -15))]
+
+
+@asynccontextmanager
+async def open_sums(request: pytest.FixtureRequest, name: str, **changes: object) -> AsyncIterator[FilledPrometheus]:
+    """The store of this name, which reads nothing sample by sample but what sums leave out."""
+    server = request.getfixturevalue("real_victoria_metrics" if name == "victoriametrics" else "real_prometheus")
+    options = {"recorded": name == "recorded", "most_samples": 0, **changes}
+    async with open_filled_prometheus(server, **options) as filled:
+        yield filled
+
+
+@pytest.fixture(params=list(PROMETHEUS_STORES))
+async def sums(request: pytest.FixtureRequest) -> AsyncIterator[FilledPrometheus]:
+    async with open_sums(request, request.param) as filled:
+        yield filled
+
+
+async def test_newest_usage_is_that_of_samples(sums: FilledPrometheus) -> None:
+    await sums.write([(WEB, point) for point in SCRAPES], [(NODE, point) for point in SCRAPES])
+    for kind, key in ((Kind.POD, WEB), (Kind.NODE, NODE)):
+        found = await sums.store.latest(kind, frozenset({key}), ALL_MEASURES)
+        kept = [sums.kept(kind, point) for point in SCRAPES]
+        assert rounded(found[key]) == build_usage(build_series(kept, ALL_MEASURES))
+
+
+async def test_each_measure_is_the_newest_of_its_own(sums: FilledPrometheus) -> None:
+    """Samples would say that the newest point has no CPU."""
+    await sums.write([(WEB, full_point(40)), (WEB, full_point(20)), (WEB, Point(time_ns=ago(10), memory_bytes=7))])
+    found = await sums.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
+    assert rounded(found[WEB]) == Usage(time_ns=ago(10), cpu_cores=0.218250189, memory_bytes=7)
+
+
+async def test_means_and_last_values_of_regular_scrapes_are_those_of_samples(sums: FilledPrometheus) -> None:
+    columns = frozenset((measure, aggregate) for measure in Measure for aggregate in EXACT)
+    await sums.write([(WEB, point) for point in SCRAPES], [(NODE, point) for point in SCRAPES])
+    for kind, key in ((Kind.POD, WEB), (Kind.NODE, NODE)):
+        found = await sums.store.history(kind, frozenset({key}), WINDOW, columns)
+        kept = [sums.kept(kind, point) for point in SCRAPES]
+        expected = build_history(build_series(kept, ALL_MEASURES), WINDOW, columns)
+        assert expected is not None
+        assert found[key].resolution_ns == expected.resolution_ns == 15 * NANOSECONDS
+        for column, values in expected.columns.items():
+            pairs = zip(found[key].columns[column], values, strict=True)
+            assert all(a == b or math.isclose(a or 0, b or 0, rel_tol=1e-6) for a, b in pairs), column
+
+
+async def test_bounds_and_percentiles_lie_among_the_samples_of_the_step(sums: FilledPrometheus) -> None:
+    aggregates = (Aggregate.MIN, Aggregate.P50, Aggregate.P95, Aggregate.P99, Aggregate.MAX)
+    await sums.write([(WEB, point) for point in SCRAPES])
+    columns = frozenset((measure, aggregate) for measure in CPU_MEMORY for aggregate in aggregates)
+    found = await sums.store.history(Kind.POD, frozenset({WEB}), WINDOW, columns)
+    expected = build_history(build_series(SCRAPES, ALL_MEASURES), WINDOW, columns)
+    assert expected is not None
+    for measure in CPU_MEMORY:
+        told = list(zip(*(found[WEB].columns[measure, aggregate] for aggregate in aggregates), strict=True))
+        assert len(told) == WINDOW.steps
+        assert all(sorted(row) == list(row) for row in told)  # type: ignore[type-var]  # none is None
+        # A sum is looked at every 15 s, and so told of up to one scrape before the step.
+        assert all(
+            abs(row[0] - low) <= 1 + 1e-6 and abs(row[-1] - high) <= 1 + 1e-6  # type: ignore[operator]
+            for row, low, high in zip(
+                told, expected.columns[measure, Aggregate.MIN], expected.columns[measure, Aggregate.MAX], strict=True
+            )
+        )
+
+
+async def test_steps_without_a_sample_and_objects_without_any_have_none(sums: FilledPrometheus) -> None:
+    await sums.write([(WEB, Point(time_ns=ago(s), memory_bytes=v)) for s, v in ((100, 1), (61, 2), (60, 4), (20, 8))])
+    other = PodKey("cluster1", "default", "other")
+    window, column = TimeRange(ago(100), NOW, 20 * NANOSECONDS), (Measure.MEMORY_BYTES, Aggregate.LAST)
+    found = await sums.store.history(Kind.POD, frozenset({WEB, other}), window, frozenset({column}))
+    assert {key: history.columns for key, history in found.items()} == {WEB: {column: [1, 2, 4, None, 8]}}
+
+
+@pytest.mark.parametrize("name", ["prometheus", "victoriametrics"])
+async def test_containers_that_kubelets_tell_twice_count_once(request: pytest.FixtureRequest, name: str) -> None:
+    """`/metrics/resource` has series of the same names as cAdvisor."""
+    async with open_sums(request, name) as filled:
+        series = build_scraped([(WEB, p) for p in SCRAPES], cluster=filled.options.cluster_value, resource=True)
+        await filled.put(series)
+        found = await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
+        assert rounded(found[WEB]).cpu_cores == SCRAPES[-1].cpu_cores
+        assert found[WEB].memory_bytes == SCRAPES[-1].memory_bytes
+
+
+@pytest.mark.parametrize("name", ["prometheus", "victoriametrics"])
+async def test_pods_of_whose_containers_only_the_resource_endpoint_tells(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    async with open_sums(request, name) as filled:
+        series = build_scraped([(WEB, p) for p in SCRAPES], cluster=filled.options.cluster_value, resource=True)
+        await filled.put([each for each in series if not any(label == "id" for label, _ in each[0])])
+        means = frozenset((measure, Aggregate.LAST) for measure in CPU_MEMORY)
+        usage = await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
+        history = await filled.store.history(Kind.POD, frozenset({WEB}), WINDOW, means)
+        assert rounded(usage[WEB]).cpu_cores == SCRAPES[-1].cpu_cores
+        assert history[WEB].columns[Measure.MEMORY_BYTES, Aggregate.LAST][-1] == SCRAPES[-1].memory_bytes
+
+
+async def test_many_pods_among_more_are_each_their_own(sums: FilledPrometheus) -> None:
+    keys = [PodKey(f"cluster{i % 2}", f"ns{i % 3}", f"web-{i}") for i in range(1000)]
+    await sums.write(
+        [(key, Point(time_ns=ago(5), cpu_cores=float(i), memory_bytes=i, node="n1")) for i, key in enumerate(keys)]
+    )
+    for _ in range(2):  # the second time it is known that most in these namespaces are others
+        for wanted in (keys[:301], keys[:40]):
+            usage = await sums.store.latest(Kind.POD, frozenset(wanted), CPU_MEMORY)
+            assert {key: value.memory_bytes for key, value in usage.items()} == {k: i for i, k in enumerate(wanted)}
