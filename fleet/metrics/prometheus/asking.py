@@ -1,33 +1,24 @@
 """Questions to a Prometheus: all samples of what is selected in a span of time, or values of expressions at steps."""
 
 import asyncio
-import base64
 import contextlib
-import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-import urllib3
 from msgspec import Struct
 
-from fleet.aio.files import read_bytes
 from fleet.metrics.pool import Call, HttpAnswer, Pool
 from fleet.metrics.prometheus.answer import Decoder, Found, build_refuse
 from fleet.metrics.prometheus.options import PrometheusOptions
-from fleet.model.errors import MetricsUnavailable
-from fleet.model.told import tell
+from fleet.metrics.sending import Sender
 from fleet.model.usage import TimeRange
 
 T = TypeVar("T")
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _MILLISECOND = 1_000_000
-_FILES_SECONDS = 10.0
-"""How long what was read of the files of a credential counts."""
 
 
 class Engine(Struct, frozen=True):
@@ -108,85 +99,11 @@ def find_missing(found: Iterable[Found]) -> str:
     return next((each.missing for each in found if each.missing), "")
 
 
-class _Sender:
-    """How requests go out: connections and headers, which are made anew once the files of the credential change."""
-
-    def __init__(self, options: PrometheusOptions) -> None:
-        self._options = options
-        self._files = [path for path in (options.ca_file, options.cert_file, options.key_file) if path]
-        self._seen: object = None
-        self._due = 0.0
-        self._pool: urllib3.PoolManager | None = None
-        self._headers: Mapping[str, str] = {}
-
-    def request(self, call: Call, timeout: float) -> urllib3.BaseHTTPResponse:
-        if self._pool is None or time.monotonic() >= self._due:
-            self._look()
-        assert self._pool is not None  # noqa: S101 - narrows for mypy: made by the look above
-        return self._pool.request(
-            call.method,
-            f"{self._options.url.rstrip('/')}{call.path}",
-            body=call.body or None,
-            headers={**self._headers, **call.headers},
-            timeout=timeout,
-            redirect=False,
-            retries=False,
-            preload_content=False,
-            decode_content=False,
-        )
-
-    def _look(self) -> None:
-        self._due = time.monotonic() + _FILES_SECONDS
-        try:
-            seen = [path.stat().st_mtime_ns for path in self._files]
-            headers = _build_headers(self._options)
-            if self._pool is None or seen != self._seen:
-                self._pool = _open_connections(self._options)
-        except (OSError, ValueError) as error:
-            if self._pool is not None:
-                return  # what was read before counts on
-            self._due = 0.0
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise MetricsUnavailable(
-                tell("a file of the credential for {} can't be used: {}", self._options.server, reason)
-            ) from error
-        self._seen, self._headers = seen, headers
-
-
-def _build_headers(options: PrometheusOptions) -> Mapping[str, str]:
-    headers = {"X-Scope-OrgID": options.tenant} if options.tenant else {}
-    token = options.token
-    if options.token_file is not None:
-        token = _read_token(options.token_file)
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    elif options.username:
-        pair = f"{options.username}:{options.password}".encode()
-        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-    return headers
-
-
-def _read_token(path: Path) -> str:
-    token = read_bytes(path, 1 << 20).decode(errors="replace").strip()
-    if not token or not all("!" <= character <= "~" for character in token):
-        raise ValueError(f"the token file {path} is empty or holds more than one token")
-    return token
-
-
-def _open_connections(options: PrometheusOptions) -> urllib3.PoolManager:
-    context: ssl.SSLContext | None = None
-    if urlsplit(options.url).scheme == "https":
-        context = ssl.create_default_context(cafile=None if options.ca_file is None else str(options.ca_file))
-        if options.cert_file is not None:
-            context.load_cert_chain(options.cert_file, options.key_file)
-    return urllib3.PoolManager(maxsize=options.connections, ssl_context=context)
-
-
 @contextlib.asynccontextmanager
 async def open_asking(options: PrometheusOptions) -> AsyncIterator[Asking]:
     """Opens the pool; nothing is sent. Leaving waits for queries under way, at most for their timeout."""
     threads = ThreadPoolExecutor(options.connections, thread_name_prefix="prometheus")
     try:
-        yield Asking(options, Pool(options, _Sender(options).request, threads), threads)
+        yield Asking(options, Pool(options, Sender(options).request, threads), threads)
     finally:
         await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
