@@ -17,7 +17,7 @@ class RemoteWriteSettings(Group):
     )
     remote_write_token: SecretStr | None = setting(None, "Bearer token for it.", values="a token")
     remote_write_token_file: File | None = setting(
-        None, "File that holds the token, read anew each time; it goes before the token.", values="a file"
+        None, "File with such a token, read again every 10 s.", values="a file"
     )
     remote_write_username: str | None = setting(None, "User for basic authentication.", values="a name")
     remote_write_password: SecretStr | None = setting(None, "Password of that user.", values="a password")

@@ -11,7 +11,7 @@ from fleet.model.told import Told
 class RemoteWriteOptions:
     """`url` is that of the receiver, whole; `timeout` of a request in seconds.
 
-    A `token` goes before a user and a password; `token_file` is read anew for each request. `tenant` is sent as
+    A `token` goes before a user and a password, and what is in `token_file` before both. `tenant` is sent as
     `X-Scope-OrgID`. `cluster_label` is the label that names the cluster, and begins with a small letter.
     """
 
@@ -26,9 +26,20 @@ class RemoteWriteOptions:
     tenant: str = ""
     cluster_label: str = "cluster"
     timeout: float = 5.0
+    max_answer_bytes: int = 1 << 16
+    connections: int = 1
+
+    @property
+    def product(self) -> str:
+        return "remote write"
+
+    @property
+    def place(self) -> str:
+        """Scheme, host and port, fit for a message."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def server(self) -> str:
         """Whom points are sent to, fit for a message."""
-        parts = urlsplit(self.url)
-        return Told("remote write", f"remote write to {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+        return Told("remote write", f"remote write to {self.place}")

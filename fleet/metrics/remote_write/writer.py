@@ -1,23 +1,22 @@
-"""Writes points by Prometheus remote write 1.0, from a thread of its own, one request after the other.
+"""Writes points by Prometheus remote write 1.0, one request after the other.
 
 What a receiver refuses for what it says (400, 413, 422 and their like) is lost, all else is worth another attempt: a
 wrong credential or path is mended sooner or later. Source: prometheus.io/docs/specs/prw/remote_write_spec.
 """
 
 import asyncio
-import base64
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
-from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
+from fleet.metrics.pool import Call, Pool
 from fleet.metrics.recorded import recorded_name
 from fleet.metrics.remote_write.encode import HEADERS, Series, encode_write
 from fleet.metrics.remote_write.options import RemoteWriteOptions
+from fleet.metrics.sending import Sender
 from fleet.model.errors import MetricsBusy, MetricsUnavailable, PointsRefused
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.told import foreign, tell
@@ -33,7 +32,7 @@ _HINTS = {
     404: ", check the path; Prometheus wants --web.enable-remote-write-receiver",
 }
 _MOST_PATIENCE = 300.0
-_WORDS_BYTES = 300
+_MOST_WORDS = 300
 _NAMES = {kind: [(measure.value, recorded_name(kind, measure)) for measure in Measure] for kind in Kind}
 
 Pods = Iterable[tuple[PodKey, Point]]
@@ -63,101 +62,68 @@ def _series_of(kind: Kind, labels: list[tuple[str, str]], point: Point) -> Itera
 class RemoteWriter:
     """A `PointStore`. Made by `open_remote_writer`. Raises MetricsUnavailable, MetricsBusy, PointsRefused."""
 
-    def __init__(self, options: RemoteWriteOptions, pool: urllib3.PoolManager, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, options: RemoteWriteOptions, pool: Pool) -> None:
         self._options = options
         self._pool = pool
-        self._thread = thread
 
     async def write(self, pods: Pods, nodes: Nodes) -> None:
         """Sends all of it, in requests of some thousand series; those behind a refused one, too."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._send_all, pods, nodes)
-
-    async def check(self) -> str:
-        """Sends a request without a series, and says what took it."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._send, encode_write(()))
-        return tell("{} is taken", self._options.server)
-
-    def _send_all(self, pods: Pods, nodes: Nodes) -> None:
         series = build_series(pods, nodes, self._options.cluster_label)
         refused: PointsRefused | None = None
-        while batch := list(islice(series, _A_REQUEST)):
+        while body := await asyncio.to_thread(_encode_next, series):
             try:
-                self._send(encode_write(batch))
+                await self._send(body)
             except PointsRefused as error:
                 refused = error
         if refused is not None:
             raise refused
 
-    def _send(self, body: bytes) -> None:
-        options = self._options
-        try:
-            response = self._pool.request(
-                "POST",
-                options.url,
-                body=body,
-                headers=self._build_headers(),
-                timeout=urllib3.Timeout(total=options.timeout),
-                redirect=False,
-                retries=False,
-                preload_content=False,
-            )
-            words = response.read1(_WORDS_BYTES)
-        except (HTTPError, OSError, ValueError) as error:
-            raise MetricsUnavailable(tell("{} {}", options.server, _verdict(error, options.timeout))) from error
-        if words:
-            response.close()  # no more than this is read of what it says
-        response.release_conn()
-        if response.status >= 300:
-            raise self._refusal(response.status, response.headers.get("Retry-After", ""), words)
+    async def check(self) -> str:
+        """Sends a request without a series, and says what took it."""
+        await self._send(encode_write(()))
+        return tell("{} is taken", self._options.server)
 
-    def _build_headers(self) -> dict[str, str]:
-        """Raises OSError, ValueError where the token can't be read or sent."""
-        options = self._options
-        headers = {**HEADERS, "User-Agent": "openmcp-apiserver"}
-        token = options.token_file.read_text().strip() if options.token_file is not None else options.token
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        elif options.username:
-            basic = base64.b64encode(f"{options.username}:{options.password}".encode()).decode()
-            headers["Authorization"] = f"Basic {basic}"
-        if options.tenant:
-            headers["X-Scope-OrgID"] = options.tenant
-        return headers
+    async def _send(self, body: bytes) -> None:
+        await self._pool.send(Call("", HEADERS, body), lambda answer: answer, self._refuse)
 
-    def _refusal(self, status: int, retry_after: str, words: bytes) -> MetricsUnavailable:
-        said = foreign(" ".join(words.decode(errors="replace").split()))
-        hint = _HINTS.get(status, "")
-        message = tell("{} is answered with {}: {}", self._options.server, f"{status}{hint}", said)
-        if retry_after.isdecimal():
-            return MetricsBusy(message, min(float(retry_after), _MOST_PATIENCE))
-        if status in _LATER or not 400 <= status < 500:
-            return MetricsUnavailable(message)
-        return PointsRefused(message)
+    def _refuse(self, status: int, words: bytes) -> MetricsUnavailable:
+        message = _explain(self._options, status, words)
+        # Of the statuses below 400 only redirects arrive here: they are not followed with a credential.
+        return PointsRefused(message) if 400 <= status < 500 and status not in _LATER else MetricsUnavailable(message)
 
 
-def _verdict(error: Exception, timeout: float) -> str:
-    # In the order of their classes: an unknown host is a refused connection, which is a time-out, to the pool.
-    if isinstance(error, NameResolutionError):
-        return "is not possible: its host name is not known"
-    if isinstance(error, NewConnectionError):
-        return "is not possible: it does not accept connections"
-    if isinstance(error, PoolTimeoutError):
-        return f"was not answered within {timeout:g} s"
-    if isinstance(error, SSLError):
-        return foreign(f"is not possible: its TLS certificate, or ours, is not accepted ({error})")
-    return foreign(f"is not possible ({type(error).__name__}: {error})")
+def _encode_next(series: Iterator[Series]) -> bytes:
+    batch = list(islice(series, _A_REQUEST))
+    return encode_write(batch) if batch else b""
+
+
+def _explain(options: RemoteWriteOptions, status: int, words: bytes) -> str:
+    said = foreign(" ".join(words[:_MOST_WORDS].decode(errors="replace").split()))
+    return tell("{} is answered with {}{}: {}", options.server, status, _HINTS.get(status, ""), said)
+
+
+class _PatientSender(Sender):
+    """Heeds `Retry-After`, where a receiver says it in whole seconds."""
+
+    def __init__(self, options: RemoteWriteOptions) -> None:
+        super().__init__(options)
+        self._receiver = options
+
+    def request(self, call: Call, timeout: float) -> urllib3.BaseHTTPResponse:
+        response = super().request(call, timeout)
+        patience = response.headers.get("Retry-After", "")
+        if response.status >= 400 and patience.isdecimal():
+            response.close()
+            message = _explain(self._receiver, response.status, f"to be sent again in {patience} s".encode())
+            raise MetricsBusy(message, min(float(patience), _MOST_PATIENCE))
+        return response
 
 
 @contextlib.asynccontextmanager
 async def open_remote_writer(options: RemoteWriteOptions) -> AsyncIterator[RemoteWriter]:
-    """Opens it; nothing is sent. Leaving waits for a request under way."""
-    ca, cert, key = (
-        None if path is None else str(path) for path in (options.ca_file, options.cert_file, options.key_file)
-    )
-    pool = urllib3.PoolManager(num_pools=1, maxsize=1, ca_certs=ca, cert_file=cert, key_file=key)
-    thread = ThreadPoolExecutor(1, thread_name_prefix="remote-write")
+    """Opens it; nothing is sent. Leaving waits for a request under way, at most for its timeout."""
+    thread = ThreadPoolExecutor(options.connections, thread_name_prefix="remote-write")
     try:
-        yield RemoteWriter(options, pool, thread)
+        yield RemoteWriter(options, Pool(options, _PatientSender(options).request, thread, complains=False))
     finally:
         await asyncio.to_thread(thread.shutdown, wait=True, cancel_futures=True)
-        pool.clear()
