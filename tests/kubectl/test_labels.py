@@ -18,11 +18,20 @@ from tests.fakes.waiting import until
 from tests.kubectl.conftest import Both, Secured, open_secured
 from tests.kubectl.running import Kubectl
 from tests.kubectl.test_rights_end import END_SECONDS, PASSWORD, end_streams, open_subscription, sign_in, trust
+from tests.oidc.issuer import RunningIssuer, open_issuer
 
 pytestmark = pytest.mark.real
 
-ASKED = "{ clusters { name } pods { totalCount clusters { name } } viewer { clusters } }"
-TESS = User("tess", hash_password(PASSWORD), Scope(Role.EDIT, cluster_labels="stage in (test, dev)"))
+ASKED = """{ clusters { name labels { key value } } pods { totalCount clusters { name } } viewer { clusters }
+  staged: pods(filter: { clusterSelector: "stage" }) { clusters { name } } }"""
+STAGES = Scope(Role.EDIT, cluster_labels="stage in (test, dev)")
+TESS = User("tess", hash_password(PASSWORD), STAGES)
+TESTERS = User("oidc:testers", "", STAGES, is_group=True)
+LEGACY = (
+    "/api/v1/namespaces/default/pods?clustername={}",
+    "/clusters/{}/api/v1/namespaces",
+    "/metrics/nodes/none?clustername={}",
+)
 
 
 @dataclass(frozen=True)
@@ -31,34 +40,48 @@ class Labelled:
 
     secured: Secured
     fleet: Fleet
+    issuer: RunningIssuer
 
     async def label(self, cluster: str, label: str) -> None:
         line = ("label", "kubefedcluster", cluster, label, "--namespace=kube-federation-system", "--overwrite")
         await asyncio.to_thread(self.fleet.host.kubectl, *line)
 
-    async def ask(self, token: str) -> Any:
-        headers = {"Authorization": f"Bearer {token}"}
+    async def send(self, token: str, method: str, path: str, **more: Any) -> tuple[int, str]:
+        headers, url = {"Authorization": f"Bearer {token}"}, self.secured.server.url + path
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.post(
-                f"{self.secured.server.url}/graphql", json={"query": ASKED}, ssl=trust(self.secured)
-            ) as answer,
+            session.request(method, url, ssl=trust(self.secured), **more) as answer,
         ):
-            return json.loads(await answer.text())["data"]
+            return answer.status, await answer.text()
+
+    async def ask(self, token: str) -> Any:
+        return json.loads((await self.send(token, "POST", "/graphql", json={"query": ASKED}))[1])["data"]
 
     async def reaches(self, token: str, *clusters: str) -> bool:
         """Whether all parts of an answer say just these."""
         data = await self.ask(token)
-        named = [[part["name"] for part in parts] for parts in (data["clusters"], data["pods"]["clusters"])]
-        return [*named, data["viewer"]["clusters"]] == [list(clusters)] * 3
+        listed = (data["clusters"], data["pods"]["clusters"], data["staged"]["clusters"])
+        named = [[part["name"] for part in parts] for parts in listed]
+        return [*named, data["viewer"]["clusters"]] == [list(clusters)] * 4
 
 
 @pytest.fixture
 async def labelled(real_fleet: Fleet, tmp_path: Path) -> AsyncIterator[Labelled]:
-    save_users(tmp_path / "users", [TESS])
-    environment = real_fleet.environment() | {"OPENMCP_USERS_FILE": str(tmp_path / "users")}
-    async with open_secured(environment, tmp_path) as secured:
-        opened = Labelled(secured, real_fleet)
+    save_users(tmp_path / "users", [TESS, TESTERS])
+    async with (
+        open_issuer(tmp_path / "issuer") as issuer,
+        open_secured(
+            real_fleet.environment()
+            | {
+                "OPENMCP_USERS_FILE": str(tmp_path / "users"),
+                "OPENMCP_OIDC_ISSUER": issuer.url,
+                "OPENMCP_OIDC_AUDIENCE": "openmcp",
+                "OPENMCP_OIDC_GROUPS_PREFIX": "oidc:",
+            },
+            tmp_path,
+        ) as secured,
+    ):
+        opened = Labelled(secured, real_fleet, issuer)
         yield opened
         for name in ("cluster1", "cluster2"):
             await opened.label(name, "stage-")
@@ -82,3 +105,25 @@ async def test_reach_follows_labels(stage: Both, labelled: Labelled, tmp_path: P
     assert "no cluster is named 'cluster1'" in said
     assert await labelled.reaches(token, "cluster2")
     assert (await labelled.ask(token))["pods"]["totalCount"] == first["pods"]["totalCount"]
+
+
+async def test_a_group_of_an_issuer_reaches_by_labels_in_the_graph_and_on_the_urls_of_old(labelled: Labelled) -> None:
+    token = await labelled.issuer.sign(groups=["testers"])
+
+    async def statuses() -> dict[str, set[int]]:
+        """Of each cluster those of all its URLs."""
+        return {
+            cluster: {(await labelled.send(token, "GET", path.format(cluster)))[0] for path in LEGACY}
+            for cluster in ("cluster1", "cluster2")
+        }
+
+    assert await labelled.reaches(token)
+    assert await statuses() == {"cluster1": {404}, "cluster2": {404}}
+    await labelled.label("cluster2", "stage=dev")
+    await until(lambda: labelled.reaches(token, "cluster2"), what="a cluster that was given the label")
+    assert await statuses() == {"cluster1": {404}, "cluster2": {200}}
+    labels = (await labelled.ask(token))["clusters"][0]["labels"]
+    assert {"key": "stage", "value": "dev"} in labels
+    await labelled.label("cluster2", "stage=prod")
+    await until(lambda: labelled.reaches(token), what="one that was given another")
+    assert await statuses() == {"cluster1": {404}, "cluster2": {404}}
