@@ -26,12 +26,13 @@ from fleet.kubernetes.auth.kubeconfig import (
     load_access,
     load_files,
 )
+from fleet.kubernetes.auth.kubeconfig_entries import ClusterEntry, ContextEntry, read_entry
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.sources.access import Reachable, access_fingerprint
 from fleet.kubernetes.sources.resolving import Resolver
 from fleet.kubernetes.sources.snapshots import Snapshots
 from fleet.model.errors import ClusterUnreachable
-from fleet.model.objects import ClusterRole
+from fleet.model.objects import ClusterRole, Pairs
 from fleet.model.request_info import survives_urls
 from fleet.model.told import MISCONFIGURED, Told, tell
 from fleet.ports import Connection, MemberSpec
@@ -46,6 +47,9 @@ LOST = (
     "whose empty, '.' and '..' parts are cleaned out of URLs: `kubectl config rename-context`, or a context beside it"
 )
 """What is wrong with such a name, and what to do."""
+
+LABELS = "openmcp.k8s.io/labels"
+"""The extension under `clusters` whose object are the labels of the cluster."""
 
 _POLL_SECONDS = 2.0
 
@@ -87,6 +91,7 @@ class KubeconfigSource:
         self._resolver = Resolver(timeout)
         self._known = False
         self._shared: Mapping[str, list[str]] = {}
+        self._labels: Mapping[str, Pairs] = {}
         self._lost: set[str] = set()
         self._reading = Detached()
         self._complaints = Complaints()
@@ -137,7 +142,7 @@ class KubeconfigSource:
             if not config.problems or not self._known:
                 self._config = config
         contexts = self._contexts or tuple(self._config.contexts)
-        found = await self._read(partial(_load_accesses, self._config, contexts))
+        found, self._labels = await self._read(partial(_load_accesses, self._config, contexts))
         accesses, shared = _join_names(found, self._host)
         self._log_lost(accesses, shared)
         if shared != self._shared:
@@ -170,21 +175,37 @@ class KubeconfigSource:
     def _spec(self, name: str) -> MemberSpec:
         role = ClusterRole.HOST if name == self._host else ClusterRole.MEMBER
         others = tuple(self._shared.get(name, ()))
+        labels = self._labels.get(name, ())
         reachable = self._resolver[f"context {name}"]
         if not isinstance(reachable, Reachable):
-            return MemberSpec(name, role, None, problem=reachable, other_names=others)
-        return MemberSpec(name, role, reachable.credential, other_names=others)
+            return MemberSpec(name, role, None, problem=reachable, other_names=others, labels=labels)
+        return MemberSpec(name, role, reachable.credential, other_names=others, labels=labels)
 
 
-def _load_accesses(config: Kubeconfig, contexts: tuple[str, ...]) -> dict[str, Access | str]:
-    """What each context means; a text says what is wrong with it."""
+def _load_accesses(config: Kubeconfig, contexts: tuple[str, ...]) -> tuple[dict[str, Access | str], dict[str, Pairs]]:
+    """What each context means, and the labels of those that have any; a text says what is wrong with one."""
     accesses: dict[str, Access | str] = {}
+    labels: dict[str, Pairs] = {}
     for name in contexts:
         try:
+            labels[name] = _read_labels(config, name)
             accesses[name] = load_access(config, name)
         except KubeconfigError as error:
             accesses[name] = str(error)
-    return accesses
+    return accesses, labels
+
+
+def _read_labels(config: Kubeconfig, context: str) -> Pairs:
+    """Those of a context's cluster; none of one that can't be read. Raises KubeconfigError."""
+    try:
+        named = read_entry(config.contexts[context].body, ContextEntry).cluster or ""
+        extensions = read_entry(config.clusters[named].body, ClusterEntry).extensions or ()
+    except (KeyError, ValueError):  # what is wrong with it is told by the access
+        return ()
+    body: object = next((each.extension for each in extensions if each is not None and each.name == LABELS), {})
+    if not isinstance(body, dict) or not all(isinstance(each, str) for pair in body.items() for each in pair):
+        raise KubeconfigError(f"cluster {named}: the extension {LABELS} must be names with texts, as `env: production`")
+    return tuple(sorted(body.items()))
 
 
 def _join_names(

@@ -340,6 +340,35 @@ async def test_changes_are_picked_up_and_others_stay_equal(tmp_path: Path) -> No
             await source.open_connection(before["one"])
 
 
+def labelled(labels: Any, **cluster: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    others = [{"name": "context_info", "extension": {"provider": "minikube"}}, None]
+    extensions = [*others, {"name": "openmcp.k8s.io/labels", "extension": labels}]
+    return {"server": "http://127.0.0.1:1", "extensions": extensions} | cluster, {}
+
+
+async def test_an_extension_gives_a_cluster_labels_and_changes_nothing_else(tmp_path: Path) -> None:
+    lost = {"certificate-authority": "nowhere", "server": "https://127.0.0.1:1"}
+    first = config(one=labelled({"region": "eu", "env": "production"}), ill=labelled({"env": "test"}, **lost))
+    path = write(tmp_path / "config", first)
+    async with open_kubeconfig_source((path,), poll_seconds=POLL) as source:
+        follower = Follower(source)
+        picture = await follower.until()
+        assert picture["one"].labels == (("env", "production"), ("region", "eu"))
+        assert (picture["ill"].labels, picture["ill"].problem is None) == ((("env", "test"),), False)
+        write(path, config(one=labelled({"env": "staging"}), ill=labelled(None, **lost)))
+        changed = await follower.until(lambda picture: picture["one"].labels == (("env", "staging"),))
+        assert changed["one"].credential == picture["one"].credential
+
+
+@pytest.mark.parametrize("labels", [["env"], {"env": 1}, {"env": None}, "env=production"])
+async def test_labels_that_are_none_are_told(tmp_path: Path, labels: Any) -> None:
+    path = write(tmp_path / "config", config(one=labelled(labels), two=labelled({})))
+    async with open_kubeconfig_source((path,)) as source:
+        picture = await Follower(source).until()
+    assert "openmcp.k8s.io/labels must be names with texts, as `env: production`" in (picture["one"].problem or "")
+    assert (picture["one"].labels, picture["two"].problem) == ((), None)
+
+
 async def test_a_replaced_certificate_file_makes_a_new_credential(tmp_path: Path) -> None:
     authority = tmp_path / "ca.crt"
     authority.write_bytes(Authority("one").pem)
