@@ -22,11 +22,10 @@ from fleet.model.unreadable import UNREADABLE
 logger = logging.getLogger(__name__)
 
 _LIMITS = re.compile(
-    r"too many (samples|points)|maximum resolution|-search\.max|err-mimir-max|too large|not enough memory"
-    r"|(exceed|limit).{0,80}(limit|exceed|violated)",
+    # Prometheus; VictoriaMetrics; Mimir; Thanos.
+    r"too many samples|maximum resolution|-search\.max|err-mimir-max|limit \d+ violated|exceeded \w+ limit",
     re.IGNORECASE,
 )
-
 
 VICTORIA = "X-Server-Hostname"
 """A header that VictoriaMetrics sends with every answer."""
@@ -118,7 +117,7 @@ def build_refuse(options: PrometheusOptions) -> Refuse:
 
     def refuse(status: int, body: bytes) -> MetricsUnavailable:
         said = _read_refusal(body)
-        if status in (400, 413, 422, 429, 500, 503) and _LIMITS.search(said):
+        if _LIMITS.search(said):
             logger.info("Prometheus refused a question: %s", said)
             return MetricsTooCostly(
                 tell(
