@@ -4,6 +4,7 @@ The exceptions of the pool become MetricsUnavailable here. No message holds a qu
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _CHUNK = 1 << 16
-_REFUSAL_BYTES = 4096
+_REFUSAL_BYTES = 1 << 16
+_WORDS_DECIDE = 422
 _DONE = frozenset({200, 204})
 _LASTING = frozenset({401, 403, 404, 502, 503, 504})
 """Statuses that another question would get as well."""
@@ -160,7 +162,7 @@ class Pool:
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, refuse: Refuse, share: Share) -> bytes:
         if response.status not in _DONE:
-            refusal = refuse(response.status, self._read_refusal(response))
+            refusal = refuse(response.status, self._read_refusal(response, deadline))
             raise self._note(refusal) if response.status in _LASTING else refusal
         chunks: list[bytes] = []
         size = 0
@@ -184,11 +186,15 @@ class Pool:
         return b"".join(chunks)
 
     @staticmethod
-    def _read_refusal(response: urllib3.BaseHTTPResponse) -> bytes:
-        try:
-            return response.read1(_REFUSAL_BYTES)
-        except HTTPError:
-            return b""  # the status says enough
+    def _read_refusal(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        """Its beginning; all of it where its words decide, since VictoriaMetrics repeats the question before them."""
+        said = b""
+        with contextlib.suppress(HTTPError):  # the status says enough
+            while len(said) < _REFUSAL_BYTES and (chunk := response.read1(_CHUNK)):
+                said += chunk
+                if response.status != _WORDS_DECIDE or time.monotonic() > deadline:
+                    break
+        return said
 
     def _slow(self) -> MetricsUnavailable:
         return MetricsUnavailable(tell("{} did not answer within {:g} s", self._options.server, self._options.timeout))

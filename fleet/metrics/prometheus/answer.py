@@ -118,12 +118,12 @@ def build_refuse(options: PrometheusOptions) -> Refuse:
     def refuse(status: int, body: bytes) -> MetricsUnavailable:
         said = _read_refusal(body)
         if _LIMITS.search(said):
-            logger.info("Prometheus refused a question: %s", said)
+            logger.info("Prometheus refused a question: %s", said[-300:])
             return MetricsTooCostly(
                 tell(
                     "{} refuses so large a question{}: ask for a longer step, a shorter time or fewer objects",
                     options.server,
-                    Told("", f" ({said})"),
+                    Told("", f" ({said[-300:]})"),
                 )
             )
         if status in (401, 403):
@@ -132,7 +132,7 @@ def build_refuse(options: PrometheusOptions) -> Refuse:
             return MetricsUnavailable(
                 tell("{} has no query API there (404): check the path of OPENMCP_PROMETHEUS_URL", options.server)
             )
-        detail = f": {said}" if said else ""
+        detail = f": {said[-300:]}" if said else ""
         return MetricsUnavailable(tell("{} answers with an error ({}{})", options.server, status, Told("", detail)))
 
     return refuse
@@ -144,4 +144,4 @@ def _read_refusal(body: bytes) -> str:
         said = msgspec.json.decode(body, type=_Refusal).error
     except UNREADABLE:
         said = body.decode(errors="replace")
-    return " ".join(said.split())[:300]
+    return " ".join(said.split())
