@@ -25,11 +25,6 @@ from realfleet.series import build_recorded, build_scraped
 
 _BATCH = 5_000  # series a request
 _NAMES = {MetricServerKind.PROMETHEUS: "Prometheus", MetricServerKind.VICTORIA_METRICS: "VictoriaMetrics"}
-_SCRAPED = (
-    'sum by (namespace, pod) (rate(container_cpu_usage_seconds_total{{container!="",container!="POD",{pods}}}[3m]))',
-    'sum by (namespace, pod) (container_memory_working_set_bytes{{container!="",container!="POD",{pods}}})',
-)
-_RECORDED = ("namespace_pod:cpu_cores:sum{{{pods}}}", "namespace_pod:memory_bytes:sum{{{pods}}}")
 
 
 def in_front_of(server: MetricServer, *, recorded: bool) -> dict[str, str]:
@@ -61,19 +56,33 @@ async def _measure(kind: MetricServerKind, rounds: int, *, recorded: bool) -> li
         pods = await list_pods(server, CLUSTER)
         build = build_recorded if recorded else partial(build_scraped, before=INTERVAL_SECONDS)
         await asyncio.to_thread(_write, store, build(build_points(pods)))
-        queries = _RECORDED if recorded else _SCRAPED
-        all_pods = [query.format(pods=f'cluster="{CLUSTER}"') for query in queries]
-        charted = [query.format(pods=f'cluster="{CLUSTER}",{_any_of(pods[:CHARTED])}') for query in queries]
+        newest, _ = _build_queries(f'cluster="{CLUSTER}"', recorded=recorded)
+        _, of_steps = _build_queries(f'cluster="{CLUSTER}",{_any_of(pods[:CHARTED])}', recorded=recorded)
         now = int(time.time())
-        span: Mapping[str, int] = {"start": now - 3600, "end": now, "step": INTERVAL_SECONDS}
-        latest = [_ask(store, "query", query, {"time": now}) for query in all_pods]
-        hour = [_ask(store, "query_range", query, span) for query in charted]
+        latest = [_ask(store, "query", query, {"time": now}) for query in newest]
+        span = {"start": now - 3600, "end": now, "step": INTERVAL_SECONDS}
+        hour = [_ask(store, "query_range", query, span) for query in of_steps]
         for asks, size in ((latest, PODS), (hour, CHARTED)):
             for ask in asks:
                 assert len(orjson.loads(await fetch(ask))["data"]["result"]) == size, ask.body
         stores = [partial(time_together, [asks] * COUNT) for asks in (latest, hour)]
         name = f"{_NAMES[kind]}, {'recorded' if recorded else 'scraped'} series"
-        return await compare(server, stores, rounds, name, "its own two queries at once")
+        return await compare(server, stores, rounds, name, "its own queries at once")
+
+
+def _build_queries(pods: str, *, recorded: bool) -> tuple[list[str], list[str]]:
+    """Of some pods CPU, memory and when that was measured; and both over steps of a minute."""
+    if recorded:
+        cpu, memory = f"namespace_pod:cpu_cores:sum{{{pods}}}", f"namespace_pod:memory_bytes:sum{{{pods}}}"
+        return [cpu, memory, f"timestamp({memory})"], [f"avg_over_time({each}[1m])" for each in (cpu, memory)]
+    where = f'{{container!="",container!="POD",{pods}}}'
+    memory = f"container_memory_working_set_bytes{where}"
+    by_pod = "by (namespace, pod)"
+    cpu = f"sum {by_pod} (rate(container_cpu_usage_seconds_total{where}[3m]))"
+    return (
+        [cpu, f"sum {by_pod} ({memory})", f"max {by_pod} (timestamp({memory}))"],
+        [cpu, f"sum {by_pod} (avg_over_time({memory}[1m]))"],
+    )
 
 
 def _write(store: MetricServer, series: Sequence[Series]) -> None:
