@@ -1,5 +1,6 @@
 """The source `secrets` on a real host: Secrets as Cluster API and Argo CD write them lead to a real member."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -88,10 +89,10 @@ async def test_argo_cd_s_clusters_join_are_rotated_and_go(host: Stage) -> None:
         host.put_argo("prod", {"bearerToken": host.member.tokens.stranger, "tlsClientConfig": host.build_tls()})
         for name in ("in-cluster", "mgmt"):
             host.put_argo(name, {"tlsClientConfig": {"insecure": False}}, "https://kubernetes.default.svc")
-        joined = await follower.until(is_well("prod", "in-cluster"))
+        both = is_well("prod", "in-cluster")
+        joined = await follower.until(lambda shown: both(shown) and shown["in-cluster"].other_names == ("mgmt",))
         assert [await ask(source, joined[name]) for name in ("prod", "in-cluster")] == [403, 200]
         assert joined["in-cluster"].credential is not None
-        assert joined["in-cluster"].other_names == ("mgmt",)
         assert joined["in-cluster"].credential.endpoint == host.hub.api.url
         host.put_argo("prod", {"bearerToken": host.member.tokens.admin, "tlsClientConfig": host.build_tls()})
         rotated = await follower.until(lambda picture: picture["prod"] != joined["prod"])
@@ -142,6 +143,18 @@ async def test_what_is_wrong_is_a_named_ill_member_and_nothing_else(
         with pytest.raises(ClusterUnauthorized):
             await ask(source, picture["others"])
     assert planted not in caplog.text
+
+
+async def test_a_program_that_a_secret_names_is_run_where_that_is_allowed(host: Stage, tmp_path: Path) -> None:
+    api = "client.authentication.k8s.io/v1"
+    printed = {"apiVersion": api, "kind": "ExecCredential", "status": {"token": host.member.tokens.admin}}
+    (tmp_path / "credential").write_text(json.dumps(printed))
+    plugin = {"command": "cat", "args": [str(tmp_path / "credential")], "apiVersion": api}
+    host.put_argo("prod", {"execProviderConfig": plugin, "tlsClientConfig": host.build_tls()})
+    async with open_source(host) as (_, follower):
+        assert "config.execProviderConfig is refused" in ((await follower.until())["prod"].problem or "")
+    async with open_source(host, programs=True) as (source, follower):
+        assert await ask(source, (await follower.until())["prod"]) == 200
 
 
 async def test_secrets_as_large_as_they_can_be_cost_no_other_cluster(host: Stage) -> None:
