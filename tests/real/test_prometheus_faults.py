@@ -200,10 +200,22 @@ async def test_a_status_is_told(fleet: SimulatedFleet, store: MetricServer, tmp_
         await measured.assert_told("METRICS_UNAVAILABLE", str(status))
 
 
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [
+        (MetricServerKind.PROMETHEUS, "--query.max-samples=3"),
+        (MetricServerKind.VICTORIA_METRICS, "-search.maxSamplesPerQuery=1"),
+    ],
+    ids=["prometheus", "victoria-metrics"],
+)
 async def test_a_limit_of_the_store_is_a_cost(
-    fleet: SimulatedFleet, start_real_metric_server: Callable[..., MetricServer], tmp_path: Path
+    fleet: SimulatedFleet,
+    start_real_metric_server: Callable[..., MetricServer],
+    tmp_path: Path,
+    kind: MetricServerKind,
+    flag: str,
 ) -> None:
-    store = start_real_metric_server(MetricServerKind.PROMETHEUS, MetricServerConfig(flags=("--query.max-samples=3",)))
+    store = start_real_metric_server(kind, MetricServerConfig(flags=(flag,)))
     async with open_measured(fleet, store, store.url, tmp_path) as measured:
         await measured.assert_told("COST_EXCEEDED", "fewer objects", 400)
 

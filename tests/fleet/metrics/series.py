@@ -1,3 +1,0 @@
-from realfleet.series import build_recorded, build_scraped
-
-__all__ = ["build_recorded", "build_scraped"]
