@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _LIFETIME = datetime.timedelta(days=30)
 # Clocks of containers lag; a certificate from the future is refused.
 _LEEWAY = datetime.timedelta(hours=1)
+_ENDED = -_LEEWAY / 2
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class ClusterFiles:
     client_certificate: Path
     """A cluster administrator's (`O=system:masters`)."""
     client_key: Path
+    ended_certificate: Path
+    """The administrator's of before, which has expired."""
+    ended_key: Path
     proxy_certificate: Path
     """What the API server shows to those that it passes requests on to (`CN=front-proxy`)."""
     proxy_key: Path
@@ -45,7 +49,9 @@ def build_cluster_files(folder: Path, cluster: str) -> ClusterFiles:
         .sign(ca_key, hashes.SHA256())
     )
     serving_key, serving = _issue(ca, ca_key, _name("localhost", "realfleet"), ExtendedKeyUsageOID.SERVER_AUTH)
-    client_key, client = _issue(ca, ca_key, _name("administrator", "system:masters"), ExtendedKeyUsageOID.CLIENT_AUTH)
+    administrator = _name("administrator", "system:masters")
+    client_key, client = _issue(ca, ca_key, administrator, ExtendedKeyUsageOID.CLIENT_AUTH)
+    ended_key, ended = _issue(ca, ca_key, administrator, ExtendedKeyUsageOID.CLIENT_AUTH, _ENDED)
     proxy_key, proxy = _issue(ca, ca_key, _name("front-proxy", "realfleet"), ExtendedKeyUsageOID.CLIENT_AUTH)
     account_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     ca_pem = ca.public_bytes(serialization.Encoding.PEM)
@@ -56,6 +62,8 @@ def build_cluster_files(folder: Path, cluster: str) -> ClusterFiles:
         serving_key=_write(folder / "serving.key", _key_pem(serving_key)),
         client_certificate=_write(folder / "client.crt", client.public_bytes(serialization.Encoding.PEM)),
         client_key=_write(folder / "client.key", _key_pem(client_key)),
+        ended_certificate=_write(folder / "ended.crt", ended.public_bytes(serialization.Encoding.PEM)),
+        ended_key=_write(folder / "ended.key", _key_pem(ended_key)),
         proxy_certificate=_write(folder / "proxy.crt", proxy.public_bytes(serialization.Encoding.PEM)),
         proxy_key=_write(folder / "proxy.key", _key_pem(proxy_key)),
         service_account_key=_write(folder / "service-account.key", _key_pem(account_key)),
@@ -63,7 +71,11 @@ def build_cluster_files(folder: Path, cluster: str) -> ClusterFiles:
 
 
 def _issue(
-    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, subject: x509.Name, usage: x509.ObjectIdentifier
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    subject: x509.Name,
+    usage: x509.ObjectIdentifier,
+    lifetime: datetime.timedelta = _LIFETIME,
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     names = [
@@ -72,7 +84,7 @@ def _issue(
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     ]
     certificate = (
-        _certificate(subject, ca.subject, key.public_key())
+        _certificate(subject, ca.subject, key.public_key(), lifetime)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -84,7 +96,12 @@ def _issue(
     return key, certificate
 
 
-def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _certificate(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    lifetime: datetime.timedelta = _LIFETIME,
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -93,7 +110,7 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePub
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _LEEWAY)
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_after(now + lifetime)
     )
 
 

@@ -67,12 +67,9 @@ class Stage:
 
     def build_certified(self) -> bytes:
         """As Cluster API makes it: an administrator's client certificate, a server by name."""
-        files = self.member.files
-        return build_certified(self.member.url.replace("127.0.0.1", "localhost"), *read_pair(files), files.ca_pem)
-
-
-def read_pair(files: Any) -> tuple[bytes, bytes]:
-    return files.client_certificate.read_bytes(), files.client_key.read_bytes()
+        files, server = self.member.files, self.member.url.replace("127.0.0.1", "localhost")
+        certificate, key = files.client_certificate.read_bytes(), files.client_key.read_bytes()
+        return build_certified(server, certificate, key, files.ca_pem)
 
 
 def build_certified(server: str, certificate: bytes, key: bytes, ca: bytes) -> bytes:

@@ -18,10 +18,9 @@ from fleet.model.objects import ClusterRole
 from fleet.ports import Call, MemberSpec
 from realfleet.hub import open_hub
 from realfleet.kubeconfig import Access, build_kubeconfig
-from realfleet.pki import build_cluster_files
 from tests.fakes.waiting import PATIENCE
 from tests.fleet.kubernetes.sources.following import Follower, Picture
-from tests.fleet.kubernetes.sources.secrets_of_host import ARGOCD, CLUSTERS, Stage, build_certified, read_pair
+from tests.fleet.kubernetes.sources.secrets_of_host import ARGOCD, CLUSTERS, Stage, build_certified
 
 pytestmark = pytest.mark.real
 
@@ -115,16 +114,16 @@ async def test_one_server_is_one_cluster_and_keeps_the_first_s_name(host: Stage)
 
 
 async def test_what_is_wrong_is_a_named_ill_member_and_nothing_else(
-    host: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    host: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     planted = "planted-in-a-broken-secret"
     caplog.set_level(logging.DEBUG)
-    stranger = build_cluster_files(tmp_path, "elsewhere")
-    others = build_certified(host.member.url, *read_pair(stranger), host.member.files.ca_pem)
+    files = host.member.files
+    ended = files.ended_certificate.read_bytes(), files.ended_key.read_bytes()
     host.put_cluster_api("well", host.build_certified())
     host.put_cluster_api("broken", f"token: {planted}\n  odd: [")
     host.put(CLUSTERS, "empty-kubeconfig", {CLUSTER_API_LABEL: "empty"}, {"other": planted})
-    host.put_cluster_api("others", others)
+    host.put_cluster_api("ended", build_certified(host.member.url, *ended, files.ca_pem))
     host.put_argo("well", {"bearerToken": planted}, "https://127.0.0.1:1")
     host.put_argo("away", {"bearerToken": planted}, "https://127.0.0.1:2")
     async with open_source(host) as (source, follower):
@@ -136,12 +135,12 @@ async def test_what_is_wrong_is_a_named_ill_member_and_nothing_else(
             "empty": "Secret clusters/empty-kubeconfig: it has no key 'value', or nothing in it",
         }
         host.delete(ARGOCD, "cluster-well")
-        picture = await follower.until(is_well("away", "others", "well"))
+        picture = await follower.until(is_well("away", "ended", "well"))
         assert await ask(source, picture["well"]) == 200
         with pytest.raises(ClusterUnreachable):
             await ask(source, picture["away"])
         with pytest.raises(ClusterUnauthorized):
-            await ask(source, picture["others"])
+            await ask(source, picture["ended"])
     assert planted not in caplog.text
 
 
