@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from fleet.metrics.embedded.facts import EARLY_SINCE, SHARE, build_reach, load_facts, put_fact, reach_name
 from fleet.metrics.embedded.sqlite import transaction
-from fleet.metrics.embedded.tiers import SLACK_NS, TIERS, Keeping, Plan
+from fleet.metrics.embedded.tiers import RAW, SLACK_NS, TIERS, Keeping, Plan, Tier
 from fleet.model.usage import NANOSECONDS
 
 _SERIES_A_CUT = 2_000
@@ -69,12 +69,10 @@ def newest_ns(connection: sqlite3.Connection) -> int | None:
     newest = _row_span(connection)[1]
     if newest is not None:
         return newest
-    tier = TIERS[0]
     begin: int | None = connection.execute(
-        "SELECT max((SELECT max(start_ns) FROM blocks WHERE series_id = series.id AND tier = ?)) FROM series",
-        (tier.number,),
+        f"SELECT max((SELECT max(start_ns) FROM {RAW.table} WHERE series_id = series.id)) FROM series"  # noqa: S608 - constants only
     ).fetchone()[0]
-    return None if begin is None else begin + tier.period_ns
+    return None if begin is None else begin + RAW.period_ns
 
 
 def bytes_in_use(connection: sqlite3.Connection) -> int:
@@ -103,7 +101,7 @@ class Bounds:
     def load_kept(self, connection: sqlite3.Connection, clock_ns: int) -> Kept:
         """What the file has; writes nothing."""
         facts = load_facts(connection)
-        found = {tier.number: _oldest_block_ns(connection, tier.number) for tier in TIERS}
+        found = {tier.number: _oldest_block_ns(connection, tier) for tier in TIERS}
         oldest = {number: time_ns for number, time_ns in found.items() if time_ns is not None}
         if (row := _row_span(connection)[0]) is not None:
             oldest[TIERS[0].number] = min(row, oldest.get(TIERS[0].number, row))
@@ -135,7 +133,7 @@ class Bounds:
         """Removes the oldest until what is left fits in nine tenths of the bound."""
         while bytes_in_use(connection) > self._max_bytes * _KEEP_SHARE:
             share = _share_of(load_facts(connection))
-            if share > _LEAST_SHARE and connection.execute("SELECT EXISTS (SELECT 1 FROM blocks)").fetchone()[0]:
+            if share > _LEAST_SHARE and _has_blocks(connection):
                 _put_share(connection, share * _STEP, clock_ns)
             elif not self._cut_oldest_rows(connection):
                 break
@@ -163,7 +161,7 @@ class Bounds:
             if reach_ns != before_ns or not self._swept:
                 with transaction(connection):
                     put_fact(connection, reach_name(tier.number), reach_ns)
-                removed |= _cut_blocks(connection, tier.number, begin_ns)
+                removed |= _cut_blocks(connection, tier, begin_ns)
         self._swept = True
         if removed:
             _cut_series(connection)
@@ -174,7 +172,7 @@ class Bounds:
         if EARLY_SINCE not in facts or bytes_in_use(connection) > self._max_bytes * _ROOMY_SHARE:
             return
         longest = self._keeping.used()[-1]
-        oldest = _oldest_block_ns(connection, longest.number)
+        oldest = _oldest_block_ns(connection, longest)
         if oldest is not None and oldest <= plan.begins_ns[longest.number] + longest.period_ns:
             _put_share(connection, _share_of(facts) / _STEP, plan.now_ns)
 
@@ -201,12 +199,14 @@ def _cut_rows(connection: sqlite3.Connection, time_ns: int) -> bool:
     )
 
 
-def _cut_blocks(connection: sqlite3.Connection, tier: int, begin_ns: int) -> bool:
-    return _cut_slices(
-        connection,
-        "DELETE FROM blocks WHERE tier = ? AND start_ns < ? AND series_id >= ? AND series_id < ?",
-        (tier, begin_ns),
-    )
+def _cut_blocks(connection: sqlite3.Connection, tier: Tier, begin_ns: int) -> bool:
+    text = f"DELETE FROM {tier.table} WHERE start_ns < ? AND series_id >= ? AND series_id < ?"  # noqa: S608 - constants only
+    return _cut_slices(connection, text, (begin_ns,))
+
+
+def _has_blocks(connection: sqlite3.Connection) -> bool:
+    any_of = " OR ".join(f"EXISTS (SELECT 1 FROM {tier.table})" for tier in TIERS)  # noqa: S608 - constants only
+    return bool(connection.execute(f"SELECT {any_of}").fetchone()[0])
 
 
 def _cut_slices(connection: sqlite3.Connection, text: str, values: tuple[int, ...]) -> bool:
@@ -220,11 +220,10 @@ def _cut_slices(connection: sqlite3.Connection, text: str, values: tuple[int, ..
 
 
 def _cut_series(connection: sqlite3.Connection) -> None:
+    tables = ("points", *(tier.table for tier in TIERS))
+    empty = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {name} WHERE series_id = series.id)" for name in tables)  # noqa: S608 - constants only
     with transaction(connection):
-        connection.execute(
-            "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM points WHERE points.series_id = series.id) "
-            "AND NOT EXISTS (SELECT 1 FROM blocks WHERE blocks.series_id = series.id)"
-        )
+        connection.execute(f"DELETE FROM series WHERE {empty}")  # noqa: S608 - constants only
 
 
 def shrink(connection: sqlite3.Connection) -> bool:
@@ -240,9 +239,9 @@ def pages_of(connection: sqlite3.Connection) -> int:
     return _pragma(connection, "page_count")
 
 
-def _oldest_block_ns(connection: sqlite3.Connection, tier: int) -> int | None:
+def _oldest_block_ns(connection: sqlite3.Connection, tier: Tier) -> int | None:
     oldest: int | None = connection.execute(
-        "SELECT min((SELECT min(start_ns) FROM blocks WHERE series_id = series.id AND tier = ?)) FROM series", (tier,)
+        f"SELECT min((SELECT min(start_ns) FROM {tier.table} WHERE series_id = series.id)) FROM series"  # noqa: S608 - constants only
     ).fetchone()[0]
     return oldest
 

@@ -22,8 +22,9 @@ def load_history(
     """The columns of each object that has a point in the window, of one moment of the file. Raises sqlite3.Error."""
     chosen = sorted({measure for measure, _ in columns}, key=lambda measure: measure.value)
     with view.snapshot():
-        tier = choose_tier(window, build_reach(load_facts(view.connection)))
-        load = _Parts(view, tier, window.start_ns - counter_lead_ns(window, chosen), window.end_ns, chosen)
+        lead_ns = counter_lead_ns(window, chosen)
+        tier = choose_tier(window, build_reach(load_facts(view.connection)), lead_ns)
+        load = _Parts(view, tier, window.start_ns - lead_ns, window.end_ns, chosen)
         return build_histories(
             ((keys[position], load(series_id)) for position, series_id in view.find_series(kind, keys)), window, columns
         )

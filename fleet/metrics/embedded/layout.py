@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from fleet.metrics.embedded.sqlite import named, transaction
+from fleet.metrics.embedded.tiers import TIERS
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.told import tell
@@ -41,19 +42,24 @@ CREATE TABLE IF NOT EXISTS points (
   PRIMARY KEY (series_id, time_ns)
 ) STRICT, WITHOUT ROWID;
 """
-_BLOCKS = """
-CREATE TABLE IF NOT EXISTS blocks (
-  series_id INTEGER NOT NULL,
-  tier INTEGER NOT NULL,
-  start_ns INTEGER NOT NULL,
-  data BLOB NOT NULL,
-  UNIQUE (series_id, tier, start_ns)
-) STRICT;
+_FACTS = """
 CREATE TABLE IF NOT EXISTS facts (
   name TEXT PRIMARY KEY,
   value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+# A table a tier: what is written at the same time is written anew, and goes, at the same time, and leaves whole pages.
+_BLOCKS = _FACTS + "".join(
+    f"""
+CREATE TABLE IF NOT EXISTS {tier.table} (
+  series_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  UNIQUE (series_id, start_ns)
+) STRICT;
+"""
+    for tier in TIERS
+)
 
 
 SeriesName = tuple[int, str, str, str]

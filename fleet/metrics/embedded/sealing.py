@@ -56,8 +56,7 @@ class Sealer:
         with transaction(connection):
             put_fact(connection, SEALED_TO, max(plan.border_ns, load_facts(connection).get(SEALED_TO, EVER)))
             for series_id, first_ns in due:
-                end_ns = min(plan.border_ns, first_ns // _AT_ONCE_NS * _AT_ONCE_NS + _AT_ONCE_NS)
-                _Series(View(connection, self._damages), series_id, plan).seal(end_ns)
+                _Series(View(connection, self._damages), series_id, plan).seal(first_ns)
                 self._after, self._sealed = series_id, True
                 if time.monotonic() >= deadline:
                     break
@@ -77,8 +76,16 @@ class _Series:
 
     def __init__(self, view: View, series_id: int, plan: Plan) -> None:
         self._view, self._id, self._plan = view, series_id, plan
+        self._before: tuple[int, _Row] | None = None
 
-    def seal(self, end_ns: int) -> None:
+    def seal(self, first_ns: int) -> None:
+        """From its first row to the border; a bounded time at once, however much waits."""
+        first_ns = max(first_ns, self._plan.oldest_ns)
+        while first_ns < self._plan.border_ns:
+            first_ns = first_ns // _AT_ONCE_NS * _AT_ONCE_NS + _AT_ONCE_NS
+            self._seal_before(min(first_ns, self._plan.border_ns))
+
+    def _seal_before(self, end_ns: int) -> None:
         text = f"SELECT time_ns, {', '.join(MEASURE_COLUMNS)}, place_id FROM points "  # noqa: S608 - constants only
         execute = self._view.connection.execute
         where = "WHERE series_id = ? AND time_ns < ?"
@@ -94,22 +101,22 @@ class _Series:
     def _seal_raw(self, rows: Iterable[_Row]) -> tuple[list[Spans], list[int]]:
         """The points of each period as spans of 0 ns, and the beginnings of the periods whose points were known."""
         points, anew = [], []
-        before: tuple[int, _Row] | None = None
         for begin_ns, of_period in groupby(rows, lambda row: RAW.floor(row[0])):
-            known: dict[int, _Row] = {}
-            for part in self._blocks(RAW, begin_ns, _decode_rows):
-                known = part
-                anew.append(begin_ns)
-            known.update((row[0], row[1:]) for row in of_period)
-            ordered = sorted(known.items())
+            known = next(self._blocks(RAW, begin_ns, _decode_rows), {})
+            added = [(row[0], row[1:]) for row in of_period]
+            ordered = sorted({**known, **dict(added)}.items())
             if begin_ns >= self._plan.begins_ns[RAW.number]:
                 self._put(RAW, begin_ns, encode_points(*_as_series(ordered)))
-            if before is None and (last := find_before(self._view, self._id, begin_ns, _COUNTERS)) is not None:
+            if known and added[0][0] > max(known):
+                self._before, ordered = max(known.items()), added
+            elif known:
+                anew.append(begin_ns)
+            if self._before is None and (last := find_before(self._view, self._id, begin_ns, _COUNTERS)) is not None:
                 values = {measure: column[0] for measure, column in last.values.items()}
-                before = last.times_ns[0], (*map(values.get, _MEASURES), None)
-            with_before = ordered if before is None else [before, *ordered]
+                self._before = last.times_ns[0], (*map(values.get, _MEASURES), None)
+            with_before = ordered if self._before is None else [self._before, *ordered]
             points.append(from_series(*_as_series(with_before), start_ns=ordered[0][0]))
-            before = ordered[-1]
+            self._before = ordered[-1]
         return points, anew
 
     def _seal_rolled(self, tier: Tier, spans: Spans, anew: Sequence[int]) -> None:
@@ -129,9 +136,8 @@ class _Series:
 
     def _put(self, tier: Tier, begin_ns: int, data: bytes) -> None:
         self._view.connection.execute(
-            "INSERT INTO blocks (series_id, tier, start_ns, data) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET data = excluded.data",
-            (self._id, tier.number, begin_ns, data),
+            f"INSERT OR REPLACE INTO {tier.table} (series_id, start_ns, data) VALUES (?, ?, ?)",  # noqa: S608 - constants only
+            (self._id, begin_ns, data),
         )
 
 

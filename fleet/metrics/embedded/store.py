@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 _READERS = 2
 _SLICE_SECONDS = 0.025
-_PAUSES = 4
+_PAUSES = 2
 
 
 class EmbeddedOptions(Struct, frozen=True):
@@ -265,7 +265,7 @@ async def _keep_bounded(store: EmbeddedStore, interval: float) -> None:
         try:
             waits, begun = await store.cut(), loop.time()
             while waits and await store.seal():
-                # A fifth of a core at most, and never in the way of a delivery for long.
+                # A third of a core at most, and never in the way of a delivery for long.
                 await asyncio.sleep((loop.time() - begun) * _PAUSES)
                 begun = loop.time()
             complaints.settle("cut")

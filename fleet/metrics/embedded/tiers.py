@@ -17,6 +17,9 @@ EVER, NEVER = -(2**63), 2**63 - 1
 MARGIN_NS = 15 * _MINUTE
 """How long points stay rows at least: later ones of that time cost nothing."""
 
+SEALED_NS = 30 * _MINUTE
+"""Of how much time rows become blocks at once; a multiple of all spans, and part of all periods."""
+
 SLACK_NS = _HOUR
 """How much later than the newest point it is at most, for what is done by age: beyond it the clock is doubted."""
 
@@ -29,6 +32,11 @@ class Tier(Struct, frozen=True, gc=False):
     kept_ns: int | None = None
 
     @property
+    def table(self) -> str:
+        """Its blocks, of a series and a period each."""
+        return f"blocks_{self.number}"
+
+    @property
     def span_ns(self) -> int:
         return self.number * NANOSECONDS
 
@@ -37,7 +45,7 @@ class Tier(Struct, frozen=True, gc=False):
         return time_ns // self.period_ns * self.period_ns
 
 
-RAW = Tier(0, 30 * _MINUTE, 2 * _HOUR)
+RAW = Tier(0, _HOUR, 2 * _HOUR)
 ROLLED = (Tier(60, 4 * _HOUR, 24 * _HOUR), Tier(600, 24 * _HOUR))
 TIERS = (RAW, *ROLLED)
 
@@ -60,7 +68,7 @@ class Keeping(Struct, frozen=True):
         for tier in self.used():
             kept = self.max_age_ns if tier.kept_ns is None else min(tier.kept_ns, self.max_age_ns)
             begins[tier.number] = tier.floor(now_ns - int(kept * self.share))
-        return Plan(now_ns, now_ns - self.max_age_ns, RAW.floor(now_ns - MARGIN_NS), begins)
+        return Plan(now_ns, now_ns - self.max_age_ns, (now_ns - MARGIN_NS) // SEALED_NS * SEALED_NS, begins)
 
 
 class Plan(Struct, frozen=True):
@@ -75,13 +83,13 @@ class Plan(Struct, frozen=True):
     begins_ns: Mapping[int, int]
 
 
-def choose_tier(window: TimeRange, reach: Mapping[int, int]) -> Tier:
+def choose_tier(window: TimeRange, reach: Mapping[int, int], lead_ns: int = 0) -> Tier:
     """The tier that a window is answered from; `reach` says by a tier's number from when on it has everything.
 
-    Points as they are where these reach back to the start; else the coarsest tier whose spans fit into steps; else the
+    Points as they are where these reach back to the start, and the lead that counters count from; else the coarsest tier whose spans fit into steps; else the
     finest of those that reach; else, as none does, the one that reaches furthest.
     """
-    if reach[RAW.number] <= window.start_ns:
+    if reach[RAW.number] <= window.start_ns - lead_ns:
         return RAW
     reaching = [tier for tier in ROLLED if reach[tier.number] <= window.start_ns]
     fitting = [tier for tier in reaching if window.step_ns % tier.span_ns == 0]

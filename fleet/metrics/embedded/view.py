@@ -101,9 +101,9 @@ class View:
         if time.monotonic() > self._deadline:
             raise MetricsUnavailable("the metric file did not answer in time")
         rows = self.connection.execute(
-            "SELECT start_ns, data FROM blocks WHERE series_id = ? AND tier = ? AND start_ns > ? AND start_ns < ? "
+            f"SELECT start_ns, data FROM {tier.table} WHERE series_id = ? AND start_ns > ? AND start_ns < ? "  # noqa: S608 - constants only
             "ORDER BY start_ns DESC",
-            (series_id, tier.number, max(start_ns, -(2**62)) - tier.period_ns, end_ns),
+            (series_id, max(start_ns, -(2**62)) - tier.period_ns, end_ns),
         )
         for begin_ns, data in counted_rows(rows):
             try:
