@@ -136,7 +136,8 @@ def _check_metric_file(settings: Settings) -> Row:
     if not file.exists():
         return Row(what, works=True, said=f"`serve` makes the file {file}")
     try:
-        return Row(what, works=True, said=describe_file(file))
+        metrics = settings.metrics
+        return Row(what, works=True, said=describe_file(file, metrics.embedded_max_bytes, metrics.embedded_max_age))
     except FleetError as error:
         return Row(what, works=False, said=detail_of(error))
 

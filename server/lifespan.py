@@ -23,6 +23,7 @@ from fleet.kubernetes.sources.several import SeveralSources
 from fleet.kubernetes.token_reviews import TokenReviews
 from fleet.live.usage_cache import UsageCache
 from fleet.members.watching import Watching
+from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.redaction import EnvValues
@@ -58,6 +59,7 @@ class State(RestState, GraphState):
     audit: NotRequired[AuditLog | None]
     replica: NotRequired["Replica | None"]
     outputs: NotRequired[Sequence[Buffer]]
+    metric_file: NotRequired[EmbeddedStore | None]
     sources: NotRequired[SeveralSources]
 
 
@@ -127,6 +129,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             audit=audit,
             replica=replica,
             outputs=outputs,
+            metric_file=kept.file,
             sources=source,
             federation=federation,
             metric_store=metric_store,

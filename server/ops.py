@@ -18,6 +18,7 @@ from graph.subscriptions.hub import Hub
 from server.app import build_framework
 from server.audit_log import AuditLog
 from server.exposition import build_family, label_cluster
+from server.file_figures import build_file_exposition
 from server.health import build_health_router
 from server.lifespan import OpenState, State, StateRequest
 from server.settings.groups import Settings
@@ -45,7 +46,8 @@ def build_own_exposition(state: State, started_at: float) -> str:
     text += build_live_exposition(state["live"]) + build_admission_exposition(state["live"].grounds.admission) + tasks
     if (replica := state.get("replica")) is not None:
         text += build_state_exposition(replica.figures(), connected=replica.nats.is_connected)
-    return text + build_outputs_exposition(state.get("outputs", ())) + _build_audit_exposition(state.get("audit"))
+    text += build_outputs_exposition(state.get("outputs", ())) + build_file_exposition(state.get("metric_file"))
+    return text + _build_audit_exposition(state.get("audit"))
 
 
 def build_exposition(clusters: Iterable[Cluster], started_at: float) -> str:

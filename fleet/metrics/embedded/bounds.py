@@ -4,16 +4,23 @@ Where there is no room for what is promised, each tier keeps the same share of i
 """
 
 import sqlite3
-from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from fleet.metrics.embedded.extent import (
+    MILLION,
+    Extent,
+    bytes_in_use,
+    load_extent,
+    newest_ns,
+    oldest_block_ns,
+    pragma,
+    row_span,
+    share_of,
+)
 from fleet.metrics.embedded.facts import EARLY_SINCE, SHARE, build_reach, load_facts, put_fact, reach_name
 from fleet.metrics.embedded.sqlite import transaction
-from fleet.metrics.embedded.tiers import RAW, SLACK_NS, TIERS, Keeping, Plan, Tier
-from fleet.model.usage import NANOSECONDS
+from fleet.metrics.embedded.tiers import SLACK_NS, TIERS, Keeping, Plan, Tier
 
 _SERIES_A_CUT = 2_000
 _SHARE_A_CUT = 10
@@ -22,62 +29,7 @@ _ROOMY_SHARE = 0.8
 _STEP = 0.9
 _STEP_BACK = 0.01
 _LEAST_SHARE = 0.001
-_MILLION = 1_000_000
 _PAGES_A_CUT = 4096
-_BYTES_SAID = 64 * 1024**2
-
-
-class Kept(Struct, frozen=True):
-    """How far back the file reaches, and whether that is as far as promised.
-
-    `oldest_ns` by the number of a tier, of those that have something; `rows_ns` of the oldest row. `early_since_ns`:
-    since when points are dropped before their age; `needed_bytes` would keep them all, at the present rate.
-    """
-
-    bytes: int
-    max_bytes: int
-    max_age_ns: int
-    now_ns: int
-    oldest_ns: Mapping[int, int]
-    early_since_ns: int | None = None
-    needed_bytes: int | None = None
-
-    @property
-    def held_ns(self) -> int:
-        """The time from the oldest point, or span, to now."""
-        return self.now_ns - min(self.oldest_ns.values(), default=self.now_ns)
-
-
-def say_early(kept: Kept) -> str | None:
-    """That the file does not reach back as promised, where it is so."""
-    if kept.early_since_ns is None or kept.needed_bytes is None:
-        return None
-    since = datetime.fromtimestamp(kept.early_since_ns / NANOSECONDS, UTC).isoformat(timespec="minutes")
-    return (
-        f"it reaches {_days(kept.held_ns)} back and not {_days(kept.max_age_ns)}: since {since} points are dropped "
-        f"early for want of room, {kept.needed_bytes >> 20}Mi would hold all"
-    )
-
-
-def _days(time_ns: int) -> str:
-    days = time_ns / (86_400 * NANOSECONDS)
-    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
-
-
-def newest_ns(connection: sqlite3.Connection) -> int | None:
-    """The time of the newest point, of one in a block not later than the end of its period; None where none is."""
-    newest = _row_span(connection)[1]
-    if newest is not None:
-        return newest
-    begin: int | None = connection.execute(
-        f"SELECT max((SELECT max(start_ns) FROM {RAW.table} WHERE series_id = series.id)) FROM series"  # noqa: S608 - constants only
-    ).fetchone()[0]
-    return None if begin is None else begin + RAW.period_ns
-
-
-def bytes_in_use(connection: sqlite3.Connection) -> int:
-    pages, free, size = (_pragma(connection, name) for name in ("page_count", "freelist_count", "page_size"))
-    return (pages - free) * size
 
 
 class Bounds:
@@ -96,33 +48,17 @@ class Bounds:
         newest = newest_ns(connection)
         if newest is None:
             return None
-        return replace(self._keeping, share=_share_of(load_facts(connection))).plan(min(clock_ns, newest + SLACK_NS))
+        return replace(self._keeping, share=share_of(load_facts(connection))).plan(min(clock_ns, newest + SLACK_NS))
 
-    def load_kept(self, connection: sqlite3.Connection, clock_ns: int) -> Kept:
-        """What the file has; writes nothing."""
-        facts = load_facts(connection)
-        found = {tier.number: _oldest_block_ns(connection, tier) for tier in TIERS}
-        oldest = {number: time_ns for number, time_ns in found.items() if time_ns is not None}
-        if (row := _row_span(connection)[0]) is not None:
-            oldest[TIERS[0].number] = min(row, oldest.get(TIERS[0].number, row))
-        early = facts.get(EARLY_SINCE)
-        needed = -(-self._max_bytes * _MILLION // facts.get(SHARE, _MILLION) // _BYTES_SAID) * _BYTES_SAID
-        return Kept(
-            bytes=bytes_in_use(connection),
-            max_bytes=self._max_bytes,
-            max_age_ns=self._keeping.max_age_ns,
-            now_ns=clock_ns,
-            oldest_ns=oldest,
-            early_since_ns=early,
-            needed_bytes=None if early is None else needed,
-        )
+    def measure(self, connection: sqlite3.Connection, clock_ns: int) -> Extent:
+        return load_extent(connection, self._max_bytes, self._keeping.max_age_ns, clock_ns)
 
-    def cut(self, connection: sqlite3.Connection, clock_ns: int) -> None:
-        """Removes what is too old, and series that have nothing left."""
+    def cut(self, connection: sqlite3.Connection, clock_ns: int, *, waits: bool) -> None:
+        """Removes what is too old, and series that have nothing left; what does not fit, once no row waits to be sealed."""
         plan = self.plan(connection, clock_ns)
         if plan is not None:
             self._cut_by_age(connection, plan)
-        if bytes_in_use(connection) > self._max_bytes:
+        if bytes_in_use(connection) > self._max_bytes and not waits:
             self.make_room(connection, clock_ns)
         else:
             if plan is not None:
@@ -132,19 +68,19 @@ class Bounds:
     def make_room(self, connection: sqlite3.Connection, clock_ns: int) -> None:
         """Removes the oldest until what is left fits in nine tenths of the bound."""
         while bytes_in_use(connection) > self._max_bytes * _KEEP_SHARE:
-            share = _share_of(load_facts(connection))
+            share = share_of(load_facts(connection))
             if share > _LEAST_SHARE and _has_blocks(connection):
                 _put_share(connection, share * _STEP, clock_ns)
             elif not self._cut_oldest_rows(connection):
                 break
             if (plan := self.plan(connection, clock_ns)) is not None:
                 self._cut_by_age(connection, plan)
-        while pages_of(connection) * _pragma(connection, "page_size") > self._max_bytes:
+        while pragma(connection, "page_count") * pragma(connection, "page_size") > self._max_bytes:
             if not shrink(connection):
                 break
 
     def _cut_oldest_rows(self, connection: sqlite3.Connection) -> bool:
-        oldest, newest = _row_span(connection)
+        oldest, newest = row_span(connection)
         if oldest is None or newest is None:
             return False
         _cut_rows(connection, oldest + max(1, (newest - oldest) // _SHARE_A_CUT))
@@ -172,19 +108,15 @@ class Bounds:
         if EARLY_SINCE not in facts or bytes_in_use(connection) > self._max_bytes * _ROOMY_SHARE:
             return
         longest = self._keeping.used()[-1]
-        oldest = _oldest_block_ns(connection, longest)
+        oldest = oldest_block_ns(connection, longest)
         if oldest is not None and oldest <= plan.begins_ns[longest.number] + longest.period_ns:
-            _put_share(connection, _share_of(facts) / _STEP, plan.now_ns)
-
-
-def _share_of(facts: Mapping[str, int]) -> float:
-    return facts.get(SHARE, _MILLION) / _MILLION
+            _put_share(connection, share_of(facts) / _STEP, plan.now_ns)
 
 
 def _put_share(connection: sqlite3.Connection, share: float, now_ns: int) -> None:
     with transaction(connection):
         is_all = share >= 1 - _STEP_BACK
-        put_fact(connection, SHARE, None if is_all else int(share * _MILLION))
+        put_fact(connection, SHARE, None if is_all else int(share * MILLION))
         if is_all:
             put_fact(connection, EARLY_SINCE, None)
         elif EARLY_SINCE not in load_facts(connection):
@@ -228,31 +160,8 @@ def _cut_series(connection: sqlite3.Connection) -> None:
 
 def shrink(connection: sqlite3.Connection) -> bool:
     """Gives free pages, some at a time, and the log back to the disk; whether there were any."""
-    before = pages_of(connection)
+    before = pragma(connection, "page_count")
     # It gives a page a step, without a column, which `execute` takes for its end after the first.
     connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_A_CUT})")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return pages_of(connection) < before
-
-
-def pages_of(connection: sqlite3.Connection) -> int:
-    return _pragma(connection, "page_count")
-
-
-def _oldest_block_ns(connection: sqlite3.Connection, tier: Tier) -> int | None:
-    oldest: int | None = connection.execute(
-        f"SELECT min((SELECT min(start_ns) FROM {tier.table} WHERE series_id = series.id)) FROM series"  # noqa: S608 - constants only
-    ).fetchone()[0]
-    return oldest
-
-
-def _row_span(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
-    row = connection.execute(
-        "SELECT min((SELECT min(time_ns) FROM points WHERE series_id = series.id)), "
-        "max((SELECT max(time_ns) FROM points WHERE series_id = series.id)) FROM series"
-    ).fetchone()
-    return row[0], row[1]
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+    return pragma(connection, "page_count") < before

@@ -3,12 +3,15 @@
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
+from fleet.metrics.embedded.extent import load_extent, say_early
 from fleet.metrics.embedded.layout import COUNT_SERIES, VERSION, check_layout, is_new, lay_out
 from fleet.metrics.embedded.sqlite import named, translated
 from fleet.model.errors import MetricsUnavailable
 from fleet.model.told import tell
+from fleet.model.usage import NANOSECONDS
 
 BUSY_SECONDS = 2.0
 HEADROOM = 1.25
@@ -63,8 +66,11 @@ def is_bare(path: Path) -> bool:
         return is_new(connection)
 
 
-def describe_file(path: Path) -> str:
-    """What a file is, without writing anything. Raises MetricsUnavailable as `open_writer`, and where it is missing."""
+def describe_file(path: Path, max_bytes: int, max_age: float) -> str:
+    """What a file is, and what it lacks, without writing anything. `max_age` in seconds.
+
+    Raises MetricsUnavailable as `open_writer`, and where it is missing.
+    """
     # A log beside it is of a server that runs, or was killed. SQLite makes one even to read, unless told not to.
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     with (
@@ -75,7 +81,10 @@ def describe_file(path: Path) -> str:
             return describe(path, 0)
         version = check_layout(connection, path)
         said = describe(path, connection.execute(COUNT_SERIES).fetchone()[0])
-        return said if version == VERSION else f"{said}, of layout {version}, which `serve` takes over"
+        if version < VERSION:
+            return f"{said}, of layout {version}, which `serve` takes over"
+        early = say_early(load_extent(connection, max_bytes, int(max_age * NANOSECONDS), time.time_ns()))
+        return ", but ".join(filter(None, (said, early)))
 
 
 def describe(path: Path, series: int) -> str:

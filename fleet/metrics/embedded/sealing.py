@@ -49,7 +49,7 @@ class Sealer:
         Raises sqlite3.Error.
         """
         deadline = time.monotonic() + seconds
-        due = self.find_due(connection, plan)
+        due = self._find_due(connection, plan)
         if not due:
             again, self._after, self._sealed = self._sealed, 0, False
             return again
@@ -62,7 +62,12 @@ class Sealer:
                     break
         return True
 
-    def find_due(self, connection: sqlite3.Connection, plan: Plan) -> list[tuple[int, int]]:
+    def is_due(self, connection: sqlite3.Connection, plan: Plan) -> bool:
+        """Whether a pass has something to seal; it begins anew."""
+        self._after = 0
+        return bool(self._find_due(connection, plan))
+
+    def _find_due(self, connection: sqlite3.Connection, plan: Plan) -> list[tuple[int, int]]:
         """The next series that have rows to seal, and the times of their first ones."""
         return connection.execute(
             "SELECT id, first_ns FROM (SELECT id, (SELECT min(time_ns) FROM points WHERE series_id = series.id) AS "

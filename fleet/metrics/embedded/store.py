@@ -20,7 +20,8 @@ from msgspec import Struct
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
 from fleet.aio.timed import timed
-from fleet.metrics.embedded.bounds import Bounds, Kept, say_early
+from fleet.metrics.embedded.bounds import Bounds
+from fleet.metrics.embedded.extent import Extent, say_early
 from fleet.metrics.embedded.file import describe, open_writer
 from fleet.metrics.embedded.followed import Followed, FollowedFile
 from fleet.metrics.embedded.histories import load_history
@@ -77,7 +78,7 @@ class EmbeddedStore:
         newest: NewestPoints,
         damages: Damages,
     ) -> None:
-        self.kept: Kept | None = None
+        self.extent: Extent | None = None
         """How far back the file reaches, as it was at the last cut here."""
         self.damages = damages
         self._complaints = Complaints()
@@ -148,11 +149,11 @@ class EmbeddedStore:
         Where all is too old, nothing is until a newer point comes: a clock that jumped ahead takes no history away.
         Answers whether there is something to `seal`.
         """
-        kept, waits = await self._write(lambda writer: writer.cut())
-        self.kept = kept
-        if (said := say_early(kept)) is None:
+        extent, waits = await self._write(lambda writer: writer.cut())
+        self.extent = extent
+        if (said := say_early(extent)) is None:
             self._complaints.settle("early")
-        elif self._complaints.is_due("early", kept.needed_bytes):
+        elif self._complaints.is_due("early", extent.needed_bytes):
             logger.warning("the metric file is too small, %s", said)
         return waits
 
@@ -269,6 +270,8 @@ async def _keep_bounded(store: EmbeddedStore, interval: float) -> None:
                 await asyncio.sleep((loop.time() - begun) * _PAUSES)
                 begun = loop.time()
             complaints.settle("cut")
+            if waits:
+                continue  # what was left for these rows is cut now
         except MetricsUnavailable as error:
             if complaints.is_due("cut", str(error)):
                 logger.warning("old points could not be made smaller or removed: %s", error)

@@ -86,8 +86,8 @@ class Plan(Struct, frozen=True):
 def choose_tier(window: TimeRange, reach: Mapping[int, int], lead_ns: int = 0) -> Tier:
     """The tier that a window is answered from; `reach` says by a tier's number from when on it has everything.
 
-    Points as they are where these reach back to the start, and the lead that counters count from; else the coarsest tier whose spans fit into steps; else the
-    finest of those that reach; else, as none does, the one that reaches furthest.
+    Points as they are where these reach back to the start, and to the lead that counters count from; else the coarsest
+    tier whose spans fit into steps; else the finest of those that reach; else, as none does, which reaches furthest.
     """
     if reach[RAW.number] <= window.start_ns - lead_ns:
         return RAW

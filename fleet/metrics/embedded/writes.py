@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import TypeVar
 
-from fleet.metrics.embedded.bounds import Bounds, Kept
+from fleet.metrics.embedded.bounds import Bounds
+from fleet.metrics.embedded.extent import Extent
 from fleet.metrics.embedded.followed import Followed
 from fleet.metrics.embedded.layout import KIND_NUMBERS, MEASURE_COLUMNS, SeriesName, series_name
 from fleet.metrics.embedded.sealing import Sealer
@@ -64,15 +65,15 @@ class PointWriter:
         plan = self._plan
         return plan is not None and self._with_room(lambda: self._sealer.seal(self._connection, plan, seconds))
 
-    def cut(self) -> tuple[Kept, bool]:
+    def cut(self) -> tuple[Extent, bool]:
         """Removes what is too old, or does not fit; what is left then, and whether rows wait to become blocks."""
+        self._plan = self._bounds.plan(self._connection, self._clock())
+        waits = self._plan is not None and self._sealer.is_due(self._connection, self._plan)
         try:
-            self._bounds.cut(self._connection, self._clock())
+            self._bounds.cut(self._connection, self._clock(), waits=waits)
         finally:
             self._forget_ids()
-        self._plan = self._bounds.plan(self._connection, self._clock())
-        waits = self._plan is not None and self._sealer.find_due(self._connection, self._plan) != []
-        return self._bounds.load_kept(self._connection, self._clock()), waits
+        return self._bounds.measure(self._connection, self._clock()), waits
 
     def _with_room(self, change: Callable[[], T]) -> T:
         try:

@@ -31,9 +31,9 @@ class Aging:
     async def settle(self, now_ns: int | None = None) -> None:
         """Cuts and seals all there is to, at that time."""
         self.now_ns = self.now_ns if now_ns is None else now_ns
-        await self.store.cut()
-        while await self.store.seal():
-            pass
+        while await self.store.cut():
+            while await self.store.seal():
+                pass
 
     async def live(self, points: Iterable[Point], key: PodKey = WEB) -> None:
         """Points as time passes: a quarter of an hour of them at once, and bounds kept between."""

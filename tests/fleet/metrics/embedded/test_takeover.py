@@ -58,12 +58,12 @@ async def test_a_file_of_the_first_layout_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "usage.db"
     points = [Point(NOW - ago * NANOSECONDS, cpu_cores=0.5, memory_bytes=ago, node="n1") for ago in (60, 45, 30)]
     write_first_layout(path, [(WEB, point) for point in points])
-    assert describe_file(path).endswith("1 series, of layout 1, which `serve` takes over")
+    assert describe_file(path, 2**29, 7 * 86400).endswith("1 series, of layout 1, which `serve` takes over")
     async with open_embedded_store(EmbeddedOptions(path, clock=lambda: NOW)) as store:
         assert await store.points(Kind.POD, WEB, start_ns=0, end_ns=None, limit=9) == points
         await store.write([(WEB, Point(NOW, cpu_cores=1.0))])
         assert (await store.latest(Kind.POD, frozenset({WEB}), ALL_MEASURES))[WEB].time_ns == NOW
-    assert describe_file(path).endswith("1 series")
+    assert describe_file(path, 2**29, 7 * 86400).endswith("1 series")
 
 
 async def test_a_file_of_a_newer_layout_says_what_to_do(tmp_path: Path) -> None:
