@@ -54,7 +54,7 @@ class Bounds:
         return load_extent(connection, self._max_bytes, self._keeping.max_age_ns, clock_ns)
 
     def cut(self, connection: sqlite3.Connection, clock_ns: int, *, waits: bool) -> None:
-        """Removes what is too old, and series that have nothing left; what does not fit, once no row waits to be sealed."""
+        """Removes what is too old, and series that have nothing left; what does not fit, once no row waits."""
         plan = self.plan(connection, clock_ns)
         if plan is not None:
             self._cut_by_age(connection, plan)
