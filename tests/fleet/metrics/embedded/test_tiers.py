@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from fleet.metrics.embedded.blocks.columns import PRECISION
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.placements import Placement
 from fleet.model.usage import ALL_MEASURES, Aggregate, Kind, Measure, Point, TimeRange
@@ -25,7 +26,6 @@ from tests.fleet.metrics.embedded.aging import (
 
 OTHER = PodKey("cluster1", "default", "other")
 ALL_COLUMNS = frozenset((measure, aggregate) for measure in Measure for aggregate in Aggregate)
-PRECISION = 0.001
 
 
 @pytest.mark.parametrize("step", [15 * SECOND, 45 * SECOND, MINUTE, 10 * MINUTE])
