@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ _COMPLAINTS = Complaints()
 # A token is asked for anew this long before it ends, in seconds.
 _SKEW = 10.0
 _MAX_OUTPUT_SHOWN = 300
+# How long what was killed is waited for.
+_END_SECONDS = 1.0
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 # kubectl wants it said with v1, and means IfAvailable without.
 _MODES = (None, "", "Never", "IfAvailable")
@@ -137,15 +140,24 @@ def _check(plugin: ExecPlugin, status: _Status) -> ExecCredential:
 
 
 async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: float) -> bytes:
-    try:
-        process = await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             plugin.command,
             *plugin.arguments,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
+    )
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # asyncio itself would wait for a plugin's child that holds the pipes, were it cancelled while it starts one.
+        with contextlib.suppress(OSError, ValueError):
+            await _end(await starting)
+        raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "a name or value can't be passed on"
         hint = f"; {plugin.install_hint[:_MAX_OUTPUT_SHOWN]}" if plugin.install_hint else ""
@@ -157,9 +169,7 @@ async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: floa
         raise CredentialError(f"exec plugin {plugin.command}: it did not end within {timeout:g} s") from error
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _end(process)
     if process.returncode != 0:
         # What it says may hold secrets or addresses of the machine: for operators, never for callers.
         text = said.decode(errors="replace").strip()[-_MAX_OUTPUT_SHOWN:]
@@ -167,6 +177,15 @@ async def _run(plugin: ExecPlugin, environment: Mapping[str, str], timeout: floa
             logger.warning("exec plugin %s ended with %d: %r", plugin.command, process.returncode, text or "no message")
         raise CredentialError(f"exec plugin {plugin.command} ended with {process.returncode}; the log has its words")
     return output
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kills it with whatever it started: a child that is left holds the pipes, and only their end is its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):  # of a child that left the group
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
 
 
 class ExecAuthorizer:

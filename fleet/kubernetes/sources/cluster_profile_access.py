@@ -117,9 +117,14 @@ def find_access(profile: ClusterProfile, providers: Providers) -> Access:
     place, provider, folder = offered[name], providers.known[name], providers.path.parent
     try:
         user = {"exec": msgspec.to_builtins(_build_exec(provider, place))}
-        return build_access(Section(place, folder), Section(user, folder))
+        access = build_access(Section(place, folder), Section(user, folder))
     except ValueError as error:
         raise ProfileProblemError(f"{owner}: access provider {name}: {error}") from error
+    if not access.endpoint.startswith("https://"):
+        raise ProfileProblemError(
+            f"{owner}: access provider {name}: server must be https://, or others read what it is sent"
+        )
+    return access
 
 
 def _build_exec(provider: Provider, place: Mapping[str, Any]) -> ExecEntry:

@@ -10,6 +10,7 @@ import pytest
 from fleet.kubernetes.auth.authorizers import CredentialError
 from fleet.kubernetes.auth.exec_plugin import ExecAuthorizer, ExecPlugin, build_exec_plugin, load_exec_credential
 from fleet.kubernetes.auth.kubeconfig_entries import UserEntry, read_entry
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.kubernetes.auth.plugin import VERSION
 
 SCRIPT = Path(__file__).with_name("plugin.py")
@@ -75,6 +76,26 @@ async def test_what_a_plugin_says_is_for_the_log_alone(tmp_path: Path, caplog: p
 async def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match=r"did not end within 0\.5 s"):
         await load_exec_credential(plugin("hang", tmp_path), 0.5)
+
+
+async def test_a_plugin_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    """A wrapper's child holds its output open."""
+    script = tmp_path / "wrapper"
+    script.write_text(f"#!/bin/sh\nsleep 3600 &\necho $! > {tmp_path / 'child'}\nwait\n")
+    script.chmod(0o755)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(CredentialError, match=r"did not end within 0\.5 s"):
+            await load_exec_credential(ExecPlugin(str(script), (), (), VERSION), 0.5)
+    child = int((tmp_path / "child").read_text())
+    await until(lambda: not is_running(child))
+
+
+def is_running(pid: int) -> bool:
+    """Not where it has ended and nobody has asked how."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 async def test_a_missing_program_gives_the_hint(tmp_path: Path) -> None:

@@ -2,12 +2,22 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fleet.kubernetes.sources.cluster_profile_access import ProfileProblemError, find_access, load_providers
+from fleet.kubernetes.auth.kubeconfig_entries import ExecEntry
+from fleet.kubernetes.sources.cluster_profile_access import (
+    ProfileProblemError,
+    Provider,
+    Providers,
+    find_access,
+    load_providers,
+)
 from fleet.kubernetes.sources.cluster_profile_objects import ClusterProfile, cluster_profiles
 from fleet.model.objects import PlatformInfo
 from tests.fleet.kubernetes.certificates import Authority
@@ -112,6 +122,7 @@ WRONG_PROFILES: dict[str, tuple[Any, str]] = {
     "unknown provider": (offered("other"), r"none of its access providers \(other\) is in .*providers\.json, which"),
     "no cluster": ({"accessProviders": [{"name": "one"}]}, "access provider one: server is empty"),
     "odd server": (offered(server="ftp://a"), "access provider one: server 'ftp://a' must be https"),
+    "in the clear": (offered(server="http://a"), "one: server must be https://, or others read what it is sent"),
     "number": (offered(server=5), "access provider one: server must be text, not a number"),
     "no base64": (offered(**{"certificate-authority-data": "?"}), "one: certificate-authority-data is not base64"),
     "a file": (offered(**{"certificate-authority": "/etc/shadow"}), "one: certificate-authority names a file, must be"),
@@ -138,6 +149,34 @@ def test_what_is_wrong_with_a_profile_is_named(tmp_path: Path, case: str) -> Non
     path = providers_file(tmp_path, {"name": "one", "execConfig": EXEC, **policies})
     with pytest.raises(ProfileProblemError, match=f"^ClusterProfile ns/m: .*{words}"):
         find_access(profile(status), load_providers(path))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(["server", "certificate-authority-data", "tls-server-name", "proxy-url", "extensions"])
+PLACES = JSON | st.dictionaries(NAMES, JSON) | st.builds(lambda value: {**PLACE, "extensions": value}, st.lists(JSON))
+PROVIDERS = JSON | st.lists(
+    st.builds(lambda name, place: {"name": name, "cluster": place}, st.just("one") | JSON, PLACES)
+)
+STATUSES = JSON | st.fixed_dictionaries(
+    {"accessProviders": PROVIDERS, "credentialProviders": PROVIDERS, "conditions": JSON, "properties": JSON}
+)
+
+
+@settings(max_examples=int(os.environ.get("FUZZ_CASES", "150")), deadline=None)
+@given(STATUSES)
+def test_whatever_a_status_holds_is_an_access_or_a_problem_of_its_own(status: object) -> None:
+    provider = Provider("one", ExecEntry(command="/bin/one", api_version=EXEC_API), "Append", "Replace")
+    try:
+        found = find_access(profile(status), Providers(Path("/providers"), {"one": provider}))
+    except ProfileProblemError as error:
+        said = str(error)
+    else:
+        said = f"ClusterProfile ns/m: {found.plugin}"
+    assert said.startswith("ClusterProfile ns/m: ")
 
 
 WRONG_FILES: dict[str, tuple[str | None, str]] = {

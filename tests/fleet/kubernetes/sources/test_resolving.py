@@ -1,6 +1,7 @@
 """Exec plugins that fail, hang, or give what ends: each costs its own member only."""
 
 import asyncio
+import json
 from pathlib import Path
 
 from fleet.kubernetes.auth.exec_plugin import ExecPlugin
@@ -9,6 +10,7 @@ from fleet.kubernetes.auth.tls import TlsMaterial
 from fleet.kubernetes.sources.access import Reachable
 from fleet.kubernetes.sources.resolving import Resolver
 from tests.fakes.waiting import PATIENCE, until
+from tests.fleet.kubernetes.certificates import Authority, Pair
 
 API = "client.authentication.k8s.io/v1"
 GIVES = f"""echo '{{"apiVersion":"{API}","kind":"ExecCredential","status":{{"token":"abc"}}}}'"""
@@ -75,3 +77,30 @@ async def test_what_was_known_stands_until_the_newer_is(tmp_path: Path) -> None:
     await resolver.resolve({"one": way(tmp_path, "other", "sleep 600")}, 0.0)
     assert resolver["one"] is known
     await resolver.close()
+
+
+async def test_a_certificate_that_ends_is_fetched_anew(tmp_path: Path) -> None:
+    resolver = Resolver(PATIENCE)
+    ended, lasting = (describe(Authority().issue(common_name="me"), ends) for ends in ("2026-01-01", "2099-01-01"))
+    (tmp_path / "credential").write_text(ended)
+    ways = {"one": way(tmp_path, "one", f"cat {tmp_path / 'credential'}")}
+    await resolver.resolve(ways, None)
+    first = resolver["one"]
+    assert resolver.is_due
+    (tmp_path / "credential").write_text(lasting)
+    await resolver.resolve(ways, None)
+    second = resolver["one"]
+    assert isinstance(first, Reachable)
+    assert isinstance(second, Reachable)
+    assert first.fingerprint != second.fingerprint  # connections are made anew
+    assert not resolver.is_due
+
+
+def describe(pair: Pair, ends: str) -> str:
+    """An ExecCredential."""
+    status = {
+        "clientCertificateData": pair.certificate.decode(),
+        "clientKeyData": pair.key.decode(),
+        "expirationTimestamp": f"{ends}T00:00:00Z",
+    }
+    return json.dumps({"apiVersion": API, "kind": "ExecCredential", "status": status})
