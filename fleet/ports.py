@@ -1,8 +1,8 @@
 """The seams: what the federation needs of the world, as Protocols that `fleet.kubernetes` and `fleet.metrics` adapt."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -272,3 +272,14 @@ class MetricStore(Protocol):
 
     async def check(self) -> str:
         """Asks the store something cheap and says what it is, for example `InfluxDB 1.6.7, database Metrics`."""
+
+
+@runtime_checkable
+class Covering(Protocol):
+    """A metric store that others fill, which may call clusters by other names, or lack some."""
+
+    async def describe_coverage(self, clusters: Collection[str]) -> str:
+        """Which of the clusters it has nothing of, and what it has of none; empty where all fits.
+
+        Raises MetricsUnavailable.
+        """

@@ -22,7 +22,7 @@ from fleet.model.request_info import survives_urls
 from fleet.model.rights import Subject
 from fleet.model.told import detail_of
 from fleet.model.unreadable import UNREADABLE
-from fleet.ports import Call, MemberSource, MemberSpec
+from fleet.ports import Call, Covering, MemberSource, MemberSpec
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from graph.schema import schema
 from server.cluster_sources import open_source
@@ -57,7 +57,8 @@ async def run_checks(settings: Settings) -> list[Row]:
     (sources, members), metrics, outputs, state = await asyncio.gather(
         _check_clusters(settings), _check_metrics(settings), _check_outputs(settings), _check_state(settings)
     )
-    users = await _check_users(settings, [row.what.partition(" ")[2] for row in members])
+    names = [row.what.partition(" ")[2] for row in members]
+    users, metrics = await asyncio.gather(_check_users(settings, names), _check_coverage(settings, metrics, names))
     first = [users, *await _check_issuers(settings), *_check_certificate(settings)]
     return [*first, *sources, *members, metrics, *outputs, *state, *_check_documents(settings)]
 
@@ -152,6 +153,18 @@ async def _check_metrics(settings: Settings) -> Row:
             return Row(what, works=True, said=await store.check())
     except (FleetError, OSError) as error:
         return Row(what, works=False, said=detail_of(error))
+
+
+async def _check_coverage(settings: Settings, metrics: Row, clusters: Collection[str]) -> Row:
+    """The row of the metric store, with the clusters that it has nothing of."""
+    if not metrics.works or settings.metrics.metric_store != "prometheus":
+        return metrics
+    try:
+        async with open_metric_store(settings) as store:
+            said = await store.describe_coverage(clusters) if isinstance(store, Covering) else ""
+    except (FleetError, OSError) as error:
+        return replace(metrics, works=False, said=detail_of(error))
+    return replace(metrics, said=f"{metrics.said}, but {said}") if said else metrics
 
 
 async def _check_outputs(settings: Settings) -> list[Row]:

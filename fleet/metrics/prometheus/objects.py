@@ -19,9 +19,15 @@ Build = Callable[[Sequence[str]], str]
 REAL_DEVICES = (f"interface!~{quote(VIRTUAL)}", f"device!~{quote(VIRTUAL)}")
 _PORT = "(?::[0-9]+)?"
 CONTAINERS = 'container!~"|POD"'
-WHOLE_NODES = ('id=~"|/"', 'mode=~"|idle"', 'mountpoint=~"|/"', *REAL_DEVICES)
-_OF_CONTAINERS = ("container_cpu", "container_memory", "container_spec", "container_fs")
 OF_KUBELETS = ("container_", "node_cpu_usage", "node_memory_working")
+_OF_CONTAINERS = ("container_cpu", "container_memory", "container_spec", "container_fs")
+_OF_EXPORTERS = ('mode=~"|idle"', 'mountpoint=~"|/"', REAL_DEVICES[1])
+_OF_MACHINES = ('id="/"', REAL_DEVICES[0])
+
+
+def match_whole(name: str) -> tuple[str, ...]:
+    """What a node's series of this name match that are of all of it: the kubelet's of all cgroups, or an exporter's."""
+    return _OF_MACHINES if name.startswith("container_") else _OF_EXPORTERS
 
 
 class Wording(Struct, frozen=True):
@@ -86,14 +92,17 @@ class Wording(Struct, frozen=True):
         if self.options.recorded:
             yield from self.select_on(keys, names_of(ways))
             return
-        yield from self.select_on(keys, names_of(ways, OF_KUBELETS), *WHOLE_NODES)
-        yield from self.select_on(keys, names_of(ways), *WHOLE_NODES, instances=instances)
+        for hosts in (None, instances):
+            for prefix in ("container_", "node_"):
+                names = names_of(ways, (prefix,))
+                yield from self.select_on(keys, names, *match_whole(prefix), instances=hosts)
 
     def select_on(
         self, keys: Iterable[NodeKey], names: Sequence[str], *matchers: str, instances: Instances | None = None
     ) -> Iterator[str]:
         """Selectors of the series of these names that have one of the nodes as label, or come from its instances."""
-        yield from self.word_nodes(keys, lambda matched: select(names, (*matched, *matchers)), instances)
+        if names:
+            yield from self.word_nodes(keys, lambda matched: select(names, (*matched, *matchers)), instances)
 
     def word_nodes(self, keys: Iterable[NodeKey], build: Build, instances: Instances | None = None) -> Iterator[str]:
         """Texts of queries that are built of the matchers of some nodes each."""

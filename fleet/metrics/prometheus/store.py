@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fleet.metrics.aggregate import Series, build_histories, build_usage, counter_lead_ns, find_resolution_ns
 from fleet.metrics.prometheus.answer import Found, Rows
 from fleet.metrics.prometheus.asking import Asking
-from fleet.metrics.prometheus.describe import describe
+from fleet.metrics.prometheus.describe import describe, describe_coverage
 from fleet.metrics.prometheus.nodes import NodeNames
 from fleet.metrics.prometheus.objects import Key, Wording
 from fleet.metrics.prometheus.parts import build_points
@@ -234,7 +234,10 @@ class PrometheusStore:
         return group_by_pod(keys, await self._sightings.of_pods(known, start_ns, end_ns))
 
     async def check(self) -> str:
-        return await describe(self._asking)
+        return await describe(self._asking, self._wording)
+
+    async def describe_coverage(self, clusters: Collection[str]) -> str:
+        return await describe_coverage(self._asking, self._wording, clusters)
 
     @staticmethod
     def _ns(seconds: float) -> int:

@@ -18,7 +18,7 @@ from fleet.metrics.prometheus.answer import Found, Rows
 from fleet.metrics.prometheus.asking import Asking, find_missing
 from fleet.metrics.prometheus.expressions import Levels, Select, Span, build_expression, build_times
 from fleet.metrics.prometheus.nodes import NodeNames
-from fleet.metrics.prometheus.objects import CONTAINERS, OF_KUBELETS, WHOLE_NODES, Build, Key, Wording
+from fleet.metrics.prometheus.objects import CONTAINERS, OF_KUBELETS, Build, Key, Wording, match_whole
 from fleet.metrics.prometheus.text import select
 from fleet.metrics.prometheus.ways import Way
 from fleet.model.objects import NodeKey, PodKey
@@ -177,7 +177,7 @@ class SummedReader:
         if self._wording.options.recorded or name.startswith("pod_"):
             return ()
         if not levels.part:
-            return WHOLE_NODES
+            return match_whole(name)
         if name.startswith("container_network"):
             return ('interface="eth0"',)
         return (CONTAINERS, "" if style.odd else _IMAGE)

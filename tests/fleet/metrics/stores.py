@@ -98,7 +98,8 @@ class FilledPrometheus:
 
     async def write(self, pods: Pods = (), nodes: Nodes = ()) -> None:
         build = build_recorded if self.options.recorded else build_scraped
-        await self.put(build(pods, nodes, cluster=self.options.cluster_value))
+        label = self.options.cluster_label
+        await self.put(build(pods, nodes, cluster=self.options.cluster_value, label=label))
 
     def kept(self, kind: Kind, point: Point) -> Point:
         """Times are in milliseconds there, and no series of a pod says how much of a disk is left."""

@@ -40,11 +40,12 @@ def collected() -> list[str]:
 
 def runs_against(test: str, store: str, collected: list[str]) -> bool:
     file = test.partition("::")[0]
+    alone_of = "prometheus" if file.startswith("prometheus/") else "flux"
     runs = [item for item in collected if item == test or item.startswith(f"{test}[")]
     if file in OF_ONE_STORE:
         return bool(runs) and OF_ONE_STORE[file] == store
     alone = [item for item in runs if not any(re.search(rf"[\[-]{other}[\]-]", item) for other in STORES)]
-    return any(re.search(rf"[\[-]{store}[\]-]", item) for item in runs) or (bool(alone) and store == "flux")
+    return any(re.search(rf"[\[-]{store}[\]-]", item) for item in runs) or (bool(alone) and store == alone_of)
 
 
 def test_each_cell_names_tests_that_run_against_its_store(collected: list[str]) -> None:
