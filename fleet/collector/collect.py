@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from fleet.aio.complaints import Complaints
 from fleet.aio.tasks import open_task
+from fleet.collector.newest import NOTHING
 from fleet.collector.readings import ReadAt, Reading, decode_metrics, decode_summary
 from fleet.federation import Federation
 from fleet.model.errors import ClusterError, FleetError
@@ -95,7 +96,7 @@ class Collector:
 
     def _note_failure(self, cluster: str, error: Exception, words: str) -> None:
         # Its words may count attempts: another class is another kind of trouble.
-        self.sources[cluster] = f"nothing: {words}"
+        self.sources[cluster] = f"{NOTHING}{words}"
         if self._complaints.is_due(cluster, type(error).__name__):
             logger.warning("no usage of cluster %s is collected: %s", cluster, words)
 

@@ -13,6 +13,9 @@ from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Measure, Measured, Point, Usage
 
 _amounts_of = attrgetter("time_ns", *(measure.value for measure in Measure if not measure.is_counter))
+NOTHING = "nothing: "
+"""Begins what is said of a cluster whose usage comes from nowhere; the reason follows."""
+
 _LOOK_SECONDS = 60.0
 _A_TURN = 2_000
 
@@ -62,8 +65,14 @@ class NewestUsage:
         newest = {key: each.usage for key in keys if (each := kept.get(key)) and each.point.time_ns >= since}
         found = newest if measures >= ALL_MEASURES else _chosen(newest, measures)
         silent = {key.cluster for key in keys} - {key.cluster for key in found}
+        sources = {name: self.sources.get(name, "") for name in silent}
         return Measured(
-            found, {name: why for name in silent if (why := self.sources.get(name, "")).startswith("nothing")}
+            found,
+            {
+                name: f"no usage is collected: {source.removeprefix(NOTHING)}"
+                for name, source in sources.items()
+                if source.startswith(NOTHING)
+            },
         )
 
     def _build_usage(self, before: _Newest | None, point: Point) -> Usage:

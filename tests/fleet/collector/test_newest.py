@@ -65,7 +65,7 @@ async def test_a_cluster_whose_usage_is_not_collected_is_a_problem() -> None:
     newest.sources = {"c1": "its kubelets", "c2": "nothing: it refuses"}
     await newest.write([(WEB, at(-5, cpu_cores=2.0))], [])
     found = newest.latest(Kind.POD, frozenset({WEB, DB}), CPU_AND_RATE)
-    assert (set(found), found.problems) == ({WEB}, {"c2": "nothing: it refuses"})
+    assert (set(found), found.problems) == ({WEB}, {"c2": "no usage is collected: it refuses"})
 
 
 async def test_what_counts_no_more_is_forgotten() -> None:
