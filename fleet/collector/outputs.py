@@ -1,7 +1,8 @@
 """Where the collector writes: each store has a buffer in front of it, so that none holds up a round or another store.
 
-A buffer keeps deliveries packed and in order. What a store does not take now is tried again; where more waits than may,
-the oldest goes first. It is memory: what waits when the server ends has seconds more, and is gone when it is killed.
+A buffer keeps deliveries in order, packed while its store is behind. What a store does not take now is tried again;
+where more waits than may, the oldest goes first. It is memory: what waits when the server ends has seconds more, and is
+gone when it is killed.
 """
 
 import asyncio
@@ -26,7 +27,9 @@ from fleet.replication.usage import Nodes, Pods, decode_usage, encode_usage
 
 logger = logging.getLogger(__name__)
 
+_BEHIND_SECONDS = 5.0
 _MOST_PLAIN = 4 << 20  # of a body of usage, which has 900 KB
+_POINT_BYTES = 700  # of a point that is not packed, with its key
 
 
 class BufferOptions(Struct, frozen=True):
@@ -38,18 +41,27 @@ class BufferOptions(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """Points of one cluster, compressed; `at` is in the loop's time."""
+    """Points of one cluster as they were collected, or packed; `at` is in the loop's time."""
 
-    cluster: str
-    bodies: tuple[bytes, ...]
     points: int
     at: float
+    whole: tuple[Pods, Nodes] | None
+    cluster: str = ""
+    bodies: tuple[bytes, ...] = ()
 
     @property
     def size(self) -> int:
-        return sum(map(len, self.bodies))
+        return sum(map(len, self.bodies)) if self.whole is None else self.points * _POINT_BYTES
+
+    def pack(self) -> "Delivery":
+        pods, nodes = self.unpack()
+        cluster = pods[0][0].cluster if pods else nodes[0][0].cluster
+        bodies = tuple(zstandard.compress(body, 1) for body in encode_usage(pods, nodes))
+        return Delivery(self.points, self.at, None, cluster, bodies)
 
     def unpack(self) -> tuple[Pods, Nodes]:
+        if self.whole is not None:
+            return self.whole
         parts = [decode_usage(zstandard.decompress(body, _MOST_PLAIN), self.cluster) for body in self.bodies]
         return [pod for pods, _ in parts for pod in pods], [node for _, nodes in parts for node in nodes]
 
@@ -79,6 +91,11 @@ class Buffer:
         """For how long the oldest delivery has waited."""
         return asyncio.get_running_loop().time() - self._waiting[0].at if self._waiting else 0.0
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether what is collected will wait for a while."""
+        return self.problem is not None or self.waiting_seconds > _BEHIND_SECONDS
+
     def put(self, delivery: Delivery) -> None:
         self._waiting.append(delivery)
         self.waiting_bytes += delivery.size
@@ -97,7 +114,9 @@ class Buffer:
                 continue
             delivery = self._take()
             try:
-                await self._store.write(*await asyncio.to_thread(delivery.unpack))
+                whole = delivery.whole
+                pods, nodes = await asyncio.to_thread(delivery.unpack) if whole is None else whole
+                await self._store.write(pods, nodes)
             except (PointsRefused, ValueError) as error:
                 self._lose(delivery.points, f"{self.name} refuses them: {detail_of(error)}")
             except MetricsUnavailable as error:
@@ -135,7 +154,10 @@ class Buffer:
 
     def _cut(self) -> None:
         options, lost = self._options, 0
-        while self._waiting and (self.waiting_bytes > options.most_bytes or self.waiting_seconds > options.max_age):
+        # The newest may be larger than all that may wait.
+        while (len(self._waiting) > 1 and self.waiting_bytes > options.most_bytes) or (
+            self.waiting_seconds > options.max_age
+        ):
             lost += self._take().points
         if lost:
             words = f"what waits for {self.name} has reached {options.most_bytes} bytes or {options.max_age:g} s"
@@ -185,16 +207,13 @@ class Outputs:
         at, of_pods, of_nodes = asyncio.get_running_loop().time(), list(pods), list(nodes)
         if self._newest is not None:
             await self._newest.write(of_pods, of_nodes)
-        if self.buffers and (of_pods or of_nodes):
-            delivery = await asyncio.to_thread(_pack, of_pods, of_nodes, at)
-            for buffer in self.buffers:
-                buffer.put(delivery)
-
-
-def _pack(pods: Pods, nodes: Nodes, at: float) -> Delivery:
-    cluster = pods[0][0].cluster if pods else nodes[0][0].cluster
-    bodies = tuple(zstandard.compress(body, 1) for body in encode_usage(pods, nodes))
-    return Delivery(cluster, bodies, len(pods) + len(nodes), at)
+        if not (self.buffers and (of_pods or of_nodes)):
+            return
+        whole = Delivery(len(of_pods) + len(of_nodes), at, (of_pods, of_nodes))
+        late = [buffer for buffer in self.buffers if buffer.is_behind]
+        packed = await asyncio.to_thread(whole.pack) if late else whole
+        for buffer in self.buffers:
+            buffer.put(packed if buffer in late else whole)
 
 
 @contextlib.asynccontextmanager

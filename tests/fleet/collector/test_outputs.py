@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleet.collector.outputs import BufferOptions, Outputs, open_outputs
+from fleet.collector.outputs import BufferOptions, Delivery, Outputs, open_outputs
 from fleet.model.errors import MetricsBusy, MetricsUnavailable, PointsRefused
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import Point
@@ -81,22 +81,19 @@ async def test_a_hanging_store_holds_up_nobody() -> None:
 
 
 async def test_the_oldest_goes_first_where_too_much_waits_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    store = Store()
-    store.takes.clear()
-    async with open_stores(store) as outputs:
-        await outputs.write(*points(0))
-        size = outputs.buffers[0].waiting_bytes
+    size = Delivery(2, 0.0, points(0)).pack().size
     store = Store()
     store.failure = MetricsUnavailable("it is away")
     async with open_stores(store, options=BufferOptions(most_bytes=3 * size)) as outputs:
         (buffer,) = outputs.buffers
-        for time_ns in range(6):
+        await outputs.write(*points(0))
+        await until(lambda: buffer.problem, what="the first attempt")
+        for time_ns in range(1, 7):
             await outputs.write(*points(time_ns))
-            await until(lambda: store.attempts > 0, what="the first attempt")
         assert buffer.waiting_bytes <= 3 * size
         store.failure = None
-        await until(lambda: store.times[-1:] == [5], what="the newest")
-        assert (store.times, buffer.lost) == ([3, 4, 5], 6)
+        await until(lambda: store.times[-1:] == [6], what="the newest")
+        assert (store.times, buffer.lost) == ([4, 5, 6], 8)
     assert f"what waits for store 0 has reached {3 * size} bytes or 3600 s, and the oldest goes first" in caplog.text
 
 
@@ -141,19 +138,28 @@ async def test_what_waits_at_the_end_is_written_and_what_can_not_be_is_told(capl
     assert "4 points that store 1 did not take are lost, as the server ends" in caplog.text
 
 
-async def test_a_large_delivery_is_whole() -> None:
-    """Usage of so many pods travels in several bodies."""
-    seen: list[int] = []
-
-    class Counting(Store):
-        async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
-            seen.append(len(list(pods)))
-
+async def test_a_large_delivery_is_whole_after_it_waited() -> None:
+    """Usage of so many pods is packed in several bodies."""
     many = [
         (PodKey("c1", "shop", f"{number:0200}"), Point(number, cpu_cores=number / 7, node=f"n{number}"))
         for number in range(5000)
     ]
-    async with open_stores(Counting()) as outputs:
-        await outputs.write(many, [])
-        await until(lambda: outputs.buffers[0].written == 5000, what="the delivery")
-    assert seen == [5000]
+    seen: list[list[tuple[PodKey, Point]]] = []
+
+    class Keeping(Store):
+        async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
+            seen.append(list(pods))
+            await super().write(pods, nodes)
+
+    store = Keeping()
+    store.failure = MetricsUnavailable("it is away")
+    async with open_stores(store) as outputs:
+        (buffer,) = outputs.buffers
+        await outputs.write(*points(0))
+        await until(lambda: buffer.problem, what="the first attempt")
+        before = buffer.waiting_bytes
+        await outputs.write(many, points(0)[1])
+        assert 0 < buffer.waiting_bytes - before < 100 * len(many)
+        store.failure = None
+        await until(lambda: buffer.written == 5003, what="the delivery")
+    assert seen[-1] == many
