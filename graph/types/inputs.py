@@ -315,7 +315,7 @@ class ClusterFilter:
     def build_test(self) -> Callable[[Cluster], bool]:
         """Raises InvalidQuery for a selector that can't be read."""
         name = self.name.as_filter() if self.name else None
-        labels = parse_cluster_selector(self.label_selector)
+        labels = parse_label_selector(self.label_selector) if self.label_selector else None
         return lambda cluster: (
             (name is None or any(map(name.matches, (cluster.name, *cluster.other_names))))
             and (labels is None or labels.matches(cluster.labels))
@@ -404,7 +404,10 @@ F = TypeVar("F", PodFilter, NodeFilter, WorkloadFilter)
 
 def parse_cluster_selector(text: str | None) -> LabelSelector | None:
     """Which clusters by their labels, None for all. Raises InvalidQuery that says what would be right."""
-    return parse_label_selector(text) if text else None
+    try:
+        return parse_label_selector(text) if text else None
+    except InvalidQuery as error:  # the same filter may have one of objects, too
+        raise InvalidQuery(f"`clusterSelector`: {error}") from error
 
 
 def _checked(filter: F) -> F:  # noqa: A002 - as above
