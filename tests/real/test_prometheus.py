@@ -3,9 +3,11 @@
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from realfleet.exporter import open_exporter
 from realfleet.fleet import Fleet
 from realfleet.metric_server import MetricServer
 from realfleet.readings import Readings
+from realfleet.usage import Amounts
 from rest_compat.times import format_time
 from tests.fakes.waiting import until
 from tests.processes import RunningServer, free_port, open_server
@@ -54,8 +57,9 @@ def scraping(
     rules = RULES if request.param == "recorded" else None
     kind = MetricServerKind("prometheus" if rules else request.param)
     with open_exporter([member.api for member in real_fleet.members]) as exporter:
+        past = encode_write(exporter.build_past(PAST))
         server = start_real_metric_server(kind, exporter.build_config(1.0, rules))
-        server.write(encode_write(exporter.build_past(PAST)))
+        server.write(past)
         yield request.param, server
 
 
@@ -120,29 +124,26 @@ async def test_nodes_are_measured_with_their_pods_and_their_system(served: Runni
 async def test_history_and_placements_are_those_of_the_scrapes(served: RunningServer, real_fleet: Fleet) -> None:
     span = {"start": format_time(START * NANOSECONDS), "end": format_time(END * NANOSECONDS)}
     answer: Any = await served.ask(await served.sign_in(), HISTORY, span)
-    expected = {key: largest for name in MEMBERS for key, largest in read_largest(real_fleet, name).items()}
+    expected = {key: steps for name in MEMBERS for key, steps in read_steps(real_fleet, name).items()}
 
     assert "errors" not in answer, answer
-    pods = answer["data"]["pods"]["items"]
-    shown = {(pod["cluster"]["name"], pod["namespace"], pod["name"]): pod["history"]["memoryBytes"] for pod in pods}
-    assert shown == expected
-    for pod in pods:
+    pods = {(pod["cluster"]["name"], pod["namespace"], pod["name"]): pod for pod in answer["data"]["pods"]["items"]}
+    assert pods.keys() == expected.keys()
+    for key, pod in pods.items():
+        history = pod["history"]
+        assert history["memoryBytes"] == [max(each.memory_working_set for each in step) for step in expected[key]]
+        assert history["cpuCores"] == pytest.approx([fmean(each.cpu / 1e9 for each in step) for step in expected[key]])
+        assert None not in history["networkReceiveBytesPerSecond"]
         assert pod["placements"] == [{"nodeName": pod["nodeName"]}]
-        assert None not in pod["history"]["cpuCores"] + pod["history"]["networkReceiveBytesPerSecond"]
 
 
-def read_largest(fleet: Fleet, cluster: str) -> dict[tuple[str, str, str], list[int]]:
-    """The largest working set of each pod in each step."""
+def read_steps(fleet: Fleet, cluster: str) -> dict[tuple[str, str, str], list[list[Amounts]]]:
+    """What each pod used at each scrape of each step."""
     running = Readings(fleet.cluster(cluster).api, since=0.0).load()
-    found: dict[tuple[str, str, str], list[int]] = {}
-    for step in range(START, END, STEP):
-        largest: dict[tuple[str, str, str], int] = {}
-        for moment in (moment for moment in PAST if step <= moment < step + STEP):
-            for pod in running.measure(moment)[0]:
-                key = (cluster, pod.namespace, pod.name)
-                largest[key] = max(largest.get(key, 0), pod.amounts.memory_working_set)
-        for key, amount in largest.items():
-            found.setdefault(key, []).append(amount)
+    found: dict[tuple[str, str, str], list[list[Amounts]]] = defaultdict(lambda: [[] for _ in range(START, END, STEP)])
+    for moment in (moment for moment in PAST if START <= moment < END):
+        for pod in running.measure(moment)[0]:
+            found[cluster, pod.namespace, pod.name][(moment - START) // STEP].append(pod.amounts)
     return found
 
 
