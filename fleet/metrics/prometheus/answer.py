@@ -97,6 +97,8 @@ class Decoder:
             if not samples:
                 continue
             times, values = zip(*samples, strict=True)
+            if len(set(times)) != len(times):  # written twice, to a VictoriaMetrics
+                times, values = zip(*dict(samples).items(), strict=True)
             if times != last:  # series of one scrape have the same
                 last, times_ns = times, [round(time * 1000) * 1_000_000 for time in times]
             rows.append(Rows(series.metric, times_ns, list(values)))

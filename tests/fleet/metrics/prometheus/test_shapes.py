@@ -149,6 +149,14 @@ async def test_a_prometheus_of_one_cluster_without_a_label_for_it(request: pytes
         assert {key.cluster: len(runs) for key, runs in placed.items()} == {"alone": 1, "other": 0}
 
 
+async def test_what_was_written_twice_is_there_once(filled: FilledPrometheus) -> None:
+    points = [full_point(30, 1), full_point(20, 2), full_point(10, 3)]
+    for _ in range(2):
+        await filled.write([(WEB, point) for point in points])
+    found = await filled.store.points(Kind.POD, WEB, start_ns=ago(60), end_ns=None, limit=10)
+    assert [round(point.cpu_cores or 0, 6) for point in found] == [round(point.cpu_cores or 0, 6) for point in points]
+
+
 async def test_questions_are_cut_where_names_are_too_long_for_one(filled: FilledPrometheus) -> None:
     pods: Mapping[PodKey, Point] = {
         PodKey("cluster1", "default", f"{number:03d}-{'x' * 150}"): full_point(10, number) for number in range(300)
