@@ -18,14 +18,16 @@ PROVIDER = "secretreader"
 _GROUP = "/apis/multicluster.x-k8s.io/v1alpha1"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ACCOUNTS = f"{NAMESPACES_PATH}/default/serviceaccounts"
-# Prints the token of the cluster that it is told of, and counts its runs.
+# Prints the token of the cluster that it is told of, once it may, and counts its runs.
 _PLUGIN = """#!{python}
-import json, os, pathlib
+import json, os, pathlib, time
 info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
 name = info["spec"]["cluster"]["config"]["clusterName"]
 folder = pathlib.Path({folder!r})
 with (folder / "runs").open("a") as runs:
     runs.write(name + "\\n")
+while (folder / f"{{name}}.hangs").exists():
+    time.sleep(0.05)
 status = {{"token": (folder / name).read_text()}}
 print(json.dumps({{"apiVersion": info["apiVersion"], "kind": "ExecCredential", "status": status}}))
 """

@@ -149,6 +149,19 @@ async def test_a_plugin_that_fails_is_run_again(stage: Stage) -> None:
         await follower.until(is_well("one"))
 
 
+async def test_a_plugin_that_hangs_holds_no_other_cluster_back(stage: Stage) -> None:
+    hangs = stage.folder / "slow.hangs"
+    hangs.touch()
+    async with open_source(stage) as (_, follower):
+        await follower.until()
+        stage.join("slow", **ELSEWHERE)
+        await until(lambda: stage.count_runs("slow") > 0)
+        stage.join("one")
+        assert list(await follower.until(is_well("one"))) == ["one"]
+        hangs.unlink()
+        assert set(await follower.until(is_well("slow"))) == {"one", "slow"}
+
+
 async def test_what_is_wrong_with_one_changes_nothing_of_another(stage: Stage) -> None:
     stage.join("good")
     no_pem = {"certificate-authority-data": "YWJj"}
