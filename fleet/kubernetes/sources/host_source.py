@@ -32,8 +32,6 @@ N = TypeVar("N", bound=Nameable)
 _POLL_SECONDS = 2.0
 # Changes come in bursts: a join writes three objects.
 _COALESCE_SECONDS = 0.1
-# How long members that are known wait for the plugins of others.
-_PATIENCE_SECONDS = 1.0
 
 
 class Described(NamedTuple):
@@ -73,7 +71,6 @@ class HostSource(ABC):
         self._host_problem: str | None = None
         self._owners: Mapping[str, str] = {}
         self._hosts: Collection[str] = ()
-        self._published = False
 
     @abstractmethod
     def describe(self) -> Iterable[Described]:
@@ -175,12 +172,11 @@ class HostSource(ABC):
         described = list(self.describe())
         ways = {said.owner: said.way for said in described if said.way is not None}
         self._hosts = {said.owner for said in described if said.way is None}
-        await self._resolver.resolve(ways, _PATIENCE_SECONDS if self._published else self._timeout + _PATIENCE_SECONDS)
+        await self._resolver.resolve(ways)
         filled = {said.owner: spec for said in described if (spec := self._fill(said)) is not None}
         listed = name_once(filled.items()) if self.one_a_server else filled
         self._owners = {spec.name: owner for owner, spec in listed.items()}
         await self._snapshots.publish({spec.name: spec for spec in listed.values()})
-        self._published = True
 
     def _fill(self, said: Described) -> MemberSpec | None:
         """The whole spec, or None for a new one while its plugin runs."""

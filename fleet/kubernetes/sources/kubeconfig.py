@@ -149,9 +149,11 @@ class KubeconfigSource:
             self._shared = shared
             self._log_shared()
         ways = {f"context {name}": access for name, access in accesses.items()}
-        await self._resolver.resolve(ways, patience=None)
+        await self._resolver.resolve(ways)
         self._known = bool(accesses)
-        await self._snapshots.publish({name: self._spec(name) for name in accesses})
+        # One whose plugin still runs is looked at again in `poll_seconds`.
+        known = [name for name in accesses if self._resolver[f"context {name}"] is not None]
+        await self._snapshots.publish({name: self._spec(name) for name in known})
 
     def _log_problems(self, config: Kubeconfig) -> None:
         for problem in (*config.problems, *config.nameless):

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 _RETRY_SECONDS = 15.0
 # Plugins are programs: of hundreds that start at once none would end in its time.
 _AT_ONCE = 8
+_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Resolver:
         self._retry_seconds = retry_seconds
         self._known: dict[str, _Resolved] = {}
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._was_asked = False
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def __getitem__(self, name: str) -> Reachable | str | None:
@@ -66,10 +68,11 @@ class Resolver:
         now = asyncio.get_running_loop().time()
         return any(known.is_due(now) for name, known in self._known.items() if name not in self._running)
 
-    async def resolve(self, ways: Mapping[str, Access | str], patience: float | None) -> None:
+    async def resolve(self, ways: Mapping[str, Access | str], patience: float | None = None) -> None:
         """Takes what is said of all: an access, or what is wrong. Their names begin messages.
 
-        Only what changed or is due is resolved. Waits `patience` seconds for that; None waits for all.
+        Only what changed or is due is resolved. Waits `patience` seconds for that: left out, as long as a
+        plugin may take the first time, and later a second, as others are waiting that are known.
         """
         for name in self._known.keys() - ways.keys():
             del self._known[name]
@@ -87,6 +90,9 @@ class Resolver:
             elif known is None or known.text != text or known.is_due(now):
                 self._running[name] = text, asyncio.create_task(self._load(name, way, text))
         await end_tasks(*stale)
+        if patience is None:
+            patience = _PATIENCE_SECONDS if self._was_asked else self._timeout + _PATIENCE_SECONDS
+        self._was_asked = True
         if self._running:
             await asyncio.wait([task for _, task in self._running.values()], timeout=patience)
 

@@ -32,22 +32,22 @@ def runs(folder: Path, name: str) -> int:
 async def test_a_plugin_is_run_once_for_what_is_said_twice(tmp_path: Path) -> None:
     resolver = Resolver(PATIENCE)
     ways = {"one": way(tmp_path, "one", GIVES)}
-    await resolver.resolve(ways, None)
-    await resolver.resolve(ways, None)
+    await resolver.resolve(ways, PATIENCE)
+    await resolver.resolve(ways, PATIENCE)
     assert isinstance(resolver["one"], Reachable)
     assert (runs(tmp_path, "one"), resolver.is_due) == (1, False)
-    await resolver.resolve({}, None)
+    await resolver.resolve({}, PATIENCE)
     assert resolver["one"] is None
 
 
 async def test_what_fails_is_tried_again_though_nothing_new_is_said(tmp_path: Path) -> None:
     resolver = Resolver(PATIENCE, retry_seconds=0.01)
     ways = {"one": way(tmp_path, "one", f"test -e {tmp_path / 'mended'} || exit 3", GIVES)}
-    await resolver.resolve(ways, None)
+    await resolver.resolve(ways, PATIENCE)
     assert "one: exec plugin" in str(resolver["one"])
     (tmp_path / "mended").touch()
     await until(lambda: resolver.is_due)
-    await resolver.resolve(ways, None)
+    await resolver.resolve(ways, PATIENCE)
     assert isinstance(resolver["one"], Reachable)
 
 
@@ -72,7 +72,7 @@ async def test_one_that_hangs_holds_nobody_back(tmp_path: Path) -> None:
 
 async def test_what_was_known_stands_until_the_newer_is(tmp_path: Path) -> None:
     resolver = Resolver(PATIENCE)
-    await resolver.resolve({"one": way(tmp_path, "one", GIVES)}, None)
+    await resolver.resolve({"one": way(tmp_path, "one", GIVES)}, PATIENCE)
     known = resolver["one"]
     await resolver.resolve({"one": way(tmp_path, "other", "sleep 600")}, 0.0)
     assert resolver["one"] is known
@@ -84,11 +84,11 @@ async def test_a_certificate_that_ends_is_fetched_anew(tmp_path: Path) -> None:
     ended, lasting = (describe(Authority().issue(common_name="me"), ends) for ends in ("2026-01-01", "2099-01-01"))
     (tmp_path / "credential").write_text(ended)
     ways = {"one": way(tmp_path, "one", f"cat {tmp_path / 'credential'}")}
-    await resolver.resolve(ways, None)
+    await resolver.resolve(ways, PATIENCE)
     first = resolver["one"]
     assert resolver.is_due
     (tmp_path / "credential").write_text(lasting)
-    await resolver.resolve(ways, None)
+    await resolver.resolve(ways, PATIENCE)
     second = resolver["one"]
     assert isinstance(first, Reachable)
     assert isinstance(second, Reachable)
