@@ -96,6 +96,7 @@ def build_outputs_part(outputs: Sequence[Buffer]) -> Part:
     """Never makes the server unready: what is collected waits for its store."""
     problems = [f"{output.name}: {output.problem}" for output in outputs if output.problem]
     reason = "what is collected is not written" if problems else "ok"
+    problems += [f"{output.name}: {output.lost} points are lost so far" for output in outputs if output.lost]
     return Part(ready=True, reason=reason, detail="; ".join(problems) or None)
 
 

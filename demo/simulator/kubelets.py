@@ -1,5 +1,6 @@
 """What a node's kubelet tells of usage through its API server: `/stats/summary` (kubelet stats API v1alpha1)."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ def parse_summary_path(path: str) -> str | None:
 
 def build_summary(store: Store, node: str, time_ns: int) -> bytes:
     """The usage of a node and of the pods that run on it. Raises ApiError 404."""
+    time_ns -= time_ns % NANOSECONDS  # they tell it in whole seconds
     get_object(store, NODES, ("", node))
     named = parse_selection(NODES, None, {"fieldSelector": f"metadata.name={node}"})
     (record,) = codec.NODES.decode_list(list_objects(store, NODES, named, {}), "").records
@@ -42,9 +44,11 @@ def build_summary(store: Store, node: str, time_ns: int) -> bytes:
 
 
 def _stats(point: Point, storage: str) -> dict[str, Any]:
+    time = datetime.fromtimestamp(point.time_ns // NANOSECONDS, UTC).isoformat().replace("+00:00", "Z")
     return {
-        "cpu": {"usageNanoCores": round((point.cpu_cores or 0) * NANOSECONDS)},
+        "cpu": {"time": time, "usageNanoCores": round((point.cpu_cores or 0) * NANOSECONDS)},
         "memory": {
+            "time": time,
             "availableBytes": point.memory_available_bytes,
             "usageBytes": point.memory_usage_bytes,
             "workingSetBytes": point.memory_bytes,

@@ -44,7 +44,8 @@ class MetricSettings(PrometheusSettings, RemoteWriteSettings):
     influx_bucket: str = setting("Metrics", "Its bucket, with flux.", values="a name, not an id", min_length=1)
     influx_token: SecretStr | None = setting(
         None,
-        "Token of an InfluxDB 2.x that may read the bucket; with influxql it goes before a user and a password.",
+        "Token of an InfluxDB 2.x that may read the bucket, and write it where OPENMCP_COLLECT_TO has influx; with "
+        "influxql it goes before a user and a password.",
         values="a token",
     )
     influx_username: str | None = setting(

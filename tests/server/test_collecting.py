@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 
 from demo.metric_server import MetricServerKind
 from demo.simulator import SimulatedFleet, open_simulated_fleet
+from fleet.collector.outputs import Buffer, BufferOptions, Outputs
 from realfleet.metric_server import MetricServer
 from realfleet.nats import NatsServer
 from server.collecting import check_workers
+from server.health import Part, build_outputs_part
 from server.settings.environment import SettingsInvalid, load_settings
 from tests.fakes.waiting import PATIENCE, until
 from tests.processes import COMMAND, RunningServer, free_port, open_server
@@ -185,6 +188,45 @@ async def test_each_replica_and_worker_has_newest_usage_and_what_it_measured_is_
     assert set(samples) == {cluster for cluster, _ in known}
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("kind", list(MetricServerKind), ids=lambda kind: kind.value)
+async def test_what_is_written_is_read_back(
+    start_real_metric_server: Callable[..., MetricServer], kind: MetricServerKind, tmp_path: Path
+) -> None:
+    store = await asyncio.to_thread(start_real_metric_server, kind)
+    changes = {
+        "OPENMCP_COLLECT_TO": "remote-write",
+        "OPENMCP_REMOTE_WRITE_URL": f"{store.url}/api/v1/write",
+        "OPENMCP_PROMETHEUS_URL": store.url,
+        "OPENMCP_PROMETHEUS_RECORDED": "true",
+    }
+    end = datetime.now(UTC) + timedelta(minutes=2)
+    query = """query ($start: DateTime!, $end: DateTime!) { pods(first: 100) { items {
+      usage { time cpuCores memoryBytes fsCapacityBytes networkReceiveBytesPerSecond }
+      history(start: $start, end: $end, step: "1m") { resolution cpuCores networkReceiveBytesPerSecond }
+      placements(start: $start, end: $end) { nodeName } nodeName
+    } } }"""
+    span = {"start": (end - timedelta(minutes=10)).isoformat(), "end": end.isoformat()}
+    async with open_collecting(tmp_path, **changes) as collecting:
+        token = await collecting.server.sign_in()
+        items: list[dict[str, Any]] = []
+
+        async def has_rates() -> bool:
+            answer: Any = await collecting.server.ask(token, query, span)
+            assert "errors" not in answer, answer
+            items[:] = [item for item in answer["data"]["pods"]["items"] if item["usage"]]
+            return bool(items) and all(
+                item["usage"]["networkReceiveBytesPerSecond"] is not None and item["history"] for item in items
+            )
+
+        await until(has_rates, what="usage with rates, and history", every=0.2)
+    for item in items:
+        assert None not in item["usage"].values()
+        assert any(item["history"]["cpuCores"])
+        assert any(item["history"]["networkReceiveBytesPerSecond"])
+        assert [placement["nodeName"] for placement in item["placements"]] == [item["nodeName"]]
+
+
 async def run_check(folder: Path, **changes: str) -> list[str]:
     environment = KEY | {"OPENMCP_KUBECONFIG": str(folder / "none"), "OPENMCP_EMBEDDED_FILE": str(folder / "file")}
     process = await asyncio.create_subprocess_exec(
@@ -211,3 +253,11 @@ def test_workers_without_newest_usage_are_refused() -> None:
         check_workers(load_settings(environ))
     check_workers(load_settings(environ | {"OPENMCP_WORKERS": "1"}))
     check_workers(load_settings(environ | {"OPENMCP_STATE": "nats", "OPENMCP_NATS_URL": "nats://nats:4222"}))
+
+
+def test_readiness_tells_of_stores_that_take_nothing_and_of_what_is_lost() -> None:
+    well, away = (Buffer(name, Outputs(None, []), BufferOptions()) for name in ("influx", "remote-write"))
+    assert build_outputs_part([well, away]) == Part(ready=True, reason="ok")
+    away.problem, away.lost = "it is away", 12
+    told = "remote-write: it is away; remote-write: 12 points are lost so far"
+    assert build_outputs_part([well, away]) == Part(ready=True, reason="what is collected is not written", detail=told)
