@@ -14,7 +14,7 @@ from auth.passwords import hash_password
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
 from realfleet.fleet import Fleet
-from tests.fakes.waiting import until
+from tests.fakes.waiting import PATIENCE, until
 from tests.kubectl.conftest import Both, Secured, open_secured
 from tests.kubectl.running import Kubectl
 from tests.kubectl.test_rights_end import END_SECONDS, PASSWORD, end_streams, open_subscription, sign_in, trust
@@ -26,6 +26,7 @@ ASKED = """{ clusters { name labels { key value } } pods { totalCount clusters {
   staged: pods(filter: { clusterSelector: "stage" }) { clusters { name } } }"""
 STAGES = Scope(Role.EDIT, cluster_labels="stage in (test, dev)")
 TESS = User("tess", hash_password(PASSWORD), STAGES)
+OLGA = User("olga", hash_password(PASSWORD), Scope(Role.VIEW))
 TESTERS = User("oidc:testers", "", STAGES, is_group=True)
 LEGACY = (
     "/api/v1/namespaces/default/pods?clustername={}",
@@ -67,7 +68,7 @@ class Labelled:
 
 @pytest.fixture
 async def labelled(real_fleet: Fleet, tmp_path: Path) -> AsyncIterator[Labelled]:
-    save_users(tmp_path / "users", [TESS, TESTERS])
+    save_users(tmp_path / "users", [TESS, TESTERS, OLGA])
     async with (
         open_issuer(tmp_path / "issuer") as issuer,
         open_secured(
@@ -127,3 +128,33 @@ async def test_a_group_of_an_issuer_reaches_by_labels_in_the_graph_and_on_the_ur
     await labelled.label("cluster2", "stage=prod")
     await until(lambda: labelled.reaches(token), what="one that was given another")
     assert await statuses() == {"cluster1": {404}, "cluster2": {404}}
+
+
+async def test_a_stream_of_clusters_by_label_is_joined_and_left(labelled: Labelled) -> None:
+    query = """subscription { nodeEvents(filter: { clusterSelector: "stage=live" }) {
+      type node { cluster { name } } } }"""
+    headers = {"Authorization": f"Bearer {await sign_in(labelled.secured, OLGA.name)}", "Accept": "text/event-stream"}
+    async with (
+        asyncio.timeout(PATIENCE),
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(
+            f"{labelled.secured.server.url}/graphql", json={"query": query}, ssl=trust(labelled.secured)
+        ) as answer,
+    ):
+
+        async def hear(until_type: str, name: str) -> set[tuple[str, str]]:
+            """Types and clusters of the events up to one of this type and cluster."""
+            heard: set[tuple[str, str]] = set()
+            while (until_type, name) not in heard:
+                while not (line := await answer.content.readline()).startswith(b"data: {"):
+                    assert line, "the stream ended"
+                event = json.loads(line[6:])["data"]["nodeEvents"]
+                heard.add((event["type"], event["node"]["cluster"]["name"]))
+            return heard
+
+        await labelled.label("cluster2", "stage=live")
+        assert {name for _, name in await hear("ADDED", "cluster2")} == {"cluster2"}
+        await labelled.label("cluster1", "stage=live")
+        await hear("ADDED", "cluster1")
+        await labelled.label("cluster2", "stage=test")
+        assert ("DELETED", "cluster1") not in await hear("DELETED", "cluster2")
