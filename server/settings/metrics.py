@@ -150,6 +150,10 @@ class MetricSettings(PrometheusSettings, RemoteWriteSettings):
     def _check_prometheus(self) -> None:
         if self.metric_store == "prometheus" and self.prometheus_url is None:
             raise ValueError("OPENMCP_METRIC_STORE is prometheus, but OPENMCP_PROMETHEUS_URL is not set")
+        if "@" in (self.prometheus_url or ""):
+            raise ValueError(
+                "OPENMCP_PROMETHEUS_URL names a user: OPENMCP_PROMETHEUS_USERNAME and OPENMCP_PROMETHEUS_PASSWORD do"
+            )
         if (self.prometheus_cert_file is None) != (self.prometheus_key_file is None):
             missing = "CERT" if self.prometheus_cert_file is None else "KEY"
             raise ValueError(f"OPENMCP_PROMETHEUS_{missing}_FILE is not set: a certificate and its key go together")

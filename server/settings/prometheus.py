@@ -12,10 +12,10 @@ class PrometheusSettings(Group):
         None,
         "Prometheus, or what speaks its HTTP API: VictoriaMetrics, Thanos, Mimir. What stands before /api/v1.",
         values="an http or https URL, such as http://prometheus:9090 or https://mimir/prometheus, without a user",
-        pattern=r"^(?i:https?)://[^/?#@\s]+(/[^?#\s]*)?$",
+        pattern=r"^(?i:https?)://[^/?#\s]+(/[^?#\s]*)?$",
     )
     prometheus_token: SecretStr | None = setting(
-        None, "Bearer token for it; it goes before a user and a password.", values="a token", pattern=r"^[!-~]+$"
+        None, "Bearer token for it; it goes before a user and a password.", values="a token"
     )
     prometheus_token_file: File | None = setting(
         None, "File with such a token, read again every 10 s.", values="a file that can be read"

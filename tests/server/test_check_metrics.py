@@ -7,6 +7,7 @@ import pytest
 
 from realfleet.cache import INFLUX2_VERSION
 from realfleet.influx2 import Influx2
+from realfleet.metric_server import MetricServer
 from tests.fakes.waiting import PATIENCE
 from tests.fleet.metrics.stores import open_filled_influx2, reopen
 from tests.processes import COMMAND
@@ -53,3 +54,14 @@ async def test_influxql_takes_a_token_of_2_7(real_influx2: Influx2) -> None:
         reopen(influx, username="", password="", token=real_influx2.token) as store,
     ):
         assert await store.check() == f"InfluxDB {INFLUX2_VERSION}, database {influx.options.database}"
+
+
+async def test_the_row_of_a_prometheus(tmp_path: Path, real_prometheus: MetricServer, real_influx2: Influx2) -> None:
+    """Its address alone chooses it."""
+    none = {"OPENMCP_INFLUX_URL": "", "OPENMCP_INFLUX_ORG": "", "OPENMCP_INFLUX_TOKEN": ""}
+    said = await run_check(tmp_path, real_influx2, **none, OPENMCP_PROMETHEUS_URL=real_prometheus.url)
+    assert said.startswith("metric store prometheus  ok   Prometheus 2.")
+    none |= {"OPENMCP_PROMETHEUS_URL": f"{real_prometheus.url}/elsewhere", "OPENMCP_PROMETHEUS_TOKEN": "secret-word"}
+    said = await run_check(tmp_path, real_influx2, **none)
+    assert said.startswith("metric store prometheus  ILL  Prometheus at http://127.0.0.1:")
+    assert said.endswith("check the path of OPENMCP_PROMETHEUS_URL")

@@ -12,11 +12,15 @@ from fleet.metrics.prometheus.nodes import NodeNames
 from fleet.metrics.prometheus.objects import CONTAINERS, Wording
 from fleet.metrics.prometheus.ways import names_of
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import Kind, Measure
+from fleet.model.usage import NANOSECONDS, Kind, Measure, TimeRange
 
 Sightings = Mapping[tuple[PodKey, str], set[int]]
 
 _INFO = ("kube_pod_info",)
+
+_LONG_NS = 7200 * NANOSECONDS
+_STEP_NS = 60 * NANOSECONDS
+"""Of longer spans it is asked for each minute whether a pod was there."""
 
 
 class SightingReader:
@@ -58,10 +62,25 @@ class SightingReader:
     async def _read(
         self, selectors: Iterable[str], clusters: set[str], start_ns: int, end_ns: int
     ) -> dict[tuple[PodKey, str], set[int]]:
-        rows = (await self._asking.samples(selectors, start_ns, end_ns)).rows
+        if end_ns - start_ns <= _LONG_NS:
+            rows = (await self._asking.samples(selectors, start_ns, end_ns)).rows
+        else:
+            window = TimeRange(start_ns, end_ns, _STEP_NS)
+            found = await self._asking.steps((self._count(selector) for selector in selectors), window)
+            rows = [row for each in found for row in each.rows]
         if any(not row.labels.node for row in rows):
             await self._nodes.load(clusters)
         return self._place(rows, clusters, start_ns, end_ns)
+
+    def _count(self, selector: str) -> str:
+        """How many series of a pod there are on a node, where there was a sample in the last step."""
+        options = self._wording.options
+        labels = (
+            "namespace,pod,node,instance"
+            if options.only_cluster
+            else f"{options.cluster_label},namespace,pod,node,instance"
+        )
+        return f"count by ({labels}) (last_over_time({selector}[{_STEP_NS // 1_000_000}ms]))"
 
     def _place(
         self, rows: Iterable[Rows], clusters: set[str], start_ns: int, end_ns: int

@@ -41,6 +41,7 @@ _ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 
 _INTERVALS = 4
 _INTERVAL_SECONDS = 300.0
+_UNKNOWN_SECONDS = 15.0
 
 _WIDER = 32
 """By how much the next span is longer where one had too few points of an object."""
@@ -101,6 +102,7 @@ class PrometheusStore:
             return
         few = frozenset(islice(keys, 3))
         span_ns = self._ns(self._options.rate_window) * _INTERVALS
+        self._interval_due = time.monotonic() + _UNKNOWN_SECONDS
         found, _ = await self._points(kind, few, _ANCHORS, end_ns - span_ns, end_ns, whole=True)
         for series in found.values():
             if len(series.times_ns) > 2:

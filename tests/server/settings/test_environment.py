@@ -189,6 +189,10 @@ def test_a_wrong_value_names_variable_value_and_what_it_may_be(name: str, value:
         ({"KUBECONFIG": "~nobody-has-this-name/c"}, "OPENMCP_KUBECONFIG is not set, and its default can't be used"),
         ({"OPENMCP_METRIC_STORE": "influxql"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
         ({"OPENMCP_METRIC_STORE": "flux"}, "neither OPENMCP_INFLUX_URL nor INFLUX_IP is set"),
+        ({"OPENMCP_METRIC_STORE": "prometheus"}, "is prometheus, but OPENMCP_PROMETHEUS_URL is not set"),
+        ({"OPENMCP_PROMETHEUS_URL": "http://user:pw@prom"}, "OPENMCP_PROMETHEUS_URL names a user: OPENMCP_"),
+        ({"OPENMCP_PROMETHEUS_CERT_FILE": "/c"}, "OPENMCP_PROMETHEUS_KEY_FILE is not set: a certificate and its key"),
+        ({"OPENMCP_PROMETHEUS_CLUSTER_VALUE": "prod"}, "must be a text that has {cluster} in it"),
         ({"OPENMCP_METRIC_STORE": "flux", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_ORG is not set"),
         ({"OPENMCP_INFLUX_ORG": "o", "INFLUX_IP": "influx"}, "is flux, but OPENMCP_INFLUX_TOKEN is not set"),
         (

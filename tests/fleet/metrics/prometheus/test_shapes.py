@@ -149,6 +149,17 @@ async def test_a_prometheus_of_one_cluster_without_a_label_for_it(request: pytes
         assert {key.cluster: len(runs) for key, runs in placed.items()} == {"alone": 1, "other": 0}
 
 
+async def test_where_a_pod_ran_within_a_day_is_told_by_the_minute(filled: FilledPrometheus) -> None:
+    runs = {"n1": range(80_000, 60_000, -60), "n2": range(59_990, 40_000, -60)}
+    points = [(WEB, Point(time_ns=ago(at), memory_bytes=1, node=node)) for node, times in runs.items() for at in times]
+    await filled.write(points)
+    found = await filled.store.placements(frozenset({WEB}), start_ns=ago(86_400), end_ns=NOW)
+    assert [run.node for run in found[WEB]] == ["n1", "n2"]
+    for run, times in zip(found[WEB], runs.values(), strict=True):
+        assert abs(run.since_ns - ago(times[0])) <= 60 * NANOSECONDS
+        assert abs(run.until_ns - ago(times[-1])) <= 60 * NANOSECONDS
+
+
 async def test_what_was_written_twice_is_there_once(filled: FilledPrometheus) -> None:
     points = [full_point(30, 1), full_point(20, 2), full_point(10, 3)]
     for _ in range(2):
