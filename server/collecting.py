@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
@@ -12,7 +12,6 @@ from fleet.collector.newest import NewestUsage
 from fleet.collector.outputs import Buffer, BufferOptions, Together, open_outputs
 from fleet.collector.split import split
 from fleet.federation import Federation
-from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.ports import MetricStore, PointStore
 from fleet.replication.shared_usage import SharedPoints, UsageInbox
 from server.metric_store import open_embedded
@@ -21,13 +20,14 @@ from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
 
 if TYPE_CHECKING:
+    from fleet.metrics.embedded.store import EmbeddedStore
     from fleet.replication.replica import Replica
 
 
 class Kept(Struct, frozen=True):
     """What this process keeps of what is collected, here or by other replicas: its metric file, its newest usage."""
 
-    file: EmbeddedStore | None
+    file: "EmbeddedStore | None"
     newest: NewestUsage | None
 
     @property
@@ -55,7 +55,7 @@ async def open_kept(settings: Settings, store: MetricStore, *, writes: bool) -> 
     metrics = settings.metrics
     newest = NewestUsage(metrics.usage_lookback) if metrics.usage_from == "collector" else None
     async with AsyncExitStack() as stack:
-        file = store if writes and isinstance(store, EmbeddedStore) else None
+        file = cast("EmbeddedStore", store) if writes and metrics.metric_store == "embedded" else None
         if writes and file is None and "embedded" in metrics.outputs:
             file = await stack.enter_async_context(open_embedded(settings))
         yield Kept(file, newest)

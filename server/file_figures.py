@@ -1,14 +1,18 @@
 """What the ops port tells of the metric file, of the process that writes it."""
 
+from typing import TYPE_CHECKING
+
 from fleet.metrics.embedded.extent import Extent
-from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.usage import NANOSECONDS
 from server.exposition import build_family
+
+if TYPE_CHECKING:
+    from fleet.metrics.embedded.store import EmbeddedStore
 
 _RESOLUTIONS = {0: "points", 60: "1m", 600: "10m"}
 
 
-def build_file_exposition(store: EmbeddedStore | None) -> str:
+def build_file_exposition(store: "EmbeddedStore | None") -> str:
     """Empty where this process writes no file, and before it looked at its bounds once."""
     if store is None or store.extent is None:
         return ""

@@ -23,7 +23,6 @@ from fleet.kubernetes.sources.several import SeveralSources
 from fleet.kubernetes.token_reviews import TokenReviews
 from fleet.live.usage_cache import UsageCache
 from fleet.members.watching import Watching
-from fleet.metrics.embedded.store import EmbeddedStore
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.objects import ClusterRole
 from fleet.model.redaction import EnvValues
@@ -50,6 +49,7 @@ from server.settings.oidc import OidcSettings
 from server.shared_state import FRESH_SECONDS, open_shared_state
 
 if TYPE_CHECKING:
+    from fleet.metrics.embedded.store import EmbeddedStore
     from fleet.replication.replica import Replica
 
 
@@ -59,7 +59,7 @@ class State(RestState, GraphState):
     audit: NotRequired[AuditLog | None]
     replica: NotRequired["Replica | None"]
     outputs: NotRequired[Sequence[Buffer]]
-    metric_file: NotRequired[EmbeddedStore | None]
+    metric_file: NotRequired["EmbeddedStore | None"]
     sources: NotRequired[SeveralSources]
 
 

@@ -1,19 +1,19 @@
 """The metric store that the settings name."""
 
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
-from fleet.metrics.embedded.store import (
-    EmbeddedOptions,
-    EmbeddedStore,
-    open_embedded_reader,
-    open_embedded_store,
-    prepare_file,
-)
 from fleet.metrics.influx.options import Dialect, InfluxOptions
 from fleet.ports import MetricStore
 from server.metric_file import DEFAULT_FILE
 from server.settings.groups import Settings
 from server.settings.metrics import MetricSettings
+
+if TYPE_CHECKING:
+    from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore
+
+# What a store needs is imported with it, only for who has one: numpy for the metric file is 160 modules and 17 MiB, the
+# client library of InfluxDB 393 and 12, and urllib3 comes with Prometheus.
 
 
 def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsyncContextManager[MetricStore]:
@@ -21,22 +21,30 @@ def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsy
         return _open_prometheus(settings.metrics, settings.metrics.prometheus_url, settings.timeouts.member_timeout)
     if settings.metrics.metric_store != "embedded" and settings.metrics.influx_address is not None:
         return _open_influx(settings.metrics, settings.metrics.influx_address, settings.timeouts.member_timeout)
+    from fleet.metrics.embedded.store import open_embedded_reader, open_embedded_store
+
     options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
     return open_embedded_store(options) if writes else open_embedded_reader(options)
 
 
-def open_embedded(settings: Settings) -> AbstractAsyncContextManager[EmbeddedStore]:
+def open_embedded(settings: Settings) -> AbstractAsyncContextManager["EmbeddedStore"]:
     """The metric file, to be written beside another store."""
+    from fleet.metrics.embedded.store import open_embedded_store
+
     return open_embedded_store(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
 
 
 def prepare_metric_store(settings: Settings) -> None:
     """Makes the embedded store's file, where there is one: others may then read it. Raises MetricsUnavailable."""
     if settings.metrics.uses_file:
+        from fleet.metrics.embedded.store import prepare_file
+
         prepare_file(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
 
 
-def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOptions:
+def _embedded_options(metrics: MetricSettings, timeout: float) -> "EmbeddedOptions":
+    from fleet.metrics.embedded.store import EmbeddedOptions
+
     return EmbeddedOptions(
         path=metrics.embedded_file or DEFAULT_FILE.expanduser(),
         max_age=metrics.embedded_max_age,
@@ -47,7 +55,6 @@ def _embedded_options(metrics: MetricSettings, timeout: float) -> EmbeddedOption
 
 
 def _open_prometheus(metrics: MetricSettings, url: str, timeout: float) -> AbstractAsyncContextManager[MetricStore]:
-    # urllib3 comes with it: only for who has one.
     from fleet.metrics.prometheus.opening import open_prometheus_store
     from fleet.metrics.prometheus.options import PrometheusOptions
 
@@ -74,7 +81,6 @@ def _open_prometheus(metrics: MetricSettings, url: str, timeout: float) -> Abstr
 
 
 def _open_influx(metrics: MetricSettings, address: str, timeout: float) -> AbstractAsyncContextManager[MetricStore]:
-    # The client library of InfluxDB is 393 modules and 12 MiB: only for who has one.
     from fleet.metrics.influx.opening import open_influx_store
 
     return open_influx_store(build_influx_options(metrics, address, timeout, Dialect(metrics.metric_store)))

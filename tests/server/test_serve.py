@@ -166,8 +166,18 @@ async def test_a_proxy_of_the_environment_is_told_to_lead_nowhere(tmp_path: Path
     assert b"secret" not in b"".join(lines)
 
 
-async def test_a_kubeconfig_and_the_embedded_store_need_no_client_library(tmp_path: Path) -> None:
-    variables = environ(tmp_path)
+@pytest.mark.parametrize(
+    ("more", "left_out"),
+    [
+        ({}, {"urllib3"}),
+        ({"OPENMCP_METRIC_STORE": "prometheus", "OPENMCP_PROMETHEUS_URL": "http://127.0.0.1:9"}, {"numpy"}),
+    ],
+    ids=["embedded", "prometheus"],
+)
+async def test_a_kubeconfig_and_a_store_need_no_library_of_others(
+    tmp_path: Path, more: dict[str, str], left_out: set[str]
+) -> None:
+    variables = environ(tmp_path, **more)
     code = "import atexit, sys, server.cli; atexit.register(lambda: print(*sys.modules)); server.cli.main(['serve'])"
     async with open_process(variables, sys.executable, "-c", code) as process:
         await until_ready(f"http://127.0.0.1:{variables['OPENMCP_PORT']}")
@@ -176,8 +186,9 @@ async def test_a_kubeconfig_and_the_embedded_store_need_no_client_library(tmp_pa
             printed, _ = await process.communicate()
 
     modules = set(printed.decode().split())
-    assert {"fleet.metrics.embedded.store", "fleet.kubernetes.sources.kubeconfig"} <= modules
-    assert not modules & {"kubernetes_asyncio", "influxdb_client", "urllib3", "aiohttp", "joserfc", "nats", "nkeys"}
+    assert "fleet.kubernetes.sources.kubeconfig" in modules
+    unused = {"kubernetes_asyncio", "influxdb_client", "aiohttp", "joserfc", "nats", "nkeys"} | left_out
+    assert not modules & unused
 
 
 async def test_https_and_a_plain_port_serve_the_same(tmp_path: Path) -> None:
