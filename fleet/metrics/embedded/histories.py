@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fleet.aio.recorder import counted_rows
 from fleet.metrics.aggregate import Series, counter_lead_ns
-from fleet.metrics.embedded.blocks.history import build_histories
+from fleet.metrics.embedded.blocks.history import SHAPE_OF, build_histories
 from fleet.metrics.embedded.blocks.raw import decode_points, decode_spans
 from fleet.metrics.embedded.blocks.rolled import decode_rolled
 from fleet.metrics.embedded.blocks.spans import Spans, from_series, join, roll_up
@@ -13,7 +13,7 @@ from fleet.metrics.embedded.merging import find_before, merge_series
 from fleet.metrics.embedded.tiers import RAW, Tier, choose_tier
 from fleet.metrics.embedded.view import View, columns_of
 from fleet.model.objects import K
-from fleet.model.usage import Column, History, Kind, Measure, TimeRange
+from fleet.model.usage import Aggregate, Column, History, Kind, Measure, TimeRange
 
 
 def load_history(
@@ -24,7 +24,7 @@ def load_history(
     with view.snapshot():
         lead_ns = counter_lead_ns(window, chosen)
         tier = choose_tier(window, build_reach(load_facts(view.connection)), lead_ns)
-        load = _Parts(view, tier, window.start_ns - lead_ns, window.end_ns, chosen)
+        load = _Parts(view, tier, window.start_ns - lead_ns, window.end_ns, chosen, {of for _, of in columns})
         return build_histories(
             ((keys[position], load(series_id)) for position, series_id in view.find_series(kind, keys)), window, columns
         )
@@ -33,7 +33,15 @@ def load_history(
 class _Parts:
     """Loads the parts of one series after the other, each ascending."""
 
-    def __init__(self, view: View, tier: Tier, start_ns: int, end_ns: int, measures: Sequence[Measure]) -> None:
+    def __init__(
+        self,
+        view: View,
+        tier: Tier,
+        start_ns: int,
+        end_ns: int,
+        measures: Sequence[Measure],
+        aggregates: Collection[Aggregate],
+    ) -> None:
         self._view, self._tier, self._measures = view, tier, measures
         self._counters = [measure for measure in measures if measure.is_counter] if tier.number else []
         self._span = (start_ns, end_ns)
@@ -41,8 +49,9 @@ class _Parts:
             f"SELECT points.time_ns{columns_of(measures)} FROM points "  # noqa: S608 - constants only
             "WHERE series_id = ? AND time_ns >= ? AND time_ns < ? ORDER BY time_ns"
         )
-        self._decode: Callable[[bytes], Spans] = lambda data: (decode_rolled if tier.number else decode_spans)(
-            data, measures
+        shapes = [name for aggregate, name in SHAPE_OF.items() if aggregate in aggregates]
+        self._decode: Callable[[bytes], Spans] = lambda data: (
+            decode_rolled(data, measures, shapes) if tier.number else decode_spans(data, measures)
         )
 
     def __call__(self, series_id: int) -> list[Spans]:

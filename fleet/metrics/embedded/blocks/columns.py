@@ -4,6 +4,8 @@ So laid out, what changes little is runs of zeros, which a compressor takes for 
 noise are kept apart from it, as they are. All arithmetic is modulo 2**64, so that every int64 comes back as it was.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,11 +67,11 @@ def join_packed(*parts: Packed) -> Packed:
     return b"".join(data), b"".join(noise)
 
 
-def unpack(packed: Packed, count: int, rows: int, wanted: slice = slice(None)) -> tuple[Ints, Packed]:
+def unpack(packed: Packed, count: int, rows: int, wanted: Sequence[int] | None = None) -> tuple[Ints, Packed]:
     """Those of `count` columns of so many rows that are wanted, and what follows them all."""
     data, noise = packed
-    chosen = range(*wanted.indices(count))
-    columns = np.empty((len(chosen), rows), np.int64)
+    places = {at: place for place, at in enumerate(range(count) if wanted is None else wanted)}
+    columns = np.empty((len(places), rows), np.int64)
     if not rows:
         return columns, packed
     heads, begin = [], 0
@@ -80,9 +82,9 @@ def unpack(packed: Packed, count: int, rows: int, wanted: slice = slice(None)) -
         begin = end
     noise_begin = 0
     for at, (form, sizes, first) in enumerate(heads):
-        if at in chosen and not sizes:
-            columns[at - chosen.start] = first
-        elif at in chosen:
+        if at in places and not sizes:
+            columns[places[at]] = first
+        elif at in places:
             halves, width = sizes >> 4, sizes & 15
             folded = np.zeros((rows, 8), np.uint8)
             folded[:, :width] = np.frombuffer(data, np.uint8, width * rows, begin).reshape(width, rows).T
@@ -95,7 +97,7 @@ def unpack(packed: Packed, count: int, rows: int, wanted: slice = slice(None)) -
             values <<= form & 63
             if form >> 6 == _DIFFERENCES:
                 np.cumsum(values, out=values)
-            np.add(values, first, out=columns[at - chosen.start])
+            np.add(values, first, out=columns[places[at]])
         begin += (sizes & 15) * rows
         noise_begin += (sizes >> 4) * ((rows + 1) // 2)
     return columns, (data[begin:], noise[noise_begin:])

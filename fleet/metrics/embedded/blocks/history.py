@@ -19,7 +19,8 @@ from fleet.model.usage import NANOSECONDS, Aggregate, Column, History, Measure, 
 K = TypeVar("K")
 
 _PERCENTS = {Aggregate.P50: 50, Aggregate.P95: 95, Aggregate.P99: 99}
-_COLUMNS = {Aggregate.MIN: "low", Aggregate.MAX: "high", Aggregate.LAST: "last"}
+SHAPE_OF = {Aggregate.MIN: "low", Aggregate.MAX: "high", Aggregate.LAST: "last"}
+"""The column of `Stats` that an aggregate is of; all others are of totals and weights."""
 _NEWEST = 10
 
 
@@ -92,7 +93,7 @@ class _Page(Generic[K]):
     def _values(
         self, measure: Measure, aggregate: Aggregate, weight: Floats, known: Mask, slots: Ints, begins: Ints
     ) -> Floats:
-        column = self._gather(measure, _COLUMNS.get(aggregate, "total"))[known]
+        column = self._gather(measure, SHAPE_OF.get(aggregate, "total"))[known]
         values: Floats
         match aggregate:
             case Aggregate.MIN:

@@ -8,7 +8,7 @@ the first span.
 
 import math
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,9 @@ from fleet.metrics.embedded.blocks.raw import flag, flagged, pack_mask, pack_run
 from fleet.metrics.embedded.blocks.spans import Spans, Stats
 from fleet.model.usage import ALL_MEASURES, Measure
 
+SHAPES = ("low", "high", "last")
+"""Columns of `Stats` beside the mean."""
+
 _MILLISECOND = 1_000_000
 _SPAN = struct.Struct("<Q")
 _BITS = -int(math.log2(PRECISION / 2))
@@ -43,7 +46,7 @@ def encode_rolled(spans: Spans) -> bytes:
     """A block of one span at least, none there twice."""
     rows = len(spans.starts_ns)
     last_ms = (spans.last_ns - spans.starts_ns) // _MILLISECOND
-    clock = np.array([spans.starts_ns // spans.span_ns, last_ms, spans.count])
+    clock = np.array([spans.starts_ns // spans.span_ns - np.arange(rows), last_ms, spans.count])
     frames = [join_packed(pack_runs(spans.runs), (_SPAN.pack(spans.span_ns), b""), pack(clock))]
     kept = {measure: stats for measure, stats in spans.stats.items() if stats.count.any()}
     times_ms = spans.starts_ns // _MILLISECOND + last_ms
@@ -52,18 +55,20 @@ def encode_rolled(spans: Spans) -> bytes:
     return build_block(ROLLED, flag(kept), rows, frames)
 
 
-def decode_rolled(block: bytes, measures: Collection[Measure] = ALL_MEASURES) -> Spans:
-    """Raises DamagedBlock."""
+def decode_rolled(
+    block: bytes, measures: Collection[Measure] = ALL_MEASURES, shapes: Collection[str] = SHAPES
+) -> Spans:
+    """What is not asked for of `shapes` is NaN. Raises DamagedBlock."""
     frames = Frames(block)
     if frames.form != ROLLED:
         raise DamagedBlock("a block of spans was looked for where another is")
     runs, (data, noise) = unpack_runs(frames.read(0))
     (span_ns,) = _SPAN.unpack_from(data)
     clock, _ = unpack((data[_SPAN.size :], noise), 3, frames.rows)
-    starts_ns, last_ms, count = clock[0] * span_ns, clock[1], clock[2]
+    starts_ns, last_ms, count = (clock[0] + np.arange(frames.rows)) * span_ns, clock[1], clock[2]
     times_ms = starts_ns // _MILLISECOND + last_ms
     stats = {
-        measure: _unpack_stats(frames.read(number), count, times_ms, is_counter=measure.is_counter)
+        measure: _unpack_stats(frames.read(number), count, times_ms, shapes, is_counter=measure.is_counter)
         for number, measure in enumerate(flagged(frames.measures), 1)
         if measure in measures
     }
@@ -107,7 +112,7 @@ def _pack_stats(stats: Stats, points: Ints, times_ms: Ints) -> Packed:
     return join_packed((head, b""), pack(np.array(columns)))
 
 
-def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: bool) -> Stats:
+def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, wanted: Collection[str], *, is_counter: bool) -> Stats:
     (frame, noise), begin, known = packed, 1, None
     if frame[0]:
         known, begin = unpack_mask(frame, begin, len(points))
@@ -115,11 +120,13 @@ def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: b
     if is_counter:
         grown_first, took_first, dropped_last = _ENDS.unpack_from(frame, begin)
         begin += _ENDS.size
-    shapes = 3 if is_counter else 4
-    same, begin = frame[begin : begin + shapes], begin + shapes
-    constants = [_VALUE.unpack_from(frame, begin + at * _VALUE.size)[0] for at in range(sum(same))]
-    columns, _ = unpack((frame[begin + len(constants) * _VALUE.size :], noise), 7 if is_counter else 5, len(points))
-    count, constant = points - columns[0], iter(constants)
+    own = 4 if is_counter else 2  # columns before those of the shapes
+    constants, begin = _unpack_constants(frame, begin, ("", *SHAPES)[is_counter:])
+    shapes = [at for at, name in enumerate(SHAPES) if name in wanted and name not in constants]
+    columns, _ = unpack(
+        (frame[begin:], noise), own + len(SHAPES), len(points), [*range(own), *(own + at for at in shapes)]
+    )
+    count = points - columns[0]
     value: Ints | None = None
     if is_counter:
         value = columns[1]
@@ -129,17 +136,28 @@ def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, *, is_counter: b
         mean, rated = _mean(grown, took_ms)
         total, weight = grown.astype(np.float64), took_ms / 1000
     else:
-        mean = np.full(len(points), next(constant)) if same[0] else restore_floats(columns[1])
+        mean = np.full(len(points), constants[""]) if "" in constants else restore_floats(columns[1])
         weight = count.astype(np.float64)
-        total, rated, same = mean * weight, weight > 0, same[1:]
-    around = np.where(rated, round_floats(mean), 0)
-    *_, below, above, beside = columns
-    low = np.full(len(points), next(constant)) if same[0] else restore_floats(around - below)
-    high = np.full(len(points), next(constant)) if same[1] else restore_floats(around + above)
-    last = np.full(len(points), next(constant)) if same[2] else restore_floats(around + beside)
-    low, high, last = (np.where(rated, shape, np.nan) for shape in (low, high, last))
-    stats = Stats(count, total, weight, low, high, last, value)
+        total, rated = mean * weight, weight > 0
+    found = dict.fromkeys(SHAPES, np.full(len(points), np.nan))
+    if shapes:
+        around = np.where(rated, round_floats(mean), 0)
+        for at, column in zip(shapes, columns[own:], strict=True):
+            restored = restore_floats(around + (-column if SHAPES[at] == "low" else column))
+            found[SHAPES[at]] = np.where(rated, restored, np.nan)
+    for name in SHAPES:
+        if name in constants:
+            found[name] = np.where(rated, constants[name], np.nan)
+    stats = Stats(count, total, weight, **found, value=value)
     return stats if known is None else _place(stats, known)
+
+
+def _unpack_constants(frame: bytes, begin: int, names: Sequence[str]) -> tuple[dict[str, float], int]:
+    """What is the same of all, and where what follows it begins."""
+    same = [name for name, is_same in zip(names, frame[begin:], strict=False) if is_same]
+    end = begin + len(names)
+    constants = {name: _VALUE.unpack_from(frame, end + at * _VALUE.size)[0] for at, name in enumerate(same)}
+    return constants, end + len(same) * _VALUE.size
 
 
 def _find_dropped(grown: Ints) -> int:
@@ -175,5 +193,5 @@ def _place(stats: Stats, known: Mask) -> Stats:
         return placed
 
     placed = stats.each(spread)
-    unknown = {name: np.where(known, getattr(placed, name), np.nan) for name in ("low", "high", "last")}
+    unknown = {name: np.where(known, getattr(placed, name), np.nan) for name in SHAPES}
     return replace(placed, **unknown)
