@@ -35,10 +35,15 @@ class Span(Struct, frozen=True):
 
 
 class Levels(Struct, frozen=True):
-    """The labels of an object, and that of its parts that may have several series one after the other (or empty)."""
+    """The labels of an object, and those of its parts (empty: it has none).
+
+    A part may have two series for a while, where a container began anew; with `twice` it may at any time, where two
+    jobs scrape one machine.
+    """
 
     by: str
     part: str = ""
+    twice: bool = False
 
 
 def build_expression(ways: Sequence[Way], select: Select, levels: Levels, span: Span, *, is_counter: bool) -> str:
@@ -57,8 +62,7 @@ def build_times(ways: Sequence[Way], select: Select, levels: Levels) -> str:
 def _build_way(way: Way, select: Select, levels: Levels, span: Span, *, is_counter: bool) -> str:
     def total(name: str) -> str:
         text, seconds = _build_part(select(name), span, is_counter=is_counter or way.rate)
-        if levels.part and seconds > 2 * span.interval_ms:
-            # A container that started anew has two series for a while.
+        if levels.part and (levels.twice or seconds > 2 * span.interval_ms):
             text = f"max by ({levels.by},{levels.part}) ({text})"
         return f"{'max' if way.largest else 'sum'} by ({levels.by}) ({f'1 - {text}' if way.idle else text})"
 

@@ -163,7 +163,8 @@ class SummedReader:
         nodes = cast("frozenset[NodeKey]", keys)
         of_kubelets = groupby(ways, lambda way: options.recorded or way.name.startswith(OF_KUBELETS))
         for rank, (by_name, some) in enumerate(of_kubelets):
-            levels = Levels(",".join(filter(None, (cluster, "node" if by_name else "instance"))))
+            by = ",".join(filter(None, (cluster, "node" if by_name else "instance")))
+            levels = Levels(by, "" if options.recorded else "interface,device,cpu", twice=True)
             hosts = None if by_name else self._nodes.hosts_of
             for text in wording.word_nodes(nodes, self._builder(list(some), levels, write, style), hosts):
                 yield _Query(what, rank, text)
@@ -176,7 +177,7 @@ class SummedReader:
     def _matchers(self, name: str, levels: Levels, style: _Style) -> tuple[str, ...]:
         if self._wording.options.recorded or name.startswith("pod_"):
             return ()
-        if not levels.part:
+        if levels.twice:
             return match_whole(name)
         if name.startswith("container_network"):
             return ('interface="eth0"',)

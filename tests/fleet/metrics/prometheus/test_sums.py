@@ -1,15 +1,21 @@
 """Of many objects the sums are the server's own: what they are beside those of samples."""
 
+import asyncio
 import math
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from demo.metric_server import MetricServerConfig, MetricServerKind
 from fleet.metrics.aggregate import build_history, build_usage
+from fleet.metrics.prometheus.opening import open_prometheus_store
 from fleet.model.objects import PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange, Usage
+from realfleet.metric_server import MetricServer
 from realfleet.series import build_scraped
 from tests.fleet.metrics.stores import PROMETHEUS_STORES, FilledPrometheus, build_series, open_filled_prometheus
 from tests.fleet.metrics.test_contract import NODE, NOW, WEB, ago, full_point, rounded
@@ -115,6 +121,40 @@ async def test_pods_of_whose_containers_only_the_resource_endpoint_tells(
         history = await filled.store.history(Kind.POD, frozenset({WEB}), WINDOW, means)
         assert rounded(usage[WEB]).cpu_cores == SCRAPES[-1].cpu_cores
         assert history[WEB].columns[Measure.MEMORY_BYTES, Aggregate.LAST][-1] == SCRAPES[-1].memory_bytes
+
+
+@pytest.mark.parametrize("name", ["prometheus", "victoriametrics"])
+async def test_nodes_that_two_jobs_scrape_count_once(request: pytest.FixtureRequest, name: str) -> None:
+    async with open_sums(request, name) as filled:
+        series = build_scraped(nodes=[(NODE, p) for p in SCRAPES], cluster=filled.options.cluster_value)
+        for job in ("kubelet", "another"):
+            await filled.put([(tuple(sorted({**dict(each), "job": job}.items())), points) for each, points in series])
+        columns = frozenset((measure, Aggregate.LAST) for measure in CPU_MEMORY)
+        async with open_prometheus_store(replace(filled.options, most_samples=10**9)) as samples:
+            for store in (filled.store, samples):
+                usage = await store.latest(Kind.NODE, frozenset({NODE}), CPU_MEMORY)
+                history = await store.history(Kind.NODE, frozenset({NODE}), WINDOW, columns)
+                assert rounded(usage[NODE]).cpu_cores == SCRAPES[-1].cpu_cores
+                assert history[NODE].columns[Measure.MEMORY_BYTES, Aggregate.LAST][-1] == SCRAPES[-1].memory_bytes
+
+
+async def test_a_victoriametrics_that_keeps_its_newest_half_minute_back(
+    start_real_metric_server: Callable[..., MetricServer],
+) -> None:
+    """As it does unless told otherwise: newest usage is not held back, charts of many objects are."""
+    config = MetricServerConfig(flags=("-search.latencyOffset=30s",))
+    server = await asyncio.to_thread(start_real_metric_server, MetricServerKind.VICTORIA_METRICS, config)
+    now = time.time_ns() // NANOSECONDS * NANOSECONDS
+    points = [Point(time_ns=now - s * NANOSECONDS, memory_bytes=1000 - s) for s in range(90, 0, -5)]
+    window, column = TimeRange(now - 90 * NANOSECONDS, now, 15 * NANOSECONDS), (Measure.MEMORY_BYTES, Aggregate.LAST)
+    async with open_filled_prometheus(server, most_samples=0, recorded=True) as filled:
+        await filled.write([(WEB, point) for point in points])
+        usage = await filled.store.latest(Kind.POD, frozenset({WEB}), frozenset({Measure.MEMORY_BYTES}))
+        history = await filled.store.history(Kind.POD, frozenset({WEB}), window, frozenset({column}))
+    assert usage == {WEB: Usage(time_ns=points[-1].time_ns, memory_bytes=995)}
+    *known, before_last, last = history[WEB].columns[column]
+    assert known == [920, 935, 950, 965]
+    assert before_last == last
 
 
 async def test_many_pods_among_more_are_each_their_own(sums: FilledPrometheus) -> None:
