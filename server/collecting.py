@@ -1,15 +1,16 @@
 """Usage that is collected: where it is written, what other replicas send of theirs, and who asks the members."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 from msgspec import Struct
 
 from fleet.aio.tasks import open_task
 from fleet.collector.collect import CollectorOptions, open_collector
 from fleet.collector.newest import NewestUsage
-from fleet.collector.outputs import Buffer, BufferOptions, Together, open_outputs
+from fleet.collector.outputs import BufferOptions, Outputs, open_outputs
 from fleet.collector.split import split
 from fleet.federation import Federation
 from fleet.ports import MetricStore, PointStore
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
     from fleet.replication.replica import Replica
 
 
-class Kept(Struct, frozen=True):
-    """What this process keeps of what is collected, here or by other replicas: its metric file, its newest usage."""
+class Collected(Struct, frozen=True):
+    """Where usage goes that is collected.
+
+    What a process keeps of it for itself, whoever collected it, is in `own`: its metric file and its newest usage.
+    `outputs` has what is collected here.
+    """
 
     file: "EmbeddedStore | None"
     newest: NewestUsage | None
-
-    @property
-    def stores(self) -> list[PointStore]:
-        return [store for store in (self.newest, self.file) if store is not None]
+    own: Outputs
+    outputs: Outputs
 
     def serve(self, store: MetricStore) -> MetricStore:
         """What answers questions."""
@@ -50,24 +53,33 @@ def check_workers(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_kept(settings: Settings, store: MetricStore, *, writes: bool) -> AsyncIterator[Kept]:
-    """Of processes with one file one `writes` it. Raises MetricsUnavailable."""
+async def open_collected(
+    settings: Settings, store: MetricStore, replica: "Replica | None", *, writes: bool
+) -> AsyncIterator[Collected]:
+    """Opens what is written to. Of processes with one file one `writes` it. Raises MetricsUnavailable."""
     metrics = settings.metrics
     newest = NewestUsage(metrics.usage_lookback) if metrics.usage_from == "collector" else None
+    stores: list[tuple[str, PointStore]] = []
     async with AsyncExitStack() as stack:
         file = cast("EmbeddedStore", store) if writes and metrics.metric_store == "embedded" else None
         if writes and file is None and "embedded" in metrics.outputs:
             file = await stack.enter_async_context(open_embedded(settings))
-        yield Kept(file, newest)
+        if file is not None and (metrics.outputs or replica):
+            stores.append(("the metric file", file))
+        own = len(stores)
+        for output in metrics.outputs_elsewhere if writes or replica else ():
+            stores.append((output, await stack.enter_async_context(open_output(settings, output))))  # noqa: PERF401 - each is open before the next
+        outputs = await stack.enter_async_context(open_outputs(newest, stores, BufferOptions(metrics.collect_buffer)))
+        yield Collected(file, newest, Outputs(newest, outputs.buffers[:own]), outputs)
 
 
 @asynccontextmanager
-async def open_inbox(kept: Kept, replica: "Replica | None") -> AsyncIterator[None]:
+async def open_inbox(collected: Collected, replica: "Replica | None") -> AsyncIterator[None]:
     """Has what others measure kept, before any member is followed."""
-    if replica is None or not kept.stores:
+    if replica is None or collected.own.is_empty:
         yield
         return
-    inbox = UsageInbox(Together(kept.stores))
+    inbox = UsageInbox(collected.own)
     replica.on_usage = inbox.receive
     async with open_task("usage of other replicas", inbox.run):
         yield
@@ -75,28 +87,21 @@ async def open_inbox(kept: Kept, replica: "Replica | None") -> AsyncIterator[Non
 
 @asynccontextmanager
 async def open_collecting(
-    settings: Settings, federation: Federation, kept: Kept, replica: "Replica | None", *, writes: bool
-) -> AsyncIterator[Sequence[Buffer]]:
-    """Asks the members that are watched here, where anything is written; gives what waits for each store."""
-    metrics, interval = settings.metrics, settings.metrics.collect_interval
-    shared = "embedded" in metrics.outputs or kept.newest is not None
-    if not (metrics.outputs or kept.newest) or not (writes or replica):
-        yield []
+    settings: Settings, federation: Federation, collected: Collected, replica: "Replica | None", *, writes: bool
+) -> AsyncIterator[None]:
+    """Asks the members that are watched here, where usage is kept or written anywhere."""
+    metrics, newest = settings.metrics, collected.newest
+    if not (metrics.outputs or newest) or not (writes or replica):
+        yield
         return
-    async with AsyncExitStack() as stack:
-        stores: list[tuple[str, PointStore]] = [] if kept.file is None else [("the metric file", kept.file)]
-        for output in metrics.outputs_elsewhere:
-            stores.append((output, await stack.enter_async_context(open_output(settings, output))))  # noqa: PERF401 - each is open before the next
-        buffering = BufferOptions(metrics.collect_buffer)
-        outputs = await stack.enter_async_context(open_outputs(kept.newest, stores, buffering))
-        points: PointStore = outputs
-        options = CollectorOptions(interval, settings.timeouts.member_timeout)
-        if replica is not None:
-            nats = replica.nats
-            if shared:
-                points = SharedPoints(outputs, replica.publish_usage, lambda: nats.max_payload)
-            options = CollectorOptions(interval, settings.timeouts.member_timeout, is_ours=replica.is_written)
-        collector = await stack.enter_async_context(open_collector(federation, points, options))
-        if kept.newest is not None:
-            kept.newest.sources = collector.sources
-        yield outputs.buffers
+    points: PointStore = collected.outputs
+    options = CollectorOptions(metrics.collect_interval, settings.timeouts.member_timeout)
+    if replica is not None:
+        nats = replica.nats
+        if "embedded" in metrics.outputs or newest is not None:
+            points = SharedPoints(points, replica.publish_usage, lambda: nats.max_payload)
+        options = msgspec.structs.replace(options, is_ours=replica.is_written)
+    async with open_collector(federation, points, options) as collector:
+        if newest is not None:
+            newest.sources = collector.sources
+        yield

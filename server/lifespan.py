@@ -39,7 +39,7 @@ from rest_compat.platform import PlatformOptions
 from rest_compat.request import RestState
 from server.audit_log import AuditLog, open_audit_log
 from server.cluster_sources import open_source
-from server.collecting import open_collecting, open_inbox, open_kept
+from server.collecting import open_collected, open_collecting, open_inbox
 from server.metric_file import open_metric_file
 from server.metric_store import open_metric_store
 from server.reach import watch_reach
@@ -81,11 +81,11 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         settings = stack.enter_context(open_metric_file(settings))
         auth_options = build_auth_options(settings)
         history = await stack.enter_async_context(open_metric_store(settings, writes=writes))
-        kept = await stack.enter_async_context(open_kept(settings, history, writes=writes))
-        metric_store = kept.serve(history)
         source = await stack.enter_async_context(open_source(settings))
         replica = await stack.enter_async_context(open_shared_state(settings))
-        await stack.enter_async_context(open_inbox(kept, replica))
+        collected = await stack.enter_async_context(open_collected(settings, history, replica, writes=writes))
+        metric_store = collected.serve(history)
+        await stack.enter_async_context(open_inbox(collected, replica))
         options = FleetOptions(
             member_timeout=settings.timeouts.member_timeout,
             heartbeat_seconds=settings.timeouts.heartbeat,
@@ -104,8 +104,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         if writes:  # one of several processes says it
             reaching = partial(watch_reach, authenticator, federation)
             await stack.enter_async_context(open_task("reach of users", reaching))
-        collecting = open_collecting(settings, federation, kept, replica, writes=writes)
-        outputs = await stack.enter_async_context(collecting)
+        collecting = open_collecting(settings, federation, collected, replica, writes=writes)
+        await stack.enter_async_context(collecting)
         request_timeout, limits = settings.timeouts.request_timeout, build_limits(settings.limits)
         admission = Admission(AdmissionOptions(a_second=settings.traffic.user_rate))
         redact_env = EnvValues(settings.disclosure.redact_env)
@@ -128,8 +128,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
         yield State(
             audit=audit,
             replica=replica,
-            outputs=outputs,
-            metric_file=kept.file,
+            outputs=collected.outputs.buffers,
+            metric_file=collected.file,
             sources=source,
             federation=federation,
             metric_store=metric_store,

@@ -180,18 +180,6 @@ class Buffer:
             logger.warning("usage is not written to %s now, and waits: %s", self.name, detail_of(error))
 
 
-class Together:
-    """A `PointStore` that writes to several, one after the other."""
-
-    def __init__(self, stores: Sequence[PointStore]) -> None:
-        self._stores = stores
-
-    async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
-        of_pods, of_nodes = list(pods), list(nodes)
-        for store in self._stores:
-            await store.write(of_pods, of_nodes)
-
-
 class Outputs:
     """A `PointStore` that keeps each delivery for all buffers, and waits for none of their stores.
 
@@ -201,6 +189,11 @@ class Outputs:
     def __init__(self, newest: PointStore | None, buffers: Sequence[Buffer]) -> None:
         self.buffers = buffers
         self._newest = newest
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept."""
+        return self._newest is None and not self.buffers
 
     async def write(self, pods: Iterable[tuple[PodKey, Point]], nodes: Iterable[tuple[NodeKey, Point]]) -> None:
         """Of one cluster."""

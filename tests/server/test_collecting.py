@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -96,6 +97,31 @@ async def test_newest_usage_is_there_before_anything_is_stored(tmp_path: Path) -
         await until(is_newer, what="a later round", every=0.1)
         assert await collecting.figures() == {}
     assert not (tmp_path / "usage.sqlite").exists()
+
+
+async def test_a_full_disk_costs_no_point(tmp_path: Path) -> None:
+    async with open_collecting(tmp_path) as collecting:
+        await wait_usage(collecting, 10)
+        # No file may grow beyond what the log of SQLite has: what a full disk is to it.
+        size = await asyncio.to_thread(lambda: (tmp_path / "usage.sqlite-wal").stat().st_size)
+        before = resource.prlimit(collecting.server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(collecting.server.pid, resource.RLIMIT_FSIZE, (size, before[1]))
+
+        async def is_told() -> bool:
+            return "the metric file: " in json.loads(await collecting.read("/readyz"))["collected"]
+
+        async def waits() -> bool:
+            return (await collecting.figures())['waiting_bytes{store="the metric file"}'] > 0
+
+        await until(is_told, what="the full disk to be told", every=0.1)
+        await until(waits, what="points to wait", every=0.1)
+        resource.prlimit(collecting.server.pid, resource.RLIMIT_FSIZE, before)
+
+        async def has_caught_up() -> bool:
+            return not await waits() and not await is_told()
+
+        await until(has_caught_up, what="nothing to wait", every=0.1)
+        assert (await collecting.figures())['points_lost_total{store="the metric file"}'] == 0
 
 
 @pytest.mark.real
