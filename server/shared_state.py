@@ -21,7 +21,7 @@ FRESH_SECONDS = 2.0
 
 OWN_HISTORY = (
     "usage and its history are kept by each replica for itself, from when it ran: for one history that all have, name "
-    "an InfluxDB with OPENMCP_INFLUX_URL"
+    "an InfluxDB with OPENMCP_INFLUX_URL or a Prometheus with OPENMCP_PROMETHEUS_URL"
 )
 
 _log = logging.getLogger(__name__)
