@@ -146,7 +146,7 @@ def _unpack_stats(packed: Packed, points: Ints, times_ms: Ints, wanted: Collecti
             restored = restore_floats(around + (-column if SHAPES[at] == "low" else column))
             found[SHAPES[at]] = np.where(rated, restored, np.nan)
     for name in SHAPES:
-        if name in constants:
+        if name in constants and name in wanted:
             found[name] = np.where(rated, constants[name], np.nan)
     stats = Stats(count, total, weight, **found, value=value)
     return stats if known is None else _place(stats, known)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fleet.metrics.aggregate import Series
 from fleet.metrics.embedded.blocks.columns import PRECISION
 from fleet.metrics.embedded.blocks.raw import decode_runs, decode_spans, encode_points
-from fleet.metrics.embedded.blocks.rolled import decode_rolled, encode_rolled
+from fleet.metrics.embedded.blocks.rolled import SHAPES, decode_rolled, encode_rolled
 from fleet.metrics.embedded.blocks.spans import Spans, from_series, join, roll_up
 from fleet.model.placements import GAP_NS
 from fleet.model.usage import NANOSECONDS, Measure
@@ -38,6 +38,16 @@ def test_spans_come_back_within_their_precision(series: Series) -> None:
         np.testing.assert_allclose(kept.weight, stats.weight, rtol=PRECISION)
         for name in ("low", "high", "last"):
             np.testing.assert_allclose(getattr(kept, name), getattr(stats, name), rtol=PRECISION, equal_nan=True)
+
+
+@given(draw_series(), st.sets(st.sampled_from(SHAPES)))
+def test_shapes_that_are_asked_for_are_as_among_all(series: Series, shapes: set[str]) -> None:
+    block = encode_rolled(roll_up(from_series(series), MINUTE))
+    every = decode_rolled(block)
+    for measure, stats in decode_rolled(block, series.values, shapes).stats.items():
+        for name in {"count", "total", "weight"} | shapes:
+            np.testing.assert_array_equal(getattr(stats, name), getattr(every.stats[measure], name))
+        assert all(np.isnan(getattr(stats, name)).all() for name in set(SHAPES) - shapes)
 
 
 @given(draw_series(), st.integers(1, 79))
