@@ -1,5 +1,6 @@
 """The metric store that the settings name."""
 
+import os
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -21,28 +22,32 @@ def open_metric_store(settings: Settings, *, writes: bool = True) -> AbstractAsy
         return _open_prometheus(settings.metrics, settings.metrics.prometheus_url, settings.timeouts.member_timeout)
     if settings.metrics.metric_store != "embedded" and settings.metrics.influx_address is not None:
         return _open_influx(settings.metrics, settings.metrics.influx_address, settings.timeouts.member_timeout)
+    options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
     from fleet.metrics.embedded.store import open_embedded_reader, open_embedded_store
 
-    options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
     return open_embedded_store(options) if writes else open_embedded_reader(options)
 
 
 def open_embedded(settings: Settings) -> AbstractAsyncContextManager["EmbeddedStore"]:
     """The metric file, to be written beside another store."""
+    options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
     from fleet.metrics.embedded.store import open_embedded_store
 
-    return open_embedded_store(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
+    return open_embedded_store(options)
 
 
 def prepare_metric_store(settings: Settings) -> None:
     """Makes the embedded store's file, where there is one: others may then read it. Raises MetricsUnavailable."""
     if settings.metrics.uses_file:
+        options = _embedded_options(settings.metrics, settings.timeouts.member_timeout)
         from fleet.metrics.embedded.store import prepare_file
 
-        prepare_file(_embedded_options(settings.metrics, settings.timeouts.member_timeout))
+        prepare_file(options)
 
 
 def _embedded_options(metrics: MetricSettings, timeout: float) -> "EmbeddedOptions":
+    # Before numpy: its OpenBLAS starts a thread a core, of 40 MB of addresses each, for what is not done here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from fleet.metrics.embedded.store import EmbeddedOptions
 
     return EmbeddedOptions(

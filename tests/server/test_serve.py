@@ -191,6 +191,21 @@ async def test_a_kubeconfig_and_a_store_need_no_library_of_others(
     assert not modules & unused
 
 
+async def test_the_metric_file_starts_no_thread_a_core(tmp_path: Path) -> None:
+    code = """
+import os
+from server.metric_store import prepare_metric_store
+from server.settings.environment import load_settings
+prepare_metric_store(load_settings(os.environ))
+import numpy
+print(len(os.listdir("/proc/self/task")))
+"""
+    async with open_process(environ(tmp_path), sys.executable, "-c", code) as process:
+        async with asyncio.timeout(PATIENCE):
+            printed, _ = await process.communicate()
+    assert printed == b"1\n"
+
+
 async def test_https_and_a_plain_port_serve_the_same(tmp_path: Path) -> None:
     certificate, key = write_certificate(tmp_path)
     plain = free_port()
