@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fleet.kubernetes.codec.depth import read_deep
 from fleet.kubernetes.codec.events import build_event
 from fleet.kubernetes.codec.nodes import build_namespace, build_node, decode_namespace, decode_node
 from fleet.kubernetes.codec.pods import build_pod, decode_pod
@@ -99,7 +100,7 @@ class Codec(Generic[T]):
     def read_list(self, body: bytes) -> WireList:
         """A list's answer with its objects as they came. Raises DecodeError where it is not a list of this kind."""
         try:
-            page = _LIST.decode(body)
+            page = read_deep(_LIST.decode, body)
         except UNREADABLE as error:
             raise DecodeError(f"the answer to {self.path} is not a Kubernetes list: {error}") from error
         if page.kind != f"{self.kind}List" or (page.items is None and not page.metadata.resource_version):
@@ -115,7 +116,7 @@ class Codec(Generic[T]):
         for item in items:
             raw = bytes(item)
             try:
-                records.append(self.build(raw, cluster))
+                records.append(read_deep(lambda content: self.build(content, cluster), raw))
             except UNREADABLE as error:
                 malformed.append(self._problem(_name_of(raw), error))
         return records, tuple(malformed)
@@ -137,7 +138,7 @@ class Codec(Generic[T]):
 
     def _decode_any(self, line: bytes, cluster: str) -> WatchEvent[T]:
         try:
-            event = _EVENT.decode(line)
+            event = read_deep(_EVENT.decode, line)
             kind = EventType(event.type)
             raw = bytes(event.object)
             if kind is EventType.ERROR:
@@ -148,7 +149,7 @@ class Codec(Generic[T]):
         if kind is EventType.BOOKMARK:
             return WatchEvent(kind, None, _name_of(raw).resource_version)
         try:
-            record = self.build(raw, cluster)
+            record = read_deep(lambda content: self.build(content, cluster), raw)
             version = _name_of(raw).resource_version if self.version_of is None else self.version_of(record)
             return WatchEvent(kind, record, version)
         except UNREADABLE as error:
@@ -163,7 +164,7 @@ class Codec(Generic[T]):
 
 def _name_of(raw: bytes) -> Named:
     try:
-        return _NAMED.decode(raw).metadata
+        return read_deep(_NAMED.decode, raw).metadata
     except UNREADABLE:  # the error of the object is made elsewhere; this only names it
         return _NAMELESS
 

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from fleet.kubernetes.codec.convert import interned, parse_time
+from fleet.kubernetes.codec.depth import read_deep
 from fleet.kubernetes.codec.pod_status import PodColumns
 from fleet.kubernetes.codec.pod_wire import WirePod
 from fleet.kubernetes.codec.wire import ContainerStatus, Wire, WireCondition
@@ -47,7 +48,7 @@ def is_well(pod: WirePod, columns: PodColumns) -> bool:
 def find_unwell(manifest: bytes) -> Unwell:
     """Reads it from the compressed manifest; nothing is known of what is not as the Kubernetes API promises."""
     try:
-        pod = _DECODER.decode(load_raw_manifest(manifest))
+        pod = read_deep(_DECODER.decode, load_raw_manifest(manifest))
     except UNREADABLE:  # the record is right without, and details say what is wrong
         return _UNTOLD
     deleted, status = pod.metadata.deletion_timestamp, pod.status

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fleet.kubernetes.codec.convert import IMAGES, DecodeCache, as_conditions, as_owner, as_pairs, parse_time
+from fleet.kubernetes.codec.depth import read_deep
 from fleet.kubernetes.codec.pod_resources import container_resources, listed_amounts, resize_container
 from fleet.kubernetes.codec.pod_status import is_resize_infeasible, pod_columns
 from fleet.kubernetes.codec.pod_unwell import find_unwell, is_well
@@ -115,7 +116,7 @@ def pod_details(pod: Pod) -> PodDetails:
     Annotations are not redacted. Raises ClusterAnswerInvalid where they are not as the Kubernetes API promises.
     """
     try:
-        detailed = _DETAILS.decode(load_raw_manifest(pod.manifest))
+        detailed = read_deep(_DETAILS.decode, load_raw_manifest(pod.manifest))
         return PodDetails(
             annotations=as_pairs(detailed.metadata.annotations),
             containers=_build_containers(detailed),
@@ -130,7 +131,7 @@ def pod_details(pod: Pod) -> PodDetails:
 def annotations_of(manifest: bytes) -> Pairs:
     """An object's annotations, not redacted, from its compressed manifest. Raises DecodeError where it is no object."""
     try:
-        return as_pairs(_ANNOTATIONS.decode(load_raw_manifest(manifest)).metadata.annotations)
+        return as_pairs(read_deep(_ANNOTATIONS.decode, load_raw_manifest(manifest)).metadata.annotations)
     except UNREADABLE as error:
         raise DecodeError(f"not an object's manifest: {error}") from error
 

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from fleet.kubernetes.codec.codec import Codec
 from fleet.kubernetes.codec.convert import as_conditions, as_owner, as_pairs, seconds
+from fleet.kubernetes.codec.depth import read_deep
 from fleet.kubernetes.codec.wire import DecodeError, ListMetadata, Metadata, Wire, WireCondition, WireList
 from fleet.kubernetes.discovery import Served
 from fleet.model.kube_objects import KubeObject, TableColumn, redact_cell
@@ -32,7 +33,7 @@ class ObjectPage(Struct, frozen=True):
 def decode_objects(body: bytes, served: Served, cluster: str) -> ObjectPage:
     """Reads a list, or a table of one. Raises DecodeError."""
     try:
-        page = _PAGE.decode(body)
+        page = read_deep(_PAGE.decode, body)
         if page.kind == "Table":
             rows = [(bytes(row.object), row.cells or []) for row in page.rows or ()]
             built = [_build(raw, served, cluster, page.column_definitions or [], cells) for raw, cells in rows if raw]
@@ -67,7 +68,7 @@ class TableCodec:
     def read_list(self, body: bytes) -> WireList:
         """A list's answer with its objects, or the rows of its table, as they came."""
         try:
-            page = _RAW_PAGE.decode(body)
+            page = read_deep(_RAW_PAGE.decode, body)
         except UNREADABLE as error:
             raise DecodeError(f"the answer to {self.path} is not a Kubernetes list: {error}") from error
         if page.kind == "Table":
@@ -103,7 +104,7 @@ def conditions_of(raw: bytes) -> tuple[Condition, ...]:
 def _build(
     raw: bytes, served: Served, cluster: str, definitions: "list[_Definition] | None", cells: list[Any]
 ) -> KubeObject:
-    head = _HEAD.decode(raw)
+    head = read_deep(_HEAD.decode, raw)
     metadata = head.metadata
     created_at = seconds(metadata.creation_timestamp)
     if not head.kind:  # items of a plain list lack it; with it a manifest reads the same however the object came

@@ -100,8 +100,8 @@ def _read_providers(content: bytes) -> Mapping[str, Provider]:
 def find_access(profile: ClusterProfile, providers: Providers) -> Access:
     """How its cluster is reached. Raises ProfileProblemError."""
     owner = f"ClusterProfile {profile.name}"
-    if providers.problem is not None:
-        raise ProfileProblemError(f"{owner}: {providers.problem}")
+    if (problem := providers.problem or profile.problem) is not None:
+        raise ProfileProblemError(f"{owner}: {problem}")
     offered = profile.access_providers
     if not offered:
         raise ProfileProblemError(

@@ -32,6 +32,7 @@ class ClusterProfile(Struct, frozen=True):
     info: PlatformInfo
     access_providers: Mapping[str, Mapping[str, Any]]
     offline: str | None = None
+    problem: str | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +71,7 @@ def _build_profile(raw: bytes, cluster: str) -> ClusterProfile:
             if (name := as_text(entry.get("name")))
         },
         _find_offline(custom.status),
+        custom.problem,
     )
 
 

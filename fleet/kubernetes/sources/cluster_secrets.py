@@ -16,6 +16,7 @@ from fleet.kubernetes.auth.encoding import decode_base64
 from fleet.kubernetes.auth.kubeconfig import Access, Kubeconfig, KubeconfigError, Section, load_access
 from fleet.kubernetes.auth.kubeconfig_entries import read_entry
 from fleet.kubernetes.codec.codec import Codec
+from fleet.kubernetes.codec.depth import read_deep
 from fleet.kubernetes.codec.wire import Named
 from fleet.kubernetes.sources.untrusted import FILE, FILES, PROGRAMS, read_untrusted, refuse
 from fleet.model.objects import Pairs
@@ -109,7 +110,7 @@ def cluster_secrets(namespace: str | None, selector: str, *, programs: bool, own
     within = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
 
     def build(raw: bytes, _cluster: str) -> ClusterSecret:
-        return _build_secret(_SECRET.decode(raw), programs=programs, own=own)
+        return _build_secret(read_deep(_SECRET.decode, raw), programs=programs, own=own)
 
     return Codec("Secret", f"/api/v1{within}/secrets", build, query={"labelSelector": selector})
 

@@ -6,18 +6,25 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from fleet.kubernetes.codec.depth import read_deep
 from fleet.kubernetes.codec.wire import Named
 from fleet.model.objects import Pairs
 
+_DEEPEST = 50
+
 
 class Custom(Struct, frozen=True):
-    """`labels` are sorted by key; `spec` and `status` are empty where they are no mappings."""
+    """`labels` are sorted by key; `spec` and `status` are empty where they are no mappings.
+
+    Both are where one is nested so deeply that nothing could be done with it: `problem` says so.
+    """
 
     namespace: str
     name: str
     labels: Pairs
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
+    problem: str | None = None
 
 
 class _Labelled(Named, frozen=True):
@@ -35,10 +42,17 @@ _CUSTOM = msgspec.json.Decoder(_WireCustom)
 
 def decode_custom(raw: bytes) -> Custom:
     """Reads any custom resource. Raises msgspec.MsgspecError."""
-    wire = _CUSTOM.decode(raw)
+    wire = read_deep(_CUSTOM.decode, raw)
     head = wire.metadata
     labels = tuple(sorted((head.labels or {}).items()))
+    if _nests_deeper([wire.spec, wire.status], _DEEPEST):
+        return Custom(head.namespace, head.name, labels, {}, {}, f"it is nested deeper than {_DEEPEST} levels")
     return Custom(head.namespace, head.name, labels, as_mapping(wire.spec), as_mapping(wire.status))
+
+
+def _nests_deeper(value: object, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _nests_deeper(each, levels - 1) for each in inside)
 
 
 def as_text(value: object) -> str | None:
