@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 
 from fleet.collector.outputs import BufferOptions, Delivery, Outputs, open_outputs
 from fleet.model.errors import MetricsBusy, MetricsUnavailable, PointsRefused
 from fleet.model.objects import NodeKey, PodKey
-from fleet.model.usage import Point
+from fleet.model.usage import Measure, Point
 from tests.fakes.waiting import until
 
 WEB, N1 = PodKey("c1", "shop", "web"), NodeKey("c1", "n1")
@@ -163,3 +164,24 @@ async def test_a_large_delivery_is_whole_after_it_waited() -> None:
         store.failure = None
         await until(lambda: buffer.written == 5003, what="the delivery")
     assert seen[-1] == many
+
+
+async def test_twenty_rounds_of_five_thousand_pods_fit_into_what_may_wait() -> None:
+    """Five minutes of a round each 15 s, of figures that are all different."""
+    figures = Random(5)
+    store = Store()
+    store.failure = MetricsUnavailable("it is away")
+
+    def measured(time_ns: int) -> Point:
+        amounts = {measure.value: figures.randrange(1 << 36) for measure in Measure}
+        return Point(time_ns=time_ns, node=f"node-{figures.randrange(200)}", **amounts)
+
+    keys = [PodKey("c1", f"team-{number % 40}", f"web-6f9d8c7b5-{number:05}") for number in range(5000)]
+    async with open_stores(store) as outputs:
+        (buffer,) = outputs.buffers
+        await outputs.write(*points(0))
+        await until(lambda: buffer.problem, what="the first attempt")
+        for number in range(20):
+            await outputs.write([(key, measured(number)) for key in keys], points(0)[1])
+        assert buffer.lost == 0
+        assert buffer.waiting_bytes < BufferOptions().most_bytes / 4

@@ -98,6 +98,28 @@ async def test_a_store_that_was_away_has_every_point_of_the_rounds(
 
 
 @pytest.mark.real
+async def test_a_store_that_hung_has_every_point_once(start_real_metric_server: Callable[..., MetricServer]) -> None:
+    """What it may have taken before it was given up is sent again."""
+    server = await asyncio.to_thread(start_real_metric_server, MetricServerKind.PROMETHEUS)
+    node = NodeKey("c1", "n1")
+    async with (
+        open_remote_writer(options_of(server, timeout=0.5)) as writer,
+        open_outputs(None, [("remote-write", writer)], BufferOptions()) as outputs,
+    ):
+        (buffer,) = outputs.buffers
+        await outputs.write([], [(node, Point(NOW - 60 * NANOSECONDS, cpu_cores=0.0))])
+        await until(lambda: buffer.written == 1, what="the first point")
+        await asyncio.to_thread(server.pause)
+        for number in range(1, 20):
+            await outputs.write([], [(node, Point(NOW - (60 - number) * NANOSECONDS, cpu_cores=float(number)))])
+        await until(lambda: "did not answer within 0.5 s" in (buffer.problem or ""), what="the store to be missed")
+        await asyncio.to_thread(server.resume)
+        await until(lambda: buffer.written == 20, what="all points")
+    samples = await asyncio.to_thread(found_at, server, "sum(count_over_time(node:cpu_cores:sum[5m]))", NOW)
+    assert [value for _, value in samples] == [20.0]
+
+
+@pytest.mark.real
 async def test_who_may_not_write_is_told_and_who_may_writes(
     start_real_metric_server: Callable[..., MetricServer], tmp_path: Path
 ) -> None:
