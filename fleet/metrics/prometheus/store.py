@@ -5,7 +5,7 @@ Histories are made of the samples by the arithmetic that all stores share.
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from itertools import islice
 from typing import Any, cast
 
@@ -43,6 +43,9 @@ _INTERVALS = 4
 _INTERVAL_SECONDS = 300.0
 _UNKNOWN_SECONDS = 15.0
 
+_NOTHING_SECONDS = 60.0
+_MOST_NOTED = 50_000
+
 _WIDER = 32
 """By how much the next span is longer where one had too few points of an object."""
 
@@ -61,6 +64,7 @@ class PrometheusStore:
         self._summed = SummedReader(asking, self._wording, self._nodes)
         self._interval_ns = 15 * NANOSECONDS
         self._interval_due = 0.0
+        self._nothing: dict[Hashable, float] = {}
         self._whole: set[str] = set()
         """The clusters whose pods have no series of containers, but some of pods as a whole."""
 
@@ -68,20 +72,21 @@ class PrometheusStore:
         now = time.time_ns()
         wanted = measures | _ANCHORS
         window_ns = self._ns(self._options.rate_window)
-        usages: dict[K, Usage] = {}
         if self._is_much(keys, wanted, window_ns):
             usages, missing = await self._summed_latest(kind, keys, measures)
-            thin = keys - usages.keys()
+            thin = [key for key in keys if (usage := usages.get(key)) is None or self._may_have_cpu(usage, measures)]
         else:
             first, missing = await self._points(kind, keys, wanted, now - window_ns, now)
             twice = not self._options.recorded or any(measure.is_counter for measure in measures)
-            thin = frozenset(key for key in keys if not _is_enough(first.get(key), twice=twice))
+            thin = [key for key in keys if not _is_enough(first.get(key), twice=twice)]
             usages = {key: _as_usage(series, measures) for key, series in first.items()}
-        if thin:
+        old = frozenset(key for key in thin if self._nothing.get(key, 0.0) <= time.monotonic())
+        if old:
             since = now - self._ns(self._options.lookback)
-            again, more = await self._points(kind, thin, wanted, since, now, whole=True)
+            again, more = await self._points(kind, old, wanted, since, now, whole=True)
             usages |= {key: _as_usage(series, measures) for key, series in again.items()}
             missing = missing or more
+            self._note_nothing(old - again.keys() if not missing else ())
         return _measured(keys, usages, missing)
 
     async def _summed_latest(
@@ -91,10 +96,18 @@ class PrometheusStore:
         if kind is Kind.NODE and not self._options.recorded:
             await self._nodes.load({key.cluster for key in known})
         usages, missing = await self._summed.latest(kind, known, measures)
-        if not self._options.recorded and Measure.CPU_CORES in measures:
-            # Measured once so far: there may be something to count from further back.
-            usages = {key: usage for key, usage in usages.items() if usage.cpu_cores is not None}
         return cast("dict[K, Usage]", usages), missing
+
+    def _may_have_cpu(self, usage: Usage, measures: frozenset[Measure]) -> bool:
+        """Whether an object was measured once so far, and there may be something to count from further back."""
+        return usage.cpu_cores is None and Measure.CPU_CORES in measures and not self._options.recorded
+
+    def _note_nothing(self, keys: Iterable[Hashable]) -> None:
+        """Of objects without a sample in all of the lookback, as pods that have ended: not to be looked for so soon."""
+        now = time.monotonic()
+        if len(self._nothing) > _MOST_NOTED:
+            self._nothing = {key: until for key, until in self._nothing.items() if until > now}
+        self._nothing |= dict.fromkeys(keys, now + _NOTHING_SECONDS)
 
     async def _learn_interval(self, kind: Kind, keys: frozenset[K], end_ns: int) -> None:
         """Looks at a few objects' samples for how far apart these are, now and then."""

@@ -6,6 +6,7 @@ import pytest
 
 from fleet.model.objects import PodKey
 from fleet.ports import Covering
+from tests.fleet.metrics.prometheus.times import fresh
 from tests.fleet.metrics.stores import PROMETHEUS_STORES, open_filled_prometheus
 from tests.fleet.metrics.test_contract import NODE, WEB, full_point
 
@@ -17,7 +18,8 @@ SERVERS = {"prometheus": "real_prometheus", "victoriametrics": "real_victoria_me
 @pytest.mark.parametrize("name", list(PROMETHEUS_STORES))
 async def test_what_is_measured_and_how_old_it_is(request: pytest.FixtureRequest, name: str) -> None:
     async with PROMETHEUS_STORES[name](request) as filled:
-        await filled.write([(WEB, full_point(5))], [(NODE, full_point(5))])
+        (point,) = fresh([full_point(5)])
+        await filled.write([(WEB, point)], [(NODE, point)])
         said = await filled.store.check()
     lacking = "" if name == "recorded" else "; nobody measures of pods fs_available_bytes"
     assert re.fullmatch(rf"(Prometheus 2\.[\w.+]+|VictoriaMetrics), pods measured \d+ s ago{lacking}", said)
@@ -38,7 +40,7 @@ async def test_clusters_without_series_and_series_without_a_cluster(request: pyt
     label = f"member_of_{name}"
     async with open_filled_prometheus(request.getfixturevalue(SERVERS[name]), cluster_label=label) as filled:
         pods = [WEB, PodKey("cluster9", "default", "web-0")]
-        await filled.write((pod, full_point(5)) for pod in pods)
+        await filled.write((pod, point) for pod in pods for point in fresh([full_point(5)]))
         store, value = filled.store, filled.options.cluster_value
         assert isinstance(store, Covering)
         assert await store.describe_coverage(["cluster1", "cluster9"]) == ""

@@ -9,6 +9,8 @@ from fleet.metrics.prometheus.opening import open_prometheus_store
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange
 from realfleet.series import build_scraped
+from tests.fleet.metrics.prometheus.gateway import open_gateway
+from tests.fleet.metrics.prometheus.times import fresh, passed_ns
 from tests.fleet.metrics.stores import PROMETHEUS_STORES, FilledPrometheus, open_filled_prometheus
 from tests.fleet.metrics.test_contract import NODE, NOW, WEB, ago, full_point
 
@@ -29,7 +31,8 @@ async def filled(request: pytest.FixtureRequest) -> AsyncIterator[FilledPromethe
 async def put(filled: FilledPrometheus, name: str, samples: Samples, **labels: str) -> None:
     cluster = filled.options.cluster_value.replace("{cluster}", WEB.cluster)
     named = {"__name__": name, "cluster": cluster, "namespace": WEB.namespace, "pod": WEB.name} | labels
-    times = sorted((ago(seconds) // 1_000_000, value) for value, seconds in samples)
+    since_ns = passed_ns() if name in ("kube_node_info", "node_uname_info") else 0  # names of nodes are those of now
+    times = sorted(((ago(seconds) + since_ns) // 1_000_000, value) for value, seconds in samples)
     kept = tuple(sorted((label, value) for label, value in named.items() if value))
     await filled.put([(kept, [(value, time_ms) for time_ms, value in times])])
 
@@ -158,6 +161,22 @@ async def test_where_a_pod_ran_within_a_day_is_told_by_the_minute(filled: Filled
     for run, times in zip(found[WEB], runs.values(), strict=True):
         assert abs(run.since_ns - ago(times[0])) <= 60 * NANOSECONDS
         assert abs(run.until_ns - ago(times[-1])) <= 60 * NANOSECONDS
+
+
+async def test_pods_that_have_ended_are_not_looked_for_each_time(filled: FilledPrometheus) -> None:
+    ended = PodKey("cluster1", "default", "ended")
+    await filled.write((WEB, point) for point in fresh([full_point(20), full_point(10)]))
+    async with (
+        open_gateway(filled.server.url) as (url, gateway),
+        open_prometheus_store(replace(filled.options, url=url)) as store,
+    ):
+        asked = []
+        for _ in range(2):
+            assert list(await store.latest(Kind.POD, frozenset({WEB, ended}), CPU_MEMORY)) == [WEB]
+            asked.append(len(gateway.seen))
+        assert asked[1] - asked[0] == 1 < asked[0]
+        await filled.write((ended, point) for point in fresh([full_point(15), full_point(5)]))
+        assert set(await store.latest(Kind.POD, frozenset({WEB, ended}), CPU_MEMORY)) == {WEB, ended}
 
 
 async def test_what_was_written_twice_is_there_once(filled: FilledPrometheus) -> None:

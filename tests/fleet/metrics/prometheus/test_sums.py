@@ -17,6 +17,7 @@ from fleet.model.objects import PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Aggregate, Kind, Measure, Point, TimeRange, Usage
 from realfleet.metric_server import MetricServer
 from realfleet.series import build_scraped
+from tests.fleet.metrics.prometheus.times import fresh
 from tests.fleet.metrics.stores import PROMETHEUS_STORES, FilledPrometheus, build_series, open_filled_prometheus
 from tests.fleet.metrics.test_contract import NODE, NOW, WEB, ago, full_point, rounded
 
@@ -26,6 +27,12 @@ WINDOW = TimeRange(ago(1200), NOW, 60 * NANOSECONDS)
 EXACT = (Aggregate.MEAN, Aggregate.LAST)
 CPU_MEMORY = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 SCRAPES = [full_point(second, step) for step, second in enumerate(range(1500, 0, -15))]
+
+
+def build_window() -> TimeRange:
+    """The last twenty minutes by the minute, as those of `fresh` scrapes."""
+    now = time.time_ns() // NANOSECONDS * NANOSECONDS
+    return TimeRange(now - 1200 * NANOSECONDS, now, 60 * NANOSECONDS)
 
 
 @asynccontextmanager
@@ -44,19 +51,21 @@ async def sums(request: pytest.FixtureRequest) -> AsyncIterator[FilledPrometheus
 
 
 async def test_newest_usage_is_that_of_samples(sums: FilledPrometheus) -> None:
-    await sums.write([(WEB, point) for point in SCRAPES], [(NODE, point) for point in SCRAPES])
+    scrapes = fresh(SCRAPES)
+    await sums.write([(WEB, point) for point in scrapes], [(NODE, point) for point in scrapes])
     pods = await sums.store.latest(Kind.POD, frozenset({WEB}), ALL_MEASURES)
     nodes = await sums.store.latest(Kind.NODE, frozenset({NODE}), ALL_MEASURES)
     for kind, found in ((Kind.POD, pods[WEB]), (Kind.NODE, nodes[NODE])):
-        kept = [sums.kept(kind, point) for point in SCRAPES]
+        kept = [sums.kept(kind, point) for point in scrapes]
         assert rounded(found) == build_usage(build_series(kept, ALL_MEASURES))
 
 
 async def test_each_measure_is_the_newest_of_its_own(sums: FilledPrometheus) -> None:
     """Samples would say that the newest point has no CPU."""
-    await sums.write([(WEB, full_point(40)), (WEB, full_point(20)), (WEB, Point(time_ns=ago(10), memory_bytes=7))])
+    points = fresh([full_point(40), full_point(20), Point(time_ns=ago(10), memory_bytes=7)])
+    await sums.write((WEB, point) for point in points)
     found = await sums.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
-    assert rounded(found[WEB]) == Usage(time_ns=ago(10), cpu_cores=0.218250189, memory_bytes=7)
+    assert rounded(found[WEB]) == Usage(time_ns=points[-1].time_ns, cpu_cores=0.218250189, memory_bytes=7)
 
 
 async def test_means_and_last_values_of_regular_scrapes_are_those_of_samples(sums: FilledPrometheus) -> None:
@@ -102,7 +111,7 @@ async def test_steps_without_a_sample_and_objects_without_any_have_none(sums: Fi
 async def test_containers_that_kubelets_tell_twice_count_once(request: pytest.FixtureRequest, name: str) -> None:
     """`/metrics/resource` has series of the same names as cAdvisor."""
     async with open_sums(request, name) as filled:
-        series = build_scraped([(WEB, p) for p in SCRAPES], cluster=filled.options.cluster_value, resource=True)
+        series = build_scraped([(WEB, p) for p in fresh(SCRAPES)], cluster=filled.options.cluster_value, resource=True)
         await filled.put(series)
         found = await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
         assert rounded(found[WEB]).cpu_cores == SCRAPES[-1].cpu_cores
@@ -114,11 +123,11 @@ async def test_pods_of_whose_containers_only_the_resource_endpoint_tells(
     request: pytest.FixtureRequest, name: str
 ) -> None:
     async with open_sums(request, name) as filled:
-        series = build_scraped([(WEB, p) for p in SCRAPES], cluster=filled.options.cluster_value, resource=True)
+        series = build_scraped([(WEB, p) for p in fresh(SCRAPES)], cluster=filled.options.cluster_value, resource=True)
         await filled.put([each for each in series if not any(label == "id" for label, _ in each[0])])
         means = frozenset((measure, Aggregate.LAST) for measure in CPU_MEMORY)
         usage = await filled.store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY)
-        history = await filled.store.history(Kind.POD, frozenset({WEB}), WINDOW, means)
+        history = await filled.store.history(Kind.POD, frozenset({WEB}), build_window(), means)
         assert rounded(usage[WEB]).cpu_cores == SCRAPES[-1].cpu_cores
         assert history[WEB].columns[Measure.MEMORY_BYTES, Aggregate.LAST][-1] == SCRAPES[-1].memory_bytes
 
@@ -126,14 +135,14 @@ async def test_pods_of_whose_containers_only_the_resource_endpoint_tells(
 @pytest.mark.parametrize("name", ["prometheus", "victoriametrics"])
 async def test_nodes_that_two_jobs_scrape_count_once(request: pytest.FixtureRequest, name: str) -> None:
     async with open_sums(request, name) as filled:
-        series = build_scraped(nodes=[(NODE, p) for p in SCRAPES], cluster=filled.options.cluster_value)
+        series = build_scraped(nodes=[(NODE, p) for p in fresh(SCRAPES)], cluster=filled.options.cluster_value)
         for job in ("kubelet", "another"):
             await filled.put([(tuple(sorted({**dict(each), "job": job}.items())), points) for each, points in series])
         columns = frozenset((measure, Aggregate.LAST) for measure in CPU_MEMORY)
         async with open_prometheus_store(replace(filled.options, most_samples=10**9)) as samples:
             for store in (filled.store, samples):
                 usage = await store.latest(Kind.NODE, frozenset({NODE}), CPU_MEMORY)
-                history = await store.history(Kind.NODE, frozenset({NODE}), WINDOW, columns)
+                history = await store.history(Kind.NODE, frozenset({NODE}), build_window(), columns)
                 assert rounded(usage[NODE]).cpu_cores == SCRAPES[-1].cpu_cores
                 assert history[NODE].columns[Measure.MEMORY_BYTES, Aggregate.LAST][-1] == SCRAPES[-1].memory_bytes
 
@@ -159,9 +168,8 @@ async def test_a_victoriametrics_that_keeps_its_newest_half_minute_back(
 
 async def test_many_pods_among_more_are_each_their_own(sums: FilledPrometheus) -> None:
     keys = [PodKey(f"cluster{i % 2}", f"ns{i % 3}", f"web-{i}") for i in range(1000)]
-    await sums.write(
-        [(key, Point(time_ns=ago(5), cpu_cores=float(i), memory_bytes=i, node="n1")) for i, key in enumerate(keys)]
-    )
+    points = fresh(Point(time_ns=ago(5), cpu_cores=float(i), memory_bytes=i, node="n1") for i in range(len(keys)))
+    await sums.write(zip(keys, points, strict=True))
     for _ in range(2):  # the second time it is known that most in these namespaces are others
         for wanted in (keys[:301], keys[:40]):
             usage = await sums.store.latest(Kind.POD, frozenset(wanted), CPU_MEMORY)
