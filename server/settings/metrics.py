@@ -61,7 +61,10 @@ class MetricSettings(PrometheusSettings, RemoteWriteSettings):
         values="a file that can be written",
     )
     embedded_max_age: Seconds = setting(
-        604800.0, "How long the embedded store keeps points: as measured for 2 h, by minutes for a day, then by ten.", values="a duration, at least 1m", ge=60
+        604800.0,
+        "How long the embedded store keeps points: as measured for 2 h, by minutes for a day, then by ten.",
+        values="a duration, at least 1m",
+        ge=60,
     )
     embedded_max_bytes: Bytes = setting(
         536870912,
