@@ -7,6 +7,7 @@ Source: prometheus.io/docs/prometheus/latest/querying/api. Numbers are texts, ti
 import logging
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -97,8 +98,12 @@ class Decoder:
             if not samples:
                 continue
             times, values = zip(*samples, strict=True)
-            if len(set(times)) != len(times):  # written twice, to a VictoriaMetrics
-                times, values = zip(*dict(samples).items(), strict=True)
+            if len(set(times)) != len(times) or not isfinite(sum(values)):
+                # A VictoriaMetrics has what was written twice, and says that a series has ended by NaN.
+                told = {time: value for time, value in samples if isfinite(value)}
+                if not told:
+                    continue
+                times, values = zip(*told.items(), strict=True)
             if times != last:  # series of one scrape have the same
                 last, times_ns = times, [round(time * 1000) * 1_000_000 for time in times]
             rows.append(Rows(series.metric, times_ns, list(values)))

@@ -123,8 +123,8 @@ class PrometheusStore:
                 self._interval_due = time.monotonic() + _INTERVAL_SECONDS
 
     def _is_much(self, keys: Collection[K], measures: Collection[Measure], span_ns: int) -> bool:
-        """Whether there are more samples than are read one by one, where each object has two series a measure."""
-        samples = 2 * len(keys) * len(measures) * span_ns // self._interval_ns
+        """Whether there are more samples than are read one by one, where a pod has two containers."""
+        samples = (1 if self._options.recorded else 2) * len(keys) * len(measures) * span_ns // self._interval_ns
         return samples > self._options.most_samples
 
     async def history(

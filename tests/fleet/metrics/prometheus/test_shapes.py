@@ -1,5 +1,6 @@
 """Series as fleets really have them: of their own times, without a node or a cluster, and of what began anew."""
 
+import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 
@@ -177,6 +178,15 @@ async def test_pods_that_have_ended_are_not_looked_for_each_time(filled: FilledP
         assert asked[1] - asked[0] == 1 < asked[0]
         await filled.write((ended, point) for point in fresh([full_point(15), full_point(5)]))
         assert set(await store.latest(Kind.POD, frozenset({WEB, ended}), CPU_MEMORY)) == {WEB, ended}
+
+
+async def test_a_series_that_was_told_to_have_ended_has_what_it_had(filled: FilledPrometheus) -> None:
+    """Prometheus writes a certain NaN where a scrape no longer has a series."""
+    (ended,) = struct.unpack("<d", bytes.fromhex("020000000000f07f"))
+    labels = {"container": "app", "image": "an image", "id": "/pods/app", "node": "n1"}
+    await put(filled, "container_memory_working_set_bytes", [(7.0, 30), (8.0, 20), (ended, 10)], **labels)
+    points = await filled.store.points(Kind.POD, WEB, start_ns=ago(60), end_ns=None, limit=10)
+    assert [(point.time_ns, point.memory_bytes) for point in points] == [(ago(30), 7), (ago(20), 8)]
 
 
 async def test_what_was_written_twice_is_there_once(filled: FilledPrometheus) -> None:
