@@ -131,3 +131,19 @@ def test_what_is_recorded_is_what_the_points_say(tmp_path: Path, resource: bool)
 
 def test_a_container_that_was_restarted_counts_once(tmp_path: Path) -> None:
     assert run_promtool(tmp_path, restart(build_scraped(PODS_BY_POINT, NODES_BY_POINT))) == ""
+
+
+def test_a_node_that_two_jobs_scrape_counts_once(tmp_path: Path) -> None:
+    series = build_scraped(PODS_BY_POINT, NODES_BY_POINT)
+    again = [
+        (
+            tuple(
+                (name, {"job": "other", "instance": f"10.0.0.1:9100 of {value}"}.get(name, value))
+                for name, value in labels
+            ),
+            samples,
+        )
+        for labels, samples in series
+        if "pod" not in dict(labels)
+    ]
+    assert run_promtool(tmp_path, series + again) == ""
