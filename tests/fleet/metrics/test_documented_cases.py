@@ -12,7 +12,7 @@ from tests.fleet.metrics.stores import STORES
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[2]
 DOCUMENT = ROOT / "docs" / "operating" / "metric-stores.md"
-OF_ONE_STORE = {"embedded/test_store.py": "embedded"}
+OF_ONE_STORE = {"embedded/test_store.py": "embedded", "embedded/test_tiers.py": "embedded"}
 EVERY_STORE = ("test_contract.py", "test_placements.py", "test_legacy_answers.py")
 
 
