@@ -62,7 +62,7 @@ class ClusterProfileSource(HostSource):
 
     def describe(self) -> Iterator[Described]:
         for profile in sorted(
-            self._profiles.objects.values(), key=lambda profile: (profile.namespace, profile.cluster)
+            self._profiles.objects.values(), key=lambda profile: (profile.created, profile.namespace, profile.cluster)
         ):
             try:
                 way: Access | str = find_access(profile, self._providers)

@@ -27,6 +27,7 @@ class ClusterProfile(Struct, frozen=True):
 
     namespace: str
     cluster: str
+    created: str
     manager: str | None
     labels: Pairs
     info: PlatformInfo
@@ -60,6 +61,7 @@ def _build_profile(raw: bytes, cluster: str) -> ClusterProfile:
     return ClusterProfile(
         custom.namespace,
         custom.name,
+        custom.created,
         manager,
         tuple(sorted({**named, **properties, **dict(custom.labels)}.items())),
         PlatformInfo(_first(properties, _PLATFORM), _first(properties, _REGION), (zone,) if zone else ()),

@@ -28,6 +28,8 @@ SELECTORS = (CLUSTER_API_LABEL, f"{ARGO_LABEL}={ARGO_VALUE}")
 """Which Secrets are read where nobody says it: labels of two tools are no one selector."""
 
 _IN_CLUSTER = "https://kubernetes.default.svc"
+# What Kubernetes gives its own names; those of EKS are ARNs.
+_LONGEST_NAME = 253
 _EXEC_API = "client.authentication.k8s.io/v1beta1"
 # Where a field of a kubeconfig stands in Argo CD's config.
 _ARGO_FIELDS = {
@@ -47,17 +49,19 @@ class ClusterSecret(Struct, frozen=True):
     """What is kept of one; `name` is its namespace and name.
 
     `cluster` is empty where it is another part of a cluster (its CA, say). `way` leads to the cluster, or says what is
-    wrong; None is the cluster that the Secret is in.
+    wrong; None is the cluster that the Secret is in. `created` is an RFC 3339 time in UTC.
     """
 
     name: str
     cluster: str
     labels: Pairs = ()
     way: Access | str | None = None
+    created: str = ""
 
 
 class _Labelled(Named, frozen=True):
     labels: Mapping[str, str] | None = None
+    creation_timestamp: str | None = None
 
 
 class _WireSecret(Struct):
@@ -118,20 +122,21 @@ def cluster_secrets(namespace: str | None, selector: str, *, programs: bool, own
 def _build_secret(wire: _WireSecret, *, programs: bool, own: bool) -> ClusterSecret:
     named, labels, data = wire.metadata, wire.metadata.labels or {}, wire.data or {}
     name, pairs = f"{named.namespace}/{named.name}", tuple(sorted(labels.items()))
+    created = named.creation_timestamp or ""
     cluster = labels.get(CLUSTER_API_LABEL, named.name)
     is_argo = labels.get(ARGO_LABEL) == ARGO_VALUE
     if CLUSTER_API_LABEL in labels and not is_argo and named.name != f"{cluster}-kubeconfig":
         return ClusterSecret(name, "")
     try:
         if is_argo:
-            cluster = (_read_text(data, "name") if data.get("name") else "") or named.name
+            cluster = _read_name(data) or named.name
             way = _read_argo(data, programs=programs, own=own)
         else:
             keys = ("value",) if CLUSTER_API_LABEL in labels else ("kubeconfig", "value")
             way = _read_kubeconfig(_read(data, *keys), programs=programs)
     except ValueError as error:
-        return ClusterSecret(name, cluster, pairs, f"Secret {name}: {error}")
-    return ClusterSecret(name, cluster, pairs, way)
+        return ClusterSecret(name, cluster, pairs, f"Secret {name}: {error}", created)
+    return ClusterSecret(name, cluster, pairs, way, created)
 
 
 def _read(data: Mapping[str, str], *keys: str) -> bytes:
@@ -150,6 +155,14 @@ def _read_text(data: Mapping[str, str], key: str) -> str:
         return _read(data, key).decode().strip()
     except UnicodeDecodeError as error:
         raise ValueError(f"key {key!r} is not text") from error
+
+
+def _read_name(data: Mapping[str, str]) -> str:
+    """What Argo CD's key `name` holds; empty without. Raises ValueError where nobody could read or write it."""
+    name = _read_text(data, "name") if data.get("name") else ""
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"key 'name' must have at most {_LONGEST_NAME} characters, all of them printable")
+    return name
 
 
 def _read_kubeconfig(content: bytes, *, programs: bool) -> Access:

@@ -14,13 +14,15 @@ _DEEPEST = 50
 
 
 class Custom(Struct, frozen=True):
-    """`labels` are sorted by key; `spec` and `status` are empty where they are no mappings.
+    """`created` is an RFC 3339 time in UTC, `labels` are sorted by key.
 
-    Both are where one is nested so deeply that nothing could be done with it: `problem` says so.
+    `spec` and `status` are empty where they are no mappings, and where one is nested so deeply that nothing could be
+    done with it: `problem` says so.
     """
 
     namespace: str
     name: str
+    created: str
     labels: Pairs
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
@@ -29,6 +31,7 @@ class Custom(Struct, frozen=True):
 
 class _Labelled(Named, frozen=True):
     labels: Mapping[str, str] | None = None
+    creation_timestamp: str | None = None
 
 
 class _WireCustom(Struct):
@@ -44,10 +47,10 @@ def decode_custom(raw: bytes) -> Custom:
     """Reads any custom resource. Raises msgspec.MsgspecError."""
     wire = read_deep(_CUSTOM.decode, raw)
     head = wire.metadata
-    labels = tuple(sorted((head.labels or {}).items()))
+    named = head.namespace, head.name, head.creation_timestamp or "", tuple(sorted((head.labels or {}).items()))
     if _nests_deeper([wire.spec, wire.status], _DEEPEST):
-        return Custom(head.namespace, head.name, labels, {}, {}, f"it is nested deeper than {_DEEPEST} levels")
-    return Custom(head.namespace, head.name, labels, as_mapping(wire.spec), as_mapping(wire.status))
+        return Custom(*named, {}, {}, f"it is nested deeper than {_DEEPEST} levels")
+    return Custom(*named, as_mapping(wire.spec), as_mapping(wire.status))
 
 
 def _nests_deeper(value: object, levels: int) -> bool:

@@ -173,17 +173,19 @@ class HostSource(ABC):
         ways = {said.owner: said.way for said in described if said.way is not None}
         self._hosts = {said.owner for said in described if said.way is None}
         await self._resolver.resolve(ways)
-        filled = {said.owner: spec for said in described if (spec := self._fill(said)) is not None}
-        listed = name_once(filled.items()) if self.one_a_server else filled
+        # A new one is not listed while its plugin runs, but has its name: no other takes that meanwhile.
+        running = {said.owner for said in described if self._reach(said.owner) is None}
+        filled = {said.owner: self._fill(said) for said in described}
+        named = name_once(filled.items()) if self.one_a_server else filled
+        listed = {owner: spec for owner, spec in named.items() if owner not in running}
         self._owners = {spec.name: owner for owner, spec in listed.items()}
         await self._snapshots.publish({spec.name: spec for spec in listed.values()})
 
-    def _fill(self, said: Described) -> MemberSpec | None:
-        """The whole spec, or None for a new one while its plugin runs."""
+    def _fill(self, said: Described) -> MemberSpec:
         reachable = self._reach(said.owner)
         if isinstance(reachable, Reachable):
             return replace(said.spec, credential=reachable.credential)
-        return None if reachable is None else replace(said.spec, problem=reachable)
+        return replace(said.spec, problem=reachable)
 
     def _reach(self, owner: str | None) -> Reachable | str | None:
         if owner is None:

@@ -50,7 +50,7 @@ class SecretsSource(HostSource):
 
     def describe(self) -> Iterator[Described]:
         secrets = {name: secret for follower in self._secrets for name, secret in follower.objects.items()}
-        for name, secret in sorted(secrets.items()):
+        for name, secret in sorted(secrets.items(), key=lambda item: (item[1].created, item[0])):
             if secret.cluster:
                 spec = MemberSpec(secret.cluster, ClusterRole.MEMBER, None, labels=secret.labels)
                 yield Described(spec, secret.way, f"Secret {name}")

@@ -171,6 +171,9 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
         argo({"tlsClientConfig": {"insecure": True, "caData": PEM}}),
         "config.tlsClientConfig.insecure and caData are both given",
     ),
+    "argo: a name of two lines": (ARGO, argo(name="a\nb"), "key 'name' must have at most 253 characters, all of them"),
+    "argo: a long name": (ARGO, argo(name="a" * 254), "key 'name' must have at most 253 characters, all of them"),
+    "argo: a name that turns text round": (ARGO, argo(name="a\u202eb"), "all of them printable"),
     "argo: odd proxy": (ARGO, argo({"proxyUrl": f"ftp://u:{PLANTED}@p"}), "config.proxyUrl the value must be http://"),
 }
 

@@ -30,6 +30,12 @@ def test_one_that_is_ill_hides_none_that_is_well() -> None:
     assert [each.name for each in listed.values()] == ["x", "y"]
 
 
+def test_a_name_that_looks_like_another_s_key_is_kept() -> None:
+    described = [(f"Secret {key}", spec(name, key)) for key, name in (("a/x", "x"), ("b/x", "x"), ("a/odd", "b/x"))]
+    listed = {each.name: each.problem for each in name_once(described).values()}
+    assert listed == {"x": None, "b/x": None}
+
+
 def test_a_name_that_is_taken_leads_where_it_led() -> None:
     listed = name_once([("Secret a/x", spec("x", "1")), ("Secret a/y", spec("y", "2")), ("Secret b/y", spec("y", "1"))])
     assert [each.other_names for each in listed.values()] == [(), ()]

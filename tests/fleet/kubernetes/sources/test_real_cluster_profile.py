@@ -158,8 +158,11 @@ async def test_a_plugin_that_hangs_holds_no_other_cluster_back(stage: Stage) -> 
         await until(lambda: stage.count_runs("slow") > 0)
         stage.join("one")
         assert list(await follower.until(is_well("one"))) == ["one"]
+        stage.put_profile("slow", {"accessProviders": [stage.access("one", server="https://other:1")]}, "other")
+        waiting = await follower.until(lambda picture: len(picture) > 1)
+        assert set(waiting) == {"one", "other/slow"}  # the name is not free meanwhile
         hangs.unlink()
-        assert set(await follower.until(is_well("slow"))) == {"one", "slow"}
+        assert set(await follower.until(is_well("slow"))) == {"one", "other/slow", "slow"}
 
 
 async def test_what_is_wrong_with_one_changes_nothing_of_another(stage: Stage) -> None:

@@ -15,11 +15,11 @@ from fleet.kubernetes.sources.host import HostAccess
 from fleet.kubernetes.sources.secret_kubeconfigs import open_secrets_source
 from fleet.ports import Call
 from realfleet.hub import Hub, open_hub
-from tests.fakes.waiting import PATIENCE
+from tests.fakes.waiting import PATIENCE, until
 from tests.fleet.kubernetes.codec.deep import DEEP, build_deep_metadata, create_deep, write_deep
 from tests.fleet.kubernetes.sources import hub as profiles
 from tests.fleet.kubernetes.sources.following import Follower
-from tests.fleet.kubernetes.sources.secrets_of_host import CLUSTERS, Stage, path_of
+from tests.fleet.kubernetes.sources.secrets_of_host import ARGOCD, CLUSTERS, Stage, path_of
 
 pytestmark = pytest.mark.real
 
@@ -28,6 +28,11 @@ pytestmark = pytest.mark.real
 def hub() -> Iterator[Hub]:
     with open_hub() as hub:
         yield hub
+
+
+@pytest.fixture(scope="module")
+def stage(hub: Hub) -> Stage:
+    return Stage(hub)
 
 
 @asynccontextmanager
@@ -40,8 +45,7 @@ async def open_administrator(hub: Hub) -> AsyncIterator[HttpConnection]:
         await connection.close()
 
 
-async def test_deep_secrets_cost_no_other_cluster(hub: Hub) -> None:
-    stage = Stage(hub)
+async def test_deep_secrets_cost_no_other_cluster(hub: Hub, stage: Stage) -> None:
     stage.put_cluster_api("well", stage.build_certified())
 
     def build(name: str) -> dict[str, object]:
@@ -57,6 +61,32 @@ async def test_deep_secrets_cost_no_other_cluster(hub: Hub) -> None:
             await create_deep(connection, path_of(CLUSTERS), build("later"))
             assert list(await follower.until(lambda picture: "later" in picture)) == ["deep", "later", "well"]
             assert source.problems() == []
+        for name in ("deep", "later", "well"):
+            stage.delete(CLUSTERS, f"{name}-kubeconfig")
+
+
+async def test_what_is_written_later_takes_neither_name_nor_server(hub: Hub, stage: Stage) -> None:
+    """Whatever its key is: `argocd` comes before `clusters`."""
+    stage.put_cluster_api("prod", stage.build_certified())
+    mine, api = f"{path_of(ARGOCD)}/cluster-prod", hub.api.client
+    own = api.get(f"{path_of(CLUSTERS)}/prod-kubeconfig")["metadata"]["creationTimestamp"]
+
+    def is_later() -> bool:
+        stage.put_argo("prod", {"bearerToken": "x"}, "https://127.0.0.1:1")
+        later = api.get(mine)["metadata"]["creationTimestamp"] > own
+        if not later:
+            api.delete(mine)
+        return bool(later)
+
+    await until(is_later, every=0.1)
+    stage.put_argo("dev", {"bearerToken": "x"}, hub.member.url.replace("127.0.0.1", "localhost"))
+    opening = open_secrets_source(HostAccess((hub.kubeconfig,)), namespaces=(CLUSTERS, ARGOCD), member_timeout=PATIENCE)
+    async with opening as source:
+        picture = await Follower(source).until()
+    assert {name: spec.other_names for name, spec in picture.items()} == {"prod": ("dev",), "argocd/cluster-prod": ()}
+    assert picture["prod"].credential is not None
+    assert dict(picture["prod"].labels)["env"] == "prod"
+    assert "Secret clusters/prod-kubeconfig has its name" in (picture["argocd/cluster-prod"].problem or "")
 
 
 async def test_a_deep_profile_is_an_ill_cluster_and_no_more(hub: Hub, tmp_path: Path) -> None:

@@ -120,11 +120,11 @@ async def test_what_is_wrong_is_a_named_ill_member_and_nothing_else(
     caplog.set_level(logging.DEBUG)
     files = host.member.files
     ended = files.ended_certificate.read_bytes(), files.ended_key.read_bytes()
+    host.put_argo("well", {"bearerToken": planted}, "https://127.0.0.1:1")
     host.put_cluster_api("well", host.build_certified())
     host.put_cluster_api("broken", f"token: {planted}\n  odd: [")
     host.put(CLUSTERS, "empty-kubeconfig", {CLUSTER_API_LABEL: "empty"}, {"other": planted})
     host.put_cluster_api("ended", build_certified(host.member.url, *ended, files.ca_pem))
-    host.put_argo("well", {"bearerToken": planted}, "https://127.0.0.1:1")
     host.put_argo("away", {"bearerToken": planted}, "https://127.0.0.1:2")
     async with open_source(host) as (source, follower):
         picture = await follower.until()
