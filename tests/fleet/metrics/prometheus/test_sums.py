@@ -166,6 +166,19 @@ async def test_a_victoriametrics_that_keeps_its_newest_half_minute_back(
     assert before_last == last
 
 
+async def test_clusters_by_another_label_and_by_none(request: pytest.FixtureRequest) -> None:
+    columns = frozenset({(Measure.MEMORY_BYTES, Aggregate.LAST)})
+    pod, none = PodKey("cluster1", "of-no-label", "web-0"), PodKey("cluster1", "of-no-label", "none")
+    async with open_sums(request, "prometheus", cluster_label="k8s") as other:
+        await other.write((pod, point) for point in fresh(SCRAPES))
+        async with open_prometheus_store(replace(other.options, only_cluster="cluster1")) as alone:
+            for store in (other.store, alone):
+                usage = await store.latest(Kind.POD, frozenset({pod, none}), CPU_MEMORY)
+                history = await store.history(Kind.POD, frozenset({pod, none}), build_window(), columns)
+                assert (list(usage), list(history)) == ([pod], [pod])
+                assert rounded(usage[pod]).cpu_cores == SCRAPES[-1].cpu_cores
+
+
 async def test_many_pods_among_more_are_each_their_own(sums: FilledPrometheus) -> None:
     keys = [PodKey(f"cluster{i % 2}", f"ns{i % 3}", f"web-{i}") for i in range(1000)]
     points = fresh(Point(time_ns=ago(5), cpu_cores=float(i), memory_bytes=i, node="n1") for i in range(len(keys)))
