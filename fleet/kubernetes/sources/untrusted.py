@@ -10,6 +10,9 @@ FILE = Path("kubeconfig")
 """Where such a kubeconfig is said to stand."""
 
 _DEEPEST = 20
+# A node of YAML takes up to 40 us, on the event loop: 64 KiB may be 30,000. One cluster has some 40.
+_MOST_SIGNS = 4_000
+_SIGNS = (b",", b":", b"[", b"{", b"?", b"-", b"\n")
 
 PROGRAMS = {
     "exec": "would make its reader run a program: put a token or a client certificate in its place",
@@ -29,6 +32,8 @@ def read_untrusted(content: bytes) -> Kubeconfig:
         raise KubeconfigError(f"has more than {MAX_KUBECONFIG_BYTES} bytes: leave one cluster in it alone")
     if _nests_deeply(content):
         raise KubeconfigError("is nested deeper than any kubeconfig is")
+    if sum(map(content.count, _SIGNS)) > _MOST_SIGNS:
+        raise KubeconfigError("has more entries than any kubeconfig: leave one cluster in it alone")
     config = build_kubeconfig({FILE: content})
     problems = [problem.partition(": ")[2] for problem in (*config.problems, *config.nameless)]
     for sections in (config.clusters, config.users, config.contexts):

@@ -128,6 +128,7 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     "no YAML": (CAPI, {"value": f"{PLANTED}: ["}, "its kubeconfig can't be read: not YAML (line"),
     "too much": (CAPI, {"value": "#" * 70_000}, "its kubeconfig has more than 65536 bytes"),
     "too deep": (CAPI, {"value": "[" * 1000}, "its kubeconfig is nested deeper than any"),
+    "too many": (CAPI, {"value": f"x: [{','.join(['{y}'] * 15_000)}]"}, "its kubeconfig has more entries than any"),
     "no context": (CAPI, {"value": kubeconfig(current=None, contexts=())}, "no current-context and 0 contexts"),
     "two contexts": (CAPI, {"value": kubeconfig(current=None, contexts=("a", "b"))}, "and 2 contexts: name one"),
     "another context": (CAPI, {"value": kubeconfig(current="z")}, "the kubeconfig has no context 'z'"),
