@@ -95,7 +95,7 @@ async def measure_embedded(rounds: int) -> list[Row]:
     async with open_simulated(1, PODS) as fleet, open_server(fleet.kubeconfig) as server:
         pods = await list_pods(server, CLUSTER)
         now = time.time()
-        # The same points in a file that nobody keeps bounded: they stay rows.
+        # The same points in a file that no server has: they stay rows.
         plain = server.usage_file.with_name("plain.sqlite")
         for file in (server.usage_file, plain):
             await fill_file(file, pods, now=lambda: now)
