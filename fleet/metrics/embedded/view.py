@@ -91,15 +91,16 @@ class View:
         text = f"{WANTED} SELECT position, series_id FROM wanted"  # noqa: S608 - constants only
         return self.connection.execute(text, (asked(kind, keys),)).fetchall()
 
+    def check_time(self) -> None:
+        """Raises MetricsUnavailable once nobody waits any more."""
+        if time.monotonic() > self._deadline:
+            raise MetricsUnavailable("the metric file did not answer in time")
+
     def blocks(
         self, series_id: int, tier: Tier, start_ns: int, end_ns: int, decode: Callable[[bytes], D]
     ) -> Iterator[D]:
-        """The blocks of the periods that have something of [start, end), newest first.
-
-        Raises MetricsUnavailable once nobody waits for them any more.
-        """
-        if time.monotonic() > self._deadline:
-            raise MetricsUnavailable("the metric file did not answer in time")
+        """The blocks of the periods that have something of [start, end), newest first."""
+        self.check_time()
         rows = self.connection.execute(
             f"SELECT start_ns, data FROM {tier.table} WHERE series_id = ? AND start_ns > ? AND start_ns < ? "  # noqa: S608 - constants only
             "ORDER BY start_ns DESC",
