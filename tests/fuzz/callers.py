@@ -37,6 +37,7 @@ from graph.http.ws import _Close, read_message
 from graph.ids import decode_id
 from graph.operation import Refused, build_operation
 from graph.scalars import _parse_big_int, parse_date_time, parse_duration
+from graph.types.inputs import parse_cluster_selector
 from graph.types.problem import parse_place
 from rest_compat.clusters import split_target
 from rest_compat.delete_options import is_delete_options
@@ -219,6 +220,7 @@ CALLERS = (
             parse_node_field_selector,
             parse_object_field_selector,
             parse_pod_field_selector,
+            parse_cluster_selector,
         )
     ),
     Parser(

@@ -22,6 +22,7 @@ from fleet.kubernetes.discovery import Served, load_catalog
 from fleet.kubernetes.http1.content import decompress
 from fleet.kubernetes.http1.framing import AnswerProblem, Framing
 from fleet.kubernetes.http1.reader import Reader
+from fleet.kubernetes.sources.custom_objects import decode_custom
 from fleet.kubernetes.sources.kubefed_member import MemberProblemError, build_access, offline_message
 from fleet.kubernetes.sources.kubefed_objects import (
     kubefed_clusters,
@@ -463,6 +464,11 @@ MEMBERS = (
         ),
         USAGE_ERRORS,
         ("fleet.metrics.influx.flux_rows.decode_values, put together",),
+    ),
+    Parser(
+        decode_custom,
+        spoilt_json({"metadata": {"name": "a", "labels": {"env": "b"}}, "spec": {"deep": [{}]}, "status": {"x": "y"}}),
+        UNREADABLE,
     ),
     Parser(
         decode_shard_seconds,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.fuzz.blocks import BLOCKS
 from tests.fuzz.callers import CALLERS
 from tests.fuzz.files import FILES, PLUGINS
 from tests.fuzz.issuers import ISSUERS
@@ -17,7 +18,7 @@ from tests.fuzz.parsers import Parser
 from tests.fuzz.replication import REPLICATION
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
-PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS, *ISSUERS, *REPLICATION)
+PARSERS = (*CALLERS, *FILES, *MEMBERS, *PLUGINS, *ISSUERS, *REPLICATION, *BLOCKS)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # it would hide what failed
