@@ -52,7 +52,7 @@ class ReadAt(Struct, frozen=True):
         ahead = _nanoseconds(self.date) - self.read_ns
         if abs(ahead) > _AGREE_NS:
             measured -= (ahead // NANOSECONDS + 1) * NANOSECONDS  # of whole seconds `Date` is the one that has begun
-        return min(measured, self.read_ns)
+        return max(0, min(measured, self.read_ns))  # a zero time of Go is before all that 64 bits count
 
 
 def _nanoseconds(at: datetime) -> int:

@@ -20,7 +20,10 @@ def merge_series(parts: Sequence[Series]) -> Series:
 
 
 def find_before(view: View, series_id: int, time_ns: int, counters: Collection[Measure]) -> Series | None:
-    """The last point before that time which is kept as it was: what counters count from."""
+    """The last point with a counter before that time which is kept as it was: what counters count from."""
     for block in view.blocks(series_id, RAW, EVER, time_ns, lambda data: decode_points(data, counters)):
-        return Series(block.times_ns[-1:], {measure: column[-1:] for measure, column in block.values.items()})
+        for at in reversed(range(len(block.times_ns))):
+            if any(column[at] is not None for column in block.values.values()):
+                found = {measure: column[at : at + 1] for measure, column in block.values.items()}
+                return Series(block.times_ns[at : at + 1], found)
     return None

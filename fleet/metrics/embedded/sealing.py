@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _MEASURES = tuple(Measure)
 _COUNTERS = tuple(measure for measure in Measure if measure.is_counter)
+_COUNTED = tuple(map(_MEASURES.index, _COUNTERS))
 _AT_ONCE_NS = 6 * 3600 * NANOSECONDS
 _SERIES_A_LOOK = 64
 
@@ -113,7 +114,8 @@ class _Series:
             if begin_ns >= self._plan.begins_ns[RAW.number]:
                 self._put(RAW, begin_ns, encode_points(*_as_series(ordered)))
             if known and added[0][0] > max(known):
-                self._before, ordered = max(known.items()), added
+                self._note_before(sorted(known.items()))
+                ordered = added
             elif known:
                 anew.append(begin_ns)
             if self._before is None and (last := find_before(self._view, self._id, begin_ns, _COUNTERS)) is not None:
@@ -121,8 +123,13 @@ class _Series:
                 self._before = last.times_ns[0], (*map(values.get, _MEASURES), None)
             with_before = ordered if self._before is None else [self._before, *ordered]
             points.append(from_series(*_as_series(with_before), start_ns=ordered[0][0]))
-            self._before = ordered[-1]
+            self._note_before(ordered)
         return points, anew
+
+    def _note_before(self, rows: Sequence[tuple[int, _Row]]) -> None:
+        """Counters of what follows count from the last of these that has one."""
+        counted = (row for row in reversed(rows) if any(row[1][at] is not None for at in _COUNTED))
+        self._before = next(counted, self._before)
 
     def _seal_rolled(self, tier: Tier, spans: Spans, anew: Sequence[int]) -> None:
         """Joins spans with those that their periods have; where all points of a time are among them, they replace."""

@@ -10,11 +10,13 @@ from fleet.model.told import Told, foreign, tell
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into MetricsUnavailable that says what would mend them."""
+def translated(path: Path, *, refused: type[MetricsUnavailable] = MetricsUnavailable) -> Iterator[None]:
+    """Turns SQLite's errors into MetricsUnavailable that says what would mend them; `refused` are numbers too large."""
     try:
         yield
-    except (sqlite3.Error, OverflowError) as error:
+    except OverflowError as error:
+        raise refused(tell("{} has no room for so large a number ({})", named(path), error)) from error
+    except sqlite3.Error as error:
         raise MetricsUnavailable(tell("{} {}", named(path), foreign(_verdict(error)))) from error
 
 

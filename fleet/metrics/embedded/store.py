@@ -32,7 +32,7 @@ from fleet.metrics.embedded.sightings import load_sightings_of, load_sightings_o
 from fleet.metrics.embedded.sqlite import translated
 from fleet.metrics.embedded.view import Damages, View
 from fleet.metrics.embedded.writes import PointWriter, build_rows
-from fleet.model.errors import MetricsUnavailable
+from fleet.model.errors import MetricsUnavailable, PointsRefused
 from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
 from fleet.model.told import Told, tell
@@ -189,7 +189,7 @@ class EmbeddedStore:
             raise MetricsUnavailable(tell("{} is written by another process", named))
 
         def write() -> T:
-            with translated(self._options.path):
+            with translated(self._options.path, refused=PointsRefused):
                 writer.follow()
                 return change(writer)
 

@@ -78,7 +78,8 @@ def _build_part(selector: str, span: Span, *, is_counter: bool) -> tuple[str, in
             return f"rate({selector}[{span.growth_ms}ms])", span.growth_ms
         if span.aggregate is Aggregate.LAST:
             return f"irate({selector}[{span.growth_ms}ms])", span.growth_ms
-        return f"irate({selector}[{span.newest_ms}ms])", span.newest_ms
+        # What has ended has no newest sample, but samples in the span still.
+        return f"(irate({selector}[{span.newest_ms}ms]) and {selector})", span.newest_ms
     if span.aggregate is Aggregate.MEAN:
         return f"avg_over_time({selector}[{span.range_ms}ms])", span.range_ms
     if span.aggregate is Aggregate.LAST:

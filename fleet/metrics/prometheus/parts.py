@@ -8,6 +8,7 @@ count there with what they had next to it.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from math import inf
 
 from msgspec import Struct
 
@@ -137,8 +138,20 @@ class _Axis:
 
 
 def _go_together(group: set[int], times: Sequence[int]) -> bool:
-    """Whether half of the fewer are the others' as well: one or two may be by chance."""
-    return 2 * len(group.intersection(times)) >= min(len(group), len(times))
+    """Whether half of the fewer are the others' as well, and no others lie beside each other.
+
+    One or two may be by chance; what was scraped together and missed now and then is as far apart as its scrapes are.
+    """
+    shared = len(group.intersection(times))
+    if shared in (len(group), len(times)):
+        return True
+    return 2 * shared >= min(len(group), len(times)) and 2 * _least_distance(group.union(times)) >= min(
+        _least_distance(group), _least_distance(times)
+    )
+
+
+def _least_distance(times: Iterable[int]) -> float:
+    return min((now - before for before, now in pairwise(sorted(times))), default=inf)
 
 
 def _join(columns: Sequence[Values], join: Callable[[Iterable[float]], float]) -> Values:

@@ -4,17 +4,18 @@ Newest usage looks `rate_window` back at first, and `lookback` for the few objec
 Histories are made of the samples by the arithmetic that all stores share.
 """
 
+import asyncio
 import time
 from collections.abc import Collection, Hashable, Iterable, Mapping
-from itertools import islice
 from typing import Any, cast
 
 from msgspec.structs import replace
 
-from fleet.metrics.aggregate import Series, build_histories, build_usage, counter_lead_ns, find_resolution_ns
+from fleet.metrics.aggregate import Series, build_histories, build_usage, counter_lead_ns
 from fleet.metrics.prometheus.answer import Found, Rows
 from fleet.metrics.prometheus.asking import Asking
 from fleet.metrics.prometheus.describe import describe, describe_coverage
+from fleet.metrics.prometheus.intervals import Intervals
 from fleet.metrics.prometheus.nodes import NodeNames
 from fleet.metrics.prometheus.objects import Key, Wording
 from fleet.metrics.prometheus.parts import build_points
@@ -40,8 +41,6 @@ _ANCHORS = frozenset({Measure.CPU_CORES, Measure.MEMORY_BYTES})
 """Asked for always, so that the newest point is the same one whatever was asked for."""
 
 _INTERVALS = 4
-_INTERVAL_SECONDS = 300.0
-_UNKNOWN_SECONDS = 15.0
 
 _NOTHING_SECONDS = 60.0
 _MOST_NOTED = 50_000
@@ -62,8 +61,7 @@ class PrometheusStore:
         self._nodes = NodeNames(asking, self._wording)
         self._sightings = SightingReader(asking, self._wording, self._nodes)
         self._summed = SummedReader(asking, self._wording, self._nodes)
-        self._interval_ns = 15 * NANOSECONDS
-        self._interval_due = 0.0
+        self._intervals = Intervals()
         self._nothing: dict[Hashable, float] = {}
         self._whole: set[str] = set()
         """The clusters whose pods have no series of containers, but some of pods as a whole."""
@@ -109,22 +107,18 @@ class PrometheusStore:
             self._nothing = {key: until for key, until in self._nothing.items() if until > now}
         self._nothing |= dict.fromkeys(keys, now + _NOTHING_SECONDS)
 
-    async def _learn_interval(self, kind: Kind, keys: frozenset[K], end_ns: int) -> None:
-        """Looks at a few objects' samples for how far apart these are, now and then."""
-        if time.monotonic() < self._interval_due:
-            return
-        few = frozenset(islice(keys, 3))
-        span_ns = self._ns(self._options.rate_window) * _INTERVALS
-        self._interval_due = time.monotonic() + _UNKNOWN_SECONDS
-        found, _ = await self._points(kind, few, _ANCHORS, end_ns - span_ns, end_ns, whole=True)
-        for series in found.values():
-            if len(series.times_ns) > 2:
-                self._interval_ns = find_resolution_ns(series.times_ns, self._interval_ns)
-                self._interval_due = time.monotonic() + _INTERVAL_SECONDS
+    async def _learn_intervals(self, kind: Kind, keys: frozenset[Key], end_ns: int) -> None:
+        if few := self._intervals.pick(keys):
+            span_ns = self._ns(self._options.rate_window) * _INTERVALS
+            found, _ = await self._points(
+                kind, cast("frozenset[PodKey]", few), _ANCHORS, end_ns - span_ns, end_ns, whole=True
+            )
+            self._intervals.learn(found.items())
 
     def _is_much(self, keys: Collection[K], measures: Collection[Measure], span_ns: int) -> bool:
         """Whether there are more samples than are read one by one, where a pod has two containers."""
-        samples = (1 if self._options.recorded else 2) * len(keys) * len(measures) * span_ns // self._interval_ns
+        interval_ns = self._intervals.shortest
+        samples = (1 if self._options.recorded else 2) * len(keys) * len(measures) * span_ns // interval_ns
         return samples > self._options.most_samples
 
     async def history(
@@ -148,9 +142,14 @@ class PrometheusStore:
         known = self._wording.known(cast("frozenset[Key]", keys))
         if kind is Kind.NODE and not self._options.recorded:
             await self._nodes.load({key.cluster for key in known})
-        await self._learn_interval(kind, keys, window.end_ns)
-        found, missing = await self._summed.history(kind, known, window, columns, self._interval_ns)
-        return _measured(keys, cast("dict[K, History]", found), missing)
+        await self._learn_intervals(kind, known, window.end_ns)
+        alike = self._intervals.group(known)
+        each = await asyncio.gather(
+            *(self._summed.history(kind, frozenset(some), window, columns, step) for step, some in alike.items())
+        )
+        histories = {key: history for found, _ in each for key, history in found.items()}
+        missing = next((missing for _, missing in each if missing), "")
+        return _measured(keys, cast("dict[K, History]", histories), missing)
 
     async def _points(
         self,

@@ -18,7 +18,7 @@ from fleet.metrics.prometheus.answer import Found, Rows
 from fleet.metrics.prometheus.asking import Asking, find_missing
 from fleet.metrics.prometheus.expressions import Levels, Select, Span, build_expression, build_times
 from fleet.metrics.prometheus.nodes import NodeNames
-from fleet.metrics.prometheus.objects import CONTAINERS, OF_KUBELETS, Build, Key, Wording, match_whole
+from fleet.metrics.prometheus.objects import CONTAINERS, OF_KUBELETS, REAL_DEVICES, Build, Key, Wording, match_whole
 from fleet.metrics.prometheus.text import select
 from fleet.metrics.prometheus.ways import Way
 from fleet.model.objects import NodeKey, PodKey
@@ -27,6 +27,7 @@ from fleet.model.usage import Column, History, Kind, Measure, TimeRange, Usage, 
 _IMAGE = 'image!=""'
 """Tells cAdvisor's containers from those of `/metrics/resource`, which have the same names."""
 
+_NETWORK = "container_network"
 _MILLISECOND = 1_000_000
 _MANY = 300
 _WIDE_SECONDS = 300.0
@@ -47,10 +48,14 @@ class _Query(Struct, Generic[What], frozen=True):
 
 
 class _Style(Struct, frozen=True):
-    """`odd`: for clusters where the usual series are not there; `wide`: by namespaces, and not by names of pods."""
+    """`odd`: for clusters where the usual series are not there; `wide`: by namespaces, and not by names of pods.
+
+    `further`: of the network those devices that count where a pod has no first one.
+    """
 
     odd: bool
     wide: bool = False
+    further: bool = False
 
 
 class SummedReader:
@@ -151,14 +156,15 @@ class SummedReader:
         wording, options = self._wording, self._asking.options
         cluster = "" if options.only_cluster else options.cluster_label
         if kind is Kind.POD:
-            levels = Levels(
-                ",".join(filter(None, (cluster, "namespace", "pod"))), "" if options.recorded else "container"
-            )
+            part = "interface" if style.further else "container"
+            levels = Levels(",".join(filter(None, (cluster, "namespace", "pod"))), "" if options.recorded else part)
             ways = [way for way in ways if style.odd or not way.name.startswith("pod_")]
             pods = cast("frozenset[PodKey]", keys)
             if ways:
                 for text in wording.word_pods(pods, self._builder(ways, levels, write, style), named=not style.wide):
-                    yield _Query(what, 0, text)
+                    yield _Query(what, int(style.further), text)
+            if not (options.recorded or style.further) and any(way.name.startswith(_NETWORK) for way in ways):
+                yield from self._word(what, kind, keys, ways, write, replace(style, further=True))
             return
         nodes = cast("frozenset[NodeKey]", keys)
         of_kubelets = groupby(ways, lambda way: options.recorded or way.name.startswith(OF_KUBELETS))
@@ -179,8 +185,8 @@ class SummedReader:
             return ()
         if levels.twice:
             return match_whole(name)
-        if name.startswith("container_network"):
-            return ('interface="eth0"',)
+        if name.startswith(_NETWORK):
+            return ('interface!="eth0"', REAL_DEVICES[0]) if style.further else ('interface="eth0"',)
         return (CONTAINERS, "" if style.odd else _IMAGE)
 
     def _place(

@@ -50,3 +50,10 @@ def test_the_time_is_that_of_measuring_by_our_clock(read_after: float, date_afte
     nodes, pods = build_metrics()
     reading = decode_metrics(nodes, pods, "c1", lambda _: None, ReadAt(at(read_after), date))
     assert [point.time_ns for _, point in (*reading.pods, *reading.nodes)] == [expected] * 2
+
+
+def test_no_time_is_before_all_that_stores_count() -> None:
+    """A member that says the zero time of Go would be refused with all that is delivered beside it."""
+    said = build_summary("n1", ("shop", "p0")).replace(b"2026-07-14", b"0001-01-01")
+    reading = decode_summary(said, "c1", "n1", ReadAt(at(9.7), SAID))
+    assert {point.time_ns for _, point in (*reading.pods, *reading.nodes)} == {0}

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
-from fleet.model.errors import MetricsUnavailable
+from fleet.model.errors import MetricsUnavailable, PointsRefused
 from fleet.model.objects import PodKey
 from fleet.model.usage import ALL_MEASURES, NANOSECONDS, Kind, Point
 from tests.fakes.waiting import PATIENCE
@@ -81,3 +81,11 @@ async def test_a_clock_that_jumps_takes_nothing_away(tmp_path: Path, jump: int) 
         found = await store.latest(Kind.POD, frozenset({WEB}), ALL_MEASURES)
         assert found[WEB].time_ns == now
         assert len(await store.points(Kind.POD, WEB, start_ns=0, end_ns=None, limit=9)) == 2
+
+
+async def test_a_number_that_no_file_holds_is_refused_for_good(tmp_path: Path) -> None:
+    """Tried again, it would hold up all that comes behind it."""
+    async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as store:
+        with pytest.raises(PointsRefused, match="no room for so large a number"):
+            await store.write([(PodKey("cluster1", "default", "web-0"), Point(time_ns=-(2**63) - 1, cpu_cores=1.0))])
+        await store.write([(PodKey("cluster1", "default", "web-0"), Point(time_ns=2**60, cpu_cores=1.0))])

@@ -212,3 +212,32 @@ async def test_a_clock_that_jumps_costs_no_more_than_the_detail_of_points(tmp_pa
         await aging.live(further)
         await aging.settle(NOON + HOUR)
         assert_near(await aging.history(window), expect(points + further, window), PRECISION)
+
+
+async def test_counters_of_a_window_do_not_count_from_before_rows_that_are_not_read(tmp_path: Path) -> None:
+    points = [point for point in build_points(NOON, 220) if not 40 * MINUTE <= point.time_ns - NOON < 50 * MINUTE]
+    async with open_aging(tmp_path / "usage.db", NOON) as aging:
+        await aging.live(points)
+        window = TimeRange(NOON + 49 * MINUTE, NOON + 55 * MINUTE, MINUTE)
+        read = [point for point in points if point.time_ns >= window.start_ns - 2 * MINUTE]
+        assert_near(await aging.history(window), expect(read, window))
+
+
+async def test_a_point_without_counters_at_a_border_loses_no_growth(tmp_path: Path) -> None:
+    """What grew from the point before it to the one behind it is of the step that has the latter."""
+    received = Measure.NETWORK_RECEIVE_BYTES
+    points = [
+        replace(
+            point,
+            network_receive_bytes=None if number in (119, 239) else 777 * number + 10**7 * (number // 120),
+            network_transmit_bytes=None if number in (119, 239) else 5 * number,
+        )
+        for number, point in enumerate(build_points(NOON, 4 * 360))
+    ]
+    columns = frozenset({(received, Aggregate.MAX), (received, Aggregate.MEAN)})
+    async with open_aging(tmp_path / "usage.db", NOON) as aging:
+        await aging.live(points)
+        window = TimeRange(NOON, NOON + 2 * HOUR, 10 * MINUTE)
+        found = await aging.history(window, columns)
+        assert found.resolution_ns == 10 * MINUTE
+        assert_near(found, expect(points, window, columns), 2 * PRECISION)
