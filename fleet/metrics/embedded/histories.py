@@ -11,7 +11,7 @@ from fleet.metrics.embedded.blocks import history
 from fleet.metrics.embedded.blocks.history import SHAPE_OF
 from fleet.metrics.embedded.blocks.raw import decode_points, decode_spans
 from fleet.metrics.embedded.blocks.rolled import decode_rolled
-from fleet.metrics.embedded.blocks.spans import Spans, from_series, join, roll_up
+from fleet.metrics.embedded.blocks.spans import NO_RUNS, Spans, from_series, join, roll_up, select
 from fleet.metrics.embedded.facts import SEALED_TO, build_reach, load_facts
 from fleet.metrics.embedded.merging import find_before, merge_series
 from fleet.metrics.embedded.tiers import EVER, RAW, Tier, choose_tier
@@ -62,18 +62,9 @@ class _Parts:
             decode_rolled(data, measures, shapes) if tier.number else decode_spans(data, measures)
         )
 
-<<<<<<< HEAD
     def rows(self, series_id: int) -> Series | None:
         """The points that are rows, where there is one."""
         self._view.check_time()
-=======
-    def __call__(self, series_id: int) -> list[Spans]:
-        sealed = [*self._view.blocks(series_id, self._tier, *self._span, self._decode)][::-1]
-        if sealed and not self._tier.number:
-            # Rows from before are not read, so no counter may count from what was before these.
-            begin = int(np.searchsorted(sealed[0].starts_ns, self._span[0]))
-            sealed = [select(sealed[0], slice(begin, None), NO_RUNS), *sealed[1:]][begin == len(sealed[0].starts_ns) :]
->>>>>>> 7cee989 (Refuse numbers no file holds, and mend sums of odd samples)
         rows = self._view.connection.execute(self._text, (series_id, *self._span)).fetchall()
         if not rows:
             return None
