@@ -131,6 +131,7 @@ def build_open_state(plan: DemoPlan, folder: Path) -> OpenState:
             if plan.metrics is not None:
                 url = await stack.enter_async_context(open_metric_server(plan.metrics, folder))
                 settings = _read_from(settings, url)
+                _say(f"usage is written to {url}, and read from there\n")
                 options = RemoteWriteOptions(f"{url}/api/v1/write", timeout=_WRITE_SECONDS)
                 writer = await stack.enter_async_context(open_remote_writer(options))
             state = await stack.enter_async_context(open_state(settings))

@@ -170,7 +170,10 @@ class MetricSettings(PrometheusSettings, RemoteWriteSettings):
             name = "OPENMCP_COLLECT_TO" if self.collect_to else "OPENMCP_USAGE_FROM=collector"
             raise ValueError(f"{name} is set, but OPENMCP_COLLECT_INTERVAL is 0s: nothing would be collected")
         if self.metric_store == "embedded" and self.collect_to and "embedded" not in self.collect_to:
-            raise ValueError("OPENMCP_METRIC_STORE is embedded, but OPENMCP_COLLECT_TO is set without embedded: add it")
+            raise ValueError(
+                "OPENMCP_METRIC_STORE is embedded, but OPENMCP_COLLECT_TO is set without embedded: add it, or name the "
+                "store that is read, such as OPENMCP_PROMETHEUS_URL with OPENMCP_PROMETHEUS_RECORDED=true"
+            )
         if "remote-write" in self.collect_to and self.remote_write_url is None:
             raise ValueError("OPENMCP_COLLECT_TO has remote-write, but OPENMCP_REMOTE_WRITE_URL is not set")
         if "influx" in self.collect_to and self.influx_address is None:

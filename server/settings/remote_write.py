@@ -12,7 +12,7 @@ class RemoteWriteSettings(Group):
         None,
         "Receiver of Prometheus remote write, with its path: `http://prometheus:9090/api/v1/write`, "
         "`http://victoria-metrics:8428/api/v1/write`, `http://mimir/api/v1/push`.",
-        values="an http or https URL",
+        values="an http or https URL with a path, without a user",
         pattern=r"^(?i:https?)://[^/?#\s@]+/[^?#\s]*$",
     )
     remote_write_token: SecretStr | None = setting(None, "Bearer token for it.", values="a token")

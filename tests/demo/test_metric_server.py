@@ -38,6 +38,7 @@ async def test_usage_and_an_hour_of_it_come_from_there(demo: RunningServer) -> N
         return len(pods) > 10 and all(len(list(filter(None, pod["history"]["memoryBytes"]))) > 10 for pod in pods)
 
     await until(is_measured, what="an hour of the usage of most pods", every=0.2)
+    assert "usage is written to http://127.0.0.1:" in demo.log.read_text()
 
 
 @KINDS

@@ -89,7 +89,7 @@ class HostSource(ABC):
     def problems(self) -> list[str]:
         """What is wrong with the host or with what is followed there; the members' problems are in their specs."""
         of_kinds = (follower.trouble for follower in self._followers)
-        return [problem for problem in (self._host_problem, *of_kinds) if problem is not None]
+        return list(dict.fromkeys(problem for problem in (self._host_problem, *of_kinds) if problem is not None))
 
     def snapshots(self) -> AsyncIterator[Mapping[str, MemberSpec]]:
         return self._snapshots.follow()

@@ -67,7 +67,7 @@ async def describe_coverage(asking: Asking, wording: Wording, clusters: Collecti
     wanted = {wording.value_of(cluster): cluster for cluster in clusters}
     silent = sorted(cluster for value, cluster in wanted.items() if value not in values)
     strange = sorted(values - wanted.keys())
-    said = [f"no series of {_list(silent)}"] if silent else []
+    said = [f"no series of {_list(silent)} by the label {options.cluster_label}"] if silent else []
     if strange:
         said.append(f"series with {options.cluster_label}={_list(map(repr, strange))}, which is no cluster here")
     return " and ".join(said)

@@ -32,7 +32,7 @@ async def test_series_that_are_not_there_are_named(request: pytest.FixtureReques
     async with open_filled_prometheus(server, cluster_label=f"label_of_{name}") as filled:
         store = filled.store
         assert isinstance(store, Covering)
-        assert await store.describe_coverage(["cluster1"]) == "no series of cluster1"
+        assert await store.describe_coverage(["cluster1"]) == f"no series of cluster1 by the label label_of_{name}"
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -46,7 +46,8 @@ async def test_clusters_without_series_and_series_without_a_cluster(request: pyt
         assert await store.describe_coverage(["cluster1", "cluster9"]) == ""
         said = await store.describe_coverage(["cluster1", "cluster2"])
         other = value.replace("{cluster}", "cluster9")
-        assert said == f"no series of cluster2 and series with {label}={other!r}, which is no cluster here"
+        strange = f"series with {label}={other!r}, which is no cluster here"
+        assert said == f"no series of cluster2 by the label {label} and {strange}"
     async with open_filled_prometheus(filled.server, only_cluster="cluster7") as alone:
         assert isinstance(alone.store, Covering)
         assert "is 'cluster7', which is no cluster" in await alone.store.describe_coverage(["cluster1"])
