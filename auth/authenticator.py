@@ -36,6 +36,7 @@ FindLabels = Callable[[], Awaitable[Mapping[str, Mapping[str, str]]]]
 """The labels of all clusters by name. Raises ClusterTimeout while it is not known which there are."""
 
 _log = logging.getLogger(__name__)
+NOBODY = "nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE"
 
 
 async def _find_none() -> Mapping[str, Mapping[str, str]]:
@@ -237,7 +238,7 @@ async def open_authenticator(
             open_access_tokens(options.tokens_file, poll_seconds=options.poll_seconds)
         )
         if not len(directory) and reviewed is None and not (options.issuers and options.default_role):
-            _log.warning("nobody can sign in: set API_USER_NAME and API_USER_PW, or OPENMCP_USERS_FILE")
+            _log.warning(NOBODY)
         tokens = Tokens(options.signing_key, options.token_lifetime, options.verification_keys)
         sources: list[IdentitySource] = []
         desk = None

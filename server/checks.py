@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from auth.authenticator import open_authenticator
+from auth.authenticator import NOBODY, open_authenticator
 from auth.errors import AuthError
 from auth.oidc.calls import load_key_set
 from fleet.kubernetes.access_reviews import load_rights
@@ -71,8 +71,10 @@ def format_rows(rows: list[Row]) -> str:
 async def _check_users(settings: Settings, clusters: Collection[str]) -> Row:
     try:
         async with open_authenticator(build_auth_options(settings)) as authenticator:
-            unmatched = find_unmatched(authenticator.list_users(), clusters)
-            return Row("users", works=True, said=", but ".join(["signing key and users can be used", *unmatched]))
+            users = authenticator.list_users()
+            nobody = [] if users or settings.oidc.default_role or settings.auth.token_review else [NOBODY]
+            said = ["signing key and users can be used", *nobody, *find_unmatched(users, clusters)]
+            return Row("users", works=True, said=", but ".join(said))
     except (AuthError, SettingsInvalid) as error:
         return Row("users", works=False, said=detail_of(error))
 

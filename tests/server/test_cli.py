@@ -143,6 +143,8 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert "leads to no cluster" not in strict.stderr
     lines = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
     assert "ok" in lines["users"]
+    assert "but nobody can sign in: set API_USER_NAME" in lines["users"]
+    assert "nobody" not in run("check", **environ, API_USER_NAME="a", API_USER_PW=PASSWORD).stdout
     assert "ok" in lines["metric store embedded"]
     assert "ILL" in lines["member dead"]
 
