@@ -46,7 +46,7 @@ class Tier(Struct, frozen=True, gc=False):
 
 
 RAW = Tier(0, _HOUR, 2 * _HOUR)
-ROLLED = (Tier(60, 4 * _HOUR, 24 * _HOUR), Tier(600, 24 * _HOUR))
+ROLLED = (Tier(60, 4 * _HOUR, 24 * _HOUR), Tier(600, 84 * _HOUR))
 TIERS = (RAW, *ROLLED)
 
 

@@ -194,10 +194,10 @@ async def test_days_that_are_written_at_once_are_as_days_that_passed(tmp_path: P
 async def test_a_series_goes_with_its_last_block(tmp_path: Path) -> None:
     async with open_aging(tmp_path / "usage") as aging:
         await aging.live(build_points(NOON - HOUR, 240))
-        for day in (5, 9):
+        for day in (5, 11):
             await aging.live(build_points(NOON + day * DAY, 240), OTHER)
             assert (await aging.store.check()).endswith("2 series" if day == 5 else "1 series")
-        await aging.live(build_points(NOON + 9 * DAY + 2 * HOUR, 4))
+        await aging.live(build_points(NOON + 11 * DAY + 2 * HOUR, 4))
         assert len(await aging.points(0)) == 4
 
 
