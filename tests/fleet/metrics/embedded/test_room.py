@@ -12,7 +12,7 @@ from server.file_figures import build_file_exposition
 from tests.fleet.metrics.embedded.aging import DAY, HOUR, NOON, SECOND, Aging, build_points, open_aging
 
 PODS = [PodKey("cluster1", "default", f"web-{number}") for number in range(3)]
-BOUND = 110_000
+BOUND = 85_000
 
 
 async def pass_days(aging: Aging, begin_ns: int, days: float) -> None:
