@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
@@ -31,7 +31,7 @@ _LIMITS = re.compile(
 VICTORIA = "X-Server-Hostname"
 """A header that VictoriaMetrics sends with every answer."""
 
-_Sample = tuple[float, float]
+_Sample = tuple[Annotated[float, msgspec.Meta(ge=0, lt=2**33)], float]
 
 
 class Labels(Struct, gc=False):

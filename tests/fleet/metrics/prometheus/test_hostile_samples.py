@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from fleet.metrics.pool import HttpAnswer
+from fleet.metrics.prometheus.answer import Decoder
 from fleet.metrics.prometheus.opening import open_prometheus_store
+from fleet.model.errors import MetricsUnavailable
 from fleet.model.objects import PodKey
 from fleet.model.usage import NANOSECONDS, Aggregate, Kind, Measure, TimeRange
 from fleet.ports import MetricStore
@@ -106,3 +109,10 @@ async def test_a_container_that_ended_counts_no_more(filled: FilledPrometheus, s
     await put_container(filled, "app#2", 0.5, 100, [45, 30, 15])
     usage = (await store.latest(Kind.POD, frozenset({WEB}), CPU_MEMORY))[WEB]
     assert (usage.memory_bytes, round(usage.cpu_cores or 0, 6)) == (100, 0.5)
+
+
+@pytest.mark.parametrize("time", ['"nan"', '"inf"', "1e300", "-5"])
+def test_an_answer_whose_times_are_none_is_refused(time: str) -> None:
+    body = f'{{"data": {{"result": [{{"metric": {{}}, "values": [[{time}, "1"]]}}]}}}}'.encode()
+    with pytest.raises(MetricsUnavailable, match="not one of its query API"):
+        Decoder("cluster").decode(HttpAnswer(body, {}))
