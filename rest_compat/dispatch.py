@@ -11,7 +11,9 @@ from auth.dependencies import read_credential
 from auth.errors import IdentityUnavailable
 from auth.policy import authorize_request
 from auth.principal import Principal
+from fleet.aio.request_id import VIA
 from fleet.federation import Federation
+from fleet.model.errors import ClusterUnreachable
 from fleet.model.redaction import EnvValues
 from fleet.model.request_info import RequestInfo, parse_request
 from fleet.ports import Call, Headers
@@ -73,6 +75,8 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
 
     check_rights = build_rights_check(request, principal, cluster, info)
     headers: Headers = request.scope["headers"]
+    if VIA.decode() in (find_header(headers, b"via") or ""):
+        raise ClusterUnreachable(cluster, f"cluster {cluster} leads to this server itself: name its own API server")
     upgrade = read_upgrade(request) if find_header(headers, b"upgrade") is not None else None
     if upgrade is not None:
         sent = select_upgrade_headers(headers)

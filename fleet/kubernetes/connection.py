@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from fleet.aio.bounded import read_bounded
 from fleet.aio.budget import BudgetSpent, ByteBudget
 from fleet.aio.recorder import calling
-from fleet.aio.request_id import REQUEST_ID
+from fleet.aio.request_id import REQUEST_ID, VIA
 from fleet.aio.timed import timed
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
 from fleet.kubernetes.errors import FOREIGN, translate
@@ -181,6 +181,7 @@ class HttpConnection:
     def _build_head(self, call: Call, authorization: str | None, framing: bytes) -> bytes:
         path = f"{call.path}?{call.query}" if call.query else call.path
         line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
+        framing += b"Via: %b\r\n" % VIA
         if call.acting_for is not None:
             framing += build_impersonation(call.acting_for)
         if (request_id := REQUEST_ID.get()) is not None:
