@@ -99,6 +99,8 @@ def build_command(
         "--web.enable-remote-write-receiver",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.time={_AGE}",
+        # Started again, it would look for blocks of two hours through all of that time: minutes of a processor.
+        f"--storage.tsdb.min-block-duration={_AGE}",
         f"--config.file={file}",
         "--log.level=warn",
         *config.flags,
