@@ -44,8 +44,8 @@ async def explode(request: web.BaseRequest) -> web.Response:
     [
         ("member", pour, 160, "ClusterAnswerTooLarge"),
         ("member", explode, 160, "ClusterAnswer"),
-        ("metrics", pour, 190, "MetricsUnavailable"),
-        ("metrics", explode, 190, "MetricsUnavailable"),
+        ("metrics", pour, 190, "Metrics"),
+        ("metrics", explode, 190, "Metrics"),
     ],
 )
 async def test_eight_at_once_take_no_more_than_one_source_may(what: str, answer: object, most: int, error: str) -> None:
