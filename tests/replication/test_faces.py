@@ -52,7 +52,7 @@ PODS = f"subscription {{ podEvents({WITHIN}) {{ type pod {{ name }} }} }}"
 KINDS = (
     f'subscription {{ resourceEvents(apiVersion: "v1", kind: "ConfigMap", {WITHIN}) {{ type resource {{ name }} }} }}'
 )
-LOGS = 'subscription { logs(cluster: "cluster1", namespace: "shop", pod: "stays", tailLines: 0) { line } }'
+LOGS = 'subscription { logs(cluster: "cluster1", namespace: "shop", pod: "stays", tailLines: 1) { line } }'
 LASTS = {PODS: ("ADDED", "comes"), KINDS: ("ADDED", "comes"), LOGS: ("", "later")}
 
 
