@@ -85,17 +85,4 @@ def _amounts(name: str, moment: int) -> Amounts:
 
 
 def _build_point(name: str, moment: int, node: str | None) -> Point:
-    amounts = _amounts(name, moment)
-    return Point(
-        time_ns=moment * NANOSECONDS,
-        node=node,
-        cpu_cores=amounts.cpu / NANOSECONDS,
-        memory_bytes=amounts.memory_working_set,
-        memory_usage_bytes=amounts.memory_usage,
-        memory_available_bytes=amounts.memory_available,
-        fs_used_bytes=amounts.fs_used,
-        fs_capacity_bytes=amounts.fs_capacity,
-        fs_available_bytes=amounts.fs_available,
-        network_receive_bytes=amounts.network_received,
-        network_transmit_bytes=amounts.network_sent,
-    )
+    return _amounts(name, moment).as_point(moment * NANOSECONDS, node)

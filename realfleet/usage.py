@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from fleet.model.usage import NANOSECONDS, Point
 from realfleet.quantities import format_bytes, format_nanocores
 
 _PAGE = 4096
@@ -44,6 +45,22 @@ class Amounts(NamedTuple):
             f'NetworkLatency="{latency}",'
             f'NetworkRxBytes="{self.network_received}",'
             f'NetworkTxBytes="{self.network_sent}"'
+        )
+
+    def as_point(self, time_ns: int, node: str | None) -> Point:
+        """As a collector would read it then."""
+        return Point(
+            time_ns=time_ns,
+            cpu_cores=self.cpu / NANOSECONDS,
+            memory_bytes=self.memory_working_set,
+            memory_usage_bytes=self.memory_usage,
+            memory_available_bytes=self.memory_available,
+            fs_used_bytes=self.fs_used,
+            fs_capacity_bytes=self.fs_capacity,
+            fs_available_bytes=self.fs_available,
+            network_receive_bytes=self.network_received,
+            network_transmit_bytes=self.network_sent,
+            node=node,
         )
 
 

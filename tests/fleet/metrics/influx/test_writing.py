@@ -31,22 +31,6 @@ READINGS = [
 ]
 
 
-def point_of(amounts: Amounts, time_ns: int) -> Point:
-    return Point(
-        time_ns=time_ns,
-        cpu_cores=amounts.cpu / NANOSECONDS,
-        memory_bytes=amounts.memory_working_set,
-        memory_usage_bytes=amounts.memory_usage,
-        memory_available_bytes=amounts.memory_available,
-        fs_used_bytes=amounts.fs_used,
-        fs_capacity_bytes=amounts.fs_capacity,
-        fs_available_bytes=amounts.fs_available,
-        network_receive_bytes=amounts.network_received,
-        network_transmit_bytes=amounts.network_sent,
-        node="kube1-worker1",
-    )
-
-
 def stored(server: InfluxServer, database: str) -> dict[str, list[dict[str, Any]]]:
     """All rows of both measurements, but for the latency of a cluster, which no kubelet knows."""
     found = {}
@@ -68,7 +52,7 @@ async def test_what_is_written_is_what_the_platform_s_collector_writes(
         lines += [f"Pods,{tags} {fields} {time_ns}", f"Nodes,cluster=cluster1,node=kube1-worker1 {fields} {time_ns}"]
     await asyncio.to_thread(influxd.query, 'CREATE DATABASE "Platform"')
     await asyncio.to_thread(influxd.write, "Platform", lines)
-    points = [point_of(amounts, time_ns) for amounts, time_ns in zip(READINGS, times, strict=True)]
+    points = [amounts.as_point(time_ns, "kube1-worker1") for amounts, time_ns in zip(READINGS, times, strict=True)]
     async with open_influx_writer(influx.options) as writer:
         pods = [(PodKey("cluster1", "shop", "web"), point) for point in points]
         await writer.write(pods, [(NodeKey("cluster1", "kube1-worker1"), point) for point in points])
