@@ -21,10 +21,11 @@ from server.app import create_app
 from server.asgi.bounds import build_protocols
 from server.asgi.connections import ConnectionOptions, Connections, count_most, raise_descriptor_limit
 from server.binding import Port, bind, list_ports
+from server.figures.own import build_own_exposition
 from server.free_memory import bound_free_memory
 from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
-from server.ops import build_own_exposition, create_ops_app
+from server.ops import create_ops_app
 from server.settings.groups import HttpSettings, Settings
 from server.stopping import LAST_WORD_SECONDS, Stop
 from server.tls import ReloadingCertificate, open_certificate

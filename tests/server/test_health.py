@@ -23,9 +23,10 @@ from graph.limits.limits import DEFAULT_LIMITS
 from graph.loading.timeslice import TimeSlices
 from graph.subscriptions.hub import open_hub
 from rest_compat.platform import PlatformOptions
+from server.figures.own import build_exposition
 from server.health import MetricProbe
 from server.lifespan import OpenState, State, open_state
-from server.ops import build_exposition, create_ops_app
+from server.ops import create_ops_app
 from server.settings.environment import load_settings
 from server.settings.groups import Settings
 from tests.fakes.kubernetes import FakeCluster, FakeSource, build_spec

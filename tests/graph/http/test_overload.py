@@ -11,7 +11,7 @@ import aiohttp
 from fleet.aio.admission import Admission, AdmissionOptions
 from fleet.aio.tasks import end_tasks
 from server.asgi.bounds import BoundedProtocol
-from server.ops import build_admission_exposition
+from server.figures.own import build_admission_exposition
 from tests.fakes.waiting import until
 from tests.graph.conftest import Graph, OpenGraph
 from tests.graph.http.test_served import open_served

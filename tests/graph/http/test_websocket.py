@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from graph.limits.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
-from server.ops import build_live_exposition
+from server.figures.own import build_live_exposition
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
 from tests.graph.subscriptions.serving import PROTOCOL, Socket, open_live

@@ -8,7 +8,7 @@ import pytest
 from fleet.metrics.embedded.file import describe_file
 from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
 from fleet.model.objects import PodKey
-from server.file_figures import build_file_exposition
+from server.figures.metric_file import build_file_exposition
 from tests.fleet.metrics.embedded.aging import DAY, HOUR, NOON, SECOND, Aging, build_points, open_aging
 
 PODS = [PodKey("cluster1", "default", f"web-{number}") for number in range(3)]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from fleet.metrics.embedded.extent import Extent
 from fleet.model.usage import NANOSECONDS
-from server.exposition import build_family
+from server.figures.exposition import build_family
 
 if TYPE_CHECKING:
     from fleet.metrics.embedded.store import EmbeddedStore

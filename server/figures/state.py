@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fleet.replication.figures import MemberFigures
-from server.exposition import build_family, label_cluster
+from server.figures.exposition import build_family, label_cluster
 
 _FAMILIES = (
     ("writer", "Whether this replica watches the cluster and publishes it (1), or follows another (0).", "writes"),
