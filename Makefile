@@ -70,8 +70,8 @@ soak: setup ## queries, calls, watches and subscriptions for MINUTES (30) at hal
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql
 
-picture: ## draws docs/architecture.svg from the text beside it (needs Graphviz)
-	@dot -Tsvg docs/architecture.dot -o docs/architecture.svg
+picture: ## draws docs/contributing/architecture.svg from the text beside it (needs Graphviz)
+	@dot -Tsvg docs/contributing/architecture.dot -o docs/contributing/architecture.svg
 
 graphiql: ## builds the GraphiQL page from its npm packages (needs Node and npm)
 	@graph/graphiql/build.sh

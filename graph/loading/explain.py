@@ -1,4 +1,4 @@
-"""`extensions.explain` of an answer: what it took. `docs/guides/graph.md` defines each number."""
+"""`extensions.explain` of an answer: what it took. `docs/how-to/cookbook.md` defines each number."""
 
 from fleet.aio.recorder import ClusterRecord, Recorder
 from fleet.model.visibility import Scope

@@ -16,8 +16,8 @@ class DisclosureSettings(Group):
     )
     audit_log: str | None = setting(
         None,
-        "Where writes, streams, refused calls and sign-ins are written down, a JSON object a line: `docs/operating/"
-        "audit.md` says what is in it. Left out: nowhere.",
+        "Where writes, streams, refused calls and sign-ins are written down, a JSON object a line: `docs/how-to/"
+        "audit-log.md` says what is in it. Left out: nowhere.",
         values="- (standard output), or a file",
     )
     audit_log_bytes: Bytes = setting(

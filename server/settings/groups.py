@@ -1,7 +1,7 @@
 """All configuration, as frozen groups, one per concern.
 
 Each field is the variable `OPENMCP_<FIELD>` and has a default, its unit and what it may be;
-`docs/operating/configuration.md` is the same as a table. Only `server.settings.environment` reads the variables.
+`docs/reference/configuration.md` is the same as a table. Only `server.settings.environment` reads the variables.
 """
 
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The table of all settings in `docs/operating/configuration.md`; `python -m server.settings.reference` prints it."""
+"""The table of all settings in `docs/reference/configuration.md`; `python -m server.settings.reference` prints it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reads the recipes of `docs/guides/graph.md` and says what an answer has in common with the printed one."""
+"""Reads the recipes of `docs/how-to/cookbook.md` and says what an answer has in common with the printed one."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-COOKBOOK = Path(__file__).parents[2] / "docs" / "guides" / "graph.md"
+COOKBOOK = Path(__file__).parents[2] / "docs" / "how-to" / "cookbook.md"
 _KINDS = "graphql|graphql ill|json variables|json extensions|json answer"
 _FENCE = re.compile(rf"^```({_KINDS})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

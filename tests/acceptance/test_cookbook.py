@@ -1,4 +1,4 @@
-"""Each query of `docs/guides/graph.md` on a real fleet and on the demo answers as it is printed there."""
+"""Each query of `docs/how-to/cookbook.md` on a real fleet and on the demo answers as it is printed there."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

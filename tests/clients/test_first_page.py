@@ -1,4 +1,4 @@
-"""The first page of `docs/guides/web-clients.md`, made from what is printed there, in a browser before the demo."""
+"""The first page of `docs/how-to/web-clients.md`, made from what is printed there, in a browser before the demo."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""`docs/guides/web-clients.md`: its examples run as they are printed, and the tests that its table names exist."""
+"""`docs/how-to/web-clients.md`: its examples run as they are printed, and the tests that its table names exist."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.clients.npm import SOURCES
 from tests.clients.running import Node
 from tests.processes import RunningServer
 
-PAGE = (SOURCES.parents[1] / "docs" / "guides" / "web-clients.md").read_text()
+PAGE = (SOURCES.parents[1] / "docs" / "how-to" / "web-clients.md").read_text()
 EXAMPLES = dict(re.findall(r"^```js (\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 ADDRESS = "http://127.0.0.1:8080"
 NUMBER = r"\d+(\.\d+(e-\d+)?)?"

@@ -11,7 +11,7 @@ from tests.fleet.metrics import test_bad_lines
 ROOT = Path(__file__).parents[2]
 
 
-def read_rows(heading: str, page: str = "reliability.md") -> list[list[str]]:
+def read_rows(heading: str, page: str = "explanation/reliability.md") -> list[list[str]]:
     """The cells of a table below a heading, without its head."""
     text = (ROOT / "docs" / page).read_text()
     section = re.split(rf"\n##+ {heading}\n", text)[1].partition("\n#")[0]
@@ -35,7 +35,8 @@ def test_each_fault_has_a_row(heading: str, faults: "dict[str, object] | tuple[s
 
 
 @pytest.mark.parametrize(
-    ("page", "heading"), [("reliability.md", "What is around the server"), ("past-one-machine.md", "What fails")]
+    ("page", "heading"),
+    [("explanation/reliability.md", "What is around the server"), ("how-to/replicas.md", "What fails")],
 )
 def test_what_is_shown_by_a_test_is_shown_by_one_that_exists(page: str, heading: str) -> None:
     rows = read_rows(heading, page)

@@ -70,5 +70,5 @@ def test_its_pods_meet_the_restricted_standard(real_fleet: Fleet, member: str, f
 @pytest.mark.parametrize("file", sorted(K8S.rglob("deployment.yaml")), ids=lambda file: file.parent.name)
 def test_its_environment_is_of_settings_that_exist(file: Path) -> None:
     (container,) = yaml.safe_load(file.read_text())["spec"]["template"]["spec"]["containers"]
-    reference = (K8S.parent / "docs" / "operating" / "configuration.md").read_text()
+    reference = (K8S.parent / "docs" / "reference" / "configuration.md").read_text()
     assert [each["name"] for each in container["env"] if f"| `{each['name']}` |" not in reference] == []

@@ -1,4 +1,4 @@
-"""`docs/guides/compatibility.md` names tests that exist, in every row, and every test of the contract is on it."""
+"""`docs/reference/compatibility.md` names tests that exist, in every row, and every test of the contract is on it."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "guides" / "compatibility.md").read_text()
+PAGE = (TESTS.parent / "docs" / "reference" / "compatibility.md").read_text()
 NAMED = re.compile(r"`([a-z_0-9/]+\.py)::(test_\w+)`")
 
 

@@ -1,4 +1,4 @@
-"""Defects of the original that no other test is about; `docs/guides/compatibility.md` lists them all."""
+"""Defects of the original that no other test is about; `docs/reference/compatibility.md` lists them all."""
 
 import asyncio
 import json

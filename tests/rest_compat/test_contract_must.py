@@ -1,4 +1,4 @@
-"""What yesterday's clients rely on, a test for each line; `docs/guides/compatibility.md` names more."""
+"""What yesterday's clients rely on, a test for each line; `docs/reference/compatibility.md` names more."""
 
 import asyncio
 import base64

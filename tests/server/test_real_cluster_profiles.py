@@ -1,4 +1,4 @@
-"""`serve` and `check` with ClusterProfiles, set up as `docs/operating/cluster-sources.md` says."""
+"""`serve` and `check` with ClusterProfiles, set up as `docs/how-to/cluster-sources.md` says."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ from tests.processes import COMMAND, free_port
 
 pytestmark = pytest.mark.real
 
-PAGE = Path(__file__).parents[2] / "docs" / "operating" / "cluster-sources.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster-sources.md"
 ACCOUNT = f"{NAMESPACES_PATH}/openmcp/serviceaccounts"
 CLUSTERS = "{ clusters { name role health message region labels { key value } namespaces { name } } }"
 

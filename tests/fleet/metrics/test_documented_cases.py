@@ -1,4 +1,4 @@
-"""`docs/operating/metric-stores.md` names, for each case and store, tests that are there and run against that store."""
+"""`docs/how-to/metric-stores.md` names, for each case and store, tests that are there and run against that store."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from tests.fleet.metrics.stores import STORES
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[2]
-DOCUMENT = ROOT / "docs" / "operating" / "metric-stores.md"
+DOCUMENT = ROOT / "docs" / "how-to" / "metric-stores.md"
 OF_ONE_STORE = {"embedded/test_store.py": "embedded", "embedded/test_tiers.py": "embedded"}
 EVERY_STORE = ("test_contract.py", "test_placements.py", "test_legacy_answers.py")
 

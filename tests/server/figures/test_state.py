@@ -33,6 +33,6 @@ def test_a_replica_that_knows_no_cluster_tells_whether_nats_is_there() -> None:
 
 
 def test_the_page_names_all_of_them() -> None:
-    page = Path(__file__).parents[3] / "docs" / "past-one-machine.md"
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "replicas.md"
     text = build_state_exposition([], connected=True)
     assert set(re.findall("`(openmcp_state_[a-z_]+)`", page.read_text())) == set(re.findall("# TYPE (\\S+)", text))

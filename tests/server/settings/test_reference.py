@@ -1,10 +1,10 @@
-"""`docs/operating/configuration.md` is what the code says."""
+"""`docs/reference/configuration.md` is what the code says."""
 
 from pathlib import Path
 
 from server.settings.reference import build_reference
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "operating" / "configuration.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 MARK = "<!-- from here on: the output of `python -m server.settings.reference` -->\n\n"
 
 
