@@ -1,0 +1,104 @@
+"""What this server's own credential has to be allowed in the host and in members, and what for.
+
+`RIGHTS` is the one list: `k8s/rbac` is written from it, `check` holds clusters' answers against it, and the page of
+rights shows it. What each account may ask everywhere (`system:basic-user`, `system:discovery`,
+`system:public-info-viewer`: /version, /readyz, what is served, reviews about oneself) is not among it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from server.settings.groups import Settings
+
+Where = Literal["host", "member"]
+
+_FOLLOW = ("list", "watch")
+_APPS, _BATCH, _PLATFORM = "apps", "batch", "openmcp.k8s.io"
+
+
+class Right(Struct, frozen=True):
+    """Verbs on a resource (`pods/log` with its subresource) in all of a cluster, or in `namespace` alone.
+
+    Without `names` it holds for objects of any name. `needs` is what has to be on for it to be wanted, of `NEEDS`.
+    """
+
+    where: Where
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+    namespace: str | None = None
+    names: tuple[str, ...] = ()
+    needs: str = "always"
+
+
+def _rights(
+    where: Where, needs: str, group: str, resources: str, verbs: tuple[str, ...], why: str, namespace: str | None = None
+) -> list[Right]:
+    return [Right(where, group, name, verbs, why, namespace, needs=needs) for name in resources.split()]
+
+
+RIGHTS: tuple[Right, ...] = (
+    # A host that is a member too, as with kubefed, takes these as well.
+    *_rights("member", "always", "", "pods nodes namespaces", _FOLLOW, "the cache: lists, counts, live"),
+    *_rights("member", "always", "", "events", ("list",), "`events`, of an object or of all"),
+    *_rights("member", "events", "", "events", ("watch",), "`events`, and what `problems` tell by them"),
+    *_rights(
+        "member", "workloads", _APPS, "deployments statefulsets daemonsets", _FOLLOW, "`workloads`, and their problems"
+    ),
+    *_rights("member", "workloads", _BATCH, "jobs cronjobs", _FOLLOW, "`workloads`, and their problems"),
+    *_rights("member", "always", "", "pods nodes namespaces", ("get",), "`manifest` of an object"),
+    *_rights("member", "always", "", "pods/log", ("get",), "`log`, `podLog`"),
+    *_rights("member", "always", _APPS, "replicasets", ("get", "list"), "`owners` of pods"),
+    *_rights("member", "collector", "metrics.k8s.io", "nodes pods", ("list",), "usage where kubelets are not asked"),
+    *_rights("member", "kubelets", "", "nodes/proxy", ("get",), "storage and network too; as good as root there"),
+    *_rights("member", "impersonation", "", "users groups", ("impersonate",), "each call for a user is the user's"),
+    *_rights("host", "token-review", "authentication.k8s.io", "tokenreviews", ("create",), "whose a token is"),
+    *_rights(
+        "host", "kubefed", "core.kubefed.io", "kubefedclusters", _FOLLOW, "which members", "kube-federation-system"
+    ),
+    *_rights("host", "kubefed", "", "secrets", _FOLLOW, "members' tokens", "kube-federation-system"),
+    *_rights("host", "kubefed", _PLATFORM, "openmcpclusters", _FOLLOW, "places of members; `/joinable`", "openmcp"),
+    *_rights("host", "join", _PLATFORM, "openmcpclusters", ("create",), "`/join`, `/joinCloud`", "openmcp"),
+    *_rights("host", "secrets", "", "secrets", _FOLLOW, "kubeconfigs of clusters", "clusters"),
+    *_rights("host", "clusterprofile", "multicluster.x-k8s.io", "clusterprofiles", _FOLLOW, "which members"),
+)
+
+NEEDS: Mapping[str, Callable[[Settings], bool]] = {
+    "always": lambda settings: True,
+    "events": lambda settings: settings.clusters.events_kept > 0,
+    "workloads": lambda settings: settings.clusters.workloads,
+    "collector": lambda settings: bool(settings.metrics.outputs) or settings.metrics.usage_from == "collector",
+    "impersonation": lambda settings: settings.auth.authorization == "impersonate",
+    "token-review": lambda settings: settings.auth.token_review,
+    "kubefed": lambda settings: "kubefed" in settings.clusters.cluster_source,
+    "join": lambda settings: settings.clusters.join,
+    "secrets": lambda settings: "secrets" in settings.clusters.cluster_source,
+    "clusterprofile": lambda settings: "clusterprofile" in settings.clusters.cluster_source,
+    # Offered, and never wanted: usage has another way, and what is passed on may be as much as one likes to give.
+    "kubelets": lambda settings: False,
+    "pass-through": lambda settings: False,
+}
+
+
+def wanted(settings: Settings, where: Where) -> list[Right]:
+    """The rights that these settings take, in the namespaces that they name."""
+    of_place = (right for right in RIGHTS if right.where == where and NEEDS[right.needs](settings))
+    return [replace(right, namespace=name) for right in of_place for name in _namespaces(settings, right)]
+
+
+def _namespaces(settings: Settings, right: Right) -> tuple[str | None, ...]:
+    clusters = settings.clusters
+    if right.group == _PLATFORM:
+        return (clusters.platform_namespace,)
+    match right.needs:
+        case "kubefed":
+            return (clusters.kubefed_namespace,)
+        case "clusterprofile":
+            return (clusters.profile_namespace,)
+        case "secrets":
+            return (None,) if "*" in clusters.secrets_namespace else clusters.secrets_namespace
+    return (right.namespace,)
