@@ -9,6 +9,7 @@ from auth.certificates import ClientCertificate, Credential, is_of_another_page
 from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
 from fleet.aio.admission import Admission
+from fleet.aio.request_context import note_user
 
 
 class AuthState(TypedDict):
@@ -23,8 +24,9 @@ S = TypeVar("S", bound=AuthState)
 
 
 def note_principal(connection: HTTPConnection[Any], principal: Principal) -> Principal:
-    """From here on it is known whose request this is: to errors, which say more to some."""
+    """From here on it is known whose request this is: to errors, which say more to some, and to logs."""
     connection.scope["principal"] = principal
+    note_user(principal.name)
     return principal
 
 

@@ -13,7 +13,7 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet.aio.request_id import REQUEST_ID
+from fleet.aio.request_context import RequestContext, begin_request
 from fleet.aio.stopping import Stopping
 from server.errors import build_error_answer
 
@@ -43,8 +43,7 @@ class RequestLog:
             return
         started = time.perf_counter()
         request_id = _request_id(scope)
-        REQUEST_ID.set(request_id)
-        scope.setdefault("state", {})["request_id"] = request_id
+        begin_request(RequestContext(request_id))
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return

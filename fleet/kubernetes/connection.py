@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from fleet.aio.bounded import read_bounded
 from fleet.aio.budget import BudgetSpent, ByteBudget
 from fleet.aio.recorder import calling
-from fleet.aio.request_id import REQUEST_ID, VIA
+from fleet.aio.request_context import VIA, current_request
 from fleet.aio.timed import timed
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
 from fleet.kubernetes.errors import FOREIGN, translate
@@ -184,8 +184,8 @@ class HttpConnection:
         framing += b"Via: %b\r\n" % VIA
         if call.acting_for is not None:
             framing += build_impersonation(call.acting_for)
-        if (request_id := REQUEST_ID.get()) is not None:
-            framing += b"Audit-ID: %b\r\n" % request_id.encode("ascii")
+        if (request := current_request()) is not None:
+            framing += b"Audit-ID: %b\r\n" % request.request_id.encode("ascii")
         return build_request_head(line, call.headers, authorization, framing)
 
     async def close(self) -> None:

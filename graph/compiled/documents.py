@@ -21,11 +21,12 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from fleet.aio.lru import Lru
+from fleet.aio.request_context import note_cost
 from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.compiled.plans import OperationPlans
 from graph.cost.limiter import check_cost
-from graph.cost.reading import KnownParts, Part, find_operation, read_operation
+from graph.cost.reading import KnownParts, Part, find_operation, note_operation, read_operation
 from graph.limits.errors import LimitExceeded
 from graph.limits.limits import CACHED_DOCUMENTS, Limits, build_rules, check_text
 from graph.limits.spreads import check_spreads
@@ -62,6 +63,7 @@ CHEAP_SECONDS = 1.0
 MAX_SCOPES = 64
 """Scopes for which an operation is remembered as cheap."""
 
+_UNKNOWN = (0.0, 0)
 
 PlanKey = tuple[str | None, bytes | None]
 """An operation's name, and variables as JSON: None for those that are too long to be kept."""
@@ -90,18 +92,20 @@ class KnownOperation:
         self.parts = parts
         self.built = built
         self.plan_key = plan_key
-        self._cheap: dict[Scope, float] = {}
+        self._cheap: dict[Scope, tuple[float, int]] = {}
 
     def check_cost(self, context: Context) -> None:
         """As `graph.cost`; what was far below its limit is so for a second more. Raises LimitExceeded."""
         now = time.monotonic()
-        if not context.asked.cost and now < self._cheap.get(context.scope, 0.0):
+        until, units = self._cheap.get(context.scope, _UNKNOWN)
+        if not context.asked.cost and now < until:
+            note_cost(units)
             return
         units = check_cost(context, self.parts).units
         if units * CHEAP <= context.limits.cost:
             if len(self._cheap) >= MAX_SCOPES:
                 self._cheap.clear()
-            self._cheap[context.scope] = now + CHEAP_SECONDS
+            self._cheap[context.scope] = (now + CHEAP_SECONDS, units)
 
 
 class KnownDocument:
@@ -180,6 +184,7 @@ async def run_known(
             return None
         if known.remembered != remembered:
             known_documents.put((text, context.limits), known, known.weight)
+        note_operation(operation)
         read.check_cost(context)
     except LimitExceeded:
         return None

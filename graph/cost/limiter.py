@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from strawberry.extensions import SchemaExtension
 
+from fleet.aio.request_context import note_cost
 from graph.cost.estimate import Estimate, estimate
-from graph.cost.reading import Part, read_operation
+from graph.cost.reading import Part, find_operation, note_operation, read_operation
 from graph.cost.suggestions import suggest
 from graph.extensions import JSON
 from graph.limits.errors import LimitExceeded
@@ -24,10 +25,10 @@ class CostLimiter(SchemaExtension):
         context, document = self.execution_context.context, self.execution_context.graphql_document
         if isinstance(context, Context) and document is not None:
             core = self.execution_context.schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
-            parts = read_operation(
-                core, document, self.execution_context.operation_name, self.execution_context.variables
-            )
+            name = self.execution_context.operation_name
+            parts = read_operation(core, document, name, self.execution_context.variables)
             if parts is not None:
+                note_operation(find_operation(document, name))
                 check_cost(context, parts)
         yield
 
@@ -36,6 +37,7 @@ def check_cost(context: Context, parts: tuple[Part, ...]) -> Estimate:
     """Holds an operation to what it may cost, against the fleet of this moment. Raises LimitExceeded."""
     sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
     found = estimate(parts, sizes, now)
+    note_cost(found.units)
     if context.asked.cost:
         context.extensions["cost"] = describe(found, limit)
     if found.units > limit:

@@ -30,6 +30,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
 from msgspec import Struct
 
+from fleet.aio.request_context import current_request
 from graph.limits.errors import LimitExceeded
 from graph.loading.lookahead import narrow
 
@@ -94,6 +95,12 @@ def find_operation(document: DocumentNode, name: str | None) -> OperationDefinit
     if name is None:
         return operations[0] if len(operations) == 1 else None
     return next((node for node in operations if node.name is not None and node.name.value == name), None)
+
+
+def note_operation(operation: OperationDefinitionNode | None) -> None:
+    """For logs: the name that the document has for it, which is not always what the request says."""
+    if (request := current_request()) is not None and operation is not None and operation.name is not None:
+        request.operation = operation.name.value
 
 
 _Group = tuple[GraphQLCompositeType, list[FieldNode]]

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.principal import Principal
+from fleet.aio.request_context import current_request
 from fleet.model.request_info import RequestInfo
 from server.audit_log import AuditLog
 
@@ -111,7 +112,7 @@ def _describe(scope: Scope, status: int) -> dict[str, Any]:
     path = (scope.get("raw_path") or scope["path"].encode()).decode("ascii", "backslashreplace").partition("?")[0]
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "id": scope["state"].get("request_id"),
+        "id": request.request_id if (request := current_request()) else None,
         "user": principal.name if principal else scope.get("sign_in"),
         "groups": list(principal.groups) if principal else None,
         "credential": principal.credential if principal else None,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.aio.request_id import VIA
+from fleet.aio.request_context import VIA
 from tests.rest_compat.hostile import MEMBER_TOKEN, Raw, status_of
 
 PODS = b"/api/v1/namespaces/shop/pods"
