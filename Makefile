@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := .venv/audit
 SEMGREP := PATH=$(AUDIT)/bin:$$PATH $(AUDIT)/bin/semgrep scan --metrics off --disable-version-check
-PACKAGES := auth bench checks demo fleet graph realfleet rest_compat server tests
+PACKAGES := auth bench checks demo fleet graph realfleet release rest_compat server tests
 CLUSTERS ?= 3
 MEMBERS ?= 3
 PODS ?= 300
@@ -12,7 +12,7 @@ PORT ?= 8080
 WORKERS ?= 4
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check audit bench soak lock schema picture graphiql format clean
+.PHONY: help setup demo test coverage real fleet check audit bench soak wheel lock schema picture graphiql format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -67,6 +67,9 @@ bench: setup ## side-by-side measurements with their goals, as a table; also in 
 soak: setup ## queries, calls, watches and subscriptions for MINUTES (30) at half of peak, under churn and faults in turn
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
+wheel: setup ## build/openmcp_apiserver-VERSION-py3-none-any.whl
+	@$(BIN)/python -m release wheel
+
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql
 
@@ -80,9 +83,11 @@ format: setup ## formats, and mends what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: ## re-resolves requirements.lock and checks/requirements.lock (needs uv)
+lock: ## re-resolves requirements.lock, image/requirements.lock (the product's alone) and checks/requirements.lock (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --all-extras --custom-compile-command 'make lock' --quiet --output-file requirements.lock pyproject.toml
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --constraint requirements.lock --custom-compile-command 'make lock' --quiet --output-file image/requirements.lock pyproject.toml
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --quiet --output-file checks/requirements.lock checks/requirements.in
 
