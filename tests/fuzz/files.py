@@ -25,7 +25,7 @@ from fleet.model.errors import InvalidQuery
 from fleet.model.unreadable import load_yaml
 from graph.http.persisted_manifest import ManifestInvalid, read_manifest
 from rest_compat.routes.token import _first_values, _read_json
-from server.kubeconfig import parse_server
+from server.commands.kubeconfig import parse_server
 from server.settings.environment import SettingsInvalid, list_variables, load_settings
 from server.settings.units import (
     check_networks,

@@ -15,7 +15,7 @@ from auth.oidc.errors import IssuerFailed, IssuerInvalid
 from auth.oidc.issuer import Issuer
 from auth.oidc.keys import IssuerKeys, import_keys
 from auth.oidc.tokens import OidcTokens
-from server.login import Session
+from server.commands.sessions import Session
 from tests.fuzz.files import LINES, of_file
 from tests.fuzz.hostile import ODD_VALUES, as_json, spoilt, spoilt_json, texts, yaml_of
 from tests.fuzz.parsers import Parser
@@ -108,6 +108,6 @@ ISSUERS = (
     Parser(
         lambda token: Session(token).times,
         spoilt(CLAIMS).map(sign) | texts("e30.", ".", "a.b.c"),
-        names=("server.login.Session.times",),
+        names=("server.commands.sessions.Session.times",),
     ),
 )

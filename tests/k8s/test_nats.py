@@ -16,7 +16,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 from fleet.replication.client import NatsClient
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
-from server.checks import run_checks
+from server.check.run import run_checks
 from server.settings.environment import load_settings
 from tests.fakes.records import build_pod_record
 from tests.fakes.shared_state import EAST, HandWriter, open_following

@@ -10,7 +10,7 @@ import pytest
 from realfleet.cluster import Cluster
 from realfleet.fleet import Fleet
 from realfleet.pki import build_cluster_files
-from server.kubeconfig import Trust, build_kubeconfig
+from server.commands.kubeconfig import Trust, build_kubeconfig
 from tests.kubectl.running import NAMESPACE, Kubectl
 from tests.processes import RunningServer, free_port, open_server
 

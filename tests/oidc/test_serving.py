@@ -8,7 +8,7 @@ import aiohttp
 
 from auth.users import User, save_users
 from fleet.model.visibility import Role, Scope
-from server.checks import run_checks
+from server.check.run import run_checks
 from server.settings.environment import load_settings
 from tests.fakes.waiting import PATIENCE, until
 from tests.oidc.issuer import RunningIssuer

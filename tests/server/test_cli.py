@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from auth.users import load_users
 from fleet.model.visibility import Role, Scope
-from server.cli import main
-from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
+from server.commands.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
+from server.commands.main import main
 from tests.server.serving import open_serving
 
 PASSWORD = "a long password"

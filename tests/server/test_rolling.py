@@ -58,7 +58,7 @@ THIS: Program = (COMMAND,)
 NEXT: Program = (
     sys.executable,
     "-c",
-    "from fleet.replication import records; records.NEWEST += 1; from server.cli import main; main()",
+    "from fleet.replication import records; records.NEWEST += 1; from server.commands.main import main; main()",
 )
 """The version after this one, whose messages this one can't read; it reads and writes this one's."""
 POD = "rolling"

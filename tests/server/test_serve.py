@@ -178,7 +178,10 @@ async def test_a_kubeconfig_and_a_store_need_no_library_of_others(
     tmp_path: Path, more: dict[str, str], left_out: set[str]
 ) -> None:
     variables = environ(tmp_path, **more)
-    code = "import atexit, sys, server.cli; atexit.register(lambda: print(*sys.modules)); server.cli.main(['serve'])"
+    code = (
+        "import atexit, sys; from server.commands.main import main; "
+        "atexit.register(lambda: print(*sys.modules)); main(['serve'])"
+    )
     async with open_process(variables, sys.executable, "-c", code) as process:
         await until_ready(f"http://127.0.0.1:{variables['OPENMCP_PORT']}")
         process.send_signal(signal.SIGTERM)

@@ -17,16 +17,16 @@ import click
 
 from auth.errors import AuthError
 from fleet.model.errors import FleetError
-from server.cli_errors import CliError
+from server.commands.errors import CliError
+from server.commands.login import kubeconfig, login
+from server.commands.tokens import token
+from server.commands.users import user
 from server.event_loop import new_event_loop
-from server.login_commands import kubeconfig, login
 from server.logs import configure_logging
 from server.settings.clusters import ClusterSettings
 from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
 from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
 from server.shared_state import OWN_HISTORY, keeps_own_history
-from server.token_commands import token
-from server.user_commands import user
 from server.workers.peers import Worker
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ def check(config_file: Path | None, *, strict: bool) -> None:
 
     Nothing is written. A member that is ill is said, and is no reason for 1: the server is made to serve without it.
     """
-    from server.checks import format_rows, run_checks
+    from server.check.run import format_rows, run_checks
 
     settings = _load(config_file, {})
     configure_logging(settings.logging.model_copy(update={"log_level": "error"}))

@@ -22,7 +22,7 @@ from auth.errors import FileInvalid
 from auth.files import locked
 from auth.users import User, load_users
 from fleet.model.visibility import Role, Scope
-from server.cli_errors import CliError, check_selector, describe_clusters, format_table
+from server.commands.errors import CliError, check_selector, describe_clusters, format_table
 from server.settings.units import parse_seconds
 
 _WILDCARDS = "*?["

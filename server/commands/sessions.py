@@ -20,9 +20,9 @@ from auth.oidc.errors import IssuerFailed
 from auth.oidc.issuer import Issuer
 from auth.oidc.sign_in import Asking, Grant, SignInRefused, build_authorization_url, redeem
 from fleet.model.unreadable import UNREADABLE
-from server.cli_errors import CliError, ask_password
-from server.kubeconfig import Client, ServerRefused
-from server.loopback import open_loopback
+from server.commands.errors import CliError, ask_password
+from server.commands.kubeconfig import Client, ServerRefused
+from server.commands.loopback import open_loopback
 
 SIGN_IN_SECONDS = 300.0
 _NAMED = "sign-in"

@@ -17,9 +17,9 @@ from auth.errors import AuthError
 from auth.oidc.issuer import Issuer, check_issuers
 from fleet.model.request_info import survives_urls
 from fleet.model.unreadable import UNREADABLE
-from server.cli_errors import CliError
-from server.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
-from server.login import ByIssuer, ByPassword, Way, build_exec_credential, forget, sign_in
+from server.commands.errors import CliError
+from server.commands.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
+from server.commands.sessions import ByIssuer, ByPassword, Way, build_exec_credential, forget, sign_in
 
 _API_VERSION = "client.authentication.k8s.io/v1"
 _HINT = "openmcp-apiserver signs in to {server}; install it with pip or pipx"

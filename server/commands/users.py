@@ -13,7 +13,7 @@ from auth.files import locked
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
 from fleet.model.visibility import Role, Scope
-from server.cli_errors import CliError, ask_password, check_selector, describe_clusters, format_table
+from server.commands.errors import CliError, ask_password, check_selector, describe_clusters, format_table
 
 SHORTEST_PASSWORD = 8
 
