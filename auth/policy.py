@@ -44,8 +44,7 @@ _CREDENTIALS = frozenset({("openmcp.k8s.io", "openmcpclusters"), ("openmcp.k8s.i
 _ORDERS = frozenset(("openmcp.k8s.io", kind) for kind in ("migrations", "snapshots", "snapshotrestores", "syncs"))
 # What is written to these, the platform and KubeFed carry into any cluster, as its administrator.
 _FLEET_GROUPS = ("openmcp.k8s.io", "kubefed.io")
-# What Kubernetes' aggregated ClusterRole `edit` writes, by group; all of it is namespaced.
-_EDITED: Mapping[str, frozenset[str]] = {
+EDITED: Mapping[str, frozenset[str]] = {
     group: frozenset(kinds.split())
     for group, kinds in {
         "": "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward pods/proxy"
@@ -63,6 +62,8 @@ _EDITED: Mapping[str, frozenset[str]] = {
         "resource.k8s.io": "resourceclaims resourceclaimtemplates",
     }.items()
 }
+"""What Kubernetes' aggregated ClusterRole `edit` writes, by group; all of it is namespaced."""
+
 SUBRESOURCES = (
     "pods/attach",
     "pods/eviction",
@@ -190,7 +191,7 @@ def _is_edited(info: RequestInfo) -> bool:
     if info.namespace is None:
         return False
     kind = _kind(info)
-    if info.verb in _WRITES and kind in _EDITED.get(info.api_group, ()):
+    if info.verb in _WRITES and kind in EDITED.get(info.api_group, ()):
         return True
     if info.api_group:
         return False

@@ -5,24 +5,52 @@ rights shows it. What each account may ask everywhere (`system:basic-user`, `sys
 `system:public-info-viewer`: /version, /readyz, what is served, reviews about oneself) is not among it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from auth.policy import EDITED
 from server.settings.groups import Settings
 
 Where = Literal["host", "member"]
 
 _FOLLOW = ("list", "watch")
+_READ = ("get", "list", "watch")
+_WRITE = ("create", "delete", "deletecollection", "patch", "update")
 _APPS, _BATCH, _PLATFORM = "apps", "batch", "openmcp.k8s.io"
+_KUBEFED = "core.kubefed.io"
+_OF_SUBRESOURCE = {
+    **dict.fromkeys(("attach", "exec", "portforward"), ("create", "get")),
+    "proxy": ("create", "delete", "get", "patch", "update"),
+    "scale": ("get", "patch", "update"),
+}
+_VIEWED = (
+    "configmaps endpoints limitranges persistentvolumeclaims persistentvolumes replicationcontrollers resourcequotas "
+    "serviceaccounts services"
+)
+_VIEWED_GROUPS = {
+    "apiextensions.k8s.io": "customresourcedefinitions",
+    "apiregistration.k8s.io": "apiservices",
+    "autoscaling": "horizontalpodautoscalers",
+    "coordination.k8s.io": "leases",
+    "discovery.k8s.io": "endpointslices",
+    "events.k8s.io": "events",
+    "networking.k8s.io": "ingressclasses ingresses networkpolicies",
+    "resource.k8s.io": "resourceclaims resourceclaimtemplates",
+    "policy": "poddisruptionbudgets",
+    "scheduling.k8s.io": "priorityclasses",
+    "storage.k8s.io": "csidrivers csinodes storageclasses volumeattachments",
+}
 
 
 class Right(Struct, frozen=True):
     """Verbs on a resource (`pods/log` with its subresource) in all of a cluster, or in `namespace` alone.
 
-    Without `names` it holds for objects of any name. `needs` is what has to be on for it to be wanted, of `NEEDS`.
+    Without `names` it holds for objects of any name. `needs` is what has to be on for it to be wanted, of `NEEDS`; what
+    is of `OFFERED` no setting wants.
     """
 
     where: Where
@@ -41,31 +69,59 @@ def _rights(
     return [Right(where, group, name, verbs, why, namespace, needs=needs) for name in resources.split()]
 
 
+def _edited() -> Iterator[Right]:
+    """What the role `edit` writes, of what API servers still serve."""
+    for group, kinds in EDITED.items():
+        for kind in sorted(kinds):
+            _, _, subresource = kind.partition("/")
+            if group != "extensions" and subresource != "rollback":
+                verbs = _OF_SUBRESOURCE.get(subresource, _WRITE)
+                yield Right("member", group, kind, verbs, "what the role `edit` writes", needs="edit")
+
+
 RIGHTS: tuple[Right, ...] = (
     # A host that is a member too, as with kubefed, takes these as well.
-    *_rights("member", "always", "", "pods nodes namespaces", _FOLLOW, "the cache: lists, counts, live"),
+    *_rights("member", "always", "", "pods nodes namespaces", _FOLLOW, "the cache: lists, counts, what is live"),
     *_rights("member", "always", "", "events", ("list",), "`events`, of an object or of all"),
     *_rights("member", "events", "", "events", ("watch",), "`events`, and what `problems` tell by them"),
-    *_rights(
-        "member", "workloads", _APPS, "deployments statefulsets daemonsets", _FOLLOW, "`workloads`, and their problems"
-    ),
-    *_rights("member", "workloads", _BATCH, "jobs cronjobs", _FOLLOW, "`workloads`, and their problems"),
-    *_rights("member", "always", "", "pods nodes namespaces", ("get",), "`manifest` of an object"),
-    *_rights("member", "always", "", "pods/log", ("get",), "`log`, `podLog`"),
-    *_rights("member", "always", _APPS, "replicasets", ("get", "list"), "`owners` of pods"),
-    *_rights("member", "collector", "metrics.k8s.io", "nodes pods", ("list",), "usage where kubelets are not asked"),
-    *_rights("member", "kubelets", "", "nodes/proxy", ("get",), "storage and network too; as good as root there"),
-    *_rights("member", "impersonation", "", "users groups", ("impersonate",), "each call for a user is the user's"),
+    *_rights("member", "workloads", _APPS, "daemonsets deployments statefulsets", _FOLLOW, "`workloads`, `problems`"),
+    *_rights("member", "workloads", _BATCH, "cronjobs jobs", _FOLLOW, "`workloads`, `problems`"),
+    *_rights("member", "always", "", "pods nodes namespaces", ("get",), "`resource`, what others name"),
+    *_rights("member", "always", _APPS, "daemonsets deployments statefulsets", ("get",), "`resource`, owners"),
+    *_rights("member", "always", _BATCH, "cronjobs jobs", ("get",), "`resource`, owners"),
+    *_rights("member", "always", _APPS, "replicasets", ("get", "list"), "owners of pods"),
+    *_rights("member", "always", "", "pods/log", ("get",), "`logs`, `podLogs`"),
+    *_rights("member", "collector", "metrics.k8s.io", "nodes pods", ("list",), "usage, where kubelets are not asked"),
+    *_rights("member", "kubelets", "", "nodes/proxy", ("get",), "usage of storage and network too; as good as root"),
+    *_rights("member", "impersonation", "", "groups users", ("impersonate",), "each call for a user is the user's"),
     *_rights("host", "token-review", "authentication.k8s.io", "tokenreviews", ("create",), "whose a token is"),
-    *_rights(
-        "host", "kubefed", "core.kubefed.io", "kubefedclusters", _FOLLOW, "which members", "kube-federation-system"
-    ),
+    *_rights("host", "kubefed", _KUBEFED, "kubefedclusters", _FOLLOW, "which members", "kube-federation-system"),
     *_rights("host", "kubefed", "", "secrets", _FOLLOW, "members' tokens", "kube-federation-system"),
     *_rights("host", "kubefed", _PLATFORM, "openmcpclusters", _FOLLOW, "places of members; `/joinable`", "openmcp"),
     *_rights("host", "join", _PLATFORM, "openmcpclusters", ("create",), "`/join`, `/joinCloud`", "openmcp"),
     *_rights("host", "secrets", "", "secrets", _FOLLOW, "kubeconfigs of clusters", "clusters"),
     *_rights("host", "clusterprofile", "multicluster.x-k8s.io", "clusterprofiles", _FOLLOW, "which members"),
+    # What is passed on, and asked by `resources`, is done with the server's own rights, or the user's (impersonation).
+    *_rights("member", "view", "", _VIEWED, _READ, "`resources`, kubectl"),
+    *_rights("member", "view", "", "events", ("get",), "kubectl"),
+    *_rights("member", "view", _APPS, "replicasets", ("watch",), "`resourceEvents`, kubectl"),
+    *_rights("member", "view", _APPS, "controllerrevisions", _READ, "kubectl rollout history"),
+    *chain.from_iterable(
+        _rights("member", "view", group, kinds, _READ, "`resources`, kubectl")
+        for group, kinds in _VIEWED_GROUPS.items()
+    ),
+    *_rights("member", "view", "metrics.k8s.io", "nodes pods", ("get", "list"), "kubectl top"),
+    *_edited(),
+    *_rights("member", "edit", "", "secrets", _READ, "what the role `edit` reads"),
+    *_rights("member", "edit", "", "pods/eviction serviceaccounts/token", ("create",), "kubectl drain, create token"),
+    *_rights("member", "portal", "", "nodes", ("patch",), "pages of nodes: taints"),
+    *_rights("member", "portal", "", "namespaces", ("create",), "pages of projects"),
+    *_rights("host", "portal", _KUBEFED, "kubefedclusters", _READ, "pages of clusters"),
+    *_rights("host", "portal", _PLATFORM, "*", (*_READ, *_WRITE), "all pages of the platform, joining included"),
 )
+
+OFFERED = ("kubelets", "view", "edit", "portal")
+"""Given or not: usage has another way, and what is passed on may be as much as one likes to give."""
 
 NEEDS: Mapping[str, Callable[[Settings], bool]] = {
     "always": lambda settings: True,
@@ -78,9 +134,7 @@ NEEDS: Mapping[str, Callable[[Settings], bool]] = {
     "join": lambda settings: settings.clusters.join,
     "secrets": lambda settings: "secrets" in settings.clusters.cluster_source,
     "clusterprofile": lambda settings: "clusterprofile" in settings.clusters.cluster_source,
-    # Offered, and never wanted: usage has another way, and what is passed on may be as much as one likes to give.
-    "kubelets": lambda settings: False,
-    "pass-through": lambda settings: False,
+    **dict.fromkeys(OFFERED, lambda settings: False),
 }
 
 
