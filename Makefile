@@ -12,7 +12,7 @@ PORT ?= 8080
 WORKERS ?= 4
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check audit bench soak wheel lock schema picture graphiql format clean
+.PHONY: help setup demo test coverage real fleet check audit bench soak wheel lock manifests schema picture graphiql format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -72,6 +72,9 @@ wheel: setup ## build/openmcp_apiserver-VERSION-py3-none-any.whl
 
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql
+
+manifests: setup ## renders k8s/base, the overlays and the chart's rights (needs make real)
+	@$(BIN)/python -m checks.manifests
 
 picture: ## draws docs/contributing/architecture.svg from the text beside it (needs Graphviz)
 	@dot -Tsvg docs/contributing/architecture.dot -o docs/contributing/architecture.svg

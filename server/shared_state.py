@@ -87,10 +87,10 @@ async def try_shared_state(options: NatsOptions) -> str:
         Reason.REPLICAS: f"OPENMCP_NATS_STREAM_REPLICAS is {options.stream_replicas}, which takes a cluster of as many "
         "servers",
         Reason.ROOM: "its volume or `max_file_store` is full or too small",
-        Reason.RIGHTS: "the account must have the rights of `writer` in k8s/nats/nats.conf, or OPENMCP_NATS_WRITES be "
-        "false for a replica that only follows"
+        Reason.RIGHTS: "the account must have the rights of `writer` in the chart's nats.conf, or OPENMCP_NATS_WRITES "
+        "be false for a replica that only follows"
         if options.writes
-        else "the account must have the rights of `follower` in k8s/nats/nats.conf",
+        else "the account must have the rights of `follower` in the chart's nats.conf",
     }
     try:
         return await try_nats(options)

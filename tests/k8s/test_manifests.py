@@ -1,74 +1,121 @@
-"""A real API server takes what is rendered as it is, and its pods meet the strictest standard of pod security."""
+"""The chart is the source: overlays are what it renders, with the rights of the table, of settings that exist."""
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import pytest
 import yaml
 
-from realfleet.fleet import Fleet
+from checks.manifests import CHART, K8S, build_files, format_rights, render_chart
+from server.rights import NEEDS, RIGHTS, Right, wanted
+from server.settings.environment import list_variables, load_settings
+from tests.k8s.rendering import OVERLAYS, by_key, container_of, find, overlay
 
-K8S = Path(__file__).parents[2] / "k8s"
-FOLDERS = sorted(file.parent.relative_to(K8S).as_posix() for file in K8S.rglob("kustomization.yaml"))
-RENDERED = [folder for folder in FOLDERS if folder != "nats"]
-"""What somebody applies."""
-APPLY = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
-
-
-def render(fleet: Fleet, folder: str) -> str:
-    command = [str(fleet.members[0].kubectl_program), "kustomize", str(K8S / folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-@pytest.fixture(scope="module")
-def member(real_fleet: Fleet) -> Iterator[str]:
-    """A member that had none of the platform's namespaces. Pods of ours are held to the restricted standard."""
-    member = real_fleet.members[0].name
-    namespaces = ("openmcp", "kube-federation-system")
-    for namespace in namespaces:
-        real_fleet.kubectl(member, "create", "namespace", namespace)
-    real_fleet.kubectl(member, "label", "namespace", "openmcp", "pod-security.kubernetes.io/enforce=restricted")
-    real_fleet.kubectl(member, "-n", "openmcp", "create", "serviceaccount", "openmcp-apiserver")
-    try:
-        yield member
-    finally:
-        real_fleet.kubectl(member, "delete", "namespace", *namespaces)
+pytestmark = pytest.mark.real
+HERE = {"OPENMCP_SIGNING_KEY": "a key of 16 bytes", "KUBERNETES_SERVICE_HOST": "10.0.0.1", "INFLUX_IP": "influxdb"}
+"""What stands in the Secret, and what every pod is told."""
+PROVIDERS = ("OPENMCP_PROFILE_PROVIDERS_FILE=/etc/providers.json",)
+WRONG = {
+    "replicas=none": "at '/replicas': got string, want integer",
+    "replica=2": "additional properties 'replica' not allowed",
+    "service.type=Ingress": "service/type",
+    "settings.OPENMCP_SIGNING_KEY=abc": "settings.OPENMCP_SIGNING_KEY is a secret: put it into the Secret openmcp-",
+    "settings.port=8080": "at '/settings': additional properties 'port' not allowed",
+    "image.digest=latest": "image/digest",
+    "persistence.size=big": "persistence/size",
+    "persistence.enabled=true,replicas=2": "persistence is for one replica: set replicas to 1",
+}
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_each_manifest_is_in_its_kustomization(folder: str) -> None:
-    named: dict[str, Any] = yaml.safe_load((K8S / folder / "kustomization.yaml").read_text())
-    used = {*named["resources"], *(patch["path"] for patch in named.get("patches", ())), "kustomization.yaml"}
-    assert {file.name for file in (K8S / folder).glob("*.yaml")} - used == set()
+def told(deployment: dict[str, Any]) -> dict[str, str]:
+    """The environment as the Deployment writes it down."""
+    return {each["name"]: each.get("value", "127.0.0.1") for each in container_of(deployment)["env"]}
 
 
-@pytest.mark.real
-@pytest.mark.parametrize("folder", RENDERED)
-def test_a_real_api_server_takes_it(real_fleet: Fleet, member: str, folder: str) -> None:
-    rendered = render(real_fleet, folder)
-    said = real_fleet.kubectl(member, *APPLY, stdin=rendered)
-    assert said.count("(server dry run)") == len(list(yaml.safe_load_all(rendered)))
+def rules_of(objects: list[dict[str, Any]]) -> set[tuple[str | None, str, str, str, tuple[str, ...]]]:
+    return {
+        (each["metadata"].get("namespace"), group, resource, verb, tuple(rule.get("resourceNames", ())))
+        for each in objects
+        if each["kind"] in ("Role", "ClusterRole")
+        for rule in each.get("rules", ())
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
 
 
-@pytest.mark.real
-@pytest.mark.parametrize("folder", RENDERED)
-def test_its_pods_meet_the_restricted_standard(real_fleet: Fleet, member: str, folder: str) -> None:
-    owners = [each for each in yaml.safe_load_all(render(real_fleet, folder)) if "template" in each.get("spec", ())]
-    for owner in owners:
-        template = owner["spec"]["template"]
-        named = template["metadata"] | {"name": owner["metadata"]["name"], "namespace": "openmcp"}
-        # The claims of a StatefulSet become volumes of its pods.
-        claims = [{"name": claim["metadata"]["name"]} for claim in owner["spec"].get("volumeClaimTemplates", ())]
-        spec = template["spec"] | {"volumes": template["spec"]["volumes"] + [c | {"emptyDir": {}} for c in claims]}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": spec}
-        assert "(server dry run)" in real_fleet.kubectl(member, *APPLY, stdin=yaml.safe_dump(pod))
-    assert owners
+def as_rules(rights: list[Right]) -> set[tuple[str | None, str, str, str, tuple[str, ...]]]:
+    return {(each.namespace, each.group, each.resource, verb, each.names) for each in rights for verb in each.verbs}
 
 
-@pytest.mark.parametrize("file", sorted(K8S.rglob("deployment.yaml")), ids=lambda file: file.parent.name)
-def test_its_environment_is_of_settings_that_exist(file: Path) -> None:
-    (container,) = yaml.safe_load(file.read_text())["spec"]["template"]["spec"]["containers"]
-    reference = (K8S.parent / "docs" / "reference" / "configuration.md").read_text()
-    assert [each["name"] for each in container["env"] if f"| `{each['name']}` |" not in reference] == []
+def test_what_is_committed_is_what_is_rendered() -> None:
+    rendered = {K8S / place: text for place, text in build_files().items()}
+    rendered[CHART / "files" / "rights.yaml"] = format_rights()
+    assert [str(file) for file, text in rendered.items() if file.read_text() != text] == [], "run make manifests"
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(file.parent for file in K8S.rglob("kustomization.yaml")), ids=lambda f: f.name
+)
+def test_each_manifest_is_in_its_kustomization(folder: Path) -> None:
+    named: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    assert {file.name for file in folder.glob("*.yaml")} - {*named["resources"], "kustomization.yaml"} <= {
+        "values.yaml"
+    }
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kustomize_and_helm_say_the_same(name: str) -> None:
+    assert by_key(overlay(name)) == by_key(render_chart(name))
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_its_environment_is_of_settings_that_exist(name: str) -> None:
+    environment = told(find(overlay(name), "Deployment"))
+    known = {name for variable in list_variables() for name in (variable.name, *variable.aliases)}
+    assert environment.keys() - known == set()
+    load_settings(HERE | environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "further"),
+    [
+        *((name, ()) for name in OVERLAYS),
+        ("standalone", ("OPENMCP_CLUSTER_SOURCE=secrets", "OPENMCP_SECRETS_NAMESPACE=fleet")),
+        ("standalone", ("OPENMCP_CLUSTER_SOURCE=clusterprofile", "OPENMCP_PROFILE_NAMESPACE=fleet", *PROVIDERS)),
+        ("host", ("OPENMCP_JOIN=true", "OPENMCP_EVENTS_KEPT=0", "OPENMCP_WORKLOADS=false")),
+        ("host", ("OPENMCP_TOKEN_REVIEW=true", "OPENMCP_AUTHORIZATION=impersonate")),
+        ("host", ("OPENMCP_METRIC_STORE=embedded",)),
+        ("prometheus", ("OPENMCP_USAGE_FROM=collector", "OPENMCP_PLATFORM_NAMESPACE=other")),
+    ],
+)
+def test_its_rights_are_those_that_its_settings_take(name: str, further: tuple[str, ...]) -> None:
+    objects = render_chart(name, *(word for each in further for word in ("--set-string", f"settings.{each}")))
+    settings = load_settings(HERE | told(find(objects, "Deployment")))
+    is_member = "kubefed" in settings.clusters.cluster_source or name == "prometheus"
+    hosts = settings.clusters.cluster_source != ("kubeconfig",) or settings.auth.token_review
+    rights = (wanted(settings, "host") if hosts else []) + (wanted(settings, "member") if is_member else [])
+    assert rules_of(objects) == as_rules(rights)
+
+
+@pytest.mark.parametrize("need", [need for need in ("kubelets", "portal") if need in NEEDS])
+def test_wide_rights_are_given_where_they_are_asked_for(need: str) -> None:
+    more = rules_of(render_chart("host", "--set", f"rbac.{need}=true")) - rules_of(render_chart("host"))
+    assert more
+    assert more <= as_rules([right for right in RIGHTS if right.needs == need])
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_value_is_an_error_that_names_it(wrong: str) -> None:
+    with pytest.raises(CalledProcessError) as caught:
+        render_chart("standalone", "--set", wrong)
+    assert WRONG[wrong] in caught.value.stderr
+
+
+def test_a_value_reaches_the_pod_as_it_was_written() -> None:
+    objects = render_chart(
+        "standalone", "--set", "settings.OPENMCP_AUDIT_LOG_BYTES=67108864,settings.OPENMCP_JOIN=true"
+    )
+    environment = told(find(objects, "Deployment"))
+    assert (environment["OPENMCP_AUDIT_LOG_BYTES"], environment["OPENMCP_JOIN"]) == ("67108864", "true")

@@ -13,6 +13,7 @@ import yaml
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
+from checks.manifests import CHART, K8S
 from fleet.replication.client import NatsClient
 from realfleet.ports import list_free_ports
 from realfleet.processes import open_servers
@@ -21,11 +22,11 @@ from server.settings.environment import load_settings
 from tests.fakes.records import build_pod_record
 from tests.fakes.shared_state import EAST, HandWriter, open_following
 from tests.fakes.waiting import until
+from tests.k8s.rendering import container_of, find
 from tests.required import both_versions, need
 
-K8S = Path(__file__).parents[2] / "k8s"
-CONF = (K8S / "nats" / "nats.conf").read_text()
-REPLICAS = K8S / "overlays" / "replicas" / "deployment.yaml"
+CONF = (CHART / "files" / "nats.conf").read_text()
+REPLICAS = K8S / "overlays" / "replicas" / "manifests.yaml"
 PASSWORDS = {"writer": "1e9", "follower": "$x #,{'y"}
 """Which the file would read as a number and a variable, if they were not quoted."""
 STREAM = StreamConfig(name=EAST.stream, subjects=[EAST.all], num_replicas=3, max_msgs_per_subject=1)
@@ -154,8 +155,9 @@ async def test_what_replicas_are_told_lets_them_write_to_three_servers(
     streaming: tuple[Nats, Client], tmp_path: Path
 ) -> None:
     servers, _ = streaming
-    (container,) = yaml.safe_load(REPLICAS.read_text())["spec"]["template"]["spec"]["containers"]
-    told = {each["name"]: each.get("value", PASSWORDS["writer"]) for each in container["env"]}
+    container = container_of(find(yaml.safe_load_all(REPLICAS.read_text()), "Deployment"))
+    told = {each["name"]: each.get("value", PASSWORDS["writer"]) for each in container["env"] if "NATS" in each["name"]}
+    told["OPENMCP_STATE"] = "nats"
     here = {"OPENMCP_NATS_URL": ",".join(servers.urls), "OPENMCP_NATS_CA_FILE": str(servers.ca_file)}
     rows = await run_checks(load_settings(told | here | {"OPENMCP_KUBECONFIG": str(tmp_path / "none")}))
     (said,) = (row.said for row in rows if row.what == "shared state")

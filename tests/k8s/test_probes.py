@@ -1,15 +1,17 @@
 """What the kubelet asks is where the kubelet reaches it."""
 
-from pathlib import Path
+import pytest
 
-import yaml
+from tests.k8s.rendering import OVERLAYS, container_of, find, overlay
 
-DEPLOYMENT = Path(__file__).parents[2] / "k8s" / "base" / "deployment.yaml"
+pytestmark = pytest.mark.real
 
 
-def test_the_port_that_is_probed_listens_on_the_pods_address() -> None:
-    (container,) = yaml.safe_load(DEPLOYMENT.read_text())["spec"]["template"]["spec"]["containers"]
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_port_that_is_probed_listens_on_the_pods_address(name: str) -> None:
+    container = container_of(find(overlay(name), "Deployment"))
     said = {each["name"]: each.get("valueFrom") or each["value"] for each in container["env"]}
-    probes = [container[name]["httpGet"]["port"] for name in ("livenessProbe", "readinessProbe")]
-    assert probes == ["ops", "ops"]
+    probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert {probe["port"] for probe in probes.values()} == {"ops"}
+    assert probes["readinessProbe"]["path"] == "/readyz"
     assert said["OPENMCP_OPS_HOST"] == {"fieldRef": {"fieldPath": "status.podIP"}}

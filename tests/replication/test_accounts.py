@@ -1,4 +1,4 @@
-"""Replicas by the two accounts of `k8s/nats/nats.conf`: one that may write, and one that can publish nothing."""
+"""Replicas by the two accounts of the chart's nats.conf: one that may write, and one that can publish nothing."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
