@@ -13,12 +13,14 @@ from realfleet.build_clients import build_clients, find_client
 from realfleet.build_influx2 import build_influx2
 from realfleet.build_metrics_server import build_metrics_server
 from realfleet.build_nats import build_nats
+from realfleet.build_otel_collector import build_otel_collector
 from realfleet.cache import (
     MissingServersError,
     build_folder,
     find_influx2,
     find_metrics_server,
     find_nats,
+    find_otel_collector,
     list_missing,
 )
 from realfleet.client import KubeError
@@ -46,6 +48,7 @@ def build(*, check: bool) -> None:
             find_influx2()
             find_nats()
             find_metrics_server()
+            find_otel_collector()
             find_client("helm")
             return
         built = (
@@ -53,6 +56,7 @@ def build(*, check: bool) -> None:
             build_influx2().parent,
             build_nats().parent,
             build_metrics_server().parent,
+            build_otel_collector().parent,
             build_clients(),
         )
     except MissingServersError as error:

@@ -12,6 +12,7 @@ KWOK_VERSION = "0.7.0"
 INFLUX2_VERSION = "2.7.12"
 NATS_VERSION = "2.15.2"
 METRICS_SERVER_VERSION = "0.9.0"
+OTEL_COLLECTOR_VERSION = "0.165.0"
 
 CONTROLPLANE_SOURCES = Path(__file__).parent / "controlplane"
 _SOURCE_NAMES = ("go.mod", "go.sum", "main.go")
@@ -90,6 +91,19 @@ def find_metrics_server() -> Path:
     built = metrics_server_folder() / "metrics-server"
     if not built.is_file():
         raise MissingServersError(f"metrics-server {METRICS_SERVER_VERSION} is not built in {built.parent}")
+    return built
+
+
+def otel_collector_folder(root: Path | None = None) -> Path:
+    """The folder of OpenTelemetry's collector."""
+    return (root or cache_root()) / f"otel-collector-{OTEL_COLLECTOR_VERSION}"
+
+
+def find_otel_collector() -> Path:
+    """The collector as `build_otel_collector` left it. Raises MissingServersError."""
+    built = otel_collector_folder() / "otelcol"
+    if not built.is_file():
+        raise MissingServersError(f"OpenTelemetry's collector {OTEL_COLLECTOR_VERSION} is not built in {built.parent}")
     return built
 
 
