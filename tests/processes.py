@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from realfleet.ports import list_free_ports
 from tests import credentials
 from tests.fakes.waiting import PATIENCE
 
@@ -64,10 +64,8 @@ class RunningServer:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody was given."""
+    return list_free_ports(1)[0]
 
 
 @asynccontextmanager

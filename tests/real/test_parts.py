@@ -1,12 +1,14 @@
 """The fleet's parts that need no server."""
 
+import random
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from realfleet import build
+from realfleet import build, ports
 from realfleet.cache import build_folder, cache_root, list_missing
 from realfleet.ports import list_free_ports
 from realfleet.processes import NotReadyError, ServerDiedError, open_servers
@@ -84,6 +86,21 @@ def test_a_pod_uses_the_same_at_the_same_moment_and_its_counters_never_fall() ->
 def test_ports_are_free_and_different(unused_port: Callable[[], int]) -> None:
     assert len(set(list_free_ports(20))) == 20
     assert 0 < unused_port() < 65536
+
+
+def test_a_port_is_given_to_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowest = random.randrange(15000, 32000)
+    narrow = f"from realfleet import ports; ports._LOWEST = {lowest}; ports._highest = lambda: {lowest + 40}"
+    command = [sys.executable, "-c", f"{narrow}; print(*ports.list_free_ports(15), flush=True); input()"]
+    monkeypatch.setattr(ports, "_LOWEST", lowest)
+    monkeypatch.setattr(ports, "_highest", lambda: lowest + 40)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        theirs = set(map(int, other.stdout.readline().split()))
+        ours = set(list_free_ports(15))
+        other.stdin.write("\n")
+    assert (len(theirs), len(ours), theirs & ours) == (15, 15, set())
 
 
 def test_a_server_that_ends_says_its_last_words() -> None:

@@ -3,7 +3,6 @@
 import base64
 import http.client
 import json
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.fakes.waiting import PATIENCE
+from tests.processes import free_port
 
 _CONFIG = """\
 reporting-disabled = true
@@ -67,9 +67,9 @@ class InfluxServer:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         if not self.port:
-            self.port = _free_port()
+            self.port = free_port()
             config = _CONFIG.format(
-                folder=self.folder, port=self.port, rpc_port=_free_port(), coordinator=self.coordinator, http=self.http
+                folder=self.folder, port=self.port, rpc_port=free_port(), coordinator=self.coordinator, http=self.http
             )
             (self.folder / "influxdb.conf").write_text(config)
         with (self.folder / "influxd.log").open("ab") as log:
@@ -126,9 +126,3 @@ class InfluxServer:
             connection.close()
         assert answer.status < 300, content
         return content
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
