@@ -206,14 +206,14 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], what: str, second
         await asyncio.sleep(0.05)
 
 
-async def wait_pods(server: Running, pods: int) -> None:
+async def wait_pods(server: Running, pods: int, seconds: float = _START_SECONDS) -> None:
     """Until it has that many pods in memory. Raises StartError."""
 
     async def has_all() -> bool:
         answer = orjson.loads(await fetch(server.ask_graph("{ pods(first: 1) { totalCount } }")))
         return bool(answer["data"]["pods"]["totalCount"] >= pods)
 
-    await wait_until(has_all, f"{pods} pods are in memory")
+    await wait_until(has_all, f"{pods} pods are in memory", seconds)
 
 
 def _build_careless_context() -> ssl.SSLContext:
