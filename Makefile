@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := .venv/audit
 SEMGREP := PATH=$(AUDIT)/bin:$$PATH $(AUDIT)/bin/semgrep scan --metrics off --disable-version-check
-PACKAGES := auth bench checks demo fleet graph realfleet release rest_compat server tests
+PACKAGES := auth bench checks demo fleet graph pages realfleet release rest_compat server tests
 CLUSTERS ?= 3
 MEMBERS ?= 3
 PODS ?= 300
@@ -12,7 +12,7 @@ PORT ?= 8080
 WORKERS ?= 4
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel lock manifests schema picture graphiql format clean
+.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel lock manifests schema picture graphiql format clean docs
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -78,6 +78,9 @@ schema: setup ## writes schema.graphql from the code
 
 manifests: setup ## renders k8s/base, the overlays and the chart's rights (needs make real)
 	@$(BIN)/python -m checks.manifests
+
+docs: setup ## the documentation as a site, in build/site
+	@$(BIN)/python -m pages.site
 
 picture: ## draws docs/contributing/architecture.svg from the text beside it (needs Graphviz)
 	@dot -Tsvg docs/contributing/architecture.dot -o docs/contributing/architecture.svg
