@@ -8,17 +8,22 @@ from realfleet.processes import Server, Servers
 
 # The defaults (20 or 50 a second) would make a few hundred pods a matter of minutes.
 _RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
-# What workloads, namespaces and nodes need. The others cost memory and start-up time, and have nothing to do here.
+# What workloads with their volumes and budgets, namespaces and nodes need. The others cost memory and start-up time, and have nothing to do here.
 _CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "cronjob-controller",
     "daemonset-controller",
     "deployment-controller",
+    "disruption-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
+    "horizontal-pod-autoscaler-controller",
     "job-controller",
     "namespace-controller",
     "node-lifecycle-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolume-protection-controller",
+    "persistentvolumeclaim-protection-controller",
     "pod-garbage-collector-controller",
     "replicaset-controller",
     "root-ca-certificate-publisher-controller",
@@ -51,6 +56,7 @@ def start_controllers(servers: Servers, binaries: Binaries, api: ApiServer, kube
             "--concurrent-replicaset-syncs=20",
             # A test that pauses the API server for a minute must not find its pods evicted.
             "--node-monitor-grace-period=180s",
+            "--horizontal-pod-autoscaler-sync-period=2s",
         ],
     )
     scheduler = servers.start(f"{api.cluster}-scheduler", [str(binaries.controlplane), "kube-scheduler", *shared])

@@ -1,7 +1,8 @@
 """Custom resources as far as this server reads them, in the CRD version that today's API servers take.
 
 The platform's originals are `apiextensions.k8s.io/v1beta1`, gone since Kubernetes 1.22; these keep any field. That of
-ClusterProfiles has the fields and checks of kubernetes-sigs/cluster-inventory-api, in words of our own.
+ClusterProfiles has the fields and checks of kubernetes-sigs/cluster-inventory-api, in words of our own; those of the
+Prometheus Operator have the fields that the chart writes, so that strict validation finds any other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ESTABLISHED_TIMEOUT = 120.0
 _ANY = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TEXT = {"type": "string"}
+_DURATION = _TEXT | {"pattern": r"^[0-9]+(ms|s|m|h)$"}
 
 
 def _build_crd(
@@ -110,6 +112,38 @@ KUBEFED_CLUSTER = _build_crd("core.kubefed.io", "v1beta1", "KubeFedCluster", "ku
 OPENMCP_CLUSTER = _build_crd("openmcp.k8s.io", "v1alpha1", "OpenMCPCluster", "openmcpclusters", ("oc",))
 CLUSTER_PROFILE = _build_crd(
     "multicluster.x-k8s.io", "v1alpha1", "ClusterProfile", "clusterprofiles", schema=_build_profile_schema()
+)
+_LABELS = {"type": "object", "additionalProperties": _TEXT}
+SERVICE_MONITOR = _build_crd(
+    "monitoring.coreos.com",
+    "v1",
+    "ServiceMonitor",
+    "servicemonitors",
+    schema=_fields(
+        "spec",
+        spec=_fields(
+            "selector endpoints",
+            selector=_fields(matchLabels=_LABELS),
+            endpoints=_list(_fields(port=_TEXT, interval=_DURATION, honorLabels={"type": "boolean"})),
+        ),
+    ),
+)
+_RULE = {
+    "type": "object",
+    "required": ["expr"],
+    "properties": {
+        **dict.fromkeys(("alert", "record", "expr"), _TEXT),
+        **dict.fromkeys(("for", "keep_firing_for"), _DURATION),
+        **dict.fromkeys(("labels", "annotations"), _LABELS),
+    },
+}
+_RULES = _fields("name", name=_TEXT | {"minLength": 1}, interval=_DURATION, rules=_list(_RULE))
+PROMETHEUS_RULE = _build_crd(
+    "monitoring.coreos.com",
+    "v1",
+    "PrometheusRule",
+    "prometheusrules",
+    schema=_fields(spec=_fields(groups=_list(_RULES, "name"))),
 )
 
 
