@@ -16,22 +16,6 @@ from tests.processes import COMMAND, RunningServer, open_server
 from tests.required import need
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-_ENTER = """
-set -eu; folder=$1; shift; tmp=
-mount -t tmpfs tmpfs /mnt
-for top in $(cut -d/ -f2 "$folder/mounts" | sort -u | grep -vx tmp); do
-  mkdir -p "/mnt/$top/upper" "/mnt/$top/work"
-  mount -t overlay overlay -o "lowerdir=/$top,upperdir=/mnt/$top/upper,workdir=/mnt/$top/work" "/$top"
-done
-while read -r path mode; do
-  if [ "$path" = /tmp ]; then continue; fi
-  mkdir -p "$path"; mount --bind "$folder/volumes$path" "$path"; mount -o "remount,bind,$mode" "$path"
-done <"$folder/mounts"
-for top in $(cut -d/ -f2 "$folder/mounts" | sort -u | grep -vx tmp); do mount -o remount,ro "/$top"; done
-mount --bind "$folder/volumes/tmp" /tmp
-mount -o remount,bind,ro /
-exec "$@"
-"""
 
 
 @dataclass(frozen=True)
@@ -49,8 +33,8 @@ async def open_deployed(
 ) -> AsyncIterator[Deployed]:
     """Runs it beside a cluster that has the Secrets and ConfigMaps it names, and its ServiceAccount.
 
-    `environment` is put over the container's: what has another address here. Ports are free ones. Raises KubeError where
-    something that it names is not there.
+    `environment` is put over the container's: what has another address here. Ports are free ones. Raises KubeError
+    where something that it names is not there.
     """
     pod, namespace = deployment["spec"]["template"]["spec"], deployment["metadata"]["namespace"]
     (container,) = pod["containers"]
@@ -59,13 +43,32 @@ async def open_deployed(
     told |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(urlsplit(cluster.url).port)}
     told |= {"OPENMCP_PORT": str(port), "OPENMCP_OPS_PORT": str(ops_port)} | environment
     mounts = _write_volumes(cluster, namespace, pod, container, folder)
-    (folder / "mounts").write_text("".join(f"{path} {mode}\n" for path, mode in mounts.items()))
+    script = "\n".join(["set -eu", *_build_mounts(mounts, folder), 'exec "$@"'])
     alone = (need("unshare"), "--mount") if os.geteuid() == 0 else (need("unshare"), "--map-root-user", "--mount")
-    program = (*alone, "/bin/sh", "-c", _ENTER, "sh", str(folder), COMMAND)
+    program = (*alone, "/bin/sh", "-c", script, "sh", COMMAND)
     arguments, log = container["args"], folder / "log"
     async with open_server(*arguments, environment=told, port=ops_port, log=log, program=program) as ops:
         scheme = "https" if "OPENMCP_TLS_CERT_FILE" in told else "http"
         yield Deployed(f"{scheme}://127.0.0.1:{port}", ops, told)
+
+
+def _build_mounts(mounts: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """Commands that put each volume in its place, where the rest of the root can't be written."""
+    places = {Path(path).resolve(): folder / "volumes" / path.lstrip("/") for path in mounts}
+    tops = sorted({place.parts[1] for place in places if not place.exists()})
+    yield "mount -t tmpfs tmpfs /mnt"
+    for top in tops:
+        layers = f"lowerdir=/{top},upperdir=/mnt/{top}/upper,workdir=/mnt/{top}/work"
+        yield f"mkdir -p /mnt/{top}/upper /mnt/{top}/work; mount -t overlay -o {layers} overlay /{top}"
+    for (place, volume), mode in sorted(zip(places.items(), mounts.values(), strict=True), key=_below_last):
+        yield f"mkdir -p {place}; mount --bind {volume} {place}; mount -o remount,bind,{mode} {place}"
+    yield from (f"mount -o remount,ro /{top}" for top in tops)
+    yield "mount -o remount,bind,ro /"
+
+
+def _below_last(mount: tuple[tuple[Path, Path], str]) -> bool:
+    """What hides the volumes, which are below /tmp, comes last."""
+    return str(mount[0][0]) == "/tmp"  # noqa: S108 - the pod's own
 
 
 def _read_environment(cluster: Cluster, namespace: str, container: Mapping[str, Any]) -> dict[str, str]:
