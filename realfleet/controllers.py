@@ -8,8 +8,8 @@ from realfleet.processes import Server, Servers
 
 # The defaults (20 or 50 a second) would make a few hundred pods a matter of minutes.
 _RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
-# What workloads, volumes, budgets, autoscalers, namespaces and nodes need. The others cost memory and start-up time, and
-# have nothing to do here.
+# What workloads, volumes, budgets, autoscalers, namespaces and nodes need. The others cost memory and start-up
+# time, and have nothing to do here.
 _CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "cronjob-controller",

@@ -68,7 +68,7 @@ def _build_mounts(mounts: Mapping[str, str], folder: Path) -> Iterator[str]:
 
 def _below_last(mount: tuple[tuple[Path, Path], str]) -> bool:
     """What hides the volumes, which are below /tmp, comes last."""
-    return str(mount[0][0]) == "/tmp"  # noqa: S108 - the pod's own
+    return str(mount[0][0]) == "/tmp"
 
 
 def _read_environment(cluster: Cluster, namespace: str, container: Mapping[str, Any]) -> dict[str, str]:

@@ -86,7 +86,7 @@ async def test_alone_by_a_kubeconfig_and_a_root_that_cant_be_written(real_fleet:
             written = read_only_places(deployed)
     assert {each["name"] for each in shown["clusters"]} == {"openmcp", "cluster1", "cluster2"}
     assert {"/", "/etc", "/etc/openmcp-apiserver/kubeconfig"} <= written
-    assert "/tmp" not in written  # noqa: S108 - the pod's own
+    assert "/tmp" not in written
 
 
 async def test_in_a_cluster_by_its_account_and_prometheus(
