@@ -11,7 +11,7 @@ from auth.dependencies import read_credential
 from auth.errors import IdentityUnavailable
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.aio.request_context import VIA, note_cluster
+from fleet.aio.request_context import VIA, note_call
 from fleet.federation import Federation
 from fleet.model.errors import ClusterUnreachable
 from fleet.model.redaction import EnvValues
@@ -64,7 +64,7 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     federation: Federation = request.scope["state"]["federation"]
     cluster = federation.resolve_name(principal.scope, call.cluster)
     request.scope["call"] = (cluster, info)
-    note_cluster(cluster)
+    note_call(cluster, info.summary)
     if is_self_review(info):
         connection = federation.get_connection(principal.scope, cluster)
         return SelfReview(principal, federation, connection, _build_call(request, call, info), call.shape)

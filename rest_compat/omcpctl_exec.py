@@ -18,7 +18,7 @@ from websockets.utils import generate_key
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.aio.request_context import note_cluster
+from fleet.aio.request_context import note_call
 from fleet.model.errors import ClusterAnswerInvalid, ClusterTimeout, ClusterUnauthorized, InvalidQuery
 from fleet.model.request_info import parse_request
 from fleet.model.told import foreign, told_to
@@ -67,7 +67,7 @@ async def answer_exec(request: Request, principal: Principal, call: ApiCall, str
     federation = request.state["federation"]
     cluster = federation.resolve_name(principal.scope, call.cluster)
     request.scope["call"] = (cluster, info)
-    note_cluster(cluster)
+    note_call(cluster, info.summary)
     authorize_request(principal, cluster, info)
     if info.subresource != "exec":
         raise InvalidQuery(f"{call.path[:200]!r} is not the path of a pod's exec")

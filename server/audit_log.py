@@ -10,8 +10,6 @@ import fcntl
 import json
 import logging
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,14 +18,10 @@ from pathlib import Path
 import orjson
 
 from fleet.aio.complaints import Complaints
+from server.queued_lines import QueuedLines
 from server.settings.disclosure import DisclosureSettings
 
-MOST_WAITING = 10_000
-"""Lines: some 5 MB."""
-
 STUCK_SECONDS = 5.0
-_A_BATCH = 500
-_CLOSE_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -43,15 +37,13 @@ class AuditLog:
         self._stuck_seconds = stuck_seconds
         self.written = 0
         self._write = write
-        self._queue: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
         self._crowded_out = 0
         self._failed = 0
         self._told = 0
         self._failure: str | None = None
         self._busy_since: float | None = None
         self._complaints = Complaints()
-        self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
-        self._thread.start()
+        self._lines = QueuedLines("audit log", self._write_batch)
 
     @property
     def dropped(self) -> int:
@@ -74,53 +66,30 @@ class AuditLog:
             line = orjson.dumps(entry, default=str, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:  # half of a surrogate pair, which an issuer's JSON may hold
             line = json.dumps(entry, default=str).encode() + b"\n"
-        try:
-            self._queue.put_nowait(line)
-        except queue.Full:
+        if not self._lines.put(line):
             self._crowded_out += 1
             self._complain("it takes lines too slowly")
 
     def close(self) -> None:
         """Waits for lines that are on their way, not for a disk that hangs."""
+        self._lines.close()
+
+    def _write_batch(self, lines: list[bytes]) -> None:
+        self._busy_since = time.monotonic()
+        lost = self.dropped - self._told
         try:
-            self._queue.put(None, timeout=_CLOSE_SECONDS)
-        except queue.Full:
-            return
-        self._thread.join(_CLOSE_SECONDS)
-
-    def _run(self) -> None:
-        while (line := self._queue.get()) is not None:
-            lines, ends = self._take(line)
-            self._busy_since = time.monotonic()
-            lost = self.dropped - self._told
-            try:
-                self._write(b"".join([*([_build_lost(lost)] if lost else []), *lines]))
-            except OSError as error:
-                self._failed += len(lines)
-                self._failure = error.strerror or str(error)
-                self._complain(self._failure)
-            else:
-                self.written += len(lines)
-                self._told += lost
-                self._failure = None
-                if self._complaints.settle(self.name):
-                    _log.info("the audit log %s is written again; %d lines are lost", self.name, self.dropped)
-            self._busy_since = None
-            if ends:
-                return
-
-    def _take(self, first: bytes) -> tuple[list[bytes], bool]:
-        """The lines that wait by now, and whether they are the last."""
-        lines = [first]
-        while len(lines) < _A_BATCH:
-            try:
-                line = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if line is None:
-                return lines, True
-            lines.append(line)
-        return lines, False
+            self._write(b"".join([*([_build_lost(lost)] if lost else []), *lines]))
+        except OSError as error:
+            self._failed += len(lines)
+            self._failure = error.strerror or str(error)
+            self._complain(self._failure)
+        else:
+            self.written += len(lines)
+            self._told += lost
+            self._failure = None
+            if self._complaints.settle(self.name):
+                _log.info("the audit log %s is written again; %d lines are lost", self.name, self.dropped)
+        self._busy_since = None
 
     def _complain(self, reason: str) -> None:
         if self._complaints.is_due(self.name, reason):

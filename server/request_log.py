@@ -1,6 +1,7 @@
 """Around every request, as raw ASGI: an id, a log line, a few headers, and the answer when all else failed.
 
-The log line has the path as it was sent but never its query (`/token` carries a password there) and no header.
+The log line is written at its end, of a stream or a WebSocket too. It has the path as it was sent but never its query
+(`/token` carries a password there) and no header.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fleet.aio.request_context import RequestContext, begin_request
 from fleet.aio.stopping import Stopping
+from server.asgi.audit import read_sent_path
 from server.errors import build_error_answer
 
 _log = logging.getLogger(__name__)
@@ -41,43 +43,69 @@ class RequestLog:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        request_id = _request_id(scope)
-        begin_request(RequestContext(request_id))
-        if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
-            return
-        status = 0
-        stopping: Stopping = scope["state"]["stopping"]
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = _with_headers(message.get("headers", ()), request_id)
-                if stopping.begun and status != 101:
-                    message["headers"].append(_CLOSE)
-            await send(message)
-
+        request = RequestContext(_request_id(scope))
+        begin_request(request)
+        answered = _Answered(send, request.request_id, scope.setdefault("state", {})["stopping"])
         try:
-            await self._app(scope, receive, send_on)
+            if scope["type"] == "websocket":
+                await self._app(scope, receive, answered.send_message)
+            else:
+                await self._serve(scope, receive, answered)
+        finally:
+            _write_line(scope, answered, request)
+
+    async def _serve(self, scope: Scope, receive: Receive, answered: "_Answered") -> None:
+        try:
+            await self._app(scope, receive, answered.send)
         except ClientDisconnect:
-            status = status or 499  # the caller left; there is nobody to answer
+            answered.status = answered.status or 499  # the caller left; there is nobody to answer
         except asyncio.CancelledError:
-            if not stopping.begun:
+            if not answered.stopping.begun:
                 raise
             # The time that requests have after SIGTERM is over.
-            if not status:  # else half an answer is out: only a cut connection tells the caller
+            if not answered.status:  # else half an answer is out: only a cut connection tells the caller
                 answer = build_error_answer(scope, 503, "ServiceUnavailable", _STOPPED, {"Retry-After": "1"})
-                await answer(scope, receive, send_on)
+                await answer(scope, receive, answered.send)
         except Exception as error:  # the seam where what nobody expected becomes a masked answer
-            _log.exception("request %s failed: %s", request_id, type(error).__name__)
-            if status:
+            _log.exception("request %s failed: %s", answered.request_id, type(error).__name__)
+            if answered.status:
                 raise  # half an answer is out: only a cut connection tells the caller
-            message = f"something went wrong here; the server's log says what, under the id {request_id}"
-            await build_error_answer(scope, 500, "InternalError", message)(scope, receive, send_on)
-        finally:
-            _write_line(scope, status, (time.perf_counter() - started) * 1000, request_id)
+            message = f"something went wrong here; the server's log says what, under the id {answered.request_id}"
+            await build_error_answer(scope, 500, "InternalError", message)(scope, receive, answered.send)
+
+
+class _Answered:
+    """What is sent of one answer: its status, and the bytes of its body or messages."""
+
+    def __init__(self, send: Send, request_id: str, stopping: Stopping) -> None:
+        self.status = 0
+        self.bytes = 0
+        self.request_id = request_id
+        self.stopping = stopping
+        self.begun = time.perf_counter()
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Of HTTP."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = _with_headers(message.get("headers", ()), self.request_id)
+            if self.stopping.begun and self.status != 101:
+                message["headers"].append(_CLOSE)
+        else:
+            self.bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def send_message(self, message: Message) -> None:
+        """Of a WebSocket, whose status is that of its close once there is one."""
+        kind = message["type"]
+        if kind == "websocket.send":
+            self.bytes += len(message.get("text") or message.get("bytes") or b"")
+        elif kind == "websocket.accept":
+            self.status = 101
+        else:
+            self.status = message.get("code") or message.get("status") or self.status
+        await self._send(message)
 
 
 def _request_id(scope: Scope) -> str:
@@ -94,19 +122,23 @@ def _with_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[t
     return [*headers, *added, (b"x-request-id", request_id.encode())]
 
 
-def _write_line(scope: Scope, status: int, took_ms: float, request_id: str) -> None:
+def _write_line(scope: Scope, answered: _Answered, request: RequestContext) -> None:
     if not _log.isEnabledFor(logging.INFO):
         return
-    path = (scope.get("raw_path") or scope["path"].encode()).decode("ascii", "backslashreplace")[:500]
-    client = scope["client"][0] if scope.get("client") else "-"
+    path = read_sent_path(scope)
+    method, took_ms = scope.get("method", "WEBSOCKET"), (time.perf_counter() - answered.begun) * 1000
     fields = {
-        "method": scope["method"],
+        "method": method,
         "path": path,
-        "status": status,
+        "status": answered.status,
         "took_ms": round(took_ms, 2),
-        "client": client,
-        "id": request_id,
+        "bytes": answered.bytes,
+        "user": request.user,
+        "operation": request.operation or getattr(scope.get("route"), "path_format", None),
+        "cluster": request.cluster,
+        "client": scope["client"][0] if scope.get("client") else None,
+        "trace_id": request.trace_id,
+        "id": request.request_id,
     }
-    _log.info(
-        "%s %s %d %.1fms %s %s", scope["method"], path, status, took_ms, client, request_id, extra={"fields": fields}
-    )
+    known = {name: value for name, value in fields.items() if value is not None}
+    _log.info("%s %s %d %.1fms", method, path, answered.status, took_ms, extra={"fields": known})

@@ -25,6 +25,7 @@ from server.figures.own import build_own_exposition
 from server.free_memory import bound_free_memory
 from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
+from server.log_handler import queued_logs
 from server.ops import create_ops_app
 from server.settings.groups import HttpSettings, Settings
 from server.stopping import LAST_WORD_SECONDS, Stop
@@ -112,6 +113,7 @@ async def run_server(
     bound_free_memory()
     stop = Stop(settings.http)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(queued_logs())
         stack.enter_context(gc_tuning())
         stack.enter_context(_signals(stop))
         if worker is not None:

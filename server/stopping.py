@@ -98,4 +98,5 @@ def _take_no_more(port: socket.socket) -> None:
 
 def _leave() -> None:
     _log.error("what is still being closed does not end: left as it is")
+    logging.shutdown()  # lines that wait are written, if anybody reads them
     os._exit(1)

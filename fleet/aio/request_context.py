@@ -19,7 +19,7 @@ class RequestContext(Struct):
     request_id: str
     user: str | None = None
     operation: str | None = None
-    """The name of the GraphQL operation; of other requests None, as long as no route has a name."""
+    """The name that a GraphQL document has for it; of a call that is passed on, what it is: `list pods`."""
 
     cluster: str | None = None
     """The one that a call is passed on to, by the name it has here."""
@@ -45,9 +45,9 @@ def note_user(name: str) -> None:
         request.user = name
 
 
-def note_cluster(name: str) -> None:
+def note_call(cluster: str, operation: str) -> None:
     if (request := _CURRENT.get()) is not None:
-        request.cluster = name
+        request.cluster, request.operation = cluster, operation
 
 
 def note_cost(units: int) -> None:

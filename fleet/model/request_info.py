@@ -45,6 +45,14 @@ class RequestInfo(Struct, frozen=True):
     namespace: str | None = None
     name: str | None = None
 
+    @property
+    def summary(self) -> str:
+        """What it is, without of what: `list pods`, `get pods/log`, `patch deployments.apps`."""
+        if not self.is_resource:
+            return self.verb
+        group, part = self.api_group and f".{self.api_group}", self.subresource
+        return f"{self.verb} {self.resource}{group}{f'/{part}' if part else ''}"
+
 
 def parse_request(method: str, path: str, query: str) -> RequestInfo:
     """Reads a request. `path` is as it was sent, percent-encoded; `query` is without `?`.

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.aio.request_context import note_cluster
+from fleet.aio.request_context import note_call
 from fleet.model.errors import FleetError, Forbidden, MetricsUnavailable, NotFound
 from fleet.model.kinds import NODES, PODS, ObjectKind
 from fleet.model.objects import NodeKey, PodKey
@@ -85,7 +85,7 @@ def _authorize(request: Request, principal: Principal, resource: str, namespace:
     named, _ = split_clustername(read_query(request))
     federation = request.state["federation"]
     cluster = federation.resolve_name(principal.scope, named)
-    note_cluster(cluster)
+    note_call(cluster, "metrics")
     info = RequestInfo(
         verb="get",
         is_resource=True,

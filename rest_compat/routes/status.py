@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from auth.policy import authorize_request
 from auth.principal import Principal
-from fleet.aio.request_context import note_cluster
+from fleet.aio.request_context import note_call
 from fleet.model.cluster_status import ClusterStatus, StatusStore
 from fleet.model.errors import Forbidden
 from fleet.model.request_info import RequestInfo
@@ -34,7 +34,7 @@ async def answer_status(request: Request, principal: Principal) -> Response:
     named, _ = split_clustername(read_query(request))
     federation = request.state["federation"]
     cluster = federation.resolve_name(principal.scope, named)
-    note_cluster(cluster)
+    note_call(cluster, "status")
     # Sums over all nodes: who reads the nodes' usage reads these.
     info = RequestInfo(verb="list", is_resource=True, api_group="metrics.k8s.io", version="v1beta1", resource="nodes")
     authorize_request(principal, cluster, info)

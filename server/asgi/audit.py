@@ -106,10 +106,15 @@ def _find_kind(scope: Scope, status: int) -> str | None:
     return None if reads else "write"
 
 
+def read_sent_path(scope: Scope) -> str:
+    """For logs: as it was sent, without a query, which servers leave in that of a WebSocket."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path.decode("ascii", "backslashreplace").partition("?")[0][:500]
+
+
 def _describe(scope: Scope, status: int) -> dict[str, Any]:
     principal: Principal | None = scope.get("principal")
     cluster, info = scope.get("call", (None, None))
-    path = (scope.get("raw_path") or scope["path"].encode()).decode("ascii", "backslashreplace").partition("?")[0]
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": request.request_id if (request := current_request()) else None,
@@ -118,7 +123,7 @@ def _describe(scope: Scope, status: int) -> dict[str, Any]:
         "credential": principal.credential if principal else None,
         "address": scope["client"][0] if scope.get("client") else None,
         "method": scope.get("method", "WEBSOCKET"),
-        "path": path[:500],
+        "path": read_sent_path(scope),
         "cluster": cluster,
         "status": status,
         "result": _name_result(status, refused=bool(scope.get("refused"))),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from server.audit_log import MOST_WAITING, AuditLog, RotatedFile, open_audit_log
+from server.audit_log import AuditLog, RotatedFile, open_audit_log
+from server.queued_lines import MOST_WAITING
 from server.settings.disclosure import DisclosureSettings
 from tests.fakes.waiting import until
 

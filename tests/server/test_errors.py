@@ -31,6 +31,7 @@ from fleet.model.errors import (
 )
 from rest_compat.errors import find_status
 from server.errors import install_error_handlers
+from server.logs import TextLines
 from server.request_log import RequestLog
 from tests.fakes.waiting import PATIENCE
 from tests.server.serving import open_serving
@@ -138,9 +139,9 @@ async def test_a_log_line_has_the_path_but_neither_query_nor_token(caplog: pytes
     ):
         assert answer.headers["X-Request-ID"] == "mine-1"
 
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "server.request_log"]
-    assert line.startswith("GET /fails 404 ")
-    assert line.endswith("127.0.0.1 mine-1")
+    (line,) = [TextLines().format(record) for record in caplog.records if record.name == "server.request_log"]
+    assert " info server.request_log: GET /fails 404 " in line
+    assert line.endswith("client=127.0.0.1 id=mine-1")
     assert SECRET not in caplog.text
 
 
