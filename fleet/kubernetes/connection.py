@@ -76,15 +76,15 @@ class HttpConnection:
         self, cluster: str, target: Target, *, limit: int = _POOL_LIMIT, max_answer_bytes: int = MAX_ANSWER_BYTES
     ) -> None:
         self.cluster = cluster
-        self._target = target
+        self.target = target
         self._endpoint = target.endpoint.rstrip("/")
         self._answers = ByteBudget(max_answer_bytes, ALL_ANSWERS, free=_SMALL)
         parts = urlsplit(self._endpoint)
         self._prefix = parts.path.encode()
         # Only a URL's host and port belong here.
         self._host_line = b" HTTP/1.1\r\nHost: " + parts.netloc.rpartition("@")[2].encode("ascii") + b"\r\n"
-        self._route = build_route(self._endpoint, target.tls, target.server_name, target.proxy)
-        self._pool = Pool(self._route, limit)
+        self.route = build_route(self._endpoint, target.tls, target.server_name, target.proxy)
+        self._pool = Pool(self.route, limit)
 
     async def request(self, call: Call) -> Answer:
         """Sends a request and reads the whole answer, decompressed if it came compressed.
@@ -139,14 +139,14 @@ class HttpConnection:
         try:
             async with asyncio.timeout(call.timeout):
                 framing = f"Connection: Upgrade\r\nUpgrade: {call.upgrade}\r\n".encode("latin-1")
-                head = self._build_head(call, await self._target.authorizer.authorization(), framing)
+                head = self._build_head(call, await self.target.authorizer.authorization(), framing)
                 with timed(logger, f"{self.cluster}: {call.method} {call.path[:500]} asked for {call.upgrade}"):
-                    upgraded = await request_upgrade(self.cluster, self._route, head)
+                    upgraded = await request_upgrade(self.cluster, self.route, head)
         except FOREIGN as error:
             raise self.translate(error, call.timeout) from error
         try:
             if upgraded.status == 401:
-                self._target.authorizer.forget()
+                self.target.authorizer.forget()
             yield upgraded
         finally:
             upgraded.close()
@@ -162,7 +162,7 @@ class HttpConnection:
         check_target(call.path, call.query)
         if self._pool.closed:
             raise ClusterUnreachable(self.cluster, f"cluster {self.cluster}: the connection is closed")
-        authorizer = self._target.authorizer
+        authorizer = self.target.authorizer
         if isinstance(authorizer, FixedAuthorizer):
             authorization = authorizer.value
         else:

@@ -1,6 +1,5 @@
 """A person's sign-in at their own machine: begun, kept in a file of theirs, and renewed without asking."""
 
-import base64
 import hashlib
 import os
 import sys
@@ -8,7 +7,7 @@ import time
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,21 +18,13 @@ from auth.oidc.calls import Document, load_discovery
 from auth.oidc.errors import IssuerFailed
 from auth.oidc.issuer import Issuer
 from auth.oidc.sign_in import Asking, Grant, SignInRefused, build_authorization_url, redeem
-from fleet.model.unreadable import UNREADABLE
+from fleet.model.claims import Claims, read_claims
 from server.commands.errors import CliError, ask_password
 from server.commands.kubeconfig import Client, ServerRefused
 from server.commands.loopback import open_loopback
 
 SIGN_IN_SECONDS = 300.0
 _NAMED = "sign-in"
-
-
-class Claims(Struct, frozen=True):
-    """What of a token matters to its owner. Times are in Unix seconds."""
-
-    exp: Annotated[float, msgspec.Meta(le=1e11)] = 0.0
-    iat: Annotated[float, msgspec.Meta(ge=-1e11)] | None = None
-    nonce: object = None
 
 
 class Session(Struct, frozen=True, omit_defaults=True):
@@ -55,11 +46,7 @@ class Session(Struct, frozen=True, omit_defaults=True):
     @property
     def claims(self) -> Claims:
         """What the token says, unchecked: of one that can't be read, that it has ended."""
-        part = self.token.split(".")[1] if self.token.count(".") == 2 else ""
-        try:
-            return msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), type=Claims)
-        except UNREADABLE:
-            return Claims()
+        return read_claims(self.token)
 
 
 class Way(Protocol):

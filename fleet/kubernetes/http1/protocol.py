@@ -73,6 +73,11 @@ class HttpProtocol(asyncio.Protocol):
         if tls is not None:
             self.data_received(b"")  # what came in the same packet as the end of the handshake
 
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """In DER; None in plain HTTP."""
+        return None if self._tls is None else self._tls.peer_certificate
+
     def send(self, request: bytes, *, head_only: bool = False, may_switch: bool = False) -> None:
         """Sends a request, or its first part; the answer to HEAD is a head only. Raises ConnectionResetError."""
         self.response.begin(head_only=head_only, may_switch=may_switch)

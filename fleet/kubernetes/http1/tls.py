@@ -34,6 +34,11 @@ class Tls:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
     @property
+    def peer_certificate(self) -> bytes | None:
+        """In DER, verified or not; None before the handshake."""
+        return self._object.getpeercert(binary_form=True)
+
+    @property
     def due(self) -> bytes:
         """What is to be sent now; asking for it takes it out."""
         return self._outgoing.read()
