@@ -84,10 +84,14 @@ class ReloadingCertificate:
             f"{self._paths[0]} has expired, on {self.ends_at:%Y-%m-%d %H:%M} UTC: clients refuse it" if ended else None
         )
 
+    @property
+    def ends_soon(self) -> bool:
+        return self.ends_at - datetime.now(UTC) < WARN_BEFORE
+
     def warn(self) -> None:
         """Logs, once each, that the certificate ends soon, and that it has."""
         problem = self.problem
-        if problem is None and self.ends_at - datetime.now(UTC) < WARN_BEFORE:
+        if problem is None and self.ends_soon:
             problem = f"{self._paths[0]} ends on {self.ends_at:%Y-%m-%d %H:%M} UTC: renew it"
         if problem is not None and problem != self._warned:
             _log.log(logging.ERROR if self.problem else logging.WARNING, "the certificate %s", problem)

@@ -105,21 +105,54 @@ async def may(connection: Connection, subject: Subject, info: RequestInfo, timeo
     )
 
 
-async def _open_reviews(connection: Connection, subject: Subject, timeout: float) -> "_Reviews":
-    impersonated = ImpersonatedConnection(connection, subject)
+class Need(Struct, frozen=True, order=True):
+    """A verb on a resource (`pods`, `pods/log`), everywhere or in a namespace, of any object or of one by its name."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str | None = None
+    name: str = ""
+
+
+async def find_lacking(connection: Connection, needs: Collection[Need], timeout: float) -> list[Need]:
+    """Which of these a cluster does not let this server's own credential do, sorted. Raises ClusterError."""
+    reviews = await _open_reviews(connection, None, timeout)
+    namespaces = list({need.namespace for need in needs})
+    rules = dict(zip(namespaces, await asyncio.gather(*map(reviews.load_rules, namespaces)), strict=True))
+    # What the rules do not tell may still be allowed, by an authorizer that can't list its own.
+    doubted = sorted(
+        need
+        for need in needs
+        if not rules[need.namespace].allows(need.verb, f"{need.resource}.{need.group}".rstrip("."), need.name)
+    )
+    allowed = await asyncio.gather(*(reviews.may(_build_attributes(need)) for need in doubted))
+    return [need for need, is_allowed in zip(doubted, allowed, strict=True) if not is_allowed]
+
+
+def _build_attributes(need: Need) -> dict[str, str]:
+    resource, _, subresource = need.resource.partition("/")
+    asked = {"verb": need.verb, "group": need.group, "resource": resource, "subresource": subresource}
+    return asked | {"namespace": need.namespace or "", "name": need.name}
+
+
+async def _open_reviews(connection: Connection, subject: Subject | None, timeout: float) -> "_Reviews":
+    """Of a subject, or for None of this server's own credential."""
+    asked = connection if subject is None else ImpersonatedConnection(connection, subject)
     if "kubernetes_asyncio.client" in sys.modules:
-        return _Reviews(impersonated, timeout)
+        return _Reviews(asked, timeout)
     # The first call imports 859 modules, so it comes in a thread: the event loop does not stand still meanwhile.
-    return await asyncio.to_thread(_Reviews, impersonated, timeout)
+    return await asyncio.to_thread(_Reviews, asked, timeout)
 
 
 class _Reviews:
-    def __init__(self, connection: ImpersonatedConnection, timeout: float) -> None:
+    def __init__(self, connection: Connection, timeout: float) -> None:
         from kubernetes_asyncio.client import AuthorizationV1Api
 
         from fleet.kubernetes.typed_api import TypedClient
 
         self._cluster = connection.cluster
+        self._is_own = not isinstance(connection, ImpersonatedConnection)
         self._turns = asyncio.Semaphore(AT_ONCE)
         # Bodies and answers are its JSON: a model of its own costs 0.2 ms, and a copy of a configuration.
         self._api: Any = AuthorizationV1Api(TypedClient(connection, timeout))
@@ -162,6 +195,9 @@ class _Reviews:
     def _explain(self, error: Exception) -> Exception:
         cluster = self._cluster
         if isinstance(error, ApiRefused):
+            if self._is_own:
+                said = f"{cluster} answers a review of this server's own rights with {error.status}"
+                return ClusterForbidden(cluster, f"{said}: is its credential anybody's there?")
             needed = "this server needs the rights to impersonate users and groups there, and everybody that to ask"
             return ClusterForbidden(cluster, f"{cluster} answers a review with {error.status}: {needed}")
         return ClusterAnswerInvalid(cluster, f"{cluster} answered a review with none")

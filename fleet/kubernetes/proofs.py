@@ -1,10 +1,11 @@
-"""What an API server and this server prove to each other, and how long that counts: for whoever tries a configuration."""
+"""What an API server and this server prove to each other, and how long that counts."""
 
 import asyncio
 from datetime import datetime
 
 from msgspec import Struct
 
+from fleet.kubernetes.auth.authorizers import FixedAuthorizer
 from fleet.kubernetes.connection import HttpConnection
 from fleet.kubernetes.errors import FOREIGN
 from fleet.kubernetes.http1.dial import dial
@@ -13,10 +14,14 @@ from fleet.ports import Connection
 
 
 class Proofs(Struct, frozen=True):
-    """`certificate_ends_at` is None in plain HTTP; `claims` are empty where no JWT is shown to the API server."""
+    """`certificate_ends_at` is None in plain HTTP; `claims` are empty where no JWT is shown to the API server.
+
+    `is_renewed` where the credential is: a file that is read again, a program that is run again.
+    """
 
     certificate_ends_at: datetime | None = None
     claims: Claims = Claims()
+    is_renewed: bool = False
 
 
 async def load_proofs(connection: Connection, timeout: float) -> Proofs:
@@ -31,7 +36,8 @@ async def load_proofs(connection: Connection, timeout: float) -> Proofs:
             shown = await connection.target.authorizer.authorization()
     except FOREIGN as error:
         raise connection.translate(error, timeout) from error
-    return Proofs(_read_end(certificate), read_claims((shown or "").removeprefix("Bearer ")))
+    is_renewed = not isinstance(connection.target.authorizer, FixedAuthorizer)
+    return Proofs(_read_end(certificate), read_claims((shown or "").removeprefix("Bearer ")), is_renewed)
 
 
 def _read_end(certificate: bytes | None) -> datetime | None:

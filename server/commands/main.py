@@ -3,42 +3,32 @@
 Commands import what they run when they run it, so that the others, and messages about settings, come at once.
 """
 
-import asyncio
-import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
-from auth.errors import AuthError
 from fleet.model.errors import FleetError
+from server.commands.check import check
 from server.commands.errors import CliError
 from server.commands.login import kubeconfig, login
+from server.commands.rights import rights
+from server.commands.running import config_option, doubt_environment, load, run
 from server.commands.tokens import token
 from server.commands.users import user
-from server.event_loop import new_event_loop
 from server.logs import configure_logging
 from server.settings.clusters import ClusterSettings
-from server.settings.environment import SettingsInvalid, load_settings, unknown_variables
+from server.settings.environment import SettingsInvalid
 from server.settings.groups import NO_SIGNING_KEY, PUBLISHED_SIGNING_KEY, Settings
 from server.shared_state import OWN_HISTORY, keeps_own_history
 from server.workers.peers import Worker
 
-T = TypeVar("T")
-
 _log = logging.getLogger(__name__)
-
-_config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML with the same names as the environment, which wins.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,14 +38,14 @@ def main() -> None:
 
 
 @main.command()
-@_config_option
+@config_option
 @click.option("--host", help="Overrides OPENMCP_HOST.")
 @click.option("--port", type=int, help="Overrides OPENMCP_PORT.")
 @click.option("--ops-port", type=int, help="Overrides OPENMCP_OPS_PORT.")
 def serve(config_file: Path | None, host: str | None, port: int | None, ops_port: int | None) -> None:
     """Run the server; all configuration is by environment or file."""
     given = {"OPENMCP_HOST": host, "OPENMCP_PORT": port, "OPENMCP_OPS_PORT": ops_port}
-    settings = _load(config_file, {name: str(value) for name, value in given.items() if value is not None})
+    settings = load(config_file, {name: str(value) for name, value in given.items() if value is not None})
     if settings.auth.signing_key is None:
         raise CliError(NO_SIGNING_KEY)
     from server.lifespan import open_state
@@ -66,7 +56,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
     _warn(settings)
     if settings.http.workers > 1:
         _serve_with_workers(settings)
-    _run(lambda: run_server(settings, open_state))
+    run(lambda: run_server(settings, open_state))
 
 
 def _serve_with_workers(settings: Settings) -> NoReturn:
@@ -83,7 +73,7 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
     def serve_one(settings: Settings, worker: Worker, on_listening: Callable[[], None]) -> None:
         opens = partial(open_state, writes=worker.is_writer)
         try:
-            _run(lambda: run_server(settings, opens, worker=worker, on_listening=lambda _: on_listening()))
+            run(lambda: run_server(settings, opens, worker=worker, on_listening=lambda _: on_listening()))
         except CliError as error:
             error.show()
             sys.exit(error.exit_code)
@@ -123,38 +113,8 @@ def schema() -> None:
     click.echo(print_sdl().rstrip("\n"))
 
 
-@main.command()
-@_config_option
-@click.option("--strict", is_flag=True, help="Exit 1 for a member that does not answer, too.")
-def check(config_file: Path | None, *, strict: bool) -> None:
-    """Try the configuration: users, certificate, clusters, metric store; exit 1 where something has to be mended.
-
-    Nothing is written. A member that is ill is said, and is no reason for 1: the server is made to serve without it.
-    """
-    from server.check.run import format_rows, run_checks
-
-    settings = _load(config_file, {})
-    configure_logging(settings.logging.model_copy(update={"log_level": "error"}))
-    for line in _doubt_environment():
-        click.echo(f"warning: {line}", err=True)
-    rows = _run(lambda: run_checks(settings))
-    click.echo(format_rows(rows))
-    failing = [row for row in rows if not row.works]
-    if strict or not all(row.is_member for row in failing):
-        sys.exit(bool(failing))
-    if failing:
-        click.echo(f"{len(failing)} of the clusters can't be used now; `serve` goes on without them", err=True)
-
-
-for command in (user, token, login, kubeconfig):
+for command in (check, rights, user, token, login, kubeconfig):
     main.add_command(command)
-
-
-def _load(config_file: Path | None, overrides: dict[str, str]) -> Settings:
-    try:
-        return load_settings({**os.environ, **overrides}, config_file)
-    except SettingsInvalid as error:
-        raise CliError(str(error)) from error
 
 
 def _check_kubeconfig(clusters: ClusterSettings) -> None:
@@ -168,19 +128,9 @@ def _check_kubeconfig(clusters: ClusterSettings) -> None:
         _log.warning("kubeconfig %s is not there: the clusters of the other files are served", path)
 
 
-def _doubt_environment() -> list[str]:
-    """What is set but does nothing."""
-    proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
-    return unknown_variables(os.environ) + [
-        f"{name} leads to no cluster: name a cluster's proxy by its proxy-url or proxyURL"
-        for name in proxies
-        if os.environ.get(name)
-    ]
-
-
 def _warn(settings: Settings) -> None:
     """Says what is allowed but hardly meant."""
-    for line in _doubt_environment():
+    for line in doubt_environment():
         _log.warning("%s", line)
     key = settings.auth.signing_key
     if key is not None and key.get_secret_value() == PUBLISHED_SIGNING_KEY:
@@ -192,16 +142,3 @@ def _warn(settings: Settings) -> None:
         _log.warning("passwords and tokens pass in plain HTTP without OPENMCP_TLS_CERT_FILE and OPENMCP_TLS_KEY_FILE")
     if keeps_own_history(settings):
         _log.warning(OWN_HISTORY)
-
-
-def _run(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Ended while still starting is ended well."""
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(start())
-    except asyncio.CancelledError:
-        sys.exit(0)
-    except (SettingsInvalid, AuthError, FleetError) as error:
-        raise CliError(str(error)) from error
-    finally:
-        gc.freeze()  # the interpreter's last collections would look at all that was held, for seconds

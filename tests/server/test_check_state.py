@@ -11,7 +11,8 @@ from nats.js.api import StreamConfig
 from realfleet.nats import NatsCluster, NatsServer, NatsUser
 from realfleet.nats_credentials import NatsOperator
 from realfleet.pki import build_cluster_files
-from server.check.run import Row, run_checks
+from server.check.rows import Row
+from server.check.run import run_checks
 from server.settings.environment import load_settings
 from tests.k8s.test_nats import CONF
 from tests.required import both_versions

@@ -142,7 +142,7 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert "secret" not in result.output
     assert "leads to no cluster" not in strict.stderr
     lines = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
-    assert "ok" in lines["users"]
+    assert "warn" in lines["users"]
     assert "but nobody can sign in: set API_USER_NAME" in lines["users"]
     assert "nobody" not in run("check", **environ, API_USER_NAME="a", API_USER_PW=PASSWORD).stdout
     assert "ok" in lines["metric store embedded"]
@@ -154,7 +154,7 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     [
         ({"OPENMCP_KUBECONFIG": "nowhere"}, "clusters by kubeconfig  ILL  none found, nowhere is not there"),
         ({"OPENMCP_KUBECONFIG": "empty"}, "clusters by kubeconfig  ILL  none found"),
-        ({"OPENMCP_SIGNING_KEY": ""}, "users                   ILL  OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set"),
+        ({"OPENMCP_SIGNING_KEY": ""}, "signing key             ILL  OPENMCP_SIGNING_KEY (or API_APP_KEY) is not set"),
         ({"OPENMCP_EMBEDDED_FILE": "/proc/self/status/x"}, "metric store embedded   ILL  OPENMCP_EMBEDDED_FILE is"),
         ({"OPENMCP_CLUSTER_SOURCE": "kubefed"}, "host openmcp           ILL  cluster openmcp: no connection"),
     ],
@@ -208,7 +208,7 @@ def test_check_says_which_pattern_of_a_user_matches_no_cluster(tmp_path: Path) -
 
     (row,) = (line for line in run("check", **environ).stdout.splitlines() if line.startswith("users"))
 
-    assert row.endswith("can be used, but user 'kim': the pattern 'clster*' matches no cluster; there are dead")
+    assert row.endswith("1 can be used, but user 'kim': the pattern 'clster*' matches no cluster; there are dead")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from fleet.metrics.aggregate import build_usages
 from fleet.metrics.influx import flux_text
+from fleet.metrics.influx.coverage import build_clusters, read_clusters
 from fleet.metrics.influx.field_types import Mixed, build_field_types, describe, read_mixed_fields
 from fleet.metrics.influx.flux_http import build_bucket_call, build_call, decode_shard_seconds, explain_refusal
 from fleet.metrics.influx.flux_rows import decode_rows, decode_values
@@ -111,6 +112,12 @@ class FluxStore(InfluxStore):
             self._types_due = time.monotonic() + self._options.types_kept
             self._mixed, self._shard_ns = await self._ask_mixed(), None
         return self._mixed
+
+    async def list_measured(self) -> set[str]:
+        database = self._options.database
+        call = build_types_call(build_clusters(), database)
+        refused = partial(explain_refusal, self._options)
+        return await self._pool.ask(call, lambda answer: read_clusters(*decode_answer(answer, database)), refused)
 
     async def _ask_mixed(self) -> Mixed | None:
         """By InfluxQL, since Flux can't tell."""

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 from fleet.metrics.aggregate import build_usages
 from fleet.metrics.influx import influxql_text
 from fleet.metrics.influx.cluster_status import build_statuses, read_statuses
+from fleet.metrics.influx.coverage import build_clusters, read_clusters
 from fleet.metrics.influx.field_types import (
     Mixed,
     build_field_types,
@@ -112,6 +113,10 @@ class InfluxqlStore(InfluxStore):
         )
         said = "".join(f"; {entry}" for entry in describe(self._mixed))
         return f"InfluxDB {version}, database {options.database}{said}"
+
+    async def list_measured(self) -> set[str]:
+        call = build_call(build_clusters(), self._options.database)
+        return await self._send(call, lambda answer: read_clusters(*decode_answer(answer, self._options.database)))
 
     async def _ask(self, query: Query, tags: Sequence[str], columns: Sequence[str], read: Read[T]) -> T:
         """As any store's. Now and then a question brings along in which types fields are stored."""

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar, cast
 
 from fleet.metrics.aggregate import Columns, build_histories, counter_lead_ns
 from fleet.metrics.influx.cells import CellReader
+from fleet.metrics.influx.coverage import describe_strange
 from fleet.metrics.influx.layout import FIELDS, LAYOUTS, SIGHTING_TAGS, Key, Layout, Query
 from fleet.metrics.influx.options import InfluxOptions
 from fleet.metrics.influx.pool import InfluxPool
@@ -51,6 +52,13 @@ class InfluxStore(ABC):
     @abstractmethod
     async def check(self) -> str:
         """Asks the server something cheap and says what it is. Raises MetricsUnavailable."""
+
+    @abstractmethod
+    async def list_measured(self) -> set[str]:
+        """The clusters that there are points of, however old. Raises MetricsUnavailable."""
+
+    async def describe_coverage(self, clusters: Collection[str]) -> str:
+        return describe_strange(await self.list_measured(), clusters)
 
     @abstractmethod
     async def _latest(self, kind: Kind, keys: frozenset[K], measures: frozenset[Measure]) -> Mapping[K, Usage]:
