@@ -12,7 +12,7 @@ PORT ?= 8080
 WORKERS ?= 4
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel lock manifests schema picture graphiql format clean docs
+.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel lock manifests schema picture graphiql format clean docs reference screenshot
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -81,6 +81,12 @@ manifests: setup ## renders k8s/base, the overlays and the chart's rights (needs
 
 docs: setup ## the documentation as a site, in build/site
 	@$(BIN)/python -m pages.site
+
+reference: setup ## writes the pages of docs/reference that are made from the code
+	@$(BIN)/python -m pages.reference
+
+screenshot: setup ## draws the picture of the README from the demo (needs chromium)
+	@$(BIN)/python -m pages.screenshot
 
 picture: ## draws docs/contributing/architecture.svg from the text beside it (needs Graphviz)
 	@dot -Tsvg docs/contributing/architecture.dot -o docs/contributing/architecture.svg
