@@ -31,9 +31,15 @@ class Caller:
         self._receive = receive
         self._body_done: asyncio.Event | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises ClientDisconnect, so that half a body is never taken for a whole one."""
-        done = self._body_done = asyncio.Event()
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ClientDisconnect, so that half a body is never taken for a whole one.
+
+        From this call on the body is the iterator's, however late that is begun: a member may have to be dialled first.
+        """
+        self._body_done = asyncio.Event()
+        return self._read_body(self._body_done)
+
+    async def _read_body(self, done: asyncio.Event) -> AsyncIterator[bytes]:
         try:
             while True:
                 message = await self._receive()
