@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from checks import member_manifests
 from realfleet.build_clients import find_client
 from server.rights import RIGHTS
 
@@ -74,6 +75,7 @@ def main() -> None:
     (CHART / "files" / "rights.yaml").write_text(format_rights())
     for place, text in build_files().items():
         (K8S / place).write_text(text)
+    member_manifests.main()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - {level: Metadata, namespaces: [audited]}
+- {level: Metadata, users: ["system:serviceaccount:openmcp:openmcp-apiserver"]}
 - {level: None}
 """
 
@@ -57,7 +58,7 @@ class ApiServer:
     tokens: Tokens
     server: Server
     audit_log: Path
-    """What was done in namespace `audited`, an event a line."""
+    """What was done in namespace `audited`, and by the account of this server's own manifests; an event a line."""
 
     @cached_property
     def client(self) -> KubeClient:

@@ -1,10 +1,12 @@
 """What this server's own credential has to be allowed in the host and in members, and what for.
 
-`RIGHTS` is the one list: `k8s/rbac` is written from it, `check` holds clusters' answers against it, and the page of
-rights shows it. What each account may ask everywhere (`system:basic-user`, `system:discovery`,
+`python -m server.rights` prints it for docs/reference/rights.md.
+
+`RIGHTS` is the one list: roles in k8s/ are written from it, and `check` holds clusters' answers against it. What each account may ask everywhere (`system:basic-user`, `system:discovery`,
 `system:public-info-viewer`: /version, /readyz, what is served, reviews about oneself) is not among it.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Literal
@@ -156,3 +158,28 @@ def _namespaces(settings: Settings, right: Right) -> tuple[str | None, ...]:
         case "secrets":
             return (None,) if "*" in clusters.secrets_namespace else clusters.secrets_namespace
     return (right.namespace,)
+
+
+def format_table() -> str:
+    """Markdown: a table for the host and for members. What differs in nothing but its resource is a row."""
+    return "\n\n".join(f"### {_TITLES[where]}\n\n" + "\n".join([*_HEAD, *_rows(where)]) for where in _TITLES) + "\n"
+
+
+_TITLES: Mapping[Where, str] = {"member": "In each member", "host": "In the host beside that"}
+_HEAD = ("| Group | Resources | Verbs | Where | What for | Takes |", "|---|---|---|---|---|---|")
+
+
+def _rows(where: Where) -> Iterator[str]:
+    alike: dict[Right, list[str]] = {}
+    for right in RIGHTS:
+        if right.where == where:
+            alike.setdefault(replace(right, resource=""), []).append(right.resource)
+    for right, resources in alike.items():
+        place = f"namespace `{right.namespace}`" if right.namespace else "the whole cluster"
+        listed = ", ".join(f"`{name}`" for name in resources)
+        group = f"`{right.group}`" if right.group else "core"
+        yield f"| {group} | {listed} | {', '.join(right.verbs)} | {place} | {right.why} | {right.needs} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(format_table())

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from checks import member_manifests
 from checks.manifests import CHART, K8S, build_files, format_rights, render_chart
-from server.rights import NEEDS, RIGHTS, Right, wanted
+from checks.member_manifests import MEMBER
+from server.rights import OFFERED, RIGHTS, Right, wanted
 from server.settings.environment import list_variables, load_settings
 from tests.k8s.rendering import OVERLAYS, by_key, container_of, find, overlay
 
@@ -52,6 +54,7 @@ def as_rules(rights: list[Right]) -> set[tuple[str | None, str, str, str, tuple[
 def test_what_is_committed_is_what_is_rendered() -> None:
     rendered = {K8S / place: text for place, text in build_files().items()}
     rendered[CHART / "files" / "rights.yaml"] = format_rights()
+    rendered |= {MEMBER / place: text for place, text in member_manifests.build_files().items()}
     assert [str(file) for file, text in rendered.items() if file.read_text() != text] == [], "run make manifests"
 
 
@@ -91,7 +94,8 @@ def test_its_environment_is_of_settings_that_exist(name: str) -> None:
     ],
 )
 def test_its_rights_are_those_that_its_settings_take(name: str, further: tuple[str, ...]) -> None:
-    objects = render_chart(name, *(word for each in further for word in ("--set-string", f"settings.{each}")))
+    none = ("--set", ",".join(f"rbac.{need}=false" for need in OFFERED))
+    objects = render_chart(name, *none, *(word for each in further for word in ("--set-string", f"settings.{each}")))
     settings = load_settings(HERE | told(find(objects, "Deployment")))
     is_member = "kubefed" in settings.clusters.cluster_source or name == "prometheus"
     hosts = settings.clusters.cluster_source != ("kubeconfig",) or settings.auth.token_review
@@ -99,11 +103,12 @@ def test_its_rights_are_those_that_its_settings_take(name: str, further: tuple[s
     assert rules_of(objects) == as_rules(rights)
 
 
-@pytest.mark.parametrize("need", [need for need in ("kubelets", "portal") if need in NEEDS])
+@pytest.mark.parametrize("need", OFFERED)
 def test_wide_rights_are_given_where_they_are_asked_for(need: str) -> None:
-    more = rules_of(render_chart("host", "--set", f"rbac.{need}=true")) - rules_of(render_chart("host"))
-    assert more
-    assert more <= as_rules([right for right in RIGHTS if right.needs == need])
+    more = rules_of(render_chart("prometheus", "--set", f"rbac.{need}=true"))
+    more -= rules_of(render_chart("prometheus"))
+    given = as_rules([right for right in RIGHTS if right.needs == need and right.where == "member"])
+    assert more == given
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -1,9 +1,15 @@
 """Which rights these settings take."""
 
+from pathlib import Path
+
 import pytest
 
-from server.rights import NEEDS, RIGHTS, Where, wanted
+from server.rights import NEEDS, RIGHTS, Where, format_table, wanted
 from server.settings.environment import load_settings
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rights.md"
+MARK = "<!-- from here on: the output of `python -m server.rights` -->\n\n"
 
 
 def ask(where: Where, **variables: str) -> set[tuple[str | None, str, str]]:
@@ -41,3 +47,8 @@ def test_rights_are_in_the_namespaces_that_settings_name() -> None:
         "openmcp"
     }
     assert (None, "secrets", "list") in ask("host", cluster_source="secrets", secrets_namespace="*")
+
+
+def test_the_page_of_rights_is_the_table() -> None:
+    written = PAGE.read_text().split(MARK)[1:]
+    assert written == [format_table()], "put the output of python -m server.rights below the mark"

@@ -78,5 +78,7 @@ impersonation: {{ eq (get $settings "OPENMCP_AUTHORIZATION") "impersonate" }}
 token-review: {{ eq (get $settings "OPENMCP_TOKEN_REVIEW") "true" }}
 join: {{ eq (get $settings "OPENMCP_JOIN") "true" }}
 kubelets: {{ .Values.rbac.kubelets }}
+view: {{ .Values.rbac.view }}
+edit: {{ .Values.rbac.edit }}
 portal: {{ .Values.rbac.portal }}
 {{- end }}
