@@ -144,6 +144,7 @@ PROMETHEUS_RULE = _build_crd(
     "PrometheusRule",
     "prometheusrules",
     schema=_fields(spec=_fields(groups=_list(_RULES, "name"))),
+)
 # A `metrics.k8s.io` of which nothing is measured: who asks is authorized as everywhere.
 METRICS = tuple(
     _build_crd("metrics.k8s.io", "v1beta1", kind, plural)

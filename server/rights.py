@@ -2,8 +2,9 @@
 
 `python -m server.rights` prints it for docs/reference/rights.md.
 
-`RIGHTS` is the one list: roles in k8s/ are written from it, and `check` holds clusters' answers against it. What each account may ask everywhere (`system:basic-user`, `system:discovery`,
-`system:public-info-viewer`: /version, /readyz, what is served, reviews about oneself) is not among it.
+`RIGHTS` is the one list: roles in k8s/ are written from it, and `check` holds clusters' answers against it. What each
+account may ask everywhere (`system:basic-user`, `system:discovery`, `system:public-info-viewer`: /version, /readyz,
+what is served, reviews about oneself) is not among it.
 """
 
 import sys

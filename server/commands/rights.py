@@ -1,18 +1,16 @@
 """`openmcp-apiserver rights`: the least that this server has to be allowed, as objects for `kubectl apply`."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 import yaml
 
 from server.commands.errors import CliError
 from server.commands.running import config_option, load
-from server.rights import Right, Where, wanted
+from server.rights import Where, wanted
+from server.roles import RBAC, build_roles
 
-_GROUP = "rbac.authorization.k8s.io"
 _NAME = "openmcp-apiserver-least"
 
 
@@ -34,25 +32,6 @@ def rights(config_file: Path | None, places: tuple[Where, ...], user: str | None
     if (user is None) == (group is None):
         raise CliError("name whom the rights are for, by --user or by --group")
     settings = load(config_file, {})
-    subject = {"apiGroup": _GROUP, "kind": "User" if user else "Group", "name": user or group}
+    subject = {"apiGroup": RBAC, "kind": "User" if user else "Group", "name": user or group or ""}
     needed = [right for place in dict.fromkeys(places) for right in wanted(settings, place)]
-    click.echo(yaml.safe_dump_all(_build_objects(needed, subject), sort_keys=False), nl=False)
-
-
-def _build_objects(needed: Iterable[Right], subject: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A role and its binding for all of the cluster, and one each for a namespace."""
-    places: defaultdict[str | None, list[Right]] = defaultdict(list)
-    for right in needed:
-        places[right.namespace].append(right)
-    for namespace, some in places.items():
-        kind = "Role" if namespace else "ClusterRole"
-        head = {"apiVersion": f"{_GROUP}/v1", "kind": kind}
-        metadata = {"name": _NAME} | ({"namespace": namespace} if namespace else {})
-        yield {**head, "metadata": metadata, "rules": [_build_rule(right) for right in some]}
-        role = {"apiGroup": _GROUP, "kind": kind, "name": _NAME}
-        yield {**head, "kind": f"{kind}Binding", "metadata": metadata, "roleRef": role, "subjects": [subject]}
-
-
-def _build_rule(right: Right) -> dict[str, Any]:
-    rule = {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)}
-    return rule | ({"resourceNames": list(right.names)} if right.names else {})
+    click.echo(yaml.safe_dump_all(build_roles(needed, _NAME, subject), sort_keys=False), nl=False)

@@ -7,7 +7,6 @@ import pytest
 from server.rights import NEEDS, RIGHTS, Where, format_table, wanted
 from server.settings.environment import load_settings
 
-
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rights.md"
 MARK = "<!-- from here on: the output of `python -m server.rights` -->\n\n"
 
