@@ -2,7 +2,7 @@
 
 Simulated members in a process of their own, usage of all pods collected into the embedded store. CPU and memory are
 what the system counts of the server's process, so that they hold on a busy machine too; times do not, and none is here.
-At a fourth size the formula is compared with what is measured there. `--write` keeps it in `bench/results_sizing.md`.
+At a fourth size the formula is compared with what is measured there. `--write` keeps it in `docs/reference/sizing.md`.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from bench.questions import Question, Way, count_near
 from bench.servers import Running, Simulated, open_server, open_simulated, wait_pods
 from bench.shared_state import check_linux, read_cpu, read_resident
 
-RESULTS = Path(__file__).with_name("results_sizing.md")
+PAGE = Path(__file__).parents[1] / "docs/reference/sizing.md"
+MEASURED = "<!-- what follows is written by make bench sizing -->\n"
 SIZES = ((3, 100), (40, 250), (15, 2_000))
 """Members and pods of each, so far apart that what a member takes is told from what a pod takes."""
 BETWEEN = (20, 500)
@@ -204,12 +205,12 @@ async def run() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.sizing", description="CPU and memory at three sizes.")
-    parser.add_argument("--write", action="store_true", help=f"also write bench/{RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help=f"also write docs/reference/{PAGE.name}")
     arguments = parser.parse_args()
     text = uvloop.run(run())
     print(text, end="")
     if arguments.write:
-        RESULTS.write_text(text)
+        PAGE.write_text(PAGE.read_text().partition(MEASURED)[0] + MEASURED + "\n" + text)
 
 
 if __name__ == "__main__":
