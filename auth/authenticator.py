@@ -23,6 +23,7 @@ from auth.passwords import MAX_PASSWORD_CHARACTERS, Passwords, open_passwords
 from auth.principal import Principal
 from auth.tokens import Claims, Tokens, bearer_token
 from auth.users import User
+from fleet.aio.counts import Calls
 from fleet.model.errors import ClusterTimeout, Forbidden
 from fleet.model.visibility import Role
 
@@ -67,7 +68,10 @@ class AuthOptions(Struct, frozen=True):
 
 
 class Authenticator:
-    """Says who calls. A token counts as long as its user exists; the user's rights are those of this moment."""
+    """Says who calls. A token counts as long as its user exists; the user's rights are those of this moment.
+
+    `sign_ins` counts passwords and codes of issuers: `ok`, `refused`, `delayed` (not looked at, since others failed).
+    """
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class Authenticator:
         self._default_role = default_role
         self._find_labels = find_labels
         self._attempts = Attempts()
+        self.sign_ins = Calls()
 
     @property
     def problem(self) -> str | None:
@@ -156,11 +161,18 @@ class Authenticator:
         if not username or not password or len(password) > MAX_PASSWORD_CHARACTERS:
             raise InvalidCredentials
         address = normalise_address(address)
+        begun = time.perf_counter()
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS), self._attempts.one_of(address, username):
-                return await self._login(username, password, address)
+                token = await self._login(username, password, address)
         except TimeoutError as error:
+            self.sign_ins.note("delayed")
             raise TooManyLogins from error
+        except (TooManyLogins, InvalidCredentials) as error:
+            self.sign_ins.note("delayed" if isinstance(error, TooManyLogins) else "refused")
+            raise
+        self.sign_ins.note("ok", time.perf_counter() - begun)
+        return token
 
     async def _login(self, username: str, password: str, address: str) -> str:
         self._attempts.check(address, username)

@@ -104,6 +104,11 @@ class Federation:
             self._synced = all(member.is_settled for member in self._roster.present())
         return self._synced
 
+    @property
+    def members(self) -> list[Member]:
+        """Everybody who belongs to it, whoever asks: for figures, never for an answer."""
+        return self._roster.present()
+
     async def wait_synced(self, timeout: float) -> None:
         """Waits until every member is in memory or known to be ill, at most `timeout` seconds. Raises nothing."""
         await self.wait_until(lambda: self.is_synced, timeout)

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from fleet.aio.counts import Calls
 from fleet.model.objects import ClusterRole, K, NodeKey, Pairs, PlatformInfo, PodKey
 from fleet.model.placements import Placement
 from fleet.model.rights import Subject
@@ -148,6 +149,16 @@ class MemberSpec(Struct, frozen=True):
     offline: str | None = None
     other_names: tuple[str, ...] = ()
     labels: Pairs = ()
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A connection that counts its calls, by `ok`, `refused` (4xx), `error` (5xx) and `failed` (no whole answer)."""
+
+    calls: Calls
+
+    def count_connections(self) -> tuple[int, int]:
+        """Those that are in use, and those that wait for a call."""
 
 
 class Opening(Protocol):

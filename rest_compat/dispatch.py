@@ -105,7 +105,10 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     )
     if upgrade is not None:
         return Upgrade(member, principal.name, passed_on.streams)
-    held = passed_on.streams if passed.idle_timeout is None and not foreign else passed_on.calls
+    streams = passed.idle_timeout is None and not foreign
+    if streams:
+        request.scope["streams"] = True  # for who counts how long answers take
+    held = passed_on.streams if streams else passed_on.calls
     return PassThrough(member, held.hold(principal.name))
 
 

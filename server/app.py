@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from graph.http.router import GRAPH_PATHS, build_graph_router, serve_graphql
@@ -14,6 +15,7 @@ from server.asgi.audit import Audit
 from server.asgi.compression import Compression
 from server.asgi.cors import CrossOrigin
 from server.asgi.fast_path import FastPath
+from server.asgi.requests import Routes
 from server.errors import install_error_handlers
 from server.health import build_health_router
 from server.index import build_index_router
@@ -35,7 +37,8 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     apis = build_legacy_apis(traffic.user_streams, traffic.user_calls)
     legacy = {at: api if at in PASSED_ON else Compression(api) for at, api in apis.items()}
     fast = FastPath(Compression(app), dict.fromkeys(GRAPH_PATHS, serve_graphql), legacy)
-    served = RequestLog(Audit(AddressRate(fast, traffic.address_rate)))
+    routes = Routes([*GRAPH_PATHS, *apis, *(route.path for route in app.routes if isinstance(route, Route))])
+    served = RequestLog(Audit(AddressRate(fast, traffic.address_rate)), routes)
     return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
 
 

@@ -42,11 +42,13 @@ from server.cluster_sources import open_source
 from server.collecting import open_collected, open_collecting, open_inbox
 from server.metric_file import open_metric_file
 from server.metric_store import open_metric_store
+from server.process_counts import ProcessCounts, open_process_counts
 from server.reach import watch_reach
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import NO_SIGNING_KEY, GraphSettings, LimitSettings, Settings
 from server.settings.oidc import OidcSettings
 from server.shared_state import FRESH_SECONDS, open_shared_state
+from server.store_watch import StoreWatch
 
 if TYPE_CHECKING:
     from fleet.metrics.embedded.store import EmbeddedStore
@@ -61,6 +63,8 @@ class State(RestState, GraphState):
     outputs: NotRequired[Sequence[Buffer]]
     metric_file: NotRequired["EmbeddedStore | None"]
     sources: NotRequired[SeveralSources]
+    counts: NotRequired[ProcessCounts]
+    store_watch: NotRequired[StoreWatch | None]
 
 
 class StateRequest(Request[State]):
@@ -124,6 +128,10 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 redact_env=redact_env,
             )
         )
+        store_watch = StoreWatch(federation, metric_store) if writes else None  # one of several processes asks
+        if store_watch is not None:
+            await stack.enter_async_context(open_task("how the metric store is", store_watch.run))
+        counts = await stack.enter_async_context(open_process_counts())
         audit = stack.enter_context(open_audit_log(settings.disclosure))
         yield State(
             audit=audit,
@@ -131,6 +139,8 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             outputs=collected.outputs.buffers,
             metric_file=collected.file,
             sources=source,
+            counts=counts,
+            store_watch=store_watch,
             federation=federation,
             metric_store=metric_store,
             authenticator=authenticator,

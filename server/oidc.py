@@ -25,7 +25,10 @@ def build_oidc_router() -> APIRouter:
     @router.api_route("/oidc", methods=["GET", "HEAD", "POST"], include_in_schema=False)
     async def serve_oidc(request: StateRequest) -> Response:
         if request.method == "POST":
-            return await _exchange(request)
+            answer = await _exchange(request)
+            outcome = {200: "ok", 429: "delayed"}.get(answer.status_code, "refused")
+            request.state["authenticator"].sign_ins.note(outcome)
+            return answer
         offers = request.state["authenticator"].desk.list_offers()
         return JSONResponse({"issuers": msgspec.to_builtins(offers)}, headers=_NO_STORE)
 

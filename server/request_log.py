@@ -17,7 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fleet.aio.request_context import RequestContext, begin_request
 from fleet.aio.stopping import Stopping
 from server.asgi.audit import read_sent_path
+from server.asgi.requests import Routes
 from server.errors import build_error_answer
+from server.process_counts import ProcessCounts
 
 _log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -36,8 +38,9 @@ _STOPPED = "this server is shutting down, and the answer was not ready in time: 
 class RequestLog:
     """The outermost layer of the application. A caller's own `X-Request-ID` is kept where it is harmless."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, routes: Routes | None = None) -> None:
         self._app = app
+        self._routes = routes or Routes(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -52,7 +55,14 @@ class RequestLog:
             else:
                 await self._serve(scope, receive, answered)
         finally:
+            self._count(scope, answered)
             _write_line(scope, answered, request)
+
+    def _count(self, scope: Scope, answered: "_Answered") -> None:
+        counts: ProcessCounts | None = scope["state"].get("counts")
+        if counts is not None and scope["type"] == "http":
+            took = time.perf_counter() - answered.begun
+            counts.requests.note(self._routes.find(scope["path"]), scope, answered.status, took)
 
     async def _serve(self, scope: Scope, receive: Receive, answered: "_Answered") -> None:
         try:

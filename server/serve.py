@@ -6,7 +6,6 @@ import logging
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,7 +20,8 @@ from server.app import create_app
 from server.asgi.bounds import build_protocols
 from server.asgi.connections import ConnectionOptions, Connections, count_most, raise_descriptor_limit
 from server.binding import Port, bind, list_ports
-from server.figures.own import build_own_exposition
+from server.figures.exposition import build_exposition
+from server.figures.process import Serving
 from server.free_memory import bound_free_memory
 from server.gc_tuning import freeze_synced, gc_tuning
 from server.lifespan import OpenState, State
@@ -120,16 +120,16 @@ async def run_server(
             stack.enter_context(_lifeline(worker.lifeline, stop))
         ports = _bind_ports(settings.http, stack, shared=worker is not None)
         certificate = open_certificate(settings.http)
+        serving = Serving(_build_connections(settings), certificate)
         async with (
             open_state(settings) as state,
             open_task("set aside what is in memory", partial(freeze_synced, state["federation"])),
-            _open_peers(worker, state) as peers,
+            _open_peers(worker, state, serving) as peers,
             contextlib.AsyncExitStack() as tasks,
         ):
-            connections = _build_connections(settings)
-            servers = _build_servers(settings, state, peers, ports, certificate, connections, stop.at_once)
+            servers = _build_servers(settings, state, peers, ports, serving, stop.at_once)
             stop.opened()
-            await tasks.enter_async_context(open_task("callers that take nothing", connections.watch))
+            await tasks.enter_async_context(open_task("callers that take nothing", serving.connections.watch))
             if certificate is not None:
                 await tasks.enter_async_context(open_task("certificate", certificate.watch))
             listening = ports.listening("http" if certificate is None else "https")
@@ -164,16 +164,15 @@ def _build_servers(
     state: State,
     peers: Peers | None,
     ports: _Ports,
-    certificate: ReloadingCertificate | None,
-    connections: Connections,
+    serving: Serving,
     at_once: asyncio.Event,
 ) -> list[tuple[_Server, socket.socket]]:
     """The servers and their ports, that of operators last."""
-    app, ops = create_app(settings, _given(state)), create_ops_app(settings, _given(state), peers)
-    main = _configure(app, settings, connections, certificate)
+    app, ops = create_app(settings, _given(state)), create_ops_app(settings, _given(state), peers, serving)
+    main = _configure(app, settings, serving.connections, serving.certificate)
     servers = [(_Server(main, at_once), ports.main)]
     if ports.plain is not None:
-        servers.append((_Server(_configure(app, settings, connections), at_once), ports.plain))
+        servers.append((_Server(_configure(app, settings, serving.connections), at_once), ports.plain))
     return [*servers, (_Server(_configure(ops, settings, Connections()), at_once), ports.ops)]
 
 
@@ -201,11 +200,11 @@ def _given(state: State) -> OpenState:
 
 
 @asynccontextmanager
-async def _open_peers(worker: Worker | None, state: State) -> AsyncIterator[Peers | None]:
+async def _open_peers(worker: Worker | None, state: State, serving: Serving) -> AsyncIterator[Peers | None]:
     if worker is None:
         yield None
         return
-    async with open_peers(worker, partial(build_own_exposition, state, time.time())) as peers:
+    async with open_peers(worker, partial(build_exposition, state, serving=serving)) as peers:
         yield peers
 
 

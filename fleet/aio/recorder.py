@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
+from fleet.aio.counts import Calls, Sum
+from fleet.model.errors import MetricsTooCostly
+
 T = TypeVar("T")
 
 
@@ -102,14 +105,6 @@ class Recorder:
         with self._lock:
             self.metric_rows += count
 
-    def counting(self, rows: Iterable[T]) -> Iterator[T]:
-        """The same rows, counted once the last is read."""
-        count = 0
-        for row in rows:
-            count += 1
-            yield row
-        self.add_rows(count)
-
 
 _CURRENT: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("recorder", default=None)
 
@@ -147,13 +142,29 @@ def awaiting_probe(cluster: str) -> AbstractContextManager[None]:
     return record.waited
 
 
-def querying_metrics() -> AbstractContextManager[None]:
+METRIC_CALLS = Calls()
+"""Queries of the metric store, for as long as the process lives: `ok`, `refused` (too dear), `failed`."""
+
+METRIC_ROWS = Sum()
+"""Rows that it answered; counted in threads, too."""
+
+
+@contextmanager
+def querying_metrics() -> Iterator[None]:
     """Around one query of the metric store."""
     recorder = _CURRENT.get()
-    if recorder is None:
-        return _NOTHING
-    recorder.metric_queries += 1
-    return recorder.metrics_waited
+    begun = time.perf_counter()
+    try:
+        if recorder is None:
+            yield
+        else:
+            recorder.metric_queries += 1
+            with recorder.metrics_waited:
+                yield
+    except Exception as error:
+        METRIC_CALLS.note("refused" if isinstance(error, MetricsTooCostly) else "failed")
+        raise
+    METRIC_CALLS.note("ok", time.perf_counter() - begun)
 
 
 def note_cached(cluster: str, objects: int) -> None:
@@ -165,17 +176,28 @@ def note_cached(cluster: str, objects: int) -> None:
         record.cached_objects += objects
 
 
-def note_rows(count: Callable[[], int]) -> None:
-    """Rows that the metric store answered; they are counted only where somebody wants to know."""
+def note_rows(count: int) -> None:
+    """Rows that the metric store answered; any thread may."""
+    METRIC_ROWS.add(count)
+    recorder = _CURRENT.get()
+    if recorder is not None:
+        recorder.add_rows(count)
+
+
+def note_remembered(count: Callable[[], int]) -> None:
+    """Rows that need not be read again; they are counted only where somebody wants to know."""
     recorder = _CURRENT.get()
     if recorder is not None:
         recorder.add_rows(count())
 
 
-def counted_rows(rows: Iterable[T]) -> Iterable[T]:
-    """The same rows, counted where somebody wants to know."""
-    recorder = _CURRENT.get()
-    return rows if recorder is None else recorder.counting(rows)
+def counted_rows(rows: Iterable[T]) -> Iterator[T]:
+    """The same rows, counted once the last is read."""
+    count = 0
+    for row in rows:
+        count += 1
+        yield row
+    note_rows(count)
 
 
 def with_recorder(work: Callable[[], T]) -> Callable[[], T]:

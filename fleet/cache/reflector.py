@@ -6,15 +6,17 @@ Source: Kubernetes API concepts, "Efficient detection of changes" and "Retrievin
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Generic, NoReturn, Protocol, TypeVar
+import time
+from collections.abc import Callable
+from typing import Generic, NoReturn
 from urllib.parse import urlencode
 
 import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
+from fleet.aio.counts import Follows
 from fleet.aio.turns import Turns
-from fleet.cache.rows import StoreKey
+from fleet.cache.filling import R, ReadsKind, Target
 from fleet.kubernetes.codec.codec import EventType, WatchEvent
 from fleet.kubernetes.codec.watch import build_watch_query, iter_arrived
 from fleet.kubernetes.codec.wire import DecodeError, WireList, read_refusal, refusal_text
@@ -31,9 +33,6 @@ from fleet.model.told import foreign, tell
 from fleet.ports import LIST_BYTES, Call, Connection, StreamedAnswer
 
 logger = logging.getLogger(__name__)
-
-R = TypeVar("R")
-R_contra = TypeVar("R_contra", contravariant=True)
 
 _LINES_A_TURN = 50
 _OBJECTS_A_TURN = 125  # some 2 ms
@@ -58,45 +57,6 @@ class ReflectorOptions(msgspec.Struct, frozen=True):
     most_objects: int = 300_000
 
 
-class ReadsKind(Protocol[R]):
-    """How a kind is asked for and read: a `Codec`, or tables of any kind. Raises DecodeError only."""
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def accept(self) -> bytes: ...
-
-    @property
-    def query(self) -> Mapping[str, str]: ...
-
-    def read_list(self, body: bytes) -> WireList: ...
-
-    def build_records(self, items: Iterable[msgspec.Raw], cluster: str) -> tuple[list[R], tuple[str, ...]]: ...
-
-    def decode_event(self, line: bytes, cluster: str) -> WatchEvent[R]: ...
-
-
-class Listed(Protocol[R_contra]):
-    """A list that is taken in page by page."""
-
-    def add(self, records: Collection[R_contra]) -> None: ...
-
-    def commit(self) -> None: ...
-
-
-class Target(Protocol[R_contra]):
-    """What a reflector keeps up to date: a store, or a ring of events."""
-
-    def stage(self) -> Listed[R_contra]: ...
-
-    def put(self, record: R_contra) -> None: ...
-
-    def discard(self, record: R_contra) -> None: ...
-
-    def drop(self, key: StoreKey) -> None: ...
-
-
 class Reflector(Generic[R]):
     """List and watch of one kind. It may be run, cancelled and run again: it goes on from the last version it saw.
 
@@ -116,6 +76,7 @@ class Reflector(Generic[R]):
         options: ReflectorOptions | None = None,
         turns: Turns | None = None,
         backoff: Backoff | None = None,
+        follows: Follows | None = None,
     ) -> None:
         self.live = False
         self.problem: ClusterError | None = None
@@ -131,6 +92,7 @@ class Reflector(Generic[R]):
         self._page_size = self._options.page_size
         self._turns = turns or Turns()
         self._backoff = backoff or Backoff()
+        self._follows = follows or Follows()
         self._version: str | None = None
         self._whole_list = False
 
@@ -160,6 +122,7 @@ class Reflector(Generic[R]):
             self._set_dead(self.problem)
 
     async def _list(self) -> str:
+        begun = time.perf_counter()
         staged = self._store.stage()
         token: str | None = None
         version, count = "", 0
@@ -182,6 +145,7 @@ class Reflector(Generic[R]):
         if not version:
             raise self._invalid("its list has no resourceVersion")
         staged.commit()
+        self._follows.note_list(time.perf_counter() - begun)
         self._whole_list = False
         return version
 
@@ -216,6 +180,7 @@ class Reflector(Generic[R]):
                 raise _ExpiredError("the watched version has expired")
             if stream.status != 200:
                 raise self._refusal(stream.status, await read_refusal(stream.chunks()))
+            self._follows.watches += 1
             self._set_live()
             # A silent or broken watch is nothing unusual: the next attempt shows whether the member is well.
             with contextlib.suppress(ClusterTimeout, ClusterUnreachable):

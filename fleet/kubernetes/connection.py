@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from fleet.aio.bounded import read_bounded
 from fleet.aio.budget import BudgetSpent, ByteBudget
+from fleet.aio.counts import Calls
 from fleet.aio.recorder import calling
 from fleet.aio.request_context import VIA, current_request
 from fleet.aio.timed import timed
@@ -76,6 +77,7 @@ class HttpConnection:
         self, cluster: str, target: Target, *, limit: int = _POOL_LIMIT, max_answer_bytes: int = MAX_ANSWER_BYTES
     ) -> None:
         self.cluster = cluster
+        self.calls = Calls()
         self.target = target
         self._endpoint = target.endpoint.rstrip("/")
         self._answers = ByteBudget(max_answer_bytes, ALL_ANSWERS, free=_SMALL)
@@ -154,6 +156,7 @@ class HttpConnection:
     def translate(self, error: BaseException, timeout: float | None) -> ClusterError:
         """The fleet's error for one of FOREIGN, which happened within `timeout` (s)."""
         failure = translate(error, self.cluster, self._endpoint, timeout)
+        self.calls.note("failed")
         logger.debug("a call failed: %s", failure)
         return failure
 
@@ -170,12 +173,13 @@ class HttpConnection:
                 authorization = await authorizer.authorization()
         framing, length = _build_framing(call)
         head = self._build_head(call, authorization, framing)
-        begun = time.perf_counter() if logger.isEnabledFor(logging.DEBUG) else 0.0
+        begun = time.perf_counter()
         await exchange.send(call.method, head, call.body, length, call.timeout)
-        if begun:
-            took, status = (time.perf_counter() - begun) * 1000, exchange.response.status
-            logger.debug("%s: %s %s: %d after %.1f ms", self.cluster, call.method, call.path[:500], status, took)
-        if exchange.response.status == 401:
+        took, status = time.perf_counter() - begun, exchange.response.status
+        self.calls.note("ok" if status < 400 else "refused" if status < 500 else "error", took)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s %s: %d after %.1f ms", self.cluster, call.method, call.path[:500], status, took * 1000)
+        if status == 401:
             authorizer.forget()
 
     def _build_head(self, call: Call, authorization: str | None, framing: bytes) -> bytes:
@@ -187,6 +191,10 @@ class HttpConnection:
         if (request := current_request()) is not None:
             framing += b"Audit-ID: %b\r\n" % request.request_id.encode("ascii")
         return build_request_head(line, call.headers, authorization, framing)
+
+    def count_connections(self) -> tuple[int, int]:
+        """Those that are in use, and those that wait for a call."""
+        return self._pool.count()
 
     async def close(self) -> None:
         """Closes the pool; answers that are still streamed end with ClusterUnreachable."""

@@ -6,6 +6,7 @@ from typing import NoReturn, Protocol
 
 import msgspec
 
+from fleet.aio.counts import Follows
 from fleet.aio.recorder import awaiting_probe
 from fleet.cache.reflector import ReflectorOptions
 from fleet.cache.stores import Stores
@@ -69,6 +70,7 @@ class Member:
         self.version: str | None = None
         self.on_change: Callable[[], None] = _nobody_listens
         self.nudge = asyncio.Event()
+        self.follows = Follows()
         self.is_closed = False
         self._filler = filler
         self._options = options

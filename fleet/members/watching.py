@@ -13,7 +13,8 @@ import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.turns import Turns
-from fleet.cache.reflector import R, Reflector, Target
+from fleet.cache.filling import R, Target
+from fleet.cache.reflector import Reflector
 from fleet.kubernetes.codec.codec import EVENTS, NAMESPACES, NODES, PODS, WORKLOADS, Codec
 from fleet.kubernetes.codec.wire import WireVersion
 from fleet.members.member import FleetOptions, Member
@@ -194,6 +195,7 @@ class _Watch:
             options=self._options.reflector,
             turns=self._turns,
             backoff=backoff,
+            follows=self._member.follows,
         )
 
 

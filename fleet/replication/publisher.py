@@ -10,7 +10,7 @@ from fleet.aio.backoff import Backoff
 from fleet.aio.complaints import Complaints
 from fleet.aio.tasks import open_task
 from fleet.aio.turns import Pace, Turns
-from fleet.cache.reflector import Listed, Target
+from fleet.cache.filling import Listed, Target
 from fleet.members.member import Member
 from fleet.members.signs import NEVER, age_between, now
 from fleet.members.standing import Standing

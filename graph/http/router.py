@@ -25,6 +25,7 @@ from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy, Forbidden, TooManyRequests
 from fleet.model.redaction import EnvValues
 from graph.errors import Code
+from graph.figures import note_refused, note_result
 from graph.http.export import answer_rows, pick_row_type
 from graph.http.graphiql_page import STATIC_PATH, is_known, page_response, serve_static, wants_page
 from graph.http.protocol import GRAPHQL_TYPE, answer, pick_answer_type, read_accept, read_operation, refusal
@@ -223,6 +224,21 @@ def _build_context(
 
 async def _run(request: GraphRequest, operation: Operation, context: Context, deadline: float) -> ExecutionResult:
     """Executes the operation. Raises Refused where there is nothing to execute, and when the time is up."""
+    begun = time.perf_counter()
+    try:
+        result = await _execute_until(request, operation, context, deadline)
+    except Refused as error:
+        if not isinstance(error, _NeedsStream):
+            note_refused(error.status, begun)
+        raise
+    note_result(result, begun)
+    return result
+
+
+async def _execute_until(
+    request: GraphRequest, operation: Operation, context: Context, deadline: float
+) -> ExecutionResult:
+    """As `_run`."""
     try:
         async with asyncio.timeout_at(deadline):
             return await schema.execute(

@@ -82,7 +82,7 @@ class EventStream(Response):
         self._operation = operation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
+        scope["streams"] = True
         self._hub.connections += 1
         sending = asyncio.create_task(self._send_all(send))
         leaving = asyncio.create_task(wait_for_disconnect(receive))

@@ -1,6 +1,7 @@
 """The one place where an operation of a lasting connection is admitted: parsed, held to the limits, and begun."""
 
 import asyncio
+import time
 from typing import Any
 
 from graphql import GraphQLError
@@ -13,6 +14,7 @@ from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy
 from fleet.model.visibility import Scope
 from graph.errors import Code
+from graph.figures import OPERATIONS, outcome_of
 from graph.loading.context import ASKING_SHARE
 from graph.loading.explain import finish
 from graph.operation import Operation
@@ -43,6 +45,7 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
         await grounds.admission.enter(principal.name, deadline, Rank.STREAM)
     except Busy as busy:
         raise Rejected(build_failure(str(busy), Code.OVERLOADED)["errors"]) from None
+    begun = time.perf_counter()
     try:
         with recording(recorder):
             result = await _execute(context, operation, grounds.request_timeout)
@@ -50,6 +53,7 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
         grounds.admission.leave(principal.name)
     if context.admitted is not None:
         return context.admitted
+    OPERATIONS.note(outcome_of(result), begun, operation.name, None)
     if _was_begun(result, context):
         extensions = finish(context, recorder)
         return dump(build_body(result, principal.scope) | ({"extensions": extensions} if extensions else {})).decode()

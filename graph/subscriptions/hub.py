@@ -69,7 +69,7 @@ class Hub:
     """What transports ask: `sessions`, and the stream of an operation.
 
     They count in `connections` what is open, and in `greeting` those of them that have not said yet who they are;
-    `exports` are lists that are on their way as rows, by their user.
+    `messages` counts results that went out, `exports` are lists that are on their way as rows, by their user.
     """
 
     def __init__(self, grounds: Grounds, sessions: Sessions, options: LiveOptions) -> None:
@@ -79,7 +79,7 @@ class Hub:
         self.greeting = 0
         self.exports: Counter[str] = Counter()
         self.grounds = grounds
-        self.operations = 0
+        self.operations = self.messages = 0
         self._channels: dict[Hashable, Channel] = {}
         self._budget = Budget(options.max_held_bytes)
         self._quotas: dict[str, UserQuota] = {}
@@ -112,16 +112,20 @@ class Hub:
         with self._counting(session, operation):
             begun = await self._begin(session, operation)
             if isinstance(begun, str):
+                self.messages += 1
                 yield begun
             elif isinstance(begun, Seat):
                 try:
                     while True:
-                        yield await begun.mailbox.take()
+                        text = await begun.mailbox.take()
+                        self.messages += 1
+                        yield text
                 finally:
                     await self._leave(begun)
             else:
                 async with aclosing(begun) as lines:
                     async for text in lines:
+                        self.messages += 1
                         yield text
 
     def shut_down(self) -> None:

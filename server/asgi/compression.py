@@ -26,7 +26,7 @@ _CODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "zstd": lambda body: zstandard.ZstdCompressor(level=1).compress(body),
     "gzip": lambda body: gzip.compress(body, 1, mtime=0),
 }
-_KINDS = (b"application/json", b"application/graphql-response+json", b"text/")
+_KINDS = (b"application/json", b"application/graphql-response+json", b"application/openmetrics-text", b"text/")
 _WHOLE = frozenset({200, 400, 404, 500, 502, 503, 504})
 
 

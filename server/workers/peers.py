@@ -5,7 +5,7 @@ Connections reach any worker, so whichever is asked for figures asks the others,
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,19 +43,20 @@ class Peers:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    async def merge(self, own: str) -> str:
-        """The figures of all workers that answer in time, each with a label `worker`; `own` are the caller's."""
+    async def load(self, content_type: str, own: str) -> dict[int, str]:
+        """The figures of all workers that answer in time, by number; `own` are the caller's."""
         others = [number for number in range(self._worker.count) if number != self._worker.number]
-        answers = await asyncio.gather(*(self._load(number) for number in others))
+        answers = await asyncio.gather(*(self._load(number, content_type) for number in others))
         texts = {self._worker.number: own}
         texts |= {number: text for number, text in zip(others, answers, strict=True) if text is not None}
-        return merge_expositions(dict(sorted(texts.items())))
+        return dict(sorted(texts.items()))
 
-    async def _load(self, number: int) -> str | None:
+    async def _load(self, number: int, content_type: str) -> str | None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self._worker.socket_of(number), limit=MOST_BYTES)
                 try:
+                    writer.write(f"{content_type}\n".encode())
                     return (await reader.read()).decode()
                 finally:
                     writer.close()
@@ -66,14 +67,16 @@ class Peers:
 
 
 @asynccontextmanager
-async def open_peers(worker: Worker, build_own: Callable[[], str]) -> AsyncIterator[Peers]:
-    """Answers the figures of this worker to the others until the `with` is left. Raises OSError."""
+async def open_peers(worker: Worker, build_own: Callable[[str], Awaitable[str]]) -> AsyncIterator[Peers]:
+    """Answers the figures of this worker to the others, in the content type they ask for. Raises OSError."""
 
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(build_own().encode())
-            await writer.drain()
-        except ConnectionError:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                wanted = (await reader.readline()).decode().strip()
+                writer.write((await build_own(wanted)).encode())
+                await writer.drain()
+        except (ConnectionError, TimeoutError):
             pass  # who asked has given up
         finally:
             writer.close()
@@ -82,31 +85,3 @@ async def open_peers(worker: Worker, build_own: Callable[[], str]) -> AsyncItera
     path.unlink(missing_ok=True)  # of a worker of this number that ended without its say
     async with await asyncio.start_unix_server(answer, path):
         yield Peers(worker)
-
-
-def merge_expositions(texts: Mapping[int, str]) -> str:
-    """Several expositions (Prometheus' text format, 0.0.4) as one: each sample with a label `worker`.
-
-    Families stay together, as the format wants it, with the words of the first that has them.
-    """
-    heads: dict[str, list[str]] = {}
-    samples: dict[str, list[str]] = {}
-    for number, text in texts.items():
-        known = set(heads)
-        family = ""
-        for line in text.splitlines():
-            if line.startswith("#"):
-                family = line.split(" ", 3)[2]
-                if family not in known:
-                    heads.setdefault(family, []).append(line)
-            elif line:
-                samples.setdefault(family, []).append(_label(line, number))
-    return "".join(f"{line}\n" for family in heads for line in (*heads[family], *samples.get(family, ())))
-
-
-def _label(sample: str, number: int) -> str:
-    end = sample.index(" ")
-    brace = sample.find("{", 0, end)
-    if brace < 0:
-        return f'{sample[:end]}{{worker="{number}"}}{sample[end:]}'
-    return f'{sample[:brace]}{{worker="{number}",{sample[brace + 1 :]}'

@@ -222,8 +222,8 @@ async def test_operators_see_how_the_log_is(audited: Audited) -> None:
         assert (await answer.json())["audit"] == "ok"
     async with audited.session.get(f"{audited.ops}/metrics") as answer:
         text = await answer.text()
-    assert "openmcp_audit_lines_lost_total 0" in text
-    assert "openmcp_audit_lines_written_total 0" not in text
+    assert "openmcp_audit_lines_lost_total 0.0" in text
+    assert "openmcp_audit_lines_written_total 0.0" not in text
 
 
 async def test_a_log_that_can_not_be_written_is_told_and_stops_nothing(tmp_path: Path) -> None:

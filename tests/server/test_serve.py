@@ -141,7 +141,7 @@ async def test_it_serves_users_and_operators_and_ends_well(tmp_path: Path) -> No
         await until_ready(main)
         assert (await ask(f"{main}/docs"))[0] == 404
         assert (await ask(f"{main}/api?clustername=dead"))[0] == 401
-        assert 'openmcp_cluster_ready{cluster="dead"} 0' in (await ask(f"{ops}/metrics"))[1]
+        assert 'openmcp_cluster_ready{cluster="dead"} 0.0' in (await ask(f"{ops}/metrics"))[1]
         _, text = await ask(f"{main}/token?username=openmcp&password=keti")
         token = json.loads(text)["token"]
         assert (await ask(f"{main}/api?clustername=dead", Authorization=f"Bearer {token}"))[0] == 503

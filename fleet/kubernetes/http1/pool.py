@@ -57,6 +57,10 @@ class Pool:
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
+    def count(self) -> tuple[int, int]:
+        """Connections in use, and idle ones."""
+        return len(self._open) - len(self._idle), len(self._idle)
+
     async def close(self) -> None:
         """Closes all connections; answers that are still arriving end with an error."""
         self.closed = True

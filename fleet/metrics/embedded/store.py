@@ -18,7 +18,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from fleet.aio.complaints import Complaints
-from fleet.aio.recorder import note_rows, querying_metrics, with_recorder
+from fleet.aio.recorder import note_remembered, querying_metrics, with_recorder
 from fleet.aio.timed import timed
 from fleet.metrics.embedded.bounds import Bounds
 from fleet.metrics.embedded.extent import Extent, say_early
@@ -95,7 +95,7 @@ class EmbeddedStore:
         since = self._options.clock() - int(self._options.lookback * NANOSECONDS)
         cached = self._newest.cached(kind, measures)
         missing = tuple(keys.difference(cached))
-        note_rows(lambda: sum(newest.points for key in keys if (newest := cached.get(key)) is not None))
+        note_remembered(lambda: sum(newest.points for key in keys if (newest := cached.get(key)) is not None))
         if missing:
             read = await self._read(lambda view: load_latest(view, kind, missing, measures, since))
             cached.update((key, read.get(key)) for key in missing)

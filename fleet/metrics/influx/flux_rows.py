@@ -62,7 +62,7 @@ def decode_rows(body: bytes, tags: Sequence[str], columns: Sequence[str]) -> lis
                 values.append([read_time(row[times]), *[row[place] for place in chosen]])
     except (csv.Error, UnicodeDecodeError, ValueError, KeyError, IndexError) as error:
         raise MetricsUnavailable("InfluxDB's answer is cut short or is not the answer of an InfluxDB 2.x") from error
-    note_rows(lambda: sum(map(len, found.values())))
+    note_rows(sum(map(len, found.values())))
     for values in found.values():
         values.sort(key=_time_of)
     return [

@@ -96,7 +96,7 @@ def decode_answer(raw: InfluxAnswer, database: str, statements: int = 1) -> list
     if messages := [message for result in answer.results for message in result.messages]:
         logger.warning("InfluxDB sent a message with its answer: %.200r", messages[0].text)
         raise MetricsUnavailable("InfluxDB answered with a warning, so its answer is not relied on; the log has it")
-    note_rows(lambda: sum(len(series.values) for series in found[0]))
+    note_rows(sum(len(series.values) for series in found[0]))
     return found
 
 

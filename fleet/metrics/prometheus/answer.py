@@ -107,7 +107,7 @@ class Decoder:
             if times != last:  # series of one scrape have the same
                 last, times_ns = times, [round(time * 1000) * 1_000_000 for time in times]
             rows.append(Rows(series.metric, times_ns, list(values)))
-        note_rows(lambda: sum(len(row.values) for row in rows))
+        note_rows(sum(len(row.values) for row in rows))
         return Found(rows, _told_missing(decoded.warnings, decoded.isPartial), VICTORIA in answer.headers)
 
 

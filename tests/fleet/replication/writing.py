@@ -9,7 +9,7 @@ import nats
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from fleet.cache.reflector import Target
+from fleet.cache.filling import Target
 from fleet.cache.rows import StoreKey
 from fleet.members.member import FleetOptions, Member
 from fleet.model.kinds import ResourceName

@@ -11,10 +11,11 @@ import aiohttp
 from fleet.aio.admission import Admission, AdmissionOptions
 from fleet.aio.tasks import end_tasks
 from server.asgi.bounds import BoundedProtocol
-from server.figures.own import build_admission_exposition
+from server.figures.graph import ADMISSION
 from tests.fakes.waiting import until
 from tests.graph.conftest import Graph, OpenGraph
 from tests.graph.http.test_served import open_served
+from tests.server.figures.reading import write
 
 DEAR = "{ pods { items { usage { cpuCores } } } }"
 SAM = {"Authorization": "Bearer sam"}
@@ -41,10 +42,10 @@ async def test_a_flood_of_one_user_is_refused_and_does_not_stop_another(open_gra
         await until(lambda: admission.waiting > 50)
         status, (_, body) = await ask(session, "{ clusters { name } }", **SAM)
         assert (status, body["data"]) == (200, {"clusters": [{"name": "c1"}]})
-        assert "openmcp_requests_at_work 3\n" in build_admission_exposition(admission)
+        assert "openmcp_requests_at_work 3.0\n" in write(ADMISSION, admission)
         assert not any(task.done() for task in flood)
         await until(lambda: admission.refusals.count == 87)
-        assert "openmcp_requests_refused_total 87\n" in build_admission_exposition(admission)
+        assert "openmcp_requests_refused_total 87.0\n" in write(ADMISSION, admission)
         graph.store.answering.set()
         answers = await asyncio.gather(*flood)
         assert Counter(status for status, _ in answers)[200] == 3

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from graph.limits.limits import DEFAULT_LIMITS
 from graph.subscriptions.hub import LiveOptions
-from server.figures.own import build_live_exposition
+from server.figures.graph import LIVE
 from tests.fakes.kubernetes import build_pod
 from tests.fakes.waiting import until
 from tests.graph.subscriptions.serving import PROTOCOL, Socket, open_live
+from tests.server.figures.reading import read_samples, write
 
 PODS = "subscription { podEvents { type pod { name } } }"
 ME = "{ viewer { name } }"
@@ -277,9 +278,10 @@ async def test_operators_are_told_what_is_open() -> None:
     async with open_live("c1", pods=1) as live, live.ready(PODS) as one, live.ready(PODS) as other, live.ready():
         await one.next()
         await other.next()
-        lines = build_live_exposition(live.hub).splitlines()
-        assert "openmcp_live_connections 3" in lines
-        assert "openmcp_live_operations 2" in lines
-        assert "openmcp_live_channels 1" in lines
-        assert f"openmcp_live_held_bytes {live.hub.held_bytes}" in lines
+        told = read_samples(write(LIVE, live.hub))
+        assert told["openmcp_live_connections"] == 3
+        assert told["openmcp_live_operations"] == 2
+        assert told["openmcp_live_channels"] == 1
+        assert told["openmcp_live_messages_total"] == 2
+        assert told["openmcp_live_held_bytes"] == live.hub.held_bytes
         assert live.hub.held_bytes > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from server.workers.peers import merge_expositions
+from server.figures.exposition import merge_expositions
 from tests.fakes.waiting import until
 from tests.server.test_serve import ask, ended, environ, open_process
 
@@ -25,7 +25,7 @@ def list_workers(process: Process) -> list[int]:
 
 async def count_up(ops: str) -> int:
     _, text = await ask(f"{ops}/metrics")
-    return len(re.findall(r'^openmcp_up\{worker="\d"\} 1$', text, re.MULTILINE))
+    return len(re.findall(r'^openmcp_up\{worker="\d"\} 1.0$', text, re.MULTILINE))
 
 
 async def wait_all(ops: str, count: int) -> None:
@@ -144,3 +144,9 @@ def test_expositions_become_one_with_families_together() -> None:
         "# TYPE age gauge",
         'age{worker="2",cluster="{"} 2',
     ]
+
+
+def test_the_end_of_openmetrics_is_said_once() -> None:
+    text = "# TYPE up gauge\nup 1.0\n# EOF\n"
+    merged = merge_expositions({0: text, 1: text})
+    assert merged == '# TYPE up gauge\nup{worker="0"} 1.0\nup{worker="1"} 1.0\n# EOF\n'

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from fleet.metrics.embedded.file import describe_file
-from fleet.metrics.embedded.store import EmbeddedOptions, open_embedded_store
+from fleet.metrics.embedded.store import EmbeddedOptions, EmbeddedStore, open_embedded_store
 from fleet.model.objects import PodKey
-from server.figures.metric_file import build_file_exposition
+from server.figures.stores import FILE, find_file
 from tests.fleet.metrics.embedded.aging import DAY, HOUR, NOON, SECOND, Aging, build_points, open_aging
+from tests.server.figures.reading import read_samples, write
 
 PODS = [PodKey("cluster1", "default", f"web-{number}") for number in range(3)]
 BOUND = 85_000
@@ -21,6 +22,12 @@ async def pass_days(aging: Aging, begin_ns: int, days: float) -> None:
         points = build_points(begin_ns + part * 4 * HOUR, 120, every=120)
         await aging.store.write((pod, point) for pod in PODS for point in points)
         await aging.settle(points[-1].time_ns)
+
+
+def read_file(store: EmbeddedStore) -> dict[str, float]:
+    file = find_file(store)
+    assert file is not None
+    return read_samples(write(FILE, file))
 
 
 async def test_each_tier_keeps_the_same_share_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -38,10 +45,10 @@ async def test_each_tier_keeps_the_same_share_and_it_is_said(tmp_path: Path, cap
         assert oldest[60] == pytest.approx(extent.share, abs=0.3)
         points = await aging.points(0)
         assert points[-1].time_ns == NOON - 120 * SECOND
-        told = build_file_exposition(aging.store)
-        assert f"\nopenmcp_metric_file_needed_bytes {extent.needed_bytes}\n" in told
-        assert "\nopenmcp_metric_file_early_seconds 0\n" not in told
-        assert '\nopenmcp_metric_file_oldest_seconds{resolution="10m"} ' in told
+        told = read_file(aging.store)
+        assert told["openmcp_metric_file_needed_bytes"] == extent.needed_bytes
+        assert told["openmcp_metric_file_early_seconds"] > 0
+        assert told['openmcp_metric_file_oldest_seconds{resolution="10m"}'] > 0
     words = f"OPENMCP_EMBEDDED_MAX_BYTES={extent.needed_bytes >> 20}Mi would hold all"
     assert words in describe_file(path, BOUND, 7 * 86400)
     said = [record.getMessage() for record in caplog.records]
@@ -60,13 +67,13 @@ async def test_each_tier_keeps_the_same_share_and_it_is_said(tmp_path: Path, cap
 async def test_nothing_is_said_where_there_is_room(tmp_path: Path) -> None:
     async with open_aging(tmp_path / "usage.db", NOON - DAY) as aging:
         await pass_days(aging, NOON - DAY, 1)
-        told = build_file_exposition(aging.store)
-    assert "\nopenmcp_metric_file_early_seconds 0\n" in told
-    assert f"\nopenmcp_metric_file_needed_bytes {512 << 20}\n" in told
+        told = read_file(aging.store)
+    assert told["openmcp_metric_file_early_seconds"] == 0
+    assert told["openmcp_metric_file_needed_bytes"] == 512 << 20
 
 
 async def test_a_process_that_writes_no_file_tells_nothing_of_one(tmp_path: Path) -> None:
-    assert build_file_exposition(None) == ""
+    assert find_file(None) is None
     async with open_embedded_store(EmbeddedOptions(tmp_path / "usage.db")) as store:
         await store.cut()
-        assert "openmcp_metric_file_bytes " in build_file_exposition(store)
+        assert "openmcp_metric_file_bytes" in read_file(store)
