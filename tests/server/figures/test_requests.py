@@ -39,7 +39,7 @@ def test_what_is_made_up_is_counted_as_one() -> None:
 
 def test_a_stream_s_length_is_nobody_s_latency() -> None:
     counts = RequestCounts()
-    counts.note("/api/*", scope("/api/v1/pods") | {"streams": True}, 200, 300.0)
+    counts.note("/api/*", {**scope("/api/v1/pods"), "streams": True}, 200, 300.0)
     counts.note("/api/*", scope("/api/v1/pods"), 101, 300.0)
     counts.note("/api/*", scope("/api/v1/pods"), 0, 0.3)
     assert counts.counts.total() == 3
