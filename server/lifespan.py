@@ -126,6 +126,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
                 admission=admission,
                 options=live_options,
                 redact_env=redact_env,
+                slow_query=settings.logging.slow_query_seconds,
             )
         )
         store_watch = StoreWatch(federation, metric_store) if writes else None  # one of several processes asks

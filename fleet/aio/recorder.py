@@ -19,11 +19,15 @@ T = TypeVar("T")
 
 
 class Span:
-    """The seconds in which at least one wait, a `with` each, was under way: waits side by side count once."""
+    """The seconds in which at least one wait, a `with` each, was under way: waits side by side count once.
 
-    __slots__ = ("_running", "_since", "_total")
+    They count for the `whole`, too, of which this one is a part.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_running", "_since", "_total", "_whole")
+
+    def __init__(self, whole: "Span | None" = None) -> None:
+        self._whole = whole
         self._running = 0
         self._since = 0.0
         self._total = 0.0
@@ -37,11 +41,15 @@ class Span:
         if not self._running:
             self._since = time.monotonic()
         self._running += 1
+        if self._whole is not None:
+            self._whole.__enter__()
 
     def __exit__(self, *_: object) -> None:
         self._running -= 1
         if not self._running:
             self._total += time.monotonic() - self._since
+        if self._whole is not None:
+            self._whole.__exit__()
 
 
 class ClusterRecord:
@@ -49,7 +57,7 @@ class ClusterRecord:
 
     __slots__ = ("cache_hits", "cached_objects", "probes_awaited", "upstream_calls", "waited")
 
-    def __init__(self) -> None:
+    def __init__(self, whole: Span) -> None:
         self.upstream_calls = 0
         """HTTP requests sent, or attempted, to its API server."""
 
@@ -65,7 +73,7 @@ class ClusterRecord:
         self.cached_objects = 0
         """Objects in these answers, before pages are cut."""
 
-        self.waited = Span()
+        self.waited = Span(whole)
         """While a call to it was under way, or a sign of life of it was awaited."""
 
 
@@ -83,7 +91,10 @@ class Recorder:
         Those of the metric file that were read before, and are known to be what it still holds, count as well.
         """
 
-        self.metrics_waited = Span()
+        self.waited = Span()
+        """While a call, a wait for a sign of life or a metric query was under way."""
+
+        self.metrics_waited = Span(self.waited)
         """While a metric query was under way."""
 
         self._started = time.monotonic()
@@ -97,7 +108,7 @@ class Recorder:
         """The record of a cluster, made when it is first needed."""
         found = self.clusters.get(name)
         if found is None:
-            found = self.clusters[name] = ClusterRecord()
+            found = self.clusters[name] = ClusterRecord(self.waited)
         return found
 
     def add_rows(self, count: int) -> None:

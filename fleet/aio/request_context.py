@@ -30,6 +30,9 @@ class RequestContext(Struct):
     cost: int | None = None
     """Units that the operation was estimated at."""
 
+    parse_seconds: float = 0.0
+    """For its document to be parsed and found valid; 0 for one that was seen before."""
+
 
 _CURRENT: ContextVar[RequestContext | None] = ContextVar("request", default=None)
 
@@ -53,3 +56,8 @@ def note_call(cluster: str, operation: str) -> None:
 def note_cost(units: int) -> None:
     if (request := _CURRENT.get()) is not None:
         request.cost = units
+
+
+def note_parsed(seconds: float) -> None:
+    if (request := _CURRENT.get()) is not None:
+        request.parse_seconds = seconds

@@ -21,7 +21,7 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from fleet.aio.lru import Lru
-from fleet.aio.request_context import note_cost
+from fleet.aio.request_context import note_cost, note_parsed
 from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.compiled.plans import OperationPlans
@@ -202,6 +202,7 @@ async def run_known(
 
 def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | None:
     """A document that was not asked before; None for one that is not valid, or more than is allowed."""
+    begun = time.perf_counter()
     try:
         check_text(text, limits)
         document = parse(text)
@@ -211,6 +212,7 @@ def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | 
     if not is_valid(schema, text, document, build_rules(limits)):
         return None
     _unlink(document)
+    note_parsed(time.perf_counter() - begun)
     known = KnownDocument(document, text)
     known_documents.put((text, limits), known, known.weight)
     return known

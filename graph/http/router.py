@@ -21,7 +21,6 @@ from auth.impersonation import refuse_impersonation
 from auth.principal import Principal
 from fleet.aio.admission import Rank
 from fleet.aio.hang_up import HungUp, while_awaited
-from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy, Forbidden, TooManyRequests
 from fleet.model.redaction import EnvValues
 from graph.errors import Code
@@ -146,9 +145,8 @@ async def _execute(
     request: GraphRequest, principal: Principal, operation: Operation, kind: str, deadline: float
 ) -> Response:
     context = _build_context(request, principal, operation, deadline, encoded=True)
-    recorder = Recorder() if operation.asked.explain else None
     try:
-        with recording(recorder):
+        with request.state["live"].grounds.slow_queries.watching(operation) as recorder:
             result = await _run(request, operation, context, deadline)
     except Refused as error:
         if isinstance(error, _NeedsStream) and takes_events(read_accept(request)):
@@ -168,9 +166,9 @@ async def _list(request: GraphRequest, caller: Principal, operation: Operation, 
         deadline = asyncio.get_running_loop().time() + request.state["request_timeout"]
         await admission.enter(principal.name, deadline, Rank.BULK)
         try:
-            return await _run(
-                request, page, _build_context(request, principal, page, deadline, encoded=False), deadline
-            )
+            context = _build_context(request, principal, page, deadline, encoded=False)
+            with request.state["live"].grounds.slow_queries.watching(page):
+                return await _run(request, page, context, deadline)
         finally:
             admission.leave(principal.name)
 

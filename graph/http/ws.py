@@ -19,11 +19,13 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 from starlette.websockets import WebSocketDisconnect
 
 from auth.dependencies import note_principal, read_credential
 from auth.errors import IdentityUnavailable, Unauthenticated
 from auth.impersonation import refuse_impersonation
+from fleet.aio.request_context import begin_request, current_request
 from fleet.aio.tasks import end_tasks
 from fleet.model.errors import Forbidden, TooManyRequests
 from graph.errors import Code
@@ -207,6 +209,8 @@ class _Connection:
 
     async def _run(self, session: Session, name: str, payload: Mapping[str, Any]) -> None:
         """One operation, from `subscribe` to the `complete` or `error` that is its last message."""
+        if (connection := current_request()) is not None:
+            begin_request(replace(connection, operation=None, cost=None))
         head = f'{{"id":{orjson.dumps(name).decode()},"type":'
         try:
             operation = build_operation(self._websocket.state["documents"].complete(payload), self._websocket.headers)

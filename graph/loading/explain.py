@@ -7,8 +7,8 @@ from graph.loading.context import Context
 
 
 def finish(context: Context, recorder: Recorder | None) -> AnswerExtensions:
-    """The answer's extensions, with what it took so far where there is a recorder: the request asks for that."""
-    if recorder is not None:
+    """The answer's extensions, with what it took so far where the request asks for that."""
+    if recorder is not None and context.asked.explain:
         context.extensions["explain"] = describe(recorder, context.scope)
     return context.extensions
 

@@ -10,7 +10,6 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from auth.principal import Principal
 from fleet.aio.admission import Rank
-from fleet.aio.recorder import Recorder, recording
 from fleet.model.errors import Busy
 from fleet.model.visibility import Scope
 from graph.errors import Code
@@ -39,7 +38,6 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
     """
     context: LiveContext = grounds.build_context(principal, LiveContext, share=ASKING_SHARE)
     context.asked = operation.asked
-    recorder = Recorder() if operation.asked.explain else None
     deadline = asyncio.get_running_loop().time() + grounds.request_timeout
     try:
         await grounds.admission.enter(principal.name, deadline, Rank.STREAM)
@@ -47,7 +45,7 @@ async def admit(grounds: Grounds, principal: Principal, operation: Operation) ->
         raise Rejected(build_failure(str(busy), Code.OVERLOADED)["errors"]) from None
     begun = time.perf_counter()
     try:
-        with recording(recorder):
+        with grounds.slow_queries.watching(operation) as recorder:
             result = await _execute(context, operation, grounds.request_timeout)
     finally:
         grounds.admission.leave(principal.name)

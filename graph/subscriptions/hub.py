@@ -22,6 +22,7 @@ from graph.errors import Code
 from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.operation import Operation
 from graph.roots.topics import Events, Log, Objects, Samples
+from graph.slow_queries import SlowQueries
 from graph.subscriptions.admission import Rejected, admit
 from graph.subscriptions.channel import ObjectChannel
 from graph.subscriptions.event_channel import EventChannel
@@ -252,8 +253,9 @@ async def open_hub(
     admission: Admission | None = None,
     options: LiveOptions | None = None,
     redact_env: EnvValues = EnvValues.SHOWN,
+    slow_query: float = 0.0,
 ) -> AsyncIterator[Hub]:
-    """The hub; leaving the `with` ends all subscriptions. `request_timeout` is in seconds."""
+    """The hub; leaving the `with` ends all subscriptions. `request_timeout` and `slow_query` are in seconds."""
     options = options or LiveOptions()
     sessions = Sessions(
         authenticator,
@@ -261,11 +263,11 @@ async def open_hub(
         recheck_seconds=options.recheck_seconds,
         most_of_one=options.max_connections_a_user,
     )
-    hub = Hub(
-        Grounds(federation, metric_store, request_timeout, limits, redact_env, admission or Admission()),
-        sessions,
-        options,
+    slow_queries = SlowQueries(slow_query)
+    grounds = Grounds(
+        federation, metric_store, request_timeout, limits, redact_env, admission or Admission(), slow_queries
     )
+    hub = Hub(grounds, sessions, options)
     async with aclosing(hub), open_task("rights of subscribers", sessions.run):
         yield hub
 

@@ -24,6 +24,7 @@ from graph.limits.limits import DEFAULT_LIMITS, Limits
 from graph.loading.context import Context
 from graph.loading.loaders import build_loaders
 from graph.schema import schema
+from graph.slow_queries import SlowQueries
 from graph.subscriptions.watched import EventSelection
 
 _EXECUTED_A_TURN = 20
@@ -41,6 +42,7 @@ class Grounds(Struct, frozen=True):
     limits: Limits = DEFAULT_LIMITS
     redact_env: EnvValues = EnvValues.SHOWN
     admission: Admission = field(default_factory=Admission)
+    slow_queries: SlowQueries = field(default_factory=SlowQueries)
 
     def build_context(self, principal: Principal, kind: type[Context] = Context, *, share: float = 1.0) -> Any:
         """A context for one operation, or for one batch of events, others asked for `share` of its time."""

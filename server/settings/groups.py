@@ -298,6 +298,13 @@ class LoggingSettings(Group):
         "info", "Least severity that is logged.", values="debug, info, warning or error"
     )
     log_format: Annotated[Literal["text", "json"], Word] = setting("text", "Form of a line.", values="text or json")
+    slow_query_seconds: Seconds = setting(
+        1.0,
+        "GraphQL operations that take this long are logged, with what they waited for; 0 logs none.",
+        values="a duration, 0s to 1h",
+        ge=0,
+        le=3600,
+    )
 
 
 class Settings(Group):

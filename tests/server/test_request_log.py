@@ -1,5 +1,6 @@
 """A line for each request, over every face: whose it is, what it asks of which cluster, and what came of it."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ async def logged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Logg
             "OPENMCP_USERS_FILE": str(folder / "users"),
             "OPENMCP_SIGNING_KEY": "a key for the tests of the log",
             "OPENMCP_LOG_FORMAT": "json",
+            "OPENMCP_SLOW_QUERY_SECONDS": "0.001",
             "OPENMCP_HOST": "127.0.0.1",
             "OPENMCP_PORT": str(port),
             "OPENMCP_OPS_PORT": str(free_port()),
@@ -131,3 +133,48 @@ async def test_what_is_logged_deep_inside_says_whose_request_it_is(logged: Logge
     await logged.send("GET", PODS, "deep-1")
     line = await logged.find("fleet.kubernetes.connection", id="deep-1")
     assert line["message"].startswith("cluster1: GET /api/v1/namespaces/default/pods: 200 after ")
+
+
+SLOW = """query Slow {
+ resources(apiVersion: "v1", kind: "ConfigMap", filter: { clusters: ["cluster1", "cluster2"], namespaces: "default" }) {
+    items { name }
+  }
+}"""
+
+
+@pytest.mark.parametrize("way", ["http", "websocket"])
+async def test_a_slow_query_says_what_it_waited_for_and_its_text_by_hash(logged: Logged, way: str) -> None:
+    text, number = f"{SLOW}  # {way}", f"slow-{way}"
+    if way == "http":
+        await logged.send("POST", "/graphql", number, json={"query": text})
+    else:
+        headers = {"X-Request-ID": number}
+        url, protocols = f"{logged.server.url}/graphql", ["graphql-transport-ws"]
+        async with logged.session.ws_connect(url, protocols=protocols, headers=headers) as socket:
+            await socket.send_json({"type": "connection_init"})
+            await socket.receive_str()
+            await socket.send_json({"type": "subscribe", "id": "1", "payload": {"query": text}})
+            await socket.receive_str()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    line = await logged.find("graph.slow_queries", sha256=digest)
+    named = {"level": "warning", "id": number, "user": "ann", "operation": "Slow", "clusters": 2}
+    assert {name: line.get(name) for name in named} == named
+    assert line["message"].startswith("slow query Slow: ")
+    assert sorted(line["waited_ms"]) == ["cluster1", "cluster2"]
+    parts = ("parse_ms", "upstream_ms", "execute_ms")
+    assert line["took_ms"] == pytest.approx(sum(line[name] for name in parts), abs=0.5)
+    assert min(line["upstream_ms"], line["cost"]) > 0
+    assert line["calls"] >= 2  # and discovery, the first time
+    assert 'namespaces: "*"' in await find_text(logged, digest)
+
+
+async def find_text(logged: Logged, digest: str) -> str:
+    start = f"the text of {digest}"
+    found: list[str] = []
+
+    def look() -> bool:
+        found[:] = [line["message"] for line in logged.lines() if line["message"].startswith(start)]
+        return bool(found)
+
+    await until(look, what=f"the text of {digest}")
+    return found[0]
