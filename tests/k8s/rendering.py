@@ -1,5 +1,6 @@
 """What somebody applies: the chart and the overlays, rendered."""
 
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -40,3 +41,10 @@ def container_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
     """The one container of a Deployment."""
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return dict(container)
+
+
+def commands_of(page: str, heading: str) -> list[str]:
+    """The blocks of commands below a heading of a how-to page."""
+    text = (K8S.parent / "docs" / "how-to" / page).read_text()
+    (section,) = re.findall(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)

@@ -1,5 +1,6 @@
 """The chart is the source: overlays are what it renders, with the rights of the table, of settings that exist."""
 
+import tomllib
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
@@ -124,3 +125,10 @@ def test_a_value_reaches_the_pod_as_it_was_written() -> None:
     )
     environment = told(find(objects, "Deployment"))
     assert (environment["OPENMCP_AUDIT_LOG_BYTES"], environment["OPENMCP_JOIN"]) == ("67108864", "true")
+
+
+def test_the_chart_has_the_projects_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = tomllib.loads((K8S.parent / "pyproject.toml").read_text())["project"]["version"]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert container_of(find(overlay("host"), "Deployment"))["image"] == f"openmcp-apiserver:{version}"

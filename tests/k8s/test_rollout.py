@@ -1,24 +1,30 @@
 """On a real cluster, from nothing to pods that run and back, by kubectl and by Helm; and from what there was before."""
 
+import base64
 import json
+import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from checks.manifests import CHART, K8S, OVERLAYS
+from checks.manifests import K8S, OVERLAYS
 from realfleet.build_clients import find_client
 from realfleet.cluster import Cluster
 from realfleet.crds import CRDS_PATH, PROMETHEUS_RULE, SERVICE_MONITOR, install_crds
 from realfleet.fleet import Fleet
 from realfleet.processes import NotReadyError
+from server.settings.environment import SettingsInvalid, load_settings
 from tests.fakes.waiting import PATIENCE
-from tests.k8s.rendering import by_key, container_of, find, kustomize
+from tests.k8s.rendering import by_key, commands_of, container_of, find, kustomize
+from tests.required import need
 
 pytestmark = pytest.mark.real
 BEFORE = Path(__file__).with_name("before_the_chart.yaml")
@@ -51,7 +57,7 @@ def cluster(real_fleet: Fleet) -> Iterator[Cluster]:
         for name in names:
             cluster.client.create("/api/v1/persistentvolumes", VOLUME | {"metadata": {"name": name}})
         yield cluster
-        cluster.kubectl("delete", "namespace", NAMESPACE, "kube-federation-system")
+        cluster.kubectl("delete", "namespace", NAMESPACE, "kube-federation-system", "--ignore-not-found")
         cluster.kubectl("delete", "persistentvolume", *names)
         for crd in crds:
             cluster.client.delete(f"{CRDS_PATH}/{crd['metadata']['name']}")
@@ -129,11 +135,67 @@ def check_overlay(cluster: Cluster, name: str, replicas: int) -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@pytest.mark.parametrize("name", ["standalone", "prometheus"])
-def test_an_overlay_with_its_namespace_leaves_no_trace(cluster: Cluster, name: str) -> None:
+@pytest.fixture
+def run(cluster: Cluster, tmp_path: Path) -> Callable[[str], str]:
+    """Runs commands as they stand on a page, by somebody whose kubectl and Helm are at the cluster."""
+    (tmp_path / ".kube").mkdir()
+    shutil.copy(cluster.kubeconfig, tmp_path / ".kube" / "config")
+    path = f"{cluster.kubectl_program.parent}:{find_client('helm').parent}:{os.environ['PATH']}"
+
+    def run(commands: str) -> str:
+        done = subprocess.run(
+            [need("bash"), "-euo", "pipefail", "-c", commands],
+            env={"PATH": path, "HOME": str(tmp_path)},
+            cwd=K8S.parent,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+def test_the_pages_install_upgrade_and_take_away(cluster: Cluster, run: Callable[[str], str]) -> None:
+    """By Helm, and by kustomize; the way back and the exchange of the key between."""
+    install, remove = commands_of("install.md", "With Helm")
+    upgrade, back = commands_of("upgrade.md", "With Helm")
+    (secrets,) = commands_of("install.md", "The namespace and the Secrets")
     with leaving_no_trace(cluster):
-        check_overlay(cluster, name, replicas=1)
-        cluster.kubectl("delete", "-k", str(K8S / "overlays" / name))
+        run(secrets)
+        assert f"kubectl -n {NAMESPACE} create secret generic {NAME}-config" in run(install)
+        assert wait_available(cluster)["metadata"]["generation"] == 1
+        run(upgrade)
+        run(f"helm upgrade {NAME} k8s/chart/{NAME} -n {NAMESPACE} --reuse-values --set persistence.enabled=true --wait")
+        assert wait_available(cluster)["spec"]["strategy"] == {"type": "Recreate"}
+        run(back)
+        assert wait_available(cluster)["spec"]["strategy"]["type"] == "RollingUpdate"
+        run(remove)
+        apply, delete = commands_of("install.md", "With kustomize")
+        run(apply)
+        assert commands_of("upgrade.md", "With kustomize") == [apply]
+        steps = [read_secret(cluster)]
+        for step in commands_of("upgrade.md", "Exchange the signing key"):
+            run(step)
+            steps.append(read_secret(cluster))
+            wait_for_another_second(cluster)
+        old, new = steps[0]["OPENMCP_SIGNING_KEY"], steps[1]["OPENMCP_VERIFICATION_KEYS"]
+        assert [{*each.items()} - {*steps[-1].items()} for each in steps] == [
+            {("OPENMCP_SIGNING_KEY", old)},
+            {("OPENMCP_SIGNING_KEY", old), ("OPENMCP_VERIFICATION_KEYS", new)},
+            {("OPENMCP_VERIFICATION_KEYS", old)},
+            set(),
+        ]
+        assert (steps[-1]["OPENMCP_SIGNING_KEY"], old != new) == (new, True)
+        run(delete)
+
+
+def test_an_overlay_with_its_namespace_leaves_no_trace(cluster: Cluster) -> None:
+    with leaving_no_trace(cluster):
+        check_overlay(cluster, "prometheus", replicas=1)
+        cluster.kubectl("delete", "-k", str(K8S / "overlays" / "prometheus"))
 
 
 @pytest.mark.usefixtures("namespace")
@@ -152,63 +214,58 @@ def before(cluster: Cluster, namespace: None) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(BEFORE.read_text()))
 
 
-def test_what_was_there_before_becomes_the_host_overlay(cluster: Cluster, before: list[dict[str, Any]]) -> None:
-    folder = K8S / "overlays" / "host"
-    old = wait_available(cluster)
-    cluster.kubectl(*APPLY, "--force-conflicts", "-k", str(folder))
-    new = wait_available(cluster)
-    rendered = kustomize(folder)
-    assert by_key(before).keys() - by_key(rendered).keys() == {("Namespace", "", NAMESPACE)}
-    assert new["metadata"]["uid"] == old["metadata"]["uid"]
-    assert [each["name"] for each in container_of(new)["env"]] == [
-        each["name"] for each in container_of(find(rendered, "Deployment"))["env"]
-    ]
-    cluster.kubectl("delete", "-k", str(folder))
-
-
-@pytest.fixture
-def helm(cluster: Cluster) -> Callable[..., str]:
-    """Helm on the cluster, in our namespace; the command's output."""
-
-    def run(*arguments: str) -> str:
-        command = [str(find_client("helm")), "--kubeconfig", str(cluster.kubeconfig), "-n", NAMESPACE, *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    return run
-
-
-def values_of(name: str) -> tuple[str, ...]:
-    return tuple(word for each in OVERLAYS[name] for word in ("-f", str(K8S / "overlays" / each / "values.yaml")))
-
-
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_helm_finds_nothing_wrong(helm: Callable[..., str], name: str) -> None:
-    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), *values_of(name))
-
-
-@pytest.mark.usefixtures("namespace")
-def test_helm_installs_upgrades_rolls_back_and_leaves_no_trace(cluster: Cluster, helm: Callable[..., str]) -> None:
-    values = values_of("prometheus")
-    said = helm("install", NAME, str(CHART), "--create-namespace", "--wait", "--timeout=60s", *values)
-    assert f"kubectl -n {NAMESPACE} create secret generic openmcp-apiserver-config" in said
-    helm("upgrade", NAME, str(CHART), "--wait", *values, "--set", "persistence.enabled=true")
-    assert wait_available(cluster)["spec"]["strategy"] == {"type": "Recreate"}
-    helm("rollback", NAME, "1", "--wait")
-    assert wait_available(cluster)["spec"]["strategy"]["type"] == "RollingUpdate"
-    helm("uninstall", NAME, "--wait")
-
-
-def test_helm_takes_over_what_was_there_before(
-    cluster: Cluster, helm: Callable[..., str], before: list[dict[str, Any]]
+def test_what_was_there_before_becomes_the_host_overlay(
+    cluster: Cluster, before: list[dict[str, Any]], run: Callable[[str], str]
 ) -> None:
     old = wait_available(cluster)
-    arguments = ("--install", "--take-ownership", "--force-conflicts", "--wait", "--timeout=60s")
-    helm("upgrade", NAME, str(CHART), *arguments, *values_of("host"))
+    run(commands_of("upgrade.md", "From manifests of before the chart")[0])
+    new = wait_available(cluster)
+    rendered = kustomize(K8S / "overlays" / "host")
+    assert by_key(before).keys() - by_key(rendered).keys() == {("Namespace", "", NAMESPACE)}
+    assert new["metadata"]["uid"] == old["metadata"]["uid"]
+    assert environment_of(new).keys() == environment_of(find(rendered, "Deployment")).keys()
+    cluster.kubectl("delete", "-k", str(K8S / "overlays" / "host"))
+
+
+@pytest.mark.usefixtures("before")
+def test_helm_takes_over_what_was_there_before(cluster: Cluster, run: Callable[[str], str]) -> None:
+    old = wait_available(cluster)
+    run(commands_of("upgrade.md", "From manifests of before the chart")[1])
     new = wait_available(cluster)
     assert new["metadata"]["uid"] == old["metadata"]["uid"]
     assert new["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
-    assert "OPENMCP_METRIC_STORE" in {each["name"] for each in container_of(new)["env"]}
-    assert before
-    helm("uninstall", NAME, "--wait")
+    assert "OPENMCP_METRIC_STORE" in environment_of(new)
+    run(commands_of("install.md", "With Helm")[1])
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_helm_finds_nothing_wrong(run: Callable[[str], str], name: str) -> None:
+    values = " ".join(f"-f k8s/overlays/{each}/values.yaml" for each in OVERLAYS[name])
+    assert "0 chart(s) failed" in run(f"helm lint --strict k8s/chart/{NAME} {values}")
+
+
+def test_the_example_secrets_are_taken_and_no_server_starts_by_them(cluster: Cluster) -> None:
+    file = K8S / "examples" / "secrets.yaml"
+    said = cluster.kubectl(*APPLY, "--dry-run=server", "-n", "default", "-f", str(file))
+    config, *others = list(yaml.safe_load_all(file.read_text()))
+    assert said.count("(server dry run)") == len(others) + 1
+    with pytest.raises(SettingsInvalid, match="OPENMCP_SIGNING_KEY"):
+        load_settings(config["stringData"])
+
+
+def environment_of(deployment: dict[str, Any]) -> dict[str, Any]:
+    return {each["name"]: each for each in container_of(deployment)["env"]}
+
+
+def wait_for_another_second(cluster: Cluster) -> None:
+    """kubectl names a restart by its second, and restarts once in each."""
+    annotations = wait_available(cluster)["spec"]["template"]["metadata"]["annotations"]
+    restarted = datetime.fromisoformat(annotations["kubectl.kubernetes.io/restartedAt"])
+    cluster.servers.wait_until(
+        lambda: datetime.now(UTC) >= restarted + timedelta(seconds=1), "the next second", PATIENCE
+    )
+
+
+def read_secret(cluster: Cluster) -> dict[str, str]:
+    data = cluster.client.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-config")["data"]
+    return {name: base64.b64decode(value).decode() for name, value in data.items()}
