@@ -1,16 +1,14 @@
 """The documentation as a site: nothing of another host, a search that finds, a dark mode, phones."""
 
 import re
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route
 
 from pages.site import build
+from tests.browser.static import serve_folder
 
 pytestmark = pytest.mark.browser
 
@@ -18,11 +16,6 @@ LOADS = re.compile(
     r"""<(?!a\b)[a-z]+\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>|url\(["']?(?:https?:)?//|@import"""
 )
 KINDS = ["index.html", "how-to/cookbook.html", "contributing/architecture.html", "decisions/README.html", "404.html"]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_arguments: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +27,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(site: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serve_folder(site) as url:
+        yield url
 
 
 def test_no_page_loads_anything_of_another_host(site: Path) -> None:
