@@ -24,8 +24,10 @@ from graphql import (
     print_ast,
 )
 
+from fleet.aio.counts import BOUNDS
 from pages.site import DOCS, ROOT
 from server.commands.main import main as command_line
+from server.figures.own import ROOMS
 
 REFERENCE = DOCS / "reference"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -157,10 +159,37 @@ def _takes_token(security: list[dict[str, list[str]]] | None) -> str:
     return "not for all" if security and {} in security else "yes"
 
 
+_OF_FIGURES = """\
+`/metrics` of the ops port tells Prometheus these, beside `process_...` and `python_gc_...` of its client library. With
+several workers each sample has a label `worker`; counters of one that was started again begin at 0, as those of any
+process do. What does not apply, such as replicas of a server alone, is missing.
+
+Histograms are of seconds, with the bounds {bounds}. Rules and a dashboard are in `k8s/monitoring/`; what to do about
+each alert is told in [Find out what is wrong](../troubleshooting.md).
+"""
+
+
+def build_figures_page() -> str:
+    """Each figure of the ops port with its type, labels and meaning."""
+    parts = [
+        "# Figures",
+        HEAD.format("server/figures/"),
+        _OF_FIGURES.format(bounds=", ".join(f"{bound:g}" for bound in BOUNDS)),
+    ]
+    for title, figures in ROOMS.items():
+        rows = [
+            (f"`{figure.name}`", figure.kind, ", ".join(f"`{label}`" for label in figure.labels), figure.words)
+            for figure in figures
+        ]
+        parts.append(f"## {title}\n\n" + _table("| Figure | Type | Labels | |", rows))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "schema.md": build_schema_page,
     "commands.md": build_commands_page,
     "urls.md": build_urls_page,
+    "figures.md": build_figures_page,
 }
 
 
