@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := .venv/audit
 SEMGREP := PATH=$(AUDIT)/bin:$$PATH $(AUDIT)/bin/semgrep scan --metrics off --disable-version-check
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command 'make lock' --quiet
 PACKAGES := auth bench checks demo fleet graph pages realfleet release rest_compat server tests
 CLUSTERS ?= 3
 MEMBERS ?= 3
@@ -12,7 +14,7 @@ PORT ?= 8080
 WORKERS ?= 4
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel lock manifests schema picture graphiql format clean docs reference screenshot
+.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel image lock manifests schema picture graphiql format clean docs reference screenshot
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -73,6 +75,9 @@ soak: setup ## queries, calls, watches and subscriptions for MINUTES (30) at hal
 wheel: setup ## build/openmcp_apiserver-VERSION-py3-none-any.whl
 	@$(BIN)/python -m release wheel
 
+image: setup ## the image as an OCI archive in build/, and what is in it in CycloneDX beside it (needs Debian's buildah and mmdebstrap)
+	@$(BIN)/python -m release image
+
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql
 
@@ -98,13 +103,11 @@ format: setup ## formats, and mends what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: ## re-resolves requirements.lock, image/requirements.lock (the product's alone) and checks/requirements.lock (needs uv)
-	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --all-extras --custom-compile-command 'make lock' --quiet --output-file requirements.lock pyproject.toml
-	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --constraint requirements.lock --custom-compile-command 'make lock' --quiet --output-file image/requirements.lock pyproject.toml
-	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command 'make lock' --quiet --output-file checks/requirements.lock checks/requirements.in
+lock: ## re-resolves requirements.lock, those of the image and of the audit (needs uv)
+	@$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --constraint requirements.lock --output-file image/requirements.lock pyproject.toml
+	@$(COMPILE) --output-file image/installer.lock image/installer.in
+	@$(COMPILE) --output-file checks/requirements.lock checks/requirements.in
 
 clean: ## removes .venv and the tools' caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

@@ -10,9 +10,16 @@ from release.versions import ROOT, read_version
 
 def find_epoch(root: Path = ROOT) -> str:
     """When the commit was made, in seconds: the time of all that is built from it."""
-    return subprocess.run(
-        ["git", "log", "-1", "--format=%ct"], cwd=root, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    return git("log", "-1", "--format=%ct", root=root)
+
+
+def find_revision(root: Path = ROOT) -> str:
+    return git("rev-parse", "HEAD", root=root)
+
+
+def git(*arguments: str, root: Path = ROOT) -> str:
+    """What git says. Raises CalledProcessError."""
+    return subprocess.run(["git", *arguments], cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def build_wheel(folder: Path, root: Path = ROOT) -> Path:
