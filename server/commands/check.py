@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from server.commands.errors import examples
 from server.commands.progress import open_progress
 from server.commands.running import config_option, doubt_environment, load, run
 from server.logs import configure_logging
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "check",
+        "check --config openmcp.yaml --strict",
+        "check --output json",
+    )
+)
 @config_option
 @click.option("--strict", is_flag=True, help="Exit 1 for a cluster that can't be used, too.")
 @click.option(

@@ -66,7 +66,7 @@ class Client:
 
     def load_reach(self, token: str) -> tuple[str, list[str]]:
         """The user's name, and the names of the clusters in their reach. Raises ServerRefused."""
-        answer = self._ask("/graphql", {"query": "{ viewer { name } clusters { name } }"}, token)
+        answer = self.ask_graph({"query": "{ viewer { name } clusters { name } }"}, token)
         try:
             data = answer["data"]
             return str(data["viewer"]["name"]), [str(cluster["name"]) for cluster in data["clusters"]]
@@ -74,13 +74,17 @@ class Client:
             errors = json.dumps(answer.get("errors", "no data"))[:300]
             raise ServerRefused(f"{self._server}/graphql does not list clusters: {errors}") from error
 
+    def ask_graph(self, asked: dict[str, Any], token: str) -> dict[str, Any]:
+        """The whole answer to an operation, errors included. Raises ServerRefused."""
+        return self._ask("/graphql", asked, token)
+
     def _read_token(self, answer: dict[str, Any]) -> str:
         token = answer.get("token")
         if not isinstance(token, str):
             raise ServerRefused(f"{self._server}/token gave no token")
         return token
 
-    def _ask(self, path: str, body: dict[str, str] | None = None, token: str | None = None) -> dict[str, Any]:
+    def _ask(self, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -95,7 +99,10 @@ class Client:
                 raise ServerRefused(message, error.code) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise ServerRefused(f"{self._server} can't be reached: {reason}") from error
+            hint = ""
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                hint = "; --ca-file names the authority that signed its certificate"
+            raise ServerRefused(f"{self._server} can't be reached: {reason}{hint}") from error
         except ValueError as error:
             raise ServerRefused(f"{self._server}{path} does not answer JSON; is it this server?") from error
         if not isinstance(content, dict):
@@ -112,11 +119,11 @@ def parse_server(url: str) -> str:
 
 
 def build_kubeconfig(
-    server: str, user: str, credential: Mapping[str, Any], clusters: Iterable[str], trust: Trust
+    server: str, user: str, credential: Mapping[str, Any], clusters: Iterable[str], trust: Trust, prefix: str = ""
 ) -> str:
     """The YAML of a kubeconfig with a context a cluster, for a user with `token` or `exec`.
 
-    Raises OSError when the CA file can't be read.
+    `prefix` begins the name of each entry. Raises OSError when the CA file can't be read.
     """
     tls: dict[str, Any] = {}
     if server.startswith("https:"):
@@ -124,16 +131,15 @@ def build_kubeconfig(
             tls["insecure-skip-tls-verify"] = True
         elif trust.ca_file is not None:
             tls["certificate-authority-data"] = base64.b64encode(trust.ca_file.read_bytes()).decode()
-    names = list(clusters)
+    names = {prefix + name: f"{server}/clusters/{quote(name, safe='')}" for name in clusters}
+    user = prefix + user
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {"name": name, "cluster": {"server": f"{server}/clusters/{quote(name, safe='')}", **tls}} for name in names
-        ],
+        "clusters": [{"name": name, "cluster": {"server": url, **tls}} for name, url in names.items()],
         "users": [{"name": user, "user": dict(credential)}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": user}} for name in names],
-        "current-context": names[0] if names else "",
+        "current-context": next(iter(names), ""),
     }
     return yaml.safe_dump(content, sort_keys=False)
 
@@ -147,10 +153,12 @@ def _build_opener(trust: Trust) -> OpenerDirector:
 
 
 def _error_text(error: HTTPError) -> str:
-    text = error.read(1000).decode(errors="replace").strip()
+    text = error.read(10_000).decode(errors="replace").strip()
     try:
         content = json.loads(text)
     except ValueError:
         return text[:300] or error.reason
+    if isinstance(content, dict) and isinstance(content.get("errors"), list):  # of the graph
+        return "; ".join(str(each.get("message")) for each in content["errors"] if isinstance(each, dict))[:2000]
     said = content.get("error") or content.get("message") if isinstance(content, dict) else None
     return str(said or text)[:300]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -17,9 +16,10 @@ from auth.errors import AuthError
 from auth.oidc.issuer import Issuer, check_issuers
 from fleet.model.request_info import survives_urls
 from fleet.model.unreadable import UNREADABLE
-from server.commands.errors import CliError
+from server.commands.errors import CliError, examples, password_option
 from server.commands.kubeconfig import Client, ServerRefused, Trust, build_kubeconfig, parse_server
 from server.commands.sessions import ByIssuer, ByPassword, Way, build_exec_credential, forget, sign_in
+from server.own_command import NAME, own_command
 
 _API_VERSION = "client.authentication.k8s.io/v1"
 _HINT = "openmcp-apiserver signs in to {server}; install it with pip or pipx"
@@ -40,7 +40,7 @@ class _ExecInfo(Struct, rename="camel"):
     spec: _ExecSpec = msgspec.field(default_factory=_ExecSpec)
 
 
-class _Given(Struct, frozen=True):
+class Given(Struct, frozen=True):
     """The options by which a person signs in; `issuer` and `client_id` are found out where they are left out."""
 
     server: str
@@ -93,11 +93,16 @@ class _Given(Struct, frozen=True):
         ]
 
 
-def _options(command: C) -> C:
+def sign_in_options(command: C) -> C:
+    """All of `Given`."""
     for option in reversed(
         (
             click.option(
-                "--server", required=True, help="URL of this server, such as https://openmcp.example.org:8080."
+                "--server",
+                required=True,
+                envvar="OPENMCP_SERVER",
+                show_envvar=True,
+                help="URL of this server, such as https://openmcp.example.org:8080.",
             ),
             click.option("--user", help="A user with a password here; left out: who signs in at an issuer."),
             click.option("--issuer", help="OpenID Connect issuer; left out: the one that the server says."),
@@ -108,14 +113,21 @@ def _options(command: C) -> C:
             click.option("--insecure", is_flag=True, help="Do not verify the server's certificate."),
             click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where the browser is led back to."),
             click.option("--no-browser", is_flag=True, help="Only print the URL to sign in at."),
+            password_option,
         )
     ):
         command = option(command)
     return command
 
 
-@click.command()
-@_options
+@click.command(
+    epilog=examples(
+        "login --server https://openmcp.example.org:8080",
+        "login --server https://openmcp.example.org:8080 --user alice --ca-file ca.crt",
+        "login --server https://openmcp.example.org:8080 --user alice --forget",
+    )
+)
+@sign_in_options
 @click.option("--forget", "forgets", is_flag=True, help="Remove what is kept of the sign-in.")
 def login(*, forgets: bool, **options: Any) -> None:
     """Sign in, keep it in a file of yours, and renew it without asking: a credential plugin of kubectl.
@@ -123,26 +135,37 @@ def login(*, forgets: bool, **options: Any) -> None:
     Prints an ExecCredential where the output is no terminal. Asks for a password on the terminal, or takes
     OPENMCP_PASSWORD; or opens a browser.
     """
-    way = _run(lambda: _parse(options).find_way())
+    way = call_server(lambda: parse_given(options).find_way())
     if forgets:
-        _run(lambda: forget(way))
+        call_server(lambda: forget(way))
         return
-    session = _run(lambda: sign_in(way))
+    session = call_server(lambda: sign_in(way))
     if sys.stdout.isatty():
         click.echo(f"signed in until {time.strftime('%H:%M', time.localtime(session.times[1]))}, renewed as it is used")
         return
     click.echo(json.dumps(build_exec_credential(session, _read_exec_info().api_version)))
 
 
-@click.command()
-@_options
+@click.command(
+    epilog=examples(
+        "kubeconfig --server https://openmcp.example.org:8080 --user alice --exec > ~/.kube/openmcp",
+        "kubeconfig --server https://openmcp.example.org:8080 --ca-file ca.crt --prefix '' > kubeconfig",
+    )
+)
+@sign_in_options
+@click.option(
+    "--prefix",
+    default="openmcp-",
+    show_default=True,
+    help="What names of contexts, clusters and the user begin with, so that they take the place of none of yours.",
+)
 @click.option("--exec", "by_exec", is_flag=True, help="Let kubectl sign in by `login` whenever it has to.")
-def kubeconfig(*, by_exec: bool, **options: Any) -> None:
+def kubeconfig(*, by_exec: bool, prefix: str, **options: Any) -> None:
     """Print a kubeconfig with a context a member; signs in as `login` does.
 
     With --exec it holds no token and goes on after an hour, wherever this command is installed.
     """
-    given = _parse(options)
+    given = parse_given(options)
 
     def build() -> tuple[str, list[str]]:
         way, client = given.find_way(), given.client
@@ -153,9 +176,9 @@ def kubeconfig(*, by_exec: bool, **options: Any) -> None:
         if by_exec:
             credential = {"exec": _build_exec(given, way)}
         trust = Trust(ca_file=given.ca_file, insecure=given.insecure)
-        return build_kubeconfig(given.server, name, credential, clusters, trust), clusters
+        return build_kubeconfig(given.server, name, credential, clusters, trust, prefix), clusters
 
-    text, clusters = _run(build)
+    text, clusters = call_server(build)
     click.echo(text, nl=False)
     if not by_exec:
         click.echo(
@@ -171,20 +194,19 @@ def kubeconfig(*, by_exec: bool, **options: Any) -> None:
         click.echo("kubectl sends no token over plain http: it will be refused until the URL is an https one", err=True)
 
 
-def _build_exec(given: _Given, way: Way) -> dict[str, Any]:
-    program = Path(sys.argv[0]).name
+def _build_exec(given: Given, way: Way) -> dict[str, Any]:
     return {
         "apiVersion": _API_VERSION,
-        "command": program if shutil.which(program) else str(Path(sys.argv[0]).absolute()),
+        "command": str(Path(sys.argv[0]).absolute()) if own_command() != NAME else NAME,
         "args": given.as_arguments(way),
         "interactiveMode": "IfAvailable",
         "installHint": _HINT.format(server=given.server),
     }
 
 
-def _parse(options: dict[str, Any]) -> _Given:
+def parse_given(options: dict[str, Any]) -> Given:
     try:
-        return _Given(**options | {"server": parse_server(options["server"])})
+        return Given(**options | {"server": parse_server(options["server"])})
     except ValueError as error:
         raise CliError(str(error)) from error
 
@@ -192,7 +214,7 @@ def _parse(options: dict[str, Any]) -> _Given:
 T = TypeVar("T")
 
 
-def _run(work: Callable[[], T]) -> T:
+def call_server(work: Callable[[], T]) -> T:
     try:
         return work()
     except (ServerRefused, AuthError, ValueError, OSError) as error:

@@ -14,9 +14,12 @@ from typing import NoReturn
 import click
 
 from fleet.model.errors import FleetError
+from server.commands.can_i import can_i
 from server.commands.check import check
-from server.commands.errors import CliError
+from server.commands.config import config
+from server.commands.errors import CliError, examples
 from server.commands.login import kubeconfig, login
+from server.commands.query import query
 from server.commands.rights import rights
 from server.commands.running import config_option, doubt_environment, load, run
 from server.commands.tokens import token
@@ -31,13 +34,25 @@ from server.workers.peers import Worker
 _log = logging.getLogger(__name__)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "check",
+        "serve",
+        "demo",
+    ),
+)
 @click.version_option(package_name="openmcp-apiserver", message="%(version)s")
 def main() -> None:
     """One GraphQL graph and the OpenMCP REST URLs in front of a federation of Kubernetes clusters."""
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "serve --config openmcp.yaml",
+        "serve --port 8443 --ops-port 9090",
+    )
+)
 @config_option
 @click.option("--host", help="Overrides OPENMCP_HOST.")
 @click.option("--port", type=int, help="Overrides OPENMCP_PORT.")
@@ -87,7 +102,12 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
         raise CliError(str(error)) from error
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "demo",
+        "demo --clusters 5 --pods 1000 --metrics prometheus",
+    )
+)
 @click.option("--clusters", type=click.IntRange(1, 50), default=3, show_default=True, help="Members.")
 @click.option("--pods", type=click.IntRange(1, 20_000), default=100, show_default=True, help="Pods of each member.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
@@ -105,7 +125,11 @@ def demo(clusters: int, pods: int, port: int, metrics: str) -> None:
     run_demo(clusters, pods, port, metrics)
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "schema > schema.graphql",
+    )
+)
 def schema() -> None:
     """Print the GraphQL schema (SDL)."""
     from graph.schema import print_sdl
@@ -113,7 +137,8 @@ def schema() -> None:
     click.echo(print_sdl().rstrip("\n"))
 
 
-for command in (check, rights, user, token, login, kubeconfig):
+user.add_command(can_i)
+for command in (check, config, rights, user, token, login, kubeconfig, query):
     main.add_command(command)
 
 

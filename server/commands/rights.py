@@ -6,7 +6,7 @@ from typing import get_args
 import click
 import yaml
 
-from server.commands.errors import CliError
+from server.commands.errors import CliError, examples
 from server.commands.running import config_option, load
 from server.rights import Where, wanted
 from server.roles import RBAC, build_roles
@@ -14,7 +14,12 @@ from server.roles import RBAC, build_roles
 _NAME = "openmcp-apiserver-least"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "rights --user system:serviceaccount:openmcp:openmcp-apiserver | kubectl apply --server-side -f -",
+        "rights --where host --where member --user openmcp > rights.yaml",
+    )
+)
 @config_option
 @click.option(
     "--where",

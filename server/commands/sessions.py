@@ -22,6 +22,7 @@ from fleet.model.claims import Claims, read_claims
 from server.commands.errors import CliError, ask_password
 from server.commands.kubeconfig import Client, ServerRefused
 from server.commands.loopback import open_loopback
+from server.own_command import own_command
 
 SIGN_IN_SECONDS = 300.0
 _NAMED = "sign-in"
@@ -78,7 +79,7 @@ class ByPassword(Struct, frozen=True):
     def begin(self) -> Session:
         if not self.may_ask and not os.environ.get("OPENMCP_PASSWORD"):
             raise CliError(
-                f"sign in first: openmcp-apiserver login --server {self.server} --user {self.user}, since kubectl's "
+                f"sign in first: {own_command()} login --server {self.server} --user {self.user}, since kubectl's "
                 "standard input is in use"
             )
         return Session(self.client.load_token(self.user, ask_password()))

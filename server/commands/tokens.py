@@ -22,7 +22,7 @@ from auth.errors import FileInvalid
 from auth.files import locked
 from auth.users import User, load_users
 from fleet.model.visibility import Role, Scope
-from server.commands.errors import CliError, check_selector, describe_clusters, format_table
+from server.commands.errors import CliError, check_selector, describe_clusters, examples, format_table
 from server.settings.units import parse_seconds
 
 _WILDCARDS = "*?["
@@ -38,12 +38,20 @@ _file_option = click.option(
 )
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "token list --file tokens.yaml",
+    )
+)
 def token() -> None:
     """Create, list and revoke access tokens for scripts."""
 
 
-@token.command()
+@token.command(
+    epilog=examples(
+        "token create ci --owner alice --expires-in 90d --file tokens.yaml --users-file users.yaml",
+    )
+)
 @click.argument("name")
 @click.option("--owner", required=True, help="The user whose rights it has at most.")
 @click.option("--role", type=click.Choice([role.name.lower() for role in Role]), default="view", show_default=True)
@@ -105,7 +113,12 @@ def create(
     click.echo(f"token {name} of {owner} made; keep it now, it is not shown again", err=True)
 
 
-@token.command("list")
+@token.command(
+    "list",
+    epilog=examples(
+        "token list --file tokens.yaml",
+    ),
+)
 @_file_option
 def list_tokens(path: Path) -> None:
     """List tokens with their owners and what they may do at most."""
@@ -118,7 +131,11 @@ def list_tokens(path: Path) -> None:
     click.echo(format_table(rows))
 
 
-@token.command()
+@token.command(
+    epilog=examples(
+        "token revoke ci --file tokens.yaml",
+    )
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @_file_option
 def revoke(names: tuple[str, ...], path: Path) -> None:

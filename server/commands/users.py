@@ -13,11 +13,21 @@ from auth.files import locked
 from auth.passwords import MAX_PASSWORD_CHARACTERS, hash_password
 from auth.users import User, load_users, save_users
 from fleet.model.visibility import Role, Scope
-from server.commands.errors import CliError, ask_password, check_selector, describe_clusters, format_table
+from server.commands.errors import (
+    CliError,
+    ask_password,
+    check_selector,
+    describe_clusters,
+    examples,
+    format_table,
+    password_option,
+)
 
 SHORTEST_PASSWORD = 8
 
-_file_option = click.option(
+_ROLES = click.Choice([role.name.lower() for role in Role])
+
+file_option = click.option(
     "--file",
     "path",
     envvar="OPENMCP_USERS_FILE",
@@ -28,14 +38,23 @@ _file_option = click.option(
 )
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "user list --file users.yaml",
+    )
+)
 def user() -> None:
-    """Add, remove and list users, set their passwords, sign them out."""
+    """Add, remove and list users, set their roles and passwords, say what they may do, sign them out."""
 
 
-@user.command()
+@user.command(
+    epilog=examples(
+        "user add alice --role edit --namespace 'shop-*' --file users.yaml",
+        "user add bob@example.org --role view --elsewhere --file users.yaml",
+    )
+)
 @click.argument("name")
-@click.option("--role", type=click.Choice([role.name.lower() for role in Role]), required=True)
+@click.option("--role", type=_ROLES, required=True)
 @click.option(
     "--cluster", "clusters", multiple=True, default=["*"], help="Pattern of clusters in reach; may be repeated."
 )
@@ -49,7 +68,8 @@ def user() -> None:
     "--elsewhere", is_flag=True, help="The user signs in elsewhere, by OIDC for instance: no password is asked."
 )
 @click.option("--as-group", is_flag=True, help="NAME is a group of users who sign in elsewhere.")
-@_file_option
+@password_option
+@file_option
 def add(
     name: str,
     role: str,
@@ -70,7 +90,7 @@ def add(
     # Of who proves elsewhere who they are, what they have there counts at once.
     signed_out_at = 0 if as_group or elsewhere else int(time.time())
     added = User(name, "", scope, groups, writes, signed_out_at, as_group)
-    _refuse_known(_load(path) if path.exists() else (), added)  # before a password is asked for
+    _refuse_known(load_entries(path) if path.exists() else (), added)  # before a password is asked for
     if not name.strip():
         raise CliError("the name must not be empty")
     if not elsewhere and not as_group:
@@ -81,23 +101,65 @@ def add(
     click.echo(f"{'' if as_group else 'user '}{added.label} added with role {role}")
 
 
-@user.command()
+@user.command(
+    "set-role",
+    epilog=examples(
+        "user set-role alice admin --file users.yaml",
+        "user set-role 'group devs' edit --cluster 'dev-*' --file users.yaml",
+    ),
+)
 @click.argument("name")
-@_file_option
+@click.argument("role", type=_ROLES)
+@click.option("--cluster", "clusters", multiple=True, help="Pattern of clusters in reach, in the place of those there.")
+@click.option("--namespace", "namespaces", multiple=True, help="The same of namespaces.")
+@click.option("--cluster-labels", help="Selector of clusters by labels; an empty one takes it out.")
+@file_option
+def set_role(
+    name: str, role: str, clusters: tuple[str, ...], namespaces: tuple[str, ...], cluster_labels: str | None, path: Path
+) -> None:
+    """Give a user, or `group NAME`, another role or reach; it counts within a second, nobody is signed out."""
+    if cluster_labels:
+        check_selector(cluster_labels)
+    with _changing(path) as users:
+        found = get_entry(users, name, path)
+        labels = found.scope.cluster_labels if cluster_labels is None else cluster_labels
+        scope = replace(
+            found.scope,
+            role=Role[role.upper()],
+            clusters=clusters or found.scope.clusters,
+            namespaces=namespaces or found.scope.namespaces,
+            cluster_labels=labels,
+        )
+        users[name] = replace(found, scope=scope)
+    click.echo(f"user {name} has role {role}")
+
+
+@user.command(
+    epilog=examples(
+        "user remove alice --file users.yaml",
+    )
+)
+@click.argument("name")
+@file_option
 def remove(name: str, path: Path) -> None:
     """Remove a user, or `group NAME`; their tokens stop to count within a second."""
     with _changing(path) as users:
-        _get(users, name, path)
+        get_entry(users, name, path)
         del users[name]
     click.echo(f"user {name} removed")
 
 
-@user.command()
+@user.command(
+    epilog=examples(
+        "user passwd alice --password-stdin --file users.yaml < password",
+    )
+)
 @click.argument("name")
-@_file_option
+@password_option
+@file_option
 def passwd(name: str, path: Path) -> None:
     """Set a user's password, and sign them out; asks for it, or takes OPENMCP_PASSWORD."""
-    _get_person(_load(path), name, path)  # before a password is asked for
+    _get_person(load_entries(path), name, path)  # before a password is asked for
     password_hash = _hash_new_password()
     with _changing(path) as users:
         found = _get_person(users, name, path)
@@ -105,9 +167,13 @@ def passwd(name: str, path: Path) -> None:
     click.echo(f"password of user {name} set")
 
 
-@user.command()
+@user.command(
+    epilog=examples(
+        "user logout alice --file users.yaml",
+    )
+)
 @click.argument("name")
-@_file_option
+@file_option
 def logout(name: str, path: Path) -> None:
     """Sign a user out: tokens and streams end within seconds; who knows the password may sign in again."""
     with _changing(path) as users:
@@ -116,12 +182,17 @@ def logout(name: str, path: Path) -> None:
     click.echo(f"user {name} signed out")
 
 
-@user.command("list")
-@_file_option
+@user.command(
+    "list",
+    epilog=examples(
+        "user list --file users.yaml",
+    ),
+)
+@file_option
 def list_users(path: Path) -> None:
     """List users with their roles and reach."""
     rows: list[tuple[str, ...]] = [("NAME", "ROLE", "CLUSTERS", "NAMESPACES", "GROUPS", "WRITES")]
-    for entry in _load(path).values():
+    for entry in load_entries(path).values():
         scope = entry.scope
         parts = (",".join(part) or "-" for part in (scope.namespaces, entry.groups, entry.writes))
         rows.append((entry.label, scope.role.name.lower(), describe_clusters(scope), *parts))
@@ -152,21 +223,21 @@ def _changing(path: Path, *, may_be_missing: bool = False) -> Iterator[dict[str,
         raise CliError(str(error)) from error
 
 
-def _load(path: Path) -> dict[str, User]:
+def load_entries(path: Path) -> dict[str, User]:
     try:
         return load_users(path)
     except FileInvalid as error:
         raise CliError(str(error)) from error
 
 
-def _get(users: dict[str, User], name: str, path: Path) -> User:
+def get_entry(users: dict[str, User], name: str, path: Path) -> User:
     if name not in users:
         raise CliError(f"there is no user {name!r} in {path}")
     return users[name]
 
 
 def _get_person(users: dict[str, User], name: str, path: Path) -> User:
-    found = _get(users, name, path)
+    found = get_entry(users, name, path)
     if found.is_group:
         raise CliError(f"{name!r} is a group: its members have passwords, and are signed out, by their own names")
     return found

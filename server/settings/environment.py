@@ -16,7 +16,7 @@ from server.settings.groups import Settings
 
 PREFIX = "OPENMCP_"
 
-_OTHER_NAMES = frozenset({"OPENMCP_PASSWORD"})  # of the command `kubeconfig`
+_OTHER_NAMES = frozenset({"OPENMCP_PASSWORD", "OPENMCP_SERVER"})  # of commands
 _SERVICE_HOST = "_SERVICE_HOST"
 _SERVICE_PARTS = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?)?)$")
 
@@ -59,12 +59,12 @@ def list_variables() -> list[Variable]:
 
 def load_settings(environ: Mapping[str, str], config_file: Path | None = None) -> Settings:
     """The settings of the file and the environment, which wins; empty is not set. Raises SettingsInvalid."""
-    written = _read_file(config_file) if config_file is not None else {}
+    written = read_config(config_file)
     problems = [f"{config_file}: {problem}" for problem in unknown_names(written)]
     given: dict[str, dict[str, Any]] = {}
     origin: dict[str, tuple[Variable, str, Any]] = {}
     for variable in list_variables():
-        found = _find(variable, environ) or _find(variable, written)
+        found = find_value(variable, environ) or find_value(variable, written)
         if found is not None:
             given.setdefault(variable.group, {})[variable.field] = found[1]
             origin[variable.field] = (variable, *found)
@@ -113,7 +113,8 @@ def _extra(info: FieldInfo) -> dict[str, Any]:
     return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
 
 
-def _find(variable: Variable, source: Mapping[str, Any]) -> tuple[str, Any] | None:
+def find_value(variable: Variable, source: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The name by which a source has a setting, and the value as it stands there; None where it has none."""
     for name in (variable.name, *variable.aliases):
         value = source.get(name)
         if value is not None and value != "":
@@ -138,7 +139,10 @@ def _fill_defaults(given: dict[str, dict[str, Any]], environ: Mapping[str, str])
         metrics.setdefault("metric_store", "prometheus")
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_config(path: Path | None) -> dict[str, Any]:
+    """What a configuration file says. Raises SettingsInvalid."""
+    if path is None:
+        return {}
     try:
         content = load_yaml(path.read_bytes())
     except OSError as error:
