@@ -229,7 +229,7 @@ async def test_kubectl_that_reads_its_input_is_told_to_sign_in_first(person: Per
     code, _, errors = await person.run("login", "--user", "openmcp", KUBERNETES_EXEC_INFO=json.dumps(info))
 
     assert code == 2
-    assert "sign in first: openmcp-apiserver login" in errors
+    assert f"sign in first: {COMMAND} login" in errors
 
 
 async def test_options_that_do_not_go_together_are_said(person: Person, tmp_path: Path) -> None:
