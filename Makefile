@@ -14,7 +14,7 @@ PORT ?= 8080
 WORKERS ?= 4
 MINUTES ?= 30
 
-.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel image lock manifests schema picture graphiql format clean docs reference screenshot
+.PHONY: help setup demo test coverage real fleet check audit bench sizing soak wheel image release lock manifests schema picture graphiql format clean docs reference screenshot
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -77,6 +77,9 @@ wheel: setup ## build/openmcp_apiserver-VERSION-py3-none-any.whl
 
 image: setup ## the image as an OCI archive in build/, and what is in it in CycloneDX beside it (needs Debian's buildah and mmdebstrap)
 	@$(BIN)/python -m release image
+
+release: setup ## VERSION=1.2.3: commits, builds wheel, image, chart, schema, notes and sums into build/release, and tags (needs make real)
+	@$(BIN)/python -m release release $(or $(VERSION),$(error say which: make release VERSION=1.2.3))
 
 schema: setup ## writes schema.graphql from the code
 	@$(BIN)/openmcp-apiserver schema > schema.graphql

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 _OWN = re.compile(r'^(version = ")([^"]+)(")$', re.MULTILINE)
 _FOLLOWERS = (
     ("k8s/**/Chart.yaml", re.compile(r"^(version: )(\S+)()$", re.MULTILINE)),
-    ("k8s/**/Chart.yaml", re.compile(r'^(appVersion: ")([^"]+)(")$', re.MULTILINE)),
+    ("k8s/**/Chart.yaml", re.compile(r'^(appVersion: "?)([^"\s]+)("?)$', re.MULTILINE)),
     ("k8s/**/*.yaml", re.compile(r"(\bopenmcp-apiserver:)(\d[\w.-]*)()")),
 )
 
