@@ -3,7 +3,9 @@
 Source: the GraphQL over HTTP specification (https://graphql.github.io/graphql-over-http/draft/), "Request parameters".
 """
 
+import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -67,6 +69,12 @@ def build_operation(given: Mapping[str, Any], headers: Mapping[str, str]) -> Ope
     except InvalidQuery as error:
         raise Refused(400, str(error)) from error
     return Operation(query=query, variables=variables, name=name or None, asked=asked)
+
+
+@lru_cache(128)
+def hash_document(text: str) -> str:
+    """What a document is told by where its text is not: its SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _check_size(variables: dict[str, Any]) -> None:

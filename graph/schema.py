@@ -42,6 +42,7 @@ from graph.roots.subscription import Subscription
 from graph.roots.viewer import ViewerQueries
 from graph.roots.workloads import WorkloadQueries
 from graph.scalars import SCALARS
+from graph.spans import Steps, note_result, spanning_operation
 from graph.types.node import Node
 from graph.types.pod import Pod
 from graph.types.resource import Resource
@@ -79,23 +80,26 @@ class GraphSchema(strawberry.federation.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        result: ExecutionResult | None = None
-        if query is not None and isinstance(context_value, Context) and context_value.compiled:
-            result = await run_known(
-                self, query, context_value, variable_values, operation_name, allowed_operation_types
+        with spanning_operation(query) as span:
+            result: ExecutionResult | None = None
+            if query is not None and isinstance(context_value, Context) and context_value.compiled:
+                result = await run_known(
+                    self, query, context_value, variable_values, operation_name, allowed_operation_types
+                )
+            result = result or await super().execute(
+                query,
+                variable_values,
+                context_value,
+                root_value,
+                operation_name,
+                allowed_operation_types,
+                operation_extensions,
             )
-        result = result or await super().execute(
-            query,
-            variable_values,
-            context_value,
-            root_value,
-            operation_name,
-            allowed_operation_types,
-            operation_extensions,
-        )
-        if result.errors:
-            scope = context_value.scope if isinstance(context_value, Context) else NOBODY
-            result.errors = [present_error(error, scope) for error in result.errors]
+            if result.errors:
+                scope = context_value.scope if isinstance(context_value, Context) else NOBODY
+                result.errors = [present_error(error, scope) for error in result.errors]
+            if span is not None:
+                note_result(span, result)
         return result
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -127,7 +131,7 @@ schema = GraphSchema(
     types=[Pod, Node, Workload, Resource],
     config=StrawberryConfig(info_class=GraphInfo, scalar_map=SCALARS),
     execution_context_class=CompiledExecutor,
-    extensions=[*build_limits(), OneOperation, CostLimiter],
+    extensions=[*build_limits(), OneOperation, CostLimiter, Steps],
     federation_version=FEDERATION_VERSION,
 )
 schema.drop_null_defaults()

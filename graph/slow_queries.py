@@ -4,7 +4,6 @@ Literals of a text may be secrets, and variables are never logged. The first lin
 its literals hidden: what is asked, not about whom.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from graphql import GraphQLError, IntValueNode, Node, StringValueNode, Visitor, 
 from fleet.aio.lru import Lru
 from fleet.aio.recorder import Recorder, recording
 from fleet.aio.request_context import current_request
-from graph.operation import Operation
+from graph.operation import Operation, hash_document
 
 MAX_TEXT = 2_000
 """Characters of a text that are logged."""
@@ -47,7 +46,7 @@ class SlowQueries:
                 self._tell(operation.query, recorder)
 
     def _tell(self, text: str, recorder: Recorder) -> None:
-        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        digest = hash_document(text)
         fields = {"sha256": digest, **_describe(recorder)}
         name = fields.get("operation", "without a name")
         _log.warning("slow query %s: %.2f s", name, recorder.seconds, extra={"fields": fields})

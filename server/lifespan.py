@@ -82,6 +82,10 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
     """
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
+        if settings.tracing.traced:
+            from server.tracing.tracer import open_tracing
+
+            await stack.enter_async_context(open_tracing(settings.tracing))
         settings = stack.enter_context(open_metric_file(settings))
         auth_options = build_auth_options(settings)
         history = await stack.enter_async_context(open_metric_store(settings, writes=writes))

@@ -1,19 +1,18 @@
 """A page of pods as clients take it, compressed or not: bytes of its body, and the server's CPU for it."""
 
-import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
+from bench.cpu import measure_cpu
 from bench.interleave import run_interleaved
-from bench.load import Ask, fetch, time_answers
+from bench.load import fetch
 from bench.row import Row, build_row, within
 from bench.servers import open_server, open_simulated, wait_pods
 
 PODS = (100, 1_000)
 CODINGS = ("zstd", "gzip")
 ANSWERS = 200
-"""In a sample: the system counts CPU in hundredths of a second."""
+"""In a sample."""
 
 QUERY = "{ pods(first: %d) { items { cluster { name } namespace name status restarts createdAt node { name } } } }"
 SMALLER = within(0.25, "plain")
@@ -28,7 +27,9 @@ async def measure(rounds: int) -> list[Row]:
             plain = server.ask_graph(QUERY % pods)
             coded = {name: replace(plain, headers={**plain.headers, "Accept-Encoding": name}) for name in CODINGS}
             size = len(await fetch(plain)) / 1000
-            sides = {name: partial(_measure_cpu, server.pid, ask) for name, ask in {"plain": plain, **coded}.items()}
+            sides = {
+                name: partial(measure_cpu, server.pid, ask, ANSWERS) for name, ask in {"plain": plain, **coded}.items()
+            }
             samples = await run_interleaved(sides, rounds)
             for name, ask in coded.items():
                 title, against = f"{pods:,} pods, {name}", "the same answer, plain"
@@ -36,15 +37,3 @@ async def measure(rounds: int) -> list[Row]:
                 rows.append(build_row(f"{title}: bytes", "KB", [small], [size], against=against, goal=SMALLER))
                 rows.append(build_row(f"{title}: CPU", "ms", samples[name], samples["plain"], against=against))
     return rows
-
-
-async def _measure_cpu(pid: int, ask: Ask) -> float:
-    """Milliseconds of the process for an answer."""
-    before = _read_ticks(pid)
-    await time_answers([ask] * ANSWERS)
-    return (_read_ticks(pid) - before) * 1000 / os.sysconf("SC_CLK_TCK") / ANSWERS
-
-
-def _read_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])  # proc(5): utime and stime

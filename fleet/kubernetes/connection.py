@@ -8,17 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
+from fleet.aio import tracing
 from fleet.aio.bounded import read_bounded
 from fleet.aio.budget import BudgetSpent, ByteBudget
 from fleet.aio.counts import Calls
 from fleet.aio.recorder import calling
 from fleet.aio.request_context import VIA, current_request
 from fleet.aio.timed import timed
+from fleet.aio.tracing import UNTRACED, Span
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
+from fleet.kubernetes.call_spans import CallSpans, drop_context, write_context
 from fleet.kubernetes.errors import FOREIGN, translate
 from fleet.kubernetes.http1.content import decompress
 from fleet.kubernetes.http1.dial import build_route
@@ -27,6 +28,7 @@ from fleet.kubernetes.http1.headers import build_request_head, check_target, sel
 from fleet.kubernetes.http1.pool import Pool
 from fleet.kubernetes.http1.upgrade import request_upgrade
 from fleet.kubernetes.impersonation import build_impersonation
+from fleet.kubernetes.streams import HttpStream
 from fleet.model.errors import (
     ClusterAnswerTooLarge,
     ClusterError,
@@ -35,7 +37,7 @@ from fleet.model.errors import (
     InvalidQuery,
 )
 from fleet.model.told import Told, tell
-from fleet.ports import Answer, Call, Headers, Upgraded
+from fleet.ports import Answer, Call, Upgraded
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class HttpConnection:
         self.calls = Calls()
         self.target = target
         self._endpoint = target.endpoint.rstrip("/")
+        self.spans = CallSpans(cluster, self._endpoint)
         self._answers = ByteBudget(max_answer_bytes, ALL_ANSWERS, free=_SMALL)
         parts = urlsplit(self._endpoint)
         self._prefix = parts.path.encode()
@@ -97,9 +100,13 @@ class HttpConnection:
         limit = min(call.most_bytes, self._answers.most)
         exchange = Exchange(self._pool)
         try:
-            with calling(self.cluster), self._answers.share() as share:
+            with (
+                UNTRACED if tracing.tracer is None else self.spans.around(call) as span,
+                calling(self.cluster),
+                self._answers.share() as share,
+            ):
                 async with asyncio.timeout(call.timeout):
-                    await self.send(exchange, call)
+                    await self.send(exchange, call, span)
                     too_large = partial(_too_large, self.cluster, limit)
                     raw = await read_bounded(exchange.reader.chunks(), limit, too_large, share.take)
                 status = exchange.response.status
@@ -124,7 +131,7 @@ class HttpConnection:
             )
         return Answer(status, headers, content)
 
-    def open_stream(self, call: Call) -> "HttpStream":
+    def open_stream(self, call: Call) -> HttpStream:
         """Sends a request and hands over the answer as soon as its head is there. Leaving the `with` ends it at once.
 
         The body may still be on its way up while the answer comes down. Raises as `request`, but a 401 is an answer.
@@ -138,20 +145,29 @@ class HttpConnection:
         Raises as `request`, but a 401 is an answer.
         """
         check_target(call.path, call.query)
+        span = None if tracing.tracer is None else self.spans.begin(call)
         try:
             async with asyncio.timeout(call.timeout):
                 framing = f"Connection: Upgrade\r\nUpgrade: {call.upgrade}\r\n".encode("latin-1")
-                head = self._build_head(call, await self.target.authorizer.authorization(), framing)
+                head = self._build_head(call, await self.target.authorizer.authorization(), framing, span)
                 with timed(logger, f"{self.cluster}: {call.method} {call.path[:500]} asked for {call.upgrade}"):
                     upgraded = await request_upgrade(self.cluster, self.route, head)
-        except FOREIGN as error:
-            raise self.translate(error, call.timeout) from error
+        except BaseException as error:
+            if span is not None:
+                span.end(error)
+            if isinstance(error, FOREIGN):
+                raise self.translate(error, call.timeout) from error
+            raise
         try:
+            if span is not None:
+                span.note_status(upgraded.status, 400)
             if upgraded.status == 401:
                 self.target.authorizer.forget()
             yield upgraded
         finally:
             upgraded.close()
+            if span is not None:
+                span.end()
 
     def translate(self, error: BaseException, timeout: float | None) -> ClusterError:
         """The fleet's error for one of FOREIGN, which happened within `timeout` (s)."""
@@ -160,7 +176,7 @@ class HttpConnection:
         logger.debug("a call failed: %s", failure)
         return failure
 
-    async def send(self, exchange: Exchange, call: Call) -> None:
+    async def send(self, exchange: Exchange, call: Call, span: Span | None) -> None:
         """Asks, and waits for the answer's head. Raises FOREIGN, InvalidQuery, ClusterUnreachable."""
         check_target(call.path, call.query)
         if self._pool.closed:
@@ -172,17 +188,19 @@ class HttpConnection:
             async with asyncio.timeout(call.timeout):
                 authorization = await authorizer.authorization()
         framing, length = _build_framing(call)
-        head = self._build_head(call, authorization, framing)
+        head = self._build_head(call, authorization, framing, span)
         begun = time.perf_counter()
         await exchange.send(call.method, head, call.body, length, call.timeout)
         took, status = time.perf_counter() - begun, exchange.response.status
         self.calls.note("ok" if status < 400 else "refused" if status < 500 else "error", took)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s %s: %d after %.1f ms", self.cluster, call.method, call.path[:500], status, took * 1000)
+        if span is not None:
+            span.note_status(status, 400)
         if status == 401:
             authorizer.forget()
 
-    def _build_head(self, call: Call, authorization: str | None, framing: bytes) -> bytes:
+    def _build_head(self, call: Call, authorization: str | None, framing: bytes, span: Span | None) -> bytes:
         path = f"{call.path}?{call.query}" if call.query else call.path
         line = b"%b %b%b%b" % (call.method.encode("ascii"), self._prefix, path.encode("ascii"), self._host_line)
         framing += b"Via: %b\r\n" % VIA
@@ -190,7 +208,11 @@ class HttpConnection:
             framing += build_impersonation(call.acting_for)
         if (request := current_request()) is not None:
             framing += b"Audit-ID: %b\r\n" % request.request_id.encode("ascii")
-        return build_request_head(line, call.headers, authorization, framing)
+        headers = call.headers
+        if tracing.tracer is not None and (whose := span or tracing.current_span()) is not None:
+            framing += write_context(whose)
+            headers = drop_context(headers)
+        return build_request_head(line, headers, authorization, framing)
 
     def count_connections(self) -> tuple[int, int]:
         """Those that are in use, and those that wait for a call."""
@@ -199,60 +221,6 @@ class HttpConnection:
     async def close(self) -> None:
         """Closes the pool; answers that are still streamed end with ClusterUnreachable."""
         await self._pool.close()
-
-
-class HttpStream:
-    """The `StreamedAnswer` port over HTTP/1.1, and the `with` around it."""
-
-    __slots__ = ("_call", "_connection", "_exchange", "headers", "status")
-
-    def __init__(self, connection: HttpConnection, exchange: Exchange, call: Call) -> None:
-        self.status = 0
-        self.headers: Headers = []
-        self._connection = connection
-        self._exchange = exchange
-        self._call = call
-
-    async def __aenter__(self) -> Self:
-        exchange = self._exchange
-        try:
-            with calling(self._connection.cluster):
-                await self._connection.send(exchange, self._call)
-            response = exchange.response
-            self.status = response.status
-            self.headers = select_response_headers(response.headers)
-        except FOREIGN as error:
-            exchange.end()
-            raise self._connection.translate(error, self._call.timeout) from error
-        except BaseException:
-            exchange.end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # Closes the socket under an unfinished answer; that of a finished one goes back to the pool.
-        self._exchange.end()
-
-    @property
-    def is_whole(self) -> bool:
-        return self._exchange.reader.is_ended
-
-    async def read(self) -> bytes:
-        """The body's next bytes; empty at its end.
-
-        Raises ClusterError when it is cut off, ClusterTimeout when it falls silent.
-        """
-        try:
-            return await self._exchange.reader.read(self._call.idle_timeout)
-        except FOREIGN as error:
-            raise self._connection.translate(error, self._call.idle_timeout) from error
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises as `read`."""
-        while chunk := await self.read():
-            yield chunk
 
 
 def _build_framing(call: Call) -> tuple[bytes, int | None]:

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 import urllib3
 from msgspec import Struct
+from msgspec.structs import replace
 from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
@@ -22,10 +23,13 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
+from fleet.aio import tracing
 from fleet.aio.budget import BudgetSpent, ByteBudget, Share
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import querying_metrics, with_recorder
 from fleet.aio.timed import timed
+from fleet.aio.tracing import Span
+from fleet.metrics.spans import begin_store_span
 from fleet.model.errors import MetricsTooCostly, MetricsUnavailable
 from fleet.model.told import tell
 
@@ -100,9 +104,13 @@ class Pool:
         """What `read` makes of the answer, in the thread that received it. Raises MetricsUnavailable."""
         deadline = time.monotonic() + self._options.timeout
         self.calls_sent += 1
+        span = None if tracing.tracer is None else self._begin_span(call)
+        if span is not None:
+            call = replace(call, headers={**call.headers, "traceparent": span.traceparent.decode()})
         work = with_recorder(lambda: self._work(call, deadline, read, refuse))
         try:
             with (
+                span or tracing.UNTRACED,
                 querying_metrics(),
                 timed(logger, f"{self._options.product} was asked by {call.method} {call.path.partition('?')[0]}"),
             ):
@@ -113,6 +121,11 @@ class Pool:
         if self._complaints.settle(self._options.place):
             logger.info("%s at %s answers again", self._options.product, self._options.place)
         return answer
+
+    def _begin_span(self, call: Call) -> Span | None:
+        options = self._options
+        operation = call.path.partition("?")[0].rpartition("/")[2]
+        return begin_store_span(options.product.lower(), operation, place=options.place)
 
     def _note(self, error: MetricsUnavailable) -> MetricsUnavailable:
         """Tells operators of what is wrong with the server, and not with a question; gives the error back."""

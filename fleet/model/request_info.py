@@ -17,6 +17,7 @@ MAX_PATH = 8_192
 _MAX_REMEMBERED = 512
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_BULK_VERBS = frozenset({"list", "watch", "deletecollection"})
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 # Their objects are named by what can be one segment of a path: no "/" or "%", not "." or "..". Source: apimachinery
 # `pkg/api/validation/path`, which `pkg/apis/rbac/validation` and OpenShift's own ask.
@@ -65,6 +66,20 @@ def parse_request(method: str, path: str, query: str) -> RequestInfo:
     if len(path) + len(query) > _MAX_REMEMBERED:
         return _parse(method, path, query)
     return _parse_remembered(method, path, query)
+
+
+@lru_cache(maxsize=1_024)
+def build_route(info: RequestInfo) -> str:
+    """The path with words in the place of names: `/api/v1/namespaces/{namespace}/pods/{name}/log`; empty for others."""
+    if not info.is_resource or not info.resource:
+        return ""
+    route = f"/apis/{info.api_group}/{info.version}" if info.api_group else f"/api/{info.version}"
+    if info.namespace is not None and info.resource != "namespaces":
+        route += "/namespaces/{namespace}"
+    route += f"/{info.resource}"
+    if info.name is not None and info.verb not in _BULK_VERBS:  # a list has one by its selector
+        route += "/{name}"
+    return f"{route}/{info.subresource}" if info.subresource else route
 
 
 def survives_urls(name: str) -> bool:

@@ -22,6 +22,7 @@ from strawberry.types.graphql import OperationType
 
 from fleet.aio.lru import Lru
 from fleet.aio.request_context import note_cost, note_parsed
+from fleet.aio.tracing import spanning
 from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.compiled.plans import OperationPlans
@@ -191,8 +192,9 @@ async def run_known(
     plan = context.plan = None if read.plan_key[1] is None else known.plans.get(read.plan_key)
     plans = known.get_plans(read.built, name, encoded=context.encoded)
     executor = CompiledExecutor.of(core, read.built, context, plans)
-    running = executor.execute_operation()
-    found = await running if isawaitable(running) else running
+    with spanning("graphql.execute"):
+        running = executor.execute_operation()
+        found = await running if isawaitable(running) else running
     if plan is None and context.plan is not None:
         known.plans.put(read.plan_key, context.plan)
     if not isinstance(found, GraphQLExecutionResult):
@@ -205,11 +207,14 @@ def _learn(schema: GraphQLSchema, text: str, limits: Limits) -> KnownDocument | 
     begun = time.perf_counter()
     try:
         check_text(text, limits)
-        document = parse(text)
+        with spanning("graphql.parse"):
+            document = parse(text)
         check_spreads(document, limits.spreads)
     except (GraphQLError, RecursionError):
         return None
-    if not is_valid(schema, text, document, build_rules(limits)):
+    with spanning("graphql.validate"):
+        valid = is_valid(schema, text, document, build_rules(limits))
+    if not valid:
         return None
     _unlink(document)
     note_parsed(time.perf_counter() - begun)

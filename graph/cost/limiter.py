@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from strawberry.extensions import SchemaExtension
 
 from fleet.aio.request_context import note_cost
+from fleet.aio.tracing import spanning
 from graph.cost.estimate import Estimate, estimate
 from graph.cost.reading import Part, find_operation, note_operation, read_operation
 from graph.cost.suggestions import suggest
@@ -35,8 +36,9 @@ class CostLimiter(SchemaExtension):
 
 def check_cost(context: Context, parts: tuple[Part, ...]) -> Estimate:
     """Holds an operation to what it may cost, against the fleet of this moment. Raises LimitExceeded."""
-    sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
-    found = estimate(parts, sizes, now)
+    with spanning("graphql.cost"):
+        sizes, now, limit = context.federation.count_objects(context.scope), time.time(), context.limits.cost
+        found = estimate(parts, sizes, now)
     note_cost(found.units)
     if context.asked.cost:
         context.extensions["cost"] = describe(found, limit)

@@ -30,9 +30,11 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
 from msgspec import Struct
 
+from fleet.aio import tracing
 from fleet.aio.request_context import current_request
 from graph.limits.errors import LimitExceeded
 from graph.loading.lookahead import narrow
+from graph.spans import name_operation
 
 MAX_FIELDS = 5_000
 """Selections an operation may unfold to: what a person writes, or a client generates, has some hundreds."""
@@ -98,7 +100,9 @@ def find_operation(document: DocumentNode, name: str | None) -> OperationDefinit
 
 
 def note_operation(operation: OperationDefinitionNode | None) -> None:
-    """For logs: the name that the document has for it, which is not always what the request says."""
+    """For logs and traces: the name that the document has for it, which is not always what the request says."""
+    if operation is not None and tracing.tracer is not None:
+        name_operation(operation)
     if (request := current_request()) is not None and operation is not None and operation.name is not None:
         request.operation = operation.name.value
 

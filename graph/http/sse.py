@@ -19,6 +19,7 @@ from graph.errors import Code
 from graph.http.protocol import pick_weights, read_operation, refusal
 from graph.http.state import GraphRequest
 from graph.operation import Operation
+from graph.spans import spanning_operation
 from graph.subscriptions.admission import Rejected
 from graph.subscriptions.hub import Hub
 from graph.subscriptions.mailbox import Ended
@@ -103,9 +104,10 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         await self._put(send, _KEEP_ALIVE)  # so that a client knows at once that the stream is open
         try:
-            async with aclosing(self._hub.stream(self._session, self._operation)) as results:
-                async for chunk in _with_keep_alives(results, self._hub.options.keep_alive_seconds):
-                    await self._put(send, chunk)
+            with spanning_operation(self._operation.query):
+                async with aclosing(self._hub.stream(self._session, self._operation)) as results:
+                    async for chunk in _with_keep_alives(results, self._hub.options.keep_alive_seconds):
+                        await self._put(send, chunk)
         except Rejected as rejected:
             await self._put(send, _event(orjson.dumps({"errors": rejected.errors})))
         except Ended as ended:

@@ -31,6 +31,7 @@ from fleet.model.errors import Forbidden, TooManyRequests
 from graph.errors import Code
 from graph.http.state import GraphSocket
 from graph.operation import Refused, build_operation
+from graph.spans import spanning_operation
 from graph.subscriptions.admission import Rejected
 from graph.subscriptions.hub import Hub
 from graph.subscriptions.mailbox import Ended
@@ -214,9 +215,10 @@ class _Connection:
         head = f'{{"id":{orjson.dumps(name).decode()},"type":'
         try:
             operation = build_operation(self._websocket.state["documents"].complete(payload), self._websocket.headers)
-            async with aclosing(self._hub.stream(session, operation)) as results:
-                async for text in results:
-                    await self._send(f'{head}"next","payload":{text}}}')
+            with spanning_operation(operation.query):
+                async with aclosing(self._hub.stream(session, operation)) as results:
+                    async for text in results:
+                        await self._send(f'{head}"next","payload":{text}}}')
             last = f'{head}"complete"}}'
         except Refused as error:
             last = f'{head}"error","payload":{_dump_error(str(error), error.code)}}}'

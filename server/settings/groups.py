@@ -14,6 +14,7 @@ from server.settings.field import Bytes, File, Group, Names, Networks, Origins, 
 from server.settings.metrics import MetricSettings
 from server.settings.oidc import OidcSettings
 from server.settings.state import StateSettings
+from server.settings.tracing import TracingSettings
 from server.settings.traffic import TrafficSettings
 
 PUBLISHED_SIGNING_KEY = "openmcp-apiserver"
@@ -322,3 +323,4 @@ class Settings(Group):
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
     disclosure: DisclosureSettings = Field(default_factory=DisclosureSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)

@@ -156,6 +156,7 @@ async def test_what_is_hop_by_hop_or_says_who_calls_stays_here(raw: Raw) -> None
     dropped = [b"Keep-Alive: 5", b"TE: trailers", b"Proxy-Connection: x", b"Proxy-Authorization: x", b"X-Own: x"]
     dropped += [b"Cookie: x", b"Forwarded: x", b"X-Forwarded-For: x", b"X-Real-IP: x", b"Via: x", b"Expect: x"]
     dropped += [b"X-Remote-User: x", b"X-Remote-Group: x", b"X_Remote_User: x", b"X_Forwarded_For: x", b"X_Real_IP: x"]
+    dropped += [b"Baggage: user=bob"]
     kept = [b"Accept: a/b", b"X-Kept: v", b"If-None-Match: w"]
     answer = await raw.ask(PODS + b"?" + NAMED, b"Connection: X-Own", *dropped, *kept)
     (seen,) = raw.member.seen

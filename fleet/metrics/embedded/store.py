@@ -17,9 +17,11 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from fleet.aio import tracing
 from fleet.aio.complaints import Complaints
 from fleet.aio.recorder import note_remembered, querying_metrics, with_recorder
 from fleet.aio.timed import timed
+from fleet.aio.tracing import Span
 from fleet.metrics.embedded.bounds import Bounds
 from fleet.metrics.embedded.extent import Extent, say_early
 from fleet.metrics.embedded.file import describe, open_writer
@@ -32,6 +34,7 @@ from fleet.metrics.embedded.sightings import load_sightings_of, load_sightings_o
 from fleet.metrics.embedded.sqlite import translated
 from fleet.metrics.embedded.view import Damages, View
 from fleet.metrics.embedded.writes import PointWriter, build_rows
+from fleet.metrics.spans import begin_store_span
 from fleet.model.errors import MetricsUnavailable, PointsRefused
 from fleet.model.objects import K, NodeKey, PodKey
 from fleet.model.placements import GAP_NS, Placement, group_at, group_by_pod
@@ -175,12 +178,16 @@ class EmbeddedStore:
             finally:
                 self._readers.put(followed)
 
+        span = None if tracing.tracer is None else self._begin_span()
         try:
-            with querying_metrics(), timed(logger, "the metric file was read"):
+            with span or tracing.UNTRACED, querying_metrics(), timed(logger, "the metric file was read"):
                 async with asyncio.timeout(self._options.timeout):
                     return await asyncio.get_running_loop().run_in_executor(self._reading, with_recorder(read))
         except TimeoutError as error:
             raise MetricsUnavailable(f"the metric file did not answer within {self._options.timeout:g} s") from error
+
+    def _begin_span(self) -> Span | None:
+        return begin_store_span("sqlite", "read", database=self._options.path.name)
 
     async def _write(self, change: Callable[[PointWriter], T]) -> T:
         writer = self._writer

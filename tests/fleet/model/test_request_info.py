@@ -3,7 +3,7 @@
 import pytest
 
 from fleet.model.errors import InvalidQuery
-from fleet.model.request_info import RequestInfo, parse_request
+from fleet.model.request_info import RequestInfo, build_route, parse_request
 
 
 def _core(verb: str, resource: str = "pods", **rest: str) -> RequestInfo:
@@ -130,3 +130,21 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str) -> None:
 def test_only_reads_watch(method: str) -> None:
     with pytest.raises(InvalidQuery, match="only GET does"):
         parse_request(method, "/api/v1/watch/pods", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "route"),
+    [
+        ("GET", "/api/v1/pods", "", "/api/v1/pods"),
+        ("GET", "/api/v1/pods", "fieldSelector=metadata.name%3Dweb", "/api/v1/pods"),
+        ("GET", "/api/v1/namespaces/shop/pods", "watch=true", "/api/v1/namespaces/{namespace}/pods"),
+        ("POST", "/api/v1/namespaces/shop/pods/web/exec", "", "/api/v1/namespaces/{namespace}/pods/{name}/exec"),
+        ("GET", "/api/v1/namespaces/shop", "", "/api/v1/namespaces/{name}"),
+        ("PUT", "/api/v1/namespaces/shop/finalize", "", "/api/v1/namespaces/{name}/finalize"),
+        ("DELETE", "/apis/apps/v1/namespaces/shop/deployments", "", "/apis/apps/v1/namespaces/{namespace}/deployments"),
+        ("GET", "/apis/apps/v1", "", ""),
+        ("GET", "/version", "", ""),
+    ],
+)
+def test_a_route_names_no_object(method: str, path: str, query: str, route: str) -> None:
+    assert build_route(parse_request(method, path, query)) == route

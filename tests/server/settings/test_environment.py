@@ -297,6 +297,7 @@ def test_every_setting_has_a_name_of_its_own_a_meaning_and_what_it_may_be() -> N
         "OPENMCP_PROMETHEUS_TOKEN",
         "OPENMCP_INFLUX_TOKEN",
         "OPENMCP_NATS_PASSWORD",
+        "OPENMCP_OTLP_HEADERS",
         "OPENMCP_REMOTE_WRITE_PASSWORD",
         "OPENMCP_REMOTE_WRITE_TOKEN",
     }
