@@ -15,6 +15,7 @@ import msgspec
 
 from fleet.aio.backoff import Backoff, jittered
 from fleet.aio.counts import Follows
+from fleet.aio.tracing import beginning
 from fleet.aio.turns import Turns
 from fleet.cache.filling import R, ReadsKind, Target
 from fleet.kubernetes.codec.codec import EventType, WatchEvent
@@ -103,7 +104,8 @@ class Reflector(Generic[R]):
             while True:
                 try:
                     if self._version is None:
-                        self._version = await self._list()
+                        with beginning(f"list {self._codec.path}", {"k8s.cluster.name": self._connection.cluster}):
+                            self._version = await self._list()
                         self._set_live()
                     opened = loop.time()
                     await self._watch(self._version)

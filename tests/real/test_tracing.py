@@ -204,3 +204,14 @@ async def test_logs_have_the_id_of_the_trace(served: RunningServer, caller: Call
         return caller.trace_id in await asyncio.to_thread(served.log.read_text)
 
     await until(is_logged, what="a line with the trace's id", every=0.1)
+
+
+async def test_lists_of_the_cache_are_traces_of_their_own(served: RunningServer, sink: SpanSink) -> None:
+    def lists() -> list[Received]:
+        return [span for span in sink.spans if span.name == "list /api/v1/pods"]
+
+    async def are_there() -> bool:
+        return {span.attributes["k8s.cluster.name"] for span in lists()} >= {"cluster1", "cluster2", "traced"}
+
+    await until(are_there, what="a list of the pods of each cluster", every=0.1)
+    assert {span.parent_id for span in lists()} == {""}
