@@ -112,6 +112,27 @@ def test_wide_rights_are_given_where_they_are_asked_for(need: str) -> None:
     assert more == given
 
 
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_each_selector_chooses_what_it_is_for(name: str) -> None:
+    objects = overlay(name)
+    pods = [each["spec"]["template"]["metadata"]["labels"] for each in objects if "template" in each.get("spec", ())]
+    services = [each["metadata"]["labels"] for each in objects if each["kind"] == "Service" and "ops" in str(each)]
+    chosen = {
+        (each["kind"], each["metadata"]["name"]): [labels for labels in of if chooses(each).items() <= labels.items()]
+        for kinds, of in (({"Service", "NetworkPolicy", "PodDisruptionBudget"}, pods), ({"ServiceMonitor"}, services))
+        for each in objects
+        if each["kind"] in kinds
+    }
+    assert {key for key, found in chosen.items() if len(found) != 1} == set()
+    assert len(chosen) == {"host": 4, "standalone": 4, "prometheus": 5, "replicas": 7}[name]
+
+
+def chooses(each: dict[str, Any]) -> dict[str, str]:
+    spec = each["spec"]
+    selector: dict[str, Any] = spec.get("selector") or spec["podSelector"]
+    return selector.get("matchLabels", selector)
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_value_is_an_error_that_names_it(wrong: str) -> None:
     with pytest.raises(CalledProcessError) as caught:

@@ -20,7 +20,7 @@ from realfleet.build_clients import find_client
 from realfleet.cluster import Cluster
 from realfleet.crds import CRDS_PATH, PROMETHEUS_RULE, SERVICE_MONITOR, install_crds
 from realfleet.fleet import Fleet
-from realfleet.processes import NotReadyError
+from realfleet.processes import FleetError, NotReadyError
 from server.settings.environment import SettingsInvalid, load_settings
 from tests.fakes.waiting import PATIENCE
 from tests.k8s.rendering import by_key, commands_of, container_of, find, kustomize
@@ -195,7 +195,33 @@ def test_the_pages_install_upgrade_and_take_away(cluster: Cluster, run: Callable
 def test_an_overlay_with_its_namespace_leaves_no_trace(cluster: Cluster) -> None:
     with leaving_no_trace(cluster):
         check_overlay(cluster, "prometheus", replicas=1)
+        check_further_rights(cluster)
         cluster.kubectl("delete", "-k", str(K8S / "overlays" / "prometheus"))
+
+
+def check_further_rights(cluster: Cluster) -> None:
+    """A role with the label is the account's too, for as long as it is there."""
+    asked = (
+        "auth",
+        "can-i",
+        "list",
+        "ingresses.networking.k8s.io",
+        "--as",
+        f"system:serviceaccount:{NAMESPACE}:{NAME}",
+    )
+
+    def may() -> bool:
+        try:
+            return cluster.kubectl(*asked).strip() == "yes"
+        except FleetError:
+            return False
+
+    assert not may()
+    cluster.kubectl("create", "clusterrole", "more", "--verb=list", "--resource=ingresses.networking.k8s.io")
+    cluster.kubectl("label", "clusterrole", "more", "openmcp.io/aggregate-to-apiserver=true")
+    cluster.servers.wait_until(may, "it is the account's", PATIENCE)
+    cluster.kubectl("delete", "clusterrole", "more")
+    cluster.servers.wait_until(lambda: not may(), "it is so no more", PATIENCE)
 
 
 @pytest.mark.usefixtures("namespace")
