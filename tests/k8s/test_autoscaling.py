@@ -1,5 +1,6 @@
 """The real autoscaler goes by the figure that the chart names, of the pods that it names."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,15 @@ from tests.fakes.waiting import PATIENCE
 
 pytestmark = pytest.mark.real
 FIGURE = "openmcp_requests_in_hand"
+
+
+def test_the_page_makes_it_of_figures_that_exist() -> None:
+    docs = K8S.parent / "docs"
+    (rule,) = re.findall(r"^# prometheus-adapter\n(.*?)^```", (docs / "how-to" / "install.md").read_text(), re.M | re.S)
+    names = set(re.findall(r"openmcp_\w+", rule)) - {FIGURE}
+    assert len(names) == 2
+    assert {name for name in names if f"`{name}`" not in (docs / "reference" / "figures.md").read_text()} == set()
+    assert f"as: {FIGURE}" in rule
 
 
 def test_replicas_are_added_while_requests_wait(real_fleet: Fleet) -> None:

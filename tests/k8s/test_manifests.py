@@ -127,6 +127,14 @@ def test_each_selector_chooses_what_it_is_for(name: str) -> None:
     assert len(chosen) == {"host": 4, "standalone": 4, "prometheus": 5, "replicas": 7}[name]
 
 
+def test_monitoring_wraps_the_files_that_stand_beside_the_chart() -> None:
+    objects = render_chart("prometheus")
+    files = {file.suffix: file.read_text() for file in (K8S / "monitoring").iterdir() if file.is_file()}
+    assert find(objects, "PrometheusRule")["spec"] == yaml.safe_load(files[".yaml"])
+    dashboards = [each["data"] for each in objects if each["metadata"]["name"] == "openmcp-apiserver-dashboard"]
+    assert dashboards == [{"openmcp-apiserver.json": files[name]} for name in files if name == ".json"]
+
+
 def chooses(each: dict[str, Any]) -> dict[str, str]:
     spec = each["spec"]
     selector: dict[str, Any] = spec.get("selector") or spec["podSelector"]

@@ -42,6 +42,7 @@ VOLUME = {
 """For claims that name no class."""
 APPLY = ("apply", "--server-side", "--validate=strict")
 NAME, NAMESPACE = "openmcp-apiserver", "openmcp"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 OF_ITS_OWN_ACCORD = {"events", "leases", "endpointslices", "endpoints"}
 
 
@@ -201,14 +202,7 @@ def test_an_overlay_with_its_namespace_leaves_no_trace(cluster: Cluster) -> None
 
 def check_further_rights(cluster: Cluster) -> None:
     """A role with the label is the account's too, for as long as it is there."""
-    asked = (
-        "auth",
-        "can-i",
-        "list",
-        "ingresses.networking.k8s.io",
-        "--as",
-        f"system:serviceaccount:{NAMESPACE}:{NAME}",
-    )
+    asked = ("auth", "can-i", "list", "ingresses.networking.k8s.io", "--as", ACCOUNT)
 
     def may() -> bool:
         try:
