@@ -138,7 +138,8 @@ def test_monitoring_wraps_the_files_that_stand_beside_the_chart() -> None:
 def chooses(each: dict[str, Any]) -> dict[str, str]:
     spec = each["spec"]
     selector: dict[str, Any] = spec.get("selector") or spec["podSelector"]
-    return selector.get("matchLabels", selector)
+    labels: dict[str, str] = selector.get("matchLabels", selector)
+    return labels
 
 
 @pytest.mark.parametrize("wrong", WRONG)
