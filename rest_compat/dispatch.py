@@ -24,6 +24,7 @@ from rest_compat.parameters import read_parameter
 from rest_compat.passthrough import BODILESS, MemberCall, PassThrough
 from rest_compat.redacted import ask_as_json, must_redact
 from rest_compat.request import Request
+from rest_compat.resource_metrics import Question, ResourceMetrics, may_be_answered
 from rest_compat.self_reviews import SelfReview, is_self_review
 from rest_compat.upgrades import Upgrade, read_subprotocol_token, read_upgrade, select_upgrade_headers
 
@@ -109,7 +110,11 @@ def build_answer(request: Request, principal: Principal, call: ApiCall, passed_o
     if streams:
         request.scope["streams"] = True  # for who counts how long answers take
     held = passed_on.streams if streams else passed_on.calls
-    return PassThrough(member, held.hold(principal.name))
+    answer = PassThrough(member, held.hold(principal.name))
+    if may_be_answered(passed.method, call.path):
+        question = Question(principal, connection, info, passed, request.state["request_timeout"])
+        return ResourceMetrics(question, federation, request.state["metric_store"], call.shape, answer)
+    return answer
 
 
 def build_rights_check(

@@ -1,7 +1,7 @@
 """`/metrics/...` with `?clustername=`: stored usage of one node or pod in the shapes the original answered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from auth.policy import authorize_request
 from auth.principal import Principal
 from fleet.aio.request_context import note_call
-from fleet.model.errors import FleetError, Forbidden, MetricsUnavailable, NotFound
+from fleet.model.errors import FleetError, Forbidden, NotFound
 from fleet.model.kinds import NODES, PODS, ObjectKind
 from fleet.model.objects import NodeKey, PodKey
 from fleet.model.quantities import format_kibibytes, format_nanocores
@@ -19,6 +19,7 @@ from fleet.model.request_info import RequestInfo
 from fleet.model.usage import Kind, Point
 from rest_compat.parameters import read_parameter, read_query, split_clustername
 from rest_compat.request import Request
+from rest_compat.resource_metrics import ask_store
 from rest_compat.routing import build_null, build_reading_route
 from rest_compat.times import format_time, parse_time
 
@@ -118,17 +119,8 @@ def read_range(request: Request) -> tuple[int | None, int | None]:
 async def _load_points(request: Request, kind: Kind, key: PodKey | NodeKey) -> list[Point]:
     start, end = read_range(request)
     store = request.state["metric_store"]
-    return await ask_store(request, store.points(kind, key, start_ns=start, end_ns=end, limit=MAX_POINTS))
-
-
-async def ask_store(request: Request, answer: Awaitable[T]) -> T:
-    """What the metric store answers within the request's time. Raises MetricsUnavailable."""
-    bound = request.state["request_timeout"]
-    try:
-        async with asyncio.timeout(bound):
-            return await answer
-    except TimeoutError as error:
-        raise MetricsUnavailable(f"the metric store did not answer within {bound:g} s") from error
+    points = store.points(kind, key, start_ns=start, end_ns=end, limit=MAX_POINTS)
+    return await ask_store(points, request.state["request_timeout"])
 
 
 def _build_error(request: Request, error: FleetError) -> Response:

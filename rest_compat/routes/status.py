@@ -14,7 +14,8 @@ from fleet.model.errors import Forbidden
 from fleet.model.request_info import RequestInfo
 from rest_compat.parameters import read_query, split_clustername
 from rest_compat.request import Request
-from rest_compat.routes.metrics import ask_store, read_range
+from rest_compat.resource_metrics import ask_store
+from rest_compat.routes.metrics import read_range
 from rest_compat.routing import build_json, build_null, build_reading_route
 from rest_compat.times import format_time
 
@@ -44,7 +45,7 @@ async def answer_status(request: Request, principal: Principal) -> Response:
     store, statuses = request.state["metric_store"], list[ClusterStatus]()
     if isinstance(store, StatusStore):
         asked = store.cluster_statuses(cluster, start_ns=start, end_ns=end, limit=MAX_STATUSES)
-        statuses = await ask_store(request, asked)
+        statuses = await ask_store(asked, request.state["request_timeout"])
     return build_json({"cluster_status": [_build_entry(cluster, status) for status in statuses] or None})
 
 

@@ -108,3 +108,15 @@ async def test_who_am_i_is_the_caller(people: People) -> None:
     assert "edith" in outcome.output
     assert "dev" in outcome.output
     assert "system:masters" not in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        ("top pods --namespace=shop", "vera edith sam anna"),
+        ("top pods --all-namespaces", "vera edith anna"),
+        ("top nodes", "vera edith anna"),
+    ],
+)
+async def test_top_is_for_whom_it_would_be_from_the_member(people: People, line: str, who: str) -> None:
+    assert {name for name in USERS if (await people.ask(name, line)).code == 0} == set(who.split())

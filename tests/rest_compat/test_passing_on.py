@@ -43,7 +43,7 @@ async def test_only_clustername_is_taken_from_the_url(
 ) -> None:
     answer = await client.ask("GET", target)
     assert answer.status == 200
-    assert upstream.seen[0].target == sent
+    assert upstream.seen[-1].target == sent
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ async def caller(fleet_server: RunningServer) -> AsyncIterator[Client]:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/api", "/api/v1", "/apis", "/apis/apps/v1", "/api/v1/namespaces/default", "/api/v1/nodes/kube1-worker1"),
+        *("/api", "/api/v1", "/apis/apps/v1", "/api/v1/namespaces/default", "/api/v1/nodes/kube1-worker1"),
         *("/apis/apps/v1/namespaces/shop/deployments/", "/api/v1/nodes/kube1-worker1?pretty=true"),
         "/api/v1/namespaces/shop?fieldManager=x",
     ],
