@@ -191,8 +191,8 @@ def open_accounts(fleet: Fleet, folder: Path) -> Iterator[Accounts]:
         one, two = fleet.members[:2]
         stack.enter_context(_named(fleet.host.client, _build_members(accounts, one, two)))
         stack.enter_context(_served(fleet.host, CLUSTER_PROFILE))
-        for member in fleet.members:
-            stack.enter_context(_served(member, *METRICS))
+        for cluster in accounts.clusters:
+            stack.enter_context(_served(cluster, *METRICS))
         path = f"/apis/{_PROFILE_GROUP}/namespaces/{PROFILES}/clusterprofiles"
         fleet.host.client.create(path, _build_profile(two.name))
         fleet.host.client.merge(f"{path}/{two.name}/status", {"status": _build_way(accounts.access(two))})
