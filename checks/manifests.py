@@ -3,6 +3,7 @@
 What all overlays have alike goes to `base`, what `monitoring.enabled` adds to `components/monitoring`.
 """
 
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from checks import member_manifests
+from fleet.model.unreadable import load_yaml
 from realfleet.build_clients import find_client
 from server.rights import RIGHTS
 
@@ -32,7 +34,7 @@ def render_chart(overlay: str, *arguments: str) -> list[dict[str, Any]]:
     values = [word for name in OVERLAYS[overlay] for word in ("-f", str(K8S / "overlays" / name / "values.yaml"))]
     command = [str(find_client("helm")), "template", "openmcp-apiserver", str(CHART), "-n", "openmcp", *values]
     ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=True)
-    return [each for each in yaml.safe_load_all(ran.stdout) if each]
+    return [each for text in re.split(r"^---$", ran.stdout, flags=re.MULTILINE) if (each := load_yaml(text))]
 
 
 def build_files() -> dict[Path, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from checks.manifests import K8S
+from checks.manifests import K8S, render_chart
 from realfleet.cluster import Cluster
 from realfleet.crds import CRDS_PATH, PROMETHEUS_RULE, SERVICE_MONITOR, install_crds
 from realfleet.fleet import Fleet
@@ -79,14 +79,17 @@ async def test_in_a_host_by_its_account_and_a_certificate(real_fleet: Fleet, tmp
 
 async def test_alone_by_a_kubeconfig_and_a_root_that_cant_be_written(real_fleet: Fleet, tmp_path: Path) -> None:
     member = real_fleet.members[0]
-    kubeconfig = {"config": real_fleet.kubeconfig.read_text()}
-    with applied(member, "standalone", config=WHO, kubeconfig=kubeconfig) as deployment:
+    kubeconfig, users = {"config": real_fleet.kubeconfig.read_text()}, {"users.yaml": "[{name: alice, role: view}]"}
+    further = "persistence.enabled=true,usersSecret=openmcp-apiserver-users"
+    deployment = find(render_chart("standalone", "--set", further), "Deployment")
+    with applied(member, "standalone", config=WHO, kubeconfig=kubeconfig, users=users):
         async with open_deployed(member, deployment, tmp_path) as deployed:
             shown = await ask(deployed, CLUSTERS)
             written = read_only_places(deployed)
     assert {each["name"] for each in shown["clusters"]} == {"openmcp", "cluster1", "cluster2"}
     assert {"/", "/etc", "/etc/openmcp-apiserver/kubeconfig"} <= written
     assert "/tmp" not in written
+    assert (tmp_path / "volumes/var/lib/openmcp-apiserver/usage.sqlite").is_file()
 
 
 async def test_in_a_cluster_by_its_account_and_prometheus(

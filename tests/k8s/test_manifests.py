@@ -27,6 +27,7 @@ WRONG = {
     "settings.port=8080": "at '/settings': additional properties 'port' not allowed",
     "image.digest=latest": "image/digest",
     "persistence.size=big": "persistence/size",
+    "kubeconfigSecret=": "no cluster is named: set kubeconfigSecret to a Secret",
     "persistence.enabled=true,replicas=2": "persistence is for one replica: set replicas to 1",
 }
 

@@ -5,9 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,17 @@ from typing import Any
 import pytest
 import yaml
 
-from checks.manifests import K8S, OVERLAYS
+from checks.manifests import CHART, K8S, OVERLAYS, render_chart
 from realfleet.build_clients import find_client
 from realfleet.cluster import Cluster
 from realfleet.crds import CRDS_PATH, PROMETHEUS_RULE, SERVICE_MONITOR, install_crds
 from realfleet.fleet import Fleet
-from realfleet.processes import FleetError, NotReadyError
+from realfleet.processes import FleetError
 from server.settings.environment import SettingsInvalid, load_settings
 from tests.fakes.waiting import PATIENCE
 from tests.k8s.rendering import by_key, commands_of, container_of, find, kustomize
+from tests.k8s.traces import leaving_no_trace, list_objects, wait_for
+from tests.k8s.values import ALL
 from tests.required import need
 
 pytestmark = pytest.mark.real
@@ -43,7 +43,6 @@ VOLUME = {
 APPLY = ("apply", "--server-side", "--validate=strict")
 NAME, NAMESPACE = "openmcp-apiserver", "openmcp"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{NAME}"
-OF_ITS_OWN_ACCORD = {"events", "leases", "endpointslices", "endpoints"}
 
 
 @pytest.fixture(scope="module")
@@ -68,53 +67,6 @@ def cluster(real_fleet: Fleet) -> Iterator[Cluster]:
 def namespace(cluster: Cluster) -> Iterator[None]:
     """The platform's: with all that was in it, in the end."""
     cluster.kubectl(*APPLY, "-k", str(K8S / "namespace"))
-    before = list_objects(cluster)
-    yield
-    wait_for(cluster, before)
-
-
-def list_objects(cluster: Cluster) -> Counter[str]:
-    """Resource, namespace and name of all that is there, but for what comes and goes of its own accord."""
-
-    def read(path: str, kind: str, group: str) -> list[dict[str, Any]]:
-        accept = f"application/json;g={group};as={kind}List;v={'v1' if group == 'meta.k8s.io' else 'v2'}"
-        status, body = cluster.client.read("GET", path, accept=accept)
-        return json.loads(body)["items"] or [] if status == 200 else []
-
-    groups = [group for path in ("/api", "/apis") for group in read(path, "APIGroupDiscovery", "apidiscovery.k8s.io")]
-    collections = {
-        f"/apis/{group['metadata']['name']}/{version['version']}/{each['resource']}"
-        if group["metadata"].get("name")
-        else f"/api/{version['version']}/{each['resource']}"
-        for group in groups
-        for version in group["versions"][:1]
-        for each in version["resources"]
-        if {"list", "delete"} <= set(each["verbs"]) and each["resource"] not in OF_ITS_OWN_ACCORD
-    }
-    return Counter(
-        f"{path} {item['metadata'].get('namespace', '')} {item['metadata']['name']}"
-        for path in collections
-        for item in read(path, "PartialObjectMetadata", "meta.k8s.io")
-    )
-
-
-def wait_for(cluster: Cluster, before: Counter[str]) -> None:
-    """Until the cluster has what it had, and no more."""
-    after = before
-
-    def is_as_before() -> bool:
-        nonlocal after
-        after = list_objects(cluster)
-        return after == before
-
-    try:
-        cluster.servers.wait_until(is_as_before, "the cluster is as it was", PATIENCE)
-    except NotReadyError as error:
-        raise AssertionError(f"left: {after - before}, gone: {before - after}") from error
-
-
-@contextmanager
-def leaving_no_trace(cluster: Cluster) -> Iterator[None]:
     before = list_objects(cluster)
     yield
     wait_for(cluster, before)
@@ -262,6 +214,21 @@ def test_helm_takes_over_what_was_there_before(cluster: Cluster, run: Callable[[
 def test_helm_finds_nothing_wrong(run: Callable[[str], str], name: str) -> None:
     values = " ".join(f"-f k8s/overlays/{each}/values.yaml" for each in OVERLAYS[name])
     assert "0 chart(s) failed" in run(f"helm lint --strict k8s/chart/{NAME} {values}")
+
+
+def test_all_that_may_be_set_is_taken_by_a_real_api_server(cluster: Cluster, tmp_path: Path) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert {*ALL} | {"replicas", "settings", "secretName", "resources", "terminationGracePeriodSeconds"} == {*values}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(ALL))
+    objects = render_chart("host", "-f", str(tmp_path / "all.yaml"))
+    for each in objects:
+        each["metadata"] |= {"namespace": "default"} if "namespace" in each["metadata"] else {}
+    said = cluster.kubectl(*APPLY, "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(objects))
+    assert said.count("(server dry run)") == len(objects)
+    pod = find(objects, "Deployment")["spec"]["template"]["spec"]
+    set_there = ("imagePullSecrets", "nodeSelector", "tolerations", "affinity", "priorityClassName")
+    assert {name: pod[name] for name in set_there} == {name: ALL[name] for name in set_there}
+    assert pod["containers"][0]["image"] == f"registry.example.org/openmcp@sha256:{'0' * 64}"
 
 
 def test_the_example_secrets_are_taken_and_no_server_starts_by_them(cluster: Cluster) -> None:

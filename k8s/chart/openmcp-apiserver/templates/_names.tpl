@@ -40,6 +40,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- $kubeconfigs := list }}
 {{- with .Values.ownCluster }}{{ $kubeconfigs = append $kubeconfigs "/etc/openmcp-apiserver/own/config" }}{{ end }}
 {{- with .Values.kubeconfigSecret }}{{ $kubeconfigs = append $kubeconfigs "/etc/openmcp-apiserver/kubeconfig/config" }}{{ end }}
+{{- $source := get .Values.settings "OPENMCP_CLUSTER_SOURCE" }}
+{{- if and (eq $source "kubeconfig") (not $kubeconfigs) (not .Values.settings.OPENMCP_KUBECONFIG) }}
+{{- fail "no cluster is named: set kubeconfigSecret to a Secret whose key config is a kubeconfig, ownCluster to a name for the cluster that the pod runs in, or settings.OPENMCP_CLUSTER_SOURCE" }}
+{{- end }}
 {{- with $kubeconfigs }}{{ $_ := set $made "OPENMCP_KUBECONFIG" (join ":" .) }}{{ end }}
 {{- if .Values.persistence.enabled }}{{ $_ := set $made "OPENMCP_EMBEDDED_FILE" "/var/lib/openmcp-apiserver/usage.sqlite" }}{{ end }}
 {{- if .Values.nats.enabled }}
