@@ -50,7 +50,7 @@ def build_release(folder: Path, version: str, *, image: bool = True) -> list[Pat
     folder.mkdir(parents=True)
     build_wheel(folder)
     if image:
-        write_bill(build_image(folder))
+        write_bill(build_image(folder, fresh=True))
     helm = str(find_client("helm"))
     subprocess.run([helm, "package", str(_CHART), "--destination", str(folder)], check=True, stdout=sys.stderr)
     shutil.copy(ROOT / "schema.graphql", folder / f"openmcp-apiserver-{version}.graphql")

@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from realfleet.build import build_once
 from realfleet.cache import cache_root, find_packaged
@@ -31,7 +32,14 @@ def build_image(folder: Path, *, fresh: bool = False) -> Path:
     """
     version = read_version()
     build_wheel(ROOT / "build")
-    storage = cache_root() / f"image-{_digest_of_sources()}"
+    if not fresh:
+        return _build_in(cache_root() / f"image-{_digest_of_sources()}", folder, version)
+    with TemporaryDirectory(prefix="image-", dir=cache_root()) as empty:
+        return _build_in(Path(empty), folder, version)
+
+
+def _build_in(storage: Path, folder: Path, version: str) -> Path:
+    """The layers of builds stay in the storage."""
     storage.mkdir(parents=True, exist_ok=True)
     buildah = partial(_run, str(find_packaged("buildah", "buildah")), "--root", storage, "--runroot", storage / "run")
     if buildah("inspect", "--type", "image", _BASE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False):
@@ -40,16 +48,17 @@ def build_image(folder: Path, *, fresh: bool = False) -> Path:
     volumes = []
     if authority := os.environ.get("PIP_CERT"):
         arguments["PIP_CERT"], volumes = _AUTHORITY, ["--volume", f"{authority}:{_AUTHORITY}:ro"]
-    name = f"openmcp-apiserver:{version}"
+    built = folder / "image-id"
     buildah(
         *("bud", "--quiet", "--isolation", "chroot", "--layers", "--timestamp", "0", "--format", "oci", *volumes),
-        *(["--no-cache"] if fresh else []),
         *(word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")),
-        *("--tag", name, ROOT),
+        *("--iidfile", built, ROOT),
     )
     archive = folder / f"openmcp-apiserver-{version}.oci.tar"
     archive.unlink(missing_ok=True)
-    buildah("push", "--quiet", "--format", "oci", name, f"oci-archive:{archive}:{name}")
+    name = f"oci-archive:{archive}:openmcp-apiserver:{version}"
+    buildah("push", "--quiet", "--format", "oci", built.read_text(), name)
+    built.unlink()
     return archive
 
 

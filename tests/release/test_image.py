@@ -113,6 +113,8 @@ async def test_check_finds_all_well(
 async def test_it_serves_kubectl_and_ends_when_it_is_told(
     image: UnpackedImage, environment: Mapping[str, str], mounted: Path, tmp_path: Path, real_fleet: Fleet
 ) -> None:
+    """With the metric file of its own, for which there is no home and no folder of its own here."""
+    environment = {name: value for name, value in environment.items() if "INFLUX" not in name and "STORE" not in name}
     command = image.run_command(tmp_path, environment=environment, mounted=mounted)
     plain = int(environment["OPENMCP_PLAIN_PORT"])
     async with open_server(environment=environment, port=plain, log=tmp_path / "log", program=command) as server:
