@@ -11,6 +11,7 @@ _OWN = re.compile(r'^(version = ")([^"]+)(")$', re.MULTILINE)
 _FOLLOWERS = (
     ("k8s/**/Chart.yaml", re.compile(r"^(version: )(\S+)()$", re.MULTILINE)),
     ("k8s/**/Chart.yaml", re.compile(r'^(appVersion: "?)([^"\s]+)("?)$', re.MULTILINE)),
+    ("docs/how-to/image.md", re.compile(r"(\bopenmcp-apiserver:|VERSION=)(\d[\w.-]*)()")),
     ("k8s/**/*.yaml", re.compile(r"(\bopenmcp-apiserver:)(\d[\w.-]*)()")),
 )
 
