@@ -27,11 +27,15 @@ _SAID = frozenset({"method", "path", "status", "took_ms"})
 """Fields that a text's message holds already."""
 
 _COLOURS = {"debug": 2, "info": 36, "warning": 33, "error": 31, "critical": 31}
-_MARKS = ("eyJ", "omcp_", "@", "earer ", "PRIVATE KEY", "$argon2")
-"""One of them is in whatever the pattern finds: most lines have none, and are looked through fast."""
+_MARKS = ("eyj", "omcp_", "@", "bearer", "private key", "$argon2", "authorization", "passw", "token", "secret", "key")
+"""One of them, in small letters, is in whatever the pattern finds: lines that have none are looked through fast."""
 
+_NAMED = r"(?i:password|passwd|token|secret|api[_-]?key)"
 _CREDENTIAL = re.compile(
-    r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|omcp_\w{20,}|(?<=://)[^/@\s\"']*(?=@)|(?<=[Bb]earer )[\w.~+/-]{16,}=*"
+    # What is kept: the scheme of an Authorization, and a name before `=`, or quoted before a colon.
+    r"((?i:authorization\\*[\"']?[:=] ?\\*[\"']?\w+ |bearer )(?=\S{16})"
+    rf"|{_NAMED}(?:\\*[\"'])?=(?:\\*[\"'])?(?=[^\s=])|{_NAMED}\\*[\"'] ?: ?\\*[\"'])[^\s\"'\\&,;]+"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|omcp_\w{20,}|(?<=://)[^/@\s\"']+(?=@)"
     r"|(?s:-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*-----|$))|\$argon2[^\s\"']*"
 )
 
@@ -90,7 +94,10 @@ class JsonLines(logging.Formatter):
 
 def hide_credentials(line: str) -> str:
     """Without what looks like a token, a private key, a password's hash, or the user information of a URL."""
-    return _CREDENTIAL.sub(REDACTED, line) if any(mark in line for mark in _MARKS) else line
+    small = line.lower()
+    if not any(mark in small for mark in _MARKS):
+        return line
+    return _CREDENTIAL.sub(lambda found: (found[1] or "") + REDACTED, line)
 
 
 def configure_logging(settings: LoggingSettings) -> None:

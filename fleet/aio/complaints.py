@@ -5,9 +5,11 @@ from collections.abc import Callable, Hashable
 
 from msgspec import Struct
 
+MOST_KINDS = 5
+"""Of one subject, until it is well: a text that is another one each time is no news."""
+
 
 class _Told(Struct):
-    kind: Hashable
     again_at: float
     wait: float
 
@@ -21,14 +23,16 @@ class Complaints:
         self._first = first
         self._last = last
         self._clock = clock
-        self._told: dict[Hashable, _Told] = {}
+        self._told: dict[Hashable, dict[Hashable, _Told]] = {}
 
     def is_due(self, subject: Hashable, kind: Hashable) -> bool:
         """Whether to tell now that this is wrong with the subject; if so it counts as told."""
-        now, told = self._clock(), self._told.get(subject)
-        if told is None or told.kind != kind:
-            self._told[subject] = _Told(kind, now + self._first, self._first)
+        now, kinds = self._clock(), self._told.setdefault(subject, {})
+        told = kinds.get(kind)
+        if told is None and len(kinds) < MOST_KINDS:
+            kinds[kind] = _Told(now + self._first, self._first)
             return True
+        told = told or min(kinds.values(), key=lambda each: each.again_at)
         if now < told.again_at:
             return False
         told.wait = min(told.wait * 2, self._last)

@@ -9,7 +9,7 @@ import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -45,10 +45,12 @@ def environ(folder: Path, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_process(variables: dict[str, str], *command: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(command or (COMMAND, "serve")), env=variables, stdout=PIPE, stderr=PIPE
-    )
+async def open_process(variables: dict[str, str], *command: str, log: Path | None = None) -> AsyncIterator[Process]:
+    """Whatever it says is in the log, or in its pipes."""
+    with log.open("wb") if log else nullcontext(PIPE) as said:
+        process = await asyncio.create_subprocess_exec(
+            *(command or (COMMAND, "serve")), env=variables, stdout=said, stderr=said
+        )
     try:
         yield process
     finally:
