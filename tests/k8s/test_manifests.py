@@ -91,7 +91,13 @@ def test_its_environment_is_of_settings_that_exist(name: str) -> None:
         ("standalone", ("OPENMCP_CLUSTER_SOURCE=clusterprofile", "OPENMCP_PROFILE_NAMESPACE=fleet", *PROVIDERS)),
         ("host", ("OPENMCP_JOIN=true", "OPENMCP_EVENTS_KEPT=0", "OPENMCP_WORKLOADS=false")),
         ("host", ("OPENMCP_TOKEN_REVIEW=true", "OPENMCP_AUTHORIZATION=impersonate")),
-        ("host", ("OPENMCP_METRIC_STORE=embedded",)),
+        (
+            "host",
+            ("OPENMCP_METRIC_STORE=Embedded", "OPENMCP_JOIN=Yes", "OPENMCP_WORKLOADS=off", "OPENMCP_EVENTS_KEPT=00"),
+        ),
+        ("host", ("OPENMCP_CLUSTER_SOURCE=KubeFed\\, secrets", "OPENMCP_SECRETS_NAMESPACE=a\\, b")),
+        ("host", ("OPENMCP_CLUSTER_SOURCE=", "OPENMCP_METRIC_STORE=embedded", "OPENMCP_COLLECT_INTERVAL=0m")),
+        ("host", ("OPENMCP_CLUSTER_SOURCE=secrets", "OPENMCP_SECRETS_NAMESPACE=*", "OPENMCP_TOKEN_REVIEW=1")),
         ("prometheus", ("OPENMCP_USAGE_FROM=collector", "OPENMCP_PLATFORM_NAMESPACE=other")),
     ],
 )
@@ -156,6 +162,15 @@ def test_a_value_reaches_the_pod_as_it_was_written() -> None:
     )
     environment = told(find(objects, "Deployment"))
     assert (environment["OPENMCP_AUDIT_LOG_BYTES"], environment["OPENMCP_JOIN"]) == ("67108864", "true")
+
+
+def test_ports_are_where_the_server_listens() -> None:
+    objects = render_chart("host", "--set", "settings.OPENMCP_PORT=8443,settings.OPENMCP_OPS_PORT=9000")
+    ports = {port["name"]: port["containerPort"] for port in container_of(find(objects, "Deployment"))["ports"]}
+    settings = load_settings(HERE | told(find(objects, "Deployment"))).http
+    assert ports == {"api": settings.port, "ops": settings.ops_port} == {"api": 8443, "ops": 9000}
+    services = [port["targetPort"] for each in objects if each["kind"] == "Service" for port in each["spec"]["ports"]]
+    assert services == ["api", "ops"]
 
 
 def test_the_chart_has_the_projects_version() -> None:

@@ -62,25 +62,30 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- toYaml $made }}
 {{- end }}
 
-{{/* What is on, of `needs` in files/rights.yaml, and "host" and "member": which of these this account is for. */}}
+{{/* What is on, of `needs` in files/rights.yaml, and "host" and "member": which of these this account is for. Words are read
+as the server reads them. */}}
 {{- define "needs" -}}
-{{- $settings := include "settings" . | fromYaml }}
-{{- $sources := splitList "," (nospace (get $settings "OPENMCP_CLUSTER_SOURCE")) }}
+{{- $settings := dict }}
+{{- range $name, $value := include "settings" . | fromYaml }}{{ $_ := set $settings $name (lower $value) }}{{ end }}
+{{- $yes := list "true" "1" "yes" "on" "t" "y" }}
+{{- $sources := splitList "," (nospace (get $settings "OPENMCP_CLUSTER_SOURCE" | default "kubefed")) }}
 {{- $kubefed := has "kubefed" $sources }}
+{{- $reviews := has (get $settings "OPENMCP_TOKEN_REVIEW") $yes }}
+{{- $elsewhere := pick $settings "OPENMCP_INFLUX_URL" "OPENMCP_INFLUX_HOST" "INFLUX_IP" "OPENMCP_PROMETHEUS_URL" }}
+{{- $store := get $settings "OPENMCP_METRIC_STORE" | default (ternary "embedded" "other" (empty $elsewhere)) }}
+{{- $collects := or (eq $store "embedded") (get $settings "OPENMCP_COLLECT_TO") (eq (get $settings "OPENMCP_USAGE_FROM") "collector") }}
 always: true
 member: {{ or $kubefed (ne .Values.ownCluster "") }}
-host: {{ or $kubefed (has "secrets" $sources) (has "clusterprofile" $sources) (eq (get $settings "OPENMCP_TOKEN_REVIEW") "true") }}
+host: {{ or $kubefed (has "secrets" $sources) (has "clusterprofile" $sources) $reviews }}
 kubefed: {{ $kubefed }}
 secrets: {{ has "secrets" $sources }}
 clusterprofile: {{ has "clusterprofile" $sources }}
-events: {{ ne (get $settings "OPENMCP_EVENTS_KEPT") "0" }}
-workloads: {{ ne (get $settings "OPENMCP_WORKLOADS") "false" }}
-{{- $store := get $settings "OPENMCP_METRIC_STORE" | default (ternary "embedded" "other" (empty (pick $settings "OPENMCP_INFLUX_URL" "OPENMCP_INFLUX_HOST" "INFLUX_IP" "OPENMCP_PROMETHEUS_URL"))) }}
-{{- $collects := or (eq $store "embedded") (hasKey $settings "OPENMCP_COLLECT_TO") (eq (get $settings "OPENMCP_USAGE_FROM") "collector") }}
-collector: {{ and $collects (not (has (get $settings "OPENMCP_COLLECT_INTERVAL") (list "0" "0s"))) }}
+events: {{ not (regexMatch "^0+$" (get $settings "OPENMCP_EVENTS_KEPT")) }}
+workloads: {{ not (has (get $settings "OPENMCP_WORKLOADS") (list "false" "0" "no" "off" "f" "n")) }}
+collector: {{ and $collects (not (regexMatch "^[0.hms]*0[0.hms]*$" (get $settings "OPENMCP_COLLECT_INTERVAL"))) | not | not }}
 impersonation: {{ eq (get $settings "OPENMCP_AUTHORIZATION") "impersonate" }}
-token-review: {{ eq (get $settings "OPENMCP_TOKEN_REVIEW") "true" }}
-join: {{ eq (get $settings "OPENMCP_JOIN") "true" }}
+token-review: {{ $reviews }}
+join: {{ has (get $settings "OPENMCP_JOIN") $yes }}
 kubelets: {{ .Values.rbac.kubelets }}
 view: {{ .Values.rbac.view }}
 edit: {{ .Values.rbac.edit }}
