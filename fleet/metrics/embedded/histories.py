@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from fleet.aio.recorder import counted_rows
+from fleet.aio.recorder import note_rows
 from fleet.metrics.aggregate import Series, build_histories, counter_lead_ns
 from fleet.metrics.embedded.blocks import history
 from fleet.metrics.embedded.blocks.history import SHAPE_OF
@@ -68,7 +68,8 @@ class _Parts:
         rows = self._view.connection.execute(self._text, (series_id, *self._span)).fetchall()
         if not rows:
             return None
-        times, *values = zip(*counted_rows(iter(rows)), strict=True)
+        note_rows(len(rows))
+        times, *values = zip(*rows, strict=True)
         return Series(times, dict(zip(self._measures, values, strict=True)))
 
     def __call__(self, series_id: int) -> list[Spans]:
