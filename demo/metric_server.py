@@ -109,20 +109,17 @@ def build_command(
 
 @contextlib.asynccontextmanager
 async def open_metric_server(
-    wanted: MetricServerKind, folder: Path, find: Callable[[MetricServerKind], Path | None] = find_metric_server
+    kind: MetricServerKind, folder: Path, find: Callable[[MetricServerKind], Path | None] = find_metric_server
 ) -> AsyncIterator[str]:
-    """Starts it, or the other one where only that is installed, with all it keeps in `folder`; gives its base URL.
-
-    Raises NoMetricServer.
-    """
-    kinds = sorted(MetricServerKind, key=lambda kind: kind is not wanted)
-    found = [(kind, program) for kind in kinds if (program := find(kind))]
-    if not found:
-        packages = " or ".join(kind.value for kind in MetricServerKind)
+    """Starts it with all it keeps in `folder`; gives its base URL. Raises NoMetricServer."""
+    program = find(kind)
+    if program is None:
+        others = [other.value for other in MetricServerKind if other is not kind and find(other)]
+        instead = f", or --metrics {others[0]}, which is installed" if others else ""
         raise NoMetricServer(
-            f"--metrics {wanted.value} needs one of two programs installed: apt-get install {packages}"
+            f"{kind.value} is not installed: apt-get install {kind.value}, or --metrics embedded, which needs nothing"
+            + instead
         )
-    kind, program = found[0]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -6,7 +6,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from fleet.ports import PointStore
 from server.event_loop import new_event_loop
 from server.lifespan import OpenState, State, open_state
 from server.logs import configure_logging
+from server.progress import open_progress
 from server.serve import Listening, run_server
 from server.settings.clusters import ClusterSettings
 from server.settings.environment import SettingsInvalid
@@ -90,12 +91,17 @@ def run_demo(clusters: int, pods: int, port: int, metrics: str) -> None:
     with tempfile.TemporaryDirectory(prefix="openmcp-demo-") as folder:
         settings = build_settings(Path(folder) / "usage.sqlite", port)
         configure_logging(settings.logging)
-        _say(f"starting {clusters} simulated clusters with {pods} pods each, and an hour of their usage ...\n")
         try:
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                runner.run(
-                    run_server(settings, build_open_state(plan, Path(folder)), on_listening=_build_welcome(plan))
-                )
+            with ExitStack() as waiting, asyncio.Runner(loop_factory=new_event_loop) as runner:
+                _say(f"starting {clusters} simulated clusters with {pods} pods each, and an hour of their usage ...\n")
+                progress = waiting.enter_context(open_progress())
+
+                def say_welcome(listening: Listening) -> None:
+                    waiting.close()
+                    _welcome(plan, listening)
+
+                opened = build_open_state(plan, Path(folder), progress)
+                runner.run(run_server(settings, opened, on_listening=say_welcome))
         except asyncio.CancelledError:
             return  # ended while it was still starting
         except SettingsInvalid as error:
@@ -118,24 +124,26 @@ def build_settings(usage_file: Path, port: int) -> Settings:
     )
 
 
-def build_open_state(plan: DemoPlan, folder: Path) -> OpenState:
+def build_open_state(plan: DemoPlan, folder: Path, say: Callable[[str], None] = lambda _: None) -> OpenState:
     """An `open_state` that starts the fleet first, and feeds the metric store while the server runs."""
 
     @asynccontextmanager
     async def open_demo_state(settings: Settings) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            say(f"starting {plan.clusters} API servers")
             fleet = await stack.enter_async_context(open_child_fleet(plan.clusters, plan.pods))
             clusters = settings.clusters.model_copy(update={"kubeconfig": (fleet.kubeconfig,)})
             settings = settings.model_copy(update={"clusters": clusters})
             writer: PointStore | None = None
             if plan.metrics is not None:
+                say(f"starting {plan.metrics.value}")
                 url = await stack.enter_async_context(open_metric_server(plan.metrics, folder))
                 settings = _read_from(settings, url)
                 _say(f"usage is written to {url}, and read from there\n")
                 options = RemoteWriteOptions(f"{url}/api/v1/write", timeout=_WRITE_SECONDS)
                 writer = await stack.enter_async_context(open_remote_writer(options))
             state = await stack.enter_async_context(open_state(settings))
-            feeder = await _fill(state, fleet, plan.ill, writer or _embedded(state))
+            feeder = await _fill(state, fleet, plan.ill, writer or _embedded(state), say)
             await stack.enter_async_context(open_task("feed usage", feeder.run))
             yield state
 
@@ -155,19 +163,24 @@ def _embedded(state: State) -> EmbeddedStore:
     return store
 
 
-async def _fill(state: State, fleet: ChildFleet, ill: str | None, store: PointStore) -> Feeder:
+async def _fill(
+    state: State, fleet: ChildFleet, ill: str | None, store: PointStore, say: Callable[[str], None]
+) -> Feeder:
     """Waits for the fleet to be in memory, makes a member ill and writes the last hour of all.
 
     So the first answer is a whole one, waits for nobody, and the last known state of the ill member can be asked for.
     """
     federation = state["federation"]
+    say("reading what is in them")
     await federation.wait_synced(_SYNC_SECONDS)
     feeder = Feeder(federation, store)
     running = await feeder.load_running()
     if ill is not None:
         await fleet.set_fault(ill, "hang")
+    say("writing an hour of their usage")
     await feeder.feed(running)
     if ill is not None:
+        say(f"waiting until {ill} counts as ill")
         await federation.wait_until(partial(_is_cut_off, federation, ill), _ILL_SECONDS)
     return feeder
 
@@ -181,15 +194,13 @@ def _is_cut_off(federation: Federation, cluster: str) -> bool:
     return False
 
 
-def _build_welcome(plan: DemoPlan) -> Callable[[Listening], None]:
-    def say_welcome(listening: Listening) -> None:
-        ill = _ILL.format(name=plan.ill) if plan.ill else ""
-        text = _WELCOME.format(
+def _welcome(plan: DemoPlan, listening: Listening) -> None:
+    ill = _ILL.format(name=plan.ill) if plan.ill else ""
+    _say(
+        _WELCOME.format(
             members=plan.clusters, pods=plan.pods, url=listening.main_url, user=USER, password=PASSWORD, ill=ill
         )
-        _say(text)
-
-    return say_welcome
+    )
 
 
 def _say(text: str) -> None:

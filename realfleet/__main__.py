@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -28,6 +29,7 @@ from realfleet.fleet import Fleet, open_fleet
 from realfleet.influx import InfluxError
 from realfleet.kubeconfig import write_private
 from realfleet.processes import FleetError
+from server.progress import open_progress
 
 _FOLDER = Path(".fleet")
 
@@ -64,6 +66,23 @@ def build(*, check: bool) -> None:
     click.echo(f"real servers and clients are in {', '.join(map(str, built))}")
 
 
+def _build_all() -> list[Path]:
+    """The folders that they are in. Minutes, the first time."""
+    parts = {
+        "kube-apiserver, etcd, kwok, kubectl and InfluxDB": build_servers,
+        "InfluxDB 2": lambda: build_influx2().parent,
+        "nats-server": lambda: build_nats().parent,
+        "metrics-server": lambda: build_metrics_server().parent,
+        "clients": build_clients,
+    }
+    built = []
+    with open_progress() as say:
+        for number, (name, build_part) in enumerate(parts.items(), 1):
+            say(f"{number} of {len(parts)}: {name}")
+            built.append(build_part())
+    return built
+
+
 @main.command()
 @click.option("--members", type=click.IntRange(1, 15), default=3, show_default=True)
 @click.option("--pods", type=click.IntRange(1), default=300, show_default=True, help="Of each member.")
@@ -74,7 +93,10 @@ def up(members: int, pods: int, nodes: int, *, metrics_servers: bool) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     click.echo(f"starting a host and {members} members with {pods} pods each")
     try:
-        with open_fleet(members, pods, nodes, metrics_servers=metrics_servers) as fleet:
+        with ExitStack() as stack:
+            with open_progress() as say:
+                say(f"starting {members + 1} API servers, and waiting until all pods run and metrics arrive")
+                fleet = stack.enter_context(open_fleet(members, pods, nodes, metrics_servers=metrics_servers))
             _hand_over(fleet)
     except KeyboardInterrupt:
         click.echo("stopped")

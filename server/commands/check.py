@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from server.commands.errors import examples
-from server.commands.progress import open_progress
 from server.commands.running import config_option, doubt_environment, load, run
 from server.logs import configure_logging
+from server.progress import open_progress
 
 
 @click.command(

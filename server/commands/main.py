@@ -63,7 +63,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
     settings = load(config_file, {name: str(value) for name, value in given.items() if value is not None})
     if settings.auth.signing_key is None:
         raise CliError(NO_SIGNING_KEY)
-    from server.lifespan import open_state
+    from server.found import open_told_state
     from server.serve import run_server
 
     configure_logging(settings.logging)
@@ -71,11 +71,12 @@ def serve(config_file: Path | None, host: str | None, port: int | None, ops_port
     _warn(settings)
     if settings.http.workers > 1:
         _serve_with_workers(settings)
-    run(lambda: run_server(settings, open_state))
+    run(lambda: run_server(settings, open_told_state))
 
 
 def _serve_with_workers(settings: Settings) -> NoReturn:
     from server.collecting import check_workers
+    from server.found import open_told_state
     from server.lifespan import open_state
     from server.metric_file import open_metric_file
     from server.metric_store import prepare_metric_store
@@ -86,7 +87,7 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
         import fleet.replication.replica  # noqa: F401 - before the fork, so that workers share it
 
     def serve_one(settings: Settings, worker: Worker, on_listening: Callable[[], None]) -> None:
-        opens = partial(open_state, writes=worker.is_writer)
+        opens = open_told_state if worker.is_writer else partial(open_state, writes=False)
         try:
             run(lambda: run_server(settings, opens, worker=worker, on_listening=lambda _: on_listening()))
         except CliError as error:
@@ -116,7 +117,7 @@ def _serve_with_workers(settings: Settings) -> NoReturn:
     type=click.Choice(["embedded", "prometheus", "victoria-metrics"]),
     default="embedded",
     show_default=True,
-    help="Where usage is kept: in the server's own store, or in one of these programs, of whichever is installed.",
+    help="Where usage is kept: in the server's own store, or in one of these programs, where it is installed.",
 )
 def demo(clusters: int, pods: int, port: int, metrics: str) -> None:
     """Run a simulated fleet and the server in front of it, on loopback only."""

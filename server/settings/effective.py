@@ -1,7 +1,7 @@
 """What counts now, and where each value is from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from server.settings.environment import find_value, list_variables, load_settings, read_config
+from server.settings.groups import Settings
 
 MASK = "***"
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
@@ -39,6 +40,16 @@ def list_effective(environ: Mapping[str, str], config_file: Path | None) -> list
             source = "default" if is_default else "KUBECONFIG, where it runs, or another setting"
         found.append(Effective(variable.name, _show(value), source, source == "default"))
     return found
+
+
+def list_changed(settings: Settings, groups: Collection[str]) -> list[str]:
+    """Of these groups what is not the default, as `NAME=value`."""
+    return [
+        f"{variable.name}={_show(value)}"
+        for variable in list_variables()
+        if variable.group in groups
+        and (value := getattr(getattr(settings, variable.group), variable.field)) != variable.info.default
+    ]
 
 
 def _show(value: Any) -> str | list[str] | None:

@@ -178,7 +178,8 @@ async def test_ctrl_c_ends_it_cleanly(number: signal.Signals, tmp_path: Path) ->
         process.send_signal(number)
         _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
 
-    assert (process.returncode, errors.decode()) == (0, "")
+    # How far it was is told every few seconds, on a slow machine.
+    assert (process.returncode, [line for line in errors.splitlines() if not line.endswith(b" s)")]) == (0, [])
     assert names_in(tmp_path) == []
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from demo.metric_server import MetricServerKind, NoMetricServer, find_metric_server, open_metric_server
+from demo.metric_server import MetricServerKind, NoMetricServer, open_metric_server
 from tests.fakes.waiting import PATIENCE, until
 from tests.processes import RunningServer, free_port, open_server
 from tests.required import need
 
-KINDS = pytest.mark.parametrize("kind", list(MetricServerKind), ids=lambda kind: kind.value)
 QUERY = """{ pods(first: 100, filter: {clusters: ["cluster1"], phases: [RUNNING]}) {
   items { usage { cpuCores } history(last: "1h", step: "5m") { memoryBytes } } } }"""
 
@@ -34,24 +33,23 @@ async def test_usage_and_an_hour_of_it_come_from_there(demo: RunningServer) -> N
     async def is_measured() -> bool:
         answer: Any = await demo.ask(token, QUERY)
         assert "errors" not in answer, answer
-        pods = [pod for pod in answer["data"]["pods"]["items"] if pod["usage"]]
+        pods = [pod for pod in answer["data"]["pods"]["items"] if pod["usage"] and pod["history"]]
         return len(pods) > 10 and all(len(list(filter(None, pod["history"]["memoryBytes"]))) > 10 for pod in pods)
 
     await until(is_measured, what="an hour of the usage of most pods", every=0.2)
     assert "usage is written to http://127.0.0.1:" in demo.log.read_text()
 
 
-@KINDS
-async def test_the_other_one_serves_where_only_that_is_installed(kind: MetricServerKind, tmp_path: Path) -> None:
-    need(kind.value)
-    other = next(each for each in MetricServerKind if each is not kind)
-    async with open_metric_server(other, tmp_path, lambda asked: find_metric_server(kind) if asked is kind else None):
-        assert (tmp_path / "data").is_dir()
+async def test_another_one_is_named_and_not_taken(tmp_path: Path) -> None:
+    wanted, other = MetricServerKind.VICTORIA_METRICS, MetricServerKind.PROMETHEUS
+    with pytest.raises(NoMetricServer, match=r"victoria-metrics is not installed: .* --metrics prometheus, which is"):
+        async with open_metric_server(wanted, tmp_path, lambda asked: Path("/bin/true") if asked is other else None):
+            pass
 
 
 @pytest.mark.parametrize(
     ("program", "said"),
-    [(None, "apt-get install prometheus or victoria-metrics"), (Path("/bin/false"), "did not start")],
+    [(None, "apt-get install prometheus, or --metrics embedded"), (Path("/bin/false"), "did not start")],
 )
 async def test_what_would_help_is_said(tmp_path: Path, program: Path | None, said: str) -> None:
     with pytest.raises(NoMetricServer, match=said):

@@ -15,9 +15,11 @@ _SPINNER = "|/-\\"
 
 
 @contextmanager
-def open_progress(stream: TextIO | None = None) -> Iterator[Callable[[str], None]]:
+def open_progress(
+    stream: TextIO | None = None, every_seconds: float = EVERY_SECONDS
+) -> Iterator[Callable[[str], None]]:
     """Takes what is done now, as often as one likes; on a terminal nothing of it stays when the `with` is left."""
-    progress = _Progress(stream or sys.stderr)
+    progress = _Progress(stream or sys.stderr, every_seconds)
     thread = threading.Thread(target=progress.run, name="progress", daemon=True)
     thread.start()
     try:
@@ -28,9 +30,10 @@ def open_progress(stream: TextIO | None = None) -> Iterator[Callable[[str], None
 
 
 class _Progress:
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, every_seconds: float) -> None:
         self.ended = threading.Event()
         self._stream = stream
+        self._every_seconds = every_seconds
         self._text = ""
         self._begun = time.monotonic()
 
@@ -41,7 +44,7 @@ class _Progress:
         if self._stream.isatty():
             self._turn()
         else:
-            while not self.ended.wait(EVERY_SECONDS):
+            while not self.ended.wait(self._every_seconds):
                 self._write(f"{self._text} ({self._seconds:.0f} s)\n")
 
     @property
@@ -51,10 +54,11 @@ class _Progress:
     def _turn(self) -> None:
         for sign in itertools.cycle(_SPINNER):
             line = f"{sign} {self._text} ({self._seconds:.0f} s)"
-            self._write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
+            # The cursor goes back, so that a line of the log takes its place.
+            self._write(f"{line[: shutil.get_terminal_size().columns - 1]}\x1b[K\r")
             if self.ended.wait(_TURN_SECONDS):
                 break
-        self._write("\r\x1b[K")
+        self._write("\x1b[K")
 
     def _write(self, text: str) -> None:
         try:
