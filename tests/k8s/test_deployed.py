@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from checks.manifests import K8S, render_chart
 from realfleet.cluster import Cluster
@@ -26,19 +27,30 @@ WHO = {
 }
 
 
+@pytest.fixture(scope="module")
+def member(real_fleet: Fleet) -> Iterator[Cluster]:
+    """With our namespace, which a host has."""
+    member = real_fleet.members[0]
+    member.kubectl("apply", "--server-side", "-k", str(K8S / "namespace"))
+    try:
+        yield member
+    finally:
+        member.kubectl("delete", "namespace", "openmcp")
+
+
 @contextmanager
 def applied(cluster: Cluster, name: str, **secrets: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The overlay's Deployment, where the overlay and its Secrets are."""
-    names = [f"openmcp-apiserver-{secret}" for secret in secrets]
-    cluster.kubectl("apply", "--server-side", "--validate=strict", "-k", str(K8S / "overlays" / name))
+    objects = overlay(name)
+    for secret, data in secrets.items():
+        metadata = {"name": f"openmcp-apiserver-{secret}", "namespace": "openmcp"}
+        objects.append({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+    manifests = yaml.safe_dump_all(objects)
+    cluster.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", stdin=manifests)
     try:
-        for secret, data in zip(names, secrets.values(), strict=True):
-            words = [f"--from-literal={key}={value}" for key, value in data.items()]
-            cluster.kubectl("-n", "openmcp", "create", "secret", "generic", secret, *words)
-        yield find(overlay(name), "Deployment")
+        yield find(objects, "Deployment")
     finally:
-        cluster.kubectl("-n", "openmcp", "delete", "secret", *names)
-        cluster.kubectl("delete", "-k", str(K8S / "overlays" / name))
+        cluster.kubectl("delete", "--wait=false", "-f", "-", stdin=manifests)
 
 
 async def ask(deployed: Deployed, query: str) -> dict[str, Any]:
@@ -77,8 +89,9 @@ async def test_in_a_host_by_its_account_and_a_certificate(real_fleet: Fleet, tmp
     assert usage["cluster"]["usage"]["cpuCores"] > 0
 
 
-async def test_alone_by_a_kubeconfig_and_a_root_that_cant_be_written(real_fleet: Fleet, tmp_path: Path) -> None:
-    member = real_fleet.members[0]
+async def test_alone_by_a_kubeconfig_and_a_root_that_cant_be_written(
+    real_fleet: Fleet, member: Cluster, tmp_path: Path
+) -> None:
     kubeconfig, users = {"config": real_fleet.kubeconfig.read_text()}, {"users.yaml": "[{name: alice, role: view}]"}
     further = "persistence.enabled=true,usersSecret=openmcp-apiserver-users"
     deployment = find(render_chart("standalone", "--set", further), "Deployment")
@@ -93,9 +106,8 @@ async def test_alone_by_a_kubeconfig_and_a_root_that_cant_be_written(real_fleet:
 
 
 async def test_in_a_cluster_by_its_account_and_prometheus(
-    real_fleet: Fleet, real_prometheus: MetricServer, tmp_path: Path
+    member: Cluster, real_prometheus: MetricServer, tmp_path: Path
 ) -> None:
-    member = real_fleet.members[0]
     install_crds(member.servers, member.client, (SERVICE_MONITOR, PROMETHEUS_RULE))
     try:
         with applied(member, "prometheus", config=WHO) as deployment:
