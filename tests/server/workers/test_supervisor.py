@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from server.figures.exposition import merge_expositions
 from tests.fakes.waiting import until
@@ -49,6 +50,11 @@ async def test_workers_serve_one_port_and_tell_the_figures_of_all(tmp_path: Path
         _, text = await ask(f"{ops}/metrics")
         assert text.count("# TYPE openmcp_cluster_ready gauge") == 1
         assert len(re.findall(r'^process_start_time_seconds\{worker="\d"\} \d', text, re.MULTILINE)) == 3
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        async with aiohttp.request("GET", f"{ops}/metrics", headers=accept) as answer:
+            families = list(text_string_to_metric_families(await answer.text()))  # type: ignore[no-untyped-call]  # the library's
+        (up,) = (family.samples for family in families if family.name == "openmcp_up")
+        assert [sample.labels["worker"] for sample in up] == ["0", "1", "2"]
         process.terminate()
         assert (await ended(process))[0] == 0
 
