@@ -20,6 +20,9 @@ OFTEN = 10
 IDLE_SECONDS = 3600.0
 """A name that nobody asked by for so long gives its place to one that is asked."""
 
+LONGEST_NAME = 64
+"""Characters; a longer name is counted among the others."""
+
 OTHER = "other"
 ANONYMOUS = "anonymous"
 
@@ -39,6 +42,8 @@ class Names:
         """What the operation counts as, and the name that lost its place to it."""
         if not name:
             return ANONYMOUS, None
+        if len(name) > LONGEST_NAME:
+            return OTHER, None
         if name in self._asked_at:
             self._asked_at[name] = now
             return name, None

@@ -1,6 +1,7 @@
 """What is told of the process: what it is asked, its ports, its event loop and its memory."""
 
 import asyncio
+import logging
 import platform
 import resource
 import sys
@@ -15,6 +16,7 @@ from server.asgi.connections import Connections
 from server.asgi.requests import RequestCounts
 from server.audit_log import AuditLog
 from server.figures.figure import Figure, Samples, Value, one, outcomes_of
+from server.log_handler import LogHandler
 from server.process_counts import ProcessCounts
 from server.tls import ReloadingCertificate
 
@@ -63,7 +65,17 @@ ALWAYS: tuple[Figure[None], ...] = (
         "What the container may take, all its processes together; missing where nothing is set.",
         one(lambda _: _find_memory_limit()),
     ),
+    Figure(
+        "openmcp_log_lines_lost_total",
+        "counter",
+        "Lines of the log that came faster than it was read.",
+        one(lambda _: _count_lost_lines()),
+    ),
 )
+
+
+def _count_lost_lines() -> int:
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LogHandler))
 
 
 def _read_counts(requests: RequestCounts) -> Samples:

@@ -55,6 +55,7 @@ def test_names_that_are_asked_often_have_a_place_and_lose_it_when_nobody_asks() 
         assert found == (f"Page{number}" if number < MOST_NAMES else OTHER)
     assert names.find("Page0", IDLE_SECONDS) == ("Page0", None)
     assert names.find(None, 0.0) == ("anonymous", None)
+    assert {names.find("N" * 10_000, 0.0) for _ in range(OFTEN)} == {(OTHER, None)}
     for _ in range(OFTEN):
         found, gone = names.find("Late", IDLE_SECONDS + 2.0)
     assert (found, gone) == ("Late", "Page1")
