@@ -82,7 +82,7 @@ def wait_available(cluster: Cluster) -> dict[str, Any]:
 def check_overlay(cluster: Cluster, name: str, replicas: int) -> None:
     cluster.kubectl(*APPLY, "-k", str(K8S / "overlays" / name))
     cluster.servers.wait_until(
-        lambda: wait_available(cluster)["status"]["availableReplicas"] == replicas, f"{replicas} replicas", PATIENCE
+        lambda: wait_available(cluster)["status"].get("availableReplicas") == replicas, f"{replicas} replicas", PATIENCE
     )
     labels = cluster.client.get(f"/api/v1/namespaces/{NAMESPACE}")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
