@@ -80,7 +80,7 @@ async def test_a_kubeconfig_that_signs_in_by_itself(signed_in: SignedIn, tmp_pat
     written = yaml.safe_load(text)
     assert [user["name"] for user in written["users"]] == ["openmcp-ann"]
     assert "token" not in written["users"][0]["user"]
-    kubectl = Kubectl(signed_in.program, tmp_path / "config", tmp_path / "kubectl")
+    kubectl = Kubectl(signed_in.program, tmp_path / "config", tmp_path / "kubectl", "openmcp-cluster1")
 
     outcome = await kubectl.run("get pods -n default", **cache, BROWSER="false")
     assert outcome.code == 0, outcome
@@ -101,7 +101,7 @@ async def test_a_kubeconfig_of_a_user_with_a_password(signed_in: SignedIn, tmp_p
     )
     text, _ = await made.communicate()
     (tmp_path / "config").write_bytes(text)
-    kubectl = Kubectl(signed_in.program, tmp_path / "config", tmp_path / "kubectl")
+    kubectl = Kubectl(signed_in.program, tmp_path / "config", tmp_path / "kubectl", "openmcp-cluster1")
 
     assert (await kubectl.run("get nodes", **cache)).code == 0
     stopped = await kubectl.run("get nodes", XDG_CACHE_HOME=str(tmp_path / "another"))
