@@ -38,12 +38,12 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     legacy = {at: api if at in PASSED_ON else Compression(api) for at, api in apis.items()}
     fast = FastPath(Compression(app), dict.fromkeys(GRAPH_PATHS, serve_graphql), legacy)
     routes = Routes([*GRAPH_PATHS, *apis, *(route.path for route in app.routes if isinstance(route, Route))])
-    served: ASGIApp = Audit(AddressRate(fast, traffic.address_rate))
+    spans = None
     if settings.tracing.traced:
-        from server.tracing.requests import Traced
+        from server.tracing.requests import RequestSpans
 
-        served = Traced(served, routes)
-    served = RequestLog(served, routes)
+        spans = RequestSpans(routes)
+    served = RequestLog(Audit(AddressRate(fast, traffic.address_rate)), routes, spans)
     return CrossOrigin(served, settings.http.cors_origins) if settings.http.cors_origins else served
 
 

@@ -10,6 +10,7 @@ import random
 import re
 import time
 import uuid
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +21,9 @@ from server.asgi.audit import read_sent_path
 from server.asgi.requests import Routes
 from server.errors import build_error_answer
 from server.process_counts import ProcessCounts
+
+if TYPE_CHECKING:
+    from server.tracing.requests import RequestSpans
 
 _log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -38,9 +42,10 @@ _STOPPED = "this server is shutting down, and the answer was not ready in time: 
 class RequestLog:
     """The outermost layer of the application. A caller's own `X-Request-ID` is kept where it is harmless."""
 
-    def __init__(self, app: ASGIApp, routes: Routes | None = None) -> None:
+    def __init__(self, app: ASGIApp, routes: Routes | None = None, spans: "RequestSpans | None" = None) -> None:
         self._app = app
         self._routes = routes or Routes(())
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -49,6 +54,16 @@ class RequestLog:
         request = RequestContext(_request_id(scope))
         begin_request(request)
         answered = _Answered(send, request.request_id, scope.setdefault("state", {})["stopping"])
+        if self._spans is None or (span := self._spans.begin(scope, request)) is None:
+            await self._answer(scope, receive, answered, request)
+            return
+        with span:
+            try:
+                await self._answer(scope, receive, answered, request)
+            finally:
+                self._spans.describe(span, scope, answered.status)
+
+    async def _answer(self, scope: Scope, receive: Receive, answered: "_Answered", request: RequestContext) -> None:
         try:
             if scope["type"] == "websocket":
                 await self._app(scope, receive, answered.send_message)

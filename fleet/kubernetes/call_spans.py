@@ -7,10 +7,12 @@ from fleet.aio import tracing
 from fleet.aio.tracing import Kind, Span
 from fleet.model.errors import InvalidQuery
 from fleet.model.request_info import build_route, parse_request
-from fleet.ports import Call, Headers
+from fleet.ports import Call
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HEADERS = frozenset({b"traceparent", b"tracestate"})
+
+CONTEXT = frozenset({b"traceparent", b"tracestate"})
+"""The headers that `write_context` writes."""
 
 
 class CallSpans:
@@ -49,8 +51,3 @@ def write_context(span: Span) -> bytes:
     """Lines of a request's head: whose trace it is of."""
     lines = b"traceparent: %b\r\n" % span.traceparent
     return lines + b"tracestate: %b\r\n" % span.state if span.state else lines
-
-
-def drop_context(headers: Headers) -> Headers:
-    """The headers without what a caller said of it."""
-    return [pair for pair in headers if pair[0].lower() not in _HEADERS]

@@ -19,7 +19,7 @@ from fleet.aio.request_context import VIA, current_request
 from fleet.aio.timed import timed
 from fleet.aio.tracing import UNTRACED, Span
 from fleet.kubernetes.auth.authorizers import ANONYMOUS, Authorizer, FixedAuthorizer
-from fleet.kubernetes.call_spans import CallSpans, drop_context, write_context
+from fleet.kubernetes.call_spans import CONTEXT, CallSpans, write_context
 from fleet.kubernetes.errors import FOREIGN, translate
 from fleet.kubernetes.http1.content import decompress
 from fleet.kubernetes.http1.dial import build_route
@@ -208,11 +208,9 @@ class HttpConnection:
             framing += build_impersonation(call.acting_for)
         if (request := current_request()) is not None:
             framing += b"Audit-ID: %b\r\n" % request.request_id.encode("ascii")
-        headers = call.headers
         if tracing.tracer is not None and (whose := span or tracing.current_span()) is not None:
-            framing += write_context(whose)
-            headers = drop_context(headers)
-        return build_request_head(line, headers, authorization, framing)
+            return build_request_head(line, call.headers, authorization, framing + write_context(whose), CONTEXT)
+        return build_request_head(line, call.headers, authorization, framing)
 
     def count_connections(self) -> tuple[int, int]:
         """Those that are in use, and those that wait for a call."""

@@ -1,10 +1,10 @@
-"""Requests as spans, as raw ASGI. Source: OpenTelemetry, semantic conventions for HTTP server spans."""
+"""Requests as spans. Source: OpenTelemetry, semantic conventions for HTTP server spans."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from fleet.aio import tracing
-from fleet.aio.request_context import current_request
-from fleet.aio.tracing import Kind, Span, Tracer
+from fleet.aio.request_context import RequestContext
+from fleet.aio.tracing import Kind, Span
 from fleet.model.request_info import build_route
 from server.asgi.requests import OTHER, Routes
 
@@ -12,38 +12,35 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
-class Traced:
-    """An application whose requests are spans."""
+class RequestSpans:
+    """The spans of requests, which the layer around all others begins and ends."""
 
-    def __init__(self, app: ASGIApp, routes: Routes) -> None:
-        self._app = app
+    def __init__(self, routes: Routes) -> None:
         self._routes = routes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        tracer = tracing.tracer
-        if tracer is None or scope["type"] not in ("http", "websocket") or scope["path"] in _PROBES:
-            await self._app(scope, receive, send)
+    def begin(self, scope: Scope, request: RequestContext) -> Span | None:
+        """The span of a request, to be ended by its `with`; None of one that is not traced."""
+        if tracing.tracer is None or scope["path"] in _PROBES:
+            return None
+        method = scope.get("method", "GET")
+        name = method if method in _METHODS else "HTTP"
+        span = tracing.tracer.begin(name, Kind.SERVER, {}, scope["headers"])
+        if span.sampled:
+            request.trace_id = f"{span.trace_id:032x}"
+            span.attributes = {
+                "http.request.method": method if method in _METHODS else "_OTHER",
+                # What is behind a proxy of a member is another server's own, and may be a secret.
+                "url.path": scope["path"].partition("/proxy/")[0],
+                "url.scheme": scope["scheme"],
+                "client.address": scope["client"][0] if scope.get("client") else "",
+                "openmcp.request.id": request.request_id,
+            }
+        return span
+
+    def describe(self, span: Span, scope: Scope, status: int) -> None:
+        """Says what is known only once it was answered; a status of 0 is none."""
+        if not span.sampled:
             return
-        status = 0
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            kind = message["type"]
-            if kind == "http.response.start":
-                status = message["status"]
-            elif kind == "websocket.accept":
-                status = 101
-            await send(message)
-
-        with _begin(tracer, scope) as span:
-            try:
-                await self._app(scope, receive, send_on)
-            finally:
-                if span.sampled:
-                    self._describe(span, scope, status)
-
-    def _describe(self, span: Span, scope: Scope, status: int) -> None:
-        """What is known only once it was answered."""
         if status:
             span.note_status(status, 500)
         cluster, info = scope.get("call", (None, None))
@@ -55,24 +52,3 @@ class Traced:
         if route and route != OTHER:
             span.attributes["http.route"] = route
             span.name = f"{span.name} {route}"
-
-
-def _begin(tracer: Tracer, scope: Scope) -> Span:
-    method = scope.get("method", "GET")
-    if method not in _METHODS:
-        method = "_OTHER"
-    span = tracer.begin("HTTP" if method == "_OTHER" else method, Kind.SERVER, {}, scope["headers"])
-    if not span.sampled:
-        return span
-    span.attributes = {
-        "http.request.method": method,
-        # What is behind a proxy of a member is another server's own, and may be a secret.
-        "url.path": scope["path"].partition("/proxy/")[0],
-        "url.scheme": scope["scheme"],
-    }
-    if scope.get("client"):
-        span.attributes["client.address"] = scope["client"][0]
-    if (request := current_request()) is not None:
-        span.attributes["openmcp.request.id"] = request.request_id
-        request.trace_id = f"{span.trace_id:032x}"
-    return span

@@ -15,7 +15,7 @@ from server.settings.environment import SettingsInvalid
 from server.settings.tracing import TracingSettings, read_pairs
 from server.tracing.context import read_remote
 from server.tracing.exporter import Exporter, Receiver
-from server.tracing.otlp import encode_resource, encode_span
+from server.tracing.otlp import encode_resource
 from server.tracing.sampling import Sampler, build_sampler
 
 FLUSH_SECONDS = 1.0
@@ -42,7 +42,7 @@ class OtlpTracer:
         return Span(name, kind, attributes, trace_id, remote.span_id, remote.state, sampled=sampled)
 
     def take(self, span: Span) -> None:
-        self.exporter.put(encode_span(span))
+        self.exporter.put(span)
 
 
 @asynccontextmanager

@@ -41,15 +41,17 @@ def check_target(path: str, query: str) -> None:
         raise InvalidQuery(f"the query {query[:200]!r} must be percent-encoded")
 
 
-def build_request_head(line: bytes, given: Headers, authorization: str | None, framing: bytes) -> bytes:
+def build_request_head(
+    line: bytes, given: Headers, authorization: str | None, framing: bytes, replaced: frozenset[bytes] = frozenset()
+) -> bytes:
     """A whole head in bytes, with this server's credential in the place of the caller's.
 
     `line` is the request line and what follows it always, `framing` says how the body ends, or that another protocol is
-    to follow: the caller's own words on either are not kept. Without a wish of the caller's, answers come uncompressed:
-    members are near, and gunzip costs as much as decoding. Raises InvalidQuery.
+    to follow: the caller's own words on either, and on what is `replaced` there, are not kept. Without a wish of the
+    caller's, answers come uncompressed: members are near, and gunzip costs as much as decoding. Raises InvalidQuery.
     """
     parts = [line, framing]
-    dropped = _NEVER_SENT
+    dropped = _NEVER_SENT | replaced if replaced else _NEVER_SENT
     with_agent = with_encoding = False
     fields = [(name.lower(), name, value) for name, value in given]
     for name, written, value in fields:

@@ -12,7 +12,7 @@ from realfleet.otel_collector import OtelCollector, start_otel_collector
 from realfleet.processes import open_servers
 from server.settings.tracing import TracingSettings
 from server.tracing.exporter import MOST_WAITING, Exporter, Receiver
-from server.tracing.otlp import encode_resource, encode_span
+from server.tracing.otlp import encode_resource
 from server.tracing.tracer import open_tracing
 from tests.fakes.span_sink import SpanSink, open_span_sink
 from tests.fakes.waiting import until
@@ -73,10 +73,10 @@ async def test_a_collector_that_is_away_costs_a_line_and_what_is_too_much(
     caplog.set_level(logging.INFO, "server.tracing.exporter")
     await asyncio.to_thread(collector.server.stop)
     exporter = Exporter(Receiver(f"{collector.endpoint}/v1/traces"), RESOURCE, "1")
-    exporter.put(encode_span(build_span("first", 2)))
+    exporter.put(build_span("first", 2))
     await until(lambda: caplog.messages, what="a line of the log")
     for _ in range(MOST_WAITING + 100):
-        exporter.put(encode_span(build_span("more", 2)))
+        exporter.put(build_span("more", 2))
     assert exporter.dropped == 100
     await asyncio.to_thread(collector.server.start)
     await until(lambda: exporter.sent == MOST_WAITING + 1, what="all that was kept", every=0.05)
@@ -90,7 +90,7 @@ async def test_a_collector_that_is_away_costs_a_line_and_what_is_too_much(
 async def test_the_end_does_not_wait_for_who_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         exporter = Exporter(Receiver(f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"), RESOURCE, "1")
-        exporter.put(encode_span(build_span("lost", 3)))
+        exporter.put(build_span("lost", 3))
         await asyncio.to_thread(exporter.close, 0.1)
         assert exporter.sent == 0
 
@@ -98,7 +98,7 @@ async def test_the_end_does_not_wait_for_who_never_answers() -> None:
 async def test_what_is_refused_for_good_is_not_sent_again(sink: SpanSink, caplog: pytest.LogCaptureFixture) -> None:
     sink.status = 400
     exporter = Exporter(Receiver(f"{sink.url}/v1/traces"), RESOURCE, "1")
-    exporter.put(b"no span")
+    exporter.put(build_span("refused", 4))
     await until(lambda: exporter.refused == 1, what="the refusal")
     sink.status = 200
     exporter.close(1.0)
