@@ -28,7 +28,8 @@ async def measure(rounds: int) -> list[Row]:
             coded = {name: replace(plain, headers={**plain.headers, "Accept-Encoding": name}) for name in CODINGS}
             size = len(await fetch(plain)) / 1000
             sides = {
-                name: partial(measure_cpu, server.pid, ask, ANSWERS) for name, ask in {"plain": plain, **coded}.items()
+                name: partial(measure_cpu, server.pid, [ask], ANSWERS)
+                for name, ask in {"plain": plain, **coded}.items()
             }
             samples = await run_interleaved(sides, rounds)
             for name, ask in coded.items():

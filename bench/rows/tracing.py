@@ -11,13 +11,14 @@ from bench.cpu import measure_cpu
 from bench.interleave import run_interleaved
 from bench.load import Ask
 from bench.row import Row, build_row, within
-from bench.servers import LOOPBACK, Running, open_server, open_simulated, wait_pods
+from bench.rows.mixed import MEMBERS, PODS, build_asks
+from bench.servers import LOOPBACK, Running, open_server, open_simulated
 from bench.skipped import Skipped
 from realfleet.ports import list_free_ports
 
-PODS = 1_000
-ANSWERS = 1_000
+ANSWERS = 400
 PAGE = "query Page { pods(first: 100) { items { cluster { name } namespace name status restarts node { name } } } }"
+TITLES = ("mixed queries", "a page of 100 pods", "a call that is passed on")
 SAMPLED = {"all sampled": "1", "a tenth sampled": "0.1"}
 GOAL = within(1.05, "untraced")
 
@@ -27,7 +28,7 @@ async def measure(rounds: int) -> list[Row]:
     if sys.platform != "linux":
         raise Skipped("needs Linux, which says in /proc how long threads ran")
     async with AsyncExitStack() as stack:
-        fleet = await stack.enter_async_context(open_simulated(1, PODS))
+        fleet = await stack.enter_async_context(open_simulated(MEMBERS, PODS))
         endpoint = await stack.enter_async_context(_open_receiver())
         servers = {"off": await stack.enter_async_context(open_server(fleet.kubeconfig))}
         for name, part in SAMPLED.items():
@@ -37,13 +38,11 @@ async def measure(rounds: int) -> list[Row]:
                 "OPENMCP_TRACE_SAMPLER_ARG": part,
             }
             servers[name] = await stack.enter_async_context(open_server(fleet.kubeconfig, traced))
-        for server in servers.values():
-            await wait_pods(server, PODS)
+        asks = {name: await _build_asks(server) for name, server in servers.items()}
         rows: list[Row] = []
-        for title in ("a page of 100 pods", "a call that is passed on"):
+        for title in TITLES:
             sides = {
-                name: partial(measure_cpu, server.pid, _build_ask(title, server), ANSWERS)
-                for name, server in servers.items()
+                name: partial(measure_cpu, server.pid, asks[name][title], ANSWERS) for name, server in servers.items()
             }
             for warm_up in sides.values():
                 await warm_up()
@@ -62,10 +61,9 @@ async def measure(rounds: int) -> list[Row]:
     return rows
 
 
-def _build_ask(title: str, server: Running) -> Ask:
-    if "pods" in title:
-        return server.ask_graph(PAGE)
-    return server.ask("/api/v1/namespaces/default?clustername=cluster1")
+async def _build_asks(server: Running) -> dict[str, list[Ask]]:
+    passed_on = server.ask("/api/v1/namespaces/default?clustername=cluster1")
+    return dict(zip(TITLES, (await build_asks(server), [server.ask_graph(PAGE)], [passed_on]), strict=True))
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from strawberry.types.graphql import OperationType
 
 from fleet.aio.lru import Lru
 from fleet.aio.request_context import note_cost, note_parsed
-from fleet.aio.tracing import spanning
+from fleet.aio.tracing import UNTRACED, spanning
 from fleet.model.visibility import Scope
 from graph.compiled.executor import Built, CompiledExecutor, build
 from graph.compiled.plans import OperationPlans
@@ -174,7 +174,10 @@ async def run_known(
 ) -> ExecutionResult | None:
     """The result of an operation; None where it is none, or will be refused by what knows why."""
     core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions reach it
-    known = known_documents.get((text, context.limits)) or _learn(core, text, context.limits)
+    known = known_documents.get((text, context.limits))
+    is_new = known is None
+    if is_new:
+        known = _learn(core, text, context.limits)
     operation = None if known is None else find_operation(known.document, name)
     if known is None or operation is None or OperationType(operation.operation.value) not in (allowed or _QUERY):
         return None
@@ -192,7 +195,8 @@ async def run_known(
     plan = context.plan = None if read.plan_key[1] is None else known.plans.get(read.plan_key)
     plans = known.get_plans(read.built, name, encoded=context.encoded)
     executor = CompiledExecutor.of(core, read.built, context, plans)
-    with spanning("graphql.execute"):
+    # Of a known document nothing else is done, so that its operation is the execution.
+    with spanning("graphql.execute") if is_new else UNTRACED:
         running = executor.execute_operation()
         found = await running if isawaitable(running) else running
     if plan is None and context.plan is not None:

@@ -22,6 +22,9 @@ _TIMES = struct.Struct("<cQcQ")
 """`start_time_unix_nano`, `end_time_unix_nano`."""
 
 _DOUBLE = struct.Struct("<d")
+_SHORT = 0x80 - 4
+"""Bytes of a key and a text of which each length is one byte."""
+
 _UNLIKE = frozenset({"openmcp.request.id", "url.full", "url.path"})
 """Attributes whose values hardly repeat: what is made of the others is remembered."""
 
@@ -64,17 +67,26 @@ def _encode_name(name: str, kind: int) -> bytes:
     return _encode(5, name[:MOST_CHARACTERS].encode(errors="replace")) + b"\x30%c" % kind
 
 
+@lru_cache(256)
+def _encode_key(key: str) -> bytes:
+    return _encode(1, key.encode())
+
+
 def _build_attribute(key: str, value: Value, number: int = 9) -> bytes:
     """A `KeyValue`; `number` is the field's."""
     if isinstance(value, str):
-        written = _encode(1, value[:MOST_CHARACTERS].encode(errors="replace"))
+        text = value[:MOST_CHARACTERS].encode(errors="replace")
+        named, size = _encode_key(key), len(text)
+        if len(named) + size < _SHORT:  # most are, and most of the time goes here
+            return b"%c%c%b\x12%c\x0a%c%b" % (number << 3 | _BYTES, len(named) + size + 4, named, size + 2, size, text)
+        written = _encode(1, text)
     elif isinstance(value, bool):
         written = b"\x10%c" % value
     elif isinstance(value, int):
         written = b"\x18" + _encode_number(value % (1 << 64))
     else:
         written = b"\x21" + _DOUBLE.pack(value)
-    return _encode(number, _encode(1, key.encode()) + _encode(2, written))
+    return _encode(number, _encode_key(key) + _encode(2, written))
 
 
 _encode_attribute = lru_cache(2_048, typed=True)(_build_attribute)

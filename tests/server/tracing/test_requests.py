@@ -46,7 +46,8 @@ async def ask(app: Answering, path: str = "/graphql", method: str = "POST", *hea
 
     routes = Routes(["/graphql"])
     scope: Scope = {"type": "http", "method": method, "path": path, "scheme": "http", "client": ("192.0.2.1", 1)}
-    scope |= {"headers": [(b"x-request-id", b"request-1"), *headers], "state": {"stopping": Stopping()}}
+    scope["headers"] = [(b"x-request-id", b"request-1"), *headers]
+    scope["state"] = {"stopping": Stopping()}
     await RequestLog(app, routes, RequestSpans(routes))(scope, receive, send)
 
 
