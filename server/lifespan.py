@@ -53,6 +53,7 @@ from server.store_watch import StoreWatch
 if TYPE_CHECKING:
     from fleet.metrics.embedded.store import EmbeddedStore
     from fleet.replication.replica import Replica
+    from server.tracing.exporter import Exporter
 
 
 class State(RestState, GraphState):
@@ -64,6 +65,7 @@ class State(RestState, GraphState):
     metric_file: NotRequired["EmbeddedStore | None"]
     sources: NotRequired[SeveralSources]
     counts: NotRequired[ProcessCounts]
+    spans: NotRequired["Exporter | None"]
     store_watch: NotRequired[StoreWatch | None]
 
 
@@ -82,10 +84,11 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
     """
     documents = build_documents(settings.graph)
     async with AsyncExitStack() as stack:
+        spans = None
         if settings.tracing.traced:
             from server.tracing.tracer import open_tracing
 
-            await stack.enter_async_context(open_tracing(settings.tracing))
+            spans = (await stack.enter_async_context(open_tracing(settings.tracing))).exporter
         settings = stack.enter_context(open_metric_file(settings))
         auth_options = build_auth_options(settings)
         history = await stack.enter_async_context(open_metric_store(settings, writes=writes))
@@ -145,6 +148,7 @@ async def open_state(settings: Settings, *, writes: bool = True) -> AsyncIterato
             metric_file=collected.file,
             sources=source,
             counts=counts,
+            spans=spans,
             store_watch=store_watch,
             federation=federation,
             metric_store=metric_store,

@@ -18,7 +18,7 @@ ROOMS: dict[str, tuple[Figure[Any], ...]] = {
     "Requests": process.REQUESTS + process.SIGN_INS,
     "Operations of the graph": graph.OPERATIONS + graph.ADMISSION + graph.LIVE,
     "Metric store": stores.ASKED + stores.WATCHED + stores.COLLECTED + stores.FILE,
-    "Process": process.ALWAYS + process.LOOP + process.SERVING + process.AUDIT,
+    "Process": process.ALWAYS + process.LOOP + process.SERVING + process.SPANS + process.AUDIT,
     "Replicas with a shared state": state.FIGURES,
 }
 """Every figure there may be, by what it is of, as the reference has them."""
@@ -42,6 +42,8 @@ def collect_own(held: State, serving: process.Serving | None = None) -> Iterator
         parts += [read_families(process.REQUESTS, counts.requests), read_families(process.LOOP, counts)]
     if serving is not None:
         parts.append(read_families(process.SERVING, serving))
+    if (spans := held.get("spans")) is not None:
+        parts.append(read_families(process.SPANS, spans))
     if (watch := held.get("store_watch")) is not None:
         parts.append(read_families(stores.WATCHED, watch))
     if (replica := held.get("replica")) is not None:

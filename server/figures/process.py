@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ from server.figures.figure import Figure, Samples, Value, one, outcomes_of
 from server.log_handler import LogHandler
 from server.process_counts import ProcessCounts
 from server.tls import ReloadingCertificate
+
+if TYPE_CHECKING:
+    from server.tracing.exporter import Exporter
 
 
 class Serving(Struct, frozen=True):
@@ -121,6 +125,16 @@ SIGN_INS: tuple[Figure[Authenticator], ...] = (
         "counter",
         "Sign-ins: ok, refused, delayed (not looked at, after too many that failed).",
         lambda authenticator: outcomes_of(authenticator.sign_ins, ("ok", "refused", "delayed")),
+        ("outcome",),
+    ),
+)
+
+SPANS: tuple[Figure["Exporter"], ...] = (
+    Figure(
+        "openmcp_trace_spans_total",
+        "counter",
+        "Spans: sent, refused by the collector, dropped (too many waited).",
+        lambda spans: [(("sent",), spans.sent), (("refused",), spans.refused), (("dropped",), spans.dropped)],
         ("outcome",),
     ),
 )

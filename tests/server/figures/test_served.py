@@ -126,9 +126,9 @@ async def test_each_figure_is_in_the_table_and_nothing_else_is(served: Served) -
     told = {line.split()[2] for line in (await served.scrape())[0].splitlines() if line.startswith("# TYPE openmcp_")}
     known = {figure.name for room in ROOMS.values() for figure in room}
     assert told <= known
-    # No HTTPS, no other replica, nothing that is collected elsewhere, no audit log, no usage yet.
-    absent = ("openmcp_state_", "openmcp_certificate_", "openmcp_audit_", "openmcp_collected_", "openmcp_memory_limit")
-    missing = {name for name in known - told if not name.startswith(absent)}
+    # No HTTPS, no other replica, nothing that is collected elsewhere, no audit log, no traces, no usage yet.
+    absent = ("state_", "certificate_", "audit_", "collected_", "memory_limit", "trace_")
+    missing = {name for name in known - told if not name.removeprefix("openmcp_").startswith(absent)}
     assert missing <= {"openmcp_cluster_usage_age_seconds", "openmcp_metric_file_oldest_seconds"}
 
 

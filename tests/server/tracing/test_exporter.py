@@ -10,12 +10,14 @@ import pytest
 from fleet.aio.tracing import Kind, Span, Value
 from realfleet.otel_collector import OtelCollector, start_otel_collector
 from realfleet.processes import open_servers
+from server.figures.process import SPANS
 from server.settings.tracing import TracingSettings
 from server.tracing.exporter import MOST_WAITING, Exporter, Receiver
 from server.tracing.otlp import encode_resource
 from server.tracing.tracer import open_tracing
 from tests.fakes.span_sink import SpanSink, open_span_sink
 from tests.fakes.waiting import until
+from tests.server.figures.reading import read_samples, write
 
 RESOURCE = encode_resource({"service.name": "here"})
 VALUES: dict[str, Value] = {
@@ -84,6 +86,9 @@ async def test_a_collector_that_is_away_costs_a_line_and_what_is_too_much(
     complained, settled = caplog.messages
     assert "NewConnectionError" in complained
     assert "taken again" in settled
+    samples = read_samples(write(SPANS, exporter))
+    assert samples['openmcp_trace_spans_total{outcome="sent"}'] == MOST_WAITING + 1
+    assert samples['openmcp_trace_spans_total{outcome="dropped"}'] == 100
     exporter.close(1.0)
 
 
