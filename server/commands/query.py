@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 @click.command(
     epilog=examples(
-        "query --server https://openmcp.example.org:8080 '{ clusters { name state } }' --output table",
+        "query --server https://openmcp.example.org:8080 '{ clusters { name health } }' --output table",
         "query --server https://openmcp.example.org:8080 --file pods.graphql -v first=5 -v name=web --output csv",
         "query --server https://openmcp.example.org:8080 --user ann --password-stdin '{ viewer { name } }' < password",
     )
@@ -55,7 +55,7 @@ def query(
     Signs in as `login` does, once, and renews that as it is used.
     """
     if (document is None) == (file is None):
-        raise CliError("give the document, such as '{ clusters { name state } }', or a file with it by --file")
+        raise CliError("give the document, such as '{ clusters { name health } }', or a file with it by --file")
     text = document if file is None else file.read()
     asked: Row = {"query": text, "variables": dict(map(_parse_variable, variables))}
     if operation is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from graph.schema import schema
 from server.commands.main import main
 from tests.processes import COMMAND
 
@@ -40,6 +41,7 @@ def test_its_help_ends_with_examples_that_it_takes(path: tuple[str, ...]) -> Non
             each if each not in ("users.yaml", "openmcp.yaml", "pods.graphql", "ca.crt") else os.devnull
             for each in arguments[len(taken) :]
         ]
+        assert [schema.find_mistakes(each) for each in allowed if each.startswith("{")] in ([], [[]])
         with COMMANDS[taken].make_context(" ".join(taken), allowed):
             pass
 
