@@ -29,7 +29,8 @@ from server.settings.groups import Settings
 def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     """Both faces and health; what they work with is opened by `open_state` at the start and closed at the end."""
     app = build_framework(settings, open_state)
-    for router in build_routers():
+    routers = build_routers()
+    for router in routers:
         app.include_router(router)
     install_error_handlers(app)
     # Around the framework and not among its middleware: its own layers stay out of the way of what is served directly.
@@ -37,7 +38,9 @@ def create_app(settings: Settings, open_state: OpenState) -> ASGIApp:
     apis = build_legacy_apis(traffic.user_streams, traffic.user_calls)
     legacy = {at: api if at in PASSED_ON else Compression(api) for at, api in apis.items()}
     fast = FastPath(Compression(app), dict.fromkeys(GRAPH_PATHS, serve_graphql), legacy)
-    routes = Routes([*GRAPH_PATHS, *apis, *(route.path for route in app.routes if isinstance(route, Route))])
+    # Of the routers, since the application does not say what it includes.
+    paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
+    routes = Routes([*GRAPH_PATHS, *apis, *paths])
     spans = None
     if settings.tracing.traced:
         from server.tracing.requests import RequestSpans

@@ -31,6 +31,8 @@ class SpanSink:
         self.url = url
         self.status = 200
         self.spans: list[Received] = []
+        self.raw: list[bytes] = []
+        """What came in protobuf, from a server that posts here itself."""
 
     def of(self, trace_id: str) -> list[Received]:
         return [span for span in self.spans if span.trace_id == trace_id]
@@ -53,7 +55,7 @@ def open_span_sink() -> Iterator[SpanSink]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if sink.status == 200:
-                sink.take(body)
+                sink.take(body) if self.headers["Content-Type"] == "application/json" else sink.raw.append(body)
             self.send_response(sink.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", "2")
