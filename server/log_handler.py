@@ -77,15 +77,17 @@ class LogHandler(logging.Handler):
         self._lines: QueuedLines | None = None
         self._descriptor: int | None = None
 
-    def start(self) -> None:
+    def start(self, *, threaded: bool = True) -> None:
+        """From here on no line is waited for; without a thread, one is dropped when nobody has read those before."""
         self._descriptor = sys.stderr.fileno()  # its own buffer has a lock, for which the process' end would wait
-        self._lines = self._lines or QueuedLines("log", self._write, _GATHER_SECONDS)
+        if threaded and self._lines is None:
+            self._lines = QueuedLines("log", self._write, _GATHER_SECONDS)
 
     def stop(self) -> None:
         """Waits for lines that are on their way, not for a reader who takes none: what comes then is dropped too."""
         for told in self._repetition.tell(now=True):
             self._put(told)
-        if self._lines is not None and self._lines.close():
+        if self._lines is None or self._lines.close():
             self._lines = self._descriptor = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -109,29 +111,34 @@ class LogHandler(logging.Handler):
             self.dropped += 1
 
     def _write(self, lines: list[bytes]) -> None:
-        lost = self.dropped - self._told
+        count, lost = len(lines), self.dropped - self._told
         if lost:
             words = "%d lines are lost: they came faster than this log was read"
             said = self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, words, (lost,), None))
             lines.insert(0, said.encode() + b"\n")
-        self._told += lost
         try:
             for piece in _join(lines):
-                if self._descriptor is None:
-                    sys.stderr.write(piece.decode())
-                    sys.stderr.flush()
-                else:
-                    _write_all(self._descriptor, piece)
-        except (OSError, ValueError):  # nobody reads it any more, or it is closed
-            self.dropped += len(lines)
+                self._write_piece(piece)
+            self._told += lost
+        except (OSError, ValueError):  # nobody reads it now, or any more, or it is closed
+            self.dropped += count
+
+    def _write_piece(self, piece: bytes) -> None:
+        if self._descriptor is None:
+            sys.stderr.write(piece.decode())
+            sys.stderr.flush()
+            return
+        if self._lines is None and not select.select((), (self._descriptor,), (), 0)[1]:
+            raise BlockingIOError
+        _write_all(self._descriptor, piece)
 
 
 @contextmanager
-def queued_logs() -> Iterator[None]:
-    """Inside, whoever logs to standard error waits for nobody."""
+def queued_logs(*, threaded: bool = True) -> Iterator[None]:
+    """Inside, whoever logs to standard error waits for nobody; who forks has no thread for it."""
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
     for handler in handlers:
-        handler.start()
+        handler.start(threaded=threaded)
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ class QueuedLines:
     """
 
     def __init__(self, name: str, write: Callable[[list[bytes]], None], gather_seconds: float = 0.0) -> None:
+        self._closed = False
         self._write = write
         self._gather_seconds = gather_seconds
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -34,8 +35,10 @@ class QueuedLines:
 
     def close(self) -> bool:
         """Waits for lines that are on their way, not for a place that takes none; whether all are there."""
-        self._waiting.put(None)
-        self._thread.join(_CLOSE_SECONDS)
+        if not self._closed:
+            self._closed = True
+            self._waiting.put(None)
+            self._thread.join(_CLOSE_SECONDS)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from server.binding import list_ports, reserve_port
+from server.log_handler import queued_logs
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import Settings
 from server.workers.peers import Worker
@@ -221,6 +222,7 @@ def run_workers(settings: Settings, serve: Serve) -> int:
         except OSError as error:
             needs = "needs a folder for temporary files: set TMPDIR to one that can be written"
             raise SettingsInvalid([f"OPENMCP_WORKERS is {settings.http.workers}, {needs}"]) from error
+        stack.enter_context(queued_logs(threaded=False))
         gc.collect()
         gc.freeze()  # a collection in a worker would write to, and so copy, what it shares
         return _Supervisor(settings, serve, folder).run()
