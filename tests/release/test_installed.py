@@ -20,7 +20,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command as it was installed."""
     folder = tmp_path_factory.mktemp("installed")
     python = folder / "bin" / "python"
-    pip: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet", "--no-compile")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     subprocess.run([*pip, "--require-hashes", "--requirement", ROOT / "image" / "requirements.lock"], check=True)
     subprocess.run([*pip, "--no-index", wheel], check=True)
