@@ -11,6 +11,8 @@ from tests.processes import free_port, open_server
 
 QUERY = "{ pods(first: 3) { items { name usage { cpuCores } } clusters { name state } } }"
 FLAPS = 3
+NOT_COUNTED = ("server.request_log", "server.found")
+"""A line a request, and what is said once at the start."""
 
 
 async def test_a_dead_a_slow_and_a_flapping_member_are_told_at_each_change(tmp_path: Path) -> None:
@@ -38,7 +40,7 @@ async def test_a_dead_a_slow_and_a_flapping_member_are_told_at_each_change(tmp_p
 
             def count() -> Counter[str]:
                 read = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
-                return Counter(name_kind(line) for line in read if line["logger"] != "server.request_log")
+                return Counter(name_kind(line) for line in read if line["logger"] not in NOT_COUNTED)
 
             token = await server.sign_in()
             flapping = fleet["cluster3"].faults
