@@ -1,5 +1,6 @@
 """`openmcp-apiserver check`."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -50,7 +51,8 @@ def check(config_file: Path | None, output: str, *, strict: bool) -> None:
         rows = run(lambda: run_checks(settings, say))
     status = find_status(rows, strict=strict)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    click.echo(format_json(rows, status) if output == "json" else format_rows(rows, width))
+    colours = False if os.environ.get("NO_COLOR") else None  # None: where it is a terminal
+    click.echo(format_json(rows, status) if output == "json" else format_rows(rows, width), color=colours)
     ill = sum(row.is_member and not row.works for row in rows)
     if ill and not status:
         click.echo(f"{ill} of the clusters can't be used now; `serve` goes on without them", err=True)

@@ -1,6 +1,8 @@
 """What `check` says of clusters, keys, files and ports that are not as they should be."""
 
+import os
 import socket
+import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from server.check.rows import Row, find_status, format_rows
 from server.check.sign_in import check_key
 from server.settings.environment import load_settings
 from server.settings.groups import HttpSettings
+from tests.processes import COMMAND
 
 SOON = datetime.now(UTC) + timedelta(days=3)
 MEMBER = MemberSpec("c1", ClusterRole.MEMBER, None)
@@ -139,3 +142,15 @@ def test_a_terminal_gets_colours_and_whole_words_and_a_command_is_never_broken()
 )
 def test_what_a_command_exits_with(row: Row, status: int, strict: int) -> None:
     assert (find_status([row], strict=False), find_status([row], strict=True)) == (status, strict)
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colours_can_be_told_off(tmp_path: Path, environ: dict[str, str], coloured: bool) -> None:
+    ours, theirs = os.openpty()
+    known = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OPENMCP_PORT": "0", "OPENMCP_OPS_PORT": "0", **environ}
+    subprocess.run([COMMAND, "check"], env=known, stdout=theirs, stderr=subprocess.DEVNULL, timeout=60, check=False)
+    os.close(theirs)
+    seen = os.read(ours, 65536)
+    os.close(ours)
+    assert b"signing key" in seen
+    assert (b"\x1b[31mILL" in seen) == coloured
