@@ -68,7 +68,7 @@ class Span:
         self.parent_id = parent_id
         self.state = state
         self.sampled = sampled
-        self.span_id = getrandbits(64)
+        self.span_id = getrandbits(64)  # nosec B311 - tells spans apart, protects nothing
         self.start_ns = time.time_ns()
         self.end_ns = 0
         self.failed = False

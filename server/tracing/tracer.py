@@ -35,7 +35,7 @@ class OtlpTracer:
         self, name: str, kind: Kind, attributes: dict[str, Value], headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> Span:
         remote = read_remote(headers)
-        trace_id = getrandbits(128) if remote is None else remote.trace_id
+        trace_id = getrandbits(128) if remote is None else remote.trace_id  # nosec B311 - tells traces apart
         sampled = self._sampler.keeps(trace_id, remote)
         if remote is None:
             return Span(name, kind, attributes, trace_id, sampled=sampled)
