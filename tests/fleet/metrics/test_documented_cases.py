@@ -1,4 +1,4 @@
-"""`docs/how-to/metric-stores.md` names, for each case and store, tests that are there and run against that store."""
+"""`docs/contributing/metric-store-cases.md` names, for each case and store, tests that are there and run against that store."""
 
 import re
 import subprocess
@@ -11,15 +11,14 @@ from tests.fleet.metrics.stores import STORES
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[2]
-DOCUMENT = ROOT / "docs" / "how-to" / "metric-stores.md"
+DOCUMENT = ROOT / "docs" / "contributing" / "metric-store-cases.md"
 OF_ONE_STORE = {"embedded/test_store.py": "embedded", "embedded/test_tiers.py": "embedded"}
 EVERY_STORE = ("test_contract.py", "test_placements.py", "test_legacy_answers.py")
 
 
 def read_table() -> dict[str, dict[str, list[str]]]:
     """The tests of each cell, by case and store; an empty list is a dash."""
-    section = DOCUMENT.read_text().partition("\n## Stores and cases\n")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
     names, *rows = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
     return {
         case: {
