@@ -23,14 +23,16 @@ FOR_USERS = [page for shelf in ("*", "how-to/*", "reference/*", "explanation/*")
 
 def read_keys(table: str) -> list[str]:
     """What each row is about: its first cell that is not empty."""
-    return [re.sub(r"^\|\s*(?:\|\s*)?", "", row).partition(" | ")[0] for row in table.splitlines()[2:]]
+    return [
+        re.sub(r"^\|\s*(?:\|\s*)?", "", row).removesuffix(" |").partition(" | ")[0] for row in table.splitlines()[2:]
+    ]
 
 
 @pytest.mark.parametrize(("page", "heading", "rows"), TABLES, ids=[f"{page} {heading}" for page, heading, _ in TABLES])
 def test_rows_are_those_of_the_page(page: str, heading: str, rows: str) -> None:
     section = re.split(rf"^##+ {re.escape(heading)}\n", (DOCS / page).read_text(), flags=re.MULTILINE)[1]
-    (table, *_) = re.findall(r"(?:^\|.*\n?)+", section, re.MULTILINE)
-    assert read_keys(rows) == read_keys(table)
+    tables = re.findall(r"(?:^\|.*\n?)+", section, re.MULTILINE)
+    assert read_keys(rows) in [read_keys(table) for table in tables]
 
 
 @pytest.mark.parametrize(("page", "heading", "rows"), TABLES, ids=[f"{page} {heading}" for page, heading, _ in TABLES])
