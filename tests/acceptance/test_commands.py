@@ -1,6 +1,7 @@
 """Each command of the pages runs as printed, before the real fleet; which do not is said there, and why."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -93,4 +94,7 @@ async def run(script: Path, environment: dict[str, str]) -> tuple[int | None, st
     except TimeoutError:
         os.killpg(process.pid, signal.SIGKILL)
         printed, _ = await process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # what the page started, where it ended before it stopped that
+            os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, printed.decode()

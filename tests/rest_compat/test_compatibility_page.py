@@ -1,4 +1,4 @@
-"""What shows the rows of `docs/reference/compatibility.md` are tests that exist, every test of the contract among them."""
+"""What shows the rows of `docs/reference/compatibility.md` are tests that exist, all of the contract among them."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""`docs/contributing/metric-store-cases.md` names, for each case and store, tests that are there and run against that store."""
+"""`docs/contributing/metric-store-cases.md` names, for each case and store, tests that are there and run against it."""
 
 import re
 import subprocess
