@@ -187,4 +187,4 @@ async def count_left(server: Running, session: aiohttp.ClientSession) -> Left:
     tasks = next(line.split()[1] for line in text.splitlines() if line.startswith("openmcp_process_tasks "))
     process = Path(f"/proc/{server.pid}")
     counts = await asyncio.to_thread(lambda: [len(list((process / part).iterdir())) for part in ("fd", "task")])
-    return Left(counts[0], counts[1], int(tasks))
+    return Left(counts[0], counts[1], round(float(tasks)))
