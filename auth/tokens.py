@@ -136,8 +136,6 @@ def bearer_token(authorization: str | None) -> str:
     if not authorization:
         raise Unauthenticated("Required authorization token not found")
     fields = authorization.split()
-    if [field.lower() for field in fields] == ["bearer"]:
-        raise Unauthenticated("Authorization header format must be Bearer {token}: the token is empty, is it set?")
     if len(fields) != 2 or fields[0].lower() != "bearer":
         raise Unauthenticated("Authorization header format must be Bearer {token}")
     return fields[1]

@@ -89,7 +89,9 @@ async def serve_graphql(routed: Request) -> Response:
         answering = _answer(request, principal, operation, rows, kind, deadline)
         return await while_awaited(request.scope["state"], answering)
     except Unauthenticated as error:
-        return refusal(401, str(error), Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
+        empty = request.headers.get("authorization", "").strip().lower() == "bearer"
+        said = f"{error}: the token is empty, is it set?" if empty else str(error)
+        return refusal(401, said, Code.UNAUTHENTICATED, kind, headers={"WWW-Authenticate": "Bearer"})
     except Forbidden as error:
         return refusal(403, str(error), Code.FORBIDDEN, kind)
     except IdentityUnavailable as error:

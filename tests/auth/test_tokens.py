@@ -128,8 +128,7 @@ def test_the_scheme_is_known_in_any_case(header: str) -> None:
     [
         (None, "Required authorization token not found"),
         ("", "Required authorization token not found"),
-        ("Bearer", "Authorization header format must be Bearer {token}: the token is empty, is it set?"),
-        ("Bearer ", "Authorization header format must be Bearer {token}: the token is empty, is it set?"),
+        ("Bearer", "Authorization header format must be Bearer {token}"),
         ("Bearer a b", "Authorization header format must be Bearer {token}"),
         ("Basic eA==", "Authorization header format must be Bearer {token}"),
         ("x", "Authorization header format must be Bearer {token}"),

@@ -104,13 +104,14 @@ async def test_post_and_get_answer_the_same(open_graph: OpenGraph) -> None:
         assert await fetched.json() == {"data": {"cluster": {"name": "c1"}}}
 
 
-@pytest.mark.parametrize("header", [{"Authorization": ""}, {"Authorization": "Bearer eve"}])
+@pytest.mark.parametrize("header", [{"Authorization": value} for value in ("", "Bearer", "Bearer eve")])
 async def test_without_a_credential_nothing_is_answered(open_graph: OpenGraph, header: dict[str, str]) -> None:
     async with open_graph("c1") as graph, open_served(graph) as session:
         refused = await send(session, "POST", "/graphql", json={"query": ME}, headers=header)
         assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
         (error,) = (await refused.json())["errors"]
     assert error["extensions"] == {"code": "UNAUTHENTICATED"}
+    assert error["message"].endswith("the token is empty, is it set?") == (header["Authorization"] == "Bearer")
 
 
 @pytest.mark.parametrize(
