@@ -34,9 +34,10 @@ def test_who_runs_the_others_reads_their_pages() -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("page", sorted({block.page for block in HERE}))
 async def test_commands_run_as_printed(page: str, real_fleet: Fleet, served: RunningServer, tmp_path: Path) -> None:
-    for program in ("bash", "curl", "jq", "openssl"):
-        need(program)
     blocks = [block for block in HERE if block.page == page]
+    promtool = ("promtool",) if any("promtool" in block.text for block in blocks) else ()
+    for program in ("bash", "curl", "jq", "openssl", *promtool):
+        need(program)
     port, other = free_port(), free_port()
     changes = {
         "127.0.0.1:8000": f"127.0.0.1:{other}",
