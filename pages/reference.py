@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import click
-import yaml
 from graphql import (
     GraphQLArgument,
     GraphQLEnumType,
@@ -25,6 +24,7 @@ from graphql import (
 )
 
 from fleet.aio.counts import BOUNDS
+from fleet.model.unreadable import load_yaml
 from pages.site import DOCS, ROOT
 from server.commands.main import main as command_line
 from server.figures.own import ROOMS
@@ -139,7 +139,7 @@ def _list_commands(command: click.Command, parent: click.Context | None) -> Iter
 
 def build_urls_page() -> str:
     """Each URL with its methods, from what `/openapi.json` is made of."""
-    document = yaml.safe_load((ROOT / "server" / "openapi.yaml").read_text())
+    document = load_yaml((ROOT / "server" / "openapi.yaml").read_text())
     parts = ["# URLs", HEAD.format("server/openapi.yaml"), document["info"]["description"].strip()]
     for tag in document["tags"]:
         methods = dict[tuple[str, str, str], list[str]]()
