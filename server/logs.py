@@ -35,7 +35,8 @@ _CREDENTIAL = re.compile(
     # What is kept: the scheme of an Authorization, and a name before `=`, or quoted before a colon.
     r"((?i:authorization\\*[\"']?[:=] ?\\*[\"']?\w+ |bearer )(?=\S{16})"
     rf"|{_NAMED}(?:\\*[\"'])?=(?:\\*[\"'])?(?=[^\s=])|{_NAMED}\\*[\"'] ?: ?\\*[\"'])[^\s\"'\\&,;]+"
-    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|omcp_\w{20,}|(?<=://)[^/@\s\"']+(?=@)"
+    # At the beginning of a word alone (or behind `%20`): else each `eyJ` of a long one is a search to its end.
+    r"|(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|omcp_\w{20,}|(?<=://)[^/@\s\"']+(?=@)"
     r"|(?s:-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*-----|$))|\$argon2[^\s\"']*"
 )
 

@@ -12,6 +12,9 @@ from msgspec import Struct
 VIA = f"1.1 openmcp-apiserver-{token_hex(8)}".encode()
 """This process in the `Via` of what it asks of members (RFC 9110 section 7.6.3): who is asked with it asks itself."""
 
+MOST_OF_A_NAME = 200
+"""Characters of what a caller calls an operation that logs tell."""
+
 
 class RequestContext(Struct):
     """`request_id` is the `X-Request-ID` of the answer, and the `Audit-ID` of what members are asked for its sake."""

@@ -31,7 +31,7 @@ from graphql.execution.values import VariableValues, get_argument_values, get_di
 from msgspec import Struct
 
 from fleet.aio import tracing
-from fleet.aio.request_context import current_request
+from fleet.aio.request_context import MOST_OF_A_NAME, current_request
 from graph.limits.errors import LimitExceeded
 from graph.loading.lookahead import narrow
 from graph.spans import name_operation
@@ -104,7 +104,7 @@ def note_operation(operation: OperationDefinitionNode | None) -> None:
     if operation is not None and tracing.tracer is not None:
         name_operation(operation)
     if (request := current_request()) is not None and operation is not None and operation.name is not None:
-        request.operation = operation.name.value
+        request.operation = operation.name.value[:MOST_OF_A_NAME]
 
 
 _Group = tuple[GraphQLCompositeType, list[FieldNode]]

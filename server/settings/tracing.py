@@ -1,5 +1,6 @@
 """The settings of traces; each is OpenTelemetry's own variable as well."""
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
@@ -16,6 +17,7 @@ Sampling = Literal[
     "parentbased_traceidratio",
 ]
 
+_TOKEN, _VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"[\t -~\xa0-\xff]*")  # RFC 9110
 _PAIRS = "NAME=VALUE, separated by commas, each value percent-encoded"
 
 
@@ -102,6 +104,9 @@ class TracingSettings(Group):
         ):
             if not all(name.strip() and given for name, given, _ in _split(text)):
                 raise ValueError(f"{name} (or OpenTelemetry's own) must be {_PAIRS}")
+        headers = read_pairs(self.otlp_headers.get_secret_value()) if self.otlp_headers else {}
+        if not all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items()):
+            raise ValueError("OPENMCP_OTLP_HEADERS (or OpenTelemetry's own) must be names and values of HTTP headers")
         return self
 
 

@@ -106,8 +106,19 @@ class Exporter:
         """Whether they are done with, one way or the other."""
         try:
             answer = self._pool.request(
-                "POST", self._receiver.url, body=body, headers=self._headers, timeout=_TIMEOUT, redirect=False
+                "POST",
+                self._receiver.url,
+                body=body,
+                headers=self._headers,
+                timeout=_TIMEOUT,
+                redirect=False,
+                preload_content=False,
             )
+            # What it says beside the status is not read: it may be endless.
+            if answer.headers.get("Content-Length") == "0":
+                answer.release_conn()
+            else:
+                answer.close()
         except (HTTPError, OSError) as error:
             self._complain(f"no answer ({type(error).__name__})")
             return False

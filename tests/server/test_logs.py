@@ -20,7 +20,7 @@ import pytest
 from fleet.aio.request_context import RequestContext, begin_request
 from fleet.model.told import Told
 from server.log_handler import BURST, LogHandler, Repetition
-from server.logs import JsonLines, TextLines, configure_logging
+from server.logs import JsonLines, TextLines, configure_logging, hide_credentials
 from server.queued_lines import MOST_WAITING
 from server.settings.groups import LoggingSettings
 from tests.fakes.waiting import PATIENCE, until
@@ -100,6 +100,12 @@ def test_what_looks_like_a_credential_is_hidden_in_messages_and_tracebacks(
 def test_a_message_without_a_credential_stays_as_it_is() -> None:
     text = "https://c1.example:6443/api?x=eyJ: mail ann@example.org, bearer of nothing, omcp_x, the token: expired"
     assert TextLines().format(build_record(text)).endswith(text)
+
+
+def test_a_word_of_many_beginnings_is_looked_at_once() -> None:
+    token = "eyJabcdefghij.abcdefghij.abc"
+    assert hide_credentials("eyJaaaaaaaa" * 20_000) == "eyJaaaaaaaa" * 20_000
+    assert hide_credentials(f"/a%20{token} {token}") == "/a%20REDACTED REDACTED"
 
 
 def test_lines_of_a_kind_are_bounded_and_those_left_out_are_counted() -> None:

@@ -1,6 +1,7 @@
 """Spans on their way to a real collector: as they are, and without anybody who waits."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Iterator
@@ -98,6 +99,24 @@ async def test_the_end_does_not_wait_for_who_never_answers() -> None:
         exporter.put(build_span("lost", 3))
         await asyncio.to_thread(exporter.close, 0.1)
         assert exporter.sent == 0
+
+
+async def test_an_answer_without_end_is_not_read() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/traces"
+        exporter = Exporter(Receiver(url), RESOURCE, "1")
+        for number in range(1, 3):
+            exporter.put(build_span("taken", number))
+            await until(lambda sent=number: exporter.sent == sent, what="that a span is taken")
+        await asyncio.to_thread(exporter.close, 1.0)
 
 
 async def test_what_is_refused_for_good_is_not_sent_again(sink: SpanSink, caplog: pytest.LogCaptureFixture) -> None:
