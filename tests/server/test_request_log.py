@@ -72,10 +72,12 @@ async def logged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Logg
                 yield Logged(server, session)
 
 
+LONG = "N" * 300
 ASKED = {"query": "query Names($n: Int) { pods(first: $n) { items { name } } }", "variables": {"n": 3}}
 CASES = [
     ("POST", "/graphql", ASKED, {"status": 200, "user": "ann", "operation": "Names"}),
     ("POST", "/graphql", {"query": "{ pods { totalCount } }"}, {"status": 200, "user": "ann", "operation": None}),
+    ("POST", "/graphql", {"query": f"query {LONG} {{ pods {{ totalCount }} }}"}, {"operation": LONG[:200]}),
     ("GET", PODS, None, {"status": 200, "user": "ann", "operation": "list pods", "cluster": "cluster1"}),
     (
         "PATCH",

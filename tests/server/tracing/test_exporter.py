@@ -113,9 +113,10 @@ async def test_an_answer_without_end_is_not_read() -> None:
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/traces"
         exporter = Exporter(Receiver(url), RESOURCE, "1")
-        for number in range(1, 3):
-            exporter.put(build_span("taken", number))
-            await until(lambda sent=number: exporter.sent == sent, what="that a span is taken")
+        exporter.put(build_span("first", 1))
+        await until(lambda: exporter.sent == 1, what="that a span is taken")
+        exporter.put(build_span("second", 2))
+        await until(lambda: exporter.sent == 2, what="that another is taken")
         await asyncio.to_thread(exporter.close, 1.0)
 
 
