@@ -32,7 +32,7 @@ def note_server(log: Path, environment: Mapping[str, str]) -> None:
     """A server that writes there, and the credentials it was given."""
     LOGS.append(log)
     for name, value in environment.items():
-        if _NAMES.search(name) and not name.endswith(("_FILE", "_PATH", "_NAMESPACE")):
+        if _NAMES.search(name) and not name.endswith(("_FILE", "_PATH", "_NAMESPACE", "_AUDIENCES")):
             for each in value.split() if name.endswith("KEYS") else [value]:
                 note(each, name)
     for path in environment.get("OPENMCP_KUBECONFIG", environment.get("KUBECONFIG", "")).split(":"):

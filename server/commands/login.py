@@ -135,7 +135,7 @@ def login(*, forgets: bool, **options: Any) -> None:
     Prints an ExecCredential where the output is no terminal. Asks for a password on the terminal, or takes
     OPENMCP_PASSWORD; or opens a browser.
     """
-    way = call_server(lambda: parse_given(options).find_way())
+    way = call_server(lambda: read_given(options).find_way())
     if forgets:
         call_server(lambda: forget(way))
         return
@@ -165,7 +165,7 @@ def kubeconfig(*, by_exec: bool, prefix: str, **options: Any) -> None:
 
     With --exec it holds no token and goes on after an hour, wherever this command is installed.
     """
-    given = parse_given(options)
+    given = read_given(options)
 
     def build() -> tuple[str, list[str]]:
         way, client = given.find_way(), given.client
@@ -204,7 +204,7 @@ def _build_exec(given: Given, way: Way) -> dict[str, Any]:
     }
 
 
-def parse_given(options: dict[str, Any]) -> Given:
+def read_given(options: dict[str, Any]) -> Given:
     try:
         return Given(**options | {"server": parse_server(options["server"])})
     except ValueError as error:

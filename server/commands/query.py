@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import click
 
 from server.commands.errors import CliError, examples, format_table
-from server.commands.login import call_server, parse_given, sign_in_options
+from server.commands.login import call_server, read_given, sign_in_options
 from server.commands.sessions import sign_in
 
 Row = dict[str, Any]
@@ -60,7 +60,7 @@ def query(
     asked: Row = {"query": text, "variables": dict(map(_parse_variable, variables))}
     if operation is not None:
         asked["operationName"] = operation
-    given = parse_given(options)
+    given = read_given(options)
     answer = call_server(lambda: given.client.ask_graph(asked, sign_in(given.find_way()).token))
     data = answer.get("data")
     if output == "json":
