@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from fleet.aio.lru import Lru
+from fleet.aio.rates import Rates
 from server.queued_lines import QueuedLines
 
 BURST = 500
@@ -17,7 +17,6 @@ BURST = 500
 
 A_SECOND = 1.0
 TELL_SECONDS = 10.0
-_MOST_KINDS = 1_000
 _PIPE_BUF = 4096
 """Bytes that no other process' line gets into (pipe(7), PIPE_BUF)."""
 
@@ -32,7 +31,7 @@ class Repetition:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._free_at: Lru[_Kind, float] = Lru(_MOST_KINDS)
+        self._rates = Rates(A_SECOND, clock, BURST / A_SECOND)
         self._left_out: Counter[_Kind] = Counter()
         self._tell_at = 0.0
 
@@ -40,15 +39,12 @@ class Repetition:
         """Whether it is to be written; of requests each is, and whoever debugs wants all."""
         if record.levelno <= logging.DEBUG or (record.name, record.levelno) == _ONE_A_REQUEST:
             return True
-        kind, now = (record.name, record.levelno, str(record.msg)), self._clock()
-        # The generic cell rate algorithm, as `fleet.aio.rates` has it for callers.
-        free_at = max(now, self._free_at.get(kind) or 0.0)
-        if free_at > now + BURST / A_SECOND:
-            self._tell_at = self._tell_at or now + TELL_SECONDS
-            self._left_out[kind] += 1
-            return False
-        self._free_at.put(kind, free_at + 1 / A_SECOND)
-        return True
+        kind = (record.name, record.levelno, str(record.msg))
+        if self._rates.take(kind):
+            return True
+        self._tell_at = self._tell_at or self._clock() + TELL_SECONDS
+        self._left_out[kind] += 1
+        return False
 
     def tell(self, *, now: bool = False) -> list[logging.LogRecord]:
         """Lines that say how many were left out, when it is time to."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NoReturn
 
 from fleet.model.errors import TooManyRequests
@@ -18,19 +18,22 @@ _SWEPT_FROM = 10_000
 class Rates:
     """Token buckets, by the generic cell rate algorithm (ITU-T I.371): one time a caller, kept while it matters.
 
-    So what is held is bounded by what was let in within `BURST_SECONDS`, however many callers there were.
+    So what is held is bounded by what was let in within `burst_seconds`, however many callers there were.
     """
 
-    def __init__(self, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, a_second: float, clock: Callable[[], float] = time.monotonic, burst_seconds: float = BURST_SECONDS
+    ) -> None:
         self._interval = 1.0 / a_second if a_second else 0.0
         self._clock = clock
-        self._full_at: dict[str, float] = {}
+        self._burst_seconds = burst_seconds
+        self._full_at: dict[Hashable, float] = {}
         self._swept_from = _SWEPT_FROM
 
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, caller: str) -> bool:
+    def take(self, caller: Hashable) -> bool:
         """Whether one more of the caller's may pass; always where no rate is set."""
         if not self._interval:
             return True
@@ -38,7 +41,7 @@ class Rates:
         full_at = self._full_at.get(caller, now)
         if full_at < now:
             full_at = now
-        elif full_at > now + BURST_SECONDS:
+        elif full_at > now + self._burst_seconds:
             return False
         self._full_at[caller] = full_at + self._interval
         if len(self._full_at) > self._swept_from:
