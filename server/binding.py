@@ -10,6 +10,8 @@ from msgspec import Struct
 from server.settings.environment import SettingsInvalid
 from server.settings.groups import HttpSettings
 
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+
 
 class Port(Struct, frozen=True):
     """A port that is asked for, and the fields of the settings that say so."""
@@ -18,6 +20,11 @@ class Port(Struct, frozen=True):
     number: int
     field: str
     host_field: str = "host"
+
+    @property
+    def own_host(self) -> str:
+        """The host by which this machine reaches it."""
+        return "127.0.0.1" if self.host in _ANY else self.host
 
 
 def list_ports(http: HttpSettings) -> tuple[Port, Port, Port | None]:

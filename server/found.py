@@ -16,6 +16,7 @@ from fleet.model.errors import FleetError
 from fleet.model.objects import ClusterHealth
 from fleet.model.told import detail_of
 from fleet.model.visibility import EVERYTHING
+from server.binding import list_ports
 from server.gc_tuning import SYNC_SECONDS
 from server.lifespan import State, open_state
 from server.own_command import NAME
@@ -24,7 +25,6 @@ from server.settings.effective import list_changed
 from server.settings.groups import Settings
 from server.tls import open_certificate
 
-_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _MOST_NAMED = 10
 _LIMITS = ("limits", "traffic", "timeouts")
 
@@ -125,7 +125,7 @@ def _describe_ports(settings: Settings) -> Iterator[str]:
     plain = f", plain HTTP on {http.plain_port}" if http.plain_port is not None else ""
     workers = f", {http.workers} workers" if http.workers > 1 else ""
     yield f"ports: {http.host}:{http.port} in {tls}{plain}{workers}; for operators {http.ops_host}:{http.ops_port}"
-    host = "127.0.0.1" if http.host in _ANY else http.host
+    host = list_ports(http)[0].own_host
     url = f"{'http' if certificate is None else 'https'}://{f'[{host}]' if ':' in host else host}:{http.port}/graphql"
     off = "trusted documents alone are run: no GraphiQL" if settings.graph.trusted_documents else None
     yield off or f"GraphiQL: {url} in a browser"

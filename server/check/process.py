@@ -49,7 +49,7 @@ async def check_ports(http: HttpSettings) -> Row:
 
 def _find_running(http: HttpSettings) -> str | None:
     """The version of the server of this name that has the main port."""
-    host = "127.0.0.1" if http.host in ("", "0.0.0.0", "::") else http.host  # noqa: S104 - compared, not bound
+    host = list_ports(http)[0].own_host
     context = ssl.create_default_context()
     context.check_hostname = False  # nosemgrep: tls-is-verified - asks who is there, and shows nothing
     context.verify_mode = ssl.CERT_NONE  # nosemgrep: tls-is-verified - likewise
