@@ -1,6 +1,5 @@
 """What counts now, and where each value is from."""
 
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,8 @@ from typing import Any
 from msgspec import Struct
 from pydantic import SecretStr
 
-from server.settings.environment import find_value, list_variables, load_settings, read_config
+from server.settings.environment import MASK, find_value, list_variables, load_settings, mask_user, read_config
 from server.settings.groups import Settings
-
-MASK = "***"
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class Effective(Struct, frozen=True):
@@ -61,4 +57,4 @@ def _show(value: Any) -> str | list[str] | None:
         return MASK
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}s" if isinstance(value, float) else _USERINFO.sub(f"{MASK}@", str(value))
+    return f"{value:g}s" if isinstance(value, float) else mask_user(str(value))

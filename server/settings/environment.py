@@ -19,9 +19,16 @@ PREFIX = "OPENMCP_"
 _OTHER_NAMES = frozenset({"OPENMCP_PASSWORD", "OPENMCP_SERVER"})  # of commands
 _SERVICE_HOST = "_SERVICE_HOST"
 _USER, _QUERY = re.compile(r"//[^/?#]*@"), re.compile(r"(?<=://)([^?\s]*)\?.*")
-"""A user and a password in a URL: no message shows them, whatever else is wrong."""
+"""Of a URL: no message shows them, whatever else is wrong."""
+
+MASK = "***"
 
 _SERVICE_PARTS = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?)?)$")
+
+
+def mask_user(text: str) -> str:
+    """A text whose URLs show no user and no password."""
+    return _USER.sub(f"//{MASK}@", text)
 
 
 class SettingsInvalid(Exception):
@@ -177,6 +184,6 @@ def _problems(error: ValidationError, origin: Mapping[str, tuple[Variable, str, 
                 continue
             variable, name, value = origin[field]
             if isinstance(value, str):
-                value = _QUERY.sub(r"\1?***", _USER.sub("//***@", value))
+                value = _QUERY.sub(r"\1?***", mask_user(value))
             shown = "'***'" if variable.secret else repr(value if len(str(value)) <= 200 else f"{str(value)[:200]}...")
             yield f"{name} is {shown}, must be {variable.values}{why}"

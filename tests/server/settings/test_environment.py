@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings.environment import SettingsInvalid, list_variables, load_settings, unknown_variables
+from server.settings.environment import SettingsInvalid, list_variables, load_settings, mask_user, unknown_variables
 from server.settings.groups import Settings
 
 KEY = "0123456789abcdef"
@@ -360,3 +360,7 @@ def test_what_is_no_origin_is_said_with_the_right_one(origins: str, why: str) ->
 def test_the_scheme_of_a_metric_store_is_the_same_in_any_case(scheme: str) -> None:
     metrics = load_settings({"OPENMCP_INFLUX_URL": f"{scheme}://A.example:8086/x/"}).metrics
     assert metrics.influx_address == "http://A.example:8086/x"
+
+
+def test_no_part_of_a_user_in_a_url_is_shown() -> None:
+    assert mask_user("nats://a:1,nats://u:p@ss@b:2/c?d=e@f") == "nats://a:1,nats://***@b:2/c?d=e@f"
